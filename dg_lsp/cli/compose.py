@@ -1,0 +1,37 @@
+"""Puts an infiller together for a command: which model, on which device, with what budgets.
+
+The one place where a command meets an engine. It knows nothing of files, of terminals or of
+LSP, and importing it loads no tensor library: what is heavy is imported by `open_infiller`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dg_lsp.job import Infiller
+
+
+class ModelError(ValueError):
+    """The model or the device that was asked for cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedInfiller:
+    """An infiller that is ready for jobs, and what a caller must know to cut text for it."""
+
+    infiller: Infiller
+    model: str
+    """Name of the model as the user would write it; "bundled" for the small one."""
+    device: str
+    measure: Callable[[str], int]
+    """How many tokens a text has."""
+    prefix_tokens: int
+    """The most text before the span that the model is shown, in tokens."""
+    suffix_tokens: int
+    """The most text after the span that the model is shown, in tokens."""
+
+
+def open_infiller(model: str | None, device: str | None) -> OpenedInfiller:
+    """Load a model and start its infiller; `None` takes the default of either."""
+    raise ModelError("no model is built in yet")

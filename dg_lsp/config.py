@@ -1,0 +1,104 @@
+"""Every setting with its default and the reason for it.
+
+Frozen dataclasses on the standard library. Checkpoints override the sampler's numbers through
+their own `generation_config.json` and the prompt's through `dg_lsp.json` (models/loading.py).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Layout(enum.Enum):
+    """Where the known text stands."""
+
+    PREFIX_IN_MODEL_TURN = "prefix-in-model-turn"
+    """Suffix in the user turn, prefix as the beginning of the model's own reply."""
+    BOTH_IN_USER_TURN = "both-in-user-turn"
+    """Prefix and suffix in the user turn; the last prefix tokens are pinned in the canvas."""
+
+
+class PromptStyle(enum.Enum):
+    """Which words stand around the code."""
+
+    INSTRUCT = "instruct"
+    """The task in words and code fences, for a model that was tuned on conversations."""
+    BARE = "bare"
+    """Only the turns and the code, for a model that was trained on just that."""
+
+
+class LengthMethod(enum.Enum):
+    """How the length of the span is found."""
+
+    FREE = "free"
+    """One free canvas with no right anchor, cut where it meets the suffix."""
+    RACE = "race"
+    """Several lengths packed into one forward, the fittest wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSettings:
+    """What the model sees of the document, in tokens."""
+
+    layout: Layout = Layout.PREFIX_IN_MODEL_TURN
+    style: PromptStyle = PromptStyle.INSTRUCT
+    prefix_tokens: int = 3072
+    """Nearest text before the span. Encoding costs about as much as denoising beyond this."""
+    suffix_tokens: int = 1024
+    """Text after the span in the user turn; what follows matters less than what precedes."""
+    snippet_tokens: int = 2048
+    """All related snippets together."""
+    right_anchor_tokens: int = 16
+    """Pinned start of the suffix; rows are nearly free, so long enough to hold a line."""
+    left_anchor_tokens: int = 4
+    """Pinned end of the prefix, for the layout that has the prefix in the user turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerSettings:
+    """The reference sampler's numbers under the checkpoint's own names."""
+
+    max_denoising_steps: int = 48
+    entropy_bound: float = 0.1
+    """Nats that one step may accept over a whole canvas (arXiv 2505.24857)."""
+    t_max: float = 0.8
+    t_min: float = 0.4
+    stability_threshold: int = 1
+    """Steps that the argmax canvas must stay the same."""
+    confidence_threshold: float = 0.005
+    """Mean entropy in nats below which a canvas is settled."""
+
+    def __post_init__(self) -> None:
+        if self.max_denoising_steps < 1:
+            raise ValueError(f"max_denoising_steps is {self.max_denoising_steps}; at least 1 is needed")
+        if self.entropy_bound <= 0:
+            raise ValueError(f"entropy_bound is {self.entropy_bound}; it must be above 0")
+        if not 0 < self.t_min <= self.t_max:
+            raise ValueError(f"temperatures t_min {self.t_min} and t_max {self.t_max} must rise from above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class LengthSettings:
+    """How span lengths are tried."""
+
+    method: LengthMethod = LengthMethod.RACE
+    lengths: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 26, 32)
+    """Free tokens per lane; steps of about a quarter, as the score is flat around the best."""
+    keep_after: tuple[tuple[int, int], ...] = ((2, 6), (4, 3))
+    """After so many steps so many lanes go on (successive halving)."""
+    free_tokens: int = 32
+    """Canvas of the free method."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Everything an engine is started with."""
+
+    prompt: PromptSettings = field(default_factory=PromptSettings)
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    length: LengthSettings = field(default_factory=LengthSettings)
+    block_tokens: int = 48
+    """Free tokens per canvas of a long span; the checkpoint says how long its canvas may be."""
+    min_confidence: float = 0.0
+    """Candidates below are not offered; 0 offers all."""

@@ -1,0 +1,1 @@
+"""One thread, one model: from a job to an infill. Knows nothing of LSP."""

@@ -1,0 +1,196 @@
+"""From a job to token ids: the prompt for the encoder and the plan of a canvas.
+
+The model's reply is laid out as the document itself. The user turn holds what rarely changes
+while typing (the task, related snippets, the text after the span); the model's own turn begins
+with the text before the span, so a keystroke only appends to the prompt. The canvas that
+follows is
+
+    [left anchor][healed boundary .. free positions .. healed boundary][right anchor][end of turn]
+
+Healing: the last token before the cursor and the first after it are freed, since the best
+token may straddle the cursor; their choices are limited to tokens that start (end) with the
+characters already there. Knows nothing of tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dg_lsp.config import Layout, PromptSettings, PromptStyle
+from dg_lsp.engine.codec import Codec, text_of
+from dg_lsp.job import InfillJob
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A job in tokens, before the length of its span is known."""
+
+    ids: tuple[int, ...]
+    """Input of the encoder."""
+    left_anchor: tuple[int, ...]
+    """Pinned prefix tokens at the canvas start (empty in the default layout)."""
+    left_token: int | None
+    """The freed token before the span, if there is text before it."""
+    right_token: int | None
+    """The freed token after the span, if there is text after it."""
+    right_anchor: tuple[int, ...]
+    """Pinned suffix tokens; the end of turn follows when the whole suffix is in."""
+    closing: tuple[int, ...]
+    """Pinned end of the reply, where the right anchor holds all there is after the span."""
+    replaced: tuple[int, ...] | None
+    """Free positions of the selection to rewrite, healed tokens included."""
+
+    @property
+    def healed_tokens(self) -> int:
+        """Free positions that belong to the text around the span."""
+        return (self.left_token is not None) + (self.right_token is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class CanvasPlan:
+    """One canvas: what is pinned, what is free, and what free positions may hold."""
+
+    ids: tuple[int, ...]
+    """Starting ids; free positions that start as noise hold -1."""
+    free_start: int
+    free_end: int
+    left_token: int | None
+    """Typed token at the first free position, which limits its choices."""
+    right_token: int | None
+    """Typed token at the last free position, which limits its choices."""
+
+    @property
+    def free_length(self) -> int:
+        return self.free_end - self.free_start
+
+
+def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prompt:
+    """Lay a job out in tokens; text beyond the budgets is left out, farthest first."""
+    known = codec.encode(job.prefix)[-settings.prefix_tokens :]
+    after = codec.encode(job.suffix)
+    left_token = known.pop() if known and _is_whole(codec, known[-1]) else None
+    healed = 1 if after and _is_whole(codec, after[0]) else 0
+    right_token = after[0] if healed else None
+    anchor = tuple(after[healed : healed + settings.right_anchor_tokens])
+    closing: tuple[int, ...] = ()
+    if len(after) <= healed + settings.right_anchor_tokens:
+        closing = (*_reply_closing(codec, settings), codec.control.turn_end)
+    replaced = None
+    if job.replaced is not None:
+        middle = _text_of(codec, left_token) + job.replaced + _text_of(codec, right_token)
+        replaced = tuple(codec.encode(middle))
+
+    user = _user_turn(job, codec, settings, after)
+    left_anchor: tuple[int, ...] = ()
+    if settings.layout is Layout.BOTH_IN_USER_TURN:
+        user = [*user, *codec.encode("\n"), *known]
+        left_anchor = tuple(known[-settings.left_anchor_tokens :])
+        known = []
+    control = codec.control
+    newline = codec.encode("\n")
+    ids = (
+        control.bos,
+        control.turn_start,
+        *codec.encode("user\n"),
+        *user,
+        control.turn_end,
+        *newline,
+        control.turn_start,
+        *codec.encode("model\n"),
+        *_reply_opening(job, codec, settings),
+        *known,
+    )
+    return Prompt(ids, left_anchor, left_token, right_token, anchor, closing, replaced)
+
+
+def plan_canvas(prompt: Prompt, free_length: int) -> CanvasPlan:
+    """An anchored canvas with `free_length` free positions, healed ones included."""
+    return plan_rewrite(prompt, [-1] * free_length)
+
+
+def plan_open_canvas(prompt: Prompt, free_length: int) -> CanvasPlan:
+    """A canvas with nothing after the free positions: the span may end anywhere in it."""
+    start = len(prompt.left_anchor)
+    ids = (*prompt.left_anchor, *[-1] * free_length)
+    return CanvasPlan(ids, start, start + free_length, prompt.left_token, None)
+
+
+def plan_rewrite(prompt: Prompt, start_ids: Sequence[int]) -> CanvasPlan:
+    """An anchored canvas whose free positions start as `start_ids`, -1 where noised."""
+    if not start_ids:
+        raise ValueError("a canvas needs at least one free position")
+    start = len(prompt.left_anchor)
+    return CanvasPlan(
+        ids=(*prompt.left_anchor, *start_ids, *prompt.right_anchor, *prompt.closing),
+        free_start=start,
+        free_end=start + len(start_ids),
+        left_token=prompt.left_token,
+        right_token=prompt.right_token,
+    )
+
+
+def span_bytes(plan: CanvasPlan, codec: Codec, free_ids: Sequence[int]) -> bytes:
+    """The bytes of the span alone: what the free positions write, less the healed text."""
+    written = text_of(codec, free_ids)
+    start = len(_bytes_of(codec, plan.left_token))
+    end = len(written) - len(_bytes_of(codec, plan.right_token))
+    return written[start : max(start, end)]
+
+
+def _bytes_of(codec: Codec, token_id: int | None) -> bytes:
+    return b"" if token_id is None else codec.token_bytes(token_id)
+
+
+def _text_of(codec: Codec, token_id: int | None) -> str:
+    return _bytes_of(codec, token_id).decode()
+
+
+def _is_whole(codec: Codec, token_id: int) -> bool:
+    """Whether a token ends at character boundaries: one that does not can't be healed."""
+    try:
+        codec.token_bytes(token_id).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _user_turn(
+    job: InfillJob, codec: Codec, settings: PromptSettings, after: list[int]
+) -> list[int]:
+    shown = after[: settings.suffix_tokens]
+    name = job.path.replace("\\", "/").rsplit("/", 1)[-1]
+    snippets: list[int] = []
+    for snippet in reversed(job.snippets):
+        piece = codec.encode(f"{snippet.path}\n{snippet.text}\n")
+        if len(snippets) + len(piece) > settings.snippet_tokens:
+            break
+        snippets = piece + snippets
+    if settings.style is PromptStyle.BARE:
+        return [*snippets, *codec.encode(f"{name}\n"), *shown]
+    task = (
+        f"Write the file {job.path or name} ({job.language}) in full, with no comment on it. "
+        "You have written its beginning. Go on from there so that it joins the ending below."
+    )
+    if job.instruction is not None:
+        task += (
+            f"\nBetween the two stood:\n```\n{job.replaced}\n```\n"
+            f"Write it anew: {job.instruction}"
+        )
+    return [
+        *codec.encode(f"{task}\n"),
+        *snippets,
+        *codec.encode(f"Its ending:\n```{job.language}\n"),
+        *shown,
+        *codec.encode("\n```"),
+    ]
+
+
+def _reply_opening(job: InfillJob, codec: Codec, settings: PromptSettings) -> list[int]:
+    if settings.style is PromptStyle.BARE:
+        return []
+    return codec.encode(f"```{job.language}\n")
+
+
+def _reply_closing(codec: Codec, settings: PromptSettings) -> list[int]:
+    return [] if settings.style is PromptStyle.BARE else codec.encode("\n```")

@@ -1,0 +1,31 @@
+"""When a canvas is settled: stable and confident on its free positions.
+
+Pinned positions have no entropy and never change; counted in, they would dilute the mean and
+stop a canvas whose span is still open.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import torch
+from torch import Tensor
+
+from dg_lsp.config import SamplerSettings
+
+
+class Stopping:
+    """Watches the argmax of the free positions of one lane."""
+
+    def __init__(self, settings: SamplerSettings) -> None:
+        self._settings = settings
+        self._history: deque[Tensor] = deque(maxlen=settings.stability_threshold)
+
+    def settled(self, argmax: Tensor, entropy: Tensor) -> bool:
+        """Whether to stop after this step; both (free positions,), entropy in nats."""
+        threshold = self._settings.stability_threshold
+        stable = len(self._history) == threshold and all(
+            torch.equal(earlier, argmax) for earlier in self._history
+        )
+        self._history.append(argmax.clone())
+        return stable and float(entropy.mean()) < self._settings.confidence_threshold

@@ -1,0 +1,169 @@
+"""The seam between the text half and the tensor half: what is asked and what comes back.
+
+Everything here is plain data and one protocol, on the standard library only.
+This module knows nothing of LSP, of tokens or of tensors; it is the only module that both
+the language server and the engine import.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A half-open range `[start, end)` of code points in a document."""
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end:
+            raise ValueError(f"span [{self.start}, {self.end}) is not a range of a document")
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """A piece of another file that helps to fill the span."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class InfillJob:
+    """One request to fill one span of one document.
+
+    `replaced` is the selected text of a rewrite and `None` for an infill at the cursor.
+    `deadline_s` counts from the moment the job starts; at the deadline the best there is
+    becomes the result.
+    """
+
+    prefix: str
+    """Text before the span, nearest lines last."""
+    suffix: str
+    """Text after the span, nearest lines first."""
+    path: str = ""
+    """Path as the user knows it; the model sees it, the engine opens nothing."""
+    language: str = "plaintext"
+    """LSP language id."""
+    snippets: tuple[Snippet, ...] = ()
+    """Related text of other files, the most related last."""
+    replaced: str | None = None
+    instruction: str | None = None
+    """What the user asks of a rewrite; needs a model that follows instructions."""
+    noise: float = 0.6
+    """Rewrite only: the share of the selection that starts as noise, 0 < noise <= 1."""
+    candidates: int = 1
+    """How many complete alternatives are wanted."""
+    max_tokens: int = 128
+    """Token budget of one candidate."""
+    span_tokens: int | None = None
+    """Exact length of the span in tokens where the caller knows it (evaluation); else raced."""
+    deadline_s: float | None = None
+    seed: int = 0
+    document: str = ""
+    """Identity of the document for superseding; empty means the path."""
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ValueError(f"candidates is {self.candidates}; at least 1 is needed")
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens is {self.max_tokens}; at least 1 is needed")
+        if not 0.0 < self.noise <= 1.0:
+            raise ValueError(f"noise is {self.noise}; it is a share above 0 and at most 1")
+        if self.instruction is not None and self.replaced is None:
+            raise ValueError("an instruction needs a selection to rewrite")
+
+    @property
+    def document_key(self) -> str:
+        """What two jobs on the same document have in common."""
+        return self.document or self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The span as the model sees it after one denoising step; it may still change."""
+
+    text: str
+    confidence: tuple[float, ...]
+    """Probability in [0, 1] of each character of `text`."""
+    step: int
+    """Denoising steps done so far, from 1."""
+    steps_allowed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One complete alternative for the span."""
+
+    text: str
+    confidence: float
+    """Geometric mean of the probabilities of its tokens, in [0, 1]."""
+    score: float
+    """What candidates are ranked by, higher is better (nats per token)."""
+    confidences: tuple[float, ...] = ()
+    """Probability of each character of `text`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Infill:
+    """The end of a job. With no candidates, `reason` says why nothing is offered."""
+
+    candidates: tuple[Candidate, ...]
+    steps: int
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    """Milliseconds by stage: queue, prompt, encode, denoise, rank, total."""
+    reason: str | None = None
+    model: str = ""
+
+
+class JobState(enum.Enum):
+    """Where a job stands."""
+
+    WAITING = "waiting"
+    """Accepted, not yet started."""
+    RUNNING = "running"
+    """The engine thread works on it."""
+    DONE = "done"
+    """Its infill was delivered."""
+    CANCELLED = "cancelled"
+    """The client withdrew it."""
+    SUPERSEDED = "superseded"
+    """A newer job for the same document replaced it."""
+    FAILED = "failed"
+    """It raised; the engine lives on."""
+
+
+class Infiller(Protocol):
+    """Whatever fills spans: the engine in this process, or one behind a socket."""
+
+    def submit(self, job: InfillJob) -> JobHandle:
+        """Queue a job; a waiting or running job on the same document is superseded."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what is held; jobs still open end cancelled."""
+        ...
+
+
+class JobHandle(Protocol):
+    """A job under way."""
+
+    @property
+    def state(self) -> JobState: ...
+
+    def drafts(self) -> AsyncIterator[Draft]:
+        """Yield drafts in order until the job ends; a slow reader only misses older drafts."""
+        ...
+
+    async def result(self) -> Infill:
+        """Wait for the end. A cancelled, superseded or failed job has no candidates."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop within one denoising step. Calling it again, or too late, does nothing."""
+        ...

@@ -1,0 +1,1 @@
+"""Checkpoints and tokenizers: the only package that imports transformers."""

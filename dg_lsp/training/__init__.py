@@ -1,0 +1,1 @@
+"""Trains the bundled model; nothing here is needed to run the server."""

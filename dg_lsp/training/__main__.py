@@ -1,0 +1,113 @@
+"""`python -m dg_lsp.training`: make the bundled model from the sources on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tokenizers import Tokenizer
+
+from dg_lsp.models.tokenizer import FileCodec
+from dg_lsp.training import corpus
+from dg_lsp.training.recipe import Progress as StepProgress
+from dg_lsp.training.recipe import Recipe, Trainer
+from dg_lsp.training.shape import VOCABULARY
+from dg_lsp.training.tokenizer import train_tokenizer
+
+DEFAULT = Recipe()
+STATE = Path(platformdirs.user_cache_dir("dg-lsp")) / "training"
+
+
+def main(
+    state: Annotated[Path, typer.Option(help="Where the run keeps its place.")] = STATE,
+    steps: Annotated[int, typer.Option(help="Steps before the cool-down.")] = DEFAULT.steps,
+    cooldown: Annotated[int, typer.Option(help="Steps of the cool-down.")] = DEFAULT.cooldown,
+    batch: Annotated[int, typer.Option(help="Examples per step.")] = DEFAULT.batch,
+) -> None:
+    """Train, or go on training, the bundled model; Ctrl-C saves and stops."""
+    console = Console()
+    gathered = _gather_once(state / "corpus.json")
+    characters = sum(source.characters for source in gathered.sources)
+    console.print(
+        f"{len(gathered.training)} files, {characters / 1e6:.1f} M characters, "
+        f"{len(gathered.sources)} sources"
+    )
+    path = state / "tokenizer.json"
+    if not path.is_file():
+        state.mkdir(parents=True, exist_ok=True)
+        train_tokenizer((file.text for file in gathered.training), VOCABULARY).save(str(path))
+    codec = FileCodec(Tokenizer.from_file(str(path)))
+
+    trainer = Trainer(
+        gathered.training, codec, Recipe(steps=steps, cooldown=cooldown, batch=batch), state
+    )
+    trainer.resume()
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("encoder {task.fields[encoder]:.3f}  decoder {task.fields[decoder]:.3f}"),
+        TextColumn("{task.fields[speed]:.0f} tokens/s"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(
+            "", total=steps + cooldown, completed=trainer.step, encoder=0.0, decoder=0.0, speed=0.0
+        )
+        average = (0.0, 0.0)
+
+        def report(now: StepProgress) -> None:
+            nonlocal average
+            share = 1.0 if average == (0.0, 0.0) else 0.02
+            average = (
+                average[0] + share * (now.encoder_loss - average[0]),
+                average[1] + share * (now.decoder_loss - average[1]),
+            )
+            bar.update(
+                task,
+                completed=now.step,
+                encoder=average[0],
+                decoder=average[1],
+                speed=now.tokens_per_s,
+            )
+            if now.step % 50 == 0:
+                bar.console.print(
+                    f"step {now.step}  encoder {average[0]:.3f}  decoder {average[1]:.3f}  "
+                    f"{now.tokens_per_s:.0f} tokens/s  {trainer.seconds / 3600:.2f} h"
+                )
+
+        trainer.run(report, lambda: stopped)
+
+
+def _gather_once(path: Path) -> corpus.Corpus:
+    """The corpus of this run: gathered at its start, so packages installed later change nothing."""
+    if path.is_file():
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return corpus.Corpus(
+            training=tuple(corpus.SourceFile(**file) for file in raw["training"]),
+            held_out=tuple(corpus.SourceFile(**file) for file in raw["held_out"]),
+            sources=tuple(corpus.Source(**source) for source in raw["sources"]),
+            refused=tuple((name, reason) for name, reason in raw["refused"]),
+        )
+    gathered = corpus.gather()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dataclasses.asdict(gathered)), encoding="utf-8")
+    return gathered
+
+
+if __name__ == "__main__":
+    typer.run(main)
