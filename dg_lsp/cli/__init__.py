@@ -26,6 +26,8 @@ EXIT_REFUSED = 2
 """What the user asked for cannot be done as it was asked."""
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
+EXIT_PIPE_CLOSED = 141
+"""128 + SIGPIPE: whoever read stdout has left."""
 
 
 def main() -> NoReturn:
@@ -51,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         _discard_output()
-        return EXIT_FAILED
+        return EXIT_PIPE_CLOSED
     except typer.TyperException as error:
         _complain(error.format_message())
         return EXIT_REFUSED
@@ -126,7 +128,7 @@ def _complain(message: str) -> None:
 
 
 def _discard_output() -> None:
-    """Let the interpreter's last flush go nowhere: the reader of stdout has left."""
+    """Let the interpreter's last flush go nowhere, or it would complain after all."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

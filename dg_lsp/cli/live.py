@@ -1,0 +1,393 @@
+"""Draws the lines around a span on a terminal while the span is being denoised.
+
+Pure functions from a view of the source and a draft to something rich can print, and a small
+driver that draws at most so many frames a second. Knows nothing of files, options or engines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, Self
+
+from rich.cells import cell_len
+from rich.console import Console, Group
+from rich.live import Live
+from rich.style import Style
+from rich.syntax import ANSISyntaxTheme, Syntax
+from rich.text import Text
+
+from dg_lsp.job import Candidate, Draft, Infill
+
+LINES_BEFORE = 4
+LINES_AFTER = 3
+LINE_CHARS = 1000
+"""Characters of one line that are looked at; wider than any terminal."""
+SELECTION_CHARS = 4 * LINE_CHARS
+TAB_CELLS = 4
+FRAME_INTERVAL_S = 1 / 30
+"""Faster is not seen, and drawing takes time from a model on the same processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """The lines around a span, each cut to what a terminal could show."""
+
+    path: str
+    first_number: int
+    """Line number of the first of `before`, from 1."""
+    before: tuple[str, ...]
+    head: str
+    """What stands before the span on its first line."""
+    replaced: str
+    unseen_lines: int
+    """Lines of a large selection that `replaced` leaves out."""
+    tail: str
+    """What stands after the span on its last line."""
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What there is to draw on."""
+
+    width: int
+    height: int
+    palette: tuple[Style, ...]
+    """From unsure to sure."""
+
+
+def view_around(text: str, start: int, end: int, path: str) -> SourceView:
+    """Cut the lines around `[start, end)` out of a document, quickly for any length of line."""
+    line_start = text.rfind("\n", 0, start) + 1
+    before: list[str] = []
+    at = line_start
+    while at > 0 and len(before) < LINES_BEFORE:
+        previous = text.rfind("\n", 0, at - 1) + 1
+        before.insert(0, text[previous : min(at - 1, previous + LINE_CHARS)].rstrip("\r"))
+        at = previous
+    line_end = at = _line_end(text, end)
+    after: list[str] = []
+    while at < len(text) and len(after) < LINES_AFTER:
+        at, following = _line_end(text, at + 1), at + 1
+        after.append(text[following : min(at, following + LINE_CHARS)].rstrip("\r"))
+    seen = min(end, start + SELECTION_CHARS)
+    return SourceView(
+        path=path,
+        first_number=text.count("\n", 0, line_start) + 1 - len(before),
+        before=tuple(before),
+        head=text[max(line_start, start - LINE_CHARS) : start],
+        replaced=text[start:seen],
+        unseen_lines=text.count("\n", seen, end),
+        tail=text[end : min(line_end, end + LINE_CHARS)].rstrip("\r"),
+        after=tuple(after),
+    )
+
+
+def draft_frame(
+    view: SourceView, draft: Draft | None, elapsed_ms: float, screen: Screen
+) -> Group:
+    """The source with a draft in place and how far it is; `None` before the first draft."""
+    if draft is None:
+        rows = source_rows(view, screen)
+        status = f"waiting · {elapsed_ms:.0f} ms"
+    else:
+        mean = sum(draft.confidence) / max(1, len(draft.confidence))
+        rows = infilled_rows(view, draft.text, draft.confidence, screen)
+        step = f"step {draft.step} of {draft.steps_allowed}"
+        status = f"{step} · confidence {mean:.0%} · {elapsed_ms:.0f} ms"
+    # One row for the status, one for the cursor below: a taller frame cannot be redrawn.
+    room = max(1, screen.height - 2)
+    if len(rows) > room:
+        rows = [Text("⋮", style="dim"), *rows[len(rows) - room + 1 :]]
+    return Group(*rows, Text(status, no_wrap=True, overflow="ellipsis"))
+
+
+def final_frame(
+    view: SourceView,
+    offers: Sequence[Candidate],
+    infill: Infill,
+    reason: str | None,
+    screen: Screen,
+) -> Group:
+    """The source with the best offer in place, the others below it, and what it took."""
+    if offers:
+        parts = infilled_rows(view, offers[0].text, offers[0].confidences, screen)
+        parts.append(Text(f"confidence {offers[0].confidence:.0%}"))
+    else:
+        parts = source_rows(view, screen)
+        parts.append(Text(f"nothing is offered: {reason}"))
+    for number, offer in enumerate(offers[1:], start=2):
+        parts.append(Text(f"candidate {number} · confidence {offer.confidence:.0%}"))
+        for line in _coloured(offer.text, offer.confidences, screen):
+            rows = _wrapped(_cells(line, 0), [], max(4, screen.width - 5))
+            parts += [_row("  ▌ ", row) for row in rows]
+    stages = "".join(f" · {stage} {ms:.0f} ms" for stage, ms in infill.timings_ms.items())
+    parts.append(Text(f"{infill.steps} steps{stages}"))
+    parts.append(Text(f"model {infill.model}"))
+    if infill.model == "bundled":
+        parts.append(Text("The bundled model is small: good for a try, not for real work."))
+    return Group(*parts)
+
+
+def infilled_rows(
+    view: SourceView, text: str, confidences: Sequence[float], screen: Screen
+) -> list[Text]:
+    """The numbered lines of the view with `text` in place of the span."""
+    span = _coloured(text, confidences, screen) if text else _CURSOR
+    return _rows(view, span, 0, screen)
+
+
+def source_rows(view: SourceView, screen: Screen) -> list[Text]:
+    """The numbered lines as the file has them, the cursor or the selection marked."""
+    selected = _split([(char, Style(dim=True)) for char in view.replaced])
+    return _rows(view, selected if view.replaced else _CURSOR, view.unseen_lines, screen)
+
+
+def screen_of(console: Console) -> Screen:
+    """Measure a terminal; it may have been resized since the last frame."""
+    palette = _WITHOUT_COLOUR if console.no_color else _COLOURS
+    return Screen(console.width, console.height, palette)
+
+
+class LiveSpan:
+    """The drawing of one job: entered before it starts, left with the final frame in place."""
+
+    def __init__(
+        self, console: Console, view: SourceView, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._console = console
+        self._view = view
+        self._clock = clock
+        self._live = Live(console=console, auto_refresh=False)
+        self._latest: Draft | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._started = self._next_frame = clock()
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        self._draw()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop_timer()
+        self._live.stop()
+
+    def show(self, draft: Draft) -> None:
+        """Draw a draft now, or when a frame is due if nothing newer has come by then."""
+        self._latest = draft
+        if self._timer is not None:
+            return
+        wait_s = self._next_frame - self._clock()
+        if wait_s <= 0:
+            self._draw()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._draw)
+
+    def finish(self, offers: Sequence[Candidate], infill: Infill, reason: str | None) -> None:
+        """Put the final frame in place; leaving draws it."""
+        self._stop_timer()
+        screen = screen_of(self._console)
+        # Not refreshed here: a frame taller than the terminal can be drawn only once.
+        self._live.update(final_frame(self._view, offers, infill, reason, screen))
+
+    def _draw(self) -> None:
+        self._stop_timer()
+        now = self._clock()
+        self._next_frame = now + FRAME_INTERVAL_S
+        elapsed_ms = 1000 * (now - self._started)
+        screen = screen_of(self._console)
+        frame = draft_frame(self._view, self._latest, elapsed_ms, screen)
+        self._live.update(frame, refresh=True)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_Line = list[tuple[str, Style]]
+"""Characters of one line, each with its style."""
+
+
+class _Cell(NamedTuple):
+    """What must not be torn apart: a character with everything that combines with it."""
+
+    text: str
+    width: int
+    style: Style
+
+
+def _blend(share: float) -> Style:
+    """Grey-red over ochre to green, none so light or dark that a background swallows it."""
+    unsure, between, sure = (178, 95, 95), (160, 130, 60), (30, 160, 75)
+    low, high = (unsure, between) if share < 0.5 else (between, sure)
+    part = 2 * share if share < 0.5 else 2 * share - 1
+    red, green, blue = (round(a + (b - a) * part) for a, b in zip(low, high, strict=True))
+    return Style(color=f"rgb({red},{green},{blue})")
+
+
+# Few levels, so that neighbours share a style and a frame stays short on a slow connection.
+_COLOURS = tuple(_blend(level / 7) for level in range(8))
+_WITHOUT_COLOUR = (Style(dim=True), Style(dim=True), Style(), Style(bold=True))
+_CURSOR: list[_Line] = [[(" ", Style(reverse=True))]]
+_CUT = _Cell("…", 1, Style(dim=True))
+
+# Confidence owns red to green: the code around it makes do with weight and one colour.
+_THEME = ANSISyntaxTheme(
+    {
+        ("Comment",): Style(dim=True),
+        ("Keyword",): Style(bold=True),
+        ("Literal", "String"): Style(color="cyan"),
+        ("Literal", "Number"): Style(color="cyan"),
+    }
+)
+
+# A terminal obeys control characters and reorders text at bidirectional marks; code from
+# anywhere, and a model, may hold both.
+_VISIBLE = (
+    {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}
+    | {0x7F: 0x2421}
+    | dict.fromkeys([*range(0x80, 0xA0), 0x61C, 0x200E, 0x200F, 0xFEFF], 0xFFFD)
+    | dict.fromkeys([*range(0x2028, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
+)
+
+
+def _line_end(text: str, at: int) -> int:
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end
+
+
+class _Context(NamedTuple):
+    before: list[list[_Cell]]
+    head: list[_Cell]
+    tail: list[_Cell]
+    after: list[list[_Cell]]
+
+
+def _rows(view: SourceView, span: list[_Line], unseen: int, screen: Screen) -> list[Text]:
+    context = _context(view)
+    first = view.first_number + len(context.before)
+    below = first + len(span) + unseen
+    digits = len(str(below + len(context.after)))
+    # One column stays free, as terminals disagree about the width of some characters.
+    width = max(4, screen.width - digits - 4)
+    head = context.head
+    column = _width(head)
+    if column > 2 * width // 3:
+        # The same cut for every draft: text that scrolls sideways cannot be read.
+        head = [_CUT, *reversed(_fitting(reversed(head), width // 2))]
+
+    def around(number: int, line: list[_Cell]) -> Text:
+        return _row(f"{number:>{digits}} │ ", _wrapped([], line, width)[0])
+
+    rows = [around(view.first_number + i, line) for i, line in enumerate(context.before)]
+    for index, line in enumerate(span):
+        cells = [*head, *_cells(line, column)] if index == 0 else _cells(line, 0)
+        tail = context.tail if index == len(span) - 1 else []
+        number = str(first + index)
+        for row in _wrapped(cells, tail, width):
+            rows.append(_row(f"{number:>{digits}} ▌ ", row))
+            number = ""
+    return rows + [around(below + i, line) for i, line in enumerate(context.after)]
+
+
+@lru_cache(maxsize=1)
+def _context(view: SourceView) -> _Context:
+    """The text around the span with its colours; the same for all drafts of a job."""
+    lines = [*view.before, view.head + view.tail, *view.after]
+    code = "\n".join(lines).translate(_VISIBLE).replace("\t", " ")
+    styles = [Style.null()] * len(code)
+    lexed = Syntax(code, Syntax.guess_lexer(view.path), theme=_THEME).highlight(code)
+    for part in lexed.spans:
+        if isinstance(part.style, Style):
+            for at in range(part.start, min(part.end, len(code))):
+                styles[at] = part.style
+    styled = _split(list(zip("\n".join(lines), styles, strict=True)))
+    place = len(view.before)
+    head = _cells(styled[place][: len(view.head)], 0)
+    return _Context(
+        before=[_cells(line, 0) for line in styled[:place]],
+        head=head,
+        tail=_cells(styled[place][len(view.head) :], _width(head)),
+        after=[_cells(line, 0) for line in styled[place + 1 :]],
+    )
+
+
+def _coloured(text: str, confidences: Sequence[float], screen: Screen) -> list[_Line]:
+    top = len(screen.palette) - 1
+    styles = [screen.palette[round(share * top)] for share in confidences]
+    return _split(list(zip(text, styles, strict=True)))
+
+
+def _split(styled: _Line) -> list[_Line]:
+    """Cut styled characters into lines; a carriage return before a newline belongs to it."""
+    lines: list[_Line] = [[]]
+    for char, style in styled:
+        if char != "\n":
+            lines[-1].append((char, style))
+            continue
+        if lines[-1] and lines[-1][-1][0] == "\r":
+            lines[-1].pop()
+        lines.append([])
+    return lines
+
+
+def _cells(line: _Line, column: int) -> list[_Cell]:
+    """Characters as a terminal lays them out, the first of them at `column`."""
+    cells: list[_Cell] = []
+    for char, style in line:
+        text = char.translate(_VISIBLE)
+        if char == "\t":
+            text = " " * (TAB_CELLS - column % TAB_CELLS)
+        elif cells and (cells[-1].text.endswith("\u200d") or not cell_len(text)):
+            # More marks than this on one character would only slow the drawing down.
+            text = (cells[-1].text + text)[:16]
+            style = cells[-1].style
+            column -= cells.pop().width
+        cells.append(_Cell(text, cell_len(text), style))
+        column += cells[-1].width
+    return cells
+
+
+def _width(cells: Iterable[_Cell]) -> int:
+    return sum(cell.width for cell in cells)
+
+
+def _fitting(cells: Iterable[_Cell], width: int) -> list[_Cell]:
+    """As many cells from the first on as fit."""
+    fitting: list[_Cell] = []
+    for cell in cells:
+        width -= cell.width
+        if width < 0:
+            break
+        fitting.append(cell)
+    return fitting
+
+
+def _wrapped(cells: list[_Cell], tail: list[_Cell], width: int) -> list[list[_Cell]]:
+    """Lay `cells` out over as many rows as they need, with what fits of `tail` on the last."""
+    rows: list[list[_Cell]] = [[]]
+    room = width
+    for cell in cells:
+        if cell.width > room:
+            rows.append([])
+            room = width
+        rows[-1].append(cell)
+        room -= cell.width
+    fitting = _fitting(tail, room)
+    if len(fitting) < len(tail):
+        fitting = [*_fitting(tail, room - 1), _CUT] if room else []
+    rows[-1] += fitting
+    return rows
+
+
+def _row(gutter: str, cells: Iterable[_Cell]) -> Text:
+    row = Text(gutter, style="", no_wrap=True, overflow="crop")
+    row.stylize("dim")
+    for cell in cells:
+        row.append(cell.text, cell.style)
+    return row

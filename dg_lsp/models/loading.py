@@ -1,0 +1,234 @@
+"""From a name or a directory to a model that is ready to infill.
+
+Every way in which a checkpoint can be wrong ends in a `CheckpointError` of one line that
+names the file and the way out. Knows nothing of jobs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import DiffusionGemmaConfig
+from transformers.utils import logging as transformers_logging
+
+from dg_lsp.config import (
+    EngineSettings,
+    Layout,
+    LengthMethod,
+    LengthSettings,
+    PromptSettings,
+    PromptStyle,
+    SamplerSettings,
+)
+from dg_lsp.models.denoiser import GemmaDenoiser
+from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.experts import ALL_EXPERTS
+from dg_lsp.models.tokenizer import FileCodec, TokenizerError, read_codec
+
+BUNDLED = "bundled"
+BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"
+
+MODEL_TYPE = "diffusion_gemma"
+METADATA = "dg_lsp.json"
+MOST_EXPERTS_AT_ONCE = 8
+"""Up to so many experts a CPU is faster with all of them than with a grouped product."""
+
+
+class CheckpointError(ValueError):
+    """A model that can't be used, in one line with the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory and all that the engine needs to know of it."""
+
+    name: str
+    device: str
+    denoiser: GemmaDenoiser
+    codec: FileCodec
+    settings: EngineSettings
+    follows_instructions: bool
+
+
+def load(name_or_path: str | None = None, device: str | None = None) -> LoadedModel:
+    """Load the bundled model (`None` or "bundled") or a checkpoint directory."""
+    chosen = choose_device(device)
+    name = name_or_path or BUNDLED
+    directory = BUNDLED_DIRECTORY if name == BUNDLED else Path(name).expanduser()
+    config = _read_config(directory)
+    _check_weights(directory)
+    try:
+        codec = read_codec(directory)
+    except TokenizerError as error:
+        raise CheckpointError(f"{error}; copy the one that belongs to the checkpoint") from error
+    metadata = _read_json(directory / METADATA) if (directory / METADATA).is_file() else {}
+    model = _load_weights(directory, config, chosen)
+    if codec.vocab_size > model.config.text_config.vocab_size:
+        raise CheckpointError(
+            f"{directory}: the tokenizer has {codec.vocab_size} tokens, the model only "
+            f"{model.config.text_config.vocab_size}; they do not belong together"
+        )
+    return LoadedModel(
+        name=name if name == BUNDLED else directory.name,
+        device=str(chosen),
+        denoiser=GemmaDenoiser(model),
+        codec=codec,
+        settings=_settings(directory, metadata),
+        follows_instructions=bool(metadata.get("follows_instructions", True)),
+    )
+
+
+def choose_device(device: str | None) -> torch.device:
+    """The asked-for device, or the GPU where there is one; never a silent fallback."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise CheckpointError(f"device {device!r} is unknown; use cpu or cuda") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise CheckpointError(
+            f"device {device!r} was asked for, but torch {torch.__version__} finds no CUDA GPU; "
+            "use --device cpu, or install a CUDA build of torch"
+        )
+    if chosen.type not in ("cpu", "cuda"):
+        raise CheckpointError(f"device {device!r} is not supported; use cpu or cuda")
+    return chosen
+
+
+def _read_config(directory: Path) -> DiffusionGemmaConfig:
+    if not directory.exists():
+        raise CheckpointError(
+            f"model {str(directory)!r} does not exist; give a checkpoint directory or {BUNDLED!r}"
+        )
+    path = directory / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{directory} is no checkpoint directory: it has no config.json")
+    raw = _read_json(path)
+    found = raw.get("model_type")
+    if found != MODEL_TYPE:
+        raise CheckpointError(
+            f"{directory} holds a {found!r} model; only {MODEL_TYPE!r} checkpoints can infill"
+        )
+    try:
+        return DiffusionGemmaConfig.from_pretrained(directory)
+    except Exception as error:  # The config classes raise whatever their validation raises.
+        raise CheckpointError(f"{path} is not valid: {_one_line(error)}") from error
+
+
+def _check_weights(directory: Path) -> None:
+    """Read the header of every shard: a cut-off file shows there, before anything is built."""
+    index = directory / "model.safetensors.index.json"
+    if index.is_file():
+        shards = sorted(set(_read_json(index).get("weight_map", {}).values()))
+    else:
+        shards = ["model.safetensors"]
+    for shard in shards:
+        path = directory / shard
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing; download the checkpoint again")
+        try:
+            with safe_open(path, framework="pt") as file:
+                file.keys()
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{path} is cut off or corrupt ({_one_line(error)}); download it again"
+            ) from error
+
+
+def _load_weights(
+    directory: Path, config: DiffusionGemmaConfig, device: torch.device
+) -> TextDiffusionGemma:
+    with _quiet():
+        try:
+            model, report = TextDiffusionGemma.from_pretrained(
+                directory,
+                config=config,
+                # float16 products are slow on CPUs; GPUs are at home in bfloat16.
+                dtype=torch.float32 if device.type == "cpu" else torch.bfloat16,
+                device_map={"": device},
+                output_loading_info=True,
+            )
+        except Exception as error:  # Whatever the loader meets in a foreign file.
+            raise CheckpointError(
+                f"{directory} could not be loaded: {_one_line(error)}"
+            ) from error
+    problems = {
+        kind: sorted(str(key) for key in report.get(f"{kind}_keys", ()))
+        for kind in ("missing", "mismatched", "unexpected")
+    }
+    for kind, keys in problems.items():
+        if keys:
+            raise CheckpointError(
+                f"{directory} has {len(keys)} {kind} tensors, the first is {keys[0]}; "
+                "it is not a whole DiffusionGemma checkpoint"
+            )
+    text = config.text_config
+    if device.type == "cpu" and text.num_experts <= MOST_EXPERTS_AT_ONCE:
+        model.set_experts_implementation(ALL_EXPERTS)
+    loaded: TextDiffusionGemma = model
+    return loaded
+
+
+def _settings(directory: Path, metadata: dict[str, Any]) -> EngineSettings:
+    """Engine settings with what the checkpoint says of itself."""
+    generation = directory / "generation_config.json"
+    sampler = _read_json(generation) if generation.is_file() else {}
+    bound = (sampler.get("sampler_config") or {}).get("entropy_bound")
+    known = {field.name for field in dataclasses.fields(SamplerSettings)}
+    numbers = {key: value for key, value in sampler.items() if key in known and value is not None}
+    if bound is not None:
+        numbers["entropy_bound"] = bound
+    prompt = dict(metadata.get("prompt", {}))
+    length = dict(metadata.get("length", {}))
+    try:
+        if "style" in prompt:
+            prompt["style"] = PromptStyle(prompt["style"])
+        if "layout" in prompt:
+            prompt["layout"] = Layout(prompt["layout"])
+        if "method" in length:
+            length["method"] = LengthMethod(length["method"])
+        if "lengths" in length:
+            length["lengths"] = tuple(length["lengths"])
+        if "keep_after" in length:
+            length["keep_after"] = tuple((step, lanes) for step, lanes in length["keep_after"])
+        engine = metadata.get("engine", {})
+        return EngineSettings(
+            PromptSettings(**prompt), SamplerSettings(**numbers), LengthSettings(**length), **engine
+        )
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{directory / METADATA} is not valid: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not readable JSON: {_one_line(error)}") from error
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{path} holds no JSON object")
+    return raw
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the loader's bars and reports off the terminal; what matters is raised."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)

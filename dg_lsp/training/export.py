@@ -1,0 +1,69 @@
+"""Writes a trained state as a checkpoint directory of the transformers class, in float16."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DiffusionGemmaConfig
+from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
+    DiffusionGemmaGenerationConfig,
+    EntropyBoundSamplerConfig,
+)
+
+from dg_lsp.config import SamplerSettings
+from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
+
+# Chosen by `python -m dg_lsp.evaluation tune`; docs/experiments.md has the table.
+SAMPLER = SamplerSettings(
+    max_denoising_steps=24,
+    entropy_bound=0.5,
+    t_max=0.8,
+    t_min=0.4,
+    stability_threshold=1,
+    confidence_threshold=0.2,
+)
+METADATA: dict[str, Any] = {
+    "follows_instructions": False,
+    "prompt": {
+        "style": "bare",
+        "prefix_tokens": 200,
+        "suffix_tokens": 72,
+        "snippet_tokens": 0,
+        "right_anchor_tokens": 16,
+    },
+    "engine": {"block_tokens": 32},
+}
+
+
+def export(
+    masters: dict[str, Tensor], config: DiffusionGemmaConfig, tokenizer: Path, out: Path
+) -> None:
+    """Write model, tokenizer and metadata of the state's float32 `masters` to `out`."""
+    model = TextDiffusionGemma(config)
+    model.load_state_dict(masters, strict=False)
+    model.tie_weights()
+    out.mkdir(parents=True, exist_ok=True)
+    model.generation_config = DiffusionGemmaGenerationConfig(
+        max_new_tokens=config.canvas_length,
+        max_denoising_steps=SAMPLER.max_denoising_steps,
+        sampler_config=EntropyBoundSamplerConfig(entropy_bound=SAMPLER.entropy_bound),
+        t_min=SAMPLER.t_min,
+        t_max=SAMPLER.t_max,
+        stability_threshold=SAMPLER.stability_threshold,
+        confidence_threshold=SAMPLER.confidence_threshold,
+        bos_token_id=config.text_config.bos_token_id,
+        eos_token_id=config.text_config.eos_token_id,
+        pad_token_id=config.text_config.pad_token_id,
+    )
+    model.to(torch.float16).save_pretrained(out)
+    path = out / "config.json"
+    written = json.loads(path.read_text(encoding="utf-8"))
+    written["architectures"] = ["DiffusionGemmaForBlockDiffusion"]
+    path.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    (out / "dg_lsp.json").write_text(json.dumps(METADATA, indent=2) + "\n", encoding="utf-8")
+    shutil.copyfile(tokenizer, out / "tokenizer.json")

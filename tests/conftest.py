@@ -1,0 +1,71 @@
+"""A tiny random checkpoint of the real class, made on the spot and shared by all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer():
+    from dg_lsp.training.tokenizer import train_tokenizer
+
+    text = "def area(self, radius):\n    return 3.14 * radius ** 2  # naïve, 圆 🙂\n" * 3
+    return train_tokenizer([text], vocab_size=320)
+
+
+@pytest.fixture(scope="session")
+def tiny_codec(tiny_tokenizer):
+    from dg_lsp.models.tokenizer import FileCodec
+
+    return FileCodec(tiny_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_tokenizer):
+    from transformers import DiffusionGemmaConfig, DiffusionGemmaTextConfig
+
+    from dg_lsp.models.diffusion_gemma import NO_VISION
+
+    text = DiffusionGemmaTextConfig(
+        vocab_size=tiny_tokenizer.get_vocab_size(),
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        global_head_dim=32,
+        num_global_key_value_heads=1,
+        num_experts=4,
+        top_k_experts=2,
+        moe_intermediate_size=64,
+        # Shorter than the prompts of the tests, so that window slicing is exercised.
+        sliding_window=16,
+        max_position_embeddings=512,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+        initializer_range=0.2,
+    )
+    return DiffusionGemmaConfig(
+        text_config=text, vision_config=dict(NO_VISION), canvas_length=12
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_config):
+    import torch
+
+    from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
+
+    torch.manual_seed(7)
+    return TextDiffusionGemma(tiny_config).eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_model, tiny_tokenizer, tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("tiny")
+    tiny_model.save_pretrained(directory)
+    tiny_tokenizer.save(str(directory / "tokenizer.json"))
+    (directory / "dg_lsp.json").write_text('{"prompt": {"style": "bare"}}')
+    return directory
