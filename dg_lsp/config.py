@@ -50,7 +50,8 @@ class PromptSettings:
     snippet_tokens: int = 2048
     """All related snippets together."""
     right_anchor_tokens: int = 16
-    """Pinned start of the suffix; rows are nearly free, so long enough to hold a line."""
+    """Pinned start of the suffix; rows are nearly free, so long enough to hold a line. With 0
+    nothing stands after the span in the canvas, not even the end of the turn."""
     left_anchor_tokens: int = 4
     """Pinned end of the prefix, for the layout that has the prefix in the user turn."""
 
@@ -71,11 +72,15 @@ class SamplerSettings:
 
     def __post_init__(self) -> None:
         if self.max_denoising_steps < 1:
-            raise ValueError(f"max_denoising_steps is {self.max_denoising_steps}; at least 1 is needed")
+            raise ValueError(
+                f"max_denoising_steps is {self.max_denoising_steps}; at least 1 is needed"
+            )
         if self.entropy_bound <= 0:
             raise ValueError(f"entropy_bound is {self.entropy_bound}; it must be above 0")
         if not 0 < self.t_min <= self.t_max:
-            raise ValueError(f"temperatures t_min {self.t_min} and t_max {self.t_max} must rise from above 0")
+            raise ValueError(
+                f"temperatures t_min {self.t_min} and t_max {self.t_max} must rise from above 0"
+            )
 
 
 @dataclass(frozen=True, slots=True)

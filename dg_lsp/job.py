@@ -62,7 +62,7 @@ class InfillJob:
     max_tokens: int = 128
     """Token budget of one candidate."""
     span_tokens: int | None = None
-    """Exact length of the span in tokens where the caller knows it (evaluation); else raced."""
+    """Length of the span in tokens, healed ones included, where it is known (evaluation)."""
     deadline_s: float | None = None
     seed: int = 0
     document: str = ""

@@ -7,6 +7,7 @@ Each command is a module of its own that is imported when it is asked for (or li
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 import traceback
@@ -26,8 +27,6 @@ EXIT_REFUSED = 2
 """What the user asked for cannot be done as it was asked."""
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
-EXIT_PIPE_CLOSED = 141
-"""128 + SIGPIPE: whoever read stdout has left."""
 
 
 def main() -> NoReturn:
@@ -52,8 +51,9 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
+        # The status with which rich ends a process whose reader has left.
         _discard_output()
-        return EXIT_PIPE_CLOSED
+        return EXIT_FAILED
     except typer.TyperException as error:
         _complain(error.format_message())
         return EXIT_REFUSED
@@ -81,8 +81,12 @@ class _Commands(TyperGroup):
     def get_command(self, ctx: object, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
+        function = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        # The terminal breaks the lines of the help; those of the docstring would be kept.
+        paragraphs = inspect.cleandoc(function.__doc__).split("\n\n")
+        help_text = "\n\n".join(" ".join(one.split()) for one in paragraphs)
         app = typer.Typer(add_completion=False)
-        app.command(cmd_name)(getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name))
+        app.command(cmd_name, help=help_text)(function)
         return typer.main.get_command(app)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import NamedTuple, Self
 
 from rich.cells import cell_len
@@ -20,6 +21,7 @@ from rich.style import Style
 from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.text import Text
 
+from dg_lsp.document.position import line_column_at, line_ends_before
 from dg_lsp.job import Candidate, Draft, Infill
 
 LINES_BEFORE = 4
@@ -62,27 +64,29 @@ class Screen:
 
 def view_around(text: str, start: int, end: int, path: str) -> SourceView:
     """Cut the lines around `[start, end)` out of a document, quickly for any length of line."""
-    line_start = text.rfind("\n", 0, start) + 1
+    number, column = line_column_at(text, start)
+    line_start = at = start - column + 1
     before: list[str] = []
-    at = line_start
     while at > 0 and len(before) < LINES_BEFORE:
-        previous = text.rfind("\n", 0, at - 1) + 1
-        before.insert(0, text[previous : min(at - 1, previous + LINE_CHARS)].rstrip("\r"))
-        at = previous
-    line_end = at = _line_end(text, end)
+        line_end = at - (2 if text.endswith("\r\n", 0, at) else 1)
+        at = line_end - line_column_at(text, line_end)[1] + 1
+        before.insert(0, text[at : min(line_end, at + LINE_CHARS)])
+    line_end = _line_end(text, end)
+    tail = text[end : min(line_end, end + LINE_CHARS)]
     after: list[str] = []
-    while at < len(text) and len(after) < LINES_AFTER:
-        at, following = _line_end(text, at + 1), at + 1
-        after.append(text[following : min(at, following + LINE_CHARS)].rstrip("\r"))
+    while line_end < len(text) and len(after) < LINES_AFTER:
+        at = line_end + (2 if text.startswith("\r\n", line_end) else 1)
+        line_end = _line_end(text, at)
+        after.append(text[at : min(line_end, at + LINE_CHARS)])
     seen = min(end, start + SELECTION_CHARS)
     return SourceView(
         path=path,
-        first_number=text.count("\n", 0, line_start) + 1 - len(before),
+        first_number=number - len(before),
         before=tuple(before),
         head=text[max(line_start, start - LINE_CHARS) : start],
         replaced=text[start:seen],
-        unseen_lines=text.count("\n", seen, end),
-        tail=text[end : min(line_end, end + LINE_CHARS)].rstrip("\r"),
+        unseen_lines=line_ends_before(text, end) - line_ends_before(text, seen),
+        tail=tail,
         after=tuple(after),
     )
 
@@ -93,12 +97,12 @@ def draft_frame(
     """The source with a draft in place and how far it is; `None` before the first draft."""
     if draft is None:
         rows = source_rows(view, screen)
-        status = f"waiting · {elapsed_ms:.0f} ms"
+        status = "waiting for the first step"
     else:
         mean = sum(draft.confidence) / max(1, len(draft.confidence))
         rows = infilled_rows(view, draft.text, draft.confidence, screen)
-        step = f"step {draft.step} of {draft.steps_allowed}"
-        status = f"{step} · confidence {mean:.0%} · {elapsed_ms:.0f} ms"
+        sure = f"confidence {mean:.0%}" if draft.text else "empty"
+        status = f"step {draft.step} of {draft.steps_allowed} · {sure} · {elapsed_ms:.0f} ms"
     # One row for the status, one for the cursor below: a taller frame cannot be redrawn.
     room = max(1, screen.height - 2)
     if len(rows) > room:
@@ -179,12 +183,10 @@ class LiveSpan:
     def show(self, draft: Draft) -> None:
         """Draw a draft now, or when a frame is due if nothing newer has come by then."""
         self._latest = draft
-        if self._timer is not None:
-            return
         wait_s = self._next_frame - self._clock()
         if wait_s <= 0:
             self._draw()
-        else:
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._draw)
 
     def finish(self, offers: Sequence[Candidate], infill: Infill, reason: str | None) -> None:
@@ -257,8 +259,8 @@ _VISIBLE = (
 
 
 def _line_end(text: str, at: int) -> int:
-    end = text.find("\n", at)
-    return len(text) if end < 0 else end
+    found = (text.find("\n", at), text.find("\r", at))
+    return min((end for end in found if end >= 0), default=len(text))
 
 
 class _Context(NamedTuple):
@@ -272,7 +274,7 @@ def _rows(view: SourceView, span: list[_Line], unseen: int, screen: Screen) -> l
     context = _context(view)
     first = view.first_number + len(context.before)
     below = first + len(span) + unseen
-    digits = len(str(below + len(context.after)))
+    digits = len(str(below + len(context.after) - 1))
     # One column stays free, as terminals disagree about the width of some characters.
     width = max(4, screen.width - digits - 4)
     head = context.head
@@ -324,15 +326,14 @@ def _coloured(text: str, confidences: Sequence[float], screen: Screen) -> list[_
 
 
 def _split(styled: _Line) -> list[_Line]:
-    """Cut styled characters into lines; a carriage return before a newline belongs to it."""
     lines: list[_Line] = [[]]
+    previous = ""
     for char, style in styled:
-        if char != "\n":
+        if char not in "\r\n":
             lines[-1].append((char, style))
-            continue
-        if lines[-1] and lines[-1][-1][0] == "\r":
-            lines[-1].pop()
-        lines.append([])
+        elif previous + char != "\r\n":
+            lines.append([])
+        previous = char
     return lines
 
 
@@ -386,8 +387,6 @@ def _wrapped(cells: list[_Cell], tail: list[_Cell], width: int) -> list[list[_Ce
 
 
 def _row(gutter: str, cells: Iterable[_Cell]) -> Text:
-    row = Text(gutter, style="", no_wrap=True, overflow="crop")
-    row.stylize("dim")
-    for cell in cells:
-        row.append(cell.text, cell.style)
-    return row
+    runs = groupby(cells, key=lambda cell: cell.style)
+    parts = [("".join(cell.text for cell in run), style) for style, run in runs]
+    return Text.assemble((gutter, "dim"), *parts, no_wrap=True, overflow="crop")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,8 +39,3 @@ class Codec(Protocol):
     def ending_with(self, stem: bytes) -> list[int]:
         """Ids of all text tokens whose bytes end with `stem`."""
         ...
-
-
-def text_of(codec: Codec, ids: Sequence[int]) -> bytes:
-    """The bytes that a sequence of tokens writes."""
-    return b"".join(codec.token_bytes(token_id) for token_id in ids)

@@ -5,7 +5,7 @@ while typing (the task, related snippets, the text after the span); the model's 
 with the text before the span, so a keystroke only appends to the prompt. The canvas that
 follows is
 
-    [left anchor][healed boundary .. free positions .. healed boundary][right anchor][end of turn]
+    [left anchor][free: healed .. span .. healed][right anchor][end of turn]
 
 Healing: the last token before the cursor and the first after it are freed, since the best
 token may straddle the cursor; their choices are limited to tokens that start (end) with the
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dg_lsp.config import Layout, PromptSettings, PromptStyle
-from dg_lsp.engine.codec import Codec, text_of
+from dg_lsp.engine.codec import Codec
 from dg_lsp.job import InfillJob
 
 
@@ -38,13 +38,16 @@ class Prompt:
     """Pinned suffix tokens; the end of turn follows when the whole suffix is in."""
     closing: tuple[int, ...]
     """Pinned end of the reply, where the right anchor holds all there is after the span."""
-    replaced: tuple[int, ...] | None
-    """Free positions of the selection to rewrite, healed tokens included."""
 
     @property
     def healed_tokens(self) -> int:
         """Free positions that belong to the text around the span."""
         return (self.left_token is not None) + (self.right_token is not None)
+
+    @property
+    def anchored_tokens(self) -> int:
+        """Canvas positions that are pinned."""
+        return len(self.left_anchor) + len(self.right_anchor) + len(self.closing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +67,24 @@ class CanvasPlan:
     def free_length(self) -> int:
         return self.free_end - self.free_start
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing known stands after the free positions."""
+        return self.right_token is None and self.free_end == len(self.ids)
+
 
 def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prompt:
     """Lay a job out in tokens; text beyond the budgets is left out, farthest first."""
     known = codec.encode(job.prefix)[-settings.prefix_tokens :]
     after = codec.encode(job.suffix)
     left_token = known.pop() if known and _is_whole(codec, known[-1]) else None
-    healed = 1 if after and _is_whole(codec, after[0]) else 0
+    anchored = settings.right_anchor_tokens > 0
+    healed = 1 if anchored and after and _is_whole(codec, after[0]) else 0
     right_token = after[0] if healed else None
     anchor = tuple(after[healed : healed + settings.right_anchor_tokens])
     closing: tuple[int, ...] = ()
-    if len(after) <= healed + settings.right_anchor_tokens:
+    if anchored and len(after) <= healed + settings.right_anchor_tokens:
         closing = (*_reply_closing(codec, settings), codec.control.turn_end)
-    replaced = None
-    if job.replaced is not None:
-        middle = _text_of(codec, left_token) + job.replaced + _text_of(codec, right_token)
-        replaced = tuple(codec.encode(middle))
-
     user = _user_turn(job, codec, settings, after)
     left_anchor: tuple[int, ...] = ()
     if settings.layout is Layout.BOTH_IN_USER_TURN:
@@ -101,7 +105,7 @@ def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prom
         *_reply_opening(job, codec, settings),
         *known,
     )
-    return Prompt(ids, left_anchor, left_token, right_token, anchor, closing, replaced)
+    return Prompt(ids, left_anchor, left_token, right_token, anchor, closing)
 
 
 def plan_canvas(prompt: Prompt, free_length: int) -> CanvasPlan:
@@ -130,20 +134,15 @@ def plan_rewrite(prompt: Prompt, start_ids: Sequence[int]) -> CanvasPlan:
     )
 
 
-def span_bytes(plan: CanvasPlan, codec: Codec, free_ids: Sequence[int]) -> bytes:
-    """The bytes of the span alone: what the free positions write, less the healed text."""
-    written = text_of(codec, free_ids)
-    start = len(_bytes_of(codec, plan.left_token))
-    end = len(written) - len(_bytes_of(codec, plan.right_token))
-    return written[start : max(start, end)]
-
-
-def _bytes_of(codec: Codec, token_id: int | None) -> bytes:
-    return b"" if token_id is None else codec.token_bytes(token_id)
+def healed_ids(prompt: Prompt, codec: Codec, span: str) -> list[int]:
+    """The free positions that write `span`, with the typed text around it healed in."""
+    return codec.encode(
+        _text_of(codec, prompt.left_token) + span + _text_of(codec, prompt.right_token)
+    )
 
 
 def _text_of(codec: Codec, token_id: int | None) -> str:
-    return _bytes_of(codec, token_id).decode()
+    return "" if token_id is None else codec.token_bytes(token_id).decode()
 
 
 def _is_whole(codec: Codec, token_id: int) -> bool:

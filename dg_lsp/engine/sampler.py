@@ -21,7 +21,7 @@ def temperature(settings: SamplerSettings, step_idx: int) -> float:
 
 
 def entropies(log_probabilities: Tensor) -> Tensor:
-    """Entropy in nats of each row of `log_probabilities` (rows, vocab); -inf entries count 0."""
+    """Entropy in nats per row of `log_probabilities` (rows, vocab); -inf entries count 0."""
     probabilities = log_probabilities.exp()
     return -(probabilities * log_probabilities.clamp_min(-1e4)).sum(-1)
 

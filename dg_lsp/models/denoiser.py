@@ -27,7 +27,7 @@ class GemmaDenoiser:
     """Implements `engine.denoiser.Denoiser` over the transformers class."""
 
     def __init__(self, model: TextDiffusionGemma) -> None:
-        self._model = model.eval()
+        self.model = model.eval()
         self._text_config = model.config.text_config
         self.vocab_size: int = self._text_config.vocab_size
         self.canvas_length: int = model.config.canvas_length
@@ -39,7 +39,7 @@ class GemmaDenoiser:
     def encode(self, ids: Sequence[int]) -> Encoded:
         cache = DynamicCache(config=self._text_config)
         tokens = torch.tensor([ids], device=self.device)
-        output = self._model.model.encoder(input_ids=tokens, past_key_values=cache)
+        output = self.model.model.encoder(input_ids=tokens, past_key_values=cache)
         return Encoded(cache, len(ids), output.last_hidden_state[0, -1])
 
     @torch.inference_mode()
@@ -50,7 +50,7 @@ class GemmaDenoiser:
         lengths: Sequence[int],
         conditioning: Tensor | None,
     ) -> Tensor:
-        output = self._model.model.decoder(
+        output = self.model.model.decoder(
             decoder_input_ids=canvas[None],
             past_key_values=encoded.cache,
             self_conditioning_logits=None
@@ -65,7 +65,7 @@ class GemmaDenoiser:
     def score(self, encoded: Encoded, continuations: Sequence[Sequence[int]]) -> list[Tensor]:
         lengths = [len(tokens) for tokens in continuations]
         tokens = torch.tensor([i for each in continuations for i in each], device=self.device)
-        hidden = self._model.model.encoder.language_model(
+        hidden = self.model.model.encoder.language_model(
             input_ids=tokens[None],
             attention_mask=self._continuation_masks(encoded, lengths),
             position_ids=self._positions(encoded, lengths)[None],
@@ -73,16 +73,19 @@ class GemmaDenoiser:
         ).last_hidden_state[0]
         # A token is predicted at the position before it: the first one by the prompt's last.
         before = torch.cat([encoded.last_hidden[None], hidden[:-1]])
-        starts = torch.tensor([sum(lengths[:n]) for n in range(len(lengths))], device=self.device)
+        starts = torch.tensor(
+            [sum(lengths[:n]) for n in range(len(lengths))], device=self.device
+        )
         before[starts] = encoded.last_hidden
         log_probabilities = torch.log_softmax(self._logits(before), dim=-1)
         each = log_probabilities.gather(1, tokens[:, None]).squeeze(1)
         return list(each.split(lengths))
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        cap = self._model.final_logit_softcapping
-        logits = nn.functional.linear(hidden, self._model.lm_head.weight).float()
-        return torch.tanh(logits / cap) * cap
+        cap = self.model.final_logit_softcapping
+        logits = nn.functional.linear(hidden, self.model.lm_head.weight).float()
+        capped: Tensor = torch.tanh(logits / cap) * cap
+        return capped
 
     def _positions(self, encoded: Encoded, lengths: Sequence[int]) -> Tensor:
         each = [torch.arange(length) for length in lengths]

@@ -68,7 +68,9 @@ def load(name_or_path: str | None = None, device: str | None = None) -> LoadedMo
     try:
         codec = read_codec(directory)
     except TokenizerError as error:
-        raise CheckpointError(f"{error}; copy the one that belongs to the checkpoint") from error
+        raise CheckpointError(
+            f"{error}; copy the one that belongs to the checkpoint"
+        ) from error
     metadata = _read_json(directory / METADATA) if (directory / METADATA).is_file() else {}
     model = _load_weights(directory, config, chosen)
     if codec.vocab_size > model.config.text_config.vocab_size:
@@ -96,7 +98,7 @@ def choose_device(device: str | None) -> torch.device:
         raise CheckpointError(f"device {device!r} is unknown; use cpu or cuda") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise CheckpointError(
-            f"device {device!r} was asked for, but torch {torch.__version__} finds no CUDA GPU; "
+            f"device {device!r} was asked for, but torch {torch.__version__} finds no GPU; "
             "use --device cpu, or install a CUDA build of torch"
         )
     if chosen.type not in ("cpu", "cuda"):
@@ -107,7 +109,8 @@ def choose_device(device: str | None) -> torch.device:
 def _read_config(directory: Path) -> DiffusionGemmaConfig:
     if not directory.exists():
         raise CheckpointError(
-            f"model {str(directory)!r} does not exist; give a checkpoint directory or {BUNDLED!r}"
+            f"model {str(directory)!r} does not exist; "
+            f"give a checkpoint directory or {BUNDLED!r}"
         )
     path = directory / "config.json"
     if not path.is_file():
@@ -184,7 +187,9 @@ def _settings(directory: Path, metadata: dict[str, Any]) -> EngineSettings:
     sampler = _read_json(generation) if generation.is_file() else {}
     bound = (sampler.get("sampler_config") or {}).get("entropy_bound")
     known = {field.name for field in dataclasses.fields(SamplerSettings)}
-    numbers = {key: value for key, value in sampler.items() if key in known and value is not None}
+    numbers = {
+        key: value for key, value in sampler.items() if key in known and value is not None
+    }
     if bound is not None:
         numbers["entropy_bound"] = bound
     prompt = dict(metadata.get("prompt", {}))
@@ -202,7 +207,10 @@ def _settings(directory: Path, metadata: dict[str, Any]) -> EngineSettings:
             length["keep_after"] = tuple((step, lanes) for step, lanes in length["keep_after"])
         engine = metadata.get("engine", {})
         return EngineSettings(
-            PromptSettings(**prompt), SamplerSettings(**numbers), LengthSettings(**length), **engine
+            PromptSettings(**prompt),
+            SamplerSettings(**numbers),
+            LengthSettings(**length),
+            **engine,
         )
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{directory / METADATA} is not valid: {error}") from error

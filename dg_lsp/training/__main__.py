@@ -11,7 +11,13 @@ from typing import Annotated
 import platformdirs
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from tokenizers import Tokenizer
 
 from dg_lsp.models.tokenizer import FileCodec
@@ -66,7 +72,12 @@ def main(
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(
-            "", total=steps + cooldown, completed=trainer.step, encoder=0.0, decoder=0.0, speed=0.0
+            "",
+            total=steps + cooldown,
+            completed=trainer.step,
+            encoder=0.0,
+            decoder=0.0,
+            speed=0.0,
         )
         average = (0.0, 0.0)
 
@@ -94,7 +105,7 @@ def main(
 
 
 def _gather_once(path: Path) -> corpus.Corpus:
-    """The corpus of this run: gathered at its start, so packages installed later change nothing."""
+    """The corpus of this run, fixed at its start: packages installed later change nothing."""
     if path.is_file():
         raw = json.loads(path.read_text(encoding="utf-8"))
         return corpus.Corpus(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dg_lsp.config import PromptSettings, PromptStyle
 from dg_lsp.engine.codec import Codec
-from dg_lsp.engine.prompt import build_prompt
+from dg_lsp.engine.prompt import build_prompt, healed_ids
 from dg_lsp.job import InfillJob
 from dg_lsp.training.corpus import SourceFile
 
@@ -110,7 +110,9 @@ class ExampleMaker:
     def _fill(self, out: Batch, row: int, rng: np.random.Generator) -> int:
         """Write one example into row `row`; 0 where the drawn span does not fit."""
         shape, codec = self._shape, self._codec
-        file = self._files[bisect.bisect_right(self._ends, float(rng.random()) * self._ends[-1])]
+        file = self._files[
+            bisect.bisect_right(self._ends, float(rng.random()) * self._ends[-1])
+        ]
         start, end = draw_span(file.text, rng)
         suffix_tokens = 0 if rng.random() < 0.05 else int(rng.integers(16, shape.suffix + 1))
         anchor = shape.anchor if rng.random() < 0.7 else int(rng.integers(0, shape.anchor))
@@ -126,10 +128,9 @@ class ExampleMaker:
             suffix=file.text[end : end + 600] if suffix_tokens else "",
             path=file.path,
             language="python",
-            replaced=file.text[start:end],
         )
         prompt = build_prompt(job, codec, settings)
-        free = prompt.replaced or ()
+        free = healed_ids(prompt, codec, file.text[start:end])
         if not 0 < len(free) <= shape.max_free or len(prompt.ids) + len(free) > shape.sequence:
             return 0
         tail = (*prompt.right_anchor, *prompt.closing)[: shape.canvas - len(free)]

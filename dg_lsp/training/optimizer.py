@@ -105,4 +105,5 @@ def orthogonalize(matrices: Tensor) -> Tensor:
     for _ in range(5):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.mT if tall else x).float()
+    orthogonal: Tensor = (x.mT if tall else x).float()
+    return orthogonal

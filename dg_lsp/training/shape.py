@@ -1,4 +1,4 @@
-"""The bundled model's shape: the architecture of DiffusionGemma at a five-thousandth of its size."""
+"""The bundled model's shape: the architecture of DiffusionGemma at 6 M parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from dg_lsp.training.tokenizer import CONTROL
 VOCABULARY = 4096
 
 
-def bundled_config(vocab_size: int = VOCABULARY, canvas_length: int = 48) -> DiffusionGemmaConfig:
+def bundled_config(
+    vocab_size: int = VOCABULARY, canvas_length: int = 48
+) -> DiffusionGemmaConfig:
     """Five layers of 256: few and wide, since small operations dominate on a CPU.
 
     All widths are multiples of 64, so a 4-bit block of 64 never straddles a row.

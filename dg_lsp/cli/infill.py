@@ -1,0 +1,293 @@
+"""`dg-lsp infill`: fill one span of a file and show it; the file itself is never written.
+
+Reads the file, cuts what the model may see, waits for one infill job and prints how it ends.
+Knows nothing of tokens, tensors or LSP; the drawing is in live.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dg_lsp.cli import ArgumentError
+from dg_lsp.document.edit import finish, minimal_replacement
+from dg_lsp.document.position import line_column_at, offset_at
+from dg_lsp.document.source import Source, language_of, read_source
+from dg_lsp.document.window import WindowBudget, split_window
+from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dg_lsp.cli.compose import OpenedInfiller
+
+_DEFAULT = InfillJob(prefix="", suffix="")
+_MAX_SEED = 2**32 - 1
+
+
+def infill(
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE:LINE:COLUMN",
+            help="Where to fill; line and column count from 1, as editors show them.",
+            show_default=False,
+        ),
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="LINE:COLUMN", help="Rewrite the selection that ends here."),
+    ] = None,
+    instruction: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="How to rewrite the selection.")
+    ] = None,
+    candidates: Annotated[
+        int, typer.Option("--candidates", "-n", metavar="N", help="Alternatives wanted.")
+    ] = _DEFAULT.candidates,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, max=_MAX_SEED, help="Varies the suggestion.")
+    ] = _DEFAULT.seed,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME_OR_PATH", help="Model to use.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="Where it runs: cpu, cuda, ...")
+    ] = None,
+    max_tokens: Annotated[
+        int, typer.Option(metavar="N", help="The most tokens of one candidate.")
+    ] = _DEFAULT.max_tokens,
+    noise: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="How freely to rewrite, above 0 and at most 1."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead.")
+    ] = False,
+) -> None:
+    """Fill a span of a file with the model and show it; the file is not changed.
+
+    On a terminal the span is drawn while it is being denoised. Into a file or a pipe goes the
+    best candidate alone, in UTF-8, with a newline added unless it ends with one; --json has
+    it to the character.
+    """
+    from dg_lsp.cli.compose import open_infiller
+
+    for option, value in (("--instruction", instruction), ("--noise", noise)):
+        if value is not None and to is None:
+            raise ArgumentError(f"{option} needs a selection; give its end with --to")
+    span = _open_span(place, to)
+    if instruction is not None and not span.text:
+        raise ArgumentError("--instruction needs a selection, and this one is empty")
+    try:
+        # Still without the text around the span: how much fits depends on the model.
+        job = InfillJob(
+            prefix="",
+            suffix="",
+            path=span.path,
+            language=language_of(span.source.path),
+            replaced=span.text or None,
+            instruction=instruction,
+            noise=_DEFAULT.noise if noise is None else noise,
+            candidates=candidates,
+            max_tokens=max_tokens,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise ArgumentError(str(error)) from error
+    terminal = None if as_json else _terminal()
+    if terminal is not None:
+        _fill_on(terminal, span, job, model, device)
+        return
+    ending = asyncio.run(_fill(span, job, open_infiller(model, device), lambda draft: None))
+    output = _json_output(span, ending) if as_json else _plain_output(ending)
+    # Bytes, so that neither newlines nor characters are translated on the way out.
+    sys.stdout.buffer.write(output.encode())
+    sys.stdout.buffer.flush()
+
+
+class InfillFailed(RuntimeError):
+    """The engine took the job and could not finish it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenSpan:
+    """The file and the part of it that is to be filled."""
+
+    path: str
+    """As the user wrote it."""
+    source: Source
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.start : self.end]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How the job ended; either there are offers or there is a reason."""
+
+    infill: Infill
+    offers: tuple[Candidate, ...]
+    """Best first, with the texts as they go into the file."""
+    reason: str | None
+
+
+def _open_span(place: str, to: str | None) -> _OpenSpan:
+    path, line, column = _parse_place(place)
+    to_line, to_column = (line, column) if to is None else _parse_end(to)
+    if (to_line, to_column) < (line, column):
+        ends = f"{to_line}:{to_column}, before its start {line}:{column}"
+        raise ArgumentError(f"the selection ends at {ends}")
+    source = read_source(Path(path))
+    start = offset_at(source.text, line, column)
+    return _OpenSpan(path, source, start, offset_at(source.text, to_line, to_column))
+
+
+def _parse_place(place: str) -> tuple[str, int, int]:
+    """Read `FILE:LINE:COLUMN` from the right, as file names may hold colons."""
+    path, *numbers = place.rsplit(":", 2)
+    if len(numbers) < 2 or not path:
+        raise ArgumentError(f"{place!r} is not FILE:LINE:COLUMN")
+    return path, _counted("line", numbers[0], place), _counted("column", numbers[1], place)
+
+
+def _parse_end(end: str) -> tuple[int, int]:
+    line, colon, column = end.partition(":")
+    if not colon:
+        raise ArgumentError(f"{end!r} after --to is not LINE:COLUMN")
+    return _counted("line", line, end), _counted("column", column, end)
+
+
+def _counted(name: str, digits: str, whole: str) -> int:
+    # Nine digits are beyond any file, and below what int() refuses to read.
+    if not re.fullmatch("[0-9]{1,9}", digits):
+        raise ArgumentError(f"{digits!r} in {whole!r} is not a {name} number")
+    if int(digits) == 0:
+        raise ArgumentError(f"the {name} in {whole!r} is 0; lines and columns count from 1")
+    return int(digits)
+
+
+def _fill_on(
+    terminal: Console, span: _OpenSpan, job: InfillJob, model: str | None, device: str | None
+) -> None:
+    """Draw the span while it is being denoised and leave the final text in place."""
+    from dg_lsp.cli.compose import open_infiller
+    from dg_lsp.cli.live import LiveSpan, view_around
+
+    with terminal.status("opening the model"):
+        opened = open_infiller(model, device)
+    view = view_around(span.source.text, span.start, span.end, span.path)
+    with LiveSpan(terminal, view) as drawing:
+        ending = asyncio.run(_fill(span, job, opened, drawing.show))
+        drawing.finish(ending.offers, ending.infill, ending.reason)
+
+
+async def _fill(
+    span: _OpenSpan, job: InfillJob, opened: OpenedInfiller, show: Callable[[Draft], None]
+) -> _Ending:
+    """Run the job to its end; an interruption cancels it and still closes the engine."""
+    try:
+        budget = WindowBudget(opened.prefix_tokens, opened.suffix_tokens)
+        window = split_window(span.source.text, span.start, span.end, budget, opened.measure)
+        job = replace(job, prefix=window.prefix, suffix=window.suffix)
+        handle = opened.infiller.submit(job)
+        try:
+            async for draft in handle.drafts():
+                show(draft)
+            infill = await handle.result()
+        except BaseException:
+            handle.cancel()
+            raise
+    finally:
+        await opened.infiller.close()
+    if handle.state is JobState.FAILED:
+        raise InfillFailed(infill.reason or "the model gave no reason")
+    infill = replace(infill, model=infill.model or opened.model)
+    offers = _offers(infill, job, span.source.newline)
+    reason = infill.reason or "nothing new is left of what the model wrote"
+    return _Ending(infill, offers, None if offers else reason)
+
+
+def _offers(infill: Infill, job: InfillJob, newline: str) -> tuple[Candidate, ...]:
+    """Finish the candidates, best first, without the empty ones and repetitions."""
+    offers: dict[str, Candidate] = {}
+    for candidate in sorted(infill.candidates, key=lambda one: one.score, reverse=True):
+        text = finish(candidate.text, job.prefix, job.suffix, newline, job.language)
+        if text:
+            confidences = _left_of(candidate, text)
+            offers.setdefault(text, replace(candidate, text=text, confidences=confidences))
+    return tuple(offers.values())
+
+
+def _left_of(candidate: Candidate, text: str) -> tuple[float, ...]:
+    """The probability of each character that finishing has left of a candidate."""
+    start = candidate.text.find(text.replace("\r\n", "\n").replace("\r", "\n"))
+    if start < 0 or not candidate.confidences:
+        return (candidate.confidence,) * len(text)
+    confidences: list[float] = []
+    for at in range(len(text)):
+        confidences.append(candidate.confidences[start])
+        # A carriage return that finishing has added is as sure as its newline.
+        start += not text.startswith("\r\n", at)
+    return tuple(confidences)
+
+
+def _terminal() -> Console | None:
+    """The terminal that stdout is, if it is one."""
+    if not sys.stdout.isatty():
+        return None
+    from rich.console import Console
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The file may hold what the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="replace")
+    return Console(highlight=False)
+
+
+def _plain_output(ending: _Ending) -> str:
+    if not ending.offers:
+        print(f"dg-lsp: nothing is offered: {ending.reason}", file=sys.stderr)
+        return ""
+    best = ending.offers[0].text
+    return best if best.endswith("\n") else best + "\n"
+
+
+def _json_output(span: _OpenSpan, ending: _Ending) -> str:
+    best = ending.offers[0].text if ending.offers else None
+    report = {
+        "text": best,
+        "candidates": [
+            {"text": offer.text, "confidence": offer.confidence, "score": offer.score}
+            for offer in ending.offers
+        ],
+        "steps": ending.infill.steps,
+        "timings_ms": ending.infill.timings_ms,
+        "model": ending.infill.model,
+        "edit": None if best is None else _edit(span, best),
+        "reason": ending.reason,
+    }
+    return json.dumps(report, ensure_ascii=False) + "\n"
+
+
+def _edit(span: _OpenSpan, new: str) -> dict[str, object]:
+    """The smallest change of the file that puts `new` in place of the span."""
+    text = span.source.text
+    change = minimal_replacement(span.text, new)
+    start = line_column_at(text, span.start + change.start)
+    end = line_column_at(text, span.start + change.end)
+    return {
+        "start": {"line": start[0], "column": start[1]},
+        "end": {"line": end[0], "column": end[1]},
+        "new_text": change.new_text,
+    }

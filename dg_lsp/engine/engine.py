@@ -1,0 +1,161 @@
+"""The engine: one thread that owns the model and fills one job after the other.
+
+Asynchronous on the outside, blocking on the inside. A job that raises ends alone; the thread
+lives on. Knows nothing of LSP or of how the model was loaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from dg_lsp.config import EngineSettings
+from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.infilling import Filling, JobStoppedError
+from dg_lsp.engine.scheduler import Scheduler
+from dg_lsp.job import Draft, Infill, InfillJob, JobState
+
+if TYPE_CHECKING:
+    from dg_lsp.engine.denoiser import Denoiser
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """An `Infiller` in this process."""
+
+    def __init__(
+        self, denoiser: Denoiser, codec: Codec, settings: EngineSettings, model: str
+    ) -> None:
+        self._denoiser, self._codec = denoiser, codec
+        self._settings, self._model = settings, model
+        self._scheduler: Scheduler[EngineJob] = Scheduler()
+        self._thread = threading.Thread(target=self._work, name="dg-lsp engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: InfillJob) -> EngineJob:
+        """Queue a job; call it where an event loop runs. `RuntimeError` once closed."""
+        ticket = EngineJob(job)
+        self._scheduler.put(ticket)
+        return ticket
+
+    async def close(self) -> None:
+        """Stop the thread within one denoising step; jobs still open end cancelled."""
+        for ticket in self._scheduler.close():
+            ticket.cancel()
+        await asyncio.to_thread(self._thread.join)
+
+    def _work(self) -> None:
+        while (ticket := self._scheduler.take()) is not None:
+            self._fill(ticket)
+            self._scheduler.finish()
+
+    def _fill(self, ticket: EngineJob) -> None:
+        queued_ms = (time.perf_counter() - ticket.submitted) * 1e3
+        if not ticket.start():
+            return
+        try:
+            infill = Filling(
+                ticket.job,
+                self._denoiser,
+                self._codec,
+                self._settings,
+                cancelled=lambda: ticket.state is not JobState.RUNNING,
+                on_draft=ticket.publish,
+            ).run()
+        except JobStoppedError:
+            return
+        except Exception as error:
+            log.exception("job for %s failed", ticket.document_key or "a text")
+            ticket.fail(f"the engine failed: {error}")
+            return
+        timings = {"queue": queued_ms, **infill.timings_ms}
+        ticket.finish(dataclasses.replace(infill, timings_ms=timings, model=self._model))
+
+
+class EngineJob:
+    """The `JobHandle` of an `Engine`; its state changes on either thread, under a lock."""
+
+    def __init__(self, job: InfillJob) -> None:
+        self.job = job
+        self.submitted = time.perf_counter()
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._state = JobState.WAITING
+        self._result: asyncio.Future[Infill] = self._loop.create_future()
+        self._draft: Draft | None = None
+        self._news = asyncio.Event()
+
+    @property
+    def document_key(self) -> str:
+        return self.job.document_key
+
+    @property
+    def state(self) -> JobState:
+        return self._state
+
+    async def drafts(self) -> AsyncIterator[Draft]:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            draft, self._draft = self._draft, None
+            if draft is not None:
+                yield draft
+            elif self._result.done():
+                return
+
+    async def result(self) -> Infill:
+        return await asyncio.shield(self._result)
+
+    def cancel(self) -> None:
+        self._end(JobState.CANCELLED, Infill((), 0, reason="cancelled"))
+
+    def supersede(self) -> None:
+        """A newer job for the same document took its place."""
+        self._end(JobState.SUPERSEDED, Infill((), 0, reason="superseded by a newer request"))
+
+    def start(self) -> bool:
+        """The thread takes it up; false where it ended before."""
+        with self._lock:
+            if self._state is not JobState.WAITING:
+                return False
+            self._state = JobState.RUNNING
+            return True
+
+    def publish(self, draft: Draft) -> None:
+        """A new draft; the reader gets the newest there is."""
+        self._call(self._take_draft, draft)
+
+    def finish(self, infill: Infill) -> None:
+        self._end(JobState.DONE, infill)
+
+    def fail(self, reason: str) -> None:
+        self._end(JobState.FAILED, Infill((), 0, reason=reason))
+
+    def _end(self, state: JobState, infill: Infill) -> None:
+        with self._lock:
+            if self._state not in (JobState.WAITING, JobState.RUNNING):
+                return
+            self._state = state
+        self._call(self._settle, infill)
+
+    def _call(self, callback: object, argument: object) -> None:
+        # The loop may be gone at exit; then nobody waits for the answer.
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback, argument)  # type: ignore[arg-type]
+
+    def _take_draft(self, draft: Draft) -> None:
+        if not self._result.done():
+            self._draft = draft
+            self._news.set()
+
+    def _settle(self, infill: Infill) -> None:
+        if self._state is not JobState.DONE:
+            self._draft = None
+        self._result.set_result(infill)
+        self._news.set()

@@ -1,0 +1,72 @@
+"""How long the span is: lanes of several lengths race, or one open canvas is cut.
+
+A uniform-state model predicts every position, the pinned ones too. A lane of the wrong length
+shows in both: its free tokens stay unsure, and the pinned suffix stands where the model would
+not put it. Early on, lanes are dropped by that fitness (successive halving); at the end the
+causal encoder, a language model of the same weights, ranks what is left by the likelihood of
+span and suffix together, which is comparable between lengths. docs/experiments.md compares
+the methods. Knows nothing of threads or LSP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dg_lsp.config import LengthSettings
+from dg_lsp.engine.denoiser import Denoiser
+from dg_lsp.engine.denoising import Denoising, Lane
+from dg_lsp.engine.prompt import Prompt
+
+PINNED_WEIGHT = 0.5
+"""Weight of the pinned tokens' mean log-probability beside that of the free ones."""
+
+
+def race(
+    denoising: Denoising, settings: LengthSettings, wanted: int, after_step: Callable[[], None]
+) -> list[Lane]:
+    """Denoise all lanes, dropping the unfit on the way; the fittest first.
+
+    At least `wanted` lanes are kept. `after_step` is called after each step and may raise.
+    """
+    schedule = dict(settings.keep_after)
+    while not denoising.done:
+        denoising.step()
+        after_step()
+        lanes = max(schedule.get(denoising.step_idx, len(denoising.lanes)), wanted)
+        if lanes < len(denoising.lanes):
+            denoising.keep(fittest(denoising.lanes)[:lanes])
+    return fittest(denoising.lanes)
+
+
+def fittest(lanes: Sequence[Lane]) -> list[Lane]:
+    """Lanes by fitness, the best first; equal ones by length, the shorter first."""
+    return sorted(lanes, key=lambda lane: (-fitness(lane), lane.plan.free_length))
+
+
+def fitness(lane: Lane) -> float:
+    """Mean log-probability of the free tokens, and with less weight of the pinned ones."""
+    return lane.mean_log_probability + PINNED_WEIGHT * lane.pinned_log_probability
+
+
+def rank(
+    denoiser: Denoiser, encoded: Any, prompt: Prompt, free_ids: Sequence[Sequence[int]]
+) -> list[float]:
+    """Causal log-likelihood of each span with the suffix that follows, in nats per token."""
+    tail = (*prompt.right_anchor, *prompt.closing)
+    scores = denoiser.score(encoded, [(*ids, *tail) for ids in free_ids])
+    # The tail is the same for all, so sums compare; the mean is only for display.
+    return [float(score.sum()) for score in scores]
+
+
+def lengths_to_try(settings: LengthSettings, shortest: int, longest: int) -> list[int]:
+    """Lengths of the lanes between the bounds; never empty."""
+    fitting = [n for n in settings.lengths if shortest <= n <= longest]
+    return fitting or [max(shortest, min(longest, settings.lengths[-1]))]
+
+
+def lengths_around(length: int, shortest: int, longest: int) -> list[int]:
+    """Lengths near a known one, for a rewrite: it may shrink by half and grow by as much."""
+    near = {round(length * share) for share in (0.5, 0.75, 1.0, 1.25, 1.5)}
+    bounded = {min(max(n, shortest, 1), max(longest, shortest)) for n in near}
+    return sorted(bounded)

@@ -1,0 +1,76 @@
+"""From the free positions of a canvas to the text of the span. Knows nothing of tensors."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+
+from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.prompt import CanvasPlan
+
+LEAST_MEETING = 6
+"""Characters other than white space after which a repeated suffix is no coincidence."""
+
+
+def span_text(
+    plan: CanvasPlan, codec: Codec, free_ids: Sequence[int], probabilities: Sequence[float]
+) -> tuple[str, tuple[float, ...]]:
+    """The text of the span and the probability of each of its characters.
+
+    The healed text around the span is taken off; bytes that form no character become U+FFFD.
+    A character that several tokens write is as sure as the least sure of them.
+    """
+    written = bytearray()
+    sureness: list[float] = []
+    for token_id, probability in zip(free_ids, probabilities, strict=True):
+        piece = codec.token_bytes(token_id)
+        written += piece
+        sureness += [probability] * len(piece)
+    start = len(_bytes_of(codec, plan.left_token))
+    end = max(start, len(written) - len(_bytes_of(codec, plan.right_token)))
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    characters: list[str] = []
+    confidences: list[float] = []
+    least = 1.0
+    for index in range(start, end):
+        least = min(least, sureness[index])
+        decoded = decoder.decode(written[index : index + 1], final=index == end - 1)
+        if decoded:
+            characters.append(decoded)
+            confidences += [least] * len(decoded)
+            least = 1.0
+    return "".join(characters), tuple(confidences)
+
+
+def meeting_point(text: str, suffix: str) -> int | None:
+    """Where `text` goes over into `suffix`: the first index from which it repeats it.
+
+    The repetition must run to the end of `text` or be long enough to be no coincidence.
+    `None` where the two never meet.
+    """
+    if not suffix:
+        return None
+    for start in range(len(text) + 1):
+        rest = text[start:]
+        shared = _shared_length(rest, suffix)
+        if shared == 0:
+            continue
+        visible = sum(not c.isspace() for c in suffix[:shared])
+        if visible >= LEAST_MEETING or (shared == len(suffix) and visible):
+            return start
+        if shared == len(rest) and visible:
+            return start
+    return None
+
+
+def _shared_length(a: str, b: str) -> int:
+    length = 0
+    for left, right in zip(a, b, strict=False):
+        if left != right:
+            break
+        length += 1
+    return length
+
+
+def _bytes_of(codec: Codec, token_id: int | None) -> bytes:
+    return b"" if token_id is None else codec.token_bytes(token_id)

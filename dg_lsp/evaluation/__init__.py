@@ -1,0 +1,1 @@
+"""How well and how fast spans are filled, on code that the model has not seen."""

@@ -1,0 +1,123 @@
+"""`python -m dg_lsp.evaluation`: measure the infiller on held-out code."""
+
+from __future__ import annotations
+
+import cProfile
+import dataclasses
+import json
+import pstats
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from dg_lsp.evaluation.methods import (
+    METHODS,
+    Row,
+    infiller,
+    job_of,
+    summarize,
+)
+from dg_lsp.evaluation.spans import KINDS, draw_spans
+from dg_lsp.models.loading import BUNDLED, load
+from dg_lsp.training.corpus import held_out_files
+
+app = typer.Typer(help=__doc__, no_args_is_help=True)
+
+TUNED_ON = "pip/"
+"""Settings are chosen on spans of these files only; figures are reported on the others."""
+
+
+@app.command()
+def spans(
+    model: Annotated[str, typer.Option(help="Name or directory of the model.")] = BUNDLED,
+    per_kind: Annotated[int, typer.Option(help="Spans of each of the four kinds.")] = 150,
+    seed: Annotated[int, typer.Option(help="Which spans are drawn.")] = 1,
+    only: Annotated[list[str] | None, typer.Option(help="Run only these methods.")] = None,
+    tuning: Annotated[
+        bool, typer.Option(help="Draw from the files settings are tuned on.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the rows as JSON.")] = None,
+) -> None:
+    """Compare the ways of filling a span; print a Markdown table."""
+    console = Console(stderr=True)
+    loaded = load(model)
+    files = [file for file in held_out_files() if file.path.startswith(TUNED_ON) is tuning]
+    drawn = draw_spans(files, per_kind, seed)
+    rows: list[Row] = []
+    for name, method in METHODS.items():
+        if only and name not in only:
+            continue
+        pairs = [(span, method(loaded, span)) for span in track(drawn, name, console=console)]
+        rows += [
+            summarize(name, kind, [pair for pair in pairs if pair[0].kind == kind])
+            for kind in KINDS
+        ]
+        rows.append(summarize(name, "all", pairs))
+    print(table(rows))
+    if out is not None:
+        out.write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n")
+
+
+@app.command()
+def profile(
+    model: Annotated[str, typer.Option(help="Name or directory of the model.")] = BUNDLED,
+    infills: Annotated[int, typer.Option(help="How many spans are filled.")] = 20,
+) -> None:
+    """Say how much of an infill is spent in the model's own forward."""
+    loaded = load(model)
+    files = [file for file in held_out_files() if not file.path.startswith(TUNED_ON)]
+    drawn = draw_spans(files, -(-infills // len(KINDS)), seed=2)[:infills]
+    infiller(loaded.settings, job_of(drawn[0]), loaded)
+    profiler = cProfile.Profile()
+    profiler.enable()
+    for span in drawn:
+        infiller(loaded.settings, job_of(span), loaded)
+    profiler.disable()
+    stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
+
+    def cumulative(name: str, file: str) -> float:
+        return sum(
+            row[3]
+            for (path, _, function), row in stats.items()
+            if function == name and path.endswith(file)
+        )
+
+    total = cumulative("run", "infilling.py")
+    forward = sum(
+        cumulative(name, "models/denoiser.py") for name in ("encode", "denoise", "score")
+    )
+    print(f"{len(drawn)} infills, {total / len(drawn) * 1e3:.0f} ms each under the profiler")
+    for label, name, file in (
+        ("encode", "encode", "models/denoiser.py"),
+        ("denoise", "denoise", "models/denoiser.py"),
+        ("score", "score", "models/denoiser.py"),
+        ("step, all but the forward", "step", "denoising.py"),
+        ("drafts", "_send_draft", "infilling.py"),
+    ):
+        seconds = cumulative(name, file)
+        if name == "step":
+            seconds -= cumulative("denoise", "models/denoiser.py")
+        print(f"  {label:28s} {seconds / total:6.1%}")
+    print(f"outside the model's forward: {1 - forward / total:.1%}")
+
+
+def table(rows: list[Row]) -> str:
+    """The rows in Markdown."""
+    lines = [
+        "| method | span | n | exact match | edit similarity | steps | ms | first draft ms |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {row.method} | {row.kind} | {row.spans} | {row.exact_match:.1%} | "
+        f"{row.edit_similarity:.3f} | {row.steps:.0f} | {row.milliseconds:.0f} | "
+        f"{row.first_draft_ms:.0f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,211 @@
+"""The ways of filling a span that are compared, each from a true span to a text.
+
+All run in this thread on one loaded model, so that times compare.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from dg_lsp.config import EngineSettings, Layout, LengthMethod
+from dg_lsp.engine.infilling import Filling
+from dg_lsp.engine.prompt import build_prompt, healed_ids
+from dg_lsp.engine.span_text import meeting_point
+from dg_lsp.evaluation.spans import TrueSpan
+from dg_lsp.job import InfillJob
+from dg_lsp.models.loading import LoadedModel
+
+MAX_TOKENS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a method made of one span."""
+
+    text: str
+    confidence: float
+    steps: int
+    milliseconds: float
+    first_draft_ms: float
+
+
+Method = Callable[[LoadedModel, TrueSpan], Outcome]
+
+
+def infiller(settings: EngineSettings, job: InfillJob, model: LoadedModel) -> Outcome:
+    """Our infiller under `settings`."""
+    start = time.perf_counter()
+    drafts: list[float] = []
+    infill = Filling(
+        job,
+        model.denoiser,
+        model.codec,
+        settings,
+        cancelled=lambda: False,
+        on_draft=lambda _: drafts.append(time.perf_counter()),
+    ).run()
+    elapsed = (time.perf_counter() - start) * 1e3
+    first = (drafts[0] - start) * 1e3 if drafts else elapsed
+    if not infill.candidates:
+        return Outcome("", 0.0, infill.steps, elapsed, first)
+    best = infill.candidates[0]
+    return Outcome(best.text, best.confidence, infill.steps, elapsed, first)
+
+
+def race(model: LoadedModel, span: TrueSpan) -> Outcome:
+    return infiller(_with_method(model.settings, LengthMethod.RACE), job_of(span), model)
+
+
+def free(model: LoadedModel, span: TrueSpan) -> Outcome:
+    return infiller(_with_method(model.settings, LengthMethod.FREE), job_of(span), model)
+
+
+def oracle(model: LoadedModel, span: TrueSpan) -> Outcome:
+    return _of_true_length(model, job_of(span), span.text, model.settings)
+
+
+def oracle_without_anchor(model: LoadedModel, span: TrueSpan) -> Outcome:
+    settings = _with_prompt(model.settings, right_anchor_tokens=0)
+    return _of_true_length(model, job_of(span), span.text, settings)
+
+
+def oracle_prefix_only(model: LoadedModel, span: TrueSpan) -> Outcome:
+    settings = _with_prompt(model.settings, right_anchor_tokens=0)
+    job = dataclasses.replace(job_of(span), suffix="")
+    return _of_true_length(model, job, span.text, settings)
+
+
+def oracle_both_in_user_turn(model: LoadedModel, span: TrueSpan) -> Outcome:
+    settings = _with_prompt(model.settings, layout=Layout.BOTH_IN_USER_TURN)
+    return _of_true_length(model, job_of(span), span.text, settings)
+
+
+def fixed(model: LoadedModel, span: TrueSpan, length: int = 12) -> Outcome:
+    return infiller(
+        model.settings, dataclasses.replace(job_of(span), span_tokens=length), model
+    )
+
+
+def reference(model: LoadedModel, span: TrueSpan) -> Outcome:
+    """transformers' own `generate()` on the same prompt, cut where it meets the suffix."""
+    job = job_of(span)
+    start = time.perf_counter()
+    prompt = build_prompt(job, model.codec, model.settings.prompt)
+    left = [] if prompt.left_token is None else [prompt.left_token]
+    ids = torch.tensor([[*prompt.ids, *left]], device=model.denoiser.device)
+    steps: list[float] = []
+
+    class Steps:
+        def put_draft(self, value: torch.Tensor) -> None:
+            steps.append(time.perf_counter())
+
+        def put(self, value: torch.Tensor) -> None: ...
+
+        def end(self) -> None: ...
+
+    torch.manual_seed(job.seed)
+    output = model.denoiser.model.generate(
+        ids, streamer=Steps(), max_new_tokens=model.denoiser.canvas_length
+    )
+    written = output.sequences[0, ids.shape[1] :].tolist()
+    barred = set(model.codec.control.barred)
+    end = next((n for n, token in enumerate(written) if token in barred), len(written))
+    text = b"".join(model.codec.token_bytes(i) for i in written[:end]).decode(errors="replace")
+    text = text[: meeting_point(text, span.suffix)]
+    elapsed = (time.perf_counter() - start) * 1e3
+    return Outcome(text, 0.0, len(steps), elapsed, (steps[0] - start) * 1e3)
+
+
+METHODS: dict[str, Method] = {
+    "race of lengths (ours)": race,
+    "free canvas, cut at the suffix": free,
+    "fixed length of 12": fixed,
+    "oracle length": oracle,
+    "oracle length, no right anchor": oracle_without_anchor,
+    "oracle length, prefix only": oracle_prefix_only,
+    "oracle length, both sides in the user turn": oracle_both_in_user_turn,
+    "transformers generate()": reference,
+}
+
+
+def job_of(span: TrueSpan) -> InfillJob:
+    return InfillJob(
+        prefix=span.prefix,
+        suffix=span.suffix,
+        path=span.path,
+        language="python",
+        max_tokens=MAX_TOKENS,
+    )
+
+
+def _of_true_length(
+    model: LoadedModel, job: InfillJob, text: str, settings: EngineSettings
+) -> Outcome:
+    prompt = build_prompt(job, model.codec, settings.prompt)
+    length = len(healed_ids(prompt, model.codec, text))
+    return infiller(settings, dataclasses.replace(job, span_tokens=length), model)
+
+
+def _with_prompt(settings: EngineSettings, **changes: Any) -> EngineSettings:
+    return dataclasses.replace(settings, prompt=dataclasses.replace(settings.prompt, **changes))
+
+
+def _with_method(settings: EngineSettings, method: LengthMethod) -> EngineSettings:
+    length = dataclasses.replace(settings.length, method=method)
+    return dataclasses.replace(settings, length=length)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: a method on a kind of span."""
+
+    method: str
+    kind: str
+    spans: int
+    exact_match: float
+    edit_similarity: float
+    steps: float
+    milliseconds: float
+    first_draft_ms: float
+
+
+def summarize(method: str, kind: str, pairs: list[tuple[TrueSpan, Outcome]]) -> Row:
+    """Means of the matches, medians of the costs."""
+    outcomes = [outcome for _, outcome in pairs]
+    return Row(
+        method=method,
+        kind=kind,
+        spans=len(pairs),
+        exact_match=statistics.fmean(is_match(span.text, out.text) for span, out in pairs),
+        edit_similarity=statistics.fmean(
+            edit_similarity(span.text, out.text) for span, out in pairs
+        ),
+        steps=statistics.median(out.steps for out in outcomes),
+        milliseconds=statistics.median(out.milliseconds for out in outcomes),
+        first_draft_ms=statistics.median(out.first_draft_ms for out in outcomes),
+    )
+
+
+def is_match(truth: str, text: str) -> bool:
+    """Exact but for white space at the end."""
+    return truth.rstrip() == text.rstrip()
+
+
+def edit_similarity(truth: str, text: str) -> float:
+    """1 less the Levenshtein distance over the longer length; 1 for two empty texts."""
+    if not truth and not text:
+        return 1.0
+    row = list(range(len(text) + 1))
+    for i, a in enumerate(truth, 1):
+        diagonal, row[0] = row[0], i
+        for j, b in enumerate(text, 1):
+            best = min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
+            diagonal, row[j] = row[j], best
+    return 1.0 - row[-1] / max(len(truth), len(text))

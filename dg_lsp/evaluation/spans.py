@@ -1,0 +1,73 @@
+"""Cuts spans with known text out of held-out source files."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dg_lsp.training.corpus import SourceFile
+
+CONTEXT_CHARACTERS = 3000
+"""Text kept on each side; more than any prompt of the bundled model holds."""
+
+KINDS = ("1-4 words", "5-12 words", "rest of line", "whole line")
+
+_WORD = re.compile(r"\w+|[^\w\s]|[ \t]+|\n[ \t]*")
+
+
+@dataclass(frozen=True, slots=True)
+class TrueSpan:
+    """A span whose text is known."""
+
+    path: str
+    prefix: str
+    suffix: str
+    text: str
+    kind: str
+
+
+def draw_spans(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[TrueSpan]:
+    """`per_kind` spans of each kind, the same for the same seed, spread over all files."""
+    dice = random.Random(seed)
+    spans = []
+    for kind in KINDS:
+        for _ in range(per_kind):
+            while (span := _draw(dice.choice(files), kind, dice)) is None:
+                pass
+            spans.append(span)
+    return spans
+
+
+def _draw(file: SourceFile, kind: str, dice: random.Random) -> TrueSpan | None:
+    text = file.text
+    at = dice.randrange(len(text))
+    line_start = text.rfind("\n", 0, at) + 1
+    line_end = text.find("\n", at)
+    line_end = len(text) if line_end < 0 else line_end
+    content = (
+        line_start + len(text[line_start:line_end]) - len(text[line_start:line_end].lstrip())
+    )
+    if kind == "whole line":
+        start, end = content, line_end
+    elif kind == "rest of line":
+        start, end = max(at, content), line_end
+    else:
+        least, most = (1, 4) if kind == "1-4 words" else (5, 12)
+        words = [word for word in _WORD.finditer(text, content, min(len(text), at + 400))]
+        first = next((n for n, word in enumerate(words) if word.start() >= at), None)
+        if first is None:
+            return None
+        # A word, not the space before it, is what a cursor stands at.
+        chosen = words[first : first + dice.randint(least, most)]
+        start, end = chosen[0].start(), chosen[-1].end()
+    if not text[start:end].strip() or end - start > 160:
+        return None
+    return TrueSpan(
+        path=file.path,
+        prefix=text[max(0, start - CONTEXT_CHARACTERS) : start],
+        suffix=text[end : end + CONTEXT_CHARACTERS],
+        text=text[start:end],
+        kind=kind,
+    )

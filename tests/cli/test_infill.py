@@ -1,0 +1,519 @@
+"""`dg-lsp infill` from the command line to what it prints, with a scripted infiller."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from dg_lsp.cli import run
+from dg_lsp.cli.compose import ModelError, OpenedInfiller
+from dg_lsp.document.position import offset_at
+from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState
+
+SAMPLE = "def add(a, b):\n    return \n\n\nprint(add(1, 2))\n"
+
+
+@dataclass
+class Scripted:
+    """An infiller, and the handle of its one job, that follow a script."""
+
+    infill: Infill
+    given: Sequence[Draft] = ()
+    state: JobState = JobState.DONE
+    jobs: list[InfillJob] = field(default_factory=list)
+    opened_with: list[tuple[str | None, str | None]] = field(default_factory=list)
+    closed: int = 0
+    cancelled: int = 0
+
+    def submit(self, job: InfillJob) -> Scripted:
+        self.jobs.append(job)
+        return self
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    async def drafts(self) -> AsyncIterator[Draft]:
+        for draft in self.given:
+            await asyncio.sleep(0)
+            yield draft
+
+    async def result(self) -> Infill:
+        return self.infill
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+
+
+def candidate(text: str, score: float = -0.5) -> Candidate:
+    return Candidate(text, 0.75, score, (0.75,) * len(text))
+
+
+def infill_of(*texts: str, reason: str | None = None) -> Infill:
+    candidates = tuple(candidate(text, -0.1 * rank) for rank, text in enumerate(texts))
+    return Infill(candidates, 7, {"queue": 0.25, "total": 12.5}, reason, "bundled")
+
+
+Install = Callable[..., Scripted]
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Install:
+    def put(*texts: str, **script: object) -> Scripted:
+        scripted = Scripted(**{"infill": infill_of(*texts)} | script)  # type: ignore[arg-type]
+
+        def open_infiller(model: str | None, device: str | None) -> OpenedInfiller:
+            scripted.opened_with.append((model, device))
+            return OpenedInfiller(scripted, "bundled", "cpu", len, 3000, 1000)
+
+        monkeypatch.setattr("dg_lsp.cli.compose.open_infiller", open_infiller)
+        return scripted
+
+    return put
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "sample.py"
+    path.write_bytes(SAMPLE.encode())
+    return path
+
+
+def report_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+    assert run(["infill", *arguments, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.count("\n") == 1
+    report = json.loads(captured.out)
+    assert isinstance(report, dict)
+    return report
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["{file}"], "is not FILE:LINE:COLUMN"),
+        (["{file}:3"], "is not"),
+        ([":3:4"], "is not FILE:LINE:COLUMN"),
+        (["{file}::4"], "'' in"),
+        (["{file}:3:"], "is not a column number"),
+        (["{file}:x:4"], "'x' in"),
+        (["{file}:3:x"], "'x' in"),
+        (["{file}:0:1"], "the line in"),
+        (["{file}:1:0"], "the column in"),
+        (["{file}:-1:1"], "'-1' in"),
+        (["{file}:1:+2"], "'+2' in"),
+        (["{file}:1:²"], "'²' in"),
+        (["{file}:1:" + "9" * 5000], "is not a column number"),
+        (["{file}:99:1"], "line 99"),
+        (["{file}:1:99"], "column 99"),
+        (["{file}:999999999:999999999"], "line 999999999"),
+        (["{dir}/absent.py:1:1"], "absent.py does not exist"),
+        (["{dir}:1:1"], "is a directory"),
+        (["{file}/below.py:1:1"], "does not exist"),
+        (["{dir}/a\0b:1:1"], "is not a path"),
+        (["{file}:2:5", "--to", "2:4"], "before its start"),
+        (["{file}:2:5", "--to", "1:9"], "before its start"),
+        (["{file}:2:5", "--to", "2"], "is not LINE:COLUMN"),
+        (["{file}:2:5", "--to", "2:x"], "is not a column number"),
+        (["{file}:2:5", "--to", "2:5:6"], "is not a column number"),
+        (["{file}:2:5", "--to", "0:5"], "count from 1"),
+        (["{file}:2:5", "--to", "2:99"], "column 99"),
+        (["{file}:2:5", "--instruction", "shorter"], "--instruction needs a selection"),
+        (
+            ["{file}:2:5", "--to", "2:5", "--instruction", "shorter"],
+            "--instruction needs a selection, and this one is empty",
+        ),
+        (["{file}:2:5", "--noise", "0.5"], "--noise needs a selection"),
+        (["{file}:2:5", "--to", "2:9", "--noise", "0"], "noise is 0.0"),
+        (["{file}:2:5", "--to", "2:9", "--noise", "1.5"], "noise is 1.5"),
+        (["{file}:2:5", "--to", "2:9", "--noise", "nan"], "noise is nan"),
+        (["{file}:2:5", "-n", "0"], "candidates is 0"),
+        (["{file}:2:5", "--candidates", "many"], "--candidates"),
+        (["{file}:2:5", "--max-tokens", "0"], "max_tokens is 0"),
+        (["{file}:2:5", "--seed", "-1"], "--seed"),
+        (["{file}:2:5", "--seeds", "1"], "--seeds"),
+        ([], "FILE:LINE:COLUMN"),
+    ],
+)
+def test_refuses_in_one_line(
+    arguments: list[str],
+    says: str,
+    source: Path,
+    install: Install,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scripted = install("a + b")
+    filled = [part.format(file=source, dir=source.parent) for part in arguments]
+
+    assert run(["infill", *filled]) == 2
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("dg-lsp: ")
+    assert captured.err.count("\n") == 1
+    assert says in captured.err
+    assert scripted.opened_with == []
+    assert source.read_bytes() == SAMPLE.encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"\x7fELF\0\0\0", "binary"), (b"a = '\xff'\n", "not valid utf-8")],
+)
+def test_refuses_what_is_not_source(
+    content: bytes, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "odd.py"
+    path.write_bytes(content)
+
+    assert run(["infill", f"{path}:1:1"]) == 2
+
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert path.read_bytes() == content
+
+
+def test_refuses_a_model_that_cannot_be_had(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def open_infiller(model: str | None, device: str | None) -> OpenedInfiller:
+        raise ModelError(f"there is no model {model!r} on {device!r}")
+
+    monkeypatch.setattr("dg_lsp.cli.compose.open_infiller", open_infiller)
+
+    status = run(["infill", f"{source}:2:12", "--model", "none", "--device", "tpu"])
+
+    assert status == 2
+    assert capsys.readouterr().err == "dg-lsp: there is no model 'none' on 'tpu'\n"
+
+
+# What is asked of the engine.
+
+
+def test_asks_for_what_the_options_say(
+    source: Path, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripted = install("a + b")
+    options = "--to 2:11 -n 3 --seed 5 --max-tokens 40 --noise 0.25 --model m --device cpu"
+
+    status = run(["infill", f"{source}:2:5", *options.split(), "--instruction", "shorter"])
+
+    assert status == 0
+    assert scripted.opened_with == [("m", "cpu")]
+    assert scripted.closed == 1
+    assert scripted.jobs == [
+        InfillJob(
+            prefix="def add(a, b):\n    ",
+            suffix=" \n\n\nprint(add(1, 2))\n",
+            path=str(source),
+            language="python",
+            replaced="return",
+            instruction="shorter",
+            noise=0.25,
+            candidates=3,
+            max_tokens=40,
+            seed=5,
+        )
+    ]
+
+
+@pytest.mark.parametrize("end", [[], ["--to", "2:12"]])
+def test_an_empty_selection_is_a_cursor(end: list[str], source: Path, install: Install) -> None:
+    scripted = install("a + b")
+
+    assert run(["infill", f"{source}:2:12", *end]) == 0
+
+    assert scripted.jobs[0].replaced is None
+
+
+@pytest.mark.parametrize("name", ["a:b.py", "a:1:2", "C:\\x.py", "sp ace.py"])
+def test_reads_the_place_from_the_right(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    install: Install,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("x = \n")
+    scripted = install("1")
+
+    assert run(["infill", f"{name}:1:5"]) == 0
+
+    assert (scripted.jobs[0].path, scripted.jobs[0].prefix) == (name, "x = ")
+
+
+def test_cuts_the_text_to_the_budget(tmp_path: Path, install: Install) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text("line of text\n" * 2000)
+    scripted = install("word")
+
+    assert run(["infill", f"{path}:1000:1"]) == 0
+
+    job = scripted.jobs[0]
+    assert 0 < len(job.prefix) <= 3000
+    assert 0 < len(job.suffix) <= 1000
+
+
+# What is printed into a pipe.
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [("a + b", "a + b\n"), ("a\n    b\n", "a\n    b\n"), ("é日🎉", "é日🎉\n")],
+)
+def test_prints_the_best_candidate_alone(
+    text: str,
+    printed: str,
+    tmp_path: Path,
+    install: Install,
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    path = tmp_path / "plain.txt"
+    path.write_text("x = ")
+    drafts = [Draft("?", (0.1,), 1, 8)]
+    install(infill=Infill((candidate("second", -2), candidate(text, -1)), 7), given=drafts)
+
+    assert run(["infill", f"{path}:1:5", "-n", "2"]) == 0
+
+    captured = capsysbinary.readouterr()
+    assert captured.out == printed.encode()
+    assert captured.err == b""
+    assert path.read_text() == "x = "
+
+
+@pytest.mark.parametrize(
+    ("infill", "reason"),
+    [
+        (infill_of(reason="not sure enough"), "not sure enough"),
+        (infill_of(""), "nothing new is left of what the model wrote"),
+    ],
+)
+def test_says_why_nothing_is_offered(
+    infill: Infill,
+    reason: str,
+    source: Path,
+    install: Install,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    install(infill=infill)
+
+    assert run(["infill", f"{source}:2:12"]) == 0
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"dg-lsp: nothing is offered: {reason}\n"
+
+    report = report_of(capsys, f"{source}:2:12")
+    assert (report["text"], report["candidates"], report["edit"]) == (None, [], None)
+    assert report["reason"] == reason
+
+
+def test_a_failed_job_is_an_error(
+    source: Path, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripted = install(infill=infill_of(reason="out of memory"), state=JobState.FAILED)
+
+    assert run(["infill", f"{source}:2:12"]) == 1
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "out of memory" in captured.err
+    assert captured.err.count("\n") == 1
+    assert scripted.closed == 1
+
+
+def test_an_interrupted_job_is_cancelled_and_closed(
+    source: Path, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(Scripted):
+        async def result(self) -> Infill:
+            raise KeyboardInterrupt
+
+    scripted = install("a + b")
+    scripted.__class__ = Interrupted
+
+    assert run(["infill", f"{source}:2:12"]) == 130
+
+    assert (scripted.cancelled, scripted.closed) == (1, 1)
+    assert capsys.readouterr() == ("", "")
+
+
+# The JSON report and its edit.
+
+
+def test_reports_in_json(
+    source: Path, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("a + b", "b + a", "a + b", "")
+
+    report = report_of(capsys, f"{source}:2:12")
+
+    assert report == {
+        "text": "a + b",
+        "candidates": [
+            {"text": "a + b", "confidence": 0.75, "score": 0.0},
+            {"text": "b + a", "confidence": 0.75, "score": -0.1},
+        ],
+        "steps": 7,
+        "timings_ms": {"queue": 0.25, "total": 12.5},
+        "model": "bundled",
+        "edit": {
+            "start": {"line": 2, "column": 12},
+            "end": {"line": 2, "column": 12},
+            "new_text": "a + b",
+        },
+        "reason": None,
+    }
+
+
+def test_names_the_opened_model_where_the_infill_names_none(
+    source: Path, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(infill=Infill((candidate("a + b"),), 7))
+
+    assert report_of(capsys, f"{source}:2:12")["model"] == "bundled"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "to", "new"),
+    [
+        ("", "1:1", None, "x = 1"),
+        ("x = ", "1:5", None, "1"),
+        ("x = 1", "1:1", None, "import os\n"),
+        ("x = 1\n", "2:1", None, "y = 2"),
+        ("a\r\nb = \r\nc\r\n", "2:5", None, "[\n    1,\n]"),
+        ("a\rb = \rc", "2:5", None, "1"),
+        ("if x:\n\treturn \n", "2:9", None, "x"),
+        ("s = '🎉e\u0301' + \n", "1:12", None, "'👩‍👩‍👧'"),
+        ("value = old_name + 1\n", "1:9", "1:17", "old_size"),
+        ("f(\n    a,\n    b,\n)\n", "2:5", "3:7", "a,\n    c,"),
+        ("a = 1\r\nb = 2\r\nc = 3\r\n", "1:5", "3:6", "1\nb = 5\nc = 3"),
+        ("same\n", "1:1", "1:5", "same"),
+    ],
+)
+def test_the_edit_puts_the_infill_in_place(
+    text: str,
+    place: str,
+    to: str | None,
+    new: str,
+    tmp_path: Path,
+    install: Install,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "edited.py"
+    path.write_bytes(text.encode())
+    install(new)
+
+    report = report_of(capsys, f"{path}:{place}", *(["--to", to] if to else []))
+
+    edit = report["edit"]
+    assert isinstance(edit, dict)
+    start, end = (
+        offset_at(text, edit[side]["line"], edit[side]["column"]) for side in ("start", "end")
+    )
+    span_start, span_end = (
+        offset_at(text, *(int(part) for part in one.split(":"))) for one in (place, to or place)
+    )
+    newline = "\r\n" if "\r\n" in text else "\r" if "\r" in text else "\n"
+    expected = text[:span_start] + new.replace("\n", newline) + text[span_end:]
+    assert text[:start] + edit["new_text"] + text[end:] == expected
+    # Smallest: neither end of what is replaced stays the same.
+    assert start == end or text[start:end][:1] != edit["new_text"][:1]
+    assert path.read_bytes() == text.encode()
+
+
+def test_a_line_of_five_megabytes_is_quick(
+    tmp_path: Path,
+    install: Install,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "minified.js"
+    path.write_text("f(1);" * 1_000_000)
+    install("g(2);", given=[Draft("g(2);", (0.5,) * 5, 1, 8)])
+    terminal = Console(file=io.StringIO(), width=80, force_terminal=True)
+    monkeypatch.setattr("dg_lsp.cli.infill._terminal", lambda: terminal)
+
+    started = time.monotonic()
+    edit = report_of(capsys, f"{path}:1:2500001")["edit"]
+    assert run(["infill", f"{path}:1:2500001"]) == 0
+    elapsed_s = time.monotonic() - started
+
+    assert isinstance(edit, dict)
+    assert edit["start"] == {"line": 1, "column": 2500001}
+    assert elapsed_s < 5
+
+
+# On a terminal.
+
+
+def test_draws_the_span_in_its_place(
+    source: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafts = [Draft("a b", (0.1, 0.2, 0.3), step, 8) for step in range(1, 4)]
+    install("a + b", "b + a", given=drafts)
+    terminal = Console(file=io.StringIO(), record=True, width=80, force_terminal=True)
+    monkeypatch.setattr("dg_lsp.cli.infill._terminal", lambda: terminal)
+
+    assert run(["infill", f"{source}:2:12", "-n", "2"]) == 0
+
+    drawn = terminal.export_text()
+    assert "step 1 of 8 · confidence 20%" in drawn
+    assert "2 ▌     return a b" in drawn
+    final = drawn[drawn.rindex("def add") :].splitlines()
+    assert final == [
+        "def add(a, b):",
+        "2 ▌     return a + b",
+        "3 │ ",
+        "4 │ ",
+        "5 │ print(add(1, 2))",
+        "confidence 75%",
+        "candidate 2 · confidence 75%",
+        "  ▌ b + a",
+        "7 steps · queue 0 ms · total 12 ms",
+        "model bundled",
+        "The bundled model is small: good for a try, not for real work.",
+    ]
+    assert source.read_bytes() == SAMPLE.encode()
+
+
+def test_says_on_the_terminal_why_nothing_is_offered(
+    source: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(infill=infill_of(reason="not sure enough"))
+    terminal = Console(file=io.StringIO(), record=True, width=80, force_terminal=True)
+    monkeypatch.setattr("dg_lsp.cli.infill._terminal", lambda: terminal)
+
+    assert run(["infill", f"{source}:2:12"]) == 0
+
+    assert "nothing is offered: not sure enough" in terminal.export_text()
+
+
+@pytest.mark.parametrize("text", ["", "\r\n", "\t\t日本\r\nx", "e\u0301🎉\u202e\x1b[2J"])
+@pytest.mark.parametrize("width", [1, 12, 80])
+def test_draws_any_file_on_any_terminal(
+    text: str,
+    width: int,
+    tmp_path: Path,
+    install: Install,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "odd.txt"
+    path.write_bytes(text.encode())
+    install("日\n\tx", given=[Draft("🎉\t\n", (0.0, 0.5, 1.0), 1, 8)])
+    terminal = Console(file=io.StringIO(), width=width, height=5, force_terminal=True)
+    monkeypatch.setattr("dg_lsp.cli.infill._terminal", lambda: terminal)
+
+    assert run(["infill", f"{path}:1:1"]) == 0

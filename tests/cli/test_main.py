@@ -1,0 +1,234 @@
+"""The command line around the commands: lazy imports, exit statuses, one-line errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dg_lsp
+from dg_lsp.cli import main, run
+
+HEAVY = ("torch", "transformers", "numpy", "pygls")
+
+
+def python(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def test_help_version_and_refusals_load_nothing_heavy() -> None:
+    script = f"""
+import sys
+from dg_lsp.cli import run
+statuses = [run([*line.split()]) for line in ("--help", "infill --help", "--version")]
+statuses.append(run(["infill", "absent.py:1:1"]))
+print(statuses, [name for name in {HEAVY} if name in sys.modules])
+"""
+    ended = python("-c", script)
+
+    assert ended.stdout.endswith("[0, 0, 0, 2] []\n")
+    assert "FILE:LINE:COLUMN" in ended.stdout
+    assert ended.stderr == "dg-lsp: absent.py does not exist; check the path\n"
+
+
+def test_the_version_alone_loads_no_command() -> None:
+    script = "import sys; from dg_lsp.cli import run; run(['--version'])"
+    ended = python("-c", f"{script}; print('dg_lsp.cli.infill' in sys.modules)")
+
+    assert ended.stdout == f"dg-lsp {dg_lsp.__version__}\nFalse\n"
+
+
+def test_runs_as_a_module() -> None:
+    ended = python("-m", "dg_lsp", "--version")
+
+    assert (ended.returncode, ended.stdout) == (0, f"dg-lsp {dg_lsp.__version__}\n")
+
+
+def test_without_a_command_it_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+
+    assert "infill" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["infil"], ["--wrong"], ["infill", "--wrong", "x"]])
+def test_wrong_usage_is_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("dg-lsp: No such ")
+    assert captured.err.count("\n") == 1
+
+
+def test_the_exit_status_is_that_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dg-lsp", "infill", "absent.py:1:1"])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+
+
+def raise_from_model(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def open_infiller(model: str | None, device: str | None) -> None:
+        raise error
+
+    monkeypatch.setattr("dg_lsp.cli.compose.open_infiller", open_infiller)
+
+
+def fill_this_file() -> int:
+    return run(["infill", f"{__file__}:1:1"])
+
+
+def test_an_unexpected_error_is_one_line_with_a_hint(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DG_LSP_DEBUG", raising=False)
+    raise_from_model(monkeypatch, RuntimeError("first\n  second \x1b[2J"))
+
+    assert fill_this_file() == 1
+
+    assert capsys.readouterr().err == (
+        "dg-lsp: RuntimeError: first second \ufffd[2J "
+        "(run again with DG_LSP_DEBUG=1 for the traceback)\n"
+    )
+
+
+def test_the_traceback_is_there_for_the_asking(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DG_LSP_DEBUG", "1")
+    raise_from_model(monkeypatch, RuntimeError("broken"))
+
+    assert fill_this_file() == 1
+
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback")
+    assert error.endswith("RuntimeError: broken\n")
+
+
+def test_an_unknown_value_error_is_not_taken_for_the_users_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raise_from_model(monkeypatch, ValueError("span [2, 1) is not a range"))
+
+    assert fill_this_file() == 1
+
+
+def test_an_interruption_is_quiet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raise_from_model(monkeypatch, KeyboardInterrupt())
+
+    assert fill_this_file() == 130
+
+    assert capsys.readouterr() == ("", "")
+
+
+HANGING = """
+import asyncio, sys
+from dg_lsp.cli import compose, main
+
+class Hanging:
+    state = None
+    def submit(self, job): return self
+    async def drafts(self):
+        print("running", file=sys.stderr, flush=True)
+        await asyncio.Event().wait()
+        yield
+    def cancel(self): print("cancelled", file=sys.stderr)
+    async def close(self): print("closed", file=sys.stderr)
+
+opened = compose.OpenedInfiller(Hanging(), "m", "cpu", len, 9, 9)
+compose.open_infiller = lambda model, device: opened
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process there")
+def test_ctrl_c_ends_a_running_job() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGING, "infill", f"{__file__}:1:1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "running\n"
+        process.send_signal(signal.SIGINT)
+        output, error = process.communicate(timeout=60)
+
+    assert (process.returncode, output, error) == (130, "", "cancelled\nclosed\n")
+
+
+SCRIPTED = """
+from dg_lsp.cli import compose, main
+from dg_lsp.job import Candidate, Draft, Infill, JobState
+
+class Scripted:
+    state = JobState.DONE
+    def submit(self, job): return self
+    async def drafts(self): yield Draft("ab", (0.1, 0.2), 1, 2)
+    async def result(self): return Infill((Candidate("cd", 0.9, -0.1, (0.9, 0.9)),), 2)
+    async def close(self): pass
+
+compose.open_infiller = lambda *asked: compose.OpenedInfiller(Scripted(), "m", "cpu", len, 9, 9)
+main()
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["infill", f"{__file__}:1:1"]])
+def test_a_closed_pipe_is_quiet(arguments: list[str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPTED, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+    assert process.returncode == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals there")
+def test_draws_on_a_real_terminal(tmp_path: Path) -> None:
+    import pty
+
+    path = tmp_path / "sample.py"
+    path.write_text("x = \n")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "ascii", "COLUMNS": "60"}
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPTED, "infill", f"{path}:1:5"],
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        env=environment,
+    ) as process:
+        os.close(theirs)
+        written = b""
+        # Linux ends the reading of a terminal whose other side is gone with an error.
+        try:
+            while part := os.read(ours, 65536):
+                written += part
+        except OSError:
+            pass
+        os.close(ours)
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+    assert process.returncode == 0
+    assert b"step 1 of 2" in written
+    assert b"cd" in written
+    assert written.endswith(b"\x1b[?25h")
+    assert path.read_text() == "x = \n"

@@ -1,0 +1,100 @@
+"""Positions as editors show them, at every kind of line end and at every edge."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dg_lsp.document.position import PositionError, line_column_at, may_cut, offset_at
+
+TEXTS = st.text(alphabet=st.sampled_from("ab \r\n\u0301\U0001f600"), max_size=30)
+
+
+def check_position(marked: str, expect: str) -> None:
+    offset = marked.index("|")
+    text = marked.replace("|", "", 1)
+    line, column = (int(number) for number in expect.split(":"))
+    assert line_column_at(text, offset) == (line, column)
+    assert offset_at(text, line, column) == offset
+
+
+@pytest.mark.parametrize(
+    ("marked", "expect"),
+    [
+        ("|", "1:1"),
+        ("|one", "1:1"),
+        ("one|", "1:4"),
+        ("one\n|", "2:1"),
+        ("one\n\n|three", "3:1"),
+        ("one\r\ntwo|\r\n", "2:4"),
+        ("one\rtwo\r|", "3:1"),
+        ("one\n\r|", "3:1"),
+        ("\U0001f600\U0001f600|", "1:3"),
+        ("e\u0301x|", "1:4"),
+        ("form\x0cfeed\u2028|", "1:11"),
+    ],
+)
+def test_position_both_ways(marked: str, expect: str) -> None:
+    check_position(marked, expect)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "message"),
+    [
+        ("a\nb\n", 99, 1, "line 99 is outside the file, which has 3 lines"),
+        ("", 2, 1, "line 2 is outside the file, which has 1 line"),
+        ("", 1, 2, "column 2 is outside line 1, which is empty (only column 1)"),
+        ("a\nb\n", 0, 1, "line 0 does not exist: lines count from 1 to 3"),
+        ("a\nb\n", -1, 1, "line -1 does not exist: lines count from 1 to 3"),
+        (
+            "a\r\n\r\npass = 1\r\n",
+            3,
+            40,
+            "column 40 is outside line 3, which has 8 characters (columns 1 to 9)",
+        ),
+        ("a", 1, 0, "column 0 is outside line 1, which has 1 character (columns 1 to 2)"),
+    ],
+)
+def test_position_outside(text: str, line: int, column: int, message: str) -> None:
+    with pytest.raises(PositionError, match=f"^{re.escape(message)}$"):
+        offset_at(text, line, column)
+
+
+def test_offset_outside() -> None:
+    message = "offset 7 is outside the file, which has 2 characters (offsets 0 to 2)"
+    with pytest.raises(PositionError, match=re.escape(message)):
+        line_column_at("ab", 7)
+    with pytest.raises(PositionError, match="offset -1"):
+        line_column_at("ab", -1)
+
+
+def test_offset_inside_line_end_rounds_to_before() -> None:
+    assert line_column_at("one\r\ntwo", 4) == (1, 4)
+
+
+@given(TEXTS)
+def test_every_offset_survives_the_round_trip(text: str) -> None:
+    for offset in range(len(text) + 1):
+        line, column = line_column_at(text, offset)
+        inside = text[offset - 1 : offset + 1] == "\r\n" and offset > 0
+        assert offset_at(text, line, column) == offset - inside
+
+
+@pytest.mark.parametrize(
+    ("whole", "inner"),
+    [
+        ("\r\n", [1]),
+        ("e\u0301\u0323", [1, 2]),
+        ("\u2764\ufe0f", [1]),
+        ("\U0001f468\u200d\U0001f469", [1, 2]),
+        ("\U0001f44d\U0001f3fd", [1]),
+        ("\U0001f1eb\U0001f1f7", [1]),
+        ("ab", []),
+        ("\n\r", []),
+        ("\U0001f600\U0001f600", []),
+    ],
+)
+def test_what_reads_as_one_character_stays_whole(whole: str, inner: list[int]) -> None:
+    refused = [offset for offset in range(len(whole) + 1) if not may_cut(whole, offset)]
+    assert refused == inner
