@@ -104,7 +104,8 @@ class Candidate:
     confidence: float
     """Geometric mean of the probabilities of its tokens, in [0, 1]."""
     score: float
-    """What candidates are ranked by, higher is better (nats per token)."""
+    """What candidates are ranked by, higher is better: log-likelihood in nats of the text and
+    the start of the suffix after it."""
     confidences: tuple[float, ...] = ()
     """Probability of each character of `text`."""
 

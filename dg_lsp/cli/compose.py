@@ -30,8 +30,26 @@ class OpenedInfiller:
     """The most text before the span that the model is shown, in tokens."""
     suffix_tokens: int
     """The most text after the span that the model is shown, in tokens."""
+    follows_instructions: bool = True
+    """Whether a rewrite may come with words."""
 
 
 def open_infiller(model: str | None, device: str | None) -> OpenedInfiller:
     """Load a model and start its infiller; `None` takes the default of either."""
-    raise ModelError("no model is built in yet")
+    from dg_lsp.engine.engine import Engine
+    from dg_lsp.models.loading import CheckpointError, load
+
+    try:
+        loaded = load(model, device)
+    except CheckpointError as error:
+        raise ModelError(str(error)) from error
+    engine = Engine(loaded.denoiser, loaded.codec, loaded.settings, loaded.name)
+    return OpenedInfiller(
+        infiller=engine,
+        model=loaded.name,
+        device=loaded.device,
+        measure=lambda text: len(loaded.codec.encode(text)),
+        prefix_tokens=loaded.settings.prompt.prefix_tokens,
+        suffix_tokens=loaded.settings.prompt.suffix_tokens,
+        follows_instructions=loaded.follows_instructions,
+    )

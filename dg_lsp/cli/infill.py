@@ -198,6 +198,11 @@ async def _fill(
 ) -> _Ending:
     """Run the job to its end; an interruption cancels it and still closes the engine."""
     try:
+        if job.instruction is not None and not opened.follows_instructions:
+            raise ArgumentError(
+                f"the {opened.model} model follows no instructions; leave --instruction out "
+                "to have the selection written anew, or choose another --model"
+            )
         budget = WindowBudget(opened.prefix_tokens, opened.suffix_tokens)
         window = split_window(span.source.text, span.start, span.end, budget, opened.measure)
         job = replace(job, prefix=window.prefix, suffix=window.suffix)

@@ -16,7 +16,11 @@ from dg_lsp.document.position import (
     LINE_END,
     NEAR_CHARS,
     Token,
+    brackets_around,
+    indent_of,
+    indent_width,
     last_line,
+    lines_of,
     may_cut,
     nesting,
     open_text,
@@ -103,15 +107,16 @@ def match_indentation(infill: str, prefix: str, suffix: str) -> str:
 
     Tabs and spaces are told apart by the lines around the span. Another width is converted
     only where the lines after block openers prove it. The first line follows the cursor, so
-    it is left alone unless the cursor is at the start of a line.
+    it is left alone unless the cursor is at the start of a line; so is all text in a
+    docstring or block comment.
     """
-    document = _lines(prefix[-NEAR_CHARS:] + "x") + _lines(suffix[:NEAR_CHARS])[1:]
+    document = lines_of(prefix[-NEAR_CHARS:] + "x") + lines_of(suffix[:NEAR_CHARS])[1:]
     tabbed = sum(line.startswith("\t") for line in document)
     spaced = sum(line.startswith("  ") for line in document)
     current = last_line(prefix)
-    lines = _lines(infill)
-    indents = [_indent(line) for line in lines[current != "" :] if line.strip()]
-    if tabbed == spaced or not indents:
+    lines = lines_of(infill)
+    indents = [indent_of(line) for line in lines[current != "" :] if line.strip()]
+    if tabbed == spaced or not indents or len(open_text(prefix)) > 1:
         return infill
     steps = _steps([current + lines[0], *lines[1:]])
     if tabbed > spaced:
@@ -132,18 +137,17 @@ def match_indentation(infill: str, prefix: str, suffix: str) -> str:
         unit, theirs = _unit(_steps(document)), _unit(steps)
         if unit == 0 or theirs in (0, unit) or len(steps) > 1:
             return infill
-        base = len(_indent(current + lines[0]))
+        base = len(indent_of(current + lines[0]))
         change = {
             indent: " " * (base + (len(indent) - base) // theirs * unit)
             for indent in indents
             if len(indent) > base and (len(indent) - base) % theirs == 0
         }
 
-    def rewritten(indent: re.Match[str]) -> str:
-        alone = current != "" and indent.start() == 0
-        return indent[0] if alone else change.get(indent[0], indent[0])
-
-    return _INDENT.sub(rewritten, infill)
+    typed = len(lines[0]) if current else 0
+    return infill[:typed] + _INDENT.sub(
+        lambda indent: change.get(indent[0], indent[0]), infill[typed:]
+    )
 
 
 def limit_to_scope(infill: str, prefix: str, suffix: str, language: str) -> str:
@@ -151,13 +155,14 @@ def limit_to_scope(infill: str, prefix: str, suffix: str, language: str) -> str:
 
     At the first closing bracket or tag that the infill did not open and the suffix has
     already; in languages with significant indentation also at the first line that is
-    indented less than the one where the infill starts. Prose and shell scripts, whose
-    closing brackets need no opening ones, are left alone.
+    indented less than the one where the infill starts. Left alone are prose and shell
+    scripts, whose closing brackets need no opening ones, and an infill that ends with the
+    opener of a block that stands in the suffix.
     """
-    if language in _UNJUDGED:
+    if language in _UNJUDGED or _leads_into(infill, suffix):
         return infill
     end = _closing_end(infill, prefix, suffix)
-    if language in _INDENTED and not _leads_into(infill, suffix):
+    if language in _INDENTED:
         end = min(end, _dedent_end(infill, prefix, suffix))
     if end == len(infill):
         return infill
@@ -188,7 +193,7 @@ def is_only_closers(infill: str) -> bool:
 
 def _closing_end(infill: str, prefix: str, suffix: str) -> int:
     """Where the infill first closes what the suffix closes."""
-    missing, closed_after = _around(prefix, suffix)
+    missing, closed_after = brackets_around(prefix, suffix)
     found = list(tokens(infill, open_text_end(infill, open_text(prefix))))
     opened: list[Token] = []
     exchanged: set[Token] = set()
@@ -201,19 +206,11 @@ def _closing_end(infill: str, prefix: str, suffix: str) -> int:
             missing[token.kind] -= 1
             continue
         # `} else {` and `) + f(` close and open again on one line: the depth stays.
-        again = next(
-            (
-                later
-                for later in found[index + 1 :]
-                if later.opens
-                and later.kind == token.kind
-                and later not in exchanged
-                and not LINE_END.search(infill, token.end, later.start)
-            ),
-            None,
-        )
+        stop = LINE_END.search(infill, token.end)
+        line = [later for later in found[index:] if not stop or later.start < stop.start()]
+        again = [t for t in line if t.opens and t.kind == token.kind and t not in exchanged]
         if again:
-            exchanged.add(again)
+            exchanged.add(again[0])
         elif closed_after[token.kind]:
             return token.start
     return len(infill)
@@ -221,18 +218,18 @@ def _closing_end(infill: str, prefix: str, suffix: str) -> int:
 
 def _dedent_end(infill: str, prefix: str, suffix: str) -> int:
     """Where the first line starts that is indented less than the one the infill starts in."""
-    missing, _ = _around(prefix, suffix)
+    missing, _ = brackets_around(prefix, suffix)
     position = open_text_end(infill, open_text(prefix))
     pairs, opened, _ = nesting(infill, position)
     current = last_line(prefix)
-    first, *others = _lines(infill)
-    base = _width(current + first)
-    inner = next((_width(line) for line in others if line.strip()), base)
+    first, *others = lines_of(infill)
+    base = indent_width(current + first)
+    inner = next((indent_width(line) for line in others if line.strip()), base)
     opens_block = current.rstrip().endswith(":") and inner > base
     if not first.strip() and (current == "" or opens_block):
         base = inner
     for indent in _INDENT.finditer(infill):
-        start, width = indent.start(), _width(indent[0])
+        start, width = indent.start(), indent_width(indent[0])
         inside = any(left < start < right for left, right in pairs)
         if start < max(position, 1) or width >= base or inside:
             continue
@@ -252,22 +249,10 @@ def _trim_what_is_closed(infill: str, prefix: str, suffix: str) -> str:
     dropped = infill[len(trimmed) :]
     closers = [token.kind for token in nesting(dropped).closed]
     if closers and not any(character.isalnum() for character in dropped):
-        missing, _ = _around(prefix + trimmed, suffix)
+        missing, _ = brackets_around(prefix + trimmed, suffix)
         if any(missing[kind] > 0 for kind in closers):
             return _drop_blank_end(infill, suffix)
     return trimmed
-
-
-def _around(prefix: str, suffix: str) -> tuple[Counter[str], Counter[str]]:
-    """By kind, the brackets that the suffix lacks for the prefix, and those that it closes."""
-    closed = nesting(suffix[:NEAR_CHARS], open_text_end(suffix, open_text(prefix))).closed
-    closed_after = Counter(token.kind for token in closed)
-    missing = Counter(token.kind for token in nesting(prefix[-NEAR_CHARS:]).opened)
-    missing.subtract(closed_after)
-    if len(suffix) > NEAR_CHARS:
-        # Blocks and elements may well be closed further down than was looked.
-        missing = Counter({kind: missing[kind] for kind in "(["})
-    return missing, closed_after
 
 
 def _leads_into(infill: str, suffix: str) -> bool:
@@ -275,12 +260,14 @@ def _leads_into(infill: str, suffix: str) -> bool:
     last = infill.rstrip()
     blank = _BLANK_LINES.match(suffix)
     below = suffix[blank.end() :] if blank else ""
-    return last.endswith(":") and _width(below) > _width(last_line(last))
+    return last.endswith((":", "(", "[", "{")) and indent_width(below) > indent_width(
+        last_line(last)
+    )
 
 
 def _is_repetition(overlap: str, after: str) -> bool:
     """Whether text that the infill's end and the suffix's beginning share is no accident."""
-    lines = _lines(overlap)
+    lines = lines_of(overlap)
     tail = lines[-1].strip()
     ends_line = not after.strip() or _BLANK_START.match(after) is not None
     if _CLOSERS_ONLY.fullmatch(overlap):
@@ -296,7 +283,7 @@ def _drop_blank_end(infill: str, suffix: str) -> str:
 
 def _steps(lines: list[str]) -> Counter[int]:
     """By how many columns lines are deeper than the block opener before them."""
-    indents = [(_indent(line), line) for line in lines if line.strip()]
+    indents = [(indent_of(line), line) for line in lines if line.strip()]
     return Counter(
         len(indent) - len(outer)
         for (outer, opener), (indent, _) in pairwise(indents)
@@ -308,15 +295,3 @@ def _steps(lines: list[str]) -> Counter[int]:
 
 def _unit(steps: Counter[int]) -> int:
     return max(steps, key=lambda step: (steps[step], -step), default=0)
-
-
-def _indent(line: str) -> str:
-    return line[: len(line) - len(line.lstrip(" \t"))]
-
-
-def _width(line: str) -> int:
-    return len(_indent(line).expandtabs(8))
-
-
-def _lines(text: str) -> list[str]:
-    return LINE_END.split(text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -109,10 +110,25 @@ def may_cut(text: str, offset: int) -> bool:
     return not unicodedata.category(after).startswith("M")
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines without their ends; the last one is empty where the text ends with an end."""
+    return LINE_END.split(text)
+
+
 def last_line(text: str) -> str:
     """What follows the last line end, as far as it is near."""
     near = text[-NEAR_CHARS:]
     return near[max(near.rfind("\n"), near.rfind("\r")) + 1 :]
+
+
+def indent_of(line: str) -> str:
+    """The blanks that a line begins with."""
+    return line[: len(line) - len(line.lstrip(" \t"))]
+
+
+def indent_width(line: str) -> int:
+    """The column that a line begins at, with a tab to every eighth."""
+    return len(indent_of(line).expandtabs(8))
 
 
 class Token(NamedTuple):
@@ -196,6 +212,32 @@ def open_text_end(text: str, ending: str) -> int:
     stop = line_end.start() if line_end and len(ending) == 1 else len(text)
     found = stop if ending == "\n" else text.find(ending, 0, stop)
     return stop if found < 0 or found == stop else found + len(ending)
+
+
+def brackets_around(prefix: str, suffix: str) -> tuple[Counter[str], Counter[str]]:
+    """By kind, the brackets that the suffix fails to close, and those that it closes.
+
+    A closing bracket at the start of a line closes nothing that is indented deeper.
+    """
+    near, after = prefix[-NEAR_CHARS:], suffix[:NEAR_CHARS]
+    opened = nesting(near).opened
+    closed = nesting(after, open_text_end(suffix, open_text(prefix))).closed
+    missing: Counter[str] = Counter()
+    for token in closed:
+        if not opened:
+            break
+        line = last_line(after[: token.start])
+        while opened and not line.strip() and LINE_END.search(after, 0, token.start):
+            if indent_width(last_line(near[: opened[-1].end])) <= indent_width(line):
+                break
+            missing[opened.pop().kind] += 1
+        if any(opener.kind == token.kind for opener in opened):
+            while (opener := opened.pop()).kind != token.kind:
+                missing[opener.kind] += 1
+    if len(suffix) <= NEAR_CHARS:
+        # Else what is still open may well be closed further down.
+        missing.update(opener.kind for opener in opened)
+    return missing, Counter(token.kind for token in closed)
 
 
 def _is_flag_half(character: str) -> bool:

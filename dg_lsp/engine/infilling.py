@@ -60,7 +60,14 @@ class Filling:
         cancelled: Callable[[], bool],
         on_draft: Callable[[Draft], None],
     ) -> None:
-        self._job, self._denoiser, self._codec = job, denoiser, codec
+        # Models see "\n" only; whoever asked turns line breaks back into the document's own.
+        self._job = dataclasses.replace(
+            job,
+            prefix=job.prefix.replace("\r\n", "\n"),
+            suffix=job.suffix.replace("\r\n", "\n"),
+            replaced=job.replaced and job.replaced.replace("\r\n", "\n"),
+        )
+        self._denoiser, self._codec = denoiser, codec
         self._settings, self._cancelled, self._on_draft = settings, cancelled, on_draft
         self._steps = 0
         self._timings_ms: dict[str, float] = {}
@@ -226,12 +233,11 @@ class Filling:
         ids = [healed_ids(prompt, self._codec, one.text) for one in distinct]
         totals = rank(self._denoiser, encoded, prompt, ids)
         order = sorted(range(len(distinct)), key=lambda index: -totals[index])
-        tail = len(prompt.right_anchor) + len(prompt.closing)
         return [
             Candidate(
                 text=distinct[index].text,
                 confidence=_geometric_mean(distinct[index].confidences),
-                score=totals[index] / max(1, len(ids[index]) + tail),
+                score=totals[index],
                 confidences=distinct[index].confidences,
             )
             for index in order

@@ -52,10 +52,12 @@ def fitness(lane: Lane) -> float:
 def rank(
     denoiser: Denoiser, encoded: Any, prompt: Prompt, free_ids: Sequence[Sequence[int]]
 ) -> list[float]:
-    """Causal log-likelihood of each span with the suffix that follows, in nats per token."""
+    """Causal log-likelihood of each span with the suffix that follows, in nats.
+
+    The suffix is the same for all, so sums compare between lengths.
+    """
     tail = (*prompt.right_anchor, *prompt.closing)
     scores = denoiser.score(encoded, [(*ids, *tail) for ids in free_ids])
-    # The tail is the same for all, so sums compare; the mean is only for display.
     return [float(score.sum()) for score in scores]
 
 

@@ -76,6 +76,7 @@ def profile(
     for span in drawn:
         infiller(loaded.settings, job_of(span), loaded)
     profiler.disable()
+    stats: dict[tuple[str, int, str], tuple[int, int, float, float, object]]
     stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
 
     def cumulative(name: str, file: str) -> float:

@@ -1,25 +1,15 @@
 """From a raw infill to the edit: the cases in tests/cases/edit, and what holds for any text."""
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from dg_lsp.document.edit import (
-    Replacement,
     finish,
-    is_only_closers,
-    limit_to_scope,
-    match_indentation,
-    match_newlines,
-    minimal_replacement,
-    trim_to_suffix,
 )
-from dg_lsp.document.position import may_cut
 
 CASES = sorted((Path(__file__).parent.parent / "cases" / "edit").glob("*.txt"))
 CODE = st.text(alphabet=st.sampled_from("ab1 \t\r\n(){}[]\"';:,<>/e\u0301"), max_size=40)

@@ -1,0 +1,31 @@
+"""A small stock keeper, the sample file of `make demo`."""
+
+import json
+
+
+class Inventory:
+    """Counts items by name."""
+
+    def __init__(self, path):
+        self.path = path
+        self.items = {}
+
+    def load(self):
+        with open() as file:
+            self.items = json.load(file)
+
+    def add(self, name, count=1):
+        self.items[name] = self.items.get(name, 0) + count
+        return self.items[name]
+
+    def remove(self, name):
+        if name not in self.items:
+            raise KeyError(name)
+        del self.items[name]
+
+    def total(self):
+        return sum(self.items.values())
+
+    def save(self):
+        with open(self.path, "w") as file:
+            json.dump(self.items, file)
