@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import platform
 import signal
 from pathlib import Path
 from typing import Annotated
 
 import platformdirs
+import torch
 import typer
 from rich.console import Console
 from rich.progress import (
@@ -20,8 +22,12 @@ from rich.progress import (
 )
 from tokenizers import Tokenizer
 
+from dg_lsp.models.loading import BUNDLED_DIRECTORY
 from dg_lsp.models.tokenizer import FileCodec
 from dg_lsp.training import corpus
+from dg_lsp.training.card import RunFigures, model_card
+from dg_lsp.training.examples import ExampleMaker
+from dg_lsp.training.export import export
 from dg_lsp.training.recipe import Progress as StepProgress
 from dg_lsp.training.recipe import Recipe, Trainer
 from dg_lsp.training.shape import VOCABULARY
@@ -36,8 +42,14 @@ def main(
     steps: Annotated[int, typer.Option(help="Steps before the cool-down.")] = DEFAULT.steps,
     cooldown: Annotated[int, typer.Option(help="Steps of the cool-down.")] = DEFAULT.cooldown,
     batch: Annotated[int, typer.Option(help="Examples per step.")] = DEFAULT.batch,
+    out: Annotated[
+        Path, typer.Option(help="Where the finished model goes.")
+    ] = BUNDLED_DIRECTORY,
 ) -> None:
-    """Train, or go on training, the bundled model; Ctrl-C saves and stops."""
+    """Train, or go on training, the bundled model; Ctrl-C saves and stops.
+
+    With as many steps as the saved state has, only the cool-down is run.
+    """
     console = Console()
     gathered = _gather_once(state / "corpus.json")
     characters = sum(source.characters for source in gathered.sources)
@@ -51,9 +63,8 @@ def main(
         train_tokenizer((file.text for file in gathered.training), VOCABULARY).save(str(path))
     codec = FileCodec(Tokenizer.from_file(str(path)))
 
-    trainer = Trainer(
-        gathered.training, codec, Recipe(steps=steps, cooldown=cooldown, batch=batch), state
-    )
+    recipe = Recipe(steps=steps, cooldown=cooldown, batch=batch)
+    trainer = Trainer(gathered.training, codec, recipe, state)
     trainer.resume()
     stopped = False
 
@@ -102,6 +113,33 @@ def main(
                 )
 
         trainer.run(report, lambda: stopped)
+    if trainer.finished:
+        _export(trainer, gathered, codec, path, out)
+        console.print(f"written to {out}")
+
+
+def _export(
+    trainer: Trainer, gathered: corpus.Corpus, codec: FileCodec, tokenizer: Path, out: Path
+) -> None:
+    """Write the checkpoint and its card; the evaluation's table is taken over where it is."""
+    export(trainer.optimizer.masters, trainer.model.config, tokenizer, out)
+    held_out = ExampleMaker(gathered.held_out, codec, trainer.shape, seed=0)
+    encoder_loss, decoder_loss = trainer.held_out_losses(held_out, batches=12)
+    table = out / "exact_match.md"
+    figures = RunFigures(
+        parameters=sum(master.numel() for master in trainer.optimizer.masters.values()),
+        steps=trainer.step,
+        tokens=trainer.step * trainer.tokens_per_step,
+        hours=trainer.seconds / 3600,
+        machine=f"{torch.get_num_threads()} cores of {platform.machine()}"
+        if trainer.device.type == "cpu"
+        else torch.cuda.get_device_name(trainer.device),
+        encoder_loss=encoder_loss,
+        decoder_loss=decoder_loss,
+    )
+    measured = table.read_text(encoding="utf-8") if table.is_file() else "Not measured yet."
+    card = model_card(figures, trainer.recipe, gathered.sources, measured)
+    (out / "README.md").write_text(card, encoding="utf-8")
 
 
 def _gather_once(path: Path) -> corpus.Corpus:

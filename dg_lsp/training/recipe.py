@@ -138,18 +138,37 @@ class Trainer:
     def run(self, report: Callable[[Progress], None], stop: Callable[[], bool]) -> None:
         """Train to the end of the cool-down, or until `stop()`."""
         end = self.recipe.steps + self.recipe.cooldown
-        while self.step < end and not stop():
+        while not self.finished and not stop():
             start = time.perf_counter()
             encoder_loss, decoder_loss = self._one_step()
             elapsed = time.perf_counter() - start
             self.seconds += elapsed
-            tokens = self.recipe.batch * (
-                self.shape.sequence + self.shape.canvas * self.shape.canvases
-            )
-            report(Progress(self.step, encoder_loss, decoder_loss, tokens / elapsed))
+            speed = self.tokens_per_step / elapsed
+            report(Progress(self.step, encoder_loss, decoder_loss, speed))
             if self.step % self.recipe.save_every == 0 or self.step in (self.recipe.steps, end):
                 self.save()
         self.save()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the cool-down is through."""
+        return self.step >= self.recipe.steps + self.recipe.cooldown
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Encoder and canvas positions of one batch."""
+        shape = self.shape
+        return self.recipe.batch * (shape.sequence + shape.canvas * shape.canvases)
+
+    @torch.no_grad()
+    def held_out_losses(self, examples: ExampleMaker, batches: int) -> tuple[float, float]:
+        """Mean encoder and decoder loss over other files, half of them self-conditioned."""
+        losses = [
+            self.losses(examples.batch(n, self.recipe.batch), n % 2 == 1, temperature=0.6)
+            for n in range(batches)
+        ]
+        encoder, decoder = zip(*losses, strict=True)
+        return float(torch.stack(encoder).mean()), float(torch.stack(decoder).mean())
 
     def _one_step(self) -> tuple[float, float]:
         recipe = self.recipe

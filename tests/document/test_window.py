@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dg_lsp.document.position import may_cut
@@ -85,9 +85,9 @@ def test_negative_budget() -> None:
 def test_one_line_of_five_megabytes_takes_milliseconds(cursor: int) -> None:
     text = "x = [1, 2];" * 454_546
     meter = Meter()
-    started = time.perf_counter()
+    started = time.process_time()
     window = split_window(text, cursor, cursor, WindowBudget(3072, 1024), meter)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
     assert len(meter.asked) <= 30
     assert max(meter.asked) <= 16 * (3072 + 1024)
     assert len(window.prefix) + len(window.suffix) >= (3072 + 1024) * 3 // 4
@@ -141,6 +141,7 @@ def test_long_lines_give_up_the_grid_rather_than_a_quarter_of_the_budget() -> No
     assert len(window.prefix) >= 750
 
 
+@settings(deadline=None)
 @given(TEXTS, st.data(), st.integers(0, 40), st.integers(0, 40))
 def test_both_sides_adjoin_the_span_and_keep_the_budget(
     text: str, data: st.DataObject, prefix_tokens: int, suffix_tokens: int

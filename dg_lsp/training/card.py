@@ -1,0 +1,70 @@
+"""The model card of the bundled model, from what the run itself knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dg_lsp.training.corpus import HELD_OUT_MODULES, Source
+from dg_lsp.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class RunFigures:
+    """What a finished run measured."""
+
+    parameters: int
+    steps: int
+    tokens: int
+    hours: float
+    machine: str
+    encoder_loss: float
+    decoder_loss: float
+    """Both on held-out files, nats per token."""
+
+
+def model_card(
+    figures: RunFigures, recipe: Recipe, sources: Sequence[Source], exact_match: str
+) -> str:
+    """The card in Markdown; `exact_match` is the table that the evaluation wrote."""
+    rows = "\n".join(
+        f"| {source.distribution} | {source.version} | {source.licence} | {source.files} | "
+        f"{source.characters / 1e6:.2f} |"
+        for source in sources
+    )
+    return f"""# The bundled model
+
+A {figures.parameters / 1e6:.1f} M parameter checkpoint of `DiffusionGemmaForBlockDiffusion`, without the vision tower, with a code tokenizer of its own.
+It is here so that dg-lsp runs, is tested and can be tried with no GPU, no download and no account.
+It is a small model that has read a little Python: expect short, local completions, and expect many of them to be wrong.
+It follows no instructions.
+Licence: Apache-2.0, as the rest of the project.
+
+## Data
+
+Python files of the standard library and of permissively licensed packages that the project installs; tests, generated tables and near-duplicates are left out.
+Held out whole, and never trained on: `pip`, `pytest`, and of the standard library {", ".join(HELD_OUT_MODULES)}.
+
+| source | version | licence | files | M characters |
+| --- | --- | --- | --- | --- |
+{rows}
+
+## Recipe
+
+`python -m dg_lsp.training --steps {recipe.steps} --cooldown {recipe.cooldown} --batch {recipe.batch}`, seed {recipe.seed}.
+Two losses on the same weights: next-token cross entropy of the causal encoder over prompt, span and suffix, and cross entropy of the decoder over uniformly noised canvases, laid out by the engine's own prompt code (contiguous spans before a right anchor, healed boundaries, open canvases, canvases noised all over, partly noised spans as in rewrites).
+Half of the steps are self-conditioned.
+Matrices are updated by Muon, the rest by Adam, over float32 masters; the last {recipe.cooldown} steps cool down linearly.
+
+| | |
+| --- | --- |
+| steps | {figures.steps} |
+| tokens seen | {figures.tokens / 1e6:.1f} M |
+| hours | {figures.hours:.1f} on {figures.machine} |
+| held-out loss, encoder | {figures.encoder_loss:.3f} nats per token |
+| held-out loss, decoder | {figures.decoder_loss:.3f} nats per token |
+
+## How well it infills
+
+{exact_match}
+"""
