@@ -37,7 +37,6 @@ _UNJUDGED = ("diff", "latex", "markdown", "plaintext", "restructuredtext", "shel
 
 _CLOSERS_ONLY = re.compile(r"[\s;,]*(?:(?:</[\w.-]+>|\*/|-->|[)\]}\"'`])[\s;,]*)+")
 _INDENT = re.compile(r"(?:\A|(?<=[\r\n]))[ \t]*(?=\S)")
-_BLANK_END = re.compile(r"(?:[ \t]*(?:\r\n|\r|\n))+[ \t]*\Z")
 _BLANK_START = re.compile(r"[ \t]*(?:\r\n|\r|\n)")
 _BLANK_LINES = re.compile(r"\A(?:[ \t]*(\r\n|\r|\n))+")
 
@@ -70,7 +69,8 @@ def finish(infill: str, prefix: str, suffix: str, newline: str, language: str) -
     limited = limit_to_scope(infill, prefix, suffix, language)
     if limited != infill:
         infill = _trim_what_is_closed(limited, prefix, suffix)
-    return infill if suffix else _BLANK_END.sub(newline, infill)
+    filled = infill.rstrip(" \t\r\n")
+    return filled + newline if not suffix and newline in infill[len(filled) :] else infill
 
 
 def trim_to_suffix(infill: str, suffix: str) -> str:
@@ -278,7 +278,9 @@ def _is_repetition(overlap: str, after: str) -> bool:
 
 
 def _drop_blank_end(infill: str, suffix: str) -> str:
-    return _BLANK_END.sub("", infill) if _BLANK_START.match(suffix) else infill
+    filled = infill.rstrip(" \t\r\n")
+    ends_in_blank = LINE_END.search(infill, len(filled)) and _BLANK_START.match(suffix)
+    return filled if ends_in_blank else infill
 
 
 def _steps(lines: list[str]) -> Counter[int]:

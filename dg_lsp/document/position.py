@@ -20,9 +20,8 @@ NEAR_CHARS = 16_384
 
 _JOINER = "\u200d"
 _CLOSE = {")": "(", "]": "[", "}": "{"}
-# Every alternative begins with a plain character, which lets the search skip all others.
-# A quote after a letter is an apostrophe, unless that is a string prefix (f'..', rb'..');
-# after `&` or `<` it begins a lifetime.
+# A quote after a letter other than a string prefix is an apostrophe; after `&` or `<` it
+# begins a lifetime.
 _APOSTROPHE = r"'(?:(?<![\w&<]')|(?<=\b[bBfFrRuUL]')|(?<=\b[bBfFrR]{2}'))"
 _STRING = (
     r'"(?:\\.|[^"\\\r\n])*"'
@@ -34,6 +33,7 @@ _LINE_COMMENT = (
     r"\#(?<!\S\#)(?=[\s!]|\Z)[^\r\n]*"
     r"|//(?m:(?<=^//)|(?<=\t//)|(?<=  //)|(?<=[;{},(]//)|(?<=[;{},(] //))[^\r\n]*"
 )
+# Every alternative begins with a plain character: the search then skips all others fast.
 _TOKEN = re.compile(
     rf"""\"\"\"|'''|/\*(?s:.*?)\*/|{_LINE_COMMENT}|{_STRING}|\(|\)|\[|\]|\{{|\}}"""
     r"|</(?P<shut>[A-Za-z][\w.-]*)>|<(?P<tag>[A-Za-z][\w.-]*)(?=[\s>])(?![^<>]*/>)"
@@ -220,8 +220,10 @@ def brackets_around(prefix: str, suffix: str) -> tuple[Counter[str], Counter[str
     A closing bracket at the start of a line closes nothing that is indented deeper.
     """
     near, after = prefix[-NEAR_CHARS:], suffix[:NEAR_CHARS]
-    opened = nesting(near).opened
-    closed = nesting(after, open_text_end(suffix, open_text(prefix))).closed
+    ending = open_text(prefix)
+    begun = near.rfind("/*" if ending == "*/" else ending) if ending.strip() else -1
+    opened = nesting(near if begun < 0 else near[:begun]).opened
+    closed = nesting(after, open_text_end(suffix, ending)).closed
     missing: Counter[str] = Counter()
     for token in closed:
         if not opened:

@@ -125,7 +125,7 @@ def test_what_reads_as_one_character_stays_whole(whole: str, inner: list[int]) -
         ("#id { // (b\n  c / (d // (e))", "{", ""),
         ("/* ( */ {", "{", ""),
         ("<ul><li>a</li>", "<ul", ""),
-        ("a <b && c> d", "", ""),
+        ("a <b && c> d", "<b", ""),
         ("<Foo a={b} /></ul>", "", "<ul"),
         ("(<br>)", "", ""),
     ],
@@ -169,6 +169,8 @@ def test_what_is_open_and_where_it_ends(document: str, ending: str) -> None:
         ("f {\n  if {|\n  b\n}\n}\n", "{", "{ {"),
         ("f {\n  if {|\n  }\n}\n", "", "{ {"),
         ('f("(|")', "", "("),
+        ('f(""" {\n (|) """)', "", "("),
+        ("{ /* (\n * (|) */ }", "", "{"),
     ],
 )
 def test_brackets_around(document: str, missing: str, closed: str) -> None:

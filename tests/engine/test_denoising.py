@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
@@ -85,3 +87,240 @@ def test_reproduces_the_reference_sampler_token_for_token(
         ours_drafts.append(ours.lanes[0].argmax.clone())
     assert len(drafts) == len(ours_drafts)
     assert torch.equal(torch.stack(drafts), torch.stack(ours_drafts))
+
+
+class Watched:
+    """A denoiser that keeps what every step hands to it, and may prefer some tokens."""
+
+    def __init__(self, denoiser: GemmaDenoiser, preferred: Sequence[int] = ()) -> None:
+        self.vocab_size, self.canvas_length = denoiser.vocab_size, denoiser.canvas_length
+        self.device = denoiser.device
+        self.canvases: list[torch.Tensor] = []
+        self.conditionings: list[torch.Tensor] = []
+        self._denoiser, self._preferred = denoiser, list(preferred)
+
+    def encode(self, ids):
+        return self._denoiser.encode(ids)
+
+    def denoise(self, encoded, canvas, lengths, conditioning):
+        self.canvases.append(canvas.clone())
+        if conditioning is not None:
+            self.conditionings.append(conditioning.clone())
+        logits = self._denoiser.denoise(encoded, canvas, lengths, conditioning).clone()
+        logits[:, self._preferred] += 20
+        return logits
+
+    def score(self, encoded, continuations):
+        return self._denoiser.score(encoded, continuations)
+
+
+def watch(
+    denoiser, codec, plans: Sequence[CanvasPlan], seed=0, preferred=(), **settings
+) -> tuple[Watched, Denoising]:
+    """Denoise `plans` to the end of all steps."""
+    watched = Watched(denoiser, preferred)
+    denoising = Denoising(
+        watched,
+        watched.encode(PROMPT),
+        plans,
+        codec,
+        SamplerSettings(**{"max_denoising_steps": 6, "stability_threshold": 6} | settings),
+        seed,
+    )
+    while not denoising.done:
+        denoising.step()
+    return watched, denoising
+
+
+def free_of(plan: CanvasPlan, canvas: torch.Tensor) -> list[int]:
+    return canvas[plan.free_start : plan.free_end].tolist()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("entropy_bound", [0.1, 20.0])
+def test_pinned_positions_are_exactly_their_tokens_in_every_step(
+    denoiser, tiny_codec, seed, entropy_bound
+):
+    # The end of turn may be pinned, though it may not be written.
+    ids = (50, 51, -1, -1, -1, 60, 61, tiny_codec.control.turn_end)
+    plans = [CanvasPlan(ids, 2, 5, None, None), CanvasPlan((-1, 70, 71), 0, 1, None, None)]
+    watched, _ = watch(denoiser, tiny_codec, plans, seed, entropy_bound=entropy_bound)
+
+    known = torch.tensor([*ids, *plans[1].ids])
+    pinned = known >= 0
+    assert len(watched.canvases) == 6
+    for canvas in watched.canvases:
+        assert torch.equal(canvas[pinned], known[pinned])
+    one_hot = torch.nn.functional.one_hot(known[pinned], denoiser.vocab_size)
+    for conditioning in watched.conditionings:
+        for dtype in (torch.float32, torch.bfloat16, torch.float16):
+            soft = torch.softmax(conditioning[pinned].to(dtype), dim=-1)
+            assert torch.equal(soft, one_hot.to(dtype))
+    # Free positions, on the other hand, do move.
+    assert len({tuple(canvas[~pinned].tolist()) for canvas in watched.canvases}) > 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_control_tokens_are_never_written(denoiser, tiny_codec, seed):
+    barred = tiny_codec.control.barred
+    plan = CanvasPlan((-1,) * 8 + (60, 61), 0, 8, None, None)
+    watched, denoising = watch(
+        denoiser, tiny_codec, [plan], seed, preferred=barred, entropy_bound=20.0
+    )
+
+    written = [free_of(plan, canvas) for canvas in watched.canvases]
+    written.append(denoising.lanes[0].argmax.tolist())
+    assert not {token for step in written for token in step} & set(barred)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ids_beyond_the_tokenizer_are_never_written(denoiser, tiny_codec, seed):
+    class SmallCodec:
+        control, vocab_size = tiny_codec.control, 20
+
+    plan = open_plan(8)
+    watched, denoising = watch(
+        denoiser, SmallCodec(), [plan], seed, preferred=range(20, 302), entropy_bound=20.0
+    )
+
+    written = [token for canvas in watched.canvases for token in free_of(plan, canvas)]
+    assert max([*written, *denoising.lanes[0].argmax.tolist()]) < 20
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("left", "right", "count"),
+    [("r", None, 3), (None, "s", 3), (" ", "s", 4), ("\n", " ", 2), ("a", None, 1)],
+)
+def test_healed_positions_agree_with_what_is_typed(
+    denoiser, tiny_codec, left, right, count, seed
+):
+    def typed(text):
+        return None if text is None else tiny_codec.encode(text)[0]
+
+    plan = CanvasPlan((-1,) * count + (60,), 0, count, typed(left), typed(right))
+    watched, denoising = watch(denoiser, tiny_codec, [plan], seed, entropy_bound=20.0)
+
+    steps = [free_of(plan, canvas) for canvas in watched.canvases]
+    steps.append(denoising.lanes[0].argmax.tolist())
+    for tokens in steps:
+        if left is not None:
+            first = tiny_codec.token_bytes(plan.left_token)
+            assert tiny_codec.token_bytes(tokens[0]).startswith(first)
+        if right is not None:
+            last = tiny_codec.token_bytes(plan.right_token)
+            assert tiny_codec.token_bytes(tokens[-1]).endswith(last)
+    # Their noise is what is typed: nothing better is known at the start.
+    if left is not None:
+        assert steps[0][0] == plan.left_token
+    if right is not None:
+        assert steps[0][-1] == plan.right_token
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_token_may_hold_what_is_typed_on_both_sides(denoiser, tiny_codec, seed):
+    left, right = (tiny_codec.encode(text)[0] for text in (" ", "s"))
+    plan = CanvasPlan((-1, 60), 0, 1, left, right)
+    _, denoising = watch(denoiser, tiny_codec, [plan], seed)
+
+    # The only one that begins with a space and ends with an s.
+    assert tiny_codec.token_bytes(int(denoising.lanes[0].argmax)) == b" radius"
+
+
+def test_two_pieces_that_no_token_holds_are_refused(denoiser, tiny_codec):
+    left, right = (tiny_codec.encode(text)[0] for text in ("(", "#"))
+
+    with pytest.raises(ValueError, match="no token holds"):
+        watch(denoiser, tiny_codec, [CanvasPlan((-1, 60), 0, 1, left, right)])
+
+
+def test_a_canvas_with_nothing_free_is_refused(denoiser, tiny_codec):
+    with pytest.raises(ValueError, match="free position"):
+        watch(denoiser, tiny_codec, [CanvasPlan((50, 51), 0, 0, None, None)])
+
+
+def test_a_rewrite_starts_from_the_given_tokens(denoiser, tiny_codec):
+    plan = CanvasPlan((50, -1, 51, 60, 61), 0, 3, None, None)
+    watched, _ = watch(denoiser, tiny_codec, [plan])
+
+    first = watched.canvases[0].tolist()
+    assert (first[0], first[2:]) == (50, [51, 60, 61])
+
+
+@pytest.mark.parametrize("prompt_length", [1, 4, 15, 16, 17, 40])
+def test_lanes_in_one_forward_are_each_alone(denoiser, prompt_length):
+    encoded = denoiser.encode((PROMPT * 2)[:prompt_length])
+    generator = torch.Generator().manual_seed(0)
+    lengths = [5, 1, 20, 12]
+    canvas = torch.randint(5, denoiser.vocab_size, (sum(lengths),), generator=generator)
+    conditioning = torch.randn(sum(lengths), denoiser.vocab_size, generator=generator) * 3
+
+    for given in (None, conditioning):
+        together = denoiser.denoise(encoded, canvas, lengths, given).split(lengths)
+        alone = [
+            denoiser.denoise(encoded, own, [len(own)], rows)
+            for own, rows in zip(
+                canvas.split(lengths),
+                [None] * len(lengths) if given is None else given.split(lengths),
+                strict=True,
+            )
+        ]
+        for a, b in zip(together, alone, strict=True):
+            torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("order", [[2], [0, 2], [2, 0], [1, 2, 0]])
+def test_lanes_that_are_kept_go_on_as_they_were(denoiser, tiny_codec, order):
+    plans = [
+        CanvasPlan((-1,) * count + (60, 61), 0, count, tiny_codec.encode("r")[0], None)
+        for count in (3, 4, 5)
+    ]
+    watched = Watched(denoiser)
+    settings = SamplerSettings(max_denoising_steps=4, stability_threshold=4)
+    denoising = Denoising(watched, watched.encode(PROMPT), plans, tiny_codec, settings, 0)
+    denoising.step()
+    kept = [denoising.lanes[n] for n in order]
+    denoising.step()
+    denoising.keep(kept)
+    before = watched.canvases[1].split([5, 6, 7])
+    denoising.step()
+
+    assert [lane.plan for lane in denoising.lanes] == [plans[n] for n in sorted(order)]
+    rows = [len(plans[n].ids) for n in sorted(order)]
+    after = watched.canvases[2].split(rows)
+    for canvas, number in zip(after, sorted(order), strict=True):
+        # What is pinned and what is healed stands where it stood.
+        assert canvas[-2:].tolist() == before[number][-2:].tolist() == [60, 61]
+        assert tiny_codec.token_bytes(int(canvas[0])).startswith(b"r")
+    conditioning = watched.conditionings[-1].split(rows)
+    for soft in conditioning:
+        assert soft[-2:].argmax(-1).tolist() == [60, 61]
+
+
+def test_a_settled_lane_stays_as_it_is(denoiser, tiny_codec):
+    settings = SamplerSettings(
+        max_denoising_steps=8, confidence_threshold=100.0, stability_threshold=0
+    )
+    watched = Watched(denoiser)
+    denoising = Denoising(
+        watched, watched.encode(PROMPT), [open_plan(4)], tiny_codec, settings, 0
+    )
+    denoising.step()
+    lane = denoising.lanes[0]
+    assert lane.settled
+    assert denoising.done
+    argmax, probability = lane.argmax.clone(), lane.log_probability.clone()
+    denoising.step()
+
+    assert torch.equal(lane.argmax, argmax)
+    assert torch.equal(lane.log_probability, probability)
+    assert lane.steps == 1
+
+
+def test_the_same_seed_draws_the_same_canvases(denoiser, tiny_codec):
+    def canvases(seed: int) -> list[list[int]]:
+        watched, _ = watch(denoiser, tiny_codec, [open_plan(6)], seed)
+        return [canvas.tolist() for canvas in watched.canvases]
+
+    assert canvases(1) == canvases(1)
+    assert canvases(1) != canvases(2)

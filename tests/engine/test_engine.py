@@ -1,0 +1,264 @@
+"""Jobs on the engine's thread: results, drafts, and every way in which a job can end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dg_lsp.config import (
+    EngineSettings,
+    LengthSettings,
+    PromptSettings,
+    PromptStyle,
+    SamplerSettings,
+)
+from dg_lsp.engine.engine import Engine, EngineJob
+from dg_lsp.job import Draft, Infill, InfillJob, JobState
+from dg_lsp.models.scripted import ScriptedDenoiser
+
+AREA = "def area(self, radius):\n    return <|3.14 * radius|> ** 2\n"
+SIDE = "def side(self):\n    return <|self.radius|> * 2\n"
+NAME = "name = <|self|>.name\n"
+
+
+def plain(marked: str) -> str:
+    return marked.replace("<|", "").replace("|>", "")
+
+
+def job(marked: str, document: str = "a.py", **rest) -> InfillJob:
+    prefix, _, suffix = marked.replace("|>", "<|").split("<|")
+    return InfillJob(prefix, suffix, document=document, **rest)
+
+
+def texts(infill: Infill) -> list[str]:
+    return [candidate.text for candidate in infill.candidates]
+
+
+@pytest.fixture
+def denoiser(tiny_codec) -> ScriptedDenoiser:
+    return ScriptedDenoiser(tiny_codec, plain(AREA), plain(SIDE), plain(NAME))
+
+
+@pytest.fixture
+async def engine(tiny_codec, denoiser) -> AsyncIterator[Engine]:
+    settings = EngineSettings(
+        PromptSettings(style=PromptStyle.BARE),
+        SamplerSettings(max_denoising_steps=12),
+        LengthSettings(lengths=tuple(range(1, 13))),
+    )
+    engine = Engine(denoiser, tiny_codec, settings, "scripted")
+    async with asyncio.timeout(30):
+        yield engine
+        denoiser.gate.set()
+        await engine.close()
+
+
+async def blocked(engine: Engine, denoiser: ScriptedDenoiser, wanted: InfillJob) -> EngineJob:
+    """A job that is inside its first denoising step until the gate is opened."""
+    denoiser.gate.clear()
+    denoiser.entered.clear()
+    handle = engine.submit(wanted)
+    assert await asyncio.to_thread(denoiser.entered.wait, 10)
+    return handle
+
+
+async def test_fills_the_span(engine):
+    handle = engine.submit(job(AREA))
+    infill = await handle.result()
+
+    assert texts(infill) == ["3.14 * radius"]
+    assert handle.state is JobState.DONE
+    assert infill.model == "scripted"
+    assert set(infill.timings_ms) == {"queue", "prompt", "encode", "denoise", "rank", "total"}
+    assert await handle.result() == infill
+
+
+async def test_a_job_waits_then_runs_then_is_done(engine, denoiser):
+    running = await blocked(engine, denoiser, job(AREA))
+    waiting = engine.submit(job(SIDE, "b.py"))
+
+    assert (running.state, waiting.state) == (JobState.RUNNING, JobState.WAITING)
+    denoiser.gate.set()
+    assert texts(await waiting.result()) == ["self.radius"]
+    assert (running.state, waiting.state) == (JobState.DONE, JobState.DONE)
+
+
+async def test_drafts_come_in_order_and_end_before_the_result(engine):
+    handle = engine.submit(job(AREA))
+    drafts: list[Draft] = [draft async for draft in handle.drafts()]
+
+    steps = [draft.step for draft in drafts]
+    assert steps == sorted(set(steps))
+    assert steps
+    assert texts(await handle.result()) == ["3.14 * radius"]
+
+
+async def test_a_reader_that_comes_late_finds_the_last_draft_and_the_end(engine):
+    handle = engine.submit(job(AREA))
+    infill = await handle.result()
+    for expect in ([infill.steps], []):
+        async with asyncio.timeout(2):
+            assert [draft.step async for draft in handle.drafts()] == expect
+
+
+async def test_a_slow_reader_misses_older_drafts_only(engine):
+    handle = engine.submit(job(AREA))
+    steps = []
+    async with asyncio.timeout(2):
+        async for draft in handle.drafts():
+            steps.append(draft.step)
+            # All further drafts and the end arrive while this one is being shown.
+            infill = await handle.result()
+
+    assert steps == sorted({*steps, infill.steps})
+    assert len(steps) <= 2
+
+
+async def test_a_cancelled_job_ends_within_one_step(engine, denoiser):
+    handle = await blocked(engine, denoiser, job(AREA))
+    handle.cancel()
+
+    # The answer does not wait for the step, and nothing is drafted any more.
+    assert await handle.result() == Infill((), 0, reason="cancelled")
+    assert handle.state is JobState.CANCELLED
+    assert [draft async for draft in handle.drafts()] == []
+    denoiser.gate.set()
+    await engine.close()
+    assert len(denoiser.canvases) == 1
+
+
+async def test_a_superseded_job_ends_within_one_step(engine, denoiser):
+    handle = await blocked(engine, denoiser, job(AREA))
+    newer = engine.submit(job(SIDE))
+
+    assert await handle.result() == Infill((), 0, reason="superseded by a newer request")
+    assert handle.state is JobState.SUPERSEDED
+    assert [draft async for draft in handle.drafts()] == []
+    denoiser.gate.set()
+    infill = await newer.result()
+    assert texts(infill) == ["self.radius"]
+    assert len(denoiser.canvases) == 1 + infill.steps
+
+
+async def test_a_waiting_job_that_is_cancelled_never_starts(engine, denoiser):
+    running = await blocked(engine, denoiser, job(NAME, "c.py"))
+    waiting = engine.submit(job(AREA))
+    waiting.cancel()
+
+    assert await waiting.result() == Infill((), 0, reason="cancelled")
+    denoiser.gate.set()
+    assert texts(await running.result()) == ["self"]
+    await engine.close()
+    assert len(denoiser.prompts) == 1
+
+
+async def test_cancelling_again_or_too_late_does_nothing(engine, denoiser):
+    handle = await blocked(engine, denoiser, job(AREA))
+    handle.cancel()
+    handle.cancel()
+    denoiser.gate.set()
+    done = engine.submit(job(AREA))
+    infill = await done.result()
+    done.cancel()
+
+    assert (handle.state, done.state) == (JobState.CANCELLED, JobState.DONE)
+    assert await done.result() == infill
+
+
+async def test_jobs_on_other_documents_or_on_none_are_not_superseded(engine, denoiser):
+    first = await blocked(engine, denoiser, job(AREA, "a.py"))
+    others = [engine.submit(job(SIDE, name)) for name in ("b.py", "", "")]
+    denoiser.gate.set()
+
+    assert texts(await first.result()) == ["3.14 * radius"]
+    assert [texts(await other.result()) for other in others] == [["self.radius"]] * 3
+
+
+async def test_the_newest_of_many_keystrokes_is_answered(engine, denoiser):
+    handles = [await blocked(engine, denoiser, job(AREA))]
+    handles += [engine.submit(job(AREA, seed=n)) for n in range(5)]
+    denoiser.gate.set()
+    infill = await handles[-1].result()
+
+    assert texts(infill) == ["3.14 * radius"]
+    assert [handle.state for handle in handles[:-1]] == [JobState.SUPERSEDED] * 5
+    assert len(denoiser.canvases) == 1 + infill.steps
+
+
+async def test_a_job_that_raises_fails_alone(engine, denoiser, caplog):
+    denoiser.error = RuntimeError("out of memory")
+    failed = engine.submit(job(AREA))
+    infill = await failed.result()
+
+    assert (failed.state, infill.candidates) == (JobState.FAILED, ())
+    assert infill.reason == "the engine failed: out of memory"
+    assert [draft async for draft in failed.drafts()] == []
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.message for record in errors] == ["job for a.py failed"]
+
+    denoiser.error = None
+    assert texts(await engine.submit(job(AREA)).result()) == ["3.14 * radius"]
+
+
+async def test_what_the_denoiser_does_not_know_fails_too(engine):
+    handle = engine.submit(InfillJob("an unknown document ", "\n"))
+    infill = await handle.result()
+
+    assert handle.state is JobState.FAILED
+    assert infill.reason is not None
+    assert infill.reason.startswith("the engine failed: no known document")
+
+
+async def test_closing_cancels_what_is_open(engine, denoiser):
+    running = await blocked(engine, denoiser, job(AREA))
+    waiting = engine.submit(job(SIDE, "b.py"))
+    closing = asyncio.create_task(engine.close())
+    for handle in (running, waiting):
+        assert (await handle.result()).candidates == ()
+        assert handle.state is JobState.CANCELLED
+    denoiser.gate.set()
+    await closing
+
+    assert len(denoiser.canvases) == 1
+    with pytest.raises(RuntimeError, match="closed"):
+        engine.submit(job(AREA))
+
+
+async def test_closing_twice_is_closing_once(engine):
+    await engine.submit(job(AREA)).result()
+    await engine.close()
+    await engine.close()
+
+
+async def test_giving_up_on_a_result_leaves_the_job_alone(engine, denoiser):
+    handle = await blocked(engine, denoiser, job(AREA))
+    waiting = asyncio.create_task(handle.result())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    denoiser.gate.set()
+
+    assert texts(await handle.result()) == ["3.14 * radius"]
+
+
+def test_a_job_whose_event_loop_is_gone_harms_no_other(tiny_codec):
+    denoiser = ScriptedDenoiser(tiny_codec, plain(AREA))
+    settings = EngineSettings(
+        PromptSettings(style=PromptStyle.BARE), SamplerSettings(max_denoising_steps=6)
+    )
+    engine = Engine(denoiser, tiny_codec, settings, "scripted")
+
+    async def leave_behind() -> None:
+        await blocked(engine, denoiser, job(AREA))
+
+    async def come_again() -> Infill:
+        denoiser.gate.set()
+        try:
+            return await engine.submit(job(AREA, "b.py", span_tokens=6)).result()
+        finally:
+            await engine.close()
+
+    asyncio.run(leave_behind())
+    assert texts(asyncio.run(come_again())) == ["3.14 * radius"]

@@ -1,0 +1,286 @@
+"""What the model reads and what stands in its canvas, as text, for a cursor in a document."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dg_lsp.config import Layout, PromptSettings, PromptStyle
+from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.prompt import (
+    Prompt,
+    build_prompt,
+    healed_ids,
+    plan_canvas,
+    plan_open_canvas,
+    plan_rewrite,
+)
+from dg_lsp.job import InfillJob, Snippet
+
+DOCUMENT = "def area(self, radius):\n    return 3.14 * radius ** 2\n"
+TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
+
+
+def lay_out(codec: Codec, marked: str, job: dict | None = None, **changes) -> Prompt:
+    """The prompt for `marked`, a document with the cursor as `<|>`."""
+    prefix, suffix = marked.split("<|>")
+    given = {"path": "src/shapes.py", "language": "python"} | (job or {})
+    prompt_settings = PromptSettings(**{"style": PromptStyle.BARE} | changes)
+    return build_prompt(InfillJob(prefix, suffix, **given), codec, prompt_settings)
+
+
+def read(codec: Codec, ids) -> str:
+    """Ids as text; control tokens by name, noise as a dot."""
+    control = codec.control
+    names = {
+        -1: "·",
+        control.bos: "<BOS>",
+        control.turn_start: "<TURN>",
+        control.turn_end: "<END>",
+    }
+    pieces = [names[i].encode() if i in names else codec.token_bytes(i) for i in ids]
+    return b"".join(pieces).decode(errors="replace")
+
+
+def typed(codec: Codec, token_id: int | None) -> str | None:
+    return None if token_id is None else codec.token_bytes(token_id).decode()
+
+
+def test_bare_prompt_has_the_suffix_in_the_user_turn_and_ends_in_the_prefix(tiny_codec):
+    prompt = lay_out(tiny_codec, "def area(self, radius):\n    return <|> ** 2\n")
+
+    assert read(tiny_codec, prompt.ids) == (
+        "<BOS><TURN>user\nshapes.py\n ** 2\n<END>\n<TURN>model\n"
+        "def area(self, radius):\n    return"
+    )
+    assert read(tiny_codec, plan_canvas(prompt, 3).ids) == "··· 2\n<END>"
+    assert read(tiny_codec, plan_open_canvas(prompt, 3).ids) == "···"
+
+
+def test_instructing_prompt_says_the_task_and_fences_the_code(tiny_codec):
+    job = {
+        "snippets": (Snippet("src/base.py", "class Base: pass"),),
+        "replaced": "3.14",
+        "instruction": "Use math.pi.",
+    }
+    prompt = lay_out(
+        tiny_codec, "def area():\n    return <|> ** 2\n", job, style=PromptStyle.INSTRUCT
+    )
+
+    assert read(tiny_codec, prompt.ids) == (
+        "<BOS><TURN>user\n"
+        "Write the file src/shapes.py (python) in full, with no comment on it. "
+        "You have written its beginning. Go on from there so that it joins the ending below.\n"
+        "Between the two stood:\n```\n3.14\n```\nWrite it anew: Use math.pi.\n"
+        "src/base.py\nclass Base: pass\n"
+        "Its ending:\n```python\n ** 2\n\n```<END>\n"
+        "<TURN>model\n```python\ndef area():\n    return"
+    )
+    assert read(tiny_codec, plan_canvas(prompt, 2).ids) == "·· 2\n\n```<END>"
+
+
+def test_prefix_in_the_user_turn_leaves_a_left_anchor_in_the_canvas(tiny_codec):
+    prompt = lay_out(
+        tiny_codec,
+        "def area(self, radius):\n    return <|> ** 2\n",
+        layout=Layout.BOTH_IN_USER_TURN,
+        left_anchor_tokens=3,
+    )
+
+    assert read(tiny_codec, prompt.ids) == (
+        "<BOS><TURN>user\nshapes.py\n ** 2\n\ndef area(self, radius):\n    return<END>\n"
+        "<TURN>model\n"
+    )
+    plan = plan_canvas(prompt, 2)
+    assert read(tiny_codec, plan.ids) == "):\n    return·· 2\n<END>"
+    assert (plan.free_start, plan.free_end) == (3, 5)
+
+
+@pytest.mark.parametrize("style", PromptStyle)
+def test_a_keystroke_only_appends_to_the_prompt(tiny_codec, style):
+    written = DOCUMENT * 4
+    at = len(DOCUMENT) * 3
+    earlier = lay_out(tiny_codec, f"{written[:at]}<|>\nend\n", style=style)
+    for end in range(at + 1, len(written)):
+        later = lay_out(tiny_codec, f"{written[:end]}<|>\nend\n", style=style)
+        pairs = zip(earlier.ids, later.ids, strict=False)
+        shared = next((n for n, (a, b) in enumerate(pairs) if a != b), len(earlier.ids))
+        # What a keystroke can still change is the word that it belongs to.
+        assert len(earlier.ids) - shared <= 5
+        assert not any(c.isspace() for c in read(tiny_codec, earlier.ids[shared + 1 :]))
+        earlier = later
+
+
+@pytest.mark.parametrize(
+    ("marked", "left", "right"),
+    [
+        ("def area(self<|>, radius)", "self", ","),
+        ("def area(se<|>lf, radius)", "e", "l"),
+        ("    return 3.14 *<|> radius", " *", " radius"),
+        ("):\n    <|>return 3.14", "\n    ", "return"),
+        ("# na<|>ïve", "a", None),
+        ("# naï<|>ve", None, "ve"),
+        ("#é<|> 漢", None, " "),
+        ("e<|>\u0301", "e", None),
+        ("# 圆<|> 🙂\n", " 圆", " 🙂"),
+        ("<|>def", None, "def"),
+        ("def<|>", "def", None),
+        ("<|>", None, None),
+    ],
+)
+def test_the_tokens_beside_the_cursor_are_healed_if_they_are_whole_characters(
+    tiny_codec, marked, left, right
+):
+    prompt = lay_out(tiny_codec, marked)
+    plan = plan_canvas(prompt, 2)
+
+    assert (typed(tiny_codec, plan.left_token), typed(tiny_codec, plan.right_token)) == (
+        left,
+        right,
+    )
+    assert prompt.healed_tokens == (left is not None) + (right is not None)
+
+
+@settings(deadline=None)
+@given(prefix=TEXT, span=TEXT, suffix=TEXT, style=st.sampled_from(PromptStyle))
+def test_no_character_is_lost_at_the_seams(tiny_codec, prefix, span, suffix, style):
+    job = InfillJob(prefix, suffix)
+    prompt = build_prompt(
+        job, tiny_codec, PromptSettings(style=style, right_anchor_tokens=1000)
+    )
+
+    free = healed_ids(prompt, tiny_codec, span)
+    reply = [*prompt.ids, *free, *prompt.right_anchor, *prompt.closing]
+    turn = read(tiny_codec, reply).rpartition("<TURN>model\n")[2]
+    opening, closing = ("", "<END>")
+    if style is PromptStyle.INSTRUCT:
+        opening, closing = "```plaintext\n", "\n```<END>"
+    assert turn == f"{opening}{prefix}{span}{suffix}{closing}"
+
+
+@pytest.mark.parametrize(
+    ("marked", "anchor", "pinned"),
+    [
+        ("return <|>3.14 * radius", 16, ".14 * radius<END>"),
+        ("return <|>3.14 * radius", 4, ".14 * radius<END>"),
+        ("return <|>3.14 * radius", 3, ".14 *"),
+        ("return <|>3.14 * radius", 0, ""),
+        ("return <|>", 16, "<END>"),
+        ("return <|>", 0, ""),
+        ("<|>", 1, "<END>"),
+    ],
+)
+def test_the_end_of_turn_is_pinned_where_the_anchor_holds_all_that_follows(
+    tiny_codec, marked, anchor, pinned
+):
+    prompt = lay_out(tiny_codec, marked, right_anchor_tokens=anchor)
+    plan = plan_canvas(prompt, 2)
+
+    assert read(tiny_codec, plan.ids) == f"··{pinned}"
+    assert plan.is_open == (pinned == "")
+    assert prompt.anchored_tokens == len(plan.ids) - 2
+
+
+def test_without_a_right_anchor_nothing_after_the_span_is_healed(tiny_codec):
+    prompt = lay_out(tiny_codec, "return <|>3.14", right_anchor_tokens=0)
+
+    assert (prompt.right_token, plan_canvas(prompt, 1).right_token) == (None, None)
+
+
+@pytest.mark.parametrize("prefix", ["", "def"])
+@pytest.mark.parametrize("suffix", ["", "\n"])
+def test_a_document_may_begin_or_end_at_the_cursor(tiny_codec, prefix, suffix):
+    prompt = lay_out(tiny_codec, f"{prefix}<|>{suffix}")
+
+    user = "<BOS><TURN>user\nshapes.py\n" + suffix + "<END>\n"
+    assert read(tiny_codec, prompt.ids) == user + "<TURN>model\n"
+    assert typed(tiny_codec, prompt.left_token) == (prefix or None)
+    assert typed(tiny_codec, prompt.right_token) == (suffix or None)
+
+
+@pytest.mark.parametrize(
+    ("budget", "tokens", "kept"),
+    [
+        ("prefix_tokens", 3, "<TURN>user\nshapes.py\n ** 2\n<END>\n<TURN>model\n):\n    "),
+        ("prefix_tokens", 1, "<TURN>user\nshapes.py\n ** 2\n<END>\n<TURN>model\n"),
+        ("prefix_tokens", 0, "<TURN>user\nshapes.py\n ** 2\n<END>\n<TURN>model\n"),
+        ("suffix_tokens", 1, "<TURN>user\nshapes.py\n **<END>\n<TURN>model\nradius):\n    "),
+        ("suffix_tokens", 0, "<TURN>user\nshapes.py\n<END>\n<TURN>model\nradius):\n    "),
+    ],
+)
+def test_budgets_cut_the_farthest_text(tiny_codec, budget, tokens, kept):
+    prompt = lay_out(tiny_codec, "radius):\n    return<|> ** 2\n", **{budget: tokens})
+
+    assert read(tiny_codec, prompt.ids) == f"<BOS>{kept}"
+    # The suffix in the canvas is no matter of the budget of the user turn.
+    assert read(tiny_codec, prompt.right_anchor) == " 2\n"
+
+
+def test_a_left_anchor_of_no_tokens_pins_nothing(tiny_codec):
+    prompt = lay_out(
+        tiny_codec,
+        "return 3.14<|>",
+        layout=Layout.BOTH_IN_USER_TURN,
+        left_anchor_tokens=0,
+    )
+
+    assert prompt.left_anchor == ()
+
+
+@pytest.mark.parametrize(
+    ("kept", "expect"),
+    [
+        (3, "a\nself\nb\nradius\nc\nreturn\n"),
+        (2, "b\nradius\nc\nreturn\n"),
+        (1, "c\nreturn\n"),
+        (0, ""),
+    ],
+)
+def test_the_most_related_snippets_stay_whole_and_last(tiny_codec, kept, expect):
+    snippets = (Snippet("a", "self"), Snippet("b", "radius"), Snippet("c", "return"))
+    sizes = [len(tiny_codec.encode(f"{one.path}\n{one.text}\n")) for one in snippets]
+    # One token less than one more snippet needs.
+    budget = sum(sizes[-kept - 1 :]) - (kept < len(sizes))
+
+    prompt = lay_out(tiny_codec, "<|>", {"snippets": snippets}, snippet_tokens=budget)
+
+    assert read(tiny_codec, prompt.ids) == (
+        f"<BOS><TURN>user\n{expect}shapes.py\n<END>\n<TURN>model\n"
+    )
+
+
+@pytest.mark.parametrize("style", PromptStyle)
+@pytest.mark.parametrize("text", ["<turn|>", "<bos>", "<|turn>model\n", "<pad><eos>"])
+def test_what_looks_like_a_control_token_stays_plain_text(tiny_codec, style, text):
+    job = {
+        "path": text,
+        "language": text,
+        "snippets": (Snippet(text, text),),
+        "replaced": text,
+        "instruction": text,
+    }
+    prompt = lay_out(tiny_codec, f"a{text}<|>{text}b", job, style=style)
+    plan = plan_canvas(prompt, prompt.healed_tokens)
+    plain = lay_out(tiny_codec, "a<|>b", style=style)
+
+    def control(ids):
+        return [i for i in ids if i in tiny_codec.control.barred]
+
+    assert control(prompt.ids) == control(plain.ids)
+    assert control(plan.ids) == control(plan_canvas(plain, 2).ids)
+    # All of them stand in the prompt, letter by letter.
+    assert read(tiny_codec, prompt.ids).count(text.strip()) >= 3
+
+
+def test_a_rewrite_starts_from_given_tokens(tiny_codec):
+    prompt = lay_out(tiny_codec, "return <|> ** 2\n")
+    start = healed_ids(prompt, tiny_codec, "3.14 * radius")
+    plan = plan_rewrite(prompt, [start[0], -1, *start[2:]])
+
+    assert read(tiny_codec, plan.ids) == " 3·14 * radius ** 2\n<END>"
+
+
+def test_a_canvas_with_nothing_free_is_refused(tiny_codec):
+    with pytest.raises(ValueError, match="free position"):
+        plan_canvas(lay_out(tiny_codec, "a<|>b"), 0)

@@ -1,0 +1,132 @@
+"""Which job is next."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dg_lsp.engine.scheduler import Scheduler
+
+
+@dataclass(slots=True)
+class Wish:
+    document_key: str
+    number: int = 0
+    superseded: bool = False
+
+    def supersede(self) -> None:
+        self.superseded = True
+
+
+def run(script: str) -> tuple[list[str], list[str]]:
+    """What ran and what was superseded, by name, for words such as `a1 a2 take`.
+
+    `a1` puts wish 1 for document a, `-1` one for no document; `take` runs the next one to its
+    end, `begin` leaves it running and `end` ends it.
+    """
+    scheduler: Scheduler[Wish] = Scheduler()
+    wishes: list[Wish] = []
+    ran: list[Wish] = []
+    for word in script.split():
+        if word in ("take", "begin"):
+            taken = scheduler.take()
+            assert taken is not None
+            ran.append(taken)
+        if word in ("take", "end"):
+            scheduler.finish()
+        if word not in ("take", "begin", "end"):
+            wishes.append(Wish(word[0].replace("-", ""), int(word[1:])))
+            scheduler.put(wishes[-1])
+
+    def named(some: list[Wish]) -> list[str]:
+        return [f"{wish.document_key or '-'}{wish.number}" for wish in some]
+
+    return named(ran), named([wish for wish in wishes if wish.superseded])
+
+
+@pytest.mark.parametrize(
+    ("script", "ran", "superseded"),
+    [
+        ("a1 take", "a1", ""),
+        ("a1 a2 take", "a2", "a1"),
+        ("a1 b1 c1 take take take", "a1 b1 c1", ""),
+        ("a1 b1 a2 take take", "a2 b1", "a1"),
+        ("a1 begin a2 end take", "a1 a2", "a1"),
+        ("a1 begin b1 end take", "a1 b1", ""),
+        ("a1 begin b1 a2 end take take", "a1 b1 a2", "a1"),
+        ("a1 begin end a2 take", "a1 a2", ""),
+        ("a1 begin a2 a3 end take", "a1 a3", "a1 a2"),
+        ("-1 -2 -3 take take take", "-1 -2 -3", ""),
+        ("-1 begin -2 end take", "-1 -2", ""),
+    ],
+)
+def test_the_newest_of_a_document_wins_and_documents_take_turns(script, ran, superseded):
+    assert run(script) == (ran.split(), superseded.split())
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("abcd"), max_size=30))
+def test_a_busy_document_starves_no_other(documents):
+    """Document a wishes anew after each job; the others wish once in a while."""
+    scheduler: Scheduler[Wish] = Scheduler()
+    waiting: list[str] = []
+    for number, document in enumerate(["a", *documents]):
+        for key in dict.fromkeys((document, "a")):
+            scheduler.put(Wish(key, number))
+            if key not in waiting:
+                waiting.append(key)
+        taken = scheduler.take()
+        assert taken is not None
+        assert taken.document_key == waiting.pop(0)
+        assert not taken.superseded
+        scheduler.finish()
+
+
+def test_take_waits_for_a_job():
+    scheduler: Scheduler[Wish] = Scheduler()
+    taken: list[Wish | None] = []
+    thread = threading.Thread(target=lambda: taken.append(scheduler.take()))
+    thread.start()
+    scheduler.put(Wish("a"))
+    thread.join(10)
+
+    assert taken == [Wish("a")]
+
+
+def test_closing_wakes_the_taker_and_gives_back_what_is_left():
+    scheduler: Scheduler[Wish] = Scheduler()
+    for document in ("a", "b", "c"):
+        scheduler.put(Wish(document))
+    running = scheduler.take()
+    left = scheduler.close()
+
+    assert sorted(wish.document_key for wish in left) == ["a", "b", "c"]
+    assert running in left
+    taken: list[Wish | None] = []
+    thread = threading.Thread(target=lambda: taken.append(scheduler.take()))
+    thread.start()
+    thread.join(10)
+    assert taken == [None]
+
+
+def test_an_idle_taker_is_woken_by_closing():
+    scheduler: Scheduler[Wish] = Scheduler()
+    taken: list[Wish | None] = []
+    thread = threading.Thread(target=lambda: taken.append(scheduler.take()))
+    thread.start()
+
+    assert scheduler.close() == []
+    thread.join(10)
+    assert taken == [None]
+
+
+def test_a_closed_scheduler_refuses_jobs():
+    scheduler: Scheduler[Wish] = Scheduler()
+    scheduler.close()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        scheduler.put(Wish("a"))

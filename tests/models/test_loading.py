@@ -1,0 +1,314 @@
+"""Checkpoint directories: one that works, and every way in which one can be wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import AddedToken, Tokenizer, models
+from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
+    DiffusionGemmaGenerationConfig,
+    EntropyBoundSamplerConfig,
+)
+
+from dg_lsp.config import Layout, LengthMethod, PromptStyle
+from dg_lsp.engine.engine import Engine
+from dg_lsp.job import InfillJob
+from dg_lsp.models import loading
+from dg_lsp.models.loading import CheckpointError, load
+from dg_lsp.training.tokenizer import CONTROL, train_tokenizer
+
+WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.fixture
+def checkpoint(tiny_checkpoint, tmp_path) -> Path:
+    """A copy of the tiny checkpoint that a test may spoil."""
+    return Path(shutil.copytree(tiny_checkpoint, tmp_path / "tiny-gemma"))
+
+
+def refusal(name: str | Path, device: str | None = "cpu") -> str:
+    """The one line with which a checkpoint is refused."""
+    with pytest.raises(CheckpointError) as raised:
+        load(str(name), device)
+    line = str(raised.value)
+    assert line
+    assert "\n" not in line
+    return line
+
+
+async def test_a_checkpoint_infills(tiny_checkpoint):
+    loaded = load(str(tiny_checkpoint), "cpu")
+    settings = dataclasses.replace(
+        loaded.settings,
+        sampler=dataclasses.replace(loaded.settings.sampler, max_denoising_steps=2),
+    )
+    engine = Engine(loaded.denoiser, loaded.codec, settings, loaded.name)
+    try:
+        infill = await engine.submit(InfillJob("def area(", "):\n", span_tokens=4)).result()
+    finally:
+        await engine.close()
+
+    assert infill.candidates
+    assert (infill.steps, infill.model) == (2, tiny_checkpoint.name)
+    assert (loaded.name, loaded.device) == (tiny_checkpoint.name, "cpu")
+    assert loaded.follows_instructions
+    # The prompt's style is what `dg_lsp.json` says, the rest stays at its default.
+    assert loaded.settings.prompt.style is PromptStyle.BARE
+    assert loaded.settings.prompt.layout is Layout.PREFIX_IN_MODEL_TURN
+
+
+def test_weights_are_those_of_the_file(tiny_checkpoint, tiny_model):
+    model = load(str(tiny_checkpoint), "cpu").denoiser.model
+
+    theirs = dict(tiny_model.named_parameters())
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, theirs[name]), name
+        assert parameter.dtype == torch.float32
+    assert not model.training
+
+
+def test_settings_of_the_checkpoint_override_the_defaults(checkpoint):
+    DiffusionGemmaGenerationConfig(
+        max_denoising_steps=24,
+        t_max=0.7,
+        t_min=None,
+        sampler_config=EntropyBoundSamplerConfig(entropy_bound=0.5),
+    ).save_pretrained(checkpoint)
+    write(
+        checkpoint / loading.METADATA,
+        {
+            "prompt": {"layout": "both-in-user-turn", "right_anchor_tokens": 7},
+            "length": {"method": "free", "lengths": [1, 2], "keep_after": [[2, 1]]},
+            "engine": {"block_tokens": 9, "min_confidence": 0.25},
+            "follows_instructions": False,
+        },
+    )
+    loaded = load(str(checkpoint), "cpu")
+
+    sampler = loaded.settings.sampler
+    assert (sampler.max_denoising_steps, sampler.t_max, sampler.t_min) == (24, 0.7, 0.4)
+    assert sampler.entropy_bound == 0.5
+    assert loaded.settings.prompt.layout is Layout.BOTH_IN_USER_TURN
+    assert loaded.settings.prompt.right_anchor_tokens == 7
+    assert loaded.settings.length.method is LengthMethod.FREE
+    assert loaded.settings.length.lengths == (1, 2)
+    assert loaded.settings.length.keep_after == ((2, 1),)
+    assert (loaded.settings.block_tokens, loaded.settings.min_confidence) == (9, 0.25)
+    assert not loaded.follows_instructions
+
+
+def write(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def change_json(name: str, **changes: object) -> Callable[[Path], None]:
+    def spoil(directory: Path) -> None:
+        raw = json.loads((directory / name).read_text(encoding="utf-8"))
+        write(directory / name, raw | changes)
+
+    return spoil
+
+
+def put(name: str, content: str | bytes) -> Callable[[Path], None]:
+    raw = content.encode() if isinstance(content, str) else content
+    return lambda directory: (directory / name).write_bytes(raw) and None
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda directory: (directory / name).unlink()
+
+
+def cut_off(name: str, share: float) -> Callable[[Path], None]:
+    def spoil(directory: Path) -> None:
+        raw = (directory / name).read_bytes()
+        (directory / name).write_bytes(raw[: int(len(raw) * share)])
+
+    return spoil
+
+
+def change_tensors(change: Callable[[dict[str, torch.Tensor], str], object]):
+    """Spoil the tensors, given with the name of one of them."""
+
+    def spoil(directory: Path) -> None:
+        tensors = load_file(directory / WEIGHTS)
+        name = next(name for name in sorted(tensors) if name.endswith("q_proj.weight"))
+        change(tensors, name)
+        save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
+
+    return spoil
+
+
+def put_index(weight_map: object) -> Callable[[Path], None]:
+    """An index of shards in place of the one file."""
+
+    def spoil(directory: Path) -> None:
+        (directory / WEIGHTS).unlink()
+        write(directory / INDEX, {"weight_map": weight_map})
+
+    return spoil
+
+
+def grow_the_tokenizer(directory: Path) -> None:
+    text = "".join(chr(97 + a) + chr(97 + b) + " " for a in range(26) for b in range(26))
+    train_tokenizer([text * 2], vocab_size=600).save(str(directory / TOKENIZER))
+
+
+def save_another_family(directory: Path) -> None:
+    words = {word: number for number, word in enumerate([*CONTROL, "▁def"])}
+    tokenizer = Tokenizer(models.WordLevel(words))
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in CONTROL])
+    tokenizer.save(str(directory / TOKENIZER))
+
+
+METADATA, GENERATION = loading.METADATA, "generation_config.json"
+
+# What is wrong: how it is spoiled, the file that the line names, and what else it says.
+SPOILED = {
+    "no config": (remove(CONFIG), "", "it has no config.json"),
+    "config is not JSON": (put(CONFIG, "{"), CONFIG, "is not readable JSON"),
+    "config is not text": (put(CONFIG, b"\xff\xfe"), CONFIG, "is not readable JSON"),
+    "config is a list": (put(CONFIG, "[]"), CONFIG, "holds no JSON object"),
+    "config is of another model": (
+        change_json(CONFIG, model_type="llama"),
+        "",
+        "holds a 'llama' model",
+    ),
+    "config has no model type": (put(CONFIG, "{}"), "", "holds a None model"),
+    "config is not valid": (change_json(CONFIG, text_config="no"), "", ""),
+    "no weights": (remove(WEIGHTS), WEIGHTS, "is missing; download the checkpoint again"),
+    "weights are empty": (put(WEIGHTS, b""), WEIGHTS, "is cut off or corrupt"),
+    "weights are cut off": (cut_off(WEIGHTS, 0.5), WEIGHTS, "is cut off or corrupt"),
+    "header is cut off": (cut_off(WEIGHTS, 0.001), WEIGHTS, "is cut off or corrupt"),
+    "header is too long": (put(WEIGHTS, b"\xff" * 4096), WEIGHTS, "is cut off or corrupt"),
+    "header is not JSON": (
+        put(WEIGHTS, b"\x10" + b"\0" * 7 + b"{" * 16),
+        WEIGHTS,
+        "is cut off or corrupt",
+    ),
+    "weights are a pointer": (
+        put(WEIGHTS, "version https://git-lfs.github.com/spec/v1\n"),
+        WEIGHTS,
+        "is cut off or corrupt",
+    ),
+    "a shard is missing": (put_index({"a": "b.safetensors"}), "b.safetensors", "is missing"),
+    "index lists nothing": (put_index({}), "", ""),
+    "index is not valid": (put_index([]), INDEX, ""),
+    "index is not JSON": (put(INDEX, "{"), INDEX, "is not readable JSON"),
+    "a tensor is missing": (
+        change_tensors(lambda tensors, name: tensors.pop(name)),
+        "",
+        "missing tensors, the first is model.",
+    ),
+    "a tensor is too many": (
+        change_tensors(lambda tensors, _: tensors.update({"model.surplus": torch.zeros(3)})),
+        "",
+        "has 1 unexpected tensors, the first is model.surplus",
+    ),
+    "a tensor is too small": (
+        change_tensors(lambda tensors, name: tensors.update({name: torch.zeros(3, 3)})),
+        "",
+        "q_proj.weight",
+    ),
+    "no tokenizer": (
+        remove(TOKENIZER),
+        "",
+        "has no tokenizer.json; copy the one that belongs to the checkpoint",
+    ),
+    "tokenizer is empty": (put(TOKENIZER, ""), TOKENIZER, "is not a tokenizer file"),
+    "tokenizer is an empty object": (
+        put(TOKENIZER, "{}"),
+        TOKENIZER,
+        "is not a tokenizer file",
+    ),
+    "tokenizer is not text": (put(TOKENIZER, b"\xff"), TOKENIZER, "is not a tokenizer file"),
+    "tokenizer is cut off": (cut_off(TOKENIZER, 0.5), TOKENIZER, "is not a tokenizer file"),
+    "tokenizer has no control tokens": (
+        change_json(TOKENIZER, added_tokens=[]),
+        "",
+        "has no control token <bos>, <pad>, <|turn>, <turn|>",
+    ),
+    "tokenizer of another family": (save_another_family, "", ""),
+    "tokenizer is too large": (
+        grow_the_tokenizer,
+        "",
+        "tokens, the model only 302; they do not belong together",
+    ),
+    "metadata is not JSON": (put(METADATA, "{"), METADATA, "is not readable JSON"),
+    "metadata is a list": (put(METADATA, "[]"), METADATA, "holds no JSON object"),
+    "prompt is a word": (put(METADATA, '{"prompt": "bare"}'), METADATA, "is not valid"),
+    "style is unknown": (put(METADATA, '{"prompt": {"style": "x"}}'), METADATA, "'x'"),
+    "setting is unknown": (put(METADATA, '{"prompt": {"x": 1}}'), METADATA, "'x'"),
+    "method is unknown": (put(METADATA, '{"length": {"method": "x"}}'), METADATA, "'x'"),
+    "lengths are a number": (
+        put(METADATA, '{"length": {"lengths": 3}}'),
+        METADATA,
+        "not valid",
+    ),
+    "length is a number": (put(METADATA, '{"length": 3}'), METADATA, "is not valid"),
+    "engine is a number": (put(METADATA, '{"engine": 3}'), METADATA, "is not valid"),
+    "generation is not JSON": (put(GENERATION, "{"), GENERATION, "is not readable JSON"),
+    "temperatures rise": (put(GENERATION, '{"t_min": 9}'), GENERATION, "t_min 9"),
+    "temperature is a word": (put(GENERATION, '{"t_min": "x"}'), "", ""),
+    "sampler is a number": (put(GENERATION, '{"sampler_config": 3}'), "", "sampler_config"),
+}
+
+
+@pytest.mark.parametrize("wrong", SPOILED)
+def test_a_spoiled_checkpoint_is_refused_in_one_line(checkpoint, wrong):
+    spoil, file, says = SPOILED[wrong]
+    spoil(checkpoint)
+    line = refusal(checkpoint)
+
+    assert str(checkpoint / file) in line
+    assert says in line
+
+
+def test_what_is_no_checkpoint_directory_is_refused(tmp_path):
+    a_file = tmp_path / "weights.bin"
+    a_file.write_bytes(b"\0")
+
+    assert refusal(tmp_path / "absent") == (
+        f"model {str(tmp_path / 'absent')!r} does not exist; "
+        "give a checkpoint directory or 'bundled'"
+    )
+    assert refusal(a_file) == f"{a_file} is no checkpoint directory: it has no config.json"
+    assert refusal(tmp_path) == f"{tmp_path} is no checkpoint directory: it has no config.json"
+
+
+def test_a_home_directory_that_is_not_there_is_refused():
+    assert "~nobody-of-that-name/gemma" in refusal("~nobody-of-that-name/gemma")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_gpu_that_is_not_there_is_never_replaced(tiny_checkpoint, monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    line = refusal(tiny_checkpoint, device)
+
+    assert line.startswith(f"device {device!r} was asked for, but torch {torch.__version__} ")
+    assert "--device cpu" in line
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "cpu:x", "meta", "mps"])
+def test_an_unknown_device_is_refused(tiny_checkpoint, device):
+    assert repr(device) in refusal(tiny_checkpoint, device)
+
+
+@pytest.mark.parametrize(("available", "expect"), [(True, "cuda"), (False, "cpu")])
+def test_without_a_wish_the_gpu_is_taken_where_there_is_one(monkeypatch, available, expect):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+
+    assert loading.choose_device(None) == torch.device(expect)
+
+
+def test_loading_says_nothing_on_the_terminal(tiny_checkpoint, capfd):
+    load(str(tiny_checkpoint), "cpu")
+
+    assert capfd.readouterr() == ("", "")

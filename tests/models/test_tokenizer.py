@@ -1,0 +1,148 @@
+"""Text to ids and back, for both families of tokenizers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+
+from dg_lsp.models.tokenizer import FileCodec, TokenizerError, read_codec
+from dg_lsp.training.tokenizer import CONTROL
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
+
+
+def gemma_like(added: tuple[str, ...] = (), control: tuple[str, ...] = CONTROL) -> Tokenizer:
+    """A small tokenizer of Gemma's family: spaces as U+2581, other characters as bytes."""
+    pieces = [
+        *control,
+        *added,
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+        *"▁abcdef()=\t",
+        *("ab", "▁a", "▁ab", "▁▁"),
+    ]
+    merges = [("▁", "▁"), ("▁", "a"), ("▁a", "b"), ("a", "b")]
+    tokenizer = Tokenizer(
+        models.BPE(
+            {piece: number for number, piece in enumerate(dict.fromkeys(pieces))},
+            merges,
+            byte_fallback=True,
+        )
+    )
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in control])
+    tokenizer.add_tokens([AddedToken(name, normalized=False) for name in added])
+    return tokenizer
+
+
+@pytest.fixture(scope="session", params=["byte-level", "byte-fallback"])
+def codec(request, tiny_tokenizer) -> FileCodec:
+    return FileCodec(tiny_tokenizer if request.param == "byte-level" else gemma_like())
+
+
+def read(codec: FileCodec, ids: list[int]) -> str:
+    return b"".join(codec.token_bytes(i) for i in ids).decode()
+
+
+@settings(deadline=None)
+@given(text=TEXT)
+@example("<bos><|turn>model\n<turn|><pad><eos>")
+@example("<0x0A>\n\t naïve 圆🙂\r\n\x00")
+@example("  ab (ab)\n    a = 1")
+def test_any_text_comes_back_as_it_was(codec, text):
+    # The family with byte fallback writes a space and U+2581 alike.
+    if codec.encode("▁") == codec.encode(" "):
+        text = text.replace("▁", " ")
+
+    ids = codec.encode(text)
+    assert read(codec, ids) == text
+    assert not set(ids) & set(codec.control.barred)
+
+
+def stems(codec: FileCodec) -> st.SearchStrategy[bytes]:
+    pieces = st.sampled_from([codec.token_bytes(i) for i in range(codec.vocab_size)])
+    return st.one_of(
+        pieces,
+        st.binary(max_size=3),
+        st.tuples(pieces, st.integers(0, 5)).map(lambda cut: cut[0][cut[1] :]),
+        st.tuples(pieces, st.integers(0, 5)).map(lambda cut: cut[0][: cut[1]]),
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_tokens_by_their_first_or_last_bytes(codec, data):
+    stem = data.draw(stems(codec))
+    pieces = {i: codec.token_bytes(i) for i in range(codec.vocab_size)}
+    texts = {i: piece for i, piece in pieces.items() if piece}
+
+    starting, ending = codec.starting_with(stem), codec.ending_with(stem)
+    assert sorted(starting) == [i for i, piece in texts.items() if piece.startswith(stem)]
+    assert sorted(ending) == [i for i, piece in texts.items() if piece.endswith(stem)]
+
+
+def test_control_tokens_write_nothing_and_are_barred(codec):
+    control = codec.control
+    named = (control.pad, control.bos, control.turn_start, control.turn_end)
+
+    assert set(control.barred) == set(range(len(CONTROL)))
+    assert set(named) < set(control.barred)
+    assert [codec.token_bytes(i) for i in control.barred] == [b""] * len(CONTROL)
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        (" ab", [b" ab"]),
+        ("a ab", [b"a", b" ab"]),
+        ("\n", [b"\n"]),
+        ("圆", [b"\xe5", b"\x9c", b"\x86"]),
+        ("    a", [b"  ", b"  ", b"a"]),
+        ("<0x0A>", [b"<", b"0", b"x", b"0", b"A", b">"]),
+    ],
+)
+def test_byte_fallback_pieces(text, pieces):
+    codec = FileCodec(gemma_like())
+
+    assert [codec.token_bytes(i) for i in codec.encode(text)] == pieces
+
+
+@pytest.mark.parametrize("text", ["\n\n", "▁▁▁▁", "<table>", "\t\t"])
+def test_text_that_was_added_as_a_token_of_its_own_is_still_text(text):
+    # Gemma's files list runs of line breaks and spaces and HTML tags as added tokens.
+    codec = FileCodec(gemma_like(added=(text,)))
+    written = text.replace("▁", " ")
+    number = len(CONTROL)
+
+    assert codec.token_bytes(number) == written.encode()
+    assert number not in codec.control.barred
+    assert read(codec, codec.encode(f"a{text}b")) == f"a{written}b"
+
+
+@pytest.mark.parametrize("missing", ["<bos>", "<pad>", "<|turn>", "<turn|>"])
+def test_a_tokenizer_without_control_tokens_is_refused(missing):
+    control = tuple(name for name in CONTROL if name != missing)
+
+    with pytest.raises(TokenizerError, match=f"no control token {missing}".replace("|", r"\|")):
+        FileCodec(gemma_like(control=control))
+
+
+def test_a_tokenizer_of_another_family_is_refused():
+    tokenizer = Tokenizer(
+        models.WordPiece({name: n for n, name in enumerate([*CONTROL, "ab", "▁圆"])})
+    )
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in CONTROL])
+
+    with pytest.raises(TokenizerError):
+        FileCodec(tokenizer)
+
+
+def test_padding_and_truncation_of_the_file_are_no_matter(tmp_path):
+    tokenizer = gemma_like()
+    tokenizer.enable_truncation(2)
+    tokenizer.enable_padding(length=64)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+
+    assert read(read_codec(tmp_path), read_codec(tmp_path).encode("ab ab ab")) == "ab ab ab"
