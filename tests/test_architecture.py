@@ -47,6 +47,7 @@ MAY_IMPORT = {
         "torch",
         "transformers",
         "numpy",
+        "platformdirs",
         "tokenizers",
         "typer",
         "rich",

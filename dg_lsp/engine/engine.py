@@ -7,12 +7,13 @@ lives on. Knows nothing of LSP or of how the model was loaded.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from dg_lsp.config import EngineSettings
 from dg_lsp.engine.codec import Codec
@@ -22,6 +23,8 @@ from dg_lsp.job import Draft, Infill, InfillJob, JobState
 
 if TYPE_CHECKING:
     from dg_lsp.engine.denoiser import Denoiser
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +105,10 @@ class EngineJob:
     async def drafts(self) -> AsyncIterator[Draft]:
         while True:
             await self._news.wait()
-            self._news.clear()
             draft, self._draft = self._draft, None
+            # Once the job has ended the news stands for good, for readers yet to come.
+            if not self._result.done():
+                self._news.clear()
             if draft is not None:
                 yield draft
             elif self._result.done():
@@ -144,10 +149,10 @@ class EngineJob:
             self._state = state
         self._call(self._settle, infill)
 
-    def _call(self, callback: object, argument: object) -> None:
+    def _call(self, callback: Callable[[T], None], argument: T) -> None:
         # The loop may be gone at exit; then nobody waits for the answer.
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(callback, argument)  # type: ignore[arg-type]
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, argument)
 
     def _take_draft(self, draft: Draft) -> None:
         if not self._result.done():

@@ -75,7 +75,7 @@ class CanvasPlan:
 
 def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prompt:
     """Lay a job out in tokens; text beyond the budgets is left out, farthest first."""
-    known = codec.encode(job.prefix)[-settings.prefix_tokens :]
+    known = _last(codec.encode(job.prefix), settings.prefix_tokens)
     after = codec.encode(job.suffix)
     left_token = known.pop() if known and _is_whole(codec, known[-1]) else None
     anchored = settings.right_anchor_tokens > 0
@@ -89,7 +89,7 @@ def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prom
     left_anchor: tuple[int, ...] = ()
     if settings.layout is Layout.BOTH_IN_USER_TURN:
         user = [*user, *codec.encode("\n"), *known]
-        left_anchor = tuple(known[-settings.left_anchor_tokens :])
+        left_anchor = tuple(_last(known, settings.left_anchor_tokens))
         known = []
     control = codec.control
     newline = codec.encode("\n")
@@ -143,6 +143,10 @@ def healed_ids(prompt: Prompt, codec: Codec, span: str) -> list[int]:
 
 def _text_of(codec: Codec, token_id: int | None) -> str:
     return "" if token_id is None else codec.token_bytes(token_id).decode()
+
+
+def _last(ids: list[int], count: int) -> list[int]:
+    return ids[max(0, len(ids) - count) :]
 
 
 def _is_whole(codec: Codec, token_id: int) -> bool:

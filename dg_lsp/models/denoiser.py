@@ -64,6 +64,8 @@ class GemmaDenoiser:
     @torch.inference_mode()
     def score(self, encoded: Encoded, continuations: Sequence[Sequence[int]]) -> list[Tensor]:
         lengths = [len(tokens) for tokens in continuations]
+        if not any(lengths):
+            return [torch.empty(0, device=self.device) for _ in lengths]
         tokens = torch.tensor([i for each in continuations for i in each], device=self.device)
         hidden = self.model.model.encoder.language_model(
             input_ids=tokens[None],
@@ -74,7 +76,8 @@ class GemmaDenoiser:
         # A token is predicted at the position before it: the first one by the prompt's last.
         before = torch.cat([encoded.last_hidden[None], hidden[:-1]])
         starts = torch.tensor(
-            [sum(lengths[:n]) for n in range(len(lengths))], device=self.device
+            [sum(lengths[:n]) for n, length in enumerate(lengths) if length],
+            device=self.device,
         )
         before[starts] = encoded.last_hidden
         log_probabilities = torch.log_softmax(self._logits(before), dim=-1)

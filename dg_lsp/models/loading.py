@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ BUNDLED = "bundled"
 BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"
 
 MODEL_TYPE = "diffusion_gemma"
-METADATA = "dg_lsp.json"
+METADATA, GENERATION = "dg_lsp.json", "generation_config.json"
 MOST_EXPERTS_AT_ONCE = 8
 """Up to so many experts a CPU is faster with all of them than with a grouped product."""
 
@@ -62,7 +63,7 @@ def load(name_or_path: str | None = None, device: str | None = None) -> LoadedMo
     """Load the bundled model (`None` or "bundled") or a checkpoint directory."""
     chosen = choose_device(device)
     name = name_or_path or BUNDLED
-    directory = BUNDLED_DIRECTORY if name == BUNDLED else Path(name).expanduser()
+    directory = BUNDLED_DIRECTORY if name == BUNDLED else Path(os.path.expanduser(name))
     config = _read_config(directory)
     _check_weights(directory)
     try:
@@ -130,10 +131,13 @@ def _read_config(directory: Path) -> DiffusionGemmaConfig:
 def _check_weights(directory: Path) -> None:
     """Read the header of every shard: a cut-off file shows there, before anything is built."""
     index = directory / "model.safetensors.index.json"
-    if index.is_file():
-        shards = sorted(set(_read_json(index).get("weight_map", {}).values()))
-    else:
-        shards = ["model.safetensors"]
+    shards = ["model.safetensors"]
+    # The class takes the one file where there are both.
+    if index.is_file() and not (directory / shards[0]).is_file():
+        weight_map = _read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise CheckpointError(f"{index} lists no shards; download the checkpoint again")
+        shards = sorted(map(str, set(weight_map.values())))
     for shard in shards:
         path = directory / shard
         if not path.is_file():
@@ -159,13 +163,18 @@ def _load_weights(
                 dtype=torch.float32 if device.type == "cpu" else torch.bfloat16,
                 device_map={"": device},
                 output_loading_info=True,
+                # Told below in one line, with the other ways in which tensors can be wrong.
+                ignore_mismatched_sizes=True,
             )
         except Exception as error:  # Whatever the loader meets in a foreign file.
             raise CheckpointError(
                 f"{directory} could not be loaded: {_one_line(error)}"
             ) from error
     problems = {
-        kind: sorted(str(key) for key in report.get(f"{kind}_keys", ()))
+        kind: sorted(
+            key if isinstance(key, str) else str(key[0])
+            for key in report.get(f"{kind}_keys", ())
+        )
         for kind in ("missing", "mismatched", "unexpected")
     }
     for kind, keys in problems.items():
@@ -183,37 +192,57 @@ def _load_weights(
 
 def _settings(directory: Path, metadata: dict[str, Any]) -> EngineSettings:
     """Engine settings with what the checkpoint says of itself."""
-    generation = directory / "generation_config.json"
-    sampler = _read_json(generation) if generation.is_file() else {}
-    bound = (sampler.get("sampler_config") or {}).get("entropy_bound")
-    known = {field.name for field in dataclasses.fields(SamplerSettings)}
-    numbers = {
-        key: value for key, value in sampler.items() if key in known and value is not None
-    }
-    if bound is not None:
-        numbers["entropy_bound"] = bound
-    prompt = dict(metadata.get("prompt", {}))
-    length = dict(metadata.get("length", {}))
     try:
-        if "style" in prompt:
-            prompt["style"] = PromptStyle(prompt["style"])
-        if "layout" in prompt:
-            prompt["layout"] = Layout(prompt["layout"])
-        if "method" in length:
-            length["method"] = LengthMethod(length["method"])
-        if "lengths" in length:
-            length["lengths"] = tuple(length["lengths"])
-        if "keep_after" in length:
-            length["keep_after"] = tuple((step, lanes) for step, lanes in length["keep_after"])
-        engine = metadata.get("engine", {})
         return EngineSettings(
-            PromptSettings(**prompt),
-            SamplerSettings(**numbers),
-            LengthSettings(**length),
-            **engine,
+            prompt=_prompt_settings(_section(metadata, "prompt")),
+            sampler=_sampler_settings(directory / GENERATION),
+            length=_length_settings(_section(metadata, "length")),
+            **_section(metadata, "engine"),
         )
     except (TypeError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
         raise CheckpointError(f"{directory / METADATA} is not valid: {error}") from error
+
+
+def _section(metadata: dict[str, Any], name: str) -> dict[str, Any]:
+    section = metadata.get(name)
+    if section is None:
+        return {}
+    if not isinstance(section, dict):
+        raise ValueError(f"{name!r} is {section!r}, not an object")
+    return dict(section)
+
+
+def _prompt_settings(numbers: dict[str, Any]) -> PromptSettings:
+    if "style" in numbers:
+        numbers["style"] = PromptStyle(numbers["style"])
+    if "layout" in numbers:
+        numbers["layout"] = Layout(numbers["layout"])
+    return PromptSettings(**numbers)
+
+
+def _length_settings(numbers: dict[str, Any]) -> LengthSettings:
+    if "method" in numbers:
+        numbers["method"] = LengthMethod(numbers["method"])
+    if "lengths" in numbers:
+        numbers["lengths"] = tuple(numbers["lengths"])
+    if "keep_after" in numbers:
+        numbers["keep_after"] = tuple((step, lanes) for step, lanes in numbers["keep_after"])
+    return LengthSettings(**numbers)
+
+
+def _sampler_settings(path: Path) -> SamplerSettings:
+    raw = _read_json(path) if path.is_file() else {}
+    known = {field.name for field in dataclasses.fields(SamplerSettings)}
+    numbers = {key: raw[key] for key in known & raw.keys() if raw[key] is not None}
+    try:
+        bound = _section(raw, "sampler_config").get("entropy_bound")
+        if bound is not None:
+            numbers["entropy_bound"] = bound
+        return SamplerSettings(**numbers)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is not valid: {error}") from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from dg_lsp.engine.codec import ControlTokens
 
 BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
 TURN_START, TURN_END = "<|turn>", "<turn|>"
+SPACE = "\u2581"
+"""How a space is written in a vocabulary with byte fallback."""
 
 
 class TokenizerError(ValueError):
@@ -37,7 +39,7 @@ class FileCodec:
         missing = [name for name in (BOS, PAD, TURN_START, TURN_END) if name not in special]
         if missing:
             raise TokenizerError(f"the tokenizer has no control token {', '.join(missing)}")
-        self._bytes = _vocabulary_bytes(tokenizer, set(added))
+        self._bytes = _vocabulary_bytes(tokenizer)
         self.control = ControlTokens(
             bos=special[BOS],
             turn_start=special[TURN_START],
@@ -72,7 +74,10 @@ def read_codec(directory: Path) -> FileCodec:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # The library raises a bare Exception for bad files.
         raise TokenizerError(f"{path} is not a tokenizer file: {error}") from error
-    return FileCodec(tokenizer)
+    try:
+        return FileCodec(tokenizer)
+    except TokenizerError as error:
+        raise TokenizerError(f"{path}: {error}") from error
 
 
 def _with_stem(pieces: list[tuple[bytes, int]], stem: bytes) -> list[int]:
@@ -85,21 +90,29 @@ def _with_stem(pieces: list[tuple[bytes, int]], stem: bytes) -> list[int]:
     return found
 
 
-def _vocabulary_bytes(tokenizer: Tokenizer, added: set[int]) -> list[bytes]:
+def _vocabulary_bytes(tokenizer: Tokenizer) -> list[bytes]:
+    """What each token writes: nothing for control tokens, plain text for other added ones."""
     model = json.loads(tokenizer.to_str())["model"]
-    size = tokenizer.get_vocab_size(with_added_tokens=True)
-    pieces = [b""] * size
+    if model.get("type") != "BPE":
+        raise TokenizerError(f"the tokenizer is a {model.get('type')} one, not BPE")
     byte_of = _byte_level_alphabet()
     byte_fallback = bool(model.get("byte_fallback"))
+    pieces = [b""] * tokenizer.get_vocab_size(with_added_tokens=True)
+    added = tokenizer.get_added_tokens_decoder()
+    for token_id, token in added.items():
+        if not token.special:
+            pieces[token_id] = token.content.replace(SPACE, " ").encode()
     for piece, token_id in tokenizer.get_vocab(with_added_tokens=False).items():
         if token_id in added:
             continue
-        if not byte_fallback:
-            pieces[token_id] = bytes(byte_of[c] for c in piece)
-        elif len(piece) == 6 and piece.startswith("<0x"):
+        if byte_fallback and len(piece) == 6 and piece.startswith("<0x"):
             pieces[token_id] = bytes([int(piece[3:5], 16)])
+        elif byte_fallback:
+            pieces[token_id] = piece.replace(SPACE, " ").encode()
+        elif set(piece) <= byte_of.keys():
+            pieces[token_id] = bytes(byte_of[character] for character in piece)
         else:
-            pieces[token_id] = piece.replace("\u2581", " ").encode()
+            raise TokenizerError(f"its token {piece!r} is neither bytes nor text")
     return pieces
 
 

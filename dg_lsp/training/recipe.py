@@ -115,6 +115,9 @@ class Trainer:
                     f"{path} is at step {state['step']}, past the {total} asked for; "
                     f"ask for at least as many"
                 )
+            # The choice of `faster_dtype` hangs on a stopwatch; a run keeps the one it began with.
+            self.dtype = getattr(torch, state["dtype"])
+            self.model.to(self.dtype)
             self.optimizer.load(state["optimizer"])
             self.step, self.seconds = int(state["step"]), float(state["seconds"])
             return
@@ -130,6 +133,7 @@ class Trainer:
             "seconds": self.seconds,
             "from": self.recipe.steps,
             "of": self.recipe.cooldown,
+            "dtype": str(self.dtype).removeprefix("torch."),
         }
         partial = path.with_suffix(".partial")
         torch.save(state, partial)

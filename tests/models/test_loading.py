@@ -126,6 +126,14 @@ def remove(name: str) -> Callable[[Path], None]:
     return lambda directory: (directory / name).unlink()
 
 
+def both(*spoils: Callable[[Path], None]) -> Callable[[Path], None]:
+    def spoil(directory: Path) -> None:
+        for each in spoils:
+            each(directory)
+
+    return spoil
+
+
 def cut_off(name: str, share: float) -> Callable[[Path], None]:
     def spoil(directory: Path) -> None:
         raw = (directory / name).read_bytes()
@@ -201,7 +209,11 @@ SPOILED = {
     "a shard is missing": (put_index({"a": "b.safetensors"}), "b.safetensors", "is missing"),
     "index lists nothing": (put_index({}), "", ""),
     "index is not valid": (put_index([]), INDEX, ""),
-    "index is not JSON": (put(INDEX, "{"), INDEX, "is not readable JSON"),
+    "index is not JSON": (
+        both(remove(WEIGHTS), put(INDEX, "{")),
+        INDEX,
+        "is not readable JSON",
+    ),
     "a tensor is missing": (
         change_tensors(lambda tensors, name: tensors.pop(name)),
         "",
