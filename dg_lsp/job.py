@@ -60,9 +60,11 @@ class InfillJob:
     candidates: int = 1
     """How many complete alternatives are wanted."""
     max_tokens: int = 128
-    """Token budget of one candidate."""
+    """Token budget of an infill; a rewrite goes by the length of what it replaces."""
     span_tokens: int | None = None
     """Length of the span in tokens, healed ones included, where it is known (evaluation)."""
+    may_be_empty: bool = True
+    """Whether the model may find that nothing is missing here; not where a user insists."""
     deadline_s: float | None = None
     seed: int = 0
     document: str = ""

@@ -99,6 +99,7 @@ def infill(
             noise=_DEFAULT.noise if noise is None else noise,
             candidates=candidates,
             max_tokens=max_tokens,
+            may_be_empty=False,
             seed=seed,
         )
     except ValueError as error:
@@ -219,16 +220,18 @@ async def _fill(
     if handle.state is JobState.FAILED:
         raise InfillFailed(infill.reason or "the model gave no reason")
     infill = replace(infill, model=infill.model or opened.model)
-    offers = _offers(infill, job, span.source.newline)
+    offers = _offers(infill, span, job.language)
     reason = infill.reason or "nothing new is left of what the model wrote"
     return _Ending(infill, offers, None if offers else reason)
 
 
-def _offers(infill: Infill, job: InfillJob, newline: str) -> tuple[Candidate, ...]:
+def _offers(infill: Infill, span: _OpenSpan, language: str) -> tuple[Candidate, ...]:
     """Finish the candidates, best first, without the empty ones and repetitions."""
     offers: dict[str, Candidate] = {}
+    # The whole document, not the model's window of it: brackets may close far below.
+    prefix, suffix = span.source.text[: span.start], span.source.text[span.end :]
     for candidate in sorted(infill.candidates, key=lambda one: one.score, reverse=True):
-        text = finish(candidate.text, job.prefix, job.suffix, newline, job.language)
+        text = finish(candidate.text, prefix, suffix, span.source.newline, language)
         if text:
             confidences = _left_of(candidate, text)
             offers.setdefault(text, replace(candidate, text=text, confidences=confidences))

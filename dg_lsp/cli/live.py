@@ -174,6 +174,8 @@ class LiveSpan:
     def __enter__(self) -> Self:
         self._live.start()
         self._draw()
+        # The first draft is news, however soon it comes.
+        self._next_frame = self._clock()
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -44,8 +44,8 @@ class _Found:
 
     text: str
     confidences: tuple[float, ...]
-    is_longest: bool = False
-    """Whether the span filled all that it was given, and may be longer."""
+    meets: bool = True
+    """Whether it ends where the suffix begins; an open canvas may run out before."""
 
 
 class Filling:
@@ -72,33 +72,53 @@ class Filling:
         self._steps = 0
         self._timings_ms: dict[str, float] = {}
         self._started = time.perf_counter()
-        self._committed = _Found("", ())
-        """The blocks that are settled."""
+        self._left_token: int | None = None
+        """The healed token before the span; it stands in the first block only."""
+        self._committed: list[tuple[int, float]] = []
+        """Tokens of the settled blocks with their probabilities."""
+        self._is_open_ended = False
+        """Whether texts are cut where they meet the suffix."""
+        self._complete: list[_Found] = []
+        """What is found already while a longer text is looked for."""
         self._lanes: list[Lane] = []
         """The lanes under way, for drafts and for the deadline."""
 
     def run(self) -> Infill:
         """Fill the span. Raises `JobStoppedError`."""
-        prompt = self._timed(
-            "prompt", lambda: build_prompt(self._job, self._codec, self._settings.prompt)
-        )
+        prompt = self._timed("prompt", self._build_prompt)
+        self._left_token = prompt.left_token
         encoded = self._encode(prompt)
         try:
             found = self._find(prompt, encoded)
         except _DeadlineError:
-            found = self._texts(fittest(self._lanes))
+            found = self._complete or self._texts(fittest(self._lanes))
+        found = [one for one in found if "\ufffd" not in one.text]
+        if not self._job.may_be_empty:
+            found = [one for one in found if one.text] or found
         ranked = self._timed("rank", lambda: self._ranked(found, prompt, encoded))
         self._timings_ms["total"] = (time.perf_counter() - self._started) * 1e3
-        offered = [c for c in ranked if c.text]
-        sure = [c for c in offered if c.confidence >= self._settings.min_confidence]
-        reason = None
-        if not offered:
-            reason = "the model would leave the span empty"
-        elif not sure:
-            least = self._settings.min_confidence
-            reason = f"confidence {offered[0].confidence:.2f} is below {least:.2f}"
-        candidates = tuple(sure[: self._job.candidates])
-        return Infill(candidates, self._steps, self._timings_ms, reason)
+        offered, reason = self._offered(ranked)
+        return Infill(offered, self._steps, self._timings_ms, reason)
+
+    def _offered(self, ranked: list[Candidate]) -> tuple[tuple[Candidate, ...], str | None]:
+        """The candidates worth showing, or why there are none."""
+        if not ranked:
+            return (), "the model wrote bytes that form no text"
+        if not ranked[0].text:
+            return (), "the model would leave the span empty"
+        written = [candidate for candidate in ranked if candidate.text]
+        least = self._settings.min_confidence
+        sure = [candidate for candidate in written if candidate.confidence >= least]
+        if not sure:
+            return (), f"confidence {written[0].confidence:.2f} is below {least:.2f}"
+        return tuple(sure[: self._job.candidates]), None
+
+    def _build_prompt(self) -> Prompt:
+        settings = self._settings.prompt
+        # At least half of a canvas is for the span.
+        anchor = min(settings.right_anchor_tokens, self._denoiser.canvas_length // 2)
+        settings = dataclasses.replace(settings, right_anchor_tokens=anchor)
+        return build_prompt(self._job, self._codec, settings)
 
     def _find(self, prompt: Prompt, encoded: Any) -> list[_Found]:
         if self._job.replaced is not None:
@@ -118,22 +138,25 @@ class Filling:
             self._settings.length, max(1, prompt.healed_tokens), min(budget, room)
         )
         plans = [plan_canvas(prompt, length) for length in lengths]
-        found = self._texts(self._denoise(plans, prompt, encoded))
-        if found[0].is_longest and budget > lengths[-1]:
+        lanes = self._denoise(plans, prompt, encoded)
+        self._complete = self._texts(lanes)
+        # At the end of a document nothing tells where a longer text would end.
+        if lanes[0].plan.free_length == lengths[-1] < budget and self._job.suffix.strip():
             longer = self._open(prompt, encoded)
-            found += [candidate for candidate in longer if not candidate.is_longest]
-        return found
+            return [*self._complete, *(one for one in longer if one.meets)]
+        return self._complete
 
     def _open(self, prompt: Prompt, encoded: Any) -> list[_Found]:
         """Canvases with no right anchor, block after block, cut where they meet the suffix."""
+        self._is_open_ended = True
         left = self._job.max_tokens + prompt.healed_tokens
         while True:
-            length = min(left, self._settings.block_tokens, self._denoiser.canvas_length)
+            length = min(left, self._block_tokens(prompt))
             plans = [plan_open_canvas(prompt, length)] * self._job.candidates
             lanes = self._denoise(plans, prompt, encoded)
             found = self._texts(lanes)
             left -= length
-            if left <= 0 or not found[0].is_longest:
+            if left <= 0 or found[0].meets:
                 return found
             prompt, encoded = self._commit(lanes[0], prompt)
 
@@ -141,10 +164,11 @@ class Filling:
         """Start from known tokens, noised in part, or from noise of known length (-1)."""
         room = self._denoiser.canvas_length - prompt.anchored_tokens
         while len(start_ids) > room:
-            block = start_ids[: self._settings.block_tokens]
-            start_ids = start_ids[self._settings.block_tokens :]
+            # The last canvas holds the healed token after the span, if nothing else.
+            length = min(self._block_tokens(prompt), len(start_ids) - 1)
+            block, start_ids = start_ids[:length], start_ids[length:]
             plan = dataclasses.replace(
-                plan_open_canvas(prompt, len(block)),
+                plan_open_canvas(prompt, length),
                 ids=(*prompt.left_anchor, *self._noised(block)),
             )
             lanes = self._denoise([plan], prompt, encoded)
@@ -157,6 +181,10 @@ class Filling:
             for length in lengths
         ]
         return self._texts(self._denoise(plans, prompt, encoded))
+
+    def _block_tokens(self, prompt: Prompt) -> int:
+        room = self._denoiser.canvas_length - len(prompt.left_anchor)
+        return min(self._settings.block_tokens, room)
 
     def _noised(self, ids: Sequence[int]) -> list[int]:
         dice = random.Random(f"{self._job.seed} {len(ids)}")
@@ -191,11 +219,11 @@ class Filling:
 
     def _commit(self, lane: Lane, prompt: Prompt) -> tuple[Prompt, Any]:
         """Settle a block: its tokens become part of what is known before the next canvas."""
-        block = self._texts([lane])[0]
-        self._committed = _Found(block.text, block.confidences)
+        ids = lane.argmax.tolist()
+        self._committed += zip(ids, lane.log_probability.exp().tolist(), strict=True)
         prompt = dataclasses.replace(
             prompt,
-            ids=(*prompt.ids, *prompt.left_anchor, *lane.argmax.tolist()),
+            ids=(*prompt.ids, *prompt.left_anchor, *ids),
             left_anchor=(),
             left_token=None,
         )
@@ -208,18 +236,21 @@ class Filling:
         """What each lane says, after what is committed."""
         found = []
         for lane in lanes:
-            probabilities = lane.log_probability.exp().tolist()
+            tokens = [
+                *self._committed,
+                *zip(lane.argmax.tolist(), lane.log_probability.exp().tolist(), strict=True),
+            ]
             text, confidences = span_text(
-                lane.plan, self._codec, lane.argmax.tolist(), probabilities
+                dataclasses.replace(lane.plan, left_token=self._left_token),
+                self._codec,
+                [token_id for token_id, _ in tokens],
+                [probability for _, probability in tokens],
             )
-            text = self._committed.text + text
-            confidences = self._committed.confidences + confidences
-            longest = lane is max(lanes, key=lambda one: one.plan.free_length)
-            if lane.plan.is_open:
-                end = meeting_point(text, self._job.suffix)
-                longest = end is None
-                text, confidences = text[:end], confidences[:end]
-            found.append(_Found(text, confidences, longest))
+            if not self._is_open_ended:
+                found.append(_Found(text, confidences))
+                continue
+            end = meeting_point(text, self._job.suffix)
+            found.append(_Found(text[:end], confidences[:end], meets=end is not None))
         return found
 
     def _send_draft(self, step: int) -> None:

@@ -32,9 +32,11 @@ def span_text(
     characters: list[str] = []
     confidences: list[float] = []
     least = 1.0
+    # A canvas that ran out within a character leaves that character out.
+    last = None if plan.is_open else end - 1
     for index in range(start, end):
         least = min(least, sureness[index])
-        decoded = decoder.decode(written[index : index + 1], final=index == end - 1)
+        decoded = decoder.decode(written[index : index + 1], final=index == last)
         if decoded:
             characters.append(decoded)
             confidences += [least] * len(decoded)

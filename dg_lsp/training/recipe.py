@@ -115,7 +115,7 @@ class Trainer:
                     f"{path} is at step {state['step']}, past the {total} asked for; "
                     f"ask for at least as many"
                 )
-            # The choice of `faster_dtype` hangs on a stopwatch; a run keeps the one it began with.
+            # What `faster_dtype` finds hangs on a stopwatch; a run keeps what it began with.
             self.dtype = getattr(torch, state["dtype"])
             self.model.to(self.dtype)
             self.optimizer.load(state["optimizer"])

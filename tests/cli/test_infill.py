@@ -224,6 +224,7 @@ def test_asks_for_what_the_options_say(
             noise=0.25,
             candidates=3,
             max_tokens=40,
+            may_be_empty=False,
             seed=5,
         )
     ]

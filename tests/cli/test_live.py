@@ -302,8 +302,8 @@ async def test_draws_thirty_frames_a_second_and_the_last_draft() -> None:
         assert "step 48 of 48" not in file.getvalue()
         await asyncio.wait_for(file.seen.wait(), 5)
 
-    # 48 drafts in 192 ms: at 36, 72, 108, 144, 180 ms, and the last when its frame is due.
-    assert file.getvalue().count(" of 48") == 6 + 1  # Leaving draws what is there once more.
+    # 48 drafts in 192 ms: at 0, 36, 72, 108, 144, 180 ms, and the last when its frame is due.
+    assert file.getvalue().count(" of 48") == 7 + 1  # Leaving draws what is there once more.
 
 
 async def test_the_final_frame_replaces_a_draft_not_yet_drawn() -> None:
@@ -311,10 +311,12 @@ async def test_the_final_frame_replaces_a_draft_not_yet_drawn() -> None:
     console = Console(file=file, width=80, force_terminal=True)
 
     with LiveSpan(console, view_of("a = ‸"), lambda: 0.0) as drawing:
+        drawing.show(draft_of("first"))
         drawing.show(draft_of("draft"))
         offer = Candidate("final", 0.9, -0.1, (0.9,) * 5)
         drawing.finish([offer], Infill((offer,), 9, model="m"), None)
 
+    assert "first" in file.getvalue()
     assert "draft" not in file.getvalue()
     assert file.getvalue().count("final") == 1
     assert file.getvalue().endswith("\x1b[?25h")

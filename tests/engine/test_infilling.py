@@ -387,3 +387,10 @@ def test_what_is_not_sure_enough_is_not_offered(tiny_codec):
     assert unsure.texts == []
     assert unsure.infill.reason is not None
     assert unsure.infill.reason.endswith("is below 0.90")
+
+
+def test_a_user_who_insists_gets_a_text(tiny_codec):
+    filled = fill(tiny_codec, "return <||>3.14\n", may_be_empty=False)
+
+    assert filled.texts
+    assert filled.infill.reason is None
