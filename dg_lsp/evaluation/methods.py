@@ -21,6 +21,7 @@ from dg_lsp.engine.span_text import meeting_point
 from dg_lsp.evaluation.spans import TrueSpan
 from dg_lsp.job import InfillJob
 from dg_lsp.models.loading import LoadedModel
+from dg_lsp.models.tokenizer import FileCodec
 
 MAX_TOKENS = 32
 
@@ -160,6 +161,22 @@ def _with_prompt(settings: EngineSettings, **changes: Any) -> EngineSettings:
 def _with_method(settings: EngineSettings, method: LengthMethod) -> EngineSettings:
     length = dataclasses.replace(settings.length, method=method)
     return dataclasses.replace(settings, length=length)
+
+
+LENGTHS = ((1, 1), (2, 4), (5, 8), (9, 12), (13, 999))
+"""Classes of span length in tokens, both ends included."""
+
+
+def by_length(codec: FileCodec, name: str, pairs: list[tuple[TrueSpan, Outcome]]) -> list[Row]:
+    """One row per class of span length that occurs."""
+    tokens = [len(codec.encode(span.text)) for span, _ in pairs]
+    rows = []
+    for least, most in LENGTHS:
+        chosen = [p for p, n in zip(pairs, tokens, strict=True) if least <= n <= most]
+        label = f"{least} or more" if most == LENGTHS[-1][1] else f"{least} to {most}"
+        if chosen:
+            rows.append(summarize(name, "1" if most == 1 else label, chosen))
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
+import shutil
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,7 @@ from rich.progress import (
 )
 from tokenizers import Tokenizer
 
-from dg_lsp.models.loading import BUNDLED_DIRECTORY
+from dg_lsp.models.loading import BUNDLED_DIRECTORY, load
 from dg_lsp.models.tokenizer import FileCodec
 from dg_lsp.training import corpus
 from dg_lsp.training.card import RunFigures, model_card
@@ -42,6 +43,9 @@ def main(
     steps: Annotated[int, typer.Option(help="Steps before the cool-down.")] = DEFAULT.steps,
     cooldown: Annotated[int, typer.Option(help="Steps of the cool-down.")] = DEFAULT.cooldown,
     batch: Annotated[int, typer.Option(help="Examples per step.")] = DEFAULT.batch,
+    init: Annotated[
+        Path | None, typer.Option(help="A finished model to start from, with its tokenizer.")
+    ] = None,
     out: Annotated[
         Path, typer.Option(help="Where the finished model goes.")
     ] = BUNDLED_DIRECTORY,
@@ -60,12 +64,19 @@ def main(
     path = state / "tokenizer.json"
     if not path.is_file():
         state.mkdir(parents=True, exist_ok=True)
-        train_tokenizer((file.text for file in gathered.training), VOCABULARY).save(str(path))
+        if init is not None:
+            shutil.copyfile(init / "tokenizer.json", path)
+        else:
+            texts = (file.text for file in gathered.training)
+            train_tokenizer(texts, VOCABULARY).save(str(path))
     codec = FileCodec(Tokenizer.from_file(str(path)))
 
     recipe = Recipe(steps=steps, cooldown=cooldown, batch=batch)
     trainer = Trainer(gathered.training, codec, recipe, state)
     trainer.resume()
+    if init is not None and trainer.step == 0:
+        finished = load(str(init), "cpu").denoiser.model
+        trainer.start_from(dict(finished.named_parameters()))
     stopped = False
 
     def stop(*_: object) -> None:
@@ -121,11 +132,10 @@ def main(
 def _export(
     trainer: Trainer, gathered: corpus.Corpus, codec: FileCodec, tokenizer: Path, out: Path
 ) -> None:
-    """Write the checkpoint and its card; the evaluation's table is taken over where it is."""
+    """Write the checkpoint and its card; the evaluation adds how well it infills."""
     export(trainer.optimizer.masters, trainer.model.config, tokenizer, out)
     held_out = ExampleMaker(gathered.held_out, codec, trainer.shape, seed=0)
     encoder_loss, decoder_loss = trainer.held_out_losses(held_out, batches=12)
-    table = out / "exact_match.md"
     figures = RunFigures(
         parameters=sum(master.numel() for master in trainer.optimizer.masters.values()),
         steps=trainer.step,
@@ -137,8 +147,7 @@ def _export(
         encoder_loss=encoder_loss,
         decoder_loss=decoder_loss,
     )
-    measured = table.read_text(encoding="utf-8") if table.is_file() else "Not measured yet."
-    card = model_card(figures, trainer.recipe, gathered.sources, measured)
+    card = model_card(figures, trainer.recipe, gathered.sources)
     (out / "README.md").write_text(card, encoding="utf-8")
 
 

@@ -23,16 +23,24 @@ class RunFigures:
     """Both on held-out files, nats per token."""
 
 
-def model_card(
-    figures: RunFigures, recipe: Recipe, sources: Sequence[Source], exact_match: str
-) -> str:
-    """The card in Markdown; `exact_match` is the table that the evaluation wrote."""
+MEASURED = "## How well it infills\n"
+"""The heading under which the evaluation writes."""
+
+
+def with_measurements(card: str, measured: str) -> str:
+    """A card with other text under its last heading."""
+    kept, _, _ = card.partition(MEASURED)
+    return f"{kept}{MEASURED}\n{measured.strip()}\n"
+
+
+def model_card(figures: RunFigures, recipe: Recipe, sources: Sequence[Source]) -> str:
+    """The card in Markdown, still without how well the model infills."""
     rows = "\n".join(
         f"| {source.distribution} | {source.version} | {source.licence} | {source.files} | "
         f"{source.characters / 1e6:.2f} |"
         for source in sources
     )
-    return f"""# The bundled model
+    card = f"""# The bundled model
 
 A {figures.parameters / 1e6:.1f} M parameter checkpoint of `DiffusionGemmaForBlockDiffusion`, without the vision tower, with a code tokenizer of its own.
 It is here so that dg-lsp runs, is tested and can be tried with no GPU, no download and no account.
@@ -64,7 +72,5 @@ Matrices are updated by Muon, the rest by Adam, over float32 masters; the last {
 | held-out loss, encoder | {figures.encoder_loss:.3f} nats per token |
 | held-out loss, decoder | {figures.decoder_loss:.3f} nats per token |
 
-## How well it infills
-
-{exact_match}
 """
+    return with_measurements(card, "Not measured yet: `python -m dg_lsp.evaluation spans`.")

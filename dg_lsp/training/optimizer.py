@@ -55,6 +55,12 @@ class Optimizer:
         for name, parameter in self._parameters.items():
             parameter.data.copy_(self.masters[name])
 
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Put other weights, by parameter name, in place of the masters."""
+        for name, master in self.masters.items():
+            master.copy_(weights[name])
+            self._parameters[name].data.copy_(master)
+
     @torch.no_grad()
     def step(self, scale: float) -> None:
         """One update; `scale` multiplies both learning rates (the schedule)."""

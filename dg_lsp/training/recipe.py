@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,10 @@ class Trainer:
             self.optimizer.load(state["optimizer"])
             self.step, self.seconds = int(state["step"]), float(state["seconds"])
             return
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin with a finished model's weights, by parameter name, in place of random ones."""
+        self.optimizer.start_from(weights)
 
     def save(self) -> None:
         """Save where the run is; the constant phase and the cool-down have a file each."""

@@ -154,3 +154,12 @@ def test_the_schedule_warms_up_stays_and_cools_down(tiny_codec, tmp_path):
         scales.append(made._schedule())
 
     assert np.allclose(scales, [1 / 3, 2 / 3, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
+
+
+def test_a_finished_model_is_a_start(tiny_codec, tmp_path, uninterrupted):
+    finished, _ = uninterrupted
+    other = trainer(tiny_codec, tmp_path)
+    other.start_from(finished.optimizer.masters)
+
+    for name, parameter in weights(finished).items():
+        assert torch.equal(parameter, weights(other)[name]), name
