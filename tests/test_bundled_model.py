@@ -1,0 +1,144 @@
+"""The main job as a user meets it: the real command, the bundled model, a real file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dg_lsp.models.loading import BUNDLED_DIRECTORY
+
+ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "docs" / "demo" / "inventory.py"
+PLACE = f"{DEMO}:14:19"
+
+
+def dg_lsp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "dg_lsp", *arguments],
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+
+
+def test_the_same_command_twice_gives_the_same_bytes():
+    before = DEMO.read_bytes()
+    first, second = (dg_lsp("infill", PLACE) for _ in range(2))
+
+    assert (first.returncode, first.stderr) == (0, b"")
+    assert first.stdout == second.stdout
+    assert first.stdout.strip()
+    assert DEMO.read_bytes() == before
+
+
+def test_json_tells_what_a_program_needs():
+    ran = dg_lsp("infill", PLACE, "-n", "3", "--json")
+    report = json.loads(ran.stdout)
+
+    assert ran.returncode == 0
+    assert report["model"] == "bundled"
+    assert 1 <= len(report["candidates"]) <= 3
+    assert report["text"] == report["candidates"][0]["text"] != ""
+    scores = [candidate["score"] for candidate in report["candidates"]]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 < candidate["confidence"] <= 1 for candidate in report["candidates"])
+    assert report["steps"] > 1
+    assert {"encode", "denoise", "rank", "total"} <= report["timings_ms"].keys()
+    place = {"line": 14, "column": 19}
+    assert report["edit"] == {"start": place, "end": place, "new_text": report["text"]}
+
+
+def test_a_selection_is_written_anew():
+    ran = dg_lsp("infill", f"{DEMO}:18:9", "--to", "18:59", "--json")
+    report = json.loads(ran.stdout)
+
+    assert ran.returncode == 0
+    assert report["text"]
+    assert "\n" not in report["text"].rstrip("\n")
+
+
+def test_the_span_sharpens_on_a_real_terminal():
+    pty = pytest.importorskip("pty", reason="no pseudo-terminals on Windows")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "dg_lsp", "infill", PLACE],
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TERM": "xterm", "COLORTERM": "truecolor", "COLUMNS": "100"},
+    ) as process:
+        os.close(theirs)
+        drawn = b""
+        # Linux ends the reading of a terminal whose other side is gone with an error.
+        try:
+            while part := os.read(ours, 65536):
+                drawn += part
+        except OSError:
+            pass
+        os.close(ours)
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+    assert process.returncode == 0
+    assert b"step 1 of" in drawn
+    assert b"The bundled model is small" in drawn
+    # The colours of unsure and of sure characters.
+    assert b"38;2;" in drawn
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["infill", f"{DEMO}:99:1"], b"line 99 is outside the file"),
+        (["infill", f"{DEMO}:1:1", "--model", "/nowhere"], b"'/nowhere' does not exist"),
+        (["infill", f"{DEMO}:1:1", "--device", "cuda:7"], b"device 'cuda:7' was asked for"),
+        (
+            ["infill", f"{DEMO}:1:1", "--to", "1:9", "--instruction", "shorter"],
+            b"follows no instructions",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_status_2(arguments, says):
+    # A machine with a GPU hides it, so that asking for it fails there too.
+    ran = dg_lsp(*arguments, CUDA_VISIBLE_DEVICES="")
+
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert says in ran.stderr
+    assert ran.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        (b"", "1:1"),
+        (b"x = ", "1:5"),
+        (b"print()", "1:1"),
+        (b"def f(a):\r\n\treturn \r\n", "2:9"),
+        ("s = '🙂e\u0301圆'\nt = \n".encode(), "2:5"),
+        (b"x = 1\n" * 2000, "1000:1"),
+    ],
+    ids=["empty", "at the end", "at the start", "crlf and tabs", "emoji", "long"],
+)
+def test_any_place_of_any_file_is_answered(tmp_path, content, place):
+    path = tmp_path / "sample.py"
+    path.write_bytes(content)
+    ran = dg_lsp("infill", f"{path}:{place}", "--json", "--max-tokens", "8")
+
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    report = json.loads(ran.stdout)
+    assert report["text"] or report["reason"]
+    assert path.read_bytes() == content
+
+
+def test_the_bundled_model_is_small_and_says_what_it_is():
+    size = sum(path.stat().st_size for path in BUNDLED_DIRECTORY.iterdir())
+    card = (BUNDLED_DIRECTORY / "README.md").read_text(encoding="utf-8")
+
+    assert size <= 16 * 2**20
+    for heading in ("## Data", "## Recipe", "## How well it infills"):
+        assert heading in card
+    assert "Not measured yet" not in card
