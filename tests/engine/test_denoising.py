@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dg_lsp.config import SamplerSettings
+from dg_lsp.engine import sampler
 from dg_lsp.engine.codec import ControlTokens
 from dg_lsp.engine.denoising import Denoising
 from dg_lsp.engine.prompt import CanvasPlan
@@ -36,7 +37,7 @@ def denoiser(tiny_model):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("entropy_bound", [0.1, 20.0])
 def test_reproduces_the_reference_sampler_token_for_token(
-    tiny_model, denoiser, seed, entropy_bound
+    tiny_model, denoiser, seed, entropy_bound, monkeypatch
 ):
     from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
         DiffusionGemmaGenerationConfig,
@@ -65,6 +66,14 @@ def test_reproduces_the_reference_sampler_token_for_token(
         stability_threshold=1,
         confidence_threshold=3.0,
         pad_token_id=0,
+    )
+    # The same noise for both: the reference samples as we do, from the same stream.
+    monkeypatch.setattr(
+        torch,
+        "multinomial",
+        lambda probabilities, num_samples: sampler.sample(
+            probabilities, torch.default_generator
+        )[:, None],
     )
     torch.manual_seed(seed)
     tiny_model.generate(

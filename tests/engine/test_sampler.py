@@ -112,6 +112,25 @@ def test_tokens_that_are_ruled_out_cost_no_entropy_and_are_never_drawn():
     assert {int(row[1]) for row in drawn} == {0}
 
 
+def test_tokens_are_drawn_as_often_as_they_are_probable():
+    probabilities = torch.tensor([0.0, 0.5, 0.0, 0.3, 0.2, 0.0])
+    generator = torch.Generator().manual_seed(1)
+    drawn = sampler.sample(probabilities.repeat(20_000, 1), generator)
+
+    shares = torch.bincount(drawn, minlength=6) / len(drawn)
+    assert shares.tolist() == pytest.approx(probabilities.tolist(), abs=0.015)
+    assert shares[probabilities == 0].sum() == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 1 - 2**-24])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1.0000001, 7.0])
+def test_no_draw_falls_outside_what_is_probable(monkeypatch, share, scale):
+    monkeypatch.setattr(torch, "rand", lambda size, **_: torch.full(size, share))
+    probabilities = scale * torch.tensor([[0.0, 0.25, 0.5, 0.25, 0.0]])
+
+    assert sampler.sample(probabilities, torch.Generator()).tolist() == [3 if share else 1]
+
+
 def test_the_same_generator_draws_the_same_tokens():
     probabilities = torch.full((8, 50), 0.02)
     first, second = (
