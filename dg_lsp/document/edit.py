@@ -12,21 +12,23 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dg_lsp.document.position import (
-    LINE_END,
-    NEAR_CHARS,
+from dg_lsp.document.nesting import (
     Token,
     brackets_around,
-    indent_of,
-    indent_width,
-    last_line,
-    lines_of,
-    may_cut,
     nesting,
     open_text,
     open_text_end,
     pop_opener,
     tokens,
+)
+from dg_lsp.document.position import (
+    LINE_END,
+    NEAR_CHARS,
+    indent_of,
+    indent_width,
+    last_line,
+    lines_of,
+    may_cut,
 )
 
 _MIN_PARTIAL_LINE = 4

@@ -8,13 +8,9 @@ from hypothesis import strategies as st
 
 from dg_lsp.document.position import (
     PositionError,
-    brackets_around,
     line_column_at,
     may_cut,
-    nesting,
     offset_at,
-    open_text,
-    open_text_end,
 )
 
 TEXTS = st.text(alphabet=st.sampled_from("ab \r\n\u0301\U0001f600"), max_size=30)
@@ -108,73 +104,3 @@ def test_every_offset_survives_the_round_trip(text: str) -> None:
 def test_what_reads_as_one_character_stays_whole(whole: str, inner: list[int]) -> None:
     refused = [offset for offset in range(len(whole) + 1) if not may_cut(whole, offset)]
     assert refused == inner
-
-
-@pytest.mark.parametrize(
-    ("text", "opened", "closed"),
-    [
-        ("f(a[1])", "", ""),
-        ("f(a[", "( [", ""),
-        ("a)]", "", "( ["),
-        ("f(']', \"(\", `[`)", "", ""),
-        ("it's (a) dog's", "", ""),
-        ("&'a (x: &'a", "(", ""),
-        ("f'(' rb'(' (", "(", ""),
-        ('"""(" (""" (', "(", ""),
-        ("a = 1  # (b", "", ""),
-        ("#id { // (b\n  c / (d // (e))", "{", ""),
-        ("/* ( */ {", "{", ""),
-        ("<ul><li>a</li>", "<ul", ""),
-        ("a <b && c> d", "<b", ""),
-        ("<Foo a={b} /></ul>", "", "<ul"),
-        ("(<br>)", "", ""),
-    ],
-)
-def test_nesting(text: str, opened: str, closed: str) -> None:
-    found = nesting(text)
-    assert [token.kind for token in found.opened] == opened.split()
-    assert [token.kind for token in found.closed] == closed.split()
-
-
-@pytest.mark.parametrize(
-    ("document", "ending"),
-    [
-        ("a = |b", ""),
-        ('a = "b|c" d', '"'),
-        ("a = 'b'|", ""),
-        ("don't |", ""),
-        ("fn f<'a|>", ""),
-        ('a = """b\n|c""" d', '"""'),
-        ("a  # b |c\nd", "\n"),
-        ("a = b  // |c\nd", "\n"),
-        ("a = b // |c\nd", ""),
-        ("#id |{", ""),
-        ("  * a |b */ c", "*/"),
-    ],
-)
-def test_what_is_open_and_where_it_ends(document: str, ending: str) -> None:
-    prefix, suffix = document.split("|")
-    assert open_text(prefix) == ending
-    assert suffix[: open_text_end(suffix, ending)].endswith(ending if ending != "\n" else "c")
-
-
-@pytest.mark.parametrize(
-    ("document", "missing", "closed"),
-    [
-        ("f(|)", "", "("),
-        ("f(g(|)", "(", "("),
-        ("f(|", "(", ""),
-        ("a|)", "", "("),
-        ("{ ( | }", "(", "{"),
-        ("f {\n  if {|\n  b\n}\n}\n", "{", "{ {"),
-        ("f {\n  if {|\n  }\n}\n", "", "{ {"),
-        ('f("(|")', "", "("),
-        ('f(""" {\n (|) """)', "", "("),
-        ("{ /* (\n * (|) */ }", "", "{"),
-    ],
-)
-def test_brackets_around(document: str, missing: str, closed: str) -> None:
-    prefix, suffix = document.split("|")
-    lacking, closing = brackets_around(prefix, suffix)
-    assert sorted(lacking.elements()) == missing.split()
-    assert sorted(closing.elements()) == closed.split()
