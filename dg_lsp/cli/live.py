@@ -14,13 +14,23 @@ from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple, Self
 
-from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
 from rich.style import Style
 from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.text import Text
 
+from dg_lsp.cli.cells import (
+    CUT,
+    VISIBLE,
+    Cell,
+    Line,
+    cells_of,
+    fitting,
+    split_lines,
+    width_of,
+    wrapped,
+)
 from dg_lsp.document.position import line_column_at, line_ends_before
 from dg_lsp.job import Candidate, Draft, Infill
 
@@ -29,7 +39,6 @@ LINES_AFTER = 3
 LINE_CHARS = 1000
 """Characters of one line that are looked at; wider than any terminal."""
 SELECTION_CHARS = 4 * LINE_CHARS
-TAB_CELLS = 4
 FRAME_INTERVAL_S = 1 / 30
 """Faster is not seen, and drawing takes time from a model on the same processor."""
 
@@ -127,7 +136,7 @@ def final_frame(
     for number, offer in enumerate(offers[1:], start=2):
         parts.append(Text(f"candidate {number} · confidence {offer.confidence:.0%}"))
         for line in _coloured(offer.text, offer.confidences, screen):
-            rows = _wrapped(_cells(line, 0), [], max(4, screen.width - 5))
+            rows = wrapped(cells_of(line, 0), [], max(4, screen.width - 5))
             parts += [_row("  ▌ ", row) for row in rows]
     stages = "".join(f" · {stage} {ms:.0f} ms" for stage, ms in infill.timings_ms.items())
     parts.append(Text(f"{infill.steps} steps{stages}"))
@@ -147,7 +156,7 @@ def infilled_rows(
 
 def source_rows(view: SourceView, screen: Screen) -> list[Text]:
     """The numbered lines as the file has them, the cursor or the selection marked."""
-    selected = _split([(char, Style(dim=True)) for char in view.replaced])
+    selected = split_lines([(char, Style(dim=True)) for char in view.replaced])
     return _rows(view, selected if view.replaced else _CURSOR, view.unseen_lines, screen)
 
 
@@ -213,18 +222,6 @@ class LiveSpan:
             self._timer = None
 
 
-_Line = list[tuple[str, Style]]
-"""Characters of one line, each with its style."""
-
-
-class _Cell(NamedTuple):
-    """What must not be torn apart: a character with everything that combines with it."""
-
-    text: str
-    width: int
-    style: Style
-
-
 def _blend(share: float) -> Style:
     """Grey-red over ochre to green, none so light or dark that a background swallows it."""
     unsure, between, sure = (178, 95, 95), (160, 130, 60), (30, 160, 75)
@@ -237,8 +234,7 @@ def _blend(share: float) -> Style:
 # Few levels, so that neighbours share a style and a frame stays short on a slow connection.
 _COLOURS = tuple(_blend(level / 7) for level in range(8))
 _WITHOUT_COLOUR = (Style(dim=True), Style(dim=True), Style(), Style(bold=True))
-_CURSOR: list[_Line] = [[(" ", Style(reverse=True))]]
-_CUT = _Cell("…", 1, Style(dim=True))
+_CURSOR: list[Line] = [[(" ", Style(reverse=True))]]
 
 # Confidence owns red to green: the code around it makes do with weight and one colour.
 _THEME = ANSISyntaxTheme(
@@ -250,15 +246,6 @@ _THEME = ANSISyntaxTheme(
     }
 )
 
-# A terminal obeys control characters and reorders text at bidirectional marks; code from
-# anywhere, and a model, may hold both.
-_VISIBLE = (
-    {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}
-    | {0x7F: 0x2421}
-    | dict.fromkeys([*range(0x80, 0xA0), 0x61C, 0x200E, 0x200F, 0xFEFF], 0xFFFD)
-    | dict.fromkeys([*range(0x2028, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
-)
-
 
 def _line_end(text: str, at: int) -> int:
     found = (text.find("\n", at), text.find("\r", at))
@@ -266,13 +253,13 @@ def _line_end(text: str, at: int) -> int:
 
 
 class _Context(NamedTuple):
-    before: list[list[_Cell]]
-    head: list[_Cell]
-    tail: list[_Cell]
-    after: list[list[_Cell]]
+    before: list[list[Cell]]
+    head: list[Cell]
+    tail: list[Cell]
+    after: list[list[Cell]]
 
 
-def _rows(view: SourceView, span: list[_Line], unseen: int, screen: Screen) -> list[Text]:
+def _rows(view: SourceView, span: list[Line], unseen: int, screen: Screen) -> list[Text]:
     context = _context(view)
     first = view.first_number + len(context.before)
     below = first + len(span) + unseen
@@ -280,20 +267,20 @@ def _rows(view: SourceView, span: list[_Line], unseen: int, screen: Screen) -> l
     # One column stays free, as terminals disagree about the width of some characters.
     width = max(4, screen.width - digits - 4)
     head = context.head
-    column = _width(head)
+    column = width_of(head)
     if column > 2 * width // 3:
         # The same cut for every draft: text that scrolls sideways cannot be read.
-        head = [_CUT, *reversed(_fitting(reversed(head), width // 2))]
+        head = [CUT, *reversed(fitting(reversed(head), width // 2))]
 
-    def around(number: int, line: list[_Cell]) -> Text:
-        return _row(f"{number:>{digits}} │ ", _wrapped([], line, width)[0])
+    def around(number: int, line: list[Cell]) -> Text:
+        return _row(f"{number:>{digits}} │ ", wrapped([], line, width)[0])
 
     rows = [around(view.first_number + i, line) for i, line in enumerate(context.before)]
     for index, line in enumerate(span):
-        cells = [*head, *_cells(line, column)] if index == 0 else _cells(line, 0)
+        cells = [*head, *cells_of(line, column)] if index == 0 else cells_of(line, 0)
         tail = context.tail if index == len(span) - 1 else []
         number = str(first + index)
-        for row in _wrapped(cells, tail, width):
+        for row in wrapped(cells, tail, width):
             rows.append(_row(f"{number:>{digits}} ▌ ", row))
             number = ""
     return rows + [around(below + i, line) for i, line in enumerate(context.after)]
@@ -303,92 +290,31 @@ def _rows(view: SourceView, span: list[_Line], unseen: int, screen: Screen) -> l
 def _context(view: SourceView) -> _Context:
     """The text around the span with its colours; the same for all drafts of a job."""
     lines = [*view.before, view.head + view.tail, *view.after]
-    code = "\n".join(lines).translate(_VISIBLE).replace("\t", " ")
+    code = "\n".join(lines).translate(VISIBLE).replace("\t", " ")
     styles = [Style.null()] * len(code)
     lexed = Syntax(code, Syntax.guess_lexer(view.path), theme=_THEME).highlight(code)
     for part in lexed.spans:
         if isinstance(part.style, Style):
             for at in range(part.start, min(part.end, len(code))):
                 styles[at] = part.style
-    styled = _split(list(zip("\n".join(lines), styles, strict=True)))
+    styled = split_lines(list(zip("\n".join(lines), styles, strict=True)))
     place = len(view.before)
-    head = _cells(styled[place][: len(view.head)], 0)
+    head = cells_of(styled[place][: len(view.head)], 0)
     return _Context(
-        before=[_cells(line, 0) for line in styled[:place]],
+        before=[cells_of(line, 0) for line in styled[:place]],
         head=head,
-        tail=_cells(styled[place][len(view.head) :], _width(head)),
-        after=[_cells(line, 0) for line in styled[place + 1 :]],
+        tail=cells_of(styled[place][len(view.head) :], width_of(head)),
+        after=[cells_of(line, 0) for line in styled[place + 1 :]],
     )
 
 
-def _coloured(text: str, confidences: Sequence[float], screen: Screen) -> list[_Line]:
+def _coloured(text: str, confidences: Sequence[float], screen: Screen) -> list[Line]:
     top = len(screen.palette) - 1
     styles = [screen.palette[round(share * top)] for share in confidences]
-    return _split(list(zip(text, styles, strict=True)))
+    return split_lines(list(zip(text, styles, strict=True)))
 
 
-def _split(styled: _Line) -> list[_Line]:
-    lines: list[_Line] = [[]]
-    previous = ""
-    for char, style in styled:
-        if char not in "\r\n":
-            lines[-1].append((char, style))
-        elif previous + char != "\r\n":
-            lines.append([])
-        previous = char
-    return lines
-
-
-def _cells(line: _Line, column: int) -> list[_Cell]:
-    """Characters as a terminal lays them out, the first of them at `column`."""
-    cells: list[_Cell] = []
-    for char, style in line:
-        text = char.translate(_VISIBLE)
-        if char == "\t":
-            text = " " * (TAB_CELLS - column % TAB_CELLS)
-        elif cells and (cells[-1].text.endswith("\u200d") or not cell_len(text)):
-            # More marks than this on one character would only slow the drawing down.
-            text = (cells[-1].text + text)[:16]
-            style = cells[-1].style
-            column -= cells.pop().width
-        cells.append(_Cell(text, cell_len(text), style))
-        column += cells[-1].width
-    return cells
-
-
-def _width(cells: Iterable[_Cell]) -> int:
-    return sum(cell.width for cell in cells)
-
-
-def _fitting(cells: Iterable[_Cell], width: int) -> list[_Cell]:
-    """As many cells from the first on as fit."""
-    fitting: list[_Cell] = []
-    for cell in cells:
-        width -= cell.width
-        if width < 0:
-            break
-        fitting.append(cell)
-    return fitting
-
-
-def _wrapped(cells: list[_Cell], tail: list[_Cell], width: int) -> list[list[_Cell]]:
-    """Lay `cells` out over as many rows as they need, with what fits of `tail` on the last."""
-    rows: list[list[_Cell]] = [[]]
-    room = width
-    for cell in cells:
-        if cell.width > room:
-            rows.append([])
-            room = width
-        rows[-1].append(cell)
-        room -= cell.width
-    fitting = _fitting(tail, room)
-    if len(fitting) < len(tail):
-        fitting = [*_fitting(tail, room - 1), _CUT] if room else []
-    rows[-1] += fitting
-    return rows
-
-
-def _row(gutter: str, cells: Iterable[_Cell]) -> Text:
+def _row(gutter: str, cells: Iterable[Cell]) -> Text:
     runs = groupby(cells, key=lambda cell: cell.style)
     parts = [("".join(cell.text for cell in run), style) for style, run in runs]
     return Text.assemble((gutter, "dim"), *parts, no_wrap=True, overflow="crop")
