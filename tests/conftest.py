@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture
+def python_on_a_terminal():
+    """Run Python with a pseudo-terminal as its output: status, what was drawn, and stderr."""
+    pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on Windows")
+
+    def run(*arguments: str, **environment: str) -> tuple[int, bytes, bytes]:
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, *arguments],
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TERM": "xterm", **environment},
+        ) as process:
+            os.close(theirs)
+            drawn = b""
+            # Linux ends the reading of a terminal whose other side is gone with an error.
+            try:
+                while part := os.read(ours, 65536):
+                    drawn += part
+            except OSError:
+                pass
+            os.close(ours)
+            assert process.stderr is not None
+            said = process.stderr.read()
+        return process.returncode, drawn, said
+
+    return run
 
 
 @pytest.fixture(scope="session")

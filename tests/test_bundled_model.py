@@ -62,28 +62,12 @@ def test_a_selection_is_written_anew():
     assert "\n" not in report["text"].rstrip("\n")
 
 
-def test_the_span_sharpens_on_a_real_terminal():
-    pty = pytest.importorskip("pty", reason="no pseudo-terminals on Windows")
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "dg_lsp", "infill", PLACE],
-        stdout=theirs,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "TERM": "xterm", "COLORTERM": "truecolor", "COLUMNS": "100"},
-    ) as process:
-        os.close(theirs)
-        drawn = b""
-        # Linux ends the reading of a terminal whose other side is gone with an error.
-        try:
-            while part := os.read(ours, 65536):
-                drawn += part
-        except OSError:
-            pass
-        os.close(ours)
-        assert process.stderr is not None
-        assert process.stderr.read() == b""
+def test_the_span_sharpens_on_a_real_terminal(python_on_a_terminal):
+    status, drawn, said = python_on_a_terminal(
+        "-m", "dg_lsp", "infill", PLACE, COLORTERM="truecolor", COLUMNS="100"
+    )
 
-    assert process.returncode == 0
+    assert (status, said) == (0, b"")
     assert b"step 1 of" in drawn
     assert b"The bundled model is small" in drawn
     # The colours of unsure and of sure characters.

@@ -201,34 +201,13 @@ def test_a_closed_pipe_is_quiet(arguments: list[str]) -> None:
     assert process.returncode == 1
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals there")
-def test_draws_on_a_real_terminal(tmp_path: Path) -> None:
-    import pty
-
+def test_draws_on_a_real_terminal(tmp_path: Path, python_on_a_terminal) -> None:
     path = tmp_path / "sample.py"
     path.write_text("x = \n")
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "ascii", "COLUMNS": "60"}
-    with subprocess.Popen(
-        [sys.executable, "-c", SCRIPTED, "infill", f"{path}:1:5"],
-        stdout=theirs,
-        stderr=subprocess.PIPE,
-        env=environment,
-    ) as process:
-        os.close(theirs)
-        written = b""
-        # Linux ends the reading of a terminal whose other side is gone with an error.
-        try:
-            while part := os.read(ours, 65536):
-                written += part
-        except OSError:
-            pass
-        os.close(ours)
-        assert process.stderr is not None
-        assert process.stderr.read() == b""
+    status, drawn, said = python_on_a_terminal(
+        "-c", SCRIPTED, "infill", f"{path}:1:5", PYTHONIOENCODING="ascii", COLUMNS="60"
+    )
 
-    assert process.returncode == 0
-    assert b"step 1 of 2" in written
-    assert b"cd" in written
-    assert written.endswith(b"\x1b[?25h")
-    assert path.read_text() == "x = \n"
+    assert (status, said) == (0, b"")
+    assert b"step 1 of 2" in drawn
+    assert b"cd" in drawn
