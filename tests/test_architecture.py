@@ -27,9 +27,9 @@ MAY_IMPORT = {
     "dg_lsp.__main__": ("dg_lsp.cli",),
     "dg_lsp.cli": (*SEAM, "dg_lsp.document", "typer", "rich"),
     "dg_lsp.server": (*SEAM, "dg_lsp.document", "pygls", "lsprotocol"),
-    "dg_lsp.document": ("dg_lsp.job",),
+    "dg_lsp.document": ("dg_lsp.job", "pathspec"),
     "dg_lsp.engine": SEAM,
-    "dg_lsp.service": SEAM,
+    "dg_lsp.service": (*SEAM, "platformdirs"),
     "dg_lsp.models": (
         "dg_lsp.config",
         "dg_lsp.engine.denoiser",
@@ -58,7 +58,7 @@ MAY_IMPORT = {
 }
 MAY_IMPORT_LAZILY = {
     "dg_lsp.cli": ANYTHING,
-    "dg_lsp.service": ("dg_lsp.engine",),
+    "dg_lsp.service": ("dg_lsp.engine", "httpx", "starlette", "uvicorn"),
 }
 MAY_IMPORT_TORCH = {
     f"dg_lsp.engine.{name}"
