@@ -9,6 +9,7 @@ import pstats
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 import typer
 from rich.console import Console
@@ -86,11 +87,18 @@ def profile(
     model: Annotated[str, typer.Option(help="Name or directory of the model.")] = BUNDLED,
     infills: Annotated[int, typer.Option(help="How many spans are filled.")] = 20,
 ) -> None:
-    """Say how much of an infill is spent in the model's own forward."""
+    """Say how long an infill takes, and how much of it is the model's own forward."""
     loaded = load(model)
     files = [file for file in held_out_files() if not file.path.startswith(TUNED_ON)]
     drawn = draw_spans(files, -(-infills // len(KINDS)), seed=2)[:infills]
     infiller(loaded.settings, job_of(drawn[0]), loaded)
+    outcomes = [infiller(loaded.settings, job_of(span), loaded) for span in drawn]
+    for label, milliseconds in (
+        ("first draft", [outcome.first_draft_ms for outcome in outcomes]),
+        ("settled", [outcome.milliseconds for outcome in outcomes]),
+    ):
+        p50, p95 = np.percentile(milliseconds, [50, 95])
+        print(f"{label:12s} median {p50:.0f} ms, 95th percentile {p95:.0f} ms")
     profiler = cProfile.Profile()
     profiler.enable()
     for span in drawn:

@@ -72,9 +72,14 @@ def oracle(model: LoadedModel, span: TrueSpan) -> Outcome:
     return _of_true_length(model, job_of(span), span.text, model.settings)
 
 
-def oracle_without_anchor(model: LoadedModel, span: TrueSpan) -> Outcome:
-    settings = _with_prompt(model.settings, right_anchor_tokens=0)
-    return _of_true_length(model, job_of(span), span.text, settings)
+def oracle_with_anchor(tokens: int) -> Method:
+    """The oracle length before a right anchor of `tokens`."""
+
+    def fill(model: LoadedModel, span: TrueSpan) -> Outcome:
+        settings = _with_prompt(model.settings, right_anchor_tokens=tokens)
+        return _of_true_length(model, job_of(span), span.text, settings)
+
+    return fill
 
 
 def oracle_prefix_only(model: LoadedModel, span: TrueSpan) -> Outcome:
@@ -129,7 +134,9 @@ METHODS: dict[str, Method] = {
     "free canvas, cut at the suffix": free,
     "fixed length of 12": fixed,
     "oracle length": oracle,
-    "oracle length, no right anchor": oracle_without_anchor,
+    "oracle length, anchor of 8": oracle_with_anchor(8),
+    "oracle length, anchor of 4": oracle_with_anchor(4),
+    "oracle length, no right anchor": oracle_with_anchor(0),
     "oracle length, prefix only": oracle_prefix_only,
     "oracle length, both sides in the user turn": oracle_both_in_user_turn,
     "transformers generate()": reference,
