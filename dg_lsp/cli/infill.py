@@ -21,6 +21,7 @@ import typer
 from dg_lsp.cli import ArgumentError
 from dg_lsp.document.edit import finish, minimal_replacement
 from dg_lsp.document.position import line_column_at, offset_at
+from dg_lsp.document.secrets import mask_secrets
 from dg_lsp.document.source import Source, language_of, read_source
 from dg_lsp.document.window import WindowBudget, split_window
 from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState
@@ -94,6 +95,7 @@ def infill(
             suffix="",
             path=span.path,
             language=language_of(span.source.path),
+            # Its secrets are masked later, with the text around it in view.
             replaced=span.text or None,
             instruction=instruction,
             noise=_DEFAULT.noise if noise is None else noise,
@@ -205,8 +207,15 @@ async def _fill(
                 "to have the selection written anew, or choose another --model"
             )
         budget = WindowBudget(opened.prefix_tokens, opened.suffix_tokens)
-        window = split_window(span.source.text, span.start, span.end, budget, opened.measure)
-        job = replace(job, prefix=window.prefix, suffix=window.suffix)
+        # Masks are as long as what they hide, so that places stay the same.
+        shown = mask_secrets(span.source.text)
+        window = split_window(shown, span.start, span.end, budget, opened.measure)
+        job = replace(
+            job,
+            prefix=window.prefix,
+            suffix=window.suffix,
+            replaced=shown[span.start : span.end] or None,
+        )
         handle = opened.infiller.submit(job)
         try:
             async for draft in handle.drafts():

@@ -518,3 +518,18 @@ def test_draws_any_file_on_any_terminal(
     monkeypatch.setattr("dg_lsp.cli.infill._terminal", lambda: terminal)
 
     assert run(["infill", f"{path}:1:1"]) == 0
+
+
+def test_secrets_are_not_shown_to_the_model(source: Path, install: Install) -> None:
+    key = "AKIA" + "Q3EGRTZ7PLW2XUVB"
+    source.write_text(f'key = "{key}"\nother = \nlast = "{key}"\n')
+    scripted = install("a + b")
+
+    assert run(["infill", f"{source}:2:9"]) == 0
+    assert run(["infill", f"{source}:1:1", "--to", "3:1"]) == 0
+
+    for job in scripted.jobs:
+        assert key not in job.prefix + (job.replaced or "") + job.suffix
+    assert "*" * len(key) in scripted.jobs[0].prefix
+    assert "*" * len(key) in scripted.jobs[0].suffix
+    assert "*" * len(key) in (scripted.jobs[1].replaced or "")
