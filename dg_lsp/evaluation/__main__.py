@@ -24,6 +24,7 @@ from dg_lsp.evaluation.methods import (
     summarize,
 )
 from dg_lsp.evaluation.spans import KINDS, draw_spans
+from dg_lsp.evaluation.tuning import length_variants, sampler_variants
 from dg_lsp.models.loading import BUNDLED, BUNDLED_DIRECTORY, load
 from dg_lsp.training.card import with_measurements
 from dg_lsp.training.corpus import held_out_files
@@ -80,6 +81,32 @@ def spans(
         )
         text = with_measurements(path.read_text(encoding="utf-8"), measured)
         path.write_text(text, encoding="utf-8")
+
+
+@app.command()
+def tune(
+    model: Annotated[str, typer.Option(help="Name or directory of the model.")] = BUNDLED,
+    per_kind: Annotated[int, typer.Option(help="Spans of each of the four kinds.")] = 30,
+    only: Annotated[
+        str, typer.Option(help="Run only the variants whose name holds this.")
+    ] = "",
+) -> None:
+    """Try other settings on the files kept for tuning; print Markdown tables."""
+    console = Console(stderr=True)
+    loaded = load(model)
+    files = [file for file in held_out_files() if file.path.startswith(TUNED_ON)]
+    drawn = draw_spans(files, per_kind, seed=3)
+    for variants in (sampler_variants(loaded.settings), length_variants(loaded.settings)):
+        rows = [
+            summarize(
+                name,
+                "all",
+                [(span, method(loaded, span)) for span in track(drawn, name, console=console)],
+            )
+            for name, method in variants
+            if only in name
+        ]
+        print(table(rows, "span") + "\n")
 
 
 @app.command()

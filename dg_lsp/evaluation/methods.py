@@ -72,6 +72,11 @@ def oracle(model: LoadedModel, span: TrueSpan) -> Outcome:
     return _of_true_length(model, job_of(span), span.text, model.settings)
 
 
+def oracle_under(settings: EngineSettings) -> Method:
+    """The oracle length under other settings than the model's."""
+    return lambda model, span: _of_true_length(model, job_of(span), span.text, settings)
+
+
 def oracle_with_anchor(tokens: int) -> Method:
     """The oracle length before a right anchor of `tokens`."""
 

@@ -18,7 +18,7 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
 from dg_lsp.config import SamplerSettings
 from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
 
-# Chosen by `python -m dg_lsp.evaluation tune`; docs/experiments.md has the table.
+# Chosen by `python -m dg_lsp.evaluation tune`; docs/experiments.md has the tables.
 SAMPLER = SamplerSettings(
     max_denoising_steps=24,
     entropy_bound=0.5,

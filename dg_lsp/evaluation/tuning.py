@@ -1,0 +1,64 @@
+"""Variants of the settings that are tried on the files kept for tuning.
+
+One thing is changed at a time, from what the checkpoint says of itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from dg_lsp.config import EngineSettings
+from dg_lsp.evaluation.methods import Method, infiller, job_of, oracle_under
+
+LENGTHS = {
+    "12 lanes": (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 26, 32),
+    "8 lanes": (2, 3, 4, 6, 9, 13, 20, 30),
+    "16 lanes": (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 32),
+}
+KEPT = {
+    "6 after 2, 3 after 4": ((2, 6), (4, 3)),
+    "4 after 1": ((1, 4),),
+    "4 after 2": ((2, 4),),
+    "6 after 1, 3 after 3": ((1, 6), (3, 3)),
+    "6 after 3": ((3, 6),),
+    "2 after 2": ((2, 2),),
+}
+
+
+def sampler_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
+    """Sampler settings, at the oracle length."""
+    yield "as is", oracle_under(base)
+    for name, values in (
+        ("entropy_bound", (0.05, 0.2, 1.0, 3.0)),
+        ("max_denoising_steps", (8, 16, 48)),
+        ("confidence_threshold", (0.02, 0.05, 0.5, 1.0)),
+        ("stability_threshold", (2,)),
+    ):
+        for value in values:
+            changed = _sampler(base, **{name: value})
+            yield f"{name} {value}", oracle_under(changed)
+    for t_max, t_min in ((0.4, 0.4), (0.8, 0.1), (1.0, 0.6), (0.2, 0.1)):
+        changed = _sampler(base, t_max=t_max, t_min=t_min)
+        yield f"temperature {t_max} to {t_min}", oracle_under(changed)
+
+
+def length_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
+    """Which lanes race, and how many go on."""
+    for name, lengths in LENGTHS.items():
+        yield name, _filling(_length(base, lengths=lengths))
+    for name, kept in KEPT.items():
+        yield f"keeping {name}", _filling(_length(base, keep_after=kept))
+
+
+def _filling(settings: EngineSettings) -> Method:
+    return lambda model, span: infiller(settings, job_of(span), model)
+
+
+def _sampler(base: EngineSettings, **changes: Any) -> EngineSettings:
+    return dataclasses.replace(base, sampler=dataclasses.replace(base.sampler, **changes))
+
+
+def _length(base: EngineSettings, **changes: Any) -> EngineSettings:
+    return dataclasses.replace(base, length=dataclasses.replace(base.length, **changes))
