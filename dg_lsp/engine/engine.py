@@ -99,6 +99,11 @@ class EngineJob:
         return self.job.document_key
 
     @property
+    def is_urgent(self) -> bool:
+        """Whether somebody types and waits; a rewrite may take its time."""
+        return self.job.replaced is None
+
+    @property
     def state(self) -> JobState:
         return self._state
 

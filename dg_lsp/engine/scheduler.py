@@ -2,7 +2,8 @@
 
 The newest job of a document wins: putting one supersedes whatever waits or runs for the same
 document. Documents take turns in the order in which their oldest wish came in, so that a busy
-one starves no other.
+one starves no other. Somebody types while an infill is made, so infills go before rewrites,
+but only so many of them.
 """
 
 from __future__ import annotations
@@ -12,11 +13,18 @@ from collections import OrderedDict
 from typing import Generic, Protocol, TypeVar
 
 
+MAX_OVERTAKEN = 4
+"""Urgent jobs that may overtake the oldest one: a rewrite waits for a second, not for ever."""
+
+
 class Ticket(Protocol):
     """A job as the scheduler sees it."""
 
     @property
     def document_key(self) -> str: ...
+
+    @property
+    def is_urgent(self) -> bool: ...
 
     def supersede(self) -> None:
         """A newer job took its place."""
@@ -33,6 +41,7 @@ class Scheduler(Generic[T]):
         self._changed = threading.Condition()
         self._waiting: OrderedDict[object, T] = OrderedDict()
         self._running: T | None = None
+        self._overtaken = 0
         self._closed = False
 
     def put(self, ticket: T) -> None:
@@ -58,9 +67,19 @@ class Scheduler(Generic[T]):
                 self._changed.wait()
             if self._closed:
                 return None
-            _, ticket = self._waiting.popitem(last=False)
+            ticket = self._waiting.pop(self._next_key())
             self._running = ticket
             return ticket
+
+    def _next_key(self) -> object:
+        oldest = next(iter(self._waiting))
+        if self._overtaken < MAX_OVERTAKEN:
+            urgent = (key for key, ticket in self._waiting.items() if ticket.is_urgent)
+            chosen = next(urgent, oldest)
+        else:
+            chosen = oldest
+        self._overtaken = 0 if chosen is oldest else self._overtaken + 1
+        return chosen
 
     def finish(self) -> None:
         """The running job ended."""

@@ -18,6 +18,10 @@ class Wish:
     number: int = 0
     superseded: bool = False
 
+    @property
+    def is_urgent(self) -> bool:
+        return not self.document_key.isupper()
+
     def supersede(self) -> None:
         self.superseded = True
 
@@ -25,8 +29,8 @@ class Wish:
 def run(script: str) -> tuple[list[str], list[str]]:
     """What ran and what was superseded, by name, for words such as `a1 a2 take`.
 
-    `a1` puts wish 1 for document a, `-1` one for no document; `take` runs the next one to its
-    end, `begin` leaves it running and `end` ends it.
+    `a1` puts wish 1 for document a, `A1` one that is not urgent, `-1` one for no document;
+    `take` runs the next one to its end, `begin` leaves it running and `end` ends it.
     """
     scheduler: Scheduler[Wish] = Scheduler()
     wishes: list[Wish] = []
@@ -52,6 +56,10 @@ def run(script: str) -> tuple[list[str], list[str]]:
     ("script", "ran", "superseded"),
     [
         ("a1 take", "a1", ""),
+        ("A1 b1 take take", "b1 A1", ""),
+        ("A1 B1 c1 take take take", "c1 A1 B1", ""),
+        ("A1 b1 c1 d1 e1 f1" + 6 * " take", "b1 c1 d1 e1 A1 f1", ""),
+        ("A1 b1 take b2 take b3 take b4 take b5 take b6 take", "b1 b2 b3 b4 A1 b6", "b5"),
         ("a1 a2 take", "a2", "a1"),
         ("a1 b1 c1 take take take", "a1 b1 c1", ""),
         ("a1 b1 a2 take take", "a2 b1", "a1"),
