@@ -1,0 +1,165 @@
+"""Where an engine is found: the runtime directory, the socket in it, addresses and tokens.
+
+The directory is the user's alone (0700), so the socket in it needs no password. Knows nothing
+of HTTP or of processes. On Windows an engine listens on the loopback instead, and a file in
+the directory holds its address and token; that path is not tested.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import os
+import stat
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import platformdirs
+
+IS_WINDOWS = sys.platform == "win32"
+MAX_SOCKET_PATH_BYTES = 100
+"""The kernel takes 104 (macOS) or 108 (Linux) with the closing zero."""
+
+
+class AddressError(ValueError):
+    """An address, a token or the runtime directory cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one engine answers."""
+
+    url: str
+    """Base URL; for a socket only its path part counts."""
+    socket: Path | None = None
+    """Unix socket, where that is the way."""
+    token: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return str(self.socket) if self.socket is not None else self.url
+
+
+def parse_address(text: str, token: str | None = None) -> Address:
+    """`unix:/path`, `HOST:PORT` or `http://HOST:PORT`, as a setting holds it."""
+    if text.startswith("unix:"):
+        return Address("http://dg-lsp", Path(text.removeprefix("unix:").removeprefix("//")))
+    url = text if "://" in text else f"http://{text}"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise AddressError(f"{text} is no address: {error}") from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise AddressError(f"{text} is no address; give HOST:PORT or unix:/path")
+    if port is None and "://" not in text:
+        raise AddressError(f"{text} has no port; give HOST:PORT")
+    return Address(url.rstrip("/"), None, token)
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """`HOST:PORT`; port 0 takes a free one."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isascii() or not port.isdigit():
+        raise AddressError(f"{text} is not HOST:PORT")
+    if int(port) > 65535:
+        raise AddressError(f"port {port} is above 65535")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or number can only mean this machine."""
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_token(path: Path) -> str:
+    """The token in a file: its first line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AddressError(f"the token file {path} cannot be read: {error}") from error
+    token = text.strip()
+    if len(token) < 16 or not token.isascii() or len(token.split()) != 1:
+        raise AddressError(f"the token in {path} must be one word of at least 16 characters")
+    return token
+
+
+def engine_name(model: str | None, device: str | None) -> str:
+    """One engine per model and device; the default one has the plain name."""
+    if model is None and device is None:
+        return "engine"
+    asked = f"{model or ''}\0{device or ''}".encode(errors="surrogateescape")
+    return f"engine-{hashlib.sha256(asked).hexdigest()[:8]}"
+
+
+def runtime_directory() -> Path:
+    """The user's own directory for sockets and locks, made where it is missing and checked.
+
+    `DG_LSP_RUNTIME_DIR` moves it.
+    """
+    moved = os.environ.get("DG_LSP_RUNTIME_DIR")
+    directory = Path(moved) if moved else _default_directory()
+    # A path too long for a socket gets a short stand-in that is the same for every process.
+    if not IS_WINDOWS and len(os.fsencode(directory)) + 24 > MAX_SOCKET_PATH_BYTES:
+        known_by = hashlib.sha256(os.fsencode(directory)).hexdigest()[:12]
+        directory = Path(tempfile.gettempdir()) / f"dg-lsp-{os.getuid()}-{known_by}"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise AddressError(
+            f"the runtime directory {directory} cannot be made: {error}"
+        ) from error
+    if not IS_WINDOWS:
+        _check(directory)
+    return directory
+
+
+def local_address(directory: Path, name: str) -> Address | None:
+    """Where the engine of that name answers, should it run."""
+    if not IS_WINDOWS:
+        return Address("http://dg-lsp", directory / f"{name}.sock")
+    try:
+        known = json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))
+        return Address(known["url"], None, known["token"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def engine_names(directory: Path) -> list[str]:
+    """Names of the engines that run here or have run here."""
+    return sorted(path.stem for path in directory.glob("engine*.lock"))
+
+
+def _default_directory() -> Path:
+    with warnings.catch_warnings():
+        # It warns where there is no XDG_RUNTIME_DIR, and its stand-in has an unchecked parent.
+        warnings.simplefilter("error")
+        try:
+            return Path(platformdirs.user_runtime_dir("dg-lsp", appauthor=False))
+        except Warning:
+            return Path(tempfile.gettempdir()) / f"dg-lsp-{os.getuid()}"
+
+
+def _check(directory: Path) -> None:
+    """Others must be able neither to enter the directory nor to put another in its place."""
+    if IS_WINDOWS:
+        return
+    found = os.lstat(directory)
+    if not stat.S_ISDIR(found.st_mode):
+        raise AddressError(f"the runtime directory {directory} is no directory")
+    if found.st_uid != os.getuid():
+        raise AddressError(f"the runtime directory {directory} belongs to another user")
+    if found.st_mode & 0o077:
+        raise AddressError(f"the runtime directory {directory} is open to others; chmod 700 it")
+    above = directory.resolve().parent.stat()
+    is_safe = not above.st_mode & 0o022 or above.st_mode & stat.S_ISVTX
+    if above.st_uid not in (os.getuid(), 0) or not is_safe:
+        raise AddressError(f"others may write to {directory.parent}; move DG_LSP_RUNTIME_DIR")

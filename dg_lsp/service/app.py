@@ -1,0 +1,319 @@
+"""The engine's HTTP side: endpoints, their errors, and cancelling when a client leaves.
+
+Every request goes read, check, submit, answer; what a job is and what a model is stays in
+`EngineHost`. Starlette is imported when an application is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dg_lsp import __version__
+from dg_lsp.job import Infill, InfillJob
+from dg_lsp.service.client import CLIENT_HEADER, SEQUENCE_HEADER
+from dg_lsp.service.events import data_only
+from dg_lsp.service.feed import FedJob
+from dg_lsp.service.fields import Json, WireError, dump_json
+from dg_lsp.service.forms import (
+    FormRequest,
+    cut_at,
+    error_body,
+    failure,
+    offered_texts,
+    read_llama,
+    read_openai,
+    write_llama,
+    write_llama_chunk,
+    write_openai,
+    write_openai_chunks,
+)
+from dg_lsp.service.host import BusyError, EngineHost, HostClosedError, ModelState
+from dg_lsp.service.metrics import Metrics
+from dg_lsp.service.request import (
+    Access,
+    ClientGoneError,
+    RequestError,
+    check_access,
+    read_json,
+    unless_gone,
+)
+from dg_lsp.service.stream import EventStream
+from dg_lsp.service.wire import EngineStatus, decode_job, encode_status
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+Endpoint = Callable[["Request"], Awaitable["Response"]]
+
+log = logging.getLogger(__name__)
+
+MAX_TEXTS = 1024
+REMEMBERED_DOCUMENTS = 4096
+
+
+def make_app(
+    host: EngineHost,
+    metrics: Metrics,
+    *,
+    access: Access,
+    stop: Callable[[], None],
+    log_path: str = "",
+) -> Starlette:
+    """The ASGI application; `stop` begins the shutdown of the process and returns."""
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    service = _Service(host, metrics, stop, log_path)
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        where = f"{request.method} {request.scope['path']}"
+        return _json(
+            error.status_code, error_body(error.status_code, f"{where}: {error.detail}")
+        )
+
+    def guarded(endpoint: Endpoint) -> Endpoint:
+        async def answer(request: Request) -> Response:
+            try:
+                check_access(access, request)
+                return await endpoint(request)
+            except RequestError as error:
+                return _json(error.status, error_body(error.status, str(error)))
+            except WireError as error:
+                return _json(400, error_body(400, str(error)))
+            except BusyError as error:
+                return _json(429, error_body(429, str(error)))
+            except HostClosedError as error:
+                return _json(503, error_body(503, str(error)))
+            except ClientGoneError:
+                # Nobody reads this.
+                return Response(status_code=499)
+            except Exception as error:
+                log.exception("a request failed")
+                return _json(500, error_body(500, f"the engine failed: {type(error).__name__}"))
+
+        return answer
+
+    table: list[tuple[str, str, Endpoint]] = [
+        ("GET", "/health", service.health),
+        ("GET", "/metrics", service.metrics),
+        ("GET", "/v1/status", service.status),
+        ("GET", "/v1/models", service.models),
+        ("POST", "/v1/infill", service.infill),
+        ("POST", "/v1/measure", service.measure),
+        ("POST", "/v1/load", service.load),
+        ("POST", "/v1/unload", service.unload),
+        ("POST", "/v1/shutdown", service.shutdown),
+        ("POST", "/infill", service.llama_infill),
+        ("POST", "/v1/completions", service.openai_completions),
+    ]
+    return Starlette(
+        routes=[
+            Route(path, guarded(endpoint), methods=[method]) for method, path, endpoint in table
+        ],
+        exception_handlers={HTTPException: refuse},
+    )
+
+
+class _Service:
+    """The endpoints."""
+
+    def __init__(
+        self, host: EngineHost, metrics: Metrics, stop: Callable[[], None], log_path: str
+    ) -> None:
+        self._host, self._metrics, self._stop = host, metrics, stop
+        self._log_path, self._started = log_path, time.monotonic()
+        self._sequences: OrderedDict[str, int] = OrderedDict()
+
+    async def infill(self, request: Request) -> Response:
+        job = decode_job(await read_json(request))
+        return EventStream(self._submit(request, job))  # type: ignore[return-value]
+
+    async def llama_infill(self, request: Request) -> Response:
+        asked = read_llama(await read_json(request))
+        if asked.wants_nothing:
+            self._host.start_loading()
+            return _json(200, write_llama(asked, Infill((), 0), (0, 0), is_last_chunk=False))
+        infill, tokens = await self._fill(request, asked)
+        if not asked.streams:
+            return _json(200, write_llama(asked, infill, tokens, is_last_chunk=False))
+        # Drafts may still change, and this form can only append: the text comes in one piece.
+        text = cut_at(offered_texts(infill)[0], asked.stops)[0]
+        end = write_llama(asked, infill, tokens, is_last_chunk=True)
+        return _chunks([data_only(write_llama_chunk(text)), data_only(end)])
+
+    async def openai_completions(self, request: Request) -> Response:
+        asked = read_openai(await read_json(request))
+        infill, tokens = await self._fill(request, asked)
+        name, created_s = f"cmpl-{uuid.uuid4().hex}", int(time.time())
+        if not asked.streams:
+            return _json(200, write_openai(asked, infill, tokens, name, created_s))
+        chunks = write_openai_chunks(asked, infill, tokens, name, created_s)
+        return _chunks([*map(data_only, chunks), b"data: [DONE]\n\n"])
+
+    async def measure(self, request: Request) -> Response:
+        texts = (await read_json(request)).get("texts")
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise RequestError(400, "texts must be a list of texts")
+        if len(texts) > MAX_TEXTS:
+            raise RequestError(400, f"{len(texts)} texts are too many; at most {MAX_TEXTS}")
+        opened = self._host.opened
+        if opened is None:
+            self._host.start_loading()
+            raise RequestError(409, self._host.error or "the model is being loaded")
+        measure = opened.measure
+        try:
+            counts = await asyncio.to_thread(lambda: [measure(text) for text in texts])
+        except ValueError as error:
+            raise RequestError(400, f"a text cannot be measured: {error}") from error
+        return _json(200, {"tokens": counts})
+
+    async def health(self, request: Request) -> Response:
+        state, error = self._host.state, self._host.error
+        healthy = state in (ModelState.READY, ModelState.UNLOADED)
+        if healthy:
+            return _json(200, {"status": "ok", "state": state.value})
+        waiting = "the model is being loaded"
+        return _json(503, {**error_body(503, error or waiting), "state": state.value})
+
+    async def status(self, request: Request) -> Response:
+        if self._host.is_closed:
+            raise RequestError(503, "the engine is shutting down")
+        opened = self._host.opened
+        waiting, running = self._host.count_jobs()
+        status = EngineStatus(
+            version=__version__,
+            pid=os.getpid(),
+            state=self._host.state.value,
+            error=self._host.error,
+            model=opened.model if opened else "",
+            device=opened.device if opened else "",
+            follows_instructions=bool(opened and opened.follows_instructions),
+            prefix_tokens=opened.prefix_tokens if opened else 0,
+            suffix_tokens=opened.suffix_tokens if opened else 0,
+            jobs_waiting=waiting,
+            jobs_running=running,
+            memory_bytes=_memory_bytes(),
+            device_memory_bytes=self._host.device_memory_bytes(),
+            idle_s=round(self._host.idle_s, 3),
+            uptime_s=round(time.monotonic() - self._started, 3),
+            log=self._log_path,
+        )
+        return _json(200, encode_status(status))
+
+    async def metrics(self, request: Request) -> Response:
+        from starlette.responses import Response
+
+        waiting, running = self._host.count_jobs()
+        opened, loads = self._host.opened, self._host.loads
+        page = self._metrics.text(
+            {
+                'jobs_in_flight{state="waiting"}': waiting,
+                'jobs_in_flight{state="running"}': running,
+                "model_loaded": float(opened is not None),
+                **{f'model_loads{{result="{name}"}}': n for name, n in loads.items()},
+                "idle_seconds": self._host.idle_s,
+                "memory_bytes": _memory_bytes(),
+                "device_memory_bytes": self._host.device_memory_bytes(),
+            },
+            {"version": __version__, "model": opened.model if opened else ""},
+        )
+        return Response(page, media_type="text/plain; version=0.0.4")
+
+    async def models(self, request: Request) -> Response:
+        opened = self._host.opened
+        found = (
+            [{"id": opened.model, "object": "model", "owned_by": "dg-lsp"}] if opened else []
+        )
+        return _json(200, {"object": "list", "data": found})
+
+    async def load(self, request: Request) -> Response:
+        self._host.start_loading()
+        return _json(200, {"state": self._host.state.value})
+
+    async def unload(self, request: Request) -> Response:
+        return _json(200, {"unloaded": await self._host.unload()})
+
+    async def shutdown(self, request: Request) -> Response:
+        # A timer, so that the answer still goes out.
+        asyncio.get_running_loop().call_later(0.05, self._stop)
+        return _json(200, {"stopping": True})
+
+    def _submit(self, request: Request, job: InfillJob) -> FedJob:
+        """Queue a job under its client's name: clients do not supersede one another."""
+        client = request.headers.get(CLIENT_HEADER, "")[:64]
+        if not client or not job.document_key:
+            return self._host.submit(job)
+        key = f"{client}:{job.document_key}"
+        handle_late = self._is_late(key, request.headers.get(SEQUENCE_HEADER, ""))
+        if handle_late:
+            late = FedJob(job, lambda handle: None)
+            late.supersede()
+            return late
+        return self._host.submit(replace(job, document=key))
+
+    def _is_late(self, key: str, sequence: str) -> bool:
+        """Whether a newer job of the client was here first: they come on many connections."""
+        if not sequence.isascii() or not sequence.isdigit():
+            return False
+        number = int(sequence[:18])
+        if number < self._sequences.get(key, 0):
+            return True
+        self._sequences[key] = number
+        self._sequences.move_to_end(key)
+        if len(self._sequences) > REMEMBERED_DOCUMENTS:
+            self._sequences.popitem(last=False)
+        return False
+
+    async def _fill(
+        self, request: Request, asked: FormRequest
+    ) -> tuple[Infill, tuple[int, int]]:
+        """Wait for a job of another form: its infill, and tokens of the prompt and the text."""
+        handle = self._submit(request, asked.job)
+        try:
+            infill = await unless_gone(request.receive, handle.result())
+        finally:
+            handle.cancel()
+        reason = failure(handle.state, infill)
+        if reason is not None:
+            raise RequestError(500, reason)
+        opened = self._host.opened
+        if opened is None:
+            return infill, (0, 0)
+        measure, job, texts = opened.measure, asked.job, offered_texts(infill)
+        return infill, await asyncio.to_thread(
+            lambda: (measure(job.prefix) + measure(job.suffix), sum(map(measure, texts)))
+        )
+
+
+def _json(status: int, body: Json) -> Response:
+    from starlette.responses import Response
+
+    return Response(dump_json(body), status, media_type="application/json")
+
+
+def _chunks(pieces: list[bytes]) -> Response:
+    from starlette.responses import Response
+
+    return Response(b"".join(pieces), media_type="text/event-stream")
+
+
+def _memory_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

@@ -1,0 +1,314 @@
+"""`HttpInfiller`: an engine behind a socket, used like the one in this process.
+
+Whatever happens to the engine, a job ends: with an empty infill and the reason. Lives on one
+event loop. Knows nothing of how an engine is started; `reconnect` is asked for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dg_lsp import __version__
+from dg_lsp.job import InfillJob
+from dg_lsp.service.address import Address
+from dg_lsp.service.events import EventError, EventReader
+from dg_lsp.service.feed import FedJob
+from dg_lsp.service.fields import Json, WireError, dump_json, parse_json
+from dg_lsp.service.wire import (
+    EngineStatus,
+    decode_draft,
+    decode_ending,
+    decode_status,
+    encode_job,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT_S = 2.0
+SILENCE_S = 10.0
+"""A living engine sends a sign of life every second; the import of torch can hold it up."""
+ANSWER_S = 5.0
+"""For questions that need no model."""
+
+KEEP_S = 5.0
+"""Unused connections are closed before the server does it (`serving.KEEP_S`)."""
+
+LOADING_POLL_S = 0.2
+
+VERSION_HEADER = "dg-lsp-version"
+CLIENT_HEADER = "dg-lsp-client"
+SEQUENCE_HEADER = "dg-lsp-sequence"
+
+
+class EngineError(ValueError):
+    """The engine cannot be reached or used; the message says why, in one line."""
+
+
+class UnreachableError(EngineError):
+    """Nobody answers at the address."""
+
+
+class HttpInfiller:
+    """An `Infiller` whose engine is another process, on this machine or elsewhere."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        reconnect: Callable[[], Awaitable[Address]] | None = None,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        """`reconnect` finds or starts an engine when none of our version answers there."""
+        self._address, self._reconnect, self._silence_s = address, reconnect, silence_s
+        self._opened: httpx.AsyncClient | None = None
+        self._moving: asyncio.Task[None] | None = None
+        self._name = uuid.uuid4().hex
+        self._sequence = 0
+        self._jobs: dict[FedJob, asyncio.Task[None] | None] = {}
+        self._latest: dict[str, FedJob] = {}
+        self._closed = False
+
+    @property
+    def address(self) -> Address:
+        """Where the engine answers, or last did."""
+        return self._address
+
+    def submit(self, job: InfillJob) -> FedJob:
+        """Send a job; an open one on the same document is superseded here at once."""
+        if self._closed:
+            raise RuntimeError("the engine is closed")
+        key = job.document_key
+        older = self._latest.get(key) if key else None
+        handle = FedJob(job, self._job_ended)
+        if key:
+            self._latest[key] = handle
+        if older is not None:
+            older.supersede()
+        self._sequence += 1
+        self._jobs[handle] = None
+        self._jobs[handle] = asyncio.create_task(self._run(handle, self._sequence))
+        return handle
+
+    async def close(self) -> None:
+        """Cancel what is open and leave; the engine lives on for others."""
+        self._closed = True
+        tasks = [task for task in self._jobs.values() if task is not None]
+        for handle in [*self._jobs]:
+            handle.cancel()
+        if self._moving is not None:
+            self._moving.cancel()
+            tasks.append(self._moving)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._opened is not None:
+            await self._opened.aclose()
+
+    async def reconnect(self) -> None:
+        """Find or start an engine now. `EngineError` says why there is none."""
+        if self._reconnect is not None:
+            await self._move(self._reconnect)
+
+    async def status(self) -> EngineStatus:
+        """What the engine says of itself. `EngineError` when it does not answer."""
+        try:
+            return decode_status(await self._ask("GET", "/v1/status", None))
+        except WireError as error:
+            raise EngineError(f"{self._address} is no dg-lsp engine: {error}") from error
+
+    async def measure(self, texts: Sequence[str]) -> list[int]:
+        """Token counts. `EngineError` while no model is loaded; asking makes it load."""
+        answer = await self._ask("POST", "/v1/measure", {"texts": [*texts]})
+        match answer.get("tokens"):
+            case [*counts] if len(counts) == len(texts) and all(
+                isinstance(count, int) for count in counts
+            ):
+                return counts
+        raise EngineError("the engine's token counts make no sense")
+
+    async def wait_ready(self) -> EngineStatus:
+        """Wait until the model is loaded. `EngineError` where that cannot be."""
+        await self.reconnect()
+        status = await self.status()
+        if status.state != "ready":
+            await self.load()
+            while (status := await self.status()).state in ("loading", "unloaded"):
+                await asyncio.sleep(LOADING_POLL_S)
+        if status.state != "ready":
+            raise EngineError(status.error or "the model cannot be loaded")
+        return status
+
+    async def load(self) -> None:
+        """Make the engine load its model, or try again where that failed; does not wait."""
+        await self._ask("POST", "/v1/load", {})
+
+    async def unload(self) -> None:
+        """Make the engine give its model back."""
+        await self._ask("POST", "/v1/unload", {})
+
+    async def shutdown(self) -> None:
+        """End the engine process, for every client."""
+        await self._ask("POST", "/v1/shutdown", {})
+
+    @property
+    def _client(self) -> httpx.AsyncClient:
+        """Opened when first needed: a front end must be up before httpx is imported."""
+        if self._opened is None:
+            self._opened = _open_client(self._address, self._silence_s)
+        return self._opened
+
+    async def _run(self, handle: FedJob, sequence: int) -> None:
+        try:
+            try:
+                await self._send(handle, sequence)
+            except UnreachableError:
+                if self._reconnect is None:
+                    raise
+                await self._move(self._reconnect)
+                await self._send(handle, sequence)
+        except EngineError as error:
+            handle.fail(str(error))
+        except Exception as error:
+            handle.fail(f"the engine's answer cannot be used: {type(error).__name__}: {error}")
+
+    async def _send(self, handle: FedJob, sequence: int) -> None:
+        import httpx
+
+        headers = {CLIENT_HEADER: self._name, SEQUENCE_HEADER: str(sequence)}
+        is_sent = False
+        try:
+            async with self._client.stream(
+                "POST", "/v1/infill", content=dump_json(encode_job(handle.job)), headers=headers
+            ) as response:
+                is_sent = True
+                self._check_version(response)
+                await _refuse_errors(response)
+                await self._read(handle, response)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise UnreachableError(f"no engine answers at {self._address}") from error
+        except httpx.TimeoutException as error:
+            raise EngineError(
+                f"the engine gave no sign of life in {self._silence_s:g} s"
+            ) from error
+        except httpx.TransportError as error:
+            # A kept connection may turn out dead before anything came back.
+            kind = EngineError if is_sent or not _is_stale(error) else UnreachableError
+            raise kind("the engine ended while it worked on this") from error
+
+    def _check_version(self, response: httpx.Response) -> None:
+        """An engine that was started for us may since have made way for another."""
+        found = response.headers.get(VERSION_HEADER, __version__)
+        if self._reconnect is not None and found != __version__:
+            raise UnreachableError(
+                f"the engine is of dg-lsp {found}, and this is {__version__}"
+            )
+
+    async def _read(self, handle: FedJob, response: httpx.Response) -> None:
+        reader = EventReader()
+        try:
+            async for piece in response.aiter_raw():
+                for event in reader.feed(piece):
+                    if event.name == "draft":
+                        handle.publish(decode_draft(parse_json(event.data)))
+                    elif event.name == "infill":
+                        ending = decode_ending(parse_json(event.data))
+                        handle.end(ending.state, ending.infill)
+                        return
+        except (WireError, EventError) as error:
+            raise EngineError(f"the engine's answer cannot be read: {error}") from error
+        raise EngineError("the engine ended while it worked on this")
+
+    async def _move(self, reconnect: Callable[[], Awaitable[Address]]) -> None:
+        """Find or start an engine, once for all jobs that wait for it.
+
+        It goes on when the job that began it is superseded, as jobs are while one types.
+        """
+        if self._moving is None:
+            self._moving = asyncio.create_task(self._find(reconnect))
+            self._moving.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._moving)
+
+    async def _find(self, reconnect: Callable[[], Awaitable[Address]]) -> None:
+        try:
+            address = await reconnect()
+            if address != self._address:
+                before, self._opened, self._address = self._opened, None, address
+                if before is not None:
+                    await before.aclose()
+        finally:
+            self._moving = None
+
+    async def _ask(self, method: str, path: str, body: Json | None) -> Json:
+        import httpx
+
+        content = None if body is None else dump_json(body)
+        try:
+            response = await self._client.request(
+                method, path, content=content, timeout=ANSWER_S
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise UnreachableError(f"no engine answers at {self._address}") from error
+        except httpx.TimeoutException as error:
+            raise EngineError(
+                f"the engine at {self._address} does not answer within {ANSWER_S:g} s; "
+                "`dg-lsp engine stop` ends it"
+            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise EngineError(f"the engine at {self._address} broke off") from error
+        await _refuse_errors(response)
+        try:
+            return parse_json(response.content)
+        except WireError as error:
+            raise EngineError(f"{self._address} is no dg-lsp engine: {error}") from error
+
+    def _job_ended(self, handle: FedJob) -> None:
+        task = self._jobs.pop(handle)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+        if self._latest.get(handle.job.document_key) is handle:
+            del self._latest[handle.job.document_key]
+
+
+def _open_client(address: Address, silence_s: float) -> httpx.AsyncClient:
+    import httpx
+
+    headers = {"content-type": "application/json"}
+    if address.token is not None:
+        headers["authorization"] = f"Bearer {address.token}"
+    socket = None if address.socket is None else str(address.socket)
+    return httpx.AsyncClient(
+        base_url=address.url,
+        transport=httpx.AsyncHTTPTransport(
+            # Reading the certificates takes longer than a keystroke.
+            verify=address.url.startswith("https:"),
+            uds=socket,
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_S),
+        ),
+        headers=headers,
+        timeout=httpx.Timeout(silence_s, connect=CONNECT_S),
+        # The user's proxy is not for what stays on this machine or needs a token.
+        trust_env=False,
+    )
+
+
+async def _refuse_errors(response: httpx.Response) -> None:
+    if response.status_code < 400:
+        return
+    body = await response.aread()
+    message = ""
+    with contextlib.suppress(WireError):
+        error: Any = parse_json(body).get("error")
+        if isinstance(error, dict):
+            message = " ".join(str(error.get("message", "")).split())[:300]
+    # 503: it is shutting down, and another one may be found or started.
+    kind = UnreachableError if response.status_code == 503 else EngineError
+    raise kind(message or f"the engine answered with status {response.status_code}")
+
+
+def _is_stale(error: httpx.TransportError) -> bool:
+    import httpx
+
+    return isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError)

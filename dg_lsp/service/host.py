@@ -1,0 +1,373 @@
+"""The model's life in the engine process: loaded for a job, given back when idle.
+
+`EngineHost` is an `Infiller` that owns another one, which comes and goes with the model.
+Knows nothing of HTTP, nor of how a model is loaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from dg_lsp.job import Infill, Infiller, InfillJob, JobHandle, JobState
+from dg_lsp.service.feed import FedJob
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+RETRY_LOAD_S = 30.0
+"""After a failed load jobs are refused at once for so long: a broken checkpoint does not
+mend itself between two keystrokes."""
+STALL_S = 300.0
+"""A running job without any news for so long hangs: far above the slowest step on a CPU."""
+MAX_OPEN_JOBS = 256
+"""More than any number of editors asks for at once."""
+
+
+class ModelState(enum.Enum):
+    """Where the model stands."""
+
+    UNLOADED = "unloaded"
+    """Not in memory; the next job loads it."""
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+    """The last load failed; jobs are answered with the reason."""
+
+
+class OpenedModel(Protocol):
+    """A loaded model and what a front end must know of it (`cli.compose.OpenedInfiller`)."""
+
+    @property
+    def infiller(self) -> Infiller: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def measure(self) -> Callable[[str], int]: ...
+    @property
+    def prefix_tokens(self) -> int: ...
+    @property
+    def suffix_tokens(self) -> int: ...
+    @property
+    def follows_instructions(self) -> bool: ...
+
+
+class ModelLoader(Protocol):
+    """What the host needs of those who know models. Each call blocks, on a thread."""
+
+    def open(self) -> OpenedModel:
+        """Load the model; a `ValueError` says what the user can do."""
+        ...
+
+    def release(self) -> None:
+        """Give memory back after a model was closed and dropped."""
+        ...
+
+    def device_memory_bytes(self) -> int:
+        """What is held on the device, 0 on a CPU."""
+        ...
+
+
+class HostClosedError(RuntimeError):
+    """The engine is shutting down."""
+
+
+class BusyError(RuntimeError):
+    """The engine has as many open jobs as it takes."""
+
+
+class _NotLoadedError(Exception):
+    """There is no model; the message says why."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """What belongs to a job until it ends."""
+
+    task: asyncio.Task[None] | None = None
+    inner: JobHandle | None = None
+    watch: asyncio.TimerHandle | None = None
+
+
+class EngineHost:
+    """An `Infiller` whose model comes with the first job and goes after the last."""
+
+    def __init__(
+        self,
+        loader: ModelLoader,
+        *,
+        idle_unload_s: float | None = None,
+        idle_exit_s: float | None = None,
+        on_idle_exit: Callable[[], None] = lambda: None,
+        on_stall: Callable[[], None] = lambda: None,
+        on_job_end: Callable[[FedJob, Infill], None] = lambda job, infill: None,
+        retry_load_s: float = RETRY_LOAD_S,
+        stall_s: float = STALL_S,
+    ) -> None:
+        """Without idle times the model stays and the process lives on.
+
+        `on_stall` is called when a step does not come back: only ending the process helps.
+        """
+        self._loader = loader
+        self._idle_unload_s, self._idle_exit_s = idle_unload_s, idle_exit_s
+        self._on_idle_exit, self._on_stall, self._on_job_end = (
+            on_idle_exit,
+            on_stall,
+            on_job_end,
+        )
+        self._retry_load_s, self._stall_s = retry_load_s, stall_s
+        self._state = ModelState.UNLOADED
+        self._error: str | None = None
+        self._failed_at = 0.0
+        self._opened: OpenedModel | None = None
+        self._loading: asyncio.Task[OpenedModel] | None = None
+        self._changing = asyncio.Lock()
+        """Held while a model comes or goes, so that two never share the memory."""
+        self._jobs: dict[FedJob, _Open] = {}
+        self._latest: dict[str, FedJob] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._closed = False
+        self.loads = {"loaded": 0, "failed": 0}
+        """How many loads ended how, since the start."""
+        self._touched = time.monotonic()
+
+    @property
+    def state(self) -> ModelState:
+        return self._state
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the engine is shutting down."""
+        return self._closed
+
+    @property
+    def error(self) -> str | None:
+        """Why the last load failed."""
+        return self._error
+
+    @property
+    def opened(self) -> OpenedModel | None:
+        """The loaded model, while there is one."""
+        return self._opened
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last job came or ended; 0 while there is one."""
+        return 0.0 if self._jobs else time.monotonic() - self._touched
+
+    def count_jobs(self) -> tuple[int, int]:
+        """Jobs waiting and running."""
+        states = [open_job.inner.state for open_job in self._jobs.values() if open_job.inner]
+        running = sum(state is JobState.RUNNING for state in states)
+        return len(self._jobs) - running, running
+
+    def device_memory_bytes(self) -> int:
+        """What is held on the device."""
+        return self._loader.device_memory_bytes()
+
+    def start_loading(self) -> None:
+        """Begin to load, if that has not begun or has failed; returns at once."""
+        if self._state in (ModelState.UNLOADED, ModelState.FAILED) and not self._closed:
+            self._begin_loading()
+
+    def submit(self, job: InfillJob) -> FedJob:
+        """Queue a job; a waiting or running one on the same document is superseded."""
+        if self._closed:
+            raise HostClosedError("the engine is closed")
+        if len(self._jobs) >= MAX_OPEN_JOBS:
+            raise BusyError(f"the engine has {len(self._jobs)} open jobs and takes no more")
+        key = job.document_key
+        older = self._latest.get(key) if key else None
+        handle = FedJob(job, self._job_ended)
+        if key:
+            self._latest[key] = handle
+        if older is not None:
+            older.supersede()
+        self._jobs[handle] = _Open()
+        self._jobs[handle].task = asyncio.create_task(self._pump(handle, self._jobs[handle]))
+        self._touch()
+        return handle
+
+    def cancel_jobs(self) -> None:
+        """Cancel whatever waits or runs."""
+        for handle in [*self._jobs]:
+            handle.cancel()
+
+    async def unload(self) -> bool:
+        """Give the model back; open jobs end cancelled. False where there was none."""
+        async with self._changing:
+            opened, self._opened = self._opened, None
+            if self._state is not ModelState.LOADING:
+                self._state, self._error = ModelState.UNLOADED, None
+            if opened is None:
+                return False
+            log.info("unloading %s", opened.model)
+            self.cancel_jobs()
+            await opened.infiller.close()
+            del opened
+            await _in_thread(self._loader.release)
+        return True
+
+    async def close(self) -> None:
+        """Cancel what is open and give the model back; a load under way is not waited for."""
+        self._closed = True
+        self._disarm()
+        self.cancel_jobs()
+        if self._loading is not None:
+            self._loading.cancel()
+            with contextlib.suppress(asyncio.CancelledError, _NotLoadedError):
+                await self._loading
+        await self.unload()
+
+    async def _loaded(self) -> OpenedModel:
+        if self._opened is not None:
+            return self._opened
+        failed_s = time.monotonic() - self._failed_at
+        if self._state is ModelState.FAILED and failed_s < self._retry_load_s:
+            raise _NotLoadedError(self._error)
+        if self._loading is None:
+            self._begin_loading()
+        assert self._loading is not None
+        return await asyncio.shield(self._loading)
+
+    def _begin_loading(self) -> None:
+        self._state, self._error = ModelState.LOADING, None
+        self._loading = asyncio.create_task(self._load())
+        # Nobody may be waiting; the reason is kept in `error`.
+        self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _load(self) -> OpenedModel:
+        started = time.perf_counter()
+        try:
+            async with self._changing:
+                self._opened = await _in_thread(self._loader.open)
+        except Exception as error:
+            if isinstance(error, ValueError):
+                self._error = str(error)
+                log.error("the model was refused")
+            else:
+                self._error = f"the model cannot be loaded: {type(error).__name__}: {error}"
+                log.exception("the model cannot be loaded")
+            self._state, self._failed_at = ModelState.FAILED, time.monotonic()
+            self.loads["failed"] += 1
+            # What was loaded until then still lies about.
+            self._keep(_in_thread(self._loader.release))
+            raise _NotLoadedError(self._error) from error
+        finally:
+            self._loading = None
+        self._state = ModelState.READY
+        self.loads["loaded"] += 1
+        took_s = time.perf_counter() - started
+        log.info("loaded %s on %s in %.1f s", self._opened.model, self._opened.device, took_s)
+        self._touch()
+        return self._opened
+
+    async def _pump(self, handle: FedJob, own: _Open) -> None:
+        try:
+            own.inner = (await self._loaded()).infiller.submit(handle.job)
+            self._watch(handle, own, is_silent=False)
+            async for draft in own.inner.drafts():
+                handle.publish(draft)
+                self._watch(handle, own, is_silent=False)
+            infill = await own.inner.result()
+            handle.end(own.inner.state, infill)
+        except _NotLoadedError as error:
+            handle.fail(str(error))
+        except Exception as error:
+            log.exception("a job could not be handed on")
+            handle.fail(f"the engine failed: {error}")
+        finally:
+            if own.watch is not None:
+                own.watch.cancel()
+            if own.inner is not None:
+                own.inner.cancel()
+
+    def _watch(self, handle: FedJob, own: _Open, is_silent: bool) -> None:
+        """End the job when it is found running twice in a row without news in between."""
+
+        def look() -> None:
+            is_running = own.inner is not None and own.inner.state is JobState.RUNNING
+            if is_running and is_silent:
+                log.error("a job made no step in %g s", self._stall_s)
+                handle.fail(f"the model made no step in {self._stall_s:g} s")
+                self._on_stall()
+            else:
+                self._watch(handle, own, is_running)
+
+        if own.watch is not None:
+            own.watch.cancel()
+        own.watch = asyncio.get_running_loop().call_later(self._stall_s / 2, look)
+
+    def _job_ended(self, handle: FedJob) -> None:
+        task = self._jobs.pop(handle).task
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+        key = handle.job.document_key
+        if self._latest.get(key) is handle:
+            del self._latest[key]
+        self._touch()
+        self._keep(self._tell(handle))
+
+    async def _tell(self, handle: FedJob) -> None:
+        self._on_job_end(handle, await handle.result())
+
+    def _keep(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _touch(self) -> None:
+        """Something happened: the idle times begin anew, once no job is open."""
+        self._touched = time.monotonic()
+        self._disarm()
+        if self._jobs or self._closed:
+            return
+        loop = asyncio.get_running_loop()
+        if self._idle_unload_s is not None and self._opened is not None:
+            self._timers.append(
+                loop.call_later(self._idle_unload_s, lambda: self._keep(self.unload()))
+            )
+        if self._idle_exit_s is not None:
+            self._timers.append(loop.call_later(self._idle_exit_s, self._on_idle_exit))
+
+    def _disarm(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Run blocking work on a thread of its own, which does not keep the process alive."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(value: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(value)  # type: ignore[arg-type]
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        value, error = None, None
+        try:
+            value = work()
+        except Exception as caught:
+            error = caught
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, value, error)
+
+    threading.Thread(target=run, name="dg-lsp loading", daemon=True).start()
+    return await done

@@ -1,0 +1,94 @@
+"""The engine's log: JSON lines in a rotating file, one per job, without any source text.
+
+A full disk or a directory that cannot be written costs lines, never the engine. Messages of
+exceptions can quote what was being read, so only those of errors of the machine are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import os
+import time
+import traceback
+from pathlib import Path
+
+import platformdirs
+
+from dg_lsp.job import Infill, InfillJob, JobState
+
+MAX_FILE_BYTES = 2_000_000
+KEPT_FILES = 3
+
+_jobs = logging.getLogger("dg_lsp.jobs")
+
+
+def log_directory() -> Path:
+    """Where logs go; `DG_LSP_LOG_DIR` moves it."""
+    moved = os.environ.get("DG_LSP_LOG_DIR")
+    return Path(moved) if moved else Path(platformdirs.user_log_dir("dg-lsp", appauthor=False))
+
+
+def open_log(path: Path) -> logging.Handler:
+    """A handler for the file; the file is opened with the first line."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return logging.NullHandler()
+    handler = _LastingHandler(
+        path, maxBytes=MAX_FILE_BYTES, backupCount=KEPT_FILES, encoding="utf-8", delay=True
+    )
+    handler.setFormatter(_JsonLines())
+    return handler
+
+
+def log_job(job: InfillJob, state: JobState, infill: Infill, took_s: float) -> None:
+    """One line on a job that ended: sizes and times, neither text nor path."""
+    line = {
+        "state": state.value,
+        "took_ms": round(took_s * 1e3, 1),
+        "kind": "infill" if job.replaced is None else "rewrite",
+        "language": job.language[:40],
+        "prefix_chars": len(job.prefix),
+        "suffix_chars": len(job.suffix),
+        "snippets": len(job.snippets),
+        "candidates": len(infill.candidates),
+        "chars": [len(one.text) for one in infill.candidates],
+        "steps": infill.steps,
+        "timings_ms": {name: round(took, 1) for name, took in infill.timings_ms.items()},
+    }
+    _jobs.info("job", extra={"fields": line})
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname.lower(),
+            "event": record.getMessage()[:500],
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            line["error"] = type(error).__name__
+            if isinstance(error, OSError | RuntimeError | MemoryError):
+                line["reason"] = str(error)[:300]
+            line["frames"] = [
+                f"{frame.filename}:{frame.lineno} {frame.name}"
+                for frame in traceback.extract_tb(error.__traceback__)[-8:]
+            ]
+        return json.dumps(line)
+
+
+class _LastingHandler(logging.handlers.RotatingFileHandler):
+    """Drops what cannot be written."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """What could not be written would be written again with the next line: let it go."""
+        stream, self.stream = self.stream, None
+        try:
+            if stream is not None:
+                stream.close()
+        except (OSError, ValueError):
+            pass

@@ -1,0 +1,339 @@
+"""Finds the user's engine, or starts it: however many front ends ask, one process comes up.
+
+The engine holds `NAME.lock` while it lives, so a socket whose lock is free is stale. A front
+end that starts one holds `NAME.starting`, and the others wait for it. `NAME.starts` keeps the
+times of starts that saw no good end: an engine that keeps crashing is started ever more
+seldom. Knows nothing of what an engine does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dg_lsp import __version__
+from dg_lsp.job import InfillJob
+from dg_lsp.service.address import (
+    IS_WINDOWS,
+    Address,
+    engine_name,
+    local_address,
+    runtime_directory,
+)
+from dg_lsp.service.client import EngineError, HttpInfiller, UnreachableError
+from dg_lsp.service.feed import FedJob
+from dg_lsp.service.lock import FileLock, holder, is_held
+from dg_lsp.service.wire import EngineStatus
+
+PATIENCE_S = 30.0
+"""How long a start may take until the socket answers; the model loads after that."""
+POLL_S = 0.03
+FREE_STARTS = 2
+"""Starts within `FORGET_S` that need no waiting: one crash must not be felt."""
+FORGET_S = 120.0
+MAX_BACK_OFF_S = 60.0
+REPLACE_S = 10.0
+"""How long an engine of another version may take to end."""
+
+_COMMAND = (sys.executable, "-P", "-m", "dg_lsp")
+"""-P: the working directory may be somebody's project, whose modules must not be run."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineWish:
+    """The engine a front end wants; engines differ by model and device."""
+
+    model: str | None = None
+    """Absolute where it is a path: the engine has another working directory."""
+    device: str | None = None
+    idle_minutes: float | None = 20.0
+    """After which the model is unloaded; `None` keeps it."""
+    exit_minutes: float | None = 60.0
+    """After which the process ends; `None` keeps it."""
+    command: tuple[str, ...] = _COMMAND
+    """What starts dg-lsp."""
+
+    @property
+    def name(self) -> str:
+        return engine_name(self.model, self.device)
+
+
+async def ensure_engine(
+    wish: EngineWish, directory: Path | None = None, patience_s: float = PATIENCE_S
+) -> Address:
+    """The address of a running engine of this version, started if need be.
+
+    Raises `EngineError` (or `AddressError` for the directory) with the reason.
+    """
+    directory = runtime_directory() if directory is None else directory
+    try:
+        return await _find_or_start(wish, directory, patience_s)
+    except OSError as error:
+        raise EngineError(f"the engine cannot be started: {error}") from error
+
+
+async def _find_or_start(wish: EngineWish, directory: Path, patience_s: float) -> Address:
+    found = await _running(directory, wish.name)
+    if found is not None:
+        return found
+    deadline = asyncio.get_running_loop().time() + patience_s
+    async with _starting(directory, wish.name, deadline):
+        found = await _running(directory, wish.name)
+        if found is not None:
+            return found
+        return await _started(wish, directory, deadline)
+
+
+class SharedEngine:
+    """An `Infiller` for front ends: the user's one engine, started and found again at need."""
+
+    def __init__(self, wish: EngineWish, directory: Path | None = None) -> None:
+        """Starts nothing yet; the first job does, or `start`. May raise `AddressError`."""
+        self._wish = wish
+        self._directory = runtime_directory() if directory is None else directory
+        # A name that nobody listens on, where there is no address yet.
+        address = local_address(self._directory, wish.name) or Address("http://127.0.0.1:9")
+        self._infiller = HttpInfiller(address, reconnect=self._find)
+
+    @property
+    def address(self) -> Address:
+        """Where the engine answers, or last did."""
+        return self._infiller.address
+
+    def submit(self, job: InfillJob) -> FedJob:
+        """As `Infiller.submit`; an engine that is gone is started first."""
+        return self._infiller.submit(job)
+
+    async def close(self) -> None:
+        """Leave; the engine lives on for others."""
+        await self._infiller.close()
+
+    async def start(self) -> EngineStatus:
+        """Make sure that the engine runs. `EngineError` says why it does not."""
+        await self._infiller.reconnect()
+        return await self._infiller.status()
+
+    async def wait_ready(self) -> EngineStatus:
+        """Start the engine and wait for the model. `EngineError` where either fails."""
+        return await self._infiller.wait_ready()
+
+    async def status(self) -> EngineStatus:
+        """What the engine says of itself; `UnreachableError` while none runs."""
+        return await self._infiller.status()
+
+    async def measure(self, texts: list[str]) -> list[int]:
+        """Token counts; `EngineError` while no model is loaded."""
+        return await self._infiller.measure(texts)
+
+    async def unload(self) -> None:
+        """Make the engine give its model back."""
+        await self._infiller.unload()
+
+    async def restart(self) -> EngineStatus:
+        """End the engine, for every window, and start it anew."""
+        await stop_engine(self._directory, self._wish.name)
+        return await self.start()
+
+    async def _find(self) -> Address:
+        return await ensure_engine(self._wish, self._directory)
+
+
+async def stop_engine(directory: Path, name: str, patience_s: float = 10.0) -> bool:
+    """End an engine: asked first, killed when it does not follow. False where none ran."""
+    lock = directory / f"{name}.lock"
+    address = local_address(directory, name)
+    was_running = is_held(lock)
+    if address is not None and was_running:
+        with contextlib.suppress(EngineError):
+            await shut_down(address)
+            await _until_free(lock, patience_s)
+    if is_held(lock):
+        pid = holder(lock)
+        if pid is None:
+            raise EngineError(f"the engine that holds {lock} does not say its process id")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 9 if not IS_WINDOWS else 15)
+        if not await _until_free(lock, patience_s):
+            raise EngineError(f"the engine, process {pid}, cannot be ended")
+    if was_running:
+        (directory / f"{name}.starts").unlink(missing_ok=True)
+    return was_running
+
+
+async def probe(address: Address) -> EngineStatus:
+    """What the engine at an address says. `EngineError` where none answers."""
+    async with _client(address) as client:
+        return await client.status()
+
+
+async def shut_down(address: Address) -> None:
+    """Ask the engine at an address to end. `EngineError` where none answers."""
+    async with _client(address) as client:
+        await client.shutdown()
+
+
+@contextlib.asynccontextmanager
+async def _client(address: Address) -> AsyncIterator[HttpInfiller]:
+    client = HttpInfiller(address)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def _running(directory: Path, name: str) -> Address | None:
+    """The address of an engine that answers; one of another version is made to leave."""
+    address = local_address(directory, name)
+    if address is None or (address.socket is not None and not address.socket.exists()):
+        return None
+    try:
+        status = await probe(address)
+    except UnreachableError:
+        return None
+    if status.version == __version__:
+        return address
+    if _parts(status.version) > _parts(__version__):
+        # The other way round two windows would end each other's engines for ever.
+        raise EngineError(
+            f"the engine is of the newer dg-lsp {status.version} and this is {__version__}; "
+            "restart the editor"
+        )
+    if status.jobs_waiting + status.jobs_running:
+        raise EngineError(
+            f"an engine of dg-lsp {status.version} is at work and this is {__version__}; "
+            "try again later or run `dg-lsp engine stop`"
+        )
+    await shut_down(address)
+    if not await _until_free(directory / f"{name}.lock", REPLACE_S):
+        raise EngineError(f"the engine of dg-lsp {status.version} does not end")
+    return None
+
+
+def _parts(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]
+
+
+@contextlib.asynccontextmanager
+async def _starting(directory: Path, name: str, deadline: float) -> AsyncIterator[None]:
+    """Hold the right to start the engine."""
+    lock = FileLock(directory / f"{name}.starting")
+    loop = asyncio.get_running_loop()
+    while not lock.try_acquire():
+        if loop.time() > deadline:
+            raise EngineError("another front end has been starting the engine for too long")
+        await asyncio.sleep(POLL_S)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _start(wish: EngineWish, directory: Path) -> subprocess.Popen[bytes]:
+    _count_start(directory / f"{wish.name}.starts")
+    command = [*wish.command, "engine", "run", "--runtime-dir", str(directory)]
+    for option, value in (
+        ("--model", wish.model),
+        ("--device", wish.device),
+        ("--idle-minutes", wish.idle_minutes),
+        ("--exit-minutes", wish.exit_minutes),
+    ):
+        if value is not None:
+            command += [option, str(value)]
+    with open(_complaints(directory, wish.name), "wb") as complaints:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=complaints,
+            cwd=directory,
+            **_detached(),  # type: ignore[call-overload]
+        )
+    # Whoever starts a process has to take note of its end.
+    threading.Thread(target=process.wait, name="dg-lsp engine end", daemon=True).start()
+    return process  # type: ignore[no-any-return]
+
+
+def _detached() -> dict[str, object]:
+    """Options of `Popen` for a process that outlives this one and gets none of its signals."""
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        return {"creationflags": flags}
+    return {"start_new_session": True}
+
+
+def _count_start(path: Path) -> None:
+    """Note a start; `EngineError` while the engine crashes too often."""
+    now, starts = time.time(), []
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        starts = [one for one in found if isinstance(one, float) and 0 <= now - one < FORGET_S]
+    if len(starts) > FREE_STARTS:
+        back_off_s = min(2.0 ** (len(starts) - FREE_STARTS), MAX_BACK_OFF_S)
+        left_s = starts[-1] + back_off_s - now
+        if left_s > 0:
+            raise EngineError(
+                f"the engine ended {len(starts)} times in {FORGET_S:g} s; "
+                f"it is started again in {left_s:.0f} s"
+            )
+    with contextlib.suppress(OSError):
+        path.write_text(json.dumps([*starts, now]), encoding="utf-8")
+
+
+async def _started(wish: EngineWish, directory: Path, deadline: float) -> Address:
+    """Start the engine and wait until it answers.
+
+    While another holds the lock, that one is coming up, going down, or it hangs.
+    """
+    lock = directory / f"{wish.name}.lock"
+    loop = asyncio.get_running_loop()
+    process: subprocess.Popen[bytes] | None = None
+    while loop.time() < deadline:
+        address = local_address(directory, wish.name)
+        if address is not None and (address.socket is None or address.socket.exists()):
+            with contextlib.suppress(UnreachableError):
+                await probe(address)
+                return address
+        if process is None and not is_held(lock):
+            process = _start(wish, directory)
+        if process is not None and process.poll() is not None:
+            said = _last_line(_complaints(directory, wish.name))
+            raise EngineError(said or f"the engine ended at once, status {process.returncode}")
+        await asyncio.sleep(POLL_S)
+    pid = holder(lock) if process is None else process.pid
+    raise EngineError(
+        f"the engine, process {pid}, does not answer; `dg-lsp engine stop` ends it"
+    )
+
+
+async def _until_free(lock: Path, patience_s: float) -> bool:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience_s
+    while is_held(lock):
+        if loop.time() > deadline:
+            return False
+        await asyncio.sleep(POLL_S)
+    return True
+
+
+def _complaints(directory: Path, name: str) -> Path:
+    """What an engine that was started in the background says on stderr."""
+    return directory / f"{name}.stderr"
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return ""
+    said = [line.strip() for line in lines if line.strip() and "listening at" not in line]
+    return said[-1].removeprefix("dg-lsp: ")[:300] if said else ""

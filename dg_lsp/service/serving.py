@@ -1,0 +1,281 @@
+"""The engine process: takes its lock, listens, serves, and ends in good order.
+
+Knows neither models (the loader is given) nor what the endpoints do (app.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dg_lsp import __version__
+from dg_lsp.job import Infill
+from dg_lsp.service.address import IS_WINDOWS, Address, AddressError, is_loopback, local_address
+from dg_lsp.service.app import make_app
+from dg_lsp.service.feed import FedJob
+from dg_lsp.service.host import EngineHost, ModelLoader
+from dg_lsp.service.joblog import log_directory, log_job, open_log
+from dg_lsp.service.lock import FileLock, holder
+from dg_lsp.service.metrics import Metrics
+from dg_lsp.service.request import Access
+
+if TYPE_CHECKING:
+    import uvicorn
+
+KEEP_S = 30
+"""Longer than clients keep unused connections, so that they never meet a closed one."""
+GRACE_S = 2
+"""For answers under way at the end; their jobs are cancelled before."""
+
+CLOSE_S = 8
+"""For the denoising step under way; a thread that hangs cannot be ended otherwise."""
+
+CLAIMS, CLAIM_S = 5, 0.02
+STALL_GRACE_S = 0.5
+"""For the word to the client before the process with a hanging model is ended."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """How an engine is to be reached."""
+
+    directory: Path
+    """The runtime directory."""
+    name: str
+    """Of the engine in it, see `engine_name`."""
+    tcp: tuple[str, int] | None = None
+    """Host and port in place of the Unix socket."""
+    token: str | None = None
+    """What TCP clients must show."""
+    insecure: bool = False
+    """No token, on the loopback only."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTimes:
+    """What happens when no job comes for so long; `None` is never."""
+
+    unload_s: float | None = None
+    """The model is given back; the next job loads it."""
+    exit_s: float | None = None
+    """The process ends; the next job of a front end starts another."""
+
+
+class AlreadyRunningError(ValueError):
+    """Another process holds the engine's lock."""
+
+
+def serve(
+    listening: Listening,
+    loader: ModelLoader,
+    idle: IdleTimes,
+    on_ready: Callable[[Address], None],
+) -> None:
+    """Serve until told to stop. `AddressError`, `AlreadyRunningError` or `OSError` at first."""
+    _check(listening)
+    with (
+        _claim(listening),
+        _listen(listening) as (listener, address),
+        _logging(listening) as log_path,
+    ):
+        log.info("engine %s of dg-lsp %s at %s", listening.name, __version__, address)
+        access = Access(address.token, loopback_only=listening.insecure)
+        asyncio.run(_serve(loader, idle, listener, access, log_path, lambda: on_ready(address)))
+
+
+async def _serve(
+    loader: ModelLoader,
+    idle: IdleTimes,
+    listener: socket.socket,
+    access: Access,
+    log_path: str,
+    on_ready: Callable[[], None],
+) -> None:
+    metrics = Metrics()
+    ending, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def job_ended(handle: FedJob, infill: Infill) -> None:
+        metrics.count(handle.state, infill)
+        log_job(handle.job, handle.state, infill, time.monotonic() - handle.submitted)
+
+    def stalled() -> None:
+        loop.call_later(STALL_GRACE_S, os._exit, 1)
+
+    host = EngineHost(
+        loader,
+        idle_unload_s=idle.unload_s,
+        idle_exit_s=idle.exit_s,
+        on_idle_exit=ending.set,
+        on_stall=stalled,
+        on_job_end=job_ended,
+    )
+    app = make_app(host, metrics, access=access, stop=ending.set, log_path=log_path)
+
+    def on_signal() -> None:
+        loop.call_soon_threadsafe(ending.set)
+
+    server = make_server(app, on_signal)
+    serving = asyncio.create_task(server.serve([listener]))
+    host.start_loading()
+    on_ready()
+    waiting = asyncio.create_task(ending.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    log.info("the engine ends")
+    # First the jobs, so that their streams end and the server can.
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await host.close()
+    except TimeoutError:
+        log.error("the model does not stop; the process is ended")
+        os._exit(1)
+    server.should_exit = True
+    await serving
+
+
+def make_server(app: object, on_signal: Callable[[], None]) -> uvicorn.Server:
+    """A uvicorn server that leaves the end to us when a signal comes."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: object) -> None:
+            on_signal()
+
+    return Server(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            http="h11",
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_S,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+
+
+def _check(listening: Listening) -> None:
+    if listening.tcp is None:
+        if listening.insecure:
+            raise AddressError("--insecure is for --listen; a socket needs no token anyway")
+        return
+    host = listening.tcp[0]
+    if listening.insecure and not is_loopback(host):
+        raise AddressError(f"--insecure would open the engine to the network of {host}")
+    if listening.insecure and listening.token is not None:
+        raise AddressError("--insecure and a token exclude each other")
+    if not listening.insecure and listening.token is None:
+        raise AddressError("--listen needs a --token-file, or --insecure on the loopback")
+
+
+@contextlib.contextmanager
+def _claim(listening: Listening) -> Iterator[None]:
+    """Hold the lock of the name: one socket engine of a kind for each user."""
+    if listening.tcp is not None:
+        yield
+        return
+    path = listening.directory / f"{listening.name}.lock"
+    lock = FileLock(path)
+    # Whoever looks whether the lock is held has it for a moment.
+    for _ in range(CLAIMS):
+        if lock.try_acquire():
+            break
+        time.sleep(CLAIM_S)
+    else:
+        raise AlreadyRunningError(f"an engine already runs with process id {holder(path)}")
+    # On a full disk the engine runs all the same, without saying who it is.
+    with contextlib.suppress(OSError):
+        lock.write(f"{os.getpid()}\n")
+    try:
+        yield
+        # An end in good order; a crash leaves the count of starts behind.
+        (listening.directory / f"{listening.name}.starts").unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _listen(listening: Listening) -> Iterator[tuple[socket.socket, Address]]:
+    """An open socket, and the address to give to clients."""
+    if listening.tcp is not None:
+        with _tcp_socket(*listening.tcp) as listener:
+            yield listener, _tcp_address(listener, listening.token)
+    elif IS_WINDOWS:
+        with _tcp_socket("127.0.0.1", 0) as listener:
+            address = _tcp_address(listener, secrets.token_urlsafe(32))
+            known = listening.directory / f"{listening.name}.json"
+            known.write_text(json.dumps({"url": address.url, "token": address.token}))
+            try:
+                yield listener, address
+            finally:
+                known.unlink(missing_ok=True)
+    else:
+        found = local_address(listening.directory, listening.name)
+        assert found is not None
+        assert found.socket is not None
+        path = found.socket
+        # We hold the lock, so whatever lies there is left from an engine that is gone.
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(str(path))
+            path.chmod(0o600)
+            listener.listen(128)
+            try:
+                yield listener, found
+            finally:
+                path.unlink(missing_ok=True)
+
+
+def _tcp_socket(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=_family(host))
+    except (OSError, UnicodeError) as error:
+        raise AddressError(f"cannot listen on {host}:{port}: {error}") from error
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _tcp_address(listener: socket.socket, token: str | None) -> Address:
+    host, port = listener.getsockname()[:2]
+    return Address(
+        f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", None, token
+    )
+
+
+@contextlib.contextmanager
+def _logging(listening: Listening) -> Iterator[str]:
+    """Log into the file while the engine runs; yields its path."""
+    # Two processes must not rotate one file.
+    suffix = "" if listening.tcp is None else f"-port-{listening.tcp[1]}"
+    path = log_directory() / f"{listening.name}{suffix}.log"
+    handler = open_log(path)
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    # uvicorn tells of each start and end, httpx of each request.
+    for name in ("uvicorn", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        yield "" if isinstance(handler, logging.NullHandler) else str(path)
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
+        handler.close()

@@ -1,0 +1,75 @@
+"""The answer to a job: its drafts and its end as server-sent events, while the client stays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from dg_lsp import __version__
+from dg_lsp.job import Infill, JobState
+from dg_lsp.service.client import VERSION_HEADER
+from dg_lsp.service.events import ALIVE, event
+from dg_lsp.service.feed import FedJob
+from dg_lsp.service.request import ClientGoneError, Message, Receive, unless_gone
+from dg_lsp.service.wire import Ending, encode_draft, encode_ending
+
+Send = Callable[[Message], Awaitable[None]]
+
+ALIVE_S = 1.0
+"""A stream says that often that the engine lives, whatever the model does."""
+
+_STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (VERSION_HEADER.encode(), __version__.encode()),
+]
+
+
+class EventStream:
+    """A response of events. A client that leaves ends the job; silence never lasts."""
+
+    def __init__(self, handle: FedJob) -> None:
+        self._handle = handle
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        sending = asyncio.Lock()
+
+        async def put(piece: bytes) -> None:
+            async with sending:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+        async def stay_alive() -> None:
+            while True:
+                await asyncio.sleep(ALIVE_S)
+                await put(ALIVE)
+
+        await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
+        alive = asyncio.create_task(stay_alive())
+        try:
+            await unless_gone(receive, _tell(self._handle, put))
+            alive.cancel()
+            async with sending:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except ClientGoneError:
+            pass
+        finally:
+            alive.cancel()
+            self._handle.cancel()
+
+
+async def _tell(handle: FedJob, put: Callable[[bytes], Awaitable[None]]) -> None:
+    async for draft in handle.drafts():
+        # What is not a number cannot be sent; the end will say so.
+        with contextlib.suppress(ValueError):
+            await put(event("draft", encode_draft(draft)))
+    ending = Ending(handle.state, await handle.result())
+    try:
+        end = event("infill", encode_ending(ending))
+    except ValueError as error:
+        reason = f"the model's answer cannot be sent: {error}"
+        end = event(
+            "infill", encode_ending(Ending(JobState.FAILED, Infill((), 0, reason=reason)))
+        )
+    await put(end)

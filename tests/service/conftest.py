@@ -1,0 +1,235 @@
+"""Engines for the service's tests: in this process, behind a socket, and as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dg_lsp.cli.compose import OpenedInfiller
+from dg_lsp.config import (
+    EngineSettings,
+    LengthSettings,
+    PromptSettings,
+    PromptStyle,
+    SamplerSettings,
+)
+from dg_lsp.engine.engine import Engine
+from dg_lsp.models.scripted import ScriptedDenoiser
+from dg_lsp.service.address import Address
+from dg_lsp.service.app import make_app
+from dg_lsp.service.client import HttpInfiller
+from dg_lsp.service.host import EngineHost
+from dg_lsp.service.lifecycle import EngineWish, stop_engine
+from dg_lsp.service.metrics import Metrics
+from dg_lsp.service.request import Access
+from dg_lsp.service.serving import make_server
+
+AREA = "def area(self, radius):\n    return <|3.14 * radius|> ** 2\n"
+SIDE = "def side(self):\n    return <|self.radius|> * 2\n"
+NAME = "name = <|self|>.name\n"
+
+
+def plain(marked: str) -> str:
+    return marked.replace("<|", "").replace("|>", "")
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Let the loop turn until something is so."""
+    async with asyncio.timeout(10):
+        while not is_so():
+            await asyncio.sleep(0.005)
+
+
+@dataclass(slots=True)
+class ScriptedLoader:
+    """A `ModelLoader` whose model is a real engine around the scripted denoiser."""
+
+    denoiser: ScriptedDenoiser
+    codec: object
+    error: Exception | None = None
+    opened: int = 0
+    released: int = 0
+
+    def open(self) -> OpenedInfiller:
+        self.opened += 1
+        if self.error is not None:
+            raise self.error
+        return OpenedInfiller(
+            new_engine(self.denoiser, self.codec),
+            "scripted",
+            "cpu",
+            lambda text: len(self.codec.encode(text)),
+            200,
+            72,
+        )
+
+    def release(self) -> None:
+        self.released += 1
+
+    def device_memory_bytes(self) -> int:
+        return 0
+
+
+def new_engine(denoiser: ScriptedDenoiser, codec) -> Engine:
+    settings = EngineSettings(
+        PromptSettings(style=PromptStyle.BARE),
+        SamplerSettings(max_denoising_steps=12),
+        LengthSettings(lengths=tuple(range(1, 13))),
+    )
+    return Engine(denoiser, codec, settings, "scripted")
+
+
+@pytest.fixture(name="until")
+def until_fixture() -> Callable[[Callable[[], bool]], Awaitable[None]]:
+    return until
+
+
+@pytest.fixture
+def denoiser(tiny_codec) -> Iterator[ScriptedDenoiser]:
+    denoiser = ScriptedDenoiser(tiny_codec, plain(AREA), plain(SIDE), plain(NAME))
+    yield denoiser
+    denoiser.gate.set()
+
+
+@pytest.fixture
+def loader(denoiser, tiny_codec) -> ScriptedLoader:
+    return ScriptedLoader(denoiser, tiny_codec)
+
+
+@pytest.fixture
+def directory(monkeypatch) -> Iterator[Path]:
+    """A runtime directory with a path short enough for a socket."""
+    found = Path(tempfile.mkdtemp(prefix="dgl"))
+    monkeypatch.setenv("DG_LSP_RUNTIME_DIR", str(found))
+    monkeypatch.setenv("DG_LSP_LOG_DIR", str(found / "log"))
+    yield found
+    shutil.rmtree(found, ignore_errors=True)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+async def host(loader, metrics) -> AsyncIterator[EngineHost]:
+    host = EngineHost(
+        loader, on_job_end=lambda handle, infill: metrics.count(handle.state, infill)
+    )
+    async with asyncio.timeout(60):
+        yield host
+        loader.denoiser.gate.set()
+        await host.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running server."""
+
+    address: Address
+    stopped: asyncio.Event
+    """Set when a client asked for the end."""
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    host: EngineHost,
+    listener: socket.socket,
+    address: Address,
+    access: Access,
+    metrics: Metrics | None = None,
+) -> AsyncIterator[Served]:
+    stopped = asyncio.Event()
+    app = make_app(host, metrics or Metrics(), access=access, stop=stopped.set)
+    server = make_server(app, stopped.set)
+    task = asyncio.create_task(server.serve([listener]))
+    await until(lambda: server.started)
+    try:
+        yield Served(address, stopped)
+    finally:
+        host.cancel_jobs()
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+def serve_host() -> Callable[..., contextlib.AbstractAsyncContextManager[Served]]:
+    """Puts a host behind an open socket: host, listener, address, access."""
+    return serving
+
+
+@pytest.fixture
+async def served(host, metrics, directory) -> AsyncIterator[Served]:
+    """The host behind a real socket and a real uvicorn."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(directory / "test.sock"))
+        address = Address("http://dg-lsp", directory / "test.sock")
+        async with serving(host, listener, address, Access(), metrics) as served:
+            yield served
+
+
+@pytest.fixture(name="new_engine")
+def new_engine_fixture(denoiser, tiny_codec) -> Callable[[], Engine]:
+    return lambda: new_engine(denoiser, tiny_codec)
+
+
+@pytest.fixture
+def new_client(served) -> Callable[[], HttpInfiller]:
+    return lambda: HttpInfiller(served.address)
+
+
+@pytest.fixture
+async def client(served) -> AsyncIterator[HttpInfiller]:
+    client = HttpInfiller(served.address)
+    yield client
+    await client.close()
+
+
+ENGINE_SCRIPT = '''
+import asyncio, os, sys, time
+from dg_lsp.cli import compose, main
+from dg_lsp.job import Candidate, Draft, Infill, JobState
+from dg_lsp.service.feed import FedJob
+
+class Scripted:
+    """Answers at once, but for a prefix of "hang", which drafts once and goes no further."""
+    def submit(self, job):
+        handle = FedJob(job, lambda ended: None)
+        handle.publish(Draft("ab", (0.1, 0.2), 1, 2))
+        if job.prefix != "hang":
+            text = f"{job.prefix}{os.getpid()}"
+            infill = Infill((Candidate(text, 0.9, -0.1, (0.9,) * len(text)),), 2)
+            handle.end(JobState.DONE, infill)
+        return handle
+    async def close(self): pass
+
+def open_scripted(model, device):
+    if model == "absent":
+        raise compose.ModelError("no model named absent; try bundled")
+    return compose.OpenedInfiller(Scripted(), model or "scripted", "cpu", len, 9, 9, False)
+
+compose.open_infiller = open_scripted
+if os.environ.get("DG_LSP_TEST_BROKEN"):
+    sys.exit("dg-lsp: broken for the test")
+main()
+'''
+
+
+@pytest.fixture
+async def wish(directory) -> AsyncIterator[EngineWish]:
+    """A wish for an engine process with a scripted model; it is ended after the test."""
+    script = directory / "engine.py"
+    script.write_text(ENGINE_SCRIPT)
+    wish = EngineWish(command=(sys.executable, "-P", str(script)))
+    yield wish
+    for lock in directory.glob("engine*.lock"):
+        await stop_engine(directory, lock.stem)

@@ -1,0 +1,438 @@
+"""The endpoints over a real socket: ours, llama.cpp's, OpenAI's, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+
+import httpx
+import pytest
+
+from dg_lsp.service.address import Address
+from dg_lsp.service.client import EngineError, HttpInfiller
+from dg_lsp.service.host import ModelState
+from dg_lsp.service.request import Access
+from dg_lsp.service.wire import decode_job
+
+JOB = {"prefix": "name = ", "suffix": ".name\n", "document": "a.py"}
+LLAMA = {"input_prefix": "na", "prompt": "me = ", "input_suffix": ".name\n"}
+OPENAI = {"prompt": "name = ", "suffix": ".name\n"}
+
+LLAMA_VIM = {
+    **LLAMA,
+    "input_extra": [{"text": "x = 1", "time": [1, 2], "filename": "x.py"}],
+    "n_predict": 128,
+    "stop": [],
+    "n_indent": 0,
+    "top_k": 40,
+    "top_p": 0.9,
+    "stream": False,
+    "samplers": ["top_k", "top_p", "infill"],
+    "cache_prompt": True,
+    "t_max_prompt_ms": 500,
+    "t_max_predict_ms": 5000,
+    "response_fields": [
+        "content",
+        "timings/prompt_n",
+        "timings/prompt_ms",
+        "timings/prompt_per_second",
+        "timings/predicted_n",
+        "timings/predicted_ms",
+        "timings/predicted_per_second",
+        "truncated",
+        "tokens_cached",
+        "absent/field",
+    ],
+}
+
+
+@pytest.fixture
+async def http(served):
+    transport = httpx.AsyncHTTPTransport(uds=str(served.address.socket))
+    async with httpx.AsyncClient(transport=transport, base_url="http://e", timeout=20) as http:
+        yield http
+
+
+def events_of(body: str) -> list[tuple[str, object]]:
+    found = []
+    for block in body.strip().split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.split("\n"))
+        data = lines["data"]
+        found.append((lines.get("event", ""), data if data == "[DONE]" else json.loads(data)))
+    return found
+
+
+def message(answer: httpx.Response) -> str:
+    return answer.json()["error"]["message"]
+
+
+async def test_drafts_in_order_and_then_the_infill(http):
+    answer = await http.post("/v1/infill", json=JOB)
+
+    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+    names, data = zip(*events_of(answer.text), strict=True)
+    assert names == ("draft",) * (len(names) - 1) + ("infill",)
+    steps = [draft["step"] for draft in data[:-1]]
+    assert steps
+    assert steps == sorted(set(steps))
+    assert data[-1]["state"] == "done"
+    assert [one["text"] for one in data[-1]["infill"]["candidates"]] == ["self"]
+
+
+async def test_a_failing_job_ends_with_the_reason(http, denoiser):
+    denoiser.error = RuntimeError("out of memory")
+    [(name, data)] = events_of((await http.post("/v1/infill", json=JOB)).text)
+
+    assert (name, data["state"]) == ("infill", "failed")
+    assert data["infill"]["reason"] == "the engine failed: out of memory"
+
+
+async def test_a_clients_turn_comes_however_much_another_wants(served, denoiser):
+    denoiser.gate.clear()
+    greedy, modest = HttpInfiller(served.address), HttpInfiller(served.address)
+    many = [greedy.submit(decode_job({**JOB, "document": f"{n}.py"})) for n in range(3)]
+    assert await asyncio.to_thread(denoiser.entered.wait, 10)
+    one = modest.submit(decode_job(JOB))
+    denoiser.gate.set()
+    async with asyncio.timeout(10):
+        assert (await one.result()).candidates
+        assert all([(await handle.result()).candidates for handle in many])
+    await greedy.close()
+    await modest.close()
+
+
+async def test_an_unexpected_error_is_one_line(http, host, monkeypatch):
+    def broken() -> int:
+        raise KeyError("secret")
+
+    monkeypatch.setattr(host, "device_memory_bytes", broken)
+    answer = await http.get("/v1/status")
+
+    assert (answer.status_code, message(answer)) == (500, "the engine failed: KeyError")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("/v1/infill", JOB), ("/infill", LLAMA), ("/v1/completions", OPENAI)]
+)
+async def test_a_client_that_leaves_cancels_its_job(http, host, denoiser, path, body, until):
+    denoiser.gate.clear()
+    asking = asyncio.create_task(http.post(path, json=body))
+    assert await asyncio.to_thread(denoiser.entered.wait, 10)
+    assert host.count_jobs() == (0, 1)
+    asking.cancel()
+    await until(lambda: host.count_jobs() == (0, 0))
+    denoiser.gate.set()
+
+    assert (await http.post("/infill", json=LLAMA)).json()["content"] == "self"
+
+
+async def test_a_stream_says_that_the_engine_lives(http, denoiser, monkeypatch):
+    monkeypatch.setattr("dg_lsp.service.stream.ALIVE_S", 0.01)
+    denoiser.gate.clear()
+    async with http.stream("POST", "/v1/infill", json=JOB) as answer:
+        pieces = answer.aiter_text()
+        assert ": alive" in await anext(pieces)
+        denoiser.gate.set()
+        rest = "".join([piece async for piece in pieces])
+
+    assert "event: infill" in rest
+
+
+@pytest.mark.parametrize(
+    ("body", "expect"),
+    [
+        (b"", "the body is not JSON: Expecting value: line 1 column 1 (char 0)"),
+        (b"[]", "the body is a list of 0; a JSON object is needed"),
+        (b'{"prefix": ""}', "suffix is missing"),
+        (b'{"prefix": "", "suffix": "", "colour": 1}', "colour is not a known field"),
+    ],
+)
+async def test_a_malformed_job_is_refused_in_one_line(http, body, expect):
+    answer = await http.post("/v1/infill", content=body)
+
+    assert (answer.status_code, message(answer)) == (400, expect)
+
+
+async def test_a_body_that_is_too_large_is_refused(http, monkeypatch):
+    monkeypatch.setattr("dg_lsp.service.request.MAX_BODY_BYTES", 1000)
+
+    async def endless():
+        for _ in range(20):
+            yield b"x" * 100
+
+    for content in (b"x" * 1001, endless()):
+        answer = await http.post("/v1/infill", content=content)
+        assert (answer.status_code, message(answer)) == (
+            413,
+            "the body is larger than 1000 bytes",
+        )
+    assert (await http.post("/v1/infill", json=JOB)).status_code == 200
+
+
+async def test_unknown_places_are_refused_in_json(http):
+    absent, wrong = await http.get("/absent"), await http.get("/v1/infill")
+
+    assert (absent.status_code, message(absent)) == (404, "GET /absent: Not Found")
+    assert (wrong.status_code, message(wrong)) == (405, "GET /v1/infill: Method Not Allowed")
+
+
+async def test_llama_vim_gets_what_it_asks_for(http):
+    answer = (await http.post("/infill", json=LLAMA_VIM)).json()
+
+    assert answer["content"] == "self"
+    assert list(answer) == LLAMA_VIM["response_fields"][:-1]
+    assert answer["timings/prompt_n"] > 0
+    assert answer["timings/predicted_n"] > 0
+    assert answer["timings/predicted_ms"] > 0
+    assert (answer["truncated"], answer["tokens_cached"]) == (False, 0)
+
+
+async def test_llama_vscode_gets_a_whole_answer(http):
+    answer = (await http.post("/infill", json={**LLAMA, "n_predict": 64})).json()
+
+    assert (answer["content"], answer["stop"], answer["model"]) == ("self", True, "scripted")
+    assert answer["timings"]["prompt_ms"] >= 0
+    assert isinstance(answer["generation_settings"], dict)
+
+
+async def test_warming_the_cache_of_llama_asks_no_model(http, denoiser):
+    body = {**LLAMA, "n_predict": 0, "samplers": [], "t_max_predict_ms": 1}
+    answer = (await http.post("/infill", json=body)).json()
+    nothing = (await http.post("/infill", json={**body, "response_fields": [""]})).json()
+
+    assert (answer["content"], nothing) == ("", {})
+    assert denoiser.canvases == []
+
+
+async def test_llama_streams_one_piece_and_an_end(http):
+    answer = await http.post("/infill", json={**LLAMA, "stream": True})
+    (_, text), (_, end) = events_of(answer.text)
+
+    assert (text["content"], text["stop"]) == ("self", False)
+    assert (end["content"], end["stop"], end["stop_type"]) == ("", True, "eos")
+
+
+async def test_text_is_cut_at_a_stop(http):
+    body = {**LLAMA, "stop": ["f", "l"]}
+    answer = (await http.post("/infill", json=body)).json()
+
+    assert (answer["content"], answer["stop_type"], answer["stopping_word"]) == (
+        "se",
+        "word",
+        "l",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "expect"),
+    [
+        ({"input_prefix": None}, "input_prefix is null; a text is needed"),
+        ({"n_predict": "many"}, 'n_predict is "many"; a whole number is needed'),
+        ({"input_extra": {}}, None),
+        ({"input_extra": [1]}, '"input_extra" must be an array of {"filename", "text"}'),
+        ({"input_extra": [{"text": 1}]}, "input_extra.text is 1; a text is needed"),
+        ({"stop": [1]}, "stop must be a list of texts"),
+        ({"stream": "yes"}, 'stream is "yes"; true or false is needed'),
+        ({"seed": 1.5}, "seed is 1.5; a whole number is needed"),
+    ],
+)
+async def test_wrong_fields_of_llama_are_named(http, change, expect):
+    answer = await http.post("/infill", json={**LLAMA, **change})
+
+    if expect is None:
+        assert answer.status_code == 200
+    else:
+        assert (answer.status_code, message(answer)) == (400, expect)
+
+
+async def test_a_failing_job_is_an_error_in_other_forms(http, denoiser):
+    denoiser.error = RuntimeError("out of\nmemory")
+    for path, body in (("/infill", LLAMA), ("/v1/completions", OPENAI)):
+        answer = await http.post(path, json=body)
+        assert (answer.status_code, message(answer)) == (
+            500,
+            "the engine failed: out of memory",
+        )
+
+
+async def test_openai_completions(http):
+    body = {**OPENAI, "n": 2, "max_tokens": 8, "seed": 3, "temperature": 0.2, "model": "any"}
+    answer = (await http.post("/v1/completions", json=body)).json()
+
+    assert answer["object"] == "text_completion"
+    assert answer["id"].startswith("cmpl-")
+    assert answer["choices"][0] == {
+        "text": "self",
+        "index": 0,
+        "logprobs": None,
+        "finish_reason": "stop",
+    }
+    usage = answer["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > 0
+
+
+async def test_openai_stream(http):
+    body = {**OPENAI, "stream": True, "stream_options": {"include_usage": True}, "stop": "f"}
+    answer = await http.post("/v1/completions", json=body)
+    chunks = [data for _, data in events_of(answer.text)]
+
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert chunks.pop() == "[DONE]"
+    assert chunks.pop()["usage"]["total_tokens"] > 0
+    choices = [chunk["choices"][0] for chunk in chunks]
+    assert [(one["text"], one["finish_reason"]) for one in choices] == [
+        ("sel", None),
+        ("", "stop"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "expect"),
+    [
+        ({"prompt": [1, 2]}, "prompt must be one text; lists and token ids are not understood"),
+        ({"n": 0}, "n is 0; it must be from 1 to 32"),
+        ({"max_tokens": 0}, "max_tokens is 0; it must be from 1 to 16384"),
+        ({"suffix": 1}, "suffix is 1; a text is needed"),
+    ],
+)
+async def test_wrong_fields_of_openai_are_named(http, change, expect):
+    answer = await http.post("/v1/completions", json={**OPENAI, **change})
+
+    assert (answer.status_code, message(answer)) == (400, expect)
+
+
+async def test_health_follows_the_model(http, host, loader, monkeypatch):
+    gate, plain_open = threading.Event(), loader.open
+
+    def slow_open(self):
+        assert gate.wait(10)
+        return plain_open()
+
+    assert (await http.get("/health")).json() == {"status": "ok", "state": "unloaded"}
+    monkeypatch.setattr(type(loader), "open", slow_open)
+    assert (await http.post("/v1/load", json={})).json() == {"state": "loading"}
+    loading = await http.get("/health")
+    assert (loading.status_code, loading.json()["state"]) == (503, "loading")
+    assert message(loading) == "the model is being loaded"
+    loader.error = ValueError("no such model")
+    gate.set()
+    await http.post("/v1/infill", json=JOB)
+    failed = await http.get("/health")
+    assert (failed.status_code, failed.json()["state"]) == (503, "failed")
+    assert message(failed) == "no such model"
+    loader.error = None
+    host.start_loading()
+    await http.post("/v1/infill", json=JOB)
+    ready = await http.get("/health")
+    assert (ready.status_code, ready.json()) == (200, {"status": "ok", "state": "ready"})
+
+
+async def test_status_unload_and_measure(client, host, http):
+    with pytest.raises(EngineError, match="the model is being loaded"):
+        await client.measure(["x"])
+    await http.post("/v1/infill", json=JOB)
+    status = await client.status()
+
+    assert (status.state, status.model, status.device) == ("ready", "scripted", "cpu")
+    assert (status.prefix_tokens, status.suffix_tokens) == (200, 72)
+    assert (status.jobs_waiting, status.jobs_running) == (0, 0)
+    assert status.follows_instructions
+    assert await client.measure(["", "self", "self self"]) == [0, 1, 3]
+    assert (await http.get("/v1/models")).json()["data"][0]["id"] == "scripted"
+    await client.unload()
+    assert host.state is ModelState.UNLOADED
+    assert (await client.status()).model == ""
+    assert (await http.get("/v1/models")).json()["data"] == []
+    await client.load()
+    assert host.state in (ModelState.LOADING, ModelState.READY)
+
+
+async def test_wrong_texts_are_not_measured(http):
+    for texts in (None, "x", [1], ["x"] * 1025):
+        answer = await http.post("/v1/measure", json={"texts": texts})
+        assert answer.status_code == 400
+
+
+async def test_metrics_in_prometheus_form(http, denoiser):
+    await http.post("/v1/infill", json=JOB)
+    denoiser.error = RuntimeError("broken")
+    await http.post("/v1/infill", json=JOB)
+    answer = await http.get("/metrics")
+    lines = answer.text.splitlines()
+
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'dg_lsp_jobs_total{state="done"} 1' in lines
+    assert 'dg_lsp_jobs_total{state="failed"} 1' in lines
+    assert 'dg_lsp_stage_seconds_count{stage="total"} 1' in lines
+    assert 'dg_lsp_stage_seconds_bucket{stage="total",le="+Inf"} 1' in lines
+    assert "dg_lsp_model_loaded 1" in lines
+    assert 'dg_lsp_jobs_in_flight{state="running"} 0' in lines
+    types = [line for line in lines if line.startswith("# TYPE")]
+    assert len(types) == len(set(types))
+
+
+async def test_shutdown_is_answered_before_it_happens(http, served):
+    assert (await http.post("/v1/shutdown")).json() == {"stopping": True}
+    async with asyncio.timeout(2):
+        await served.stopped.wait()
+
+
+async def test_clients_do_not_supersede_one_another(served, denoiser):
+    denoiser.gate.clear()
+    clients = [HttpInfiller(served.address) for _ in range(2)]
+    job = decode_job(JOB)
+    handles = [client.submit(job) for client in clients]
+    assert await asyncio.to_thread(denoiser.entered.wait, 10)
+    denoiser.gate.set()
+
+    for handle in handles:
+        assert [one.text for one in (await handle.result()).candidates] == ["self"]
+    for client in clients:
+        await client.close()
+
+
+async def test_a_job_that_arrives_after_a_newer_one_is_superseded(http):
+    for sequence, expect in (("7", "done"), ("6", "superseded"), ("8", "done"), ("x", "done")):
+        headers = {"dg-lsp-client": "me", "dg-lsp-sequence": sequence}
+        answer = await http.post("/v1/infill", json=JOB, headers=headers)
+        assert events_of(answer.text)[-1][1]["state"] == expect
+
+
+TOKEN = "a-token-of-the-right-length"
+
+
+@pytest.mark.parametrize(
+    ("access", "headers", "expect"),
+    [
+        (Access(TOKEN), {}, 401),
+        (Access(TOKEN), {"authorization": f"Bearer {TOKEN}x"}, 401),
+        (Access(TOKEN), {"authorization": f"Basic {TOKEN}"}, 401),
+        (Access(TOKEN), {"authorization": b"Bearer \xff"}, 401),
+        (Access(TOKEN), {"authorization": f"Bearer {TOKEN}"}, 200),
+        (Access(loopback_only=True), {}, 200),
+        (Access(loopback_only=True), {"origin": "http://evil.example"}, 403),
+        (Access(loopback_only=True), {"host": "evil.example"}, 403),
+        (Access(loopback_only=True), {"host": "[::1"}, 403),
+        (Access(loopback_only=True), {"host": "[::1]:80"}, 200),
+        (Access(loopback_only=True), {"host": "localhost:1"}, 200),
+    ],
+)
+async def test_access_over_tcp(host, serve_host, access, headers, expect):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with serve_host(host, listener, Address(url), access):
+            async with httpx.AsyncClient(base_url=url) as http:
+                for path in ("/health", "/metrics"):
+                    answer = await http.get(path, headers=headers)
+                    assert answer.status_code == expect
+            if access.token:
+                client = HttpInfiller(Address(url, None, access.token))
+                assert (await client.status()).state == "unloaded"
+                await client.close()
+                client = HttpInfiller(Address(url, None, "wrong-token-for-it"))
+                handle = client.submit(decode_job(JOB))
+                infill = await handle.result()
+                assert infill.reason == "the token is missing or wrong"
+                await client.close()

@@ -1,0 +1,199 @@
+"""What the client makes of an engine that is gone, hangs, or is none at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dg_lsp.job import InfillJob, JobState
+from dg_lsp.service.address import Address
+from dg_lsp.service.client import EngineError, HttpInfiller, UnreachableError
+from dg_lsp.service.fields import dump_json
+from dg_lsp.service.request import Access
+
+JOB = InfillJob("name = ", ".name\n", document="a.py")
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+
+
+@contextlib.asynccontextmanager
+async def answering(*pieces: bytes, then_hang: bool = False) -> AsyncIterator[Address]:
+    """A server that sends these bytes to whoever asks, whatever is asked."""
+    over = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for piece in pieces:
+            writer.write(piece)
+        if then_hang:
+            await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield Address(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    finally:
+        over.set()
+        server.close()
+
+
+@contextlib.asynccontextmanager
+async def asking(address: Address, **options) -> AsyncIterator[HttpInfiller]:
+    client = HttpInfiller(address, **options)
+    async with asyncio.timeout(20):
+        yield client
+    await client.close()
+
+
+@pytest.fixture
+def nobody() -> Address:
+    """An address where nobody answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return Address(f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+
+async def test_no_engine_is_a_reason_and_no_exception(nobody):
+    async with asking(nobody) as client:
+        handle = client.submit(JOB)
+        infill = await handle.result()
+
+        assert (handle.state, infill.candidates) == (JobState.FAILED, ())
+        assert infill.reason == f"no engine answers at {nobody}"
+        assert [draft async for draft in handle.drafts()] == []
+        with pytest.raises(UnreachableError):
+            await client.status()
+
+
+async def test_an_absent_socket_is_a_reason_too(tmp_path):
+    address = Address("http://dg-lsp", tmp_path / "no.sock")
+    async with asking(address) as client:
+        assert (await client.submit(JOB).result()).reason == f"no engine answers at {address}"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expect"),
+    [
+        ((), "the engine ended while it worked on this"),
+        ((OK,), "the engine ended while it worked on this"),
+        ((OK, b"event: draft\ndata: {"), "the engine ended while it worked on this"),
+        ((OK, b"event: draft\ndata: {\n\n"), "the engine's answer cannot be read: the body is"),
+        (
+            (OK, b'event: infill\ndata: {"state":"odd"}\n\n'),
+            "the engine's answer cannot be read",
+        ),
+        ((b"HTTP/1.1 500 Oh\r\n\r\nbroken",), "the engine answered with status 500"),
+        (
+            (b'HTTP/1.1 429 No\r\n\r\n{"error":{"message":"too\\n many"}}',),
+            "too many",
+        ),
+        ((b"SSH-2.0-OpenSSH\r\n\r\n",), "the engine ended while it worked on this"),
+    ],
+)
+async def test_broken_answers_are_reasons(pieces, expect):
+    async with answering(*pieces) as address, asking(address) as client:
+        handle = client.submit(JOB)
+        infill = await handle.result()
+
+        assert handle.state is JobState.FAILED
+        assert infill.reason is not None
+        assert infill.reason.startswith(expect)
+
+
+async def test_an_engine_that_hangs_is_given_up():
+    async with (
+        answering(OK, then_hang=True) as address,
+        asking(address, silence_s=0.1) as client,
+    ):
+        infill = await client.submit(JOB).result()
+
+        assert infill.reason == "the engine gave no sign of life in 0.1 s"
+
+
+async def test_what_is_no_engine_is_named():
+    body = dump_json({"hello": "world"})
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with answering(head + body) as address, asking(address) as client:
+        with pytest.raises(EngineError, match="is no dg-lsp engine: version is missing"):
+            await client.status()
+
+
+async def test_it_reconnects_once_for_all_jobs(served, nobody):
+    asked = []
+
+    async def reconnect() -> Address:
+        asked.append(1)
+        return served.address
+
+    async with asking(nobody, reconnect=reconnect) as client:
+        handles = [client.submit(InfillJob("name = ", ".name\n")) for _ in range(3)]
+        found = [(await handle.result()).candidates[0].text for handle in handles]
+
+        assert found == ["self"] * 3
+        assert client.address == served.address
+    assert len(asked) == 1
+
+
+async def test_a_superseded_job_does_not_stop_the_start_of_an_engine(served, nobody):
+    began, gate, cancelled = asyncio.Event(), asyncio.Event(), []
+
+    async def reconnect() -> Address:
+        began.set()
+        try:
+            await gate.wait()
+        except asyncio.CancelledError:
+            cancelled.append(1)
+            raise
+        return served.address
+
+    async with asking(nobody, reconnect=reconnect) as client:
+        client.submit(JOB)
+        await began.wait()
+        for _ in range(4):
+            newest = client.submit(JOB)
+            await asyncio.sleep(0)
+        gate.set()
+
+        assert (await newest.result()).candidates[0].text == "self"
+    assert cancelled == []
+
+
+async def test_an_engine_that_shuts_down_is_left_for_the_next(served):
+    async def reconnect() -> Address:
+        return served.address
+
+    async with answering(b"HTTP/1.1 503 No\r\n\r\n") as old:
+        async with asking(old, reconnect=reconnect) as client:
+            assert (await client.submit(JOB).result()).candidates[0].text == "self"
+        async with asking(old) as client:
+            infill = await client.submit(JOB).result()
+            assert infill.reason == "the engine answered with status 503"
+
+
+async def test_a_reconnection_that_fails_is_the_reason(nobody):
+    async def reconnect() -> Address:
+        raise EngineError("no GPU is free")
+
+    async with asking(nobody, reconnect=reconnect) as client:
+        assert (await client.submit(JOB).result()).reason == "no GPU is free"
+        with pytest.raises(EngineError, match="no GPU"):
+            await client.reconnect()
+
+
+async def test_an_engine_that_comes_back_is_found_again(host, serve_host, directory):
+    address = Address("http://dg-lsp", directory / "test.sock")
+
+    def listening() -> socket.socket:
+        address.socket.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(address.socket))
+        return listener
+
+    async with asking(address) as client:
+        for _ in range(2):
+            async with serve_host(host, listening(), address, Access()):
+                found = await client.submit(JOB).result()
+                assert [one.text for one in found.candidates] == ["self"]
+            assert (await client.submit(JOB).result()).reason is not None

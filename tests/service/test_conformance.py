@@ -1,0 +1,190 @@
+"""One suite for every `Infiller`: the engine in this process, and one behind a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dg_lsp.job import Infill, Infiller, InfillJob, JobHandle, JobState
+from dg_lsp.models.scripted import ScriptedDenoiser
+
+AREA = "def area(self, radius):\n    return <|3.14 * radius|> ** 2\n"
+SIDE = "def side(self):\n    return <|self.radius|> * 2\n"
+NAME = "name = <|self|>.name\n"
+OPEN = (JobState.WAITING, JobState.RUNNING)
+
+
+def job(marked: str, document: str = "a.py", **rest) -> InfillJob:
+    prefix, _, suffix = marked.replace("|>", "<|").split("<|")
+    return InfillJob(prefix, suffix, document=document, **rest)
+
+
+def texts(infill: Infill) -> list[str]:
+    return [candidate.text for candidate in infill.candidates]
+
+
+@pytest.fixture(params=["in process", "behind a socket"])
+async def infiller(request, denoiser, new_engine, new_client):
+    infiller = new_engine() if request.param == "in process" else new_client()
+    async with asyncio.timeout(60):
+        yield infiller
+        denoiser.gate.set()
+        await infiller.close()
+
+
+async def blocked(
+    infiller: Infiller, denoiser: ScriptedDenoiser, wanted: InfillJob
+) -> JobHandle:
+    """A job that is inside its first denoising step until the gate is opened."""
+    denoiser.gate.clear()
+    denoiser.entered.clear()
+    handle = infiller.submit(wanted)
+    assert await asyncio.to_thread(denoiser.entered.wait, 10)
+    return handle
+
+
+async def test_fills_the_span(infiller):
+    handle = infiller.submit(job(AREA))
+    infill = await handle.result()
+
+    assert texts(infill) == ["3.14 * radius"]
+    assert handle.state is JobState.DONE
+    assert infill.model == "scripted"
+    assert set(infill.timings_ms) == {"queue", "prompt", "encode", "denoise", "rank", "total"}
+    assert len(infill.candidates[0].confidences) == len("3.14 * radius")
+    assert await handle.result() == infill
+
+
+async def test_the_same_job_has_the_same_answer_everywhere(infiller, new_engine):
+    there = new_engine()
+    expect = await there.submit(job(AREA, candidates=2)).result()
+    found = await infiller.submit(job(AREA, candidates=2)).result()
+    await there.close()
+
+    assert (found.candidates, found.steps) == (expect.candidates, expect.steps)
+
+
+async def test_several_documents_are_all_answered(infiller, denoiser):
+    first = await blocked(infiller, denoiser, job(AREA))
+    others = [infiller.submit(job(SIDE, name)) for name in ("b.py", "", "")]
+    assert first.state in OPEN
+    assert others[0].state is JobState.WAITING
+    denoiser.gate.set()
+
+    assert texts(await first.result()) == ["3.14 * radius"]
+    assert [texts(await other.result()) for other in others] == [["self.radius"]] * 3
+
+
+async def test_drafts_come_in_order_and_end_before_the_result(infiller):
+    handle = infiller.submit(job(AREA))
+    drafts = [draft async for draft in handle.drafts()]
+
+    steps = [draft.step for draft in drafts]
+    assert steps == sorted(set(steps))
+    assert steps
+    assert all(len(draft.confidence) == len(draft.text) for draft in drafts)
+    assert texts(await handle.result()) == ["3.14 * radius"]
+
+
+async def test_a_reader_that_comes_late_finds_the_last_draft_and_the_end(infiller):
+    handle = infiller.submit(job(AREA))
+    infill = await handle.result()
+    for expect in ([infill.steps], []):
+        async with asyncio.timeout(2):
+            assert [draft.step async for draft in handle.drafts()] == expect
+
+
+async def test_a_cancelled_job_ends_within_one_step(infiller, denoiser, host, until):
+    handle = await blocked(infiller, denoiser, job(AREA))
+    handle.cancel()
+
+    assert await handle.result() == Infill((), 0, reason="cancelled")
+    assert handle.state is JobState.CANCELLED
+    assert [draft async for draft in handle.drafts()] == []
+    # The word has to travel; the step under way is the last one.
+    await until(lambda: host.count_jobs()[1] == 0)
+    denoiser.gate.set()
+    infill = await infiller.submit(job(SIDE, "b.py")).result()
+    assert texts(infill) == ["self.radius"]
+    assert len(denoiser.canvases) == 1 + infill.steps
+
+
+async def test_a_superseded_job_ends_within_one_step(infiller, denoiser, host, until):
+    handle = await blocked(infiller, denoiser, job(AREA))
+    newer = infiller.submit(job(SIDE))
+
+    assert await handle.result() == Infill((), 0, reason="superseded by a newer request")
+    assert handle.state is JobState.SUPERSEDED
+    assert [draft async for draft in handle.drafts()] == []
+    # The word has to travel; the step under way is the last one.
+    await until(lambda: host.count_jobs()[1] == 0)
+    denoiser.gate.set()
+    infill = await newer.result()
+    assert texts(infill) == ["self.radius"]
+    assert len(denoiser.canvases) == 1 + infill.steps
+
+
+async def test_the_newest_of_many_keystrokes_is_answered(infiller, denoiser):
+    handles = [await blocked(infiller, denoiser, job(AREA))]
+    handles += [infiller.submit(job(AREA, seed=n)) for n in range(5)]
+    denoiser.gate.set()
+
+    assert texts(await handles[-1].result()) == ["3.14 * radius"]
+    assert [handle.state for handle in handles[:-1]] == [JobState.SUPERSEDED] * 5
+
+
+async def test_cancelling_again_or_too_late_does_nothing(infiller, denoiser):
+    handle = await blocked(infiller, denoiser, job(AREA))
+    handle.cancel()
+    handle.cancel()
+    denoiser.gate.set()
+    done = infiller.submit(job(AREA))
+    infill = await done.result()
+    done.cancel()
+
+    assert (handle.state, done.state) == (JobState.CANCELLED, JobState.DONE)
+    assert await done.result() == infill
+
+
+async def test_a_job_that_raises_fails_alone(infiller, denoiser):
+    denoiser.error = RuntimeError("out of memory")
+    failed = infiller.submit(job(AREA))
+    infill = await failed.result()
+
+    assert (failed.state, infill.candidates) == (JobState.FAILED, ())
+    assert infill.reason == "the engine failed: out of memory"
+    assert [draft async for draft in failed.drafts()] == []
+
+    denoiser.error = None
+    assert texts(await infiller.submit(job(AREA)).result()) == ["3.14 * radius"]
+
+
+async def test_giving_up_on_a_result_leaves_the_job_alone(infiller, denoiser):
+    handle = await blocked(infiller, denoiser, job(AREA))
+    waiting = asyncio.create_task(handle.result())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    denoiser.gate.set()
+
+    assert texts(await handle.result()) == ["3.14 * radius"]
+
+
+async def test_closing_cancels_what_is_open(infiller, denoiser):
+    running = await blocked(infiller, denoiser, job(AREA))
+    waiting = infiller.submit(job(SIDE, "b.py"))
+    closing = asyncio.create_task(infiller.close())
+    for handle in (running, waiting):
+        assert (await handle.result()).candidates == ()
+        assert handle.state is JobState.CANCELLED
+    denoiser.gate.set()
+    await closing
+
+    with pytest.raises(RuntimeError, match="closed"):
+        infiller.submit(job(AREA))
+
+
+async def test_closing_twice_is_closing_once(infiller):
+    await infiller.submit(job(AREA)).result()
+    await infiller.close()
+    await infiller.close()

@@ -1,0 +1,79 @@
+"""Log lines: JSON, rotating, no source, and no harm when they cannot be written."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from dg_lsp.job import Candidate, Infill, InfillJob, JobState
+from dg_lsp.service import joblog
+from dg_lsp.service.joblog import log_job, open_log
+
+
+@pytest.fixture
+def logged(tmp_path):
+    """Logs to a file; returns its path."""
+    handler = open_log(tmp_path / "logs" / "engine.log")
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield tmp_path / "logs" / "engine.log"
+    root.setLevel(level)
+    root.removeHandler(handler)
+    handler.close()
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_job_is_a_line_of_sizes(logged):
+    job = InfillJob("secret()", "more", path="secret.py", language="python", replaced="s")
+    log_job(job, JobState.DONE, Infill((Candidate("abc", 0.5, -1.0),), 4, {"queue": 1.23}), 0.5)
+    [line] = lines(logged)
+
+    assert line["event"] == "job"
+    assert (line["kind"], line["language"], line["state"]) == ("rewrite", "python", "done")
+    assert (line["prefix_chars"], line["chars"], line["took_ms"]) == (8, [3], 500.0)
+    assert line["timings_ms"] == {"queue": 1.2}
+    assert "secret" not in json.dumps(line)
+
+
+@pytest.mark.parametrize(
+    ("error", "expect"),
+    [
+        (RuntimeError("CUDA out of memory"), "CUDA out of memory"),
+        (ValueError("cannot encode 'source'"), None),
+    ],
+)
+def test_messages_that_may_quote_the_source_are_left_out(logged, error, expect):
+    try:
+        raise error
+    except (RuntimeError, ValueError):
+        logging.getLogger("dg_lsp.test").exception("a job failed")
+    [line] = lines(logged)
+
+    assert (line["error"], line.get("reason")) == (type(error).__name__, expect)
+    assert "test_joblog.py" in line["frames"][-1]
+
+
+def test_files_rotate(logged, monkeypatch):
+    [handler] = [one for one in logging.getLogger().handlers if hasattr(one, "maxBytes")]
+    monkeypatch.setattr(handler, "maxBytes", 200)
+    for _ in range(30):
+        logging.getLogger("dg_lsp.test").info("a line of some length")
+
+    assert len([*logged.parent.iterdir()]) == 1 + joblog.KEPT_FILES
+
+
+def test_logging_goes_on_when_the_disk_has_room_again(logged, tmp_path, capsys):
+    logged.symlink_to("/dev/full")
+    logging.getLogger("dg_lsp.test").info("lost")
+    logged.unlink()
+    logging.getLogger("dg_lsp.test").info("kept")
+
+    assert [line["event"] for line in lines(logged)] == ["kept"]
+    assert capsys.readouterr() == ("", "")

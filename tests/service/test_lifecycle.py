@@ -1,0 +1,292 @@
+"""Real engine processes: started once, found by all, killed, hung, replaced and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from dg_lsp.job import InfillJob, JobState
+from dg_lsp.service import lifecycle
+from dg_lsp.service.address import local_address
+from dg_lsp.service.client import EngineError, UnreachableError
+from dg_lsp.service.lifecycle import (
+    SharedEngine,
+    ensure_engine,
+    probe,
+    stop_engine,
+)
+from dg_lsp.service.lock import FileLock, holder, is_held
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="there are no Unix sockets")
+
+JOB = InfillJob("pid ", "")
+HANG = InfillJob("hang", "", document="a.py")
+
+
+@pytest.fixture(autouse=True)
+async def _within_a_minute():
+    async with asyncio.timeout(60):
+        yield
+
+
+async def pid_of(engine: SharedEngine) -> int:
+    """The process that answers a job."""
+    infill = await engine.submit(JOB).result()
+    assert infill.candidates, infill.reason
+    return int(infill.candidates[0].text.removeprefix("pid "))
+
+
+async def test_ten_front_ends_start_one_engine(wish, directory):
+    addresses = await asyncio.gather(*(ensure_engine(wish, directory) for _ in range(10)))
+    engines = [SharedEngine(wish, directory) for _ in addresses]
+    pids = {await pid_of(engine) for engine in engines}
+    for engine in engines:
+        await engine.close()
+
+    assert len({*addresses}) == 1
+    assert pids == {holder(directory / "engine.lock")}
+    assert len(json.loads((directory / "engine.starts").read_text())) == 1
+
+
+async def test_the_socket_is_the_users_alone(wish, directory):
+    address = await ensure_engine(wish, directory)
+
+    assert address.socket.stat().st_mode & 0o777 == 0o600
+    assert directory.stat().st_mode & 0o777 == 0o700
+
+
+async def test_two_front_ends_survive_the_death_of_their_engine(wish, directory):
+    engines = [SharedEngine(wish, directory) for _ in range(2)]
+    pid = (await engines[0].start()).pid
+    handles = [engine.submit(HANG) for engine in engines]
+    for handle in handles:
+        # The job is under way: a draft is there.
+        assert (await anext(handle.drafts())).step == 1
+    os.kill(pid, signal.SIGKILL)
+    killed = time.monotonic()
+    for handle in handles:
+        infill = await handle.result()
+        assert (handle.state, infill.candidates) == (JobState.FAILED, ())
+        assert infill.reason == "the engine ended while it worked on this"
+    assert time.monotonic() - killed < 2
+
+    pids = [await pid_of(engine) for engine in engines]
+    assert pids[0] == pids[1] != pid
+    for engine in engines:
+        await engine.close()
+
+
+async def test_stale_files_are_no_obstacle(wish, directory):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left_behind:
+        left_behind.bind(str(directory / "engine.sock"))
+    (directory / "engine.lock").write_text("99999999\n")
+    (directory / "engine.starting").write_text("")
+    (directory / "engine.starts").write_text("no json")
+
+    assert (await probe(await ensure_engine(wish, directory))).pid != 99999999
+
+
+async def test_an_engine_that_cannot_start_says_why(wish, directory, monkeypatch):
+    monkeypatch.setenv("DG_LSP_TEST_BROKEN", "1")
+    engine = SharedEngine(wish, directory)
+    infill = await engine.submit(JOB).result()
+
+    assert infill.reason == "broken for the test"
+    # One crash is made good at once; one after the other is not.
+    for _ in range(lifecycle.FREE_STARTS):
+        await engine.submit(JOB).result()
+    infill = await engine.submit(JOB).result()
+    assert infill.reason is not None
+    assert infill.reason.startswith("the engine ended 3 times in 120 s; it is started again in")
+    monkeypatch.delenv("DG_LSP_TEST_BROKEN")
+    monkeypatch.setattr(lifecycle, "MAX_BACK_OFF_S", 0)
+    assert await pid_of(engine) > 0
+    await engine.close()
+
+
+async def test_a_model_that_cannot_be_had_is_a_reason_and_the_engine_lives(wish, directory):
+    engine = SharedEngine(dataclasses.replace(wish, model="absent"), directory)
+    infill = await engine.submit(JOB).result()
+
+    assert infill.reason == "no model named absent; try bundled"
+    with pytest.raises(EngineError, match="no model named absent"):
+        await engine.wait_ready()
+    status = await engine.status()
+    assert (status.state, status.error) == ("failed", "no model named absent; try bundled")
+    await engine.close()
+
+
+async def test_engines_differ_by_model(wish, directory):
+    engines = [SharedEngine(dataclasses.replace(wish, model=name), directory) for name in "ab"]
+    statuses = [await engine.wait_ready() for engine in engines]
+
+    assert [status.model for status in statuses] == ["a", "b"]
+    assert statuses[0].pid != statuses[1].pid
+    for engine in engines:
+        await engine.close()
+
+
+async def test_an_idle_engine_of_another_version_is_replaced(wish, directory, monkeypatch):
+    old = await probe(await ensure_engine(wish, directory))
+    monkeypatch.setattr(lifecycle, "__version__", "9.9.9")
+    lock = directory / "engine.lock"
+    # The new one is of the old version too, which is where this test ends the game.
+    await ensure_engine(wish, directory)
+
+    assert holder(lock) != old.pid
+
+
+async def test_a_command_that_is_not_there_is_a_reason(wish, directory):
+    engine = SharedEngine(dataclasses.replace(wish, command=("/absent/python",)), directory)
+    infill = await engine.submit(JOB).result()
+
+    assert infill.reason is not None
+    assert infill.reason.startswith("the engine cannot be started: ")
+    await engine.close()
+
+
+async def test_an_engine_of_a_newer_version_is_left_alone(wish, directory, monkeypatch):
+    engine = SharedEngine(wish, directory)
+    pid = await pid_of(engine)
+    for module in ("lifecycle", "client"):
+        monkeypatch.setattr(f"dg_lsp.service.{module}.__version__", "0.0.9")
+    infill = await engine.submit(JOB).result()
+
+    assert infill.reason is not None
+    assert infill.reason.startswith("the engine is of the newer dg-lsp ")
+    assert infill.reason.endswith(" and this is 0.0.9; restart the editor")
+    assert holder(directory / "engine.lock") == pid
+    await engine.close()
+
+
+async def test_a_busy_engine_of_another_version_is_left_alone(wish, directory, monkeypatch):
+    engine = SharedEngine(wish, directory)
+    handle = engine.submit(HANG)
+    assert (await anext(handle.drafts())).step == 1
+    monkeypatch.setattr(lifecycle, "__version__", "9.9.9")
+
+    with pytest.raises(EngineError, match="is at work and this is 9"):
+        await ensure_engine(wish, directory)
+    assert handle.state is JobState.RUNNING
+    await engine.close()
+
+
+async def test_an_engine_that_hangs_is_named_and_stopped(wish, directory, monkeypatch):
+    engine = SharedEngine(wish, directory)
+    pid = (await engine.start()).pid
+    os.kill(pid, signal.SIGSTOP)
+    monkeypatch.setattr("dg_lsp.service.client.ANSWER_S", 0.2)
+
+    with pytest.raises(EngineError, match="does not answer"):
+        await ensure_engine(wish, directory, patience_s=0.5)
+    assert await stop_engine(directory, "engine", patience_s=0.3)
+    assert not is_held(directory / "engine.lock")
+    assert (await engine.restart()).pid != pid
+    await engine.close()
+
+
+async def test_stopping_and_unloading(wish, directory):
+    engine = SharedEngine(wish, directory)
+    with pytest.raises(UnreachableError):
+        await engine.status()
+    assert not await stop_engine(directory, "engine")
+    assert (await engine.wait_ready()).prefix_tokens == 9
+    await engine.unload()
+    assert (await engine.status()).state == "unloaded"
+    assert (await engine.wait_ready()).state == "ready"
+    assert await engine.measure(["abc"]) == [3]
+    assert await stop_engine(directory, "engine")
+
+    assert not local_address(directory, "engine").socket.exists()
+    assert not (directory / "engine.starts").exists()
+    await engine.close()
+
+
+async def test_sigterm_ends_it_in_good_order(wish, directory):
+    engine = SharedEngine(wish, directory)
+    pid = (await engine.start()).pid
+    handle = engine.submit(HANG)
+    assert (await anext(handle.drafts())).step == 1
+    os.kill(pid, signal.SIGTERM)
+
+    assert (await handle.result()).candidates == ()
+    assert handle.state in (JobState.CANCELLED, JobState.FAILED)
+    while is_held(directory / "engine.lock"):
+        await asyncio.sleep(0.02)
+    assert not (directory / "engine.sock").exists()
+    await engine.close()
+
+
+async def test_an_idle_process_ends_by_itself(wish, directory):
+    short = dataclasses.replace(wish, idle_minutes=0.0002, exit_minutes=0.02)
+    engine = SharedEngine(short, directory)
+    assert await pid_of(engine) > 0
+    while is_held(directory / "engine.lock"):
+        await asyncio.sleep(0.02)
+    # The next job brings it up again.
+    assert await pid_of(engine) > 0
+    await engine.close()
+
+
+async def test_a_job_that_meets_the_end_of_an_engine_waits_for_the_next(wish, directory):
+    engine = SharedEngine(wish, directory)
+    pid = (await engine.start()).pid
+    os.kill(pid, signal.SIGTERM)
+
+    assert await pid_of(engine) != pid
+    await engine.close()
+
+
+async def test_logs_have_jobs_and_no_source(wish, directory):
+    engine = SharedEngine(wish, directory)
+    await engine.submit(InfillJob("secret words ", "more secrets", path="secret.py")).result()
+    status = await engine.status()
+    await engine.close()
+    await stop_engine(directory, "engine")
+    lines = [json.loads(line) for line in Path(status.log).read_text().splitlines()]
+
+    [line] = [line for line in lines if line["event"] == "job"]
+    assert (line["state"], line["prefix_chars"], line["candidates"]) == ("done", 13, 1)
+    assert "secret" not in json.dumps(lines)
+
+
+@pytest.mark.parametrize("obstacle", ["full disk", "no directory"])
+async def test_a_log_that_cannot_be_written_stops_nothing(
+    wish, directory, monkeypatch, obstacle
+):
+    logs = directory / "log"
+    if obstacle == "full disk":
+        logs.mkdir()
+        (logs / "engine.log").symlink_to("/dev/full")
+    else:
+        logs.write_text("a file in the way")
+    engine = SharedEngine(wish, directory)
+
+    assert await pid_of(engine) == await pid_of(engine)
+    expect = "" if obstacle == "no directory" else str(logs / "engine.log")
+    assert (await engine.status()).log == expect
+    await engine.close()
+
+
+def test_a_lock_is_held_once_and_dies_with_its_holder(tmp_path):
+    path = tmp_path / "x.lock"
+    first, second = FileLock(path), FileLock(path)
+    assert not is_held(path)
+    assert first.try_acquire()
+    assert first.try_acquire()
+    first.write("123\n")
+
+    assert not second.try_acquire()
+    assert (is_held(path), holder(path)) == (True, 123)
+    first.release()
+    first.release()
+    assert second.try_acquire()
+    second.release()

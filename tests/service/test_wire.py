@@ -1,0 +1,171 @@
+"""Jobs, drafts and infills as JSON and back, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState, Snippet
+from dg_lsp.service.fields import WireError, dump_json, parse_json
+from dg_lsp.service.wire import (
+    Ending,
+    EngineStatus,
+    decode_draft,
+    decode_ending,
+    decode_infill,
+    decode_job,
+    decode_status,
+    encode_draft,
+    encode_ending,
+    encode_infill,
+    encode_job,
+    encode_status,
+)
+
+FULL_JOB = InfillJob(
+    prefix="é 🙂 \ud800\n",
+    suffix="\x00\r\n",
+    path="a/b.py",
+    language="python",
+    snippets=(Snippet("c.py", "x = 1"), Snippet("", "")),
+    replaced="old",
+    instruction="make it new",
+    noise=0.25,
+    candidates=3,
+    max_tokens=7,
+    span_tokens=4,
+    may_be_empty=False,
+    deadline_s=0.5,
+    seed=2**32 - 1,
+    document="file:///b.py",
+)
+
+
+def through_json(value):
+    return parse_json(dump_json(value))
+
+
+@pytest.mark.parametrize("job", [FULL_JOB, InfillJob("", "")])
+def test_a_job_comes_back(job):
+    assert decode_job(through_json(encode_job(job))) == job
+
+
+def test_a_job_by_hand_needs_two_fields():
+    assert decode_job({"prefix": "a", "suffix": "b"}) == InfillJob("a", "b")
+
+
+@pytest.mark.parametrize("confidence", [(0.1, 0.1, 0.9), (1.0, 0.0, 1.0), ()])
+def test_a_draft_comes_back(confidence):
+    draft = Draft("ab🙂", confidence, 3, 12)
+
+    assert decode_draft(through_json(encode_draft(draft))) == draft
+
+
+@pytest.mark.parametrize("score", [-1.5, -math.inf])
+def test_an_ending_comes_back(score):
+    candidate = Candidate("a\nb", 0.7, score, (0.5, 0.5, 0.25))
+    infill = Infill((candidate, Candidate("", 0.0, 0.0)), 4, {"queue": 0.5}, None, "m")
+    for state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.SUPERSEDED):
+        ending = Ending(state, infill)
+        assert decode_ending(through_json(encode_ending(ending))) == ending
+
+
+def test_a_status_comes_back_and_may_have_more_to_say():
+    status = EngineStatus(
+        "0.1.0", 7, "ready", None, "m", "cpu", True, 200, 72, 1, 2, 3, 4, 0.5, 1.5, "/log"
+    )
+
+    assert decode_status({**through_json(encode_status(status)), "new": [1]}) == status
+
+
+@pytest.mark.parametrize(
+    ("change", "expect"),
+    [
+        ({"prefix": None}, "prefix is null; a text is needed"),
+        ({"suffix": 3}, "suffix is 3; a text is needed"),
+        ({"colour": 1}, "colour is not a known field"),
+        ({"a\nb": 1}, "a\\nb is not a known field"),
+        ({"version": 2}, "version is 2; this side speaks 1"),
+        ({"version": True}, "version is true; this side speaks 1"),
+        ({"candidates": 0}, "candidates is 0; it must be from 1 to 32"),
+        ({"candidates": True}, "candidates is true; a whole number is needed"),
+        ({"max_tokens": 1.5}, "max_tokens is 1.5; a whole number is needed"),
+        ({"max_tokens": 10**6}, "max_tokens is 1000000; it must be from 1 to 16384"),
+        ({"seed": -1}, "seed is -1; it must be from 0 to 4294967295"),
+        ({"noise": 2}, "noise is 2; it must be from 0 to 1"),
+        ({"noise": 0}, "noise is 0.0; it is a share above 0 and at most 1"),
+        ({"noise": math.nan}, "noise is NaN; it must be from 0 to 1"),
+        ({"deadline_s": math.inf}, "deadline_s is Infinity; it must be from 0 to 3600"),
+        ({"deadline_s": "1"}, 'deadline_s is "1"; a number is needed'),
+        ({"may_be_empty": 1}, "may_be_empty is 1; true or false is needed"),
+        ({"snippets": {}}, "snippets is an object; a list is needed"),
+        ({"snippets": [1]}, "snippets[0] is 1; an object is needed"),
+        ({"snippets": [{"path": "a"}]}, "snippets[0].text is missing"),
+        (
+            {"snippets": [{"path": "a", "text": "b", "x": 1}]},
+            "snippets[0].x is not a known field",
+        ),
+        ({"snippets": [{}] * 257}, "snippets has 257 items; at most 256"),
+        ({"instruction": "shorter"}, "an instruction needs a selection to rewrite"),
+        ({"path": "x" * 90 + "\n", "suffix": []}, "suffix is a list of 0; a text is needed"),
+    ],
+)
+def test_a_wrong_field_is_named(change, expect):
+    with pytest.raises(WireError) as refused:
+        decode_job({"prefix": "", "suffix": "", **change})
+
+    assert str(refused.value) == expect
+
+
+def test_a_missing_field_is_named():
+    with pytest.raises(WireError, match="suffix is missing"):
+        decode_job({"prefix": ""})
+
+
+@pytest.mark.parametrize(
+    ("body", "expect"),
+    [
+        (b"", "the body is not JSON: Expecting value: line 1 column 1 (char 0)"),
+        (b"[1]", "the body is a list of 1; a JSON object is needed"),
+        (b"\xff", "the body is not JSON: "),
+        (b'{"a": ' + b"[" * 200_000, "the body is not JSON: "),
+        (b'{"a": ' + b"9" * 5000 + b"}", "the body is not JSON: "),
+    ],
+)
+def test_what_is_no_json_object_is_refused_in_one_line(body, expect):
+    with pytest.raises(WireError) as refused:
+        parse_json(body)
+
+    assert str(refused.value).startswith(expect)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "runs", [[[2, 3]], [[0.5, 2]], [[0.5, 4]], [[0.5]], [0.5], [[0.5, 0]], "x", [[True, "1"]]]
+)
+def test_confidences_that_do_not_fit_the_text_are_refused(runs):
+    with pytest.raises(WireError, match="confidence "):
+        decode_draft({"text": "abc", "confidence": runs, "step": 1, "steps_allowed": 2})
+
+
+@pytest.mark.parametrize(
+    "value", [{"state": "waiting", "infill": {}}, {"state": "done", "infill": 1}, {}]
+)
+def test_an_ending_that_is_none_is_refused(value):
+    with pytest.raises(WireError):
+        decode_ending(value)
+
+
+def test_an_infill_of_another_version_is_refused():
+    value = {**encode_infill(Infill((), 0)), "version": 2}
+
+    with pytest.raises(WireError, match="version is 2"):
+        decode_infill(value)
+
+
+def test_a_draft_is_small_on_the_wire():
+    draft = Draft("x" * 400, (0.123456789,) * 400, 3, 12)
+
+    assert len(json.dumps(encode_draft(draft))) < 500
