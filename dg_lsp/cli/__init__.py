@@ -19,8 +19,12 @@ from typer.core import TyperGroup
 
 from dg_lsp import __version__
 
-COMMANDS = {"infill": "dg_lsp.cli.infill"}
-"""Command to module; the module has a function of the same name."""
+COMMANDS = {
+    "infill": "dg_lsp.cli.infill",
+    "engine": "dg_lsp.cli.engine",
+    "serve": "dg_lsp.cli.serve",
+}
+"""Command to module; the module has a function or a `Typer` of the same name."""
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
@@ -82,6 +86,10 @@ class _Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         function = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        if isinstance(function, typer.Typer):
+            group = typer.main.get_command(function)
+            group.name = cmd_name
+            return group
         # The terminal breaks the lines of the help; those of the docstring would be kept.
         paragraphs = inspect.cleandoc(function.__doc__).split("\n\n")
         help_text = "\n\n".join(" ".join(one.split()) for one in paragraphs)

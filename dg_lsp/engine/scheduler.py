@@ -12,7 +12,6 @@ import threading
 from collections import OrderedDict
 from typing import Generic, Protocol, TypeVar
 
-
 MAX_OVERTAKEN = 4
 """Urgent jobs that may overtake the oldest one: a rewrite waits for a second, not for ever."""
 

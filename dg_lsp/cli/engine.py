@@ -1,0 +1,227 @@
+"""`dg-lsp engine`: run the engine process, look at it, end it.
+
+Editors start the engine by themselves; these commands are for tools, for other machines and
+for looking. Knows nothing of HTTP or of models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dg_lsp.cli import EXIT_FAILED, ArgumentError
+
+if TYPE_CHECKING:
+    from dg_lsp.cli.compose import OpenedInfiller
+    from dg_lsp.service.address import Address
+    from dg_lsp.service.wire import EngineStatus
+
+engine = typer.Typer(add_completion=False, help="Run, see or stop the engine.")
+
+_RuntimeDir = Annotated[Path | None, typer.Option("--runtime-dir", metavar="DIR", hidden=True)]
+_TokenFile = Annotated[
+    Path | None,
+    typer.Option("--token-file", metavar="FILE", help="File with the token of TCP clients."),
+]
+
+
+class _Loader:
+    """What the host needs of models: composed here, where everything is known."""
+
+    def __init__(self, model: str | None, device: str | None) -> None:
+        self._model, self._device = model, device
+
+    def open(self) -> OpenedInfiller:
+        from dg_lsp.cli import compose
+
+        return compose.open_infiller(self._model, self._device)
+
+    def release(self) -> None:
+        gc.collect()
+        # Only where a model was loaded; importing it for this would take memory instead.
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def device_memory_bytes(self) -> int:
+        torch = sys.modules.get("torch")
+        # While another thread imports it, its parts are not all there.
+        cuda = getattr(torch, "cuda", None)
+        if cuda is None or not hasattr(cuda, "is_initialized") or not cuda.is_initialized():
+            return 0
+        return int(cuda.memory_reserved())
+
+
+@engine.command("run")
+def run(
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Listen on TCP and not on the user's socket."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="No token; on the loopback only.")
+    ] = False,
+    token_file: _TokenFile = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME_OR_PATH", help="Model to use.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="Where it runs: cpu, cuda, ...")
+    ] = None,
+    idle_minutes: Annotated[
+        float | None,
+        typer.Option(metavar="N", min=0, help="Unload the model after so long without a job."),
+    ] = None,
+    exit_minutes: Annotated[
+        float | None,
+        typer.Option(metavar="N", min=0, help="End after so long without a job."),
+    ] = None,
+    runtime_dir: _RuntimeDir = None,
+) -> None:
+    """Serve the model until stopped.
+
+    Editors reach it over a socket that is the user's alone; with --listen it serves tools and
+    other machines over TCP.
+    """
+    from dg_lsp.service.address import (
+        AddressError,
+        engine_name,
+        parse_listen,
+        read_token,
+        runtime_directory,
+    )
+    from dg_lsp.service.serving import AlreadyRunningError, IdleTimes, Listening, serve
+
+    def tell(address: Address) -> None:
+        print(f"dg-lsp: listening at {address}", file=sys.stderr, flush=True)
+
+    try:
+        listening = Listening(
+            directory=runtime_dir or runtime_directory(),
+            name=engine_name(model, device),
+            tcp=None if listen is None else parse_listen(listen),
+            token=None if token_file is None else read_token(token_file),
+            insecure=insecure,
+        )
+        serve(
+            listening,
+            _Loader(model, device),
+            IdleTimes(
+                None if idle_minutes is None else idle_minutes * 60,
+                None if exit_minutes is None else exit_minutes * 60,
+            ),
+            tell,
+        )
+    except (AddressError, AlreadyRunningError) as error:
+        raise ArgumentError(str(error)) from error
+
+
+@engine.command("status")
+def status(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object for each engine.")
+    ] = False,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Ask this engine alone.")
+    ] = None,
+    token_file: _TokenFile = None,
+    runtime_dir: _RuntimeDir = None,
+) -> None:
+    """Say what the engines of this user do. The exit status is 1 where none runs."""
+    from dg_lsp.service.address import AddressError, parse_address, read_token
+    from dg_lsp.service.client import EngineError, UnreachableError
+    from dg_lsp.service.lifecycle import probe
+    from dg_lsp.service.wire import encode_status
+
+    try:
+        if address is None:
+            places = _running_engines(runtime_dir)
+        else:
+            token = None if token_file is None else read_token(token_file)
+            places = [parse_address(address, token)]
+        found: list[tuple[Address, EngineStatus]] = []
+        for place in places:
+            try:
+                found.append((place, asyncio.run(probe(place))))
+            except UnreachableError:
+                continue
+    except (AddressError, EngineError) as error:
+        raise ArgumentError(str(error)) from error
+    for place, said in found:
+        if as_json:
+            print(json.dumps({"address": str(place), **encode_status(said)}))
+        else:
+            print(_told(place, said))
+    if not found:
+        print("dg-lsp: no engine runs", file=sys.stderr)
+        raise typer.Exit(EXIT_FAILED)
+
+
+@engine.command("stop")
+def stop(
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="End this engine alone.")
+    ] = None,
+    token_file: _TokenFile = None,
+    runtime_dir: _RuntimeDir = None,
+) -> None:
+    """End the engines of this user, after the denoising step that is under way."""
+    from dg_lsp.service.address import (
+        AddressError,
+        engine_names,
+        parse_address,
+        read_token,
+        runtime_directory,
+    )
+    from dg_lsp.service.client import EngineError
+    from dg_lsp.service.lifecycle import shut_down, stop_engine
+
+    try:
+        if address is not None:
+            token = None if token_file is None else read_token(token_file)
+            asyncio.run(shut_down(parse_address(address, token)))
+            return
+        directory = runtime_dir or runtime_directory()
+        stopped = [
+            name
+            for name in engine_names(directory)
+            if asyncio.run(stop_engine(directory, name))
+        ]
+    except (AddressError, EngineError) as error:
+        raise ArgumentError(str(error)) from error
+    print(
+        f"stopped {len(stopped)} engine{'s' * (len(stopped) > 1)}"
+        if stopped
+        else "no engine runs"
+    )
+
+
+def _running_engines(runtime_dir: Path | None) -> list[Address]:
+    from dg_lsp.service.address import engine_names, local_address, runtime_directory
+    from dg_lsp.service.lock import is_held
+
+    directory = runtime_dir or runtime_directory()
+    names = [name for name in engine_names(directory) if is_held(directory / f"{name}.lock")]
+    return [found for name in names if (found := local_address(directory, name)) is not None]
+
+
+def _told(place: Address, said: EngineStatus) -> str:
+    lines = [
+        f"address   {place}",
+        f"process   {said.pid}, dg-lsp {said.version}, up {said.uptime_s:.0f} s",
+        f"model     {said.model or 'none'}, {said.state}"
+        + (f": {said.error}" if said.error else ""),
+        f"device    {said.device or 'none'}",
+        f"jobs      {said.jobs_running} running, {said.jobs_waiting} waiting, "
+        f"idle {said.idle_s:.0f} s",
+        f"memory    {said.memory_bytes / 1e6:.0f} MB, {said.device_memory_bytes / 1e6:.0f} MB "
+        "on the device",
+        f"log       {said.log or 'none'}",
+    ]
+    return "\n".join(lines)

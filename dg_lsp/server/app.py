@@ -1,0 +1,144 @@
+"""The server put together: which method goes to which handler, and what is announced.
+
+`create_server` takes the engine from outside and loads none. Knows nothing of transports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from lsprotocol import types
+
+from dg_lsp import __version__
+from dg_lsp.server import lsp_ext
+from dg_lsp.server.capabilities import read_features
+from dg_lsp.server.code_action import QUICK_FIX, REWRITE, code_actions, resolve_action
+from dg_lsp.server.commands import HANDLERS, stop_command
+from dg_lsp.server.completion import completion
+from dg_lsp.server.configuration import complain, configuration_changed, read_options
+from dg_lsp.server.engine_link import EngineLink, EngineUnavailableError
+from dg_lsp.server.inline_completion import inline_completion
+from dg_lsp.server.protocol import Server
+from dg_lsp.server.registration import Registrar
+from dg_lsp.server.session import Session
+from dg_lsp.server.settings import Settings, Trigger
+
+log = logging.getLogger(__name__)
+
+NAME = "dg-lsp"
+
+
+def create_server(
+    link: EngineLink,
+    settings: Settings | None = None,
+    on_settings: Callable[[Settings], None] = lambda settings: None,
+) -> Session:
+    """A session that is ready for a transport.
+
+    `on_settings` is told the settings whenever they change, before a job goes by them.
+    """
+    # pygls logs whole messages, the user's source among them, at INFO.
+    logging.getLogger("pygls").setLevel(logging.WARNING)
+    session = Session(Server(NAME, __version__), link, settings or Settings(), on_settings)
+    _register_life_cycle(session)
+    _register_documents(session)
+    _register_features(session)
+    _register_commands(session)
+    return session
+
+
+def _register_life_cycle(session: Session) -> None:
+    server, registrar = session.server, Registrar(session)
+    complaints: list[str] = []
+
+    @server.feature(types.INITIALIZE)
+    def initialize(params: types.InitializeParams) -> None:
+        client = session.client = read_features(params)
+        complaints.extend(read_options(session, params.initialization_options))
+        options = server.protocol.fm.feature_options
+        if client.registers_inline_completion:
+            options.pop(types.TEXT_DOCUMENT_INLINE_COMPLETION)
+        if client.registers_completion or session.settings.completion_fallback:
+            handler = functools.partial(completion, session)
+            server.feature(types.TEXT_DOCUMENT_COMPLETION)(handler)
+
+    @server.feature(types.INITIALIZED)
+    def initialized(params: types.InitializedParams) -> None:
+        session.status.begin(session.client)
+        complain(session, complaints)
+        # Side by side: a client may take its time with either.
+        session.start(registrar.start())
+        session.start(_configure(session, registrar))
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    async def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:
+        await configuration_changed(session, params.settings)
+        await registrar.update()
+
+    @server.feature(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
+    def progress_cancel(params: types.WorkDoneProgressCancelParams) -> None:
+        stop_command(session, params.token)
+
+
+async def _configure(session: Session, registrar: Registrar) -> None:
+    if session.client.has_configuration:
+        await configuration_changed(session, None)
+        await registrar.update()
+
+
+def _register_documents(session: Session) -> None:
+    server = session.server
+
+    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    def did_open(params: types.DidOpenTextDocumentParams) -> None:
+        uri = params.text_document.uri
+        session.context.forget(uri)
+        document = session.documents.get(uri)
+        is_automatic = session.settings.trigger is Trigger.AUTOMATIC
+        if document and is_automatic and session.refusal(document) is None:
+            # The model takes its time to load; the first keystroke should not have to wait.
+            session.start(_warm_up(session))
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
+    def did_close(params: types.DidCloseTextDocumentParams) -> None:
+        session.suggestions.forget(params.text_document.uri)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
+    def did_save(params: types.DidSaveTextDocumentParams) -> None:
+        # It may have been an ignore file.
+        session.context.forget()
+
+    @server.feature(lsp_ext.DID_SHOW_COMPLETION)
+    def did_show(params: Any) -> None:
+        session.usage.shown += 1
+
+    @server.feature(lsp_ext.DID_PARTIALLY_ACCEPT_COMPLETION)
+    def did_partially_accept(params: Any) -> None:
+        session.usage.partially_accepted += 1
+
+
+async def _warm_up(session: Session) -> None:
+    with contextlib.suppress(EngineUnavailableError):
+        await session.link.infiller()
+
+
+def _register_features(session: Session) -> None:
+    server = session.server
+    server.feature(
+        types.TEXT_DOCUMENT_INLINE_COMPLETION,
+        types.InlineCompletionOptions(work_done_progress=True),
+    )(functools.partial(inline_completion, session))
+    server.feature(
+        types.TEXT_DOCUMENT_CODE_ACTION,
+        types.CodeActionOptions(code_action_kinds=[REWRITE, QUICK_FIX], resolve_provider=True),
+    )(functools.partial(code_actions, session))
+    server.feature(types.CODE_ACTION_RESOLVE)(functools.partial(resolve_action, session))
+
+
+def _register_commands(session: Session) -> None:
+    for name, handler in HANDLERS.items():
+        session.server.command(name)(functools.partial(handler, session))

@@ -1,0 +1,62 @@
+"""What the client can do, as questions with names. Knows only what `initialize` said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lsprotocol import types
+from pygls.capabilities import get_capability
+
+from dg_lsp.server.lsp_ext import ClientExtensions, read_extensions
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFeatures:
+    """The answers; all `False` for a client that announced nothing."""
+
+    extensions: ClientExtensions = field(default_factory=ClientExtensions)
+    registers_inline_completion: bool = False
+    registers_completion: bool = False
+    has_configuration: bool = False
+    """Answers `workspace/configuration`."""
+    registers_configuration: bool = False
+    shows_progress: bool = False
+    """Takes progress that the server begins."""
+    versions_edits: bool = False
+    annotates_edits: bool = False
+    """Shows a preview of edits that need a confirmation."""
+    takes_action_literals: bool = False
+    shows_disabled_actions: bool = False
+    resolves_edits: bool = False
+    """Asks for the edit of a code action when it is chosen."""
+    knows_llm_tag: bool = False
+
+
+def read_features(params: types.InitializeParams) -> ClientFeatures:
+    """The features that a client announces."""
+    capabilities = params.capabilities
+
+    def can(name: str) -> bool:
+        return bool(get_capability(capabilities, name, False))
+
+    action = "text_document.code_action"
+    resolved = get_capability(capabilities, f"{action}.resolve_support.properties", []) or []
+    tags = get_capability(capabilities, f"{action}.tag_support.value_set", []) or []
+    literals = get_capability(capabilities, f"{action}.code_action_literal_support", None)
+    annotates = get_capability(
+        capabilities, "workspace.workspace_edit.change_annotation_support", None
+    )
+    return ClientFeatures(
+        extensions=read_extensions(capabilities.experimental),
+        registers_inline_completion=can("text_document.inline_completion.dynamic_registration"),
+        registers_completion=can("text_document.completion.dynamic_registration"),
+        has_configuration=can("workspace.configuration"),
+        registers_configuration=can("workspace.did_change_configuration.dynamic_registration"),
+        shows_progress=can("window.work_done_progress"),
+        versions_edits=can("workspace.workspace_edit.document_changes"),
+        annotates_edits=annotates is not None and can(f"{action}.honors_change_annotations"),
+        takes_action_literals=literals is not None,
+        shows_disabled_actions=can(f"{action}.disabled_support"),
+        resolves_edits=can(f"{action}.data_support") and "edit" in resolved,
+        knows_llm_tag=types.CodeActionTag.LlmGenerated in tags,
+    )

@@ -1,0 +1,179 @@
+"""workspace/executeCommand: each command takes one object and returns one.
+
+Cancelling the request stops a command, and so does `dg-lsp.stop` with its token, as not every
+client can cancel a command. Knows nothing of how an edit comes about (rewriting.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcInvalidParams
+
+from dg_lsp.job import Span
+from dg_lsp.server import lsp_ext
+from dg_lsp.server.convert import offsets_of
+from dg_lsp.server.documents import Document
+from dg_lsp.server.engine_link import EngineUnavailableError
+from dg_lsp.server.rewriting import Request, RewriteRefusedError, rewrite, workspace_edit
+from dg_lsp.server.session import Session
+
+Command = Callable[[Session, types.ExecuteCommandParams], Awaitable[Any]]
+MAX_INSTRUCTION_CHARS = 4000
+
+
+async def infill(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """Fill a place, or rewrite a range without words, and apply the edit."""
+    return await _apply(session, params, "Fill here")
+
+
+async def rewrite_selection(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """Rewrite a range as the instruction says and apply the edit."""
+    return await _apply(session, params, "Rewrite selection")
+
+
+async def stop(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """Stop a command by its token."""
+    return {"stopped": stop_command(session, _argument(params).get("token"))}
+
+
+async def status(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """What `dgLsp/status` would say now."""
+    return session.status.now.to_json()
+
+
+async def restart_engine(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """End the engine and start it anew, for every editor that shares it."""
+    return await _with_engine(session, params, session.link.restart, "Restarting the engine")
+
+
+async def unload_model(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """Give the model's memory back until the next request."""
+    return await _with_engine(session, params, session.link.unload, "Unloading the model")
+
+
+HANDLERS: dict[str, Command] = {
+    lsp_ext.COMMAND_INFILL: infill,
+    lsp_ext.COMMAND_REWRITE: rewrite_selection,
+    lsp_ext.COMMAND_STOP: stop,
+    lsp_ext.COMMAND_STATUS: status,
+    lsp_ext.COMMAND_RESTART_ENGINE: restart_engine,
+    lsp_ext.COMMAND_UNLOAD_MODEL: unload_model,
+}
+
+
+def stop_command(session: Session, token: Any) -> bool:
+    """Whether there was something to stop."""
+    task = session.commands.get(token) if isinstance(token, (str, int)) else None
+    return task is not None and task.cancel()
+
+
+def read_request(session: Session, raw: dict[str, Any]) -> Request:
+    """The request in a command's argument or a code action's data, checked."""
+    uri, version = raw.get("uri"), raw.get("version")
+    if not isinstance(uri, str):
+        raise JsonRpcInvalidParams("uri: the URI of an open document is needed")
+    if version is not None and not isinstance(version, int):
+        raise JsonRpcInvalidParams("version: a whole number is needed")
+    document = session.documents.at_version(uri, version)
+    if document is None:
+        raise JsonRpcInvalidParams("the document is not open, or its version is long gone")
+    instruction, noise, token = raw.get("instruction"), raw.get("noise"), raw.get("token")
+    if instruction is not None and not (
+        isinstance(instruction, str) and 0 < len(instruction.strip()) <= MAX_INSTRUCTION_CHARS
+    ):
+        raise JsonRpcInvalidParams(
+            f"instruction: a text of 1 to {MAX_INSTRUCTION_CHARS} characters is needed"
+        )
+    if noise is not None and not (isinstance(noise, (int, float)) and 0 < noise <= 1):
+        raise JsonRpcInvalidParams("noise: a share above 0 and at most 1 is needed")
+    return Request(
+        document,
+        _read_span(session, document, raw),
+        instruction.strip() if instruction else None,
+        0.6 if noise is None else float(noise),
+        token if isinstance(token, (str, int)) else None,
+    )
+
+
+async def _apply(session: Session, params: types.ExecuteCommandParams, title: str) -> Any:
+    request = read_request(session, _argument(params))
+    if params.command == lsp_ext.COMMAND_REWRITE and request.span.start == request.span.end:
+        raise JsonRpcInvalidParams("range: a rewrite needs a range that is not empty")
+    progress = params.work_done_token
+    if progress is None and session.client.shows_progress:
+        progress = _begin_own_progress(session)
+    task = asyncio.current_task()
+    assert task is not None
+    tokens = [token for token in (request.token, progress) if token is not None]
+    session.commands.update(dict.fromkeys(tokens, task))
+    try:
+        with session.status.working(progress, title):
+            change = await rewrite(session, request)
+    except RewriteRefusedError as refused:
+        session.status.failed(str(refused))
+        shown = types.ShowMessageParams(types.MessageType.Warning, f"dg-lsp: {refused}")
+        session.server.window_show_message(shown)
+        return {"applied": False, "reason": str(refused), "text": None}
+    finally:
+        for token in tokens:
+            if session.commands.get(token) is task:
+                del session.commands[token]
+    session.status.well()
+    answer = await session.server.workspace_apply_edit_async(
+        types.ApplyWorkspaceEditParams(workspace_edit(session, change, title), title)
+    )
+    return {
+        "applied": answer.applied,
+        "reason": None if answer.applied else answer.failure_reason or "the editor refused it",
+        "text": change.new_text,
+    }
+
+
+async def _with_engine(
+    session: Session,
+    params: types.ExecuteCommandParams,
+    work: Callable[[], Awaitable[None]],
+    title: str,
+) -> Any:
+    try:
+        with session.status.working(params.work_done_token, title):
+            await work()
+        session.forget_answers()
+    except EngineUnavailableError as error:
+        session.status.failed(str(error))
+        return {"done": False, "reason": str(error)}
+    return {"done": True, "reason": None}
+
+
+def _begin_own_progress(session: Session) -> str:
+    token = f"dg-lsp-{uuid.uuid4().hex[:8]}"
+    session.server.protocol.send_request(
+        types.WINDOW_WORK_DONE_PROGRESS_CREATE, types.WorkDoneProgressCreateParams(token)
+    )
+    return token
+
+
+def _argument(params: types.ExecuteCommandParams) -> dict[str, Any]:
+    arguments = params.arguments or [{}]
+    if len(arguments) != 1 or not isinstance(arguments[0], dict):
+        raise JsonRpcInvalidParams(f"{params.command} takes one object")
+    return arguments[0]
+
+
+def _read_span(session: Session, document: Document, raw: dict[str, Any]) -> Span:
+    found: Any = raw.get("range")
+    if found is None and raw.get("position") is not None:
+        found = {"start": raw["position"], "end": raw["position"]}
+    try:
+        ends = [
+            types.Position(found[end]["line"], found[end]["character"])
+            for end in ("start", "end")
+        ]
+    except (TypeError, KeyError, ValueError) as error:
+        raise JsonRpcInvalidParams("range or position: where, as in LSP, is needed") from error
+    return Span(*offsets_of(document.text, types.Range(*ends), session.units))

@@ -1,0 +1,58 @@
+"""textDocument/completion, opt-in: suggestions for clients that have no ghost text.
+
+The same answers as inline completion, at the deadline at the latest, in a list that is never
+complete, so that the client asks again while one types.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lsprotocol import types
+
+from dg_lsp.document.position import LINE_END, last_line
+from dg_lsp.server.convert import offset_at, range_at
+from dg_lsp.server.inline_completion import ask
+from dg_lsp.server.jobs import Wanted
+from dg_lsp.server.offers import Offer
+from dg_lsp.server.session import Session
+
+_WORD_END = re.compile(r"\w*\Z")
+MAX_LABEL_CHARS = 60
+
+
+async def completion(session: Session, params: types.CompletionParams) -> types.CompletionList:
+    """At most one entry per alternative, above all others."""
+    nothing = types.CompletionList(True, [])
+    document = session.documents.get(params.text_document.uri)
+    if document is None or not session.settings.completion_fallback:
+        return nothing
+    refusal = session.refusal(document)
+    if refusal is not None:
+        session.status.quiet(refusal)
+        return nothing
+    cursor = offset_at(document.text, params.position, session.units)
+    place = session.place(document, cursor)
+    answer = await ask(session, place, Wanted(), params.work_done_token, None)
+    now = session.documents.get(document.uri)
+    if now is None or now.text != document.text:
+        return nothing
+    found = _WORD_END.search(last_line(place.prefix))
+    word = found[0] if found else ""
+    span = range_at(document.text, cursor - len(word), cursor, session.units)
+    return types.CompletionList(True, [_item(offer, word, span) for offer in answer.offers])
+
+
+def _item(offer: Offer, word: str, span: types.Range) -> types.CompletionItem:
+    text = word + offer.text
+    first = next((line for line in LINE_END.split(text) if line.strip()), text).strip()
+    label = first if len(first) <= MAX_LABEL_CHARS else f"{first[: MAX_LABEL_CHARS - 1]}…"
+    return types.CompletionItem(
+        label,
+        detail="dg-lsp",
+        kind=types.CompletionItemKind.Text,
+        documentation=text if LINE_END.search(text) else None,
+        sort_text=" ",
+        filter_text=text,
+        text_edit=types.TextEdit(span, text),
+    )

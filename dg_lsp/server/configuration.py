@@ -1,0 +1,52 @@
+"""Settings from the client: initializationOptions, workspace/configuration and changes.
+
+What is not valid is named in a message to the user and stays as it was. Knows nothing of what
+settings do.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from lsprotocol import types
+
+from dg_lsp.server.session import Session
+from dg_lsp.server.settings import SECTION, parse
+
+log = logging.getLogger(__name__)
+
+
+def read_options(session: Session, options: Any) -> list[str]:
+    """Take the initializationOptions; what to tell the user once the client listens."""
+    settings, messages = parse(options, session.base_settings)
+    session.base_settings = settings
+    session.configure(settings)
+    return messages
+
+
+async def configuration_changed(session: Session, pushed: Any) -> None:
+    """Take what the client has now: asked for where it answers, else what it sent along."""
+    raw = pushed.get(SECTION) if isinstance(pushed, dict) else None
+    if session.client.has_configuration:
+        item = types.ConfigurationItem(section=SECTION)
+        try:
+            answers = await session.server.workspace_configuration_async(
+                types.ConfigurationParams([item])
+            )
+        except Exception as error:
+            log.warning("the client gave no configuration: %s", type(error).__name__)
+            return
+        raw = answers[0] if answers else None
+    settings, messages = parse(raw, session.base_settings)
+    if settings != session.settings:
+        session.configure(settings)
+    complain(session, messages)
+
+
+def complain(session: Session, messages: list[str]) -> None:
+    """Show what was not taken, in one message."""
+    if not messages:
+        return
+    shown = types.ShowMessageParams(types.MessageType.Warning, "dg-lsp: " + "; ".join(messages))
+    session.server.window_show_message(shown)

@@ -1,0 +1,147 @@
+"""The open documents as the client has them, each an immutable snapshot per version.
+
+pygls has a store of its own; it splits lines where editors do not (form feed, U+2028) and
+misplaces positions past the end of a line, so it is not used. Older snapshots are kept for a
+while, to find a span again in a document that has moved on. Reads nothing from disk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from lsprotocol import types
+from pygls.uris import to_fs_path
+
+from dg_lsp.job import Span
+from dg_lsp.server.convert import Units, apply_change
+
+KEPT_SNAPSHOTS = 32
+"""Older versions that a code action may still refer to; each shares its text with nobody."""
+KEPT_CHARS = 8 * 1024 * 1024
+"""And the most characters of them all together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One version of an open document."""
+
+    uri: str
+    language: str
+    version: int | None
+    text: str
+
+    @property
+    def path(self) -> str:
+        """The file's path, or the URI where the document is no file."""
+        return to_fs_path(self.uri) or self.uri
+
+    @property
+    def newline(self) -> str:
+        """The commonest line end."""
+        pairs = self.text.count("\r\n")
+        counts = {
+            "\n": self.text.count("\n") - pairs,
+            "\r\n": pairs,
+            "\r": self.text.count("\r") - pairs,
+        }
+        return max(counts, key=lambda newline: counts[newline])
+
+
+class Documents:
+    """What is open now, and what was a moment ago."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, Document] = OrderedDict()
+        self._older: OrderedDict[tuple[str, int | None], Document] = OrderedDict()
+
+    def __iter__(self) -> Iterator[Document]:
+        """The open documents, the one edited last first."""
+        return reversed([*self._open.values()])
+
+    def get(self, uri: str) -> Document | None:
+        return self._open.get(uri)
+
+    def at_version(self, uri: str, version: int | None) -> Document | None:
+        """The snapshot of a version, where it is still there; no version means now."""
+        now = self._open.get(uri)
+        if now is None or version is None or now.version == version:
+            return now
+        return self._older.get((uri, version))
+
+    def open(self, item: types.TextDocumentItem) -> None:
+        self._put(Document(item.uri, item.language_id, item.version, item.text))
+
+    def change(
+        self,
+        identifier: types.VersionedTextDocumentIdentifier,
+        changes: list[types.TextDocumentContentChangeEvent],
+        units: Units,
+    ) -> bool:
+        """Apply edits in order; false for a document that is not open."""
+        before = self._open.get(identifier.uri)
+        if before is None:
+            return False
+        text = before.text
+        for change in changes:
+            span = None
+            if isinstance(change, types.TextDocumentContentChangePartial):
+                span = change.range
+            text = apply_change(text, span, change.text, units)
+        self._older[before.uri, before.version] = before
+        self._put(replace(before, version=identifier.version, text=text))
+        kept = sum(len(older.text) for older in self._older.values())
+        while len(self._older) > KEPT_SNAPSHOTS or (kept > KEPT_CHARS and self._older):
+            _, dropped = self._older.popitem(last=False)
+            kept -= len(dropped.text)
+        return True
+
+    def close(self, uri: str) -> None:
+        self._open.pop(uri, None)
+        for key in [key for key in self._older if key[0] == uri]:
+            del self._older[key]
+
+    def _put(self, document: Document) -> None:
+        self._open[document.uri] = document
+        self._open.move_to_end(document.uri)
+
+
+def find_again(span: Span, before: str, now: str) -> Span | None:
+    """The span in a text that has changed elsewhere; `None` where the change touches it."""
+    if before == now:
+        return span
+    most = min(len(before), len(now))
+    same_start = common_length(before, now, most)
+    same_end = common_length(before[::-1], now[::-1], most - same_start)
+    if span.end < same_start or (span.end == same_start and span.start < span.end):
+        return span
+    if span.start > len(before) - same_end or (
+        span.start == len(before) - same_end and span.start < span.end
+    ):
+        moved = len(now) - len(before)
+        return Span(span.start + moved, span.end + moved)
+    return None
+
+
+def relative_path(path: str, roots: list[str]) -> str:
+    """The path as seen from the innermost workspace folder that holds it."""
+    best = max((root for root in roots if _holds(root, path)), key=len, default=None)
+    return path if best is None else re.sub(r"^[/\\]+", "", path[len(best) :])
+
+
+def _holds(root: str, path: str) -> bool:
+    return bool(root) and path.startswith(root) and path[len(root.rstrip("/\\")) :][:1] in "/\\"
+
+
+def common_length(left: str, right: str, most: int) -> int:
+    """How many characters both begin with; by halves, as slices compare fast."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

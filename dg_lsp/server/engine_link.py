@@ -1,0 +1,209 @@
+"""What the language server needs of an engine, wherever it runs, while it may still be loading.
+
+`EngineLink` is the seam to the service client; `InProcessLink` puts a model that is opened in
+this process behind it. Knows nothing of LSP, and loads no model by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from dg_lsp.job import Infiller
+
+log = logging.getLogger(__name__)
+
+
+class EnginePhase(enum.Enum):
+    """Where the engine stands."""
+
+    IDLE = "idle"
+    """Not started, or the model is unloaded; the next job brings it up."""
+    STARTING = "starting"
+    """The process comes up or the model is being loaded or downloaded."""
+    READY = "ready"
+    FAILED = "failed"
+    """It cannot be had; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a front end must know of a model to cut text for it and to tell the user."""
+
+    name: str
+    device: str
+    prefix_tokens: int
+    suffix_tokens: int
+    follows_instructions: bool
+    memory_bytes: int = 0
+    """Held on the device; 0 where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """The state of the engine, as far as this process knows it."""
+
+    phase: EnginePhase
+    message: str = ""
+    model: ModelFacts | None = None
+    """Known once the model was loaded; kept while it is unloaded."""
+    percent: int | None = None
+    """Progress of loading, where it can be told."""
+
+
+class EngineUnavailableError(RuntimeError):
+    """There is no engine to be had now; the one-line message says why."""
+
+
+class EngineLink(Protocol):
+    """The way to an engine. All of it is called on the event loop's thread."""
+
+    @property
+    def state(self) -> EngineState: ...
+
+    def watch(self, listener: Callable[[EngineState], None]) -> None:
+        """Call the listener, on the loop, whenever the state changes."""
+        ...
+
+    async def infiller(self) -> Infiller:
+        """Wait for an engine that takes jobs, starting it where there is none.
+
+        `state.model` is set when it returns; `EngineUnavailableError` where it fails.
+        """
+        ...
+
+    def measure(self, text: str) -> int:
+        """About how many tokens a text has; must not wait for anything."""
+        ...
+
+    async def restart(self) -> None:
+        """End the engine and start it anew; `EngineUnavailableError` where that fails."""
+        ...
+
+    async def unload(self) -> None:
+        """Give the model's memory back; the next job loads it again."""
+        ...
+
+    async def close(self) -> None:
+        """Give up the link; a shared engine lives on."""
+        ...
+
+
+class OpenedModel(Protocol):
+    """A model that is ready for jobs (`cli.compose.OpenedInfiller`)."""
+
+    @property
+    def infiller(self) -> Infiller: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def measure(self) -> Callable[[str], int]: ...
+    @property
+    def prefix_tokens(self) -> int: ...
+    @property
+    def suffix_tokens(self) -> int: ...
+    @property
+    def follows_instructions(self) -> bool: ...
+
+
+class InProcessLink:
+    """An `EngineLink` to a model in this process, opened on a thread of its own when needed."""
+
+    def __init__(self, open_model: Callable[[], OpenedModel]) -> None:
+        """`open_model` blocks; a `ValueError` of it says what the user can do."""
+        self._open_model = open_model
+        self._state = EngineState(EnginePhase.IDLE)
+        self._listeners: list[Callable[[EngineState], None]] = []
+        self._opening: asyncio.Future[OpenedModel] | None = None
+        self._opened: OpenedModel | None = None
+
+    @property
+    def state(self) -> EngineState:
+        return self._state
+
+    def watch(self, listener: Callable[[EngineState], None]) -> None:
+        self._listeners.append(listener)
+
+    async def infiller(self) -> Infiller:
+        if self._opened is not None:
+            return self._opened.infiller
+        if self._opening is None:
+            self._opening = self._open()
+        return (await asyncio.shield(self._opening)).infiller
+
+    def measure(self, text: str) -> int:
+        return self._opened.measure(text) if self._opened else len(text) // 3
+
+    async def restart(self) -> None:
+        await self.unload()
+        await self.infiller()
+
+    async def unload(self) -> None:
+        if self._opening is not None:
+            with contextlib.suppress(EngineUnavailableError):
+                await asyncio.shield(self._opening)
+        opened, self._opened, self._opening = self._opened, None, None
+        if opened is not None:
+            await opened.infiller.close()
+        self._become(EngineState(EnginePhase.IDLE, model=self._state.model))
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            await self._opened.infiller.close()
+
+    def _open(self) -> asyncio.Future[OpenedModel]:
+        self._become(EngineState(EnginePhase.STARTING, "loading the model", self._state.model))
+        loop = asyncio.get_running_loop()
+        opening: asyncio.Future[OpenedModel] = loop.create_future()
+
+        def settle(opened: OpenedModel | None, error: Exception | None) -> None:
+            if opening is not self._opening:
+                return
+            if opened is None:
+                self._opening = None
+                self._become(EngineState(EnginePhase.FAILED, str(error)))
+                opening.set_exception(EngineUnavailableError(str(error)))
+                # Those who asked may be gone; the state has the reason.
+                opening.exception()
+                return
+            self._opened = opened
+            facts = ModelFacts(
+                opened.model,
+                opened.device,
+                opened.prefix_tokens,
+                opened.suffix_tokens,
+                opened.follows_instructions,
+            )
+            self._become(EngineState(EnginePhase.READY, model=facts))
+            opening.set_result(opened)
+
+        def run() -> None:
+            opened: OpenedModel | None = None
+            error: Exception | None = None
+            try:
+                opened = self._open_model()
+            except ValueError as caught:
+                error = caught
+            except Exception as caught:
+                log.exception("the model cannot be opened")
+                error = RuntimeError(f"the model cannot be opened: {type(caught).__name__}")
+            # The loop may be gone at exit; then nobody waits for the model.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle, opened, error)
+
+        # A daemon, so that a load under way does not keep the process alive.
+        threading.Thread(target=run, name="dg-lsp opening", daemon=True).start()
+        return opening
+
+    def _become(self, state: EngineState) -> None:
+        self._state = state
+        for listener in self._listeners:
+            listener(state)

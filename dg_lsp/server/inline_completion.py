@@ -1,0 +1,134 @@
+"""textDocument/inlineCompletion: ghost text at the cursor, and its drafts.
+
+Every range is one line and explicit, and every answer is a list. Knows nothing of how an answer
+comes about (suggestions.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lsprotocol import types
+
+from dg_lsp.server import lsp_ext
+from dg_lsp.server.convert import offset_at, offsets_of, range_at
+from dg_lsp.server.documents import Document
+from dg_lsp.server.drafts import send_drafts
+from dg_lsp.server.jobs import Wanted
+from dg_lsp.server.offers import Place
+from dg_lsp.server.session import Session
+from dg_lsp.server.settings import Trigger
+from dg_lsp.server.suggestions import Answer, OfferListener
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where ghost text goes: `head` is put before it, in place of the range."""
+
+    place: Place
+    range: types.Range
+    head: str = ""
+
+
+async def inline_completion(
+    session: Session, request: lsp_ext.InlineCompletionRequest
+) -> types.InlineCompletionList:
+    """Never null: some clients keep the last ghost text then, and accept it."""
+    params, nothing = request.params, types.InlineCompletionList([])
+    document = session.documents.get(params.text_document.uri)
+    if document is None or request.version not in (None, document.version):
+        return nothing
+    is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
+    refusal = session.refusal(document)
+    if refusal is None and not is_invoked and session.settings.trigger is Trigger.MANUAL:
+        refusal = "text is offered on demand only"
+    if refusal is not None:
+        session.status.quiet(refusal)
+        return nothing
+    target = _target(session, document, params)
+    if target is None:
+        return nothing
+    on_draft = None
+    if session.client.extensions.drafts:
+        token = _draft_token(request, session)
+        on_draft = send_drafts(session, document, target.range, target.head, token)
+    wanted = Wanted()
+    if is_invoked:
+        wanted = Wanted(candidates=session.settings.candidates, may_be_empty=False)
+    answer = await ask(session, target.place, wanted, params.work_done_token, on_draft)
+    now = session.documents.get(document.uri)
+    if now is None or now.text != document.text:
+        return nothing
+    texts = [_indented(offer.text, target.place, request.formatting) for offer in answer.offers]
+    return types.InlineCompletionList(
+        [types.InlineCompletionItem(target.head + text, range=target.range) for text in texts]
+    )
+
+
+async def ask(
+    session: Session,
+    place: Place,
+    wanted: Wanted,
+    progress: types.ProgressToken | None,
+    on_draft: OfferListener | None,
+) -> Answer:
+    """An answer of the suggestions, with its effect on the status."""
+    # Who sees drafts waits for the end; others get what is settled at the deadline.
+    deadline_s = session.settings.deadline_ms / 1e3 if on_draft is None else None
+    with session.status.working(progress, "Filling in"):
+        answer = await session.suggestions.suggest(
+            place, wanted, session.settings, deadline_s, on_draft
+        )
+    if answer.failed:
+        session.status.failed(answer.reason or "the job failed")
+    else:
+        session.status.well()
+    return answer
+
+
+def _target(
+    session: Session, document: Document, params: types.InlineCompletionParams
+) -> Target | None:
+    """The cursor; or the entry that is selected in the suggest widget, to be extended."""
+    units, text = session.units, document.text
+    selected = params.context.selected_completion_info
+    if selected is None:
+        cursor = offset_at(text, params.position, units)
+        return Target(session.place(document, cursor), range_at(text, cursor, cursor, units))
+    start, end = offsets_of(text, selected.range, units)
+    span = range_at(text, start, end, units)
+    if span.start.line != span.end.line:
+        return None
+    place = session.place(document, start)
+    place = replace(place, prefix=text[:start] + selected.text, suffix=text[end:])
+    return Target(place, span, selected.text)
+
+
+def _draft_token(
+    request: lsp_ext.InlineCompletionRequest, session: Session
+) -> lsp_ext.JobToken:
+    for token in (request.draft_token, request.params.work_done_token):
+        if token is not None:
+            return token
+    return session.server.protocol.msg_id or 0
+
+
+def _indented(text: str, place: Place, formatting: lsp_ext.FormattingOptions | None) -> str:
+    """The editor's indentation, where the document has none to go by."""
+    if formatting is None or _has_indentation(place.prefix) or _has_indentation(place.suffix):
+        return text
+    first, *others = text.split("\n")
+    spaces = " " * formatting.tab_size
+    for index, line in enumerate(others):
+        body = line.lstrip(" \t")
+        columns = len(line[: len(line) - len(body)].expandtabs(formatting.tab_size))
+        if formatting.insert_spaces:
+            others[index] = " " * columns + body
+        else:
+            tabs, rest = divmod(columns, len(spaces))
+            others[index] = "\t" * tabs + " " * rest + body
+    return "\n".join([first, *others])
+
+
+def _has_indentation(text: str) -> bool:
+    return text[:1] in ("\t", " ") or "\n\t" in text or "\n  " in text

@@ -1,0 +1,148 @@
+"""Takes one place of a document to the engine and brings back what it wrote.
+
+Waits for the engine, cuts the window, keeps what cannot be encoded or must not be seen out of
+the prompt, follows the drafts, and withdraws the job when the caller gives up. Knows nothing of
+LSP, nor of which job is still wanted.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from dg_lsp.document.window import WindowBudget, split_window
+from dg_lsp.job import Draft, Infill, InfillJob, JobState, Snippet
+from dg_lsp.server.convert import without_surrogates
+from dg_lsp.server.engine_link import EngineLink, EngineUnavailableError, ModelFacts
+from dg_lsp.server.offers import Place
+from dg_lsp.server.settings import ContextSettings, Settings
+
+log = logging.getLogger(__name__)
+
+CHARS_PER_TOKEN = 3
+"""Of source code, on the careful side; turns the user's budget into the model's measure."""
+SNIPPET_SHARE = 1 / 3
+"""Of the user's budget, for related text of other files."""
+
+NEAR_CHARS = 128 * 1024
+"""What is masked on either side: more than any window holds, and any secret beside it."""
+
+DraftListener = Callable[[Draft], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request asks for beyond its place."""
+
+    candidates: int = 1
+    may_be_empty: bool = True
+    max_tokens: int = 128
+    instruction: str | None = None
+    noise: float = 0.6
+    lane: str = "inline"
+    """Jobs of one lane on one document supersede each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """How a job ended."""
+
+    infill: Infill
+    state: JobState
+
+
+class Context(Protocol):
+    """What else the model may see, and what it must not."""
+
+    def snippets(self, place: Place, settings: ContextSettings) -> tuple[Snippet, ...]:
+        """Related text of other files."""
+        ...
+
+    def mask(self, text: str) -> str:
+        """The text with its secrets covered, every character in its place."""
+        ...
+
+
+class Jobs:
+    """Sends jobs to an engine; the identity of this server keeps clients apart."""
+
+    def __init__(self, link: EngineLink, context: Context) -> None:
+        self._link, self._context = link, context
+        self._client = uuid.uuid4().hex[:12]
+
+    async def fill(
+        self, place: Place, wanted: Wanted, settings: Settings, on_draft: DraftListener
+    ) -> Filled:
+        """Run one job to its end. Cancelling this withdraws the job."""
+        try:
+            infiller = await self._link.infiller()
+            self._check(wanted)
+            handle = infiller.submit(self._job(place, wanted, settings))
+        except (EngineUnavailableError, RuntimeError) as error:
+            log.warning("no engine: %s", error)
+            return Filled(Infill((), 0, reason=str(error)), JobState.FAILED)
+        try:
+            async for draft in handle.drafts():
+                on_draft(draft)
+            infill = await handle.result()
+        finally:
+            # Does nothing to a job that has ended.
+            handle.cancel()
+        if handle.state is JobState.FAILED:
+            log.error("a job failed: %s", infill.reason)
+        return Filled(infill, handle.state)
+
+    def _check(self, wanted: Wanted) -> None:
+        model = self._link.state.model
+        if wanted.instruction is not None and model and not model.follows_instructions:
+            raise EngineUnavailableError(follows_no_instructions(model))
+
+    def _job(self, place: Place, wanted: Wanted, settings: Settings) -> InfillJob:
+        model = self._link.state.model
+        if model is None:
+            raise EngineUnavailableError("the engine does not say which model it has")
+        replaced = place.replaced or ""
+        near = place.prefix[-NEAR_CHARS:] + replaced + place.suffix[:NEAR_CHARS]
+        seen = "".join(
+            (
+                place.prefix[:-NEAR_CHARS],
+                without_surrogates(self._context.mask(near)),
+                place.suffix[NEAR_CHARS:],
+            )
+        )
+        start, end = len(place.prefix), len(place.prefix) + len(replaced)
+        budget = _window_budget(model, settings.context)
+        window = split_window(seen, start, end, budget, self._link.measure)
+        return InfillJob(
+            prefix=window.prefix,
+            suffix=window.suffix,
+            path=without_surrogates(place.path),
+            language=place.language,
+            snippets=self._context.snippets(place, settings.context),
+            # The user asked for these very characters to be rewritten: masked, the rewrite
+            # would put the mask into the document.
+            replaced=None if place.replaced is None else without_surrogates(place.replaced),
+            instruction=wanted.instruction,
+            noise=wanted.noise,
+            candidates=wanted.candidates,
+            max_tokens=wanted.max_tokens,
+            may_be_empty=wanted.may_be_empty,
+            document=f"{self._client}:{wanted.lane}:{place.uri}",
+        )
+
+
+def follows_no_instructions(model: ModelFacts) -> str:
+    """What the user is told."""
+    return f"the {model.name} model follows no instructions"
+
+
+def _window_budget(model: ModelFacts, context: ContextSettings) -> WindowBudget:
+    """The model's budget, or less where the user wants less; a third is for other files."""
+    tokens = context.budget_chars * (1 - SNIPPET_SHARE) / CHARS_PER_TOKEN
+    return WindowBudget(
+        min(model.prefix_tokens, round(tokens * 3 / 4)),
+        min(model.suffix_tokens, round(tokens / 4)),
+    )

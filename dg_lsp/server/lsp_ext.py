@@ -1,0 +1,183 @@
+"""Everything that goes beyond LSP: methods, commands and fields, in JSON's own names.
+
+docs/lsp-extensions.md describes each of them, and the editors' plugins mirror them; a test
+fails when this file changes and the document does not. All of it is opt-in or ignorable: with
+none of it the server is a plain LSP server. Knows nothing of how any of it is carried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from lsprotocol import types
+
+DRAFT = "dgLsp/draft"
+"""Notification, server to client: the span as the model sees it now."""
+STATUS = "dgLsp/status"
+"""Notification, server to client: what the server is doing, and whether it can."""
+DID_SHOW_COMPLETION = "textDocument/didShowCompletion"
+"""Notification, client to server, as the Copilot language server takes it."""
+DID_PARTIALLY_ACCEPT_COMPLETION = "textDocument/didPartiallyAcceptCompletion"
+"""Notification, client to server, as the Copilot language server takes it."""
+
+COMMAND_INFILL = "dg-lsp.infill"
+COMMAND_REWRITE = "dg-lsp.rewrite"
+COMMAND_STOP = "dg-lsp.stop"
+COMMAND_STATUS = "dg-lsp.status"
+COMMAND_RESTART_ENGINE = "dg-lsp.restartEngine"
+COMMAND_UNLOAD_MODEL = "dg-lsp.unloadModel"
+COMMANDS = (
+    COMMAND_INFILL,
+    COMMAND_REWRITE,
+    COMMAND_STOP,
+    COMMAND_STATUS,
+    COMMAND_RESTART_ENGINE,
+    COMMAND_UNLOAD_MODEL,
+)
+
+CLIENT_COMMAND_ASK = "dgLsp.askInstruction"
+"""A command of the client's extension: asks the user, then runs `dg-lsp.rewrite`."""
+
+METHODS = (DRAFT, STATUS, DID_SHOW_COMPLETION, DID_PARTIALLY_ACCEPT_COMPLETION)
+
+JobToken = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientExtensions:
+    """What the client opts into under `capabilities.experimental.dgLsp`."""
+
+    drafts: bool = False
+    status: bool = False
+    ask_instruction: bool = False
+
+
+def read_extensions(experimental: Any) -> ClientExtensions:
+    """The opt-ins; whatever is not plainly `true` is off."""
+    asked = experimental.get("dgLsp") if isinstance(experimental, dict) else None
+    if not isinstance(asked, dict):
+        return ClientExtensions()
+    return ClientExtensions(
+        drafts=asked.get("drafts") is True,
+        status=asked.get("status") is True,
+        ask_instruction=asked.get("askInstruction") is True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FormattingOptions:
+    """How the editor indents; the Copilot server's extra."""
+
+    tab_size: int
+    insert_spaces: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InlineCompletionRequest:
+    """`textDocument/inlineCompletion` with the extras that the Copilot server accepts."""
+
+    params: types.InlineCompletionParams
+    version: int | None = None
+    """`textDocument.version`: what the client believes to ask about."""
+    formatting: FormattingOptions | None = None
+    draft_token: JobToken | None = None
+    """`draftToken`: what drafts of this request carry instead of its progress token."""
+
+
+def read_extras(method: str, params: Any, raw: Any) -> Any:
+    """The parameters with their extras, where the method has any; ill-formed ones are left."""
+    if method != types.TEXT_DOCUMENT_INLINE_COMPLETION:
+        return params
+    version = raw["textDocument"].get("version")
+    token = raw.get("draftToken")
+    return InlineCompletionRequest(
+        params,
+        version if _is_integer(version) else None,
+        _read_formatting(raw.get("formattingOptions")),
+        token if isinstance(token, str) or _is_integer(token) else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """`dgLsp/draft`: lengths are in the units of the negotiated position encoding."""
+
+    token: JobToken
+    uri: str
+    version: int | None
+    range: types.Range
+    text: str
+    confidence: tuple[tuple[float, int], ...]
+    step: int
+    steps_allowed: int
+    settled: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "token": self.token,
+            "uri": self.uri,
+            "version": self.version,
+            "range": _range_json(self.range),
+            "text": self.text,
+            "confidence": [[probability, length] for probability, length in self.confidence],
+            "step": self.step,
+            "stepsAllowed": self.steps_allowed,
+            "settled": self.settled,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`dgLsp/status`, and what the command `dg-lsp.status` returns."""
+
+    busy: bool
+    kind: str
+    """"Normal", "Warning", "Error" or "Inactive", as in the Copilot server's status."""
+    message: str
+    model: str
+    device: str
+    memory_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "busy": self.busy,
+            "kind": self.kind,
+            "message": self.message,
+            "model": self.model,
+            "device": self.device,
+            "memoryBytes": self.memory_bytes,
+        }
+
+
+def confidence_runs(
+    confidences: Sequence[float], widths: Sequence[int]
+) -> tuple[tuple[float, int], ...]:
+    """Neighbouring characters of one probability together, with their length in units."""
+    rounded = [(round(one, 3), size) for one, size in zip(confidences, widths, strict=True)]
+    return tuple(
+        (probability, sum(size for _, size in run))
+        for probability, run in groupby(rounded, key=lambda pair: pair[0])
+    )
+
+
+def _read_formatting(raw: Any) -> FormattingOptions | None:
+    if not isinstance(raw, dict):
+        return None
+    tab_size, insert_spaces = raw.get("tabSize"), raw.get("insertSpaces")
+    if not isinstance(tab_size, int) or not isinstance(insert_spaces, bool):
+        return None
+    return FormattingOptions(tab_size, insert_spaces) if 1 <= tab_size <= 16 else None
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _range_json(span: types.Range) -> dict[str, Any]:
+    return {
+        "start": {"line": span.start.line, "character": span.start.character},
+        "end": {"line": span.end.line, "character": span.end.character},
+    }

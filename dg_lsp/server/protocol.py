@@ -1,0 +1,313 @@
+"""The JSON-RPC side of the server: exactly one answer to every request, and a clean end.
+
+pygls keeps the registry, the types and the capabilities; what it leaves unanswered or lets
+escape is mended here: parameters that do not decode, requests before `initialize` and after
+`shutdown`, tracebacks and local paths in errors, `shutdown` during a command, `exit` without
+`shutdown`. Documents are kept in `Documents`. Knows nothing of jobs or of transports.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Generator
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import (
+    JsonRpcException,
+    JsonRpcInvalidParams,
+    JsonRpcInvalidRequest,
+    JsonRpcServerNotInitialized,
+)
+from pygls.lsp.server import LanguageServer
+from pygls.protocol import (
+    JsonRPCNotification,
+    JsonRPCRequestMessage,
+    JsonRPCResponseMessage,
+    LanguageServerProtocol,
+    default_converter,
+    lsp_method,
+)
+from pygls.protocol.json_rpc import MsgId
+from pygls.uris import to_fs_path
+
+from dg_lsp.server.convert import Units, units_of
+from dg_lsp.server.documents import Documents
+from dg_lsp.server.lsp_ext import read_extras
+
+log = logging.getLogger(__name__)
+
+_INTERNAL_ERROR = -32603
+_PARSE_ERROR = -32700
+_SYNC = (types.TEXT_DOCUMENT_DID_OPEN, types.TEXT_DOCUMENT_DID_CHANGE)
+
+
+class Protocol(LanguageServerProtocol):
+    """One session with one client."""
+
+    documents: Documents
+    on_exit: Callable[[int], None]
+    """Called once, with the exit status, when the client says `exit`."""
+
+    def __init__(self, server: Any, converter: Any) -> None:
+        super().__init__(server, converter)
+        self.documents = Documents()
+        self.units = Units.UTF16
+        self.roots: dict[str, str] = {}
+        """Workspace folders: URI to path."""
+        self.on_exit = lambda status: None
+        self._initialized = False
+        self._unanswered: set[MsgId] = set()
+
+    @property
+    def exit_status(self) -> int:
+        """What the process ends with when it ends now."""
+        return 0 if self._shutdown else 1
+
+    @property
+    def client_process_id(self) -> int | None:
+        """The process that started the server, where the client has named it."""
+        return self._server.process_id
+
+    def stop(self) -> None:
+        """Cancel what is under way; the session is over."""
+        for future in [*self._request_futures.values()]:
+            future.cancel()
+
+    def receive(self, body: bytes) -> None:
+        """Handle one message; nothing that comes in makes this raise."""
+        try:
+            message = json.loads(body)
+        except (ValueError, RecursionError):
+            log.warning("a message of %d bytes is not JSON", len(body))
+            self._refuse(None, _PARSE_ERROR, "the message is not JSON")
+            return
+        if not isinstance(message, dict) or message.get("jsonrpc") != self.VERSION:
+            self._refuse(None, JsonRpcInvalidRequest.CODE, "not a JSON-RPC 2.0 message")
+            return
+        try:
+            self._dispatch(message)
+        except Exception:
+            log.exception("a message could not be handled")
+
+    def _dispatch(self, message: dict[str, Any]) -> None:
+        method, msg_id = message.get("method"), message.get("id")
+        if method is None:
+            self._take_response(message)
+        elif not isinstance(method, str):
+            self._refuse(msg_id, JsonRpcInvalidRequest.CODE, "the method is not a string")
+        elif "id" not in message:
+            self._take_notification(method, message)
+        elif not isinstance(msg_id, (str, int)) or isinstance(msg_id, bool):
+            self._refuse(None, JsonRpcInvalidRequest.CODE, "the id is no string or integer")
+        else:
+            self._take_request(msg_id, method, message)
+
+    def _take_request(self, msg_id: MsgId, method: str, message: dict[str, Any]) -> None:
+        if msg_id in self._unanswered:
+            self._refuse(msg_id, JsonRpcInvalidRequest.CODE, "this id is still in use")
+            return
+        if self._shutdown:
+            self._refuse(msg_id, JsonRpcInvalidRequest.CODE, "the server is shutting down")
+            return
+        if (method == types.INITIALIZE) == self._initialized:
+            twice = JsonRpcInvalidRequest.CODE, "the server is initialized already"
+            early = JsonRpcServerNotInitialized.CODE, "the server is not initialized yet"
+            self._refuse(msg_id, *(twice if self._initialized else early))
+            return
+        try:
+            self.handle_message(self._decode(JsonRPCRequestMessage, message))
+        except JsonRpcException:
+            self._refuse(msg_id, JsonRpcInvalidParams.CODE, f"bad parameters of {method}")
+
+    def _take_notification(self, method: str, message: dict[str, Any]) -> None:
+        if method != types.EXIT and (self._shutdown or not self._initialized):
+            return
+        try:
+            decoded = self._decode(JsonRPCNotification, message)
+        except JsonRpcException:
+            log.warning("the parameters of the notification %s do not decode", method)
+            if method in _SYNC:
+                self._lose_document(message.get("params"))
+            return
+        self.handle_message(decoded)
+
+    def _take_response(self, message: dict[str, Any]) -> None:
+        msg_id = message.get("id")
+        if not isinstance(msg_id, str) or msg_id not in self._request_futures:
+            return
+        future, kind = self._request_futures[msg_id], self._result_types.pop(msg_id, None)
+        if future.done():
+            del self._request_futures[msg_id]
+            return
+        if "error" in message:
+            kind = types.ResponseErrorMessage
+        try:
+            self.handle_message(self._structure(message, kind or JsonRPCResponseMessage))
+        except JsonRpcException as error:
+            log.warning("a response of the client does not decode")
+            self._request_futures.pop(msg_id, None)
+            future.set_exception(error)
+
+    def _decode(self, fallback: type[Any], message: dict[str, Any]) -> Any:
+        """The typed message; parameters of methods beyond LSP stay as they came."""
+        method = message["method"]
+        kind = self.get_message_type(method)
+        if kind is None:
+            known = {key: message[key] for key in ("id", "method") if key in message}
+            return fallback(**known, params=message.get("params"), jsonrpc=self.VERSION)
+        decoded = self._structure(message, kind)
+        extended = read_extras(method, decoded.params, message.get("params"))
+        if extended is decoded.params:
+            return decoded
+        return fallback(id=message["id"], method=method, params=extended, jsonrpc=self.VERSION)
+
+    def _structure(self, message: dict[str, Any], kind: type[Any]) -> Any:
+        try:
+            return self._converter.structure(message, kind)
+        except Exception as error:
+            # What cattrs says of it can hold the user's text.
+            raise JsonRpcInvalidParams from error
+
+    def _lose_document(self, params: Any) -> None:
+        """An edit was not understood: better no text than a wrong one."""
+        identifier = params.get("textDocument") if isinstance(params, dict) else None
+        uri = identifier.get("uri") if isinstance(identifier, dict) else None
+        if isinstance(uri, str):
+            self.documents.close(uri)
+
+    def _handle_request(self, msg_id: MsgId, method_name: str, params: Any) -> None:
+        self._unanswered.add(msg_id)
+        super()._handle_request(msg_id, method_name, params)
+
+    def _handle_cancel_notification(self, msg_id: MsgId) -> None:
+        # Requests of the server wait in the same table; those are not the client's to cancel.
+        if msg_id in self._unanswered:
+            super()._handle_cancel_notification(msg_id)
+
+    def _send_handler_result(self, future: Any, *, msg_id: MsgId) -> None:
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, JsonRpcException):
+            # Said on purpose, to the client: nothing to log with a traceback.
+            self._request_futures.pop(msg_id, None)
+            self._send_response(msg_id, error=error.to_response_error())
+            return
+        super()._send_handler_result(future, msg_id=msg_id)
+
+    def _refuse(self, msg_id: Any, code: int, reason: str) -> None:
+        error = {"code": code, "message": reason}
+        self._send_data({"jsonrpc": self.VERSION, "id": msg_id, "error": error})
+
+    def _send_response(
+        self, msg_id: MsgId, result: Any = None, error: types.ResponseError | None = None
+    ) -> None:
+        if msg_id not in self._unanswered:
+            return
+        self._unanswered.discard(msg_id)
+        if error is not None:
+            message = error.message
+            if error.code == _INTERNAL_ERROR:
+                kind = re.match(r"\w*", message)
+                message = f"internal error ({kind[0] if kind else ''}); see the server's log"
+            error = types.ResponseError(error.code, message)
+        super()._send_response(msg_id, result, error)
+
+    def _send_data(self, data: Any) -> None:
+        try:
+            super()._send_data(data)
+        except BrokenPipeError:
+            # The reader's end of file ends the session; until then nobody listens.
+            log.info("the client does not listen any more")
+
+    @lsp_method(types.INITIALIZE)
+    def lsp_initialize(
+        self, params: types.InitializeParams
+    ) -> Generator[Any, Any, types.InitializeResult]:
+        self._initialized = True
+        for folder in params.workspace_folders or []:
+            self.roots[folder.uri] = _path_of(folder.uri)
+        if not self.roots and params.root_uri:
+            self.roots[params.root_uri] = _path_of(params.root_uri)
+        try:
+            result: types.InitializeResult = yield from super().lsp_initialize(params)
+        except BaseException:
+            self._initialized = False
+            raise
+        self.units = units_of(result.capabilities.position_encoding)
+        return result
+
+    @lsp_method(types.SHUTDOWN)
+    def lsp_shutdown(self, *args: Any) -> None:  # type: ignore[override]
+        self._shutdown = True
+        self.stop()
+
+    @lsp_method(types.EXIT)
+    def lsp_exit(self, *args: Any) -> None:  # type: ignore[override]
+        self.on_exit(self.exit_status)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
+    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:
+        self.documents.open(params.text_document)
+        self._tell(types.TEXT_DOCUMENT_DID_OPEN, params)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
+        changes = [*params.content_changes]
+        if not self.documents.change(params.text_document, changes, self.units):
+            log.warning("an edit of a document that is not open is ignored")
+        self._tell(types.TEXT_DOCUMENT_DID_CHANGE, params)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
+    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
+        self.documents.close(params.text_document.uri)
+        self._tell(types.TEXT_DOCUMENT_DID_CLOSE, params)
+
+    @lsp_method(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    def lsp_workspace__did_change_workspace_folders(
+        self, params: types.DidChangeWorkspaceFoldersParams
+    ) -> None:
+        for folder in params.event.removed:
+            self.roots.pop(folder.uri, None)
+        for folder in params.event.added:
+            self.roots[folder.uri] = _path_of(folder.uri)
+
+    @lsp_method(types.WORKSPACE_EXECUTE_COMMAND)
+    async def lsp_workspace__execute_command(  # type: ignore[override]
+        self, params: types.ExecuteCommandParams
+    ) -> Any:
+        """One task per command, so that cancelling the request stops the command."""
+        handler = self.fm.commands.get(params.command)
+        if handler is None:
+            raise JsonRpcInvalidParams(f"there is no command {params.command!r}")
+        return await handler(params)
+
+    def _tell(self, method: str, params: Any) -> None:
+        handler = self.fm.features.get(method)
+        if handler is not None:
+            handler(params)
+
+
+class Server(LanguageServer):
+    """pygls' server with our protocol; transports are in transport.py."""
+
+    protocol: Protocol
+
+    def __init__(self, name: str, version: str) -> None:
+        super().__init__(
+            name,
+            version,
+            types.TextDocumentSyncKind.Incremental,
+            protocol_cls=Protocol,
+            converter_factory=default_converter,
+        )
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """Errors are logged where they happen; a popup per failed keystroke helps nobody."""
+        if not isinstance(error, JsonRpcException):
+            log.error("%s in a handler", type(error).__name__)
+
+
+def _path_of(uri: str) -> str:
+    return to_fs_path(uri) or ""

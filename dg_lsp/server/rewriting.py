@@ -1,0 +1,145 @@
+"""Changes a span of a document on request, and only while it is still there.
+
+The text that comes back is put where the span is by then; where the span itself has changed
+the edit is refused. Knows nothing of commands and code actions, which both use it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lsprotocol import types
+
+from dg_lsp.document.edit import minimal_replacement
+from dg_lsp.job import Draft, Span
+from dg_lsp.server.convert import range_at
+from dg_lsp.server.documents import Document, find_again
+from dg_lsp.server.drafts import send_drafts
+from dg_lsp.server.jobs import Wanted
+from dg_lsp.server.lsp_ext import JobToken
+from dg_lsp.server.offers import DraftOffer, offer_draft, offers_of
+from dg_lsp.server.session import Session
+
+ANNOTATION = "dg-lsp"
+LANE = "rewrite"
+"""Rewrites supersede each other, but typing elsewhere in the document does not stop one."""
+
+_COMMENT = re.compile(r"\s*(?:#+|//+|--+|;+|%+|/\*+|<!--)\s*(.*?)\s*(?:\*/|-->)?\s*")
+
+
+class RewriteRefusedError(Exception):
+    """Nothing was changed; the message says why, in one line."""
+
+
+class DocumentMovedError(RewriteRefusedError):
+    """The text that was to be changed is not there any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be changed, in the version of the document that it was asked for in."""
+
+    document: Document
+    span: Span
+    instruction: str | None = None
+    noise: float = 0.6
+    token: JobToken | None = None
+    """What its drafts carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`new_text` in place of the span, in the version of the document that is there now."""
+
+    document: Document
+    span: Span
+    new_text: str
+
+
+async def rewrite(session: Session, request: Request) -> Change:
+    """The change that the model proposes; `RewriteRefusedError` where there is none."""
+    document, span = request.document, request.span
+    refusal = session.context.exclusion(document)
+    if refusal is not None:
+        raise RewriteRefusedError(refusal)
+    is_infill = span.start == span.end
+    place = session.place(document, span.start, None if is_infill else span.end)
+    wanted = Wanted(
+        may_be_empty=False,
+        instruction=None if is_infill else request.instruction,
+        noise=request.noise,
+        lane=LANE,
+    )
+    filled = await session.jobs.fill(
+        place, wanted, session.settings, _draft_listener(session, request)
+    )
+    offers = offers_of(filled.infill.candidates, place, session.settings.multi_line, 0.0)
+    if not offers:
+        reason = filled.infill.reason or "the model proposes nothing new"
+        raise RewriteRefusedError(reason)
+    now = session.documents.get(document.uri)
+    found = None if now is None else find_again(span, document.text, now.text)
+    if now is None or found is None:
+        raise DocumentMovedError("the text to be changed has changed in the meantime")
+    return Change(now, found, offers[0].text)
+
+
+def workspace_edit(session: Session, change: Change, label: str) -> types.WorkspaceEdit:
+    """The smallest edit that makes the change, as the client can take it."""
+    document, span = change.document, change.span
+    smallest = minimal_replacement(document.text[span.start : span.end], change.new_text)
+    edited = range_at(
+        document.text,
+        span.start + smallest.start,
+        span.start + smallest.end,
+        session.units,
+    )
+    if not session.client.versions_edits:
+        return types.WorkspaceEdit({document.uri: [types.TextEdit(edited, smallest.new_text)]})
+    identifier = types.OptionalVersionedTextDocumentIdentifier(document.uri, document.version)
+    if not session.client.annotates_edits:
+        plain = types.TextEdit(edited, smallest.new_text)
+        return types.WorkspaceEdit(
+            document_changes=[types.TextDocumentEdit(identifier, [plain])]
+        )
+    annotated = types.AnnotatedTextEdit(ANNOTATION, edited, smallest.new_text)
+    about = types.ChangeAnnotation(label, False, "Written by a language model")
+    return types.WorkspaceEdit(
+        document_changes=[types.TextDocumentEdit(identifier, [annotated])],
+        change_annotations={ANNOTATION: about},
+    )
+
+
+def leading_comment(selection: str) -> str | None:
+    """What the comment lines at the top of a selection say."""
+    said: list[str] = []
+    for line in selection.splitlines():
+        comment = _COMMENT.fullmatch(line)
+        if comment is None:
+            break
+        said.append(comment[1])
+    return " ".join(part for part in said if part) or None
+
+
+def _draft_listener(session: Session, request: Request) -> Callable[[Draft], None]:
+    if request.token is None or not session.client.extensions.drafts:
+        return lambda draft: None
+    document, span = request.document, request.span
+    is_infill = span.start == span.end
+    place = session.place(document, span.start, None if is_infill else span.end)
+    shown = range_at(document.text, span.start, span.end, session.units)
+    tell = send_drafts(session, document, shown, "", request.token)
+    before: Draft | None = None
+
+    def listen(draft: Draft) -> None:
+        nonlocal before
+        older, before = before, draft
+
+        def offer_now() -> DraftOffer:
+            return offer_draft(older, draft, place, session.settings.multi_line)
+
+        tell(offer_now)
+
+    return listen

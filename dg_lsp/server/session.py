@@ -1,0 +1,116 @@
+"""Everything that the handlers of one session share. Knows no method of the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from dg_lsp.server.capabilities import ClientFeatures
+from dg_lsp.server.context import WorkspaceContext
+from dg_lsp.server.convert import Units
+from dg_lsp.server.documents import Document, Documents, relative_path
+from dg_lsp.server.engine_link import EngineLink
+from dg_lsp.server.jobs import Jobs
+from dg_lsp.server.offers import Place
+from dg_lsp.server.protocol import Server
+from dg_lsp.server.settings import Settings
+from dg_lsp.server.status import StatusBoard
+from dg_lsp.server.suggestions import Suggestions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Usage:
+    """What became of suggestions, as far as the client tells."""
+
+    shown: int = 0
+    partially_accepted: int = 0
+
+
+class Session:
+    """One client, one engine link, and what lies between them."""
+
+    def __init__(
+        self,
+        server: Server,
+        link: EngineLink,
+        settings: Settings,
+        on_settings: Callable[[Settings], None],
+    ) -> None:
+        self.server, self.link = server, link
+        self.client = ClientFeatures()
+        self.context = WorkspaceContext(server.protocol)
+        self.jobs = Jobs(link, self.context)
+        self.suggestions = Suggestions(self.jobs)
+        self.status = StatusBoard(server, link.state)
+        self.usage = Usage()
+        self.commands: dict[str | int, asyncio.Task[Any]] = {}
+        """Commands under way that carry a token, so that they can be stopped."""
+        self.settings = self.base_settings = settings
+        """The base is what `initialize` left, which later changes start from."""
+        self._on_settings = on_settings
+        self._tasks: set[asyncio.Task[Any]] = set()
+        link.watch(self.status.engine_changed)
+
+    @property
+    def documents(self) -> Documents:
+        return self.server.protocol.documents
+
+    @property
+    def units(self) -> Units:
+        return self.server.protocol.units
+
+    def configure(self, settings: Settings) -> None:
+        """Settings hold from the next request on."""
+        self.settings = settings
+        self.context.configure(settings)
+        self.forget_answers()
+        self._on_settings(settings)
+
+    def forget_answers(self) -> None:
+        """What was answered may be answered otherwise from now on."""
+        self.suggestions.close()
+
+    def place(self, document: Document, start: int, end: int | None = None) -> Place:
+        """A cursor, or a selection where there is an end."""
+        return Place(
+            uri=document.uri,
+            path=relative_path(document.path, self.context.roots),
+            language=document.language,
+            newline=document.newline,
+            prefix=document.text[:start],
+            suffix=document.text[start if end is None else end :],
+            replaced=None if end is None else document.text[start:end],
+        )
+
+    def refusal(self, document: Document) -> str | None:
+        """Why nothing is offered in a document, where that is so."""
+        if not self.settings.enable:
+            return "switched off in the settings"
+        if not self.settings.offers_language(document.language):
+            return f"switched off for {document.language} in the settings"
+        if not self.context.is_included(document):
+            return "the settings include other files only"
+        return self.context.exclusion(document)
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run something beside the handlers."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def close(self) -> None:
+        """End what is under way and leave the engine."""
+        self.suggestions.close()
+        for task in [*self._tasks, *self.commands.values()]:
+            task.cancel()
+        await self.link.close()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("work beside the handlers failed", exc_info=error)

@@ -1,0 +1,141 @@
+"""What the user is told about the server: busy or not, well or not, and why.
+
+Collects the engine's state, failed requests and reasons for staying quiet into one status, and
+sends it when it changes to clients that opted in; loading is standard progress as well. Knows
+nothing of how the engine is reached.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import uuid
+from collections.abc import Iterator
+
+from lsprotocol import types
+
+from dg_lsp.server import lsp_ext
+from dg_lsp.server.capabilities import ClientFeatures
+from dg_lsp.server.engine_link import EnginePhase, EngineState
+from dg_lsp.server.protocol import Server
+
+log = logging.getLogger(__name__)
+
+BUNDLED = "bundled"
+"""Name of the small model that ships with the package."""
+
+
+class StatusBoard:
+    """The status of one session."""
+
+    def __init__(self, server: Server, engine: EngineState) -> None:
+        self._server = server
+        self._engine = engine
+        self._client: ClientFeatures | None = None
+        self._num_busy = 0
+        self._trouble: str | None = None
+        self._quiet: str | None = None
+        self._sent: lsp_ext.Status | None = None
+        self._progress: str | None = None
+
+    @property
+    def now(self) -> lsp_ext.Status:
+        engine, model = self._engine, self._engine.model
+        if engine.phase is EnginePhase.FAILED:
+            kind, message = "Error", engine.message
+        elif self._trouble is not None:
+            kind, message = "Warning", self._trouble
+        elif self._quiet is not None:
+            kind, message = "Inactive", self._quiet
+        else:
+            kind, message = "Normal", engine.message
+            if not message and model is not None and model.name == BUNDLED:
+                message = "the small bundled model is in use"
+        return lsp_ext.Status(
+            busy=self._num_busy > 0 or engine.phase is EnginePhase.STARTING,
+            kind=kind,
+            message=message,
+            model=model.name if model else "",
+            device=model.device if model else "",
+            memory_bytes=model.memory_bytes if model else 0,
+        )
+
+    def begin(self, client: ClientFeatures) -> None:
+        """The client is known and takes messages from now on."""
+        self._client = client
+        self.engine_changed(self._engine)
+
+    @contextlib.contextmanager
+    def working(self, token: types.ProgressToken | None, title: str) -> Iterator[None]:
+        """Busy while inside; with progress where the request carries a token for it."""
+        self._num_busy += 1
+        self._send()
+        progress = self._server.work_done_progress
+        if token is not None:
+            progress.begin(token, types.WorkDoneProgressBegin(title))
+        try:
+            yield
+        finally:
+            if token is not None:
+                progress.end(token, types.WorkDoneProgressEnd())
+                progress.tokens.pop(token, None)
+            self._num_busy -= 1
+            self._send()
+
+    def well(self) -> None:
+        """A request went well."""
+        self._trouble = self._quiet = None
+        self._send()
+
+    def failed(self, reason: str) -> None:
+        """A request failed; the next one may go well."""
+        self._trouble = reason
+        self._send()
+
+    def quiet(self, reason: str) -> None:
+        """Nothing is offered here, on purpose."""
+        self._trouble, self._quiet = None, reason
+        self._send()
+
+    def engine_changed(self, engine: EngineState) -> None:
+        """The engine came up, went or failed, or loading went on."""
+        self._engine = engine
+        if engine.phase is EnginePhase.READY:
+            self._trouble = None
+        self._send()
+        if self._client is None or not self._client.shows_progress:
+            return
+        if engine.phase is EnginePhase.STARTING:
+            self._show_progress(engine)
+        elif self._progress is not None:
+            token, self._progress = self._progress, None
+            self._server.work_done_progress.end(token, types.WorkDoneProgressEnd())
+            self._server.work_done_progress.tokens.pop(token, None)
+
+    def _show_progress(self, engine: EngineState) -> None:
+        progress = self._server.work_done_progress
+        if self._progress is None:
+            token = self._progress = f"dg-lsp-{uuid.uuid4().hex[:8]}"
+            # The client makes the token before it reads on; its answer carries nothing.
+            self._server.protocol.send_request(
+                types.WINDOW_WORK_DONE_PROGRESS_CREATE,
+                types.WorkDoneProgressCreateParams(token),
+            )
+            begin = types.WorkDoneProgressBegin(
+                "dg-lsp",
+                cancellable=False,
+                message=engine.message or "starting",
+                percentage=engine.percent,
+            )
+            progress.begin(token, begin)
+            return
+        report = types.WorkDoneProgressReport(message=engine.message, percentage=engine.percent)
+        progress.report(self._progress, report)
+
+    def _send(self) -> None:
+        if self._client is None or not self._client.extensions.status:
+            return
+        status = self.now
+        if status != self._sent:
+            self._sent = status
+            self._server.protocol.notify(lsp_ext.STATUS, status.to_json())

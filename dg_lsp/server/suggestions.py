@@ -1,0 +1,281 @@
+"""Which answer a cursor gets: the last one's remainder, the job under way, or a new job.
+
+Per document: the newest request wins, whether or not the client cancels the older one; what is
+typed in agreement with the last answer is answered at once; a job whose request was answered
+at its deadline runs on, and the next request at the same place picks it up. Knows nothing of
+LSP, nor of how a job is carried out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dg_lsp.job import Draft, JobState
+from dg_lsp.server.jobs import Filled, Jobs, Wanted
+from dg_lsp.server.offers import (
+    DraftOffer,
+    Offer,
+    Place,
+    cut_typed,
+    finish_at,
+    offer_draft,
+    offers_of,
+    remainders,
+    settled_lines,
+    typed_between,
+)
+from dg_lsp.server.settings import Settings
+
+log = logging.getLogger(__name__)
+
+OfferListener = Callable[[Callable[[], DraftOffer | None]], None]
+"""Is told that there is a draft, and may ask for it; finishing one costs time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request is answered with; with no offers, `reason` says why."""
+
+    offers: tuple[Offer, ...] = ()
+    reason: str | None = None
+    failed: bool = False
+
+
+SUPERSEDED = Answer(reason="superseded by a newer request")
+
+
+class Suggestions:
+    """The suggestions of one client, document by document."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._lines: dict[str, _Line] = {}
+
+    async def suggest(
+        self,
+        place: Place,
+        wanted: Wanted,
+        settings: Settings,
+        deadline_s: float | None,
+        on_draft: OfferListener | None = None,
+    ) -> Answer:
+        """Answer one request; cancelling it stops the job.
+
+        1. An older request on the document is answered with nothing.
+        2. The last answer, where what was typed since agrees with it.
+        3. The job under way, where it is for this place; else a new one.
+        4. At the deadline, the whole lines that are settled; the job runs on.
+        """
+        line = self._lines.setdefault(place.uri, _Line())
+        line.supersede_waiter()
+        known = line.remainder(place, wanted)
+        if known is not None:
+            line.leave_others(place)
+            return known
+        loop = asyncio.get_running_loop()
+        ends_at = None if deadline_s is None else loop.time() + deadline_s
+        waiter = line.waiter = loop.create_future()
+        try:
+            while True:
+                ask = line.ask
+                if ask is None or not ask.is_for(place, wanted):
+                    ask = line.begin(_Ask(self._jobs, place, wanted, settings))
+                ask.listen(place, on_draft)
+                left_s = None if ends_at is None else max(0.0, ends_at - loop.time())
+                await asyncio.wait(
+                    {ask.task, waiter}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                if waiter.done():
+                    return SUPERSEDED
+                if not ask.task.done():
+                    return line.settle_for_less(ask, place)
+                answer = line.finish(ask)
+                typed = typed_between(ask.place, place)
+                if not typed:
+                    return answer
+                left = remainders(answer.offers, typed)
+                if left or answer.failed:
+                    return Answer(left, answer.reason, answer.failed)
+                # It turned out to write something else than what was typed since: once more.
+        except asyncio.CancelledError:
+            # A newer request may have taken the job over by now.
+            if line.waiter is waiter:
+                line.stop()
+            raise
+        finally:
+            if line.waiter is waiter:
+                line.waiter = None
+                if line.ask is not None:
+                    line.ask.listen(place, None)
+
+    def forget(self, uri: str) -> None:
+        """The document was closed."""
+        line = self._lines.pop(uri, None)
+        if line is not None:
+            line.supersede_waiter()
+            line.stop()
+
+    def close(self) -> None:
+        for uri in [*self._lines]:
+            self.forget(uri)
+
+
+class _Ask:
+    """A job under way for a place."""
+
+    def __init__(self, jobs: Jobs, place: Place, wanted: Wanted, settings: Settings) -> None:
+        self.place, self.wanted, self.settings = place, wanted, settings
+        self._jobs = jobs
+        self._listener: OfferListener | None = None
+        self._listening_at = place
+        self._before: Draft | None = None
+        self._latest: Draft | None = None
+        self.task = asyncio.create_task(self._run())
+
+    def is_for(self, place: Place, wanted: Wanted) -> bool:
+        """Whether its outcome would answer this request too."""
+        if self.task.done() or wanted.candidates > self.wanted.candidates:
+            return False
+        if self.wanted.may_be_empty and not wanted.may_be_empty:
+            return False
+        typed = typed_between(self.place, place)
+        if typed is None:
+            return False
+        return not typed or (self._latest is not None and self._latest.text.startswith(typed))
+
+    def listen(self, place: Place, listener: OfferListener | None) -> None:
+        """Tell the listener of drafts from now on, as they would stand at the place."""
+        self._listening_at, self._listener = place, listener
+
+    def settled(self) -> tuple[Offer, ...]:
+        """What can be offered before the end."""
+        if self._latest is None:
+            return ()
+        raw = settled_lines(self._before, self._latest)
+        text = finish_at(raw, self.place, self.settings.multi_line)
+        return (Offer(text, 1.0, (1.0,) * len(text)),) if text else ()
+
+    def is_done(self) -> bool:
+        """Whether it ended with an answer of the model, be it an empty one."""
+        if self.task.cancelled() or self.task.exception() is not None:
+            return False
+        return self.task.result().state is JobState.DONE
+
+    def answer(self) -> Answer:
+        """The outcome of the job that has ended."""
+        if self.task.cancelled():
+            return Answer(reason="cancelled")
+        error = self.task.exception()
+        if error is not None:
+            log.error("a job could not be handed to the engine", exc_info=error)
+            return Answer(reason="the server failed, see its log", failed=True)
+        filled = self.task.result()
+        is_automatic = self.wanted.may_be_empty
+        offers = offers_of(
+            filled.infill.candidates,
+            self.place,
+            self.settings.multi_line,
+            self.settings.min_confidence if is_automatic else 0.0,
+        )
+        reason = filled.infill.reason or "nothing new is left of what the model wrote"
+        return Answer(offers, None if offers else reason, filled.state is JobState.FAILED)
+
+    async def _run(self) -> Filled:
+        if self.wanted.may_be_empty and self.settings.debounce_ms:
+            await asyncio.sleep(self.settings.debounce_ms / 1e3)
+        return await self._jobs.fill(self.place, self.wanted, self.settings, self._take)
+
+    def _take(self, draft: Draft) -> None:
+        self._before, self._latest = self._latest, draft
+        if self._listener is not None:
+            self._listener(self._offer_now)
+
+    def _offer_now(self) -> DraftOffer | None:
+        typed = typed_between(self.place, self._listening_at)
+        if self._latest is None or typed is None:
+            return None
+        multi_line = self.settings.multi_line
+        return cut_typed(offer_draft(self._before, self._latest, self.place, multi_line), typed)
+
+
+class _Line:
+    """What is known of one document: who waits, what runs, what was answered."""
+
+    def __init__(self) -> None:
+        self.waiter: asyncio.Future[None] | None = None
+        self.ask: _Ask | None = None
+        self._place: Place | None = None
+        self._wanted = Wanted()
+        self._answer = Answer()
+        self._is_whole = True
+        """False for an answer that was cut short by a deadline."""
+
+    def supersede_waiter(self) -> None:
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def remainder(self, place: Place, wanted: Wanted) -> Answer | None:
+        """An answer from what was answered before."""
+        if self._place is None or wanted.candidates > self._wanted.candidates:
+            return None
+        typed = typed_between(self._place, place)
+        if typed is None:
+            return None
+        if not typed and not self._is_whole:
+            # There is more, perhaps on its way.
+            return None
+        left = remainders(self._answer.offers, typed)
+        if left:
+            return Answer(left)
+        # The same question has the same answer, but a user who insists asks another one.
+        if not typed and (wanted.may_be_empty or not self._wanted.may_be_empty):
+            return self._answer
+        return None
+
+    def begin(self, ask: _Ask) -> _Ask:
+        self.stop()
+        self.ask = ask
+        # A job that nobody waits for at its end leaves its answer for the next request.
+        ask.task.add_done_callback(lambda task: self._ended(ask))
+        return ask
+
+    def leave_others(self, place: Place) -> None:
+        """Stop a job for another place, as nobody waits for it any more."""
+        if self.ask is not None and typed_between(self.ask.place, place) is None:
+            self.stop()
+
+    def stop(self) -> None:
+        ask, self.ask = self.ask, None
+        if ask is not None:
+            ask.task.cancel()
+
+    def finish(self, ask: _Ask) -> Answer:
+        answer = ask.answer()
+        if self.ask is ask:
+            self.ask = None
+        if ask.is_done():
+            self._keep(ask, answer, is_whole=True)
+        return answer
+
+    def settle_for_less(self, ask: _Ask, place: Place) -> Answer:
+        """What can be answered at the deadline."""
+        offers = ask.settled()
+        if offers:
+            self._keep(ask, Answer(offers), is_whole=False)
+        left = remainders(offers, typed_between(ask.place, place) or "")
+        return Answer(left, None if left else "nothing is settled at the deadline")
+
+    def _keep(self, ask: _Ask, answer: Answer, is_whole: bool) -> None:
+        self._place, self._wanted = ask.place, ask.wanted
+        self._answer, self._is_whole = answer, is_whole
+
+    def _ended(self, ask: _Ask) -> None:
+        if self.ask is ask and self.waiter is None:
+            self.finish(ask)
+        elif not ask.task.cancelled():
+            # Retrieved, or asyncio would complain of an error that nobody looked at.
+            ask.task.exception()

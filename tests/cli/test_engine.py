@@ -1,0 +1,194 @@
+"""`dg-lsp engine`: what is refused, and a process that runs, tells and stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dg_lsp.cli import run
+
+SCRIPTED = """
+from dg_lsp.cli import compose, main
+
+class Scripted:
+    async def close(self): pass
+
+compose.open_infiller = lambda *asked: compose.OpenedInfiller(Scripted(), "m", "cpu", len, 9, 9)
+main()
+"""
+
+
+@pytest.fixture
+def directory(monkeypatch) -> Iterator[Path]:
+    """A runtime directory with a path short enough for a socket."""
+    found = Path(tempfile.mkdtemp(prefix="dgl"))
+    monkeypatch.setenv("DG_LSP_RUNTIME_DIR", str(found))
+    monkeypatch.setenv("DG_LSP_LOG_DIR", str(found / "log"))
+    yield found
+    shutil.rmtree(found, ignore_errors=True)
+
+
+@pytest.fixture
+def token_file(tmp_path) -> Path:
+    path = tmp_path / "token"
+    path.write_text("0123456789abcdef\n")
+    return path
+
+
+def start(*options: str) -> subprocess.Popen[str]:
+    """A running engine; returns when it listens."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPTED, "engine", "run", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    assert said.startswith("dg-lsp: listening at ")
+    process.told = said.removeprefix("dg-lsp: listening at ").strip()  # type: ignore[attr-defined]
+    return process
+
+
+@pytest.mark.parametrize(
+    ("options", "expect"),
+    [
+        (["--listen", "nowhere"], "nowhere is not HOST:PORT"),
+        (
+            ["--listen", "127.0.0.1:0"],
+            "--listen needs a --token-file, or --insecure on the loo",
+        ),
+        (
+            ["--listen", "0.0.0.0:0", "--insecure"],
+            "--insecure would open the engine to the net",
+        ),
+        (
+            ["--listen", "box:1", "--insecure"],
+            "--insecure would open the engine to the network",
+        ),
+        (["--insecure"], "--insecure is for --listen; a socket needs no token anyway"),
+        (
+            ["--listen", "127.0.0.1:0", "--token-file", "absent"],
+            "the token file absent cannot ",
+        ),
+        (
+            ["--listen", "203.0.113.1:1", "--token-file", "TOKEN"],
+            "cannot listen on 203.0.113.1",
+        ),
+        (["--idle-minutes", "-1"], "Invalid value for '--idle-minutes'"),
+        (["--idle-minutes", "x"], "Invalid value for '--idle-minutes'"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(options, expect, directory, token_file, capsys):
+    options = [str(token_file) if option == "TOKEN" else option for option in options]
+    assert run(["engine", "run", *options]) == 2
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"dg-lsp: {expect}")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["engine"], ["engine", "go"], ["engine", "status", "--address", "nowhere"]],
+)
+def test_wrong_usage_is_one_line(arguments, directory, capsys):
+    assert run(arguments) == 2
+
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_without_an_engine(directory, capsys):
+    assert run(["engine", "status"]) == 1
+    assert capsys.readouterr() == ("", "dg-lsp: no engine runs\n")
+    assert run(["engine", "stop"]) == 0
+    assert capsys.readouterr() == ("no engine runs\n", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are of POSIX")
+def test_a_directory_that_is_open_to_others_is_refused(directory, capsys):
+    directory.chmod(0o755)
+    for command in ("run", "status", "stop"):
+        assert run(["engine", command]) == 2
+        assert "open to others" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no Unix sockets")
+def test_runs_tells_and_stops(directory, capsys):
+    with start() as process:
+        assert process.told == str(directory / "engine.sock")
+        assert run(["engine", "run"]) == 2
+        assert capsys.readouterr().err == (
+            f"dg-lsp: an engine already runs with process id {process.pid}\n"
+        )
+        assert run(["engine", "status"]) == 0
+        assert f"process   {process.pid}, dg-lsp " in capsys.readouterr().out
+        assert run(["engine", "status", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["pid"], told["address"]) == (process.pid, str(directory / "engine.sock"))
+        assert run(["engine", "stop"]) == 0
+        assert capsys.readouterr() == ("stopped 1 engine\n", "")
+        assert process.wait(10) == 0
+        assert process.stderr.read() == ""
+
+
+def test_runs_on_tcp_with_a_token(directory, token_file, capsys):
+    with start("--listen", "127.0.0.1:0", "--token-file", str(token_file)) as process:
+        asked = ["engine", "status", "--address", process.told]
+        assert run(asked) == 2
+        assert capsys.readouterr().err == "dg-lsp: the token is missing or wrong\n"
+        assert run([*asked, "--token-file", str(token_file), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["pid"] == process.pid
+        asked = ["--address", process.told, "--token-file", str(token_file)]
+        assert run(["engine", "stop", *asked]) == 0
+        assert process.wait(10) == 0
+    assert run(["engine", "status", *asked]) == 1
+
+
+CURL = [
+    (
+        "/infill",
+        {"input_prefix": "a = ", "input_suffix": "\n", "n_predict": 0},
+        lambda said: said["content"] == "",
+    ),
+    ("/v1/unload", {}, lambda said: said["unloaded"] in (True, False)),
+]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_reaches_it_on_the_loopback(directory):
+    with start("--listen", "127.0.0.1:0", "--insecure") as process:
+        for path, body, is_right in CURL:
+            said = subprocess.run(
+                ["curl", "-s", f"{process.told}{path}", "-d", json.dumps(body)],
+                capture_output=True,
+                text=True,
+                timeout=20,
+            ).stdout
+            assert is_right(json.loads(said))
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_the_help_of_the_group_loads_nothing_heavy():
+    script = """
+import sys
+from dg_lsp.cli import run
+print(run(["engine", "--help"]), run(["engine", "run", "--help"]))
+print([name for name in ("torch", "httpx", "uvicorn", "starlette") if name in sys.modules])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+
+    assert ended.stdout.endswith("0 0\n[]\n")
+    assert "Serve the model until stopped." in ended.stdout
+    assert ended.stderr == ""

@@ -1,0 +1,53 @@
+"""The real server over stdio with an engine that follows a script; run as a process.
+
+Usage: serve_scripted.py '{"answers": {"TEXT BEFORE": ["INFILL", ...]}, "step_s": 0.0, ...}'
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+from dg_lsp.job import InfillJob
+from dg_lsp.server.app import create_server
+from dg_lsp.server.scripted import Pace, ScriptedLink
+from dg_lsp.server.transport import serve_stdio, serve_tcp
+
+
+async def main() -> int:
+    options = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
+    answers = options.get("answers", {})
+
+    def script(job: InfillJob) -> list[str]:
+        if job.instruction is not None:
+            return [f"<{job.instruction}>"]
+        for before, texts in answers.items():
+            if job.prefix.endswith(before):
+                return [*texts]
+        return [*options.get("otherwise", ["infilled"])]
+
+    pace = Pace(options.get("num_drafts", 3), options.get("step_s", 0.0))
+    session = create_server(ScriptedLink(script, pace))
+    protocol = session.server.protocol
+
+    @session.server.feature("test/text")
+    def text(params: dict[str, str]) -> str | None:
+        document = protocol.documents.get(params["uri"])
+        return None if document is None else document.text
+
+    if options.get("tcp"):
+
+        def say(host: str, port: int) -> None:
+            print(port, flush=True)
+
+        status = await serve_tcp(protocol, session.close, "127.0.0.1", 0, say)
+    else:
+        status = await serve_stdio(protocol, session.close, sys.stdin.buffer, sys.stdout.buffer)
+    heavy = {"torch", "transformers"} & set(sys.modules)
+    assert not heavy, f"the front end loaded {heavy}"
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

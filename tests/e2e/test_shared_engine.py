@@ -1,0 +1,94 @@
+"""Two editors, one engine process with the bundled model, and what when it is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TEXT = "import os\n\nfor name in os.listdir(path):\n    print(\n"
+WATCHING = {"experimental": {"dgLsp": {"drafts": True, "status": True}}}
+
+
+def engine(command: str, runtime: Path, *arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "dg_lsp", "engine", command, *arguments],
+        env={**os.environ, "DG_LSP_RUNTIME_DIR": str(runtime)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    """A runtime directory whose engine ends with the tests."""
+    directory = tmp_path_factory.mktemp("run")
+    directory.chmod(0o700)
+    yield directory
+    engine("stop", directory)
+
+
+@pytest.fixture(scope="module")
+def editors(start_server, runtime):
+    environment = {"DG_LSP_RUNTIME_DIR": str(runtime), "OMP_NUM_THREADS": "1"}
+    made = [
+        start_server("-m", "dg_lsp", "serve", "--device", "cpu", environment=environment)
+        for _ in range(2)
+    ]
+    for editor in made:
+        editor.begin(WATCHING)
+        editor.open(TEXT)
+    return made
+
+
+def engine_pids(runtime) -> list[int]:
+    lines = engine("status", runtime, "--json").splitlines()
+    return [json.loads(line)["pid"] for line in lines]
+
+
+def status(editor) -> dict:
+    return editor.ask("workspace/executeCommand", {"command": "dg-lsp.status"})
+
+
+def test_both_are_answered_by_one_engine(editors, runtime):
+    requests = [editor.send_inline(3, 10, kind=1) for editor in editors]
+    for editor, request in zip(editors, requests, strict=True):
+        assert "result" in editor.answer(request)
+        assert status(editor)["model"] == "bundled"
+    assert len(engine_pids(runtime)) == 1
+
+
+def test_a_killed_engine_is_an_empty_answer_soon_and_a_new_engine_later(editors, runtime):
+    [killed] = engine_pids(runtime)
+    requests = []
+    for version, editor in enumerate(editors, start=2):
+        editor.insert(2, 0, 0, f"# {version}\n")
+        requests.append(editor.send_inline(4, 10, kind=1))
+    while editors[0].next().get("method") != "dgLsp/draft":
+        pass
+    os.kill(killed, signal.SIGKILL)
+    started = time.monotonic()
+    for editor, request in zip(editors, requests, strict=True):
+        assert "result" in editor.answer(request)
+    assert time.monotonic() - started < 2
+
+    for editor in editors:
+        editor.insert(3, 0, 0, "# again\n")
+        assert "result" in editor.answer(editor.send_inline(5, 10, kind=1))
+        assert status(editor)["kind"] == "Normal"
+    [now] = engine_pids(runtime)
+    assert now != killed
+
+
+def test_the_front_ends_leave_and_the_engine_lives_on(editors, runtime):
+    for editor in editors:
+        editor.finish()
+        assert editor.wait()[0] == 0
+    assert len(engine_pids(runtime)) == 1

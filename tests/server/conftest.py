@@ -1,0 +1,191 @@
+"""An editor in this process: speaks JSON-RPC with a real session, no pipe between."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from dg_lsp.job import InfillJob
+from dg_lsp.server.app import create_server
+from dg_lsp.server.frames import FrameReader
+from dg_lsp.server.scripted import Pace, ScriptedInfiller, ScriptedLink
+from dg_lsp.server.session import Session
+from dg_lsp.server.settings import Settings
+
+URI = "file:///work/a.py"
+PATIENCE_S = 10.0
+
+
+class Editor:
+    """Sends messages, and keeps what comes back."""
+
+    def __init__(self, link: ScriptedLink, settings: Settings) -> None:
+        self.link = link
+        self.session: Session = create_server(link, settings)
+        self.messages: list[dict[str, Any]] = []
+        self._frames = FrameReader()
+        self._num_requests = 0
+        self._answers: dict[int | str, asyncio.Future[dict[str, Any]]] = {}
+        self._news = asyncio.Event()
+        self.replies: dict[str, Callable[[Any], Any]] = {}
+        """What the editor answers to requests of the server, by method."""
+        self._version = 0
+        self.session.server.protocol.set_writer(self)
+
+    @property
+    def engine(self) -> ScriptedInfiller:
+        return self.link.engine
+
+    def write(self, data: bytes) -> None:
+        for body in self._frames.feed(data):
+            message = json.loads(body)
+            self.messages.append(message)
+            self._news.set()
+            if "method" in message and "id" in message:
+                reply = self.replies.get(message["method"], lambda params: None)
+                result = reply(message.get("params"))
+                self._send({"id": message["id"], "result": result}, soon=True)
+            elif message.get("id") in self._answers:
+                self._answers[message["id"]].set_result(message)
+
+    def close(self) -> None:
+        """Nothing to close: there is no pipe."""
+
+    def raw(self, body: bytes) -> None:
+        self.session.server.protocol.receive(body)
+
+    def notify(self, method: str, params: Any = None) -> None:
+        self._send({"method": method, "params": params})
+
+    def send(self, method: str, params: Any = None) -> int:
+        """Send a request and return its id."""
+        self._num_requests += 1
+        self._answers[self._num_requests] = asyncio.get_running_loop().create_future()
+        self._send({"id": self._num_requests, "method": method, "params": params})
+        return self._num_requests
+
+    async def answer(self, request: int) -> dict[str, Any]:
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._answers[request]
+
+    async def ask(self, method: str, params: Any = None) -> Any:
+        """Send a request and return its result."""
+        answer = await self.answer(self.send(method, params))
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    async def refused(self, method: str, params: Any = None) -> dict[str, Any]:
+        """Send a request and return its error."""
+        return (await self.answer(self.send(method, params)))["error"]
+
+    def cancel(self, request: int) -> None:
+        self.notify("$/cancelRequest", {"id": request})
+
+    def told(self, method: str) -> list[Any]:
+        """Parameters of the notifications and requests of a method so far."""
+        return [one.get("params") for one in self.messages if one.get("method") == method]
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Let things go on until something is so."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not is_so():
+                await asyncio.sleep(0)
+
+    async def begin(self, capabilities: Any = None, options: Any = None) -> Any:
+        result = await self.ask(
+            "initialize",
+            {
+                "processId": None,
+                "rootUri": "file:///work",
+                "capabilities": capabilities or {},
+                "initializationOptions": options,
+            },
+        )
+        self.notify("initialized", {})
+        return result
+
+    def open(self, text: str, uri: str = URI, language: str = "python") -> None:
+        self._version = 1
+        item = {"uri": uri, "languageId": language, "version": 1, "text": text}
+        self.notify("textDocument/didOpen", {"textDocument": item})
+
+    def replace(self, text: str, uri: str = URI) -> None:
+        """The whole text anew, as the next version."""
+        self._version += 1
+        identifier = {"uri": uri, "version": self._version}
+        params = {"textDocument": identifier, "contentChanges": [{"text": text}]}
+        self.notify("textDocument/didChange", params)
+
+    def send_inline(self, line: int, character: int, kind: int = 2, **extra: Any) -> int:
+        context = {"triggerKind": kind, **extra.pop("context", {})}
+        params = {
+            "textDocument": {"uri": URI, **extra.pop("textDocument", {})},
+            "position": {"line": line, "character": character},
+            "context": context,
+            **extra,
+        }
+        return self.send("textDocument/inlineCompletion", params)
+
+    async def inline(self, line: int, character: int, kind: int = 2, **extra: Any) -> Any:
+        """The items of an inline completion; kind 1 is Invoked, 2 is Automatic."""
+        answer = await self.answer(self.send_inline(line, character, kind, **extra))
+        assert "error" not in answer, answer
+        return answer["result"]["items"]
+
+    async def texts(self, line: int, character: int, kind: int = 2, **extra: Any) -> list[str]:
+        items = await self.inline(line, character, kind, **extra)
+        return [item["insertText"] for item in items]
+
+    def _send(self, message: dict[str, Any], soon: bool = False) -> None:
+        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+        if soon:
+            asyncio.get_running_loop().call_soon(self.raw, body)
+        else:
+            self.raw(body)
+
+
+def script(job: InfillJob) -> list[str]:
+    """Instructions come back in brackets; else the end of the prefix says what is written."""
+    if job.instruction is not None:
+        return [f"<{job.instruction}>"]
+    if job.replaced is not None:
+        return [job.replaced.upper()]
+    answers = {
+        "return ": ["a + b", "a - b", "a * b"],
+        "x = ": ["1"],
+        "for i in ": ["range(n):\n    print(i)\n"],
+        "none = ": [],
+    }
+    for before, texts in answers.items():
+        if job.prefix.endswith(before):
+            return texts
+    return ["infilled"]
+
+
+@pytest.fixture
+async def make_editor() -> AsyncIterator[Callable[..., Editor]]:
+    editors: list[Editor] = []
+
+    def make(pace: Pace | None = None, settings: Settings | None = None) -> Editor:
+        editor = Editor(ScriptedLink(script, pace), settings or Settings(debounce_ms=0))
+        editors.append(editor)
+        return editor
+
+    yield make
+    for editor in editors:
+        editor.session.server.protocol.stop()
+        await editor.session.close()
+        if editor.link._made is not None:
+            await editor.engine.close()
+
+
+@pytest.fixture
+async def editor(make_editor: Callable[..., Editor]) -> Editor:
+    """An editor that has announced nothing, after initialize."""
+    editor = make_editor()
+    await editor.begin()
+    return editor

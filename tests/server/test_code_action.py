@@ -1,0 +1,290 @@
+"""The menu, what is in it for whom, and edits that never damage a document."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from dg_lsp.job import JobState
+
+URI = "file:///work/a.py"
+CODE = "def f(x):\n    y = x\n    return y\n"
+SELECTION = {"start": {"line": 1, "character": 4}, "end": {"line": 2, "character": 12}}
+CURSOR = {"start": {"line": 1, "character": 8}, "end": {"line": 1, "character": 8}}
+
+LITERALS = {"codeActionKind": {"valueSet": ["refactor.rewrite", "quickfix"]}}
+MODERN = {
+    "workspace": {"workspaceEdit": {"documentChanges": True, "changeAnnotationSupport": {}}},
+    "textDocument": {
+        "codeAction": {
+            "codeActionLiteralSupport": LITERALS,
+            "disabledSupport": True,
+            "dataSupport": True,
+            "honorsChangeAnnotations": True,
+            "resolveSupport": {"properties": ["edit"]},
+            "tagSupport": {"valueSet": [1]},
+        }
+    },
+}
+PLAIN = {"textDocument": {"codeAction": {"codeActionLiteralSupport": LITERALS}}}
+
+
+def wanting(span, only=None, diagnostics=(), kind=1):
+    context = {"diagnostics": list(diagnostics), "triggerKind": kind}
+    if only is not None:
+        context["only"] = only
+    return {"textDocument": {"uri": URI}, "range": span, "context": context}
+
+
+async def menu(editor, span, **context):
+    return await editor.ask("textDocument/codeAction", wanting(span, **context))
+
+
+def titles(actions) -> list[str]:
+    return [action["title"] for action in actions]
+
+
+def named(actions, title: str):
+    return next(action for action in actions if action["title"].startswith(title))
+
+
+def apply(text: str, edit) -> str:
+    """The text after an edit of one line range each, in UTF-16 units of ASCII text."""
+    lines = text.splitlines(keepends=True)
+    start, end = edit["range"]["start"], edit["range"]["end"]
+    at = sum(map(len, lines[: start["line"]])) + start["character"]
+    to = sum(map(len, lines[: end["line"]])) + end["character"]
+    return text[:at] + edit["newText"] + text[to:]
+
+
+@pytest.fixture
+async def modern(make_editor):
+    editor = make_editor()
+    await editor.begin(MODERN)
+    editor.open(CODE)
+    return editor
+
+
+async def test_at_a_cursor_and_at_a_selection(modern):
+    assert titles(await menu(modern, CURSOR)) == ["Fill here"]
+    assert await menu(modern, CURSOR, kind=2) == []
+    assert titles(await menu(modern, SELECTION)) == [
+        "Rewrite selection…",
+        "Rewrite selection anew",
+        "Complete this body",
+        "Add a docstring",
+        "Add type hints",
+        "Simplify",
+    ]
+    assert modern.engine.jobs == []
+
+
+async def test_actions_are_tagged_and_carry_no_edit_yet(modern):
+    action = named(await menu(modern, SELECTION), "Simplify")
+    assert action["kind"] == "refactor.rewrite"
+    assert action["tags"] == [1]
+    assert "edit" not in action
+    assert "command" not in action
+
+
+async def test_resolving_makes_the_smallest_edit_annotated_and_versioned(modern):
+    action = named(await menu(modern, SELECTION), "Simplify")
+    resolved = await modern.ask("codeAction/resolve", action)
+
+    [job] = modern.engine.jobs
+    assert job.replaced == "y = x\n    return y"
+    assert job.instruction == "Simplify this code without changing what it does."
+    edit = resolved["edit"]
+    [change] = edit["documentChanges"]
+    assert change["textDocument"] == {"uri": URI, "version": 1}
+    [one] = change["edits"]
+    annotation = edit["changeAnnotations"][one["annotationId"]]
+    assert annotation["label"] == "Simplify"
+    assert apply(CODE, one) == f"def f(x):\n    <{job.instruction}>\n"
+
+
+async def test_filling_at_the_cursor(modern):
+    modern.replace("def f(x):\n    y = \n")
+    action = named(await menu(modern, CURSOR), "Fill here")
+    resolved = await modern.ask("codeAction/resolve", action)
+
+    [change] = resolved["edit"]["documentChanges"]
+    [one] = change["edits"]
+    assert one["range"] == CURSOR
+    assert one["newText"] == "infilled"
+    assert modern.engine.jobs[0].replaced is None
+
+
+async def test_a_client_with_no_frills_gets_commands_and_plain_changes(make_editor):
+    editor = make_editor()
+    await editor.begin(PLAIN)
+    editor.open(CODE)
+    actions = await menu(editor, SELECTION)
+
+    assert "Rewrite selection…" not in titles(actions)
+    action = named(actions, "Rewrite selection anew")
+    assert "tags" not in action
+    assert "data" not in action
+    assert action["command"]["command"] == "dg-lsp.infill"
+    editor.replies["workspace/applyEdit"] = lambda params: {"applied": True}
+    result = await editor.ask("workspace/executeCommand", action["command"])
+    assert result["applied"]
+    [applied] = editor.told("workspace/applyEdit")
+    [edit] = applied["edit"]["changes"][URI]
+    assert apply(CODE, edit) == "def f(x):\n    Y = X\n    RETURN Y\n"
+
+
+async def test_a_client_without_literals_gets_commands(make_editor):
+    editor = make_editor()
+    await editor.begin()
+    editor.open(CODE)
+    actions = await menu(editor, CURSOR)
+    assert [action["command"] for action in actions] == ["dg-lsp.infill"]
+
+
+@pytest.mark.parametrize(
+    ("only", "expect"),
+    [
+        (["refactor"], 6),
+        (["refactor.rewrite"], 6),
+        (["refactor.rewrite.inline"], 0),
+        (["quickfix"], 0),
+        (["source"], 0),
+        ([], 0),
+        ([""], 6),
+    ],
+)
+async def test_only_the_kinds_that_are_asked_for(modern, only, expect):
+    assert len(await menu(modern, SELECTION, only=only)) == expect
+
+
+async def test_diagnostics_become_a_quick_fix_of_their_lines(modern):
+    span = {"start": {"line": 2, "character": 11}, "end": {"line": 2, "character": 12}}
+    diagnostics = [
+        {"range": span, "message": "y is  odd"},
+        {"range": span, "message": "really"},
+    ]
+    actions = await menu(modern, span, only=["quickfix"], diagnostics=diagnostics)
+
+    [action] = actions
+    assert (action["title"], action["kind"]) == ("Fix these problems", "quickfix")
+    assert len(action["diagnostics"]) == 2
+    await modern.ask("codeAction/resolve", action)
+    [job] = modern.engine.jobs
+    assert job.replaced == "    return y"
+    assert job.instruction == "Fix these problems: y is odd; really"
+
+
+async def test_a_comment_at_the_top_of_the_selection_is_the_instruction(modern):
+    modern.replace("# make this shorter,\n# please\ny = x\n")
+    span = {"start": {"line": 0, "character": 0}, "end": {"line": 2, "character": 5}}
+    action = named(await menu(modern, span), "Rewrite selection:")
+    assert action["title"] == "Rewrite selection: make this shorter, please"
+    await modern.ask("codeAction/resolve", action)
+    assert modern.engine.jobs[0].instruction == "make this shorter, please"
+
+
+async def test_without_words_the_free_rewrite_says_how_to_give_some(modern):
+    action = named(await menu(modern, SELECTION), "Rewrite selection…")
+    assert "comment at the top" in action["disabled"]["reason"]
+
+
+async def test_the_clients_extension_asks_for_the_instruction(make_editor):
+    editor = make_editor()
+    await editor.begin({**MODERN, "experimental": {"dgLsp": {"askInstruction": True}}})
+    editor.open(CODE)
+    action = named(await menu(editor, SELECTION), "Rewrite selection…")
+    command = action["command"]
+    assert command["command"] == "dgLsp.askInstruction"
+    assert command["arguments"] == [{"uri": URI, "version": 1, "range": SELECTION}]
+
+
+async def test_a_model_that_follows_no_instructions_disables_what_needs_them(make_editor):
+    modern = make_editor()
+    model = modern.link.model
+    modern.link.model = dataclasses.replace(model, name="bundled", follows_instructions=False)
+    await modern.begin(MODERN)
+    modern.open(CODE)
+    actions = await menu(modern, SELECTION)
+
+    disabled = {
+        action["title"]: action["disabled"]["reason"]
+        for action in actions
+        if "disabled" in action
+    }
+    assert set(disabled) == set(titles(actions)) - {"Rewrite selection anew"}
+    assert set(disabled.values()) == {"the bundled model follows no instructions"}
+    anew = await modern.ask("codeAction/resolve", named(actions, "Rewrite selection anew"))
+    assert "edit" in anew
+    assert modern.engine.jobs[0].instruction is None
+
+
+@pytest.mark.parametrize(
+    ("moved", "expect"),
+    [
+        ("# new\n" + CODE, "# new\ndef f(x):\n    Y = X\n    RETURN Y\n"),
+        (CODE + "# new\n", "def f(x):\n    Y = X\n    RETURN Y\n# new\n"),
+        (CODE.replace("y = x", "y = z"), None),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize("when", ["before", "during"])
+async def test_a_document_that_moves_is_followed_or_the_edit_refused(
+    modern, moved, expect, when
+):
+    action = named(await menu(modern, SELECTION), "Rewrite selection anew")
+    modern.engine.gate.clear()
+    if when == "before":
+        modern.replace(moved)
+    request = modern.send("codeAction/resolve", action)
+    await modern.until(lambda: len(modern.engine.jobs) == 1)
+    if when == "during":
+        modern.replace(moved)
+    modern.engine.gate.set()
+
+    answer = await modern.answer(request)
+    if expect is None:
+        assert answer["error"]["code"] == -32801
+    else:
+        [change] = answer["result"]["edit"]["documentChanges"]
+        assert change["textDocument"]["version"] == 2
+        assert apply(moved, change["edits"][0]) == expect
+
+
+async def test_resolving_what_cannot_be_done_says_why(modern):
+    action = named(await menu(modern, SELECTION), "Simplify")
+    modern.engine.error = "out of memory"
+    error = await modern.refused("codeAction/resolve", action)
+    assert (error["code"], error["message"]) == (-32803, "out of memory")
+
+    error = await modern.refused("codeAction/resolve", {"title": "not ours"})
+    assert error["code"] == -32602
+
+
+async def test_cancelling_a_resolve_stops_its_job(modern):
+    action = named(await menu(modern, SELECTION), "Simplify")
+    modern.engine.gate.clear()
+    request = modern.send("codeAction/resolve", action)
+    await modern.until(lambda: modern.engine.states == [JobState.RUNNING])
+    modern.cancel(request)
+    assert (await modern.answer(request))["error"]["code"] == -32800
+    await modern.until(lambda: modern.engine.states == [JobState.CANCELLED])
+
+
+async def test_excluded_documents_have_no_menu(modern):
+    modern.open("KEY=1", uri="file:///work/.env")
+    params = wanting(CURSOR)
+    params["textDocument"] = {"uri": "file:///work/.env"}
+    assert await modern.ask("textDocument/codeAction", params) == []
+
+
+async def test_a_light_bulb_starts_no_engine_and_a_menu_does(make_editor):
+    editor = make_editor()
+    await editor.begin(MODERN, {"trigger": "manual"})
+    editor.open(CODE)
+    phase = editor.link.state.phase
+    assert len(await menu(editor, SELECTION, kind=2)) == 6
+    assert editor.link.state.phase is phase
+    await menu(editor, SELECTION, kind=1)
+    assert editor.link.state.phase is not phase

@@ -1,0 +1,148 @@
+"""Commands: their arguments, their edits, and stopping them."""
+
+from __future__ import annotations
+
+import pytest
+
+from dg_lsp.job import JobState
+
+URI = "file:///work/a.py"
+SPAN = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 5}}
+PLACE = {"uri": URI, "position": {"line": 0, "character": 4}}
+
+
+def command(name: str, *arguments):
+    return {"command": f"dg-lsp.{name}", "arguments": list(arguments)}
+
+
+async def run(editor, name: str, *arguments):
+    return await editor.ask("workspace/executeCommand", command(name, *arguments))
+
+
+@pytest.fixture
+async def applying(editor):
+    editor.replies["workspace/applyEdit"] = lambda params: {"applied": True}
+    editor.open("x = \n")
+    return editor
+
+
+async def test_infill_applies_an_edit(applying):
+    result = await run(applying, "infill", PLACE)
+
+    assert result == {"applied": True, "reason": None, "text": "1"}
+    [params] = applying.told("workspace/applyEdit")
+    [edit] = params["edit"]["changes"][URI]
+    at = PLACE["position"]
+    assert edit == {"range": {"start": at, "end": at}, "newText": "1"}
+    assert applying.engine.jobs[0].may_be_empty is False
+
+
+async def test_rewrite_takes_an_instruction_and_a_noise(applying):
+    applying.replace("alpha\n")
+    argument = {"uri": URI, "range": SPAN, "instruction": " shout ", "noise": 0.3}
+    assert (await run(applying, "rewrite", argument))["text"] == "<shout>"
+    [job] = applying.engine.jobs
+    assert (job.replaced, job.instruction, job.noise) == ("alpha", "shout", 0.3)
+
+
+async def test_an_edit_that_the_editor_refuses(applying):
+    applying.replies["workspace/applyEdit"] = lambda params: {
+        "applied": False,
+        "failureReason": "read-only",
+    }
+    result = await run(applying, "infill", PLACE)
+    assert result == {"applied": False, "reason": "read-only", "text": "1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "named"),
+    [
+        ("infill", [], "uri"),
+        ("infill", [{}, {}], "one object"),
+        ("infill", ["x"], "one object"),
+        ("infill", [{"uri": 5}], "uri"),
+        ("infill", [{"uri": "file:///not/open"}], "not open"),
+        ("infill", [{"uri": URI}], "range or position"),
+        ("infill", [{"uri": URI, "range": {}}], "range or position"),
+        ("infill", [{"uri": URI, "position": {"line": -1, "character": 0}}], "range or"),
+        ("infill", [{**PLACE, "version": 99}], "version"),
+        ("infill", [{**PLACE, "version": "x"}], "version"),
+        ("rewrite", [PLACE], "not empty"),
+        ("rewrite", [{**PLACE, "instruction": ""}], "instruction"),
+        ("rewrite", [{**PLACE, "instruction": 5}], "instruction"),
+        ("rewrite", [{**PLACE, "noise": 0}], "noise"),
+        ("rewrite", [{**PLACE, "noise": "a lot"}], "noise"),
+    ],
+)
+async def test_bad_arguments_are_named(applying, name, arguments, named):
+    error = await applying.refused("workspace/executeCommand", command(name, *arguments))
+    assert error["code"] == -32602
+    assert named in error["message"]
+
+
+async def test_stop_ends_a_command_by_its_token(applying):
+    applying.engine.gate.clear()
+    request = applying.send(
+        "workspace/executeCommand", command("infill", {**PLACE, "token": "t"})
+    )
+    await applying.until(lambda: applying.engine.states == [JobState.RUNNING])
+    assert await run(applying, "stop", {"token": "other"}) == {"stopped": False}
+    assert await run(applying, "stop", {"token": "t"}) == {"stopped": True}
+
+    assert (await applying.answer(request))["error"]["code"] == -32800
+    await applying.until(lambda: applying.engine.states == [JobState.CANCELLED])
+    assert await run(applying, "stop", {"token": "t"}) == {"stopped": False}
+    assert applying.told("workspace/applyEdit") == []
+
+
+@pytest.mark.parametrize("how", ["request", "progress"])
+async def test_other_ways_to_stop_a_command(make_editor, how):
+    editor = make_editor()
+    await editor.begin({"window": {"workDoneProgress": True}})
+    editor.open("x = \n")
+    editor.engine.gate.clear()
+    request = editor.send("workspace/executeCommand", command("infill", PLACE))
+    await editor.until(lambda: editor.engine.states == [JobState.RUNNING])
+    if how == "request":
+        editor.cancel(request)
+    else:
+        token = editor.told("window/workDoneProgress/create")[-1]["token"]
+        editor.notify("window/workDoneProgress/cancel", {"token": token})
+
+    assert (await editor.answer(request))["error"]["code"] == -32800
+    await editor.until(lambda: editor.engine.states == [JobState.CANCELLED])
+
+
+async def test_typing_does_not_stop_a_command(applying):
+    applying.engine.gate.clear()
+    request = applying.send("workspace/executeCommand", command("infill", PLACE))
+    await applying.until(lambda: len(applying.engine.jobs) == 1)
+    inline = applying.send_inline(0, 4)
+    await applying.until(lambda: len(applying.engine.jobs) == 2)
+    applying.engine.gate.set()
+
+    assert (await applying.answer(request))["result"]["applied"]
+    assert (await applying.answer(inline))["result"]["items"]
+
+
+async def test_what_is_refused_is_shown_and_applies_nothing(applying):
+    applying.engine.gate.clear()
+    request = applying.send("workspace/executeCommand", command("infill", PLACE))
+    await applying.until(lambda: len(applying.engine.jobs) == 1)
+    applying.replace("y\n")
+    applying.engine.gate.set()
+
+    result = (await applying.answer(request))["result"]
+    assert result["applied"] is False
+    assert "has changed" in result["reason"]
+    [shown] = applying.told("window/showMessage")
+    assert result["reason"] in shown["message"]
+    assert applying.told("workspace/applyEdit") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "call"), [("restartEngine", "restart"), ("unloadModel", "unload")]
+)
+async def test_commands_for_the_engine(editor, name, call):
+    assert await run(editor, name) == {"done": True, "reason": None}
+    assert editor.link.calls == [call]
