@@ -104,7 +104,8 @@ class Candidate:
 
     text: str
     confidence: float
-    """Geometric mean of the probabilities of its tokens, in [0, 1]."""
+    """How sure the model is, in [0, 1]: the geometric mean of the probabilities that the
+    decoder gives its tokens, times that of the causal encoder, which did not write them."""
     score: float
     """What candidates are ranked by, higher is better: log-likelihood in nats of the text and
     the start of the suffix after it."""

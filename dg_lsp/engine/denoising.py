@@ -52,14 +52,13 @@ class Lane:
     """(free,) best token of each free position."""
     log_probability: Tensor
     """(free,) its log-probability at the step's temperature, float32."""
-    pinned_log_probability: float = 0.0
-    """Mean log-probability, at temperature 1, that the model gives the pinned tokens."""
+    free_fit: float = 0.0
+    """Mean log-probability of the best tokens as the model gives it: at temperature 1 and
+    without limits, so that a healed position tells whether its token belongs there."""
+    pinned_fit: float = 0.0
+    """The same of the pinned tokens."""
     settled: bool = False
     steps: int = 0
-
-    @property
-    def mean_log_probability(self) -> float:
-        return float(self.log_probability.mean())
 
 
 class Denoising:
@@ -124,10 +123,10 @@ class Denoising:
         accepted = sampler.accept(entropy, self._lane_index, self._settings.entropy_bound)
         self._canvas[self._free] = torch.where(accepted, sampled, self._noise())
         # iv.
-        if len(self._pinned):
-            given = self._canvas[self._pinned]
-            pinned = torch.log_softmax(logits[self._pinned], dim=-1)
-            pinned_fit = pinned.gather(1, given[:, None]).squeeze(1)
+        best = self._canvas.clone()
+        best[self._free] = argmax
+        fit = logits.gather(1, best[:, None]).squeeze(1) - logits.logsumexp(dim=-1)
+        free_fit, pinned_fit = fit[self._free], fit[self._pinned]
         self.step_idx += 1
         for lane, free, own_pinned in zip(
             self.lanes, self._free_slices, self._pinned_slices, strict=True
@@ -136,8 +135,9 @@ class Denoising:
                 continue
             lane.argmax, lane.log_probability = argmax[free], argmax_log_probability[free]
             lane.steps = self.step_idx
+            lane.free_fit = float(free_fit[free].mean())
             if own_pinned.stop > own_pinned.start:
-                lane.pinned_log_probability = float(pinned_fit[own_pinned].mean())
+                lane.pinned_fit = float(pinned_fit[own_pinned].mean())
             lane.settled = lane.stopping.settled(lane.argmax, entropy[free])
         # v.
         if self._conditioning is None:

@@ -262,17 +262,18 @@ class Filling:
         """Distinct texts by causal likelihood together with the suffix, the best first."""
         distinct = list({one.text: one for one in reversed(found)}.values())
         ids = [healed_ids(prompt, self._codec, one.text) for one in distinct]
-        totals = rank(self._denoiser, encoded, prompt, ids)
-        order = sorted(range(len(distinct)), key=lambda index: -totals[index])
-        return [
+        likelihoods = rank(self._denoiser, encoded, prompt, ids)
+        candidates = [
             Candidate(
-                text=distinct[index].text,
-                confidence=_geometric_mean(distinct[index].confidences),
-                score=totals[index],
-                confidences=distinct[index].confidences,
+                text=one.text,
+                # The decoder sees its own guess and grows sure of it, right or wrong.
+                confidence=_geometric_mean(one.confidences) * likelihood.per_token,
+                score=likelihood.total,
+                confidences=one.confidences,
             )
-            for index in order
+            for one, likelihood in zip(distinct, likelihoods, strict=True)
         ]
+        return sorted(candidates, key=lambda candidate: -candidate.score)
 
     def _timed(self, stage: str, work: Callable[[], T]) -> T:
         start = time.perf_counter()

@@ -11,6 +11,7 @@ the methods. Knows nothing of threads or LSP.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dg_lsp.config import LengthSettings
@@ -46,19 +47,30 @@ def fittest(lanes: Sequence[Lane]) -> list[Lane]:
 
 def fitness(lane: Lane) -> float:
     """Mean log-probability of the free tokens, and with less weight of the pinned ones."""
-    return lane.mean_log_probability + PINNED_WEIGHT * lane.pinned_log_probability
+    return lane.free_fit + PINNED_WEIGHT * lane.pinned_fit
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How likely the causal encoder finds a span, having read what precedes it."""
+
+    total: float
+    """Log-likelihood of the span and of the suffix after it, in nats; the suffix is the same
+    for all spans, so that totals compare between lengths."""
+    per_token: float
+    """Geometric mean of the probabilities of the span's own tokens."""
 
 
 def rank(
     denoiser: Denoiser, encoded: Any, prompt: Prompt, free_ids: Sequence[Sequence[int]]
-) -> list[float]:
-    """Causal log-likelihood of each span with the suffix that follows, in nats.
-
-    The suffix is the same for all, so sums compare between lengths.
-    """
+) -> list[Likelihood]:
+    """The likelihood of each span."""
     tail = (*prompt.right_anchor, *prompt.closing)
     scores = denoiser.score(encoded, [(*ids, *tail) for ids in free_ids])
-    return [float(score.sum()) for score in scores]
+    return [
+        Likelihood(float(score.sum()), float(score[: len(ids)].mean().exp()) if ids else 0.0)
+        for ids, score in zip(free_ids, scores, strict=True)
+    ]
 
 
 def lengths_to_try(settings: LengthSettings, shortest: int, longest: int) -> list[int]:

@@ -53,7 +53,8 @@ def lane(free: list[float], pinned: float = 0.0) -> Lane:
         Stopping(SamplerSettings()),
         argmax=torch.zeros(count, dtype=torch.long),
         log_probability=torch.tensor(free),
-        pinned_log_probability=pinned,
+        free_fit=sum(free) / count,
+        pinned_fit=pinned,
     )
 
 
@@ -138,5 +139,8 @@ def test_the_true_text_ranks_highest_whatever_its_length(tiny_codec):
         [healed_ids(prompt, tiny_codec, span) for span in spans],
     )
 
-    assert spans[scores.index(max(scores))] == SPAN
-    assert all(score < 0 for score in scores)
+    totals = [score.total for score in scores]
+    assert spans[totals.index(max(totals))] == SPAN
+    assert all(total < 0 for total in totals)
+    assert scores[spans.index(SPAN)].per_token > 0.9
+    assert scores[spans.index("2")].per_token < 0.1
