@@ -90,7 +90,7 @@ class LengthSettings:
     method: LengthMethod = LengthMethod.RACE
     lengths: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 26, 32)
     """Free tokens per lane; steps of about a quarter, as the score is flat around the best."""
-    keep_after: tuple[tuple[int, int], ...] = ((2, 6), (4, 3))
+    keep_after: tuple[tuple[int, int], ...] = ((1, 6), (3, 4))
     """After so many steps so many lanes go on (successive halving)."""
     free_tokens: int = 32
     """Canvas of the free method."""

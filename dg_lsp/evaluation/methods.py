@@ -155,6 +155,8 @@ def job_of(span: TrueSpan) -> InfillJob:
         path=span.path,
         language="python",
         max_tokens=MAX_TOKENS,
+        # Something is missing at each of these places, as where a user asks on purpose.
+        may_be_empty=False,
     )
 
 

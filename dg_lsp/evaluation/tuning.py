@@ -19,6 +19,7 @@ LENGTHS = {
 }
 KEPT = {
     "6 after 2, 3 after 4": ((2, 6), (4, 3)),
+    "6 after 1, 4 after 3": ((1, 6), (3, 4)),
     "4 after 1": ((1, 4),),
     "4 after 2": ((2, 4),),
     "6 after 1, 3 after 3": ((1, 6), (3, 3)),

@@ -21,9 +21,9 @@ from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
 # Chosen by `python -m dg_lsp.evaluation tune`; docs/experiments.md has the tables.
 SAMPLER = SamplerSettings(
     max_denoising_steps=24,
-    entropy_bound=0.5,
+    entropy_bound=0.2,
     t_max=0.8,
-    t_min=0.4,
+    t_min=0.1,
     stability_threshold=1,
     confidence_threshold=0.2,
 )
