@@ -135,8 +135,11 @@ def test_an_interruption_is_quiet(
 
 
 HANGING = """
-import asyncio, sys
+import asyncio, signal, sys
 from dg_lsp.cli import compose, main
+
+# Tests that run in the background of a shell inherit that it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Hanging:
     state = None
