@@ -52,12 +52,20 @@ async def test_a_checkpoint_infills(tiny_checkpoint):
     )
     engine = Engine(loaded.denoiser, loaded.codec, settings, loaded.name)
     try:
-        infill = await engine.submit(InfillJob("def area(", "):\n", span_tokens=4)).result()
+        infills = [
+            await engine.submit(
+                InfillJob("def area(", "):\n", span_tokens=3, seed=seed)
+            ).result()
+            for seed in range(30)
+        ]
     finally:
         await engine.close()
 
-    assert infill.candidates
-    assert (infill.steps, infill.model) == (2, tiny_checkpoint.name)
+    # Random weights often write bytes that form no text, but not always.
+    assert any(infill.candidates for infill in infills)
+    for infill in infills:
+        assert infill.candidates or infill.reason
+        assert (infill.steps, infill.model) == (2, tiny_checkpoint.name)
     assert (loaded.name, loaded.device) == (tiny_checkpoint.name, "cpu")
     assert loaded.follows_instructions
     # The prompt's style is what `dg_lsp.json` says, the rest stays at its default.
