@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dg_lsp.cli import EXIT_FAILED, ArgumentError
+from dg_lsp.cli.options import DeviceOption, ModelOption
 
 if TYPE_CHECKING:
     from dg_lsp.cli.compose import OpenedInfiller
@@ -68,12 +69,8 @@ def run(
         bool, typer.Option("--insecure", help="No token; on the loopback only.")
     ] = False,
     token_file: _TokenFile = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME_OR_PATH", help="Model to use.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="Where it runs: cpu, cuda, ...")
-    ] = None,
+    model: ModelOption = None,
+    device: DeviceOption = None,
     idle_minutes: Annotated[
         float | None,
         typer.Option(metavar="N", min=0, help="Unload the model after so long without a job."),

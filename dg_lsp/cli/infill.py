@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dg_lsp.cli import ArgumentError
+from dg_lsp.cli.options import DeviceOption, ModelOption
 from dg_lsp.document.edit import finish, minimal_replacement
 from dg_lsp.document.position import line_column_at, offset_at
 from dg_lsp.document.secrets import mask_secrets
@@ -57,12 +58,8 @@ def infill(
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, max=_MAX_SEED, help="Varies the suggestion.")
     ] = _DEFAULT.seed,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME_OR_PATH", help="Model to use.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="Where it runs: cpu, cuda, ...")
-    ] = None,
+    model: ModelOption = None,
+    device: DeviceOption = None,
     max_tokens: Annotated[
         int, typer.Option(metavar="N", help="The most tokens of one candidate.")
     ] = _DEFAULT.max_tokens,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from dg_lsp.cli import ArgumentError
+from dg_lsp.cli.options import DeviceOption, ModelOption
 
 if TYPE_CHECKING:
     from dg_lsp.server.engine_link import OpenedModel
@@ -36,12 +37,8 @@ def serve(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Wait for one client at this address."),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME_OR_PATH", help="Model to use.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="Where it runs: cpu, cuda, ...")
-    ] = None,
+    model: ModelOption = None,
+    device: DeviceOption = None,
     in_process: Annotated[
         bool,
         typer.Option("--in-process", help="Load the model here, not in the shared engine."),

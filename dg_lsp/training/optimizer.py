@@ -52,14 +52,13 @@ class Optimizer:
             for name, tensor in mine.items():
                 tensor.copy_(theirs[name])
         self._steps = int(state["steps"])
-        for name, parameter in self._parameters.items():
-            parameter.data.copy_(self.masters[name])
+        self._write_parameters()
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Put other weights, by parameter name, in place of the masters."""
         for name, master in self.masters.items():
             master.copy_(weights[name])
-            self._parameters[name].data.copy_(master)
+        self._write_parameters()
 
     @torch.no_grad()
     def step(self, scale: float) -> None:
@@ -88,6 +87,10 @@ class Optimizer:
             self.masters[name].sub_(
                 first_unbiased / (second_unbiased.sqrt() + 1e-10), alpha=self._other_lr * scale
             )
+        self._write_parameters()
+
+    def _write_parameters(self) -> None:
+        """Round the masters into the model; gradients of the old weights go."""
         for name, parameter in self._parameters.items():
             parameter.data.copy_(self.masters[name])
             parameter.grad = None
