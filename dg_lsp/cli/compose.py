@@ -34,13 +34,18 @@ class OpenedInfiller:
     """Whether a rewrite may come with words."""
 
 
-def open_infiller(model: str | None, device: str | None) -> OpenedInfiller:
-    """Load a model and start its infiller; `None` takes the default of either."""
+def open_infiller(
+    model: str | None, device: str | None, report: Callable[[float], None] = lambda share: None
+) -> OpenedInfiller:
+    """Load a model and start its infiller; `None` takes the default of either.
+
+    `report` is told the share that is loaded, now and then.
+    """
     from dg_lsp.engine.engine import Engine
     from dg_lsp.models.loading import CheckpointError, load
 
     try:
-        loaded = load(model, device)
+        loaded = load(model, device, report)
     except CheckpointError as error:
         raise ModelError(str(error)) from error
     engine = Engine(loaded.denoiser, loaded.codec, loaded.settings, loaded.name)

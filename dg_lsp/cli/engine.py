@@ -37,11 +37,19 @@ class _Loader:
 
     def __init__(self, model: str | None, device: str | None) -> None:
         self._model, self._device = model, device
+        self._percent: int | None = None
 
     def open(self) -> OpenedInfiller:
         from dg_lsp.cli import compose
 
-        return compose.open_infiller(self._model, self._device)
+        def report(share: float) -> None:
+            self._percent = round(100 * share)
+
+        self._percent = None
+        return compose.open_infiller(self._model, self._device, report)
+
+    def loading_percent(self) -> int | None:
+        return self._percent
 
     def release(self) -> None:
         gc.collect()
@@ -213,6 +221,7 @@ def _told(place: Address, said: EngineStatus) -> str:
         f"address   {place}",
         f"process   {said.pid}, dg-lsp {said.version}, up {said.uptime_s:.0f} s",
         f"model     {said.model or 'none'}, {said.state}"
+        + (f" ({said.loading_percent} %)" if said.loading_percent is not None else "")
         + (f": {said.error}" if said.error else ""),
         f"device    {said.device or 'none'}",
         f"jobs      {said.jobs_running} running, {said.jobs_waiting} waiting, "

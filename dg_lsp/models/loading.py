@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,15 @@ class LoadedModel:
     follows_instructions: bool
 
 
-def load(name_or_path: str | None = None, device: str | None = None) -> LoadedModel:
-    """Load the bundled model (`None` or "bundled") or a checkpoint directory."""
+def load(
+    name_or_path: str | None = None,
+    device: str | None = None,
+    report: Callable[[float], None] = lambda share: None,
+) -> LoadedModel:
+    """Load the bundled model (`None` or "bundled") or a checkpoint directory.
+
+    `report` is told the share of the weights that is loaded.
+    """
     chosen = choose_device(device)
     name = name_or_path or BUNDLED
     directory = BUNDLED_DIRECTORY if name == BUNDLED else Path(os.path.expanduser(name))
@@ -73,7 +80,7 @@ def load(name_or_path: str | None = None, device: str | None = None) -> LoadedMo
             f"{error}; copy the one that belongs to the checkpoint"
         ) from error
     metadata = _read_json(directory / METADATA) if (directory / METADATA).is_file() else {}
-    model = _load_weights(directory, config, chosen)
+    model = _load_weights(directory, config, chosen, report)
     if codec.vocab_size > model.config.text_config.vocab_size:
         raise CheckpointError(
             f"{directory}: the tokenizer has {codec.vocab_size} tokens, the model only "
@@ -152,11 +159,14 @@ def _check_weights(directory: Path) -> None:
 
 
 def _load_weights(
-    directory: Path, config: DiffusionGemmaConfig, device: torch.device
+    directory: Path,
+    config: DiffusionGemmaConfig,
+    device: torch.device,
+    report: Callable[[float], None],
 ) -> TextDiffusionGemma:
-    with _quiet():
+    with _quiet(report):
         try:
-            model, report = TextDiffusionGemma.from_pretrained(
+            model, found = TextDiffusionGemma.from_pretrained(
                 directory,
                 config=config,
                 # float16 products are slow on CPUs; GPUs are at home in bfloat16.
@@ -173,7 +183,7 @@ def _load_weights(
     problems = {
         kind: sorted(
             key if isinstance(key, str) else str(key[0])
-            for key in report.get(f"{kind}_keys", ())
+            for key in found.get(f"{kind}_keys", ())
         )
         for kind in ("missing", "mismatched", "unexpected")
     }
@@ -260,12 +270,30 @@ def _one_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the loader's bars and reports off the terminal; what matters is raised."""
+def _quiet(report: Callable[[float], None]) -> Iterator[None]:
+    """Keep bars and reports of the loader off the terminal; what matters is raised or told."""
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    hook = transformers_logging.set_tqdm_hook(
+        lambda factory, args, kwargs: _Reporting(report, *args, **kwargs)
+    )
     try:
         yield
     finally:
+        transformers_logging.set_tqdm_hook(hook)
         transformers_logging.set_verbosity(verbosity)
+
+
+class _Reporting(transformers_logging.EmptyTqdm):  # type: ignore[misc]
+    """A bar of the loader that is not drawn: what it counts is reported."""
+
+    def __init__(self, report: Callable[[float], None], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._report = report
+
+    def __iter__(self) -> Iterator[Any]:
+        items = list(super().__iter__())
+        for done, item in enumerate(items):
+            self._report(done / len(items))
+            yield item
+        self._report(1.0)

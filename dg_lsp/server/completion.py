@@ -27,11 +27,11 @@ async def completion(session: Session, params: types.CompletionParams) -> types.
     document = session.documents.get(params.text_document.uri)
     if document is None or not session.settings.completion_fallback:
         return nothing
-    refusal = session.refusal(document)
+    cursor = offset_at(document.text, params.position, session.units)
+    refusal = session.refusal_at(document, cursor)
     if refusal is not None:
         session.status.quiet(refusal)
         return nothing
-    cursor = offset_at(document.text, params.position, session.units)
     place = session.place(document, cursor)
     answer = await ask(session, place, Wanted(), params.work_done_token, None)
     now = session.documents.get(document.uri)

@@ -79,7 +79,7 @@ class WorkspaceContext:
         key = place.uri, versions, above[-NEAR_CHARS:], below[:NEAR_CHARS], settings
         if key != self._related[0]:
             files = [
-                Snippet(relative_path(other.path, self.roots), self.mask(other.text))
+                Snippet(relative_path(other.path, self.roots), _mask(other.text))
                 for other in others
             ]
             budget_chars = round(settings.budget_chars * SNIPPET_SHARE)
@@ -87,8 +87,19 @@ class WorkspaceContext:
             self._related = key, found
         return self._related[1]
 
-    def mask(self, text: str) -> str:
-        return _mask(text)
+    def mask_around(self, text: str, start: int, end: int) -> str:
+        from dg_lsp.document.masking import mask_around
+
+        return mask_around(text, start, end)
+
+    def hides(self, document: Document, start: int, end: int) -> str | None:
+        """Why the model must not see this very place, where that is so."""
+        from dg_lsp.document.masking import touches_secret
+
+        if not touches_secret(document.text, start, end):
+            return None
+        where = "the cursor is in" if start == end else "the selection holds"
+        return f"{where} what looks like a secret"
 
     def _exclusion(self, document: Document) -> str | None:
         from dg_lsp.document.exclusion import excluded_because
@@ -108,7 +119,7 @@ class WorkspaceContext:
 
 @functools.lru_cache(maxsize=16)
 def _mask(text: str) -> str:
-    """Kept, as the same text is asked about again and other files stay as they are."""
+    """Kept, as other files stay as they are while one types."""
     from dg_lsp.document.secrets import mask_secrets
 
     return mask_secrets(text)

@@ -41,6 +41,8 @@ class Document:
     @property
     def newline(self) -> str:
         """The commonest line end."""
+        if "\r" not in self.text:
+            return "\n"
         pairs = self.text.count("\r\n")
         counts = {
             "\n": self.text.count("\n") - pairs,

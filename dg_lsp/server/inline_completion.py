@@ -39,13 +39,14 @@ async def inline_completion(
     if document is None or request.version not in (None, document.version):
         return nothing
     is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
-    refusal = session.refusal(document)
+    cursor = offset_at(document.text, params.position, session.units)
+    refusal = session.refusal_at(document, cursor)
     if refusal is None and not is_invoked and session.settings.trigger is Trigger.MANUAL:
         refusal = "text is offered on demand only"
     if refusal is not None:
         session.status.quiet(refusal)
         return nothing
-    target = _target(session, document, params)
+    target = _target(session, document, cursor, params.context.selected_completion_info)
     if target is None:
         return nothing
     on_draft = None
@@ -87,13 +88,14 @@ async def ask(
 
 
 def _target(
-    session: Session, document: Document, params: types.InlineCompletionParams
+    session: Session,
+    document: Document,
+    cursor: int,
+    selected: types.SelectedCompletionInfo | None,
 ) -> Target | None:
     """The cursor; or the entry that is selected in the suggest widget, to be extended."""
     units, text = session.units, document.text
-    selected = params.context.selected_completion_info
     if selected is None:
-        cursor = offset_at(text, params.position, units)
         return Target(session.place(document, cursor), range_at(text, cursor, cursor, units))
     start, end = offsets_of(text, selected.range, units)
     span = range_at(text, start, end, units)

@@ -27,9 +27,6 @@ CHARS_PER_TOKEN = 3
 SNIPPET_SHARE = 1 / 3
 """Of the user's budget, for related text of other files."""
 
-NEAR_CHARS = 128 * 1024
-"""What is masked on either side: more than any window holds, and any secret beside it."""
-
 DraftListener = Callable[[Draft], None]
 
 
@@ -61,8 +58,8 @@ class Context(Protocol):
         """Related text of other files."""
         ...
 
-    def mask(self, text: str) -> str:
-        """The text with its secrets covered, every character in its place."""
+    def mask_around(self, text: str, start: int, end: int) -> str:
+        """The text with secrets near `[start, end)` covered, every character in its place."""
         ...
 
 
@@ -105,15 +102,9 @@ class Jobs:
         if model is None:
             raise EngineUnavailableError("the engine does not say which model it has")
         replaced = place.replaced or ""
-        near = place.prefix[-NEAR_CHARS:] + replaced + place.suffix[:NEAR_CHARS]
-        seen = "".join(
-            (
-                place.prefix[:-NEAR_CHARS],
-                without_surrogates(self._context.mask(near)),
-                place.suffix[NEAR_CHARS:],
-            )
-        )
         start, end = len(place.prefix), len(place.prefix) + len(replaced)
+        text = place.prefix + replaced + place.suffix
+        seen = without_surrogates(self._context.mask_around(text, start, end))
         budget = _window_budget(model, settings.context)
         window = split_window(seen, start, end, budget, self._link.measure)
         return InfillJob(
@@ -122,8 +113,7 @@ class Jobs:
             path=without_surrogates(place.path),
             language=place.language,
             snippets=self._context.snippets(place, settings.context),
-            # The user asked for these very characters to be rewritten: masked, the rewrite
-            # would put the mask into the document.
+            # A selection with a secret in it is refused before it comes here.
             replaced=None if place.replaced is None else without_surrogates(place.replaced),
             instruction=wanted.instruction,
             noise=wanted.noise,

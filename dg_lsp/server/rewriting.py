@@ -62,6 +62,9 @@ async def rewrite(session: Session, request: Request) -> Change:
     """The change that the model proposes; `RewriteRefusedError` where there is none."""
     document, span = request.document, request.span
     refusal = session.context.exclusion(document)
+    if refusal is None:
+        # A rewrite of masked text would put the mask into the document.
+        refusal = session.context.hides(document, span.start, span.end)
     if refusal is not None:
         raise RewriteRefusedError(refusal)
     is_infill = span.start == span.end
@@ -112,15 +115,21 @@ def workspace_edit(session: Session, change: Change, label: str) -> types.Worksp
     )
 
 
-def leading_comment(selection: str) -> str | None:
-    """What the comment lines at the top of a selection say."""
+def leading_comment(selection: str) -> tuple[str, int] | None:
+    """What the comment lines at the top of a selection say, and where the code begins.
+
+    `None` where they say nothing, or where no code follows.
+    """
     said: list[str] = []
-    for line in selection.splitlines():
+    start = 0
+    for line in selection.splitlines(keepends=True):
         comment = _COMMENT.fullmatch(line)
         if comment is None:
             break
         said.append(comment[1])
-    return " ".join(part for part in said if part) or None
+        start += len(line)
+    text = " ".join(part for part in said if part)
+    return (text, start) if text and selection[start:].strip() else None
 
 
 def _draft_listener(session: Session, request: Request) -> Callable[[Draft], None]:

@@ -97,6 +97,11 @@ class Session:
             return "the settings include other files only"
         return self.context.exclusion(document)
 
+    def refusal_at(self, document: Document, cursor: int) -> str | None:
+        """Why nothing is offered at a cursor, where that is so."""
+        refusal = self.refusal(document)
+        return self.context.hides(document, cursor, cursor) if refusal is None else refusal
+
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something beside the handlers."""
         task = asyncio.get_running_loop().create_task(work)

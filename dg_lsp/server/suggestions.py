@@ -189,6 +189,9 @@ class _Ask:
         return await self._jobs.fill(self.place, self.wanted, self.settings, self._take)
 
     def _take(self, draft: Draft) -> None:
+        if self._latest is None:
+            # What the document opens and closes is remembered: the answer is finished faster.
+            finish_at(draft.text, self.place, self.settings.multi_line)
         self._before, self._latest = self._latest, draft
         if self._listener is not None:
             self._listener(self._offer_now)

@@ -198,6 +198,7 @@ class _Service:
             pid=os.getpid(),
             state=self._host.state.value,
             error=self._host.error,
+            loading_percent=self._host.loading_percent,
             model=opened.model if opened else "",
             device=opened.device if opened else "",
             follows_instructions=bool(opened and opened.follows_instructions),

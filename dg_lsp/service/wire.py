@@ -53,6 +53,8 @@ class EngineStatus:
     """A `ModelState` value: unloaded, loading, ready or failed."""
     error: str | None
     """Why the last load failed."""
+    loading_percent: int | None
+    """How far a load is, where that can be told."""
     model: str
     """Name of the loaded model; empty while there is none."""
     device: str
@@ -213,6 +215,9 @@ def decode_status(value: Json) -> EngineStatus:
         pid=fields.integer("pid", 0, whole),
         state=fields.text("state"),
         error=fields.optional("error", fields.text),
+        loading_percent=fields.optional(
+            "loading_percent", lambda name: fields.integer(name, 0, 100)
+        ),
         model=fields.text("model", ""),
         device=fields.text("device", ""),
         follows_instructions=fields.boolean("follows_instructions", False),

@@ -328,6 +328,14 @@ def test_without_a_wish_the_gpu_is_taken_where_there_is_one(monkeypatch, availab
     assert loading.choose_device(None) == torch.device(expect)
 
 
+def test_loading_reports_how_far_it_is(tiny_checkpoint):
+    shares = []
+    load(str(tiny_checkpoint), "cpu", shares.append)
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert len(shares) > 10
+
+
 def test_loading_says_nothing_on_the_terminal(tiny_checkpoint, capfd):
     load(str(tiny_checkpoint), "cpu")
 

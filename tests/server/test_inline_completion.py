@@ -261,6 +261,17 @@ async def test_excluded_documents_get_nothing_and_the_status_says_why(
     assert editor.engine.jobs == []
 
 
+async def test_in_a_secret_nothing_is_offered_and_the_status_says_why(editor):
+    editor.open("token = 'ghp_0123456789abcdefghij0123456789abcdef'\nx = ")
+    for kind in (1, 2):
+        assert await editor.texts(0, 20, kind) == []
+    status = await editor.ask("workspace/executeCommand", {"command": "dg-lsp.status"})
+    expect = ("Inactive", "the cursor is in what looks like a secret")
+    assert (status["kind"], status["message"]) == expect
+    assert editor.engine.jobs == []
+    assert await editor.texts(1, 4) == ["1"]
+
+
 async def test_on_demand_only(make_editor):
     editor = make_editor()
     await editor.begin(options={"trigger": "manual", "debounceMs": 0})
