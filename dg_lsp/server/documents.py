@@ -11,12 +11,15 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
 
 from lsprotocol import types
 from pygls.uris import to_fs_path
 
 from dg_lsp.job import Span
 from dg_lsp.server.convert import Units, apply_change
+
+_OF_WINDOWS = re.compile(r"[A-Za-z]:[/\\]|\\\\")
 
 KEPT_SNAPSHOTS = 32
 """Older versions that a code action may still refer to; each shares its text with nobody."""
@@ -128,13 +131,18 @@ def find_again(span: Span, before: str, now: str) -> Span | None:
 
 
 def relative_path(path: str, roots: list[str]) -> str:
-    """The path as seen from the innermost workspace folder that holds it."""
-    best = max((root for root in roots if _holds(root, path)), key=len, default=None)
-    return path if best is None else re.sub(r"^[/\\]+", "", path[len(best) :])
+    """The path as seen from the innermost workspace folder that holds it, with slashes."""
+    pure = _pure(path)
+    folders = [_pure(root) for root in roots if root]
+    holding = [folder for folder in folders if folder in pure.parents]
+    if not holding:
+        return path
+    return pure.relative_to(max(holding, key=lambda folder: len(folder.parts))).as_posix()
 
 
-def _holds(root: str, path: str) -> bool:
-    return bool(root) and path.startswith(root) and path[len(root.rstrip("/\\")) :][:1] in "/\\"
+def _pure(path: str) -> PurePath:
+    """A path by the rules of the system that it looks to be from."""
+    return PureWindowsPath(path) if _OF_WINDOWS.match(path) else PurePosixPath(path)
 
 
 def common_length(left: str, right: str, most: int) -> int:

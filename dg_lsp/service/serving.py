@@ -219,6 +219,8 @@ def _listen(listening: Listening) -> Iterator[tuple[socket.socket, Address]]:
         with _tcp_socket("127.0.0.1", 0) as listener:
             address = _tcp_address(listener, secrets.token_urlsafe(32))
             known = listening.directory / f"{listening.name}.json"
+            known.unlink(missing_ok=True)
+            known.touch(mode=0o600)
             known.write_text(json.dumps({"url": address.url, "token": address.token}))
             try:
                 yield listener, address
