@@ -1,6 +1,6 @@
 """What the model may see of a workspace around the cursor, and what it must not.
 
-Applies dg_lsp/document's rules to the open documents: which files are excluded, which pieces of
+Applies dg_lsp/document's rules to the documents: which files are excluded, which pieces of
 others are related, what is masked. Reads ignore files; opens no other file. The rules, with
 all their patterns, are imported when the first document is there: `initialize` does not wait.
 """
@@ -68,7 +68,7 @@ class WorkspaceContext:
             return ()
         others = [
             other
-            for other in self._protocol.documents
+            for other in self._protocol.documents.recent()
             if other.uri != place.uri and self.exclusion(other) is None
         ]
         # By whole lines, so that the choice stands while one types in a line: snippets come

@@ -25,6 +25,8 @@ KEPT_SNAPSHOTS = 32
 """Older versions that a code action may still refer to; each shares its text with nobody."""
 KEPT_CHARS = 8 * 1024 * 1024
 """And the most characters of them all together."""
+KEPT_CLOSED = 8
+"""Files that were edited and closed again: what one has just worked on says much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,17 @@ class Documents:
     def __init__(self) -> None:
         self._open: OrderedDict[str, Document] = OrderedDict()
         self._older: OrderedDict[tuple[str, int | None], Document] = OrderedDict()
+        self._edited: set[str] = set()
+        self._closed: OrderedDict[str, Document] = OrderedDict()
 
     def __iter__(self) -> Iterator[Document]:
         """The open documents, the one edited last first."""
         return reversed([*self._open.values()])
+
+    def recent(self) -> Iterator[Document]:
+        """The open documents, then those that were edited and closed, the latest first."""
+        yield from self
+        yield from reversed([*self._closed.values()])
 
     def get(self, uri: str) -> Document | None:
         return self._open.get(uri)
@@ -95,6 +104,7 @@ class Documents:
             if isinstance(change, types.TextDocumentContentChangePartial):
                 span = change.range
             text = apply_change(text, span, change.text, units)
+        self._edited.add(before.uri)
         self._older[before.uri, before.version] = before
         self._put(replace(before, version=identifier.version, text=text))
         kept = sum(len(older.text) for older in self._older.values())
@@ -104,11 +114,17 @@ class Documents:
         return True
 
     def close(self, uri: str) -> None:
-        self._open.pop(uri, None)
+        closed = self._open.pop(uri, None)
+        if closed is not None and uri in self._edited and len(closed.text) <= KEPT_CHARS:
+            self._closed[uri] = closed
+            if len(self._closed) > KEPT_CLOSED:
+                self._closed.popitem(last=False)
+        self._edited.discard(uri)
         for key in [key for key in self._older if key[0] == uri]:
             del self._older[key]
 
     def _put(self, document: Document) -> None:
+        self._closed.pop(document.uri, None)
         self._open[document.uri] = document
         self._open.move_to_end(document.uri)
 

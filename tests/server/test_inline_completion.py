@@ -336,6 +336,21 @@ async def test_related_files_are_shown_and_secrets_are_not(editor):
     assert job.prefix.startswith("token = '****")
 
 
+async def test_files_that_were_edited_and_closed_are_still_related(editor):
+    related = "def total_price(items, tax_rate):\n    return sum(items) * tax_rate\n" * 3
+    for name in ("edited", "looked_at"):
+        uri = f"file:///work/{name}.py"
+        editor.open(related, uri=uri)
+        if name == "edited":
+            editor.replace(related + "# changed\n", uri)
+        editor.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+    editor.open("total_price(items, tax_rate)\nx = ")
+    await editor.texts(1, 4)
+
+    [job] = editor.engine.jobs
+    assert [snippet.path for snippet in job.snippets] == ["edited.py"]
+
+
 async def test_progress_for_a_request_with_a_token(editor):
     editor.open("x = ")
     await editor.texts(0, 4, workDoneToken="t")
