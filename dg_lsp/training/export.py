@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,27 @@ METADATA: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What went into a model, with the runs whose weights it began with."""
+
+    steps: int = 0
+    tokens: int = 0
+    hours: float = 0.0
+
+
+def read_training(directory: Path) -> Training:
+    """What went into an exported model; nothing where it does not say."""
+    metadata = json.loads((directory / "dg_lsp.json").read_text(encoding="utf-8"))
+    return Training(**metadata.get("training", {}))
+
+
 def export(
-    masters: dict[str, Tensor], config: DiffusionGemmaConfig, tokenizer: Path, out: Path
+    masters: dict[str, Tensor],
+    config: DiffusionGemmaConfig,
+    tokenizer: Path,
+    training: Training,
+    out: Path,
 ) -> None:
     """Write model, tokenizer and metadata of the state's float32 `masters` to `out`."""
     model = TextDiffusionGemma(config)
@@ -65,5 +85,6 @@ def export(
     written = json.loads(path.read_text(encoding="utf-8"))
     written["architectures"] = ["DiffusionGemmaForBlockDiffusion"]
     path.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
-    (out / "dg_lsp.json").write_text(json.dumps(METADATA, indent=2) + "\n", encoding="utf-8")
+    metadata = {**METADATA, "training": asdict(training)}
+    (out / "dg_lsp.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(tokenizer, out / "tokenizer.json")
