@@ -26,6 +26,7 @@ from dg_lsp.server.protocol import Server
 from dg_lsp.server.registration import Registrar
 from dg_lsp.server.session import Session
 from dg_lsp.server.settings import Settings, Trigger
+from dg_lsp.server.tracing import Forgetful, Journal
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +37,18 @@ def create_server(
     link: EngineLink,
     settings: Settings | None = None,
     on_settings: Callable[[Settings], None] = lambda settings: None,
+    journal: Journal | None = None,
 ) -> Session:
     """A session that is ready for a transport.
 
-    `on_settings` is told the settings whenever they change, before a job goes by them.
+    `on_settings` is told the settings whenever they change, before a job goes by them. The
+    journal keeps the traces; without one they are in memory only.
     """
     # pygls logs whole messages, the user's source among them, at INFO.
     logging.getLogger("pygls").setLevel(logging.WARNING)
-    session = Session(Server(NAME, __version__), link, settings or Settings(), on_settings)
+    server = Server(NAME, __version__)
+    settings = settings or Settings()
+    session = Session(server, link, settings, on_settings, journal or Forgetful())
     _register_life_cycle(session)
     _register_documents(session)
     _register_features(session)

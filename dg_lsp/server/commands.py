@@ -113,7 +113,7 @@ async def _apply(session: Session, params: types.ExecuteCommandParams, title: st
     session.commands.update(dict.fromkeys(tokens, task))
     try:
         with session.status.working(progress, title):
-            change = await rewrite(session, request)
+            change = await rewrite(session, request, params.command)
     except RewriteRefusedError as refused:
         session.status.failed(str(refused))
         shown = types.ShowMessageParams(types.MessageType.Warning, f"dg-lsp: {refused}")
