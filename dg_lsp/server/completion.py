@@ -42,6 +42,7 @@ async def _complete(
     trace.language = document.language
     cursor = offset_at(document.text, params.position, session.units)
     refusal = session.refusal_at(document, cursor)
+    trace.check_ms = trace.so_far_ms
     if refusal is not None:
         trace.refuse(refusal)
         session.status.quiet(refusal)

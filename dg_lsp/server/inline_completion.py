@@ -62,6 +62,7 @@ async def _complete(
         return nothing
     cursor = offset_at(document.text, params.position, session.units)
     refusal = session.refusal_at(document, cursor)
+    trace.check_ms = trace.so_far_ms
     if refusal is None and not is_invoked and session.settings.trigger is Trigger.MANUAL:
         refusal = "text is offered on demand only"
     if refusal is not None:

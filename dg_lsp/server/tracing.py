@@ -127,6 +127,12 @@ class Trace:
     how: How | None = None
     offers: Sequence[Offer] = ()
     work: Work | None = None
+    check_ms: float | None = None
+    """Until it was clear that something may be offered here."""
+
+    @property
+    def so_far_ms(self) -> float:
+        return (time.perf_counter() - self.began) * 1e3
 
     def end(self, outcome: Outcome, reason: str | None, offers: Sequence[Offer] = ()) -> None:
         self.outcome, self.reason, self.offers = outcome, reason, offers
@@ -185,8 +191,10 @@ class Tracer:
 
 
 def _record(trace: Trace, client: str) -> Record:
-    total_ms = (time.perf_counter() - trace.began) * 1e3
     outcome = trace.outcome or Outcome.NOTHING
+    timings_ms = {} if trace.check_ms is None else {"check": trace.check_ms}
+    if trace.work is not None:
+        timings_ms |= trace.work.timings_ms
     record: Record = {
         "time": trace.began_at,
         "client": client,
@@ -203,7 +211,8 @@ def _record(trace: Trace, client: str) -> Record:
             for one in trace.offers
         ],
         **_work_record(trace.work),
-        "total_ms": round(total_ms, 3),
+        "timings_ms": {stage: round(took_ms, 3) for stage, took_ms in timings_ms.items()},
+        "total_ms": round(trace.so_far_ms, 3),
     }
     if trace.detail is TraceDetail.TEXT:
         record["text"] = _text_record(trace)
@@ -212,7 +221,6 @@ def _record(trace: Trace, client: str) -> Record:
 
 def _work_record(work: Work | None) -> Record:
     job, infill = (work.job, work.infill) if work else (None, None)
-    timings = work.timings_ms if work else {}
     return {
         "seen": None if job is None else _seen(job, infill),
         "candidates": [
@@ -225,7 +233,6 @@ def _work_record(work: Work | None) -> Record:
         ],
         "steps": infill.steps if infill else 0,
         "model": infill.model if infill else "",
-        "timings_ms": {stage: round(took_ms, 3) for stage, took_ms in timings.items()},
         "engine_ms": round(work.engine_ms, 3) if work and work.engine_ms is not None else None,
     }
 
