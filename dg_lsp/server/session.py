@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ from dg_lsp.server.suggestions import Suggestions
 from dg_lsp.server.tracing import Journal, Tracer
 
 log = logging.getLogger(__name__)
+
+Examine = Callable[[], Awaitable[dict[str, Any]]]
+"""The doctor's report, in JSON, without a self-test; a `ValueError` says why there is none."""
 
 
 @dataclass(slots=True)
@@ -42,6 +45,7 @@ class Session:
         settings: Settings,
         on_settings: Callable[[Settings], None],
         journal: Journal,
+        examine: Examine | None,
     ) -> None:
         self.server, self.link = server, link
         self.client = ClientFeatures()
@@ -51,6 +55,7 @@ class Session:
         self.status = StatusBoard(server, link.state)
         self.usage = Usage()
         self.tracer = Tracer(journal)
+        self.examine = examine
         self.commands: dict[str | int, asyncio.Task[Any]] = {}
         """Commands under way that carry a token, so that they can be stopped."""
         self.settings = self.base_settings = settings
