@@ -123,6 +123,8 @@ class Infill:
     """Milliseconds by stage: queue, prompt, encode, denoise, rank, total."""
     reason: str | None = None
     model: str = ""
+    prompt_tokens: int = 0
+    """Tokens that the encoder read; 0 where that is not told."""
 
 
 class JobState(enum.Enum):

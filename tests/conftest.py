@@ -5,9 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def state_directory(tmp_path_factory) -> Iterator[Path]:
+    """What servers of the tests remember is not mixed with what the user's have."""
+    with pytest.MonkeyPatch.context() as patch:
+        directory = tmp_path_factory.mktemp("state")
+        patch.setenv("DG_LSP_STATE_DIR", str(directory))
+        yield directory
 
 
 @pytest.fixture

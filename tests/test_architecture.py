@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "dg_lsp.document": ("dg_lsp.job", "pathspec"),
     "dg_lsp.engine": SEAM,
     "dg_lsp.service": (*SEAM, "platformdirs"),
+    "dg_lsp.diagnosis": (*SEAM, "dg_lsp.service", "platformdirs"),
     "dg_lsp.models": (
         "dg_lsp.config",
         "dg_lsp.engine.denoiser",

@@ -93,7 +93,7 @@ async def resolve_action(session: Session, action: types.CodeAction) -> types.Co
     request = read_request(session, action.data)
     try:
         with session.status.working(None, action.title):
-            change = await rewrite(session, request)
+            change = await rewrite(session, request, types.CODE_ACTION_RESOLVE)
     except RewriteRefusedError as refused:
         session.status.failed(str(refused))
         is_moved = isinstance(refused, DocumentMovedError)

@@ -19,6 +19,7 @@ from dg_lsp.server.convert import without_surrogates
 from dg_lsp.server.engine_link import EngineLink, EngineUnavailableError, ModelFacts
 from dg_lsp.server.offers import Place
 from dg_lsp.server.settings import ContextSettings, Settings
+from dg_lsp.server.tracing import Work
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +72,21 @@ class Jobs:
         self._client = uuid.uuid4().hex[:12]
 
     async def fill(
-        self, place: Place, wanted: Wanted, settings: Settings, on_draft: DraftListener
+        self,
+        place: Place,
+        wanted: Wanted,
+        settings: Settings,
+        on_draft: DraftListener,
+        work: Work,
     ) -> Filled:
         """Run one job to its end. Cancelling this withdraws the job."""
         try:
+            work.rest()
             infiller = await self._link.infiller()
             self._check(wanted)
-            handle = infiller.submit(self._job(place, wanted, settings))
+            work.lap("start")
+            work.job = self._job(place, wanted, settings, work)
+            handle = infiller.submit(work.job)
         except (EngineUnavailableError, RuntimeError) as error:
             log.warning("no engine: %s", error)
             return Filled(Infill((), 0, reason=str(error)), JobState.FAILED)
@@ -88,6 +97,7 @@ class Jobs:
         finally:
             # Does nothing to a job that has ended.
             handle.cancel()
+        work.end(infill, handle.state)
         if handle.state is JobState.FAILED:
             log.error("a job failed: %s", infill.reason)
         return Filled(infill, handle.state)
@@ -97,7 +107,7 @@ class Jobs:
         if wanted.instruction is not None and model and not model.follows_instructions:
             raise EngineUnavailableError(follows_no_instructions(model))
 
-    def _job(self, place: Place, wanted: Wanted, settings: Settings) -> InfillJob:
+    def _job(self, place: Place, wanted: Wanted, settings: Settings, work: Work) -> InfillJob:
         model = self._link.state.model
         if model is None:
             raise EngineUnavailableError("the engine does not say which model it has")
@@ -105,14 +115,18 @@ class Jobs:
         start, end = len(place.prefix), len(place.prefix) + len(replaced)
         text = place.prefix + replaced + place.suffix
         seen = without_surrogates(self._context.mask_around(text, start, end))
+        work.lap("mask")
         budget = _window_budget(model, settings.context)
         window = split_window(seen, start, end, budget, self._link.measure)
+        work.lap("window")
+        snippets = self._context.snippets(place, settings.context)
+        work.lap("related")
         return InfillJob(
             prefix=window.prefix,
             suffix=window.suffix,
             path=without_surrogates(place.path),
             language=place.language,
-            snippets=self._context.snippets(place, settings.context),
+            snippets=snippets,
             # A selection with a secret in it is refused before it comes here.
             replaced=None if place.replaced is None else without_surrogates(place.replaced),
             instruction=wanted.instruction,

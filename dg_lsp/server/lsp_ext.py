@@ -29,6 +29,8 @@ COMMAND_STOP = "dg-lsp.stop"
 COMMAND_STATUS = "dg-lsp.status"
 COMMAND_RESTART_ENGINE = "dg-lsp.restartEngine"
 COMMAND_UNLOAD_MODEL = "dg-lsp.unloadModel"
+COMMAND_TRACE = "dg-lsp.trace"
+COMMAND_DOCTOR = "dg-lsp.doctor"
 COMMANDS = (
     COMMAND_INFILL,
     COMMAND_REWRITE,
@@ -36,6 +38,8 @@ COMMANDS = (
     COMMAND_STATUS,
     COMMAND_RESTART_ENGINE,
     COMMAND_UNLOAD_MODEL,
+    COMMAND_TRACE,
+    COMMAND_DOCTOR,
 )
 
 CLIENT_COMMAND_ASK = "dgLsp.askInstruction"

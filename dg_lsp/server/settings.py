@@ -35,6 +35,14 @@ class MultiLine(enum.Enum):
     ALWAYS = "always"
 
 
+class TraceDetail(enum.Enum):
+    """What is kept of a request for `dg-lsp trace`."""
+
+    OFF = "off"
+    SIZES = "sizes"
+    TEXT = "text"
+
+
 @dataclass(frozen=True, slots=True)
 class ContextSettings:
     """What the model sees besides the text around the cursor."""
@@ -190,6 +198,13 @@ class Settings:
             "At most one draft in so many milliseconds is sent to editors that show drafts.",
             minimum=0,
             maximum=10_000,
+        ),
+    )
+    trace: TraceDetail = field(
+        default=TraceDetail.SIZES,
+        metadata=about(
+            "What is kept of each request, on this machine, for `dg-lsp trace`: nothing, sizes "
+            "and times, or also the text that the model saw and wrote, without secrets."
         ),
     )
     context: ContextSettings = field(default_factory=ContextSettings)

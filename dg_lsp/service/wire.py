@@ -169,6 +169,7 @@ def encode_infill(infill: Infill) -> Json:
         "timings_ms": dict(infill.timings_ms),
         "reason": infill.reason,
         "model": infill.model,
+        "prompt_tokens": infill.prompt_tokens,
     }
 
 
@@ -181,6 +182,7 @@ def decode_infill(value: Json) -> Infill:
         timings_ms=fields.timings("timings_ms"),
         reason=fields.optional("reason", fields.text),
         model=fields.text("model", ""),
+        prompt_tokens=fields.integer("prompt_tokens", 0, 2**31, 0),
     )
     fields.end()
     return infill
