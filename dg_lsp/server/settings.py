@@ -147,8 +147,8 @@ class Settings:
     deadline_ms: int = field(
         default=2_000,
         metadata=about(
-            "After so many milliseconds the best whole lines so far are the answer, and the "
-            "rest is there for the next request.",
+            "After so many milliseconds the whole lines that are settled by then, if any, are "
+            "the answer, and the rest is there for the next request.",
             minimum=50,
             maximum=60_000,
         ),

@@ -72,6 +72,10 @@ class Editor:
         async with asyncio.timeout(PATIENCE_S):
             return await self._answers[request]
 
+    async def goes_unanswered(self, request: int, for_s: float) -> bool:
+        answered, _ = await asyncio.wait({self._answers[request]}, timeout=for_s)
+        return not answered
+
     async def ask(self, method: str, params: Any = None) -> Any:
         """Send a request and return its result."""
         answer = await self.answer(self.send(method, params))

@@ -216,25 +216,29 @@ async def test_at_the_deadline_what_is_settled_is_answered_and_the_job_runs_on(m
     assert editor.engine.states == [JobState.DONE]
 
 
-async def test_a_deadline_with_nothing_settled_is_an_empty_answer(make_editor):
+async def test_with_nothing_settled_at_the_deadline_the_end_is_the_answer(make_editor):
     editor = make_editor(settings=Settings(debounce_ms=0, deadline_ms=50))
     await editor.begin()
     editor.open("x = ")
     editor.engine.gate.clear()
-    assert await editor.texts(0, 4) == []
+    request = editor.send_inline(0, 4)
+    assert await editor.goes_unanswered(request, for_s=0.1)
     editor.engine.gate.set()
-    assert await editor.texts(0, 4) == ["1"]
-    assert len(editor.engine.jobs) == 1
+    [item] = (await editor.answer(request))["result"]["items"]
+    assert item["insertText"] == "1"
 
 
-async def test_while_the_model_loads_the_deadline_holds(make_editor):
+async def test_while_the_model_loads_the_first_request_waits(make_editor):
+    """Neovim asks once and not again until the cursor moves."""
     editor = make_editor(settings=Settings(debounce_ms=0, deadline_ms=50))
     editor.link.ready = asyncio.Event()
     await editor.begin()
     editor.open("x = ")
-    assert await editor.texts(0, 4) == []
+    request = editor.send_inline(0, 4)
+    assert await editor.goes_unanswered(request, for_s=0.1)
     editor.link.ready.set()
-    assert await editor.texts(0, 4) == ["1"]
+    [item] = (await editor.answer(request))["result"]["items"]
+    assert item["insertText"] == "1"
 
 
 @pytest.mark.parametrize(
