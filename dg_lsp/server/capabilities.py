@@ -30,6 +30,10 @@ class ClientFeatures:
     resolves_edits: bool = False
     """Asks for the edit of a code action when it is chosen."""
     knows_llm_tag: bool = False
+    tears_ghost_text: bool = False
+    """Draws what follows the cursor after the first line of ghost text, not after the last."""
+    inserts_line_ends_as_they_are: bool = False
+    """Knows no line end but LF in ghost text, whatever the document has."""
 
 
 def read_features(params: types.InitializeParams) -> ClientFeatures:
@@ -46,6 +50,8 @@ def read_features(params: types.InitializeParams) -> ClientFeatures:
     annotates = get_capability(
         capabilities, "workspace.workspace_edit.change_annotation_support", None
     )
+    # No capability tells how a client draws; as of Neovim 0.12.
+    is_neovim = params.client_info is not None and params.client_info.name == "Neovim"
     return ClientFeatures(
         extensions=read_extensions(capabilities.experimental),
         registers_inline_completion=can("text_document.inline_completion.dynamic_registration"),
@@ -59,4 +65,6 @@ def read_features(params: types.InitializeParams) -> ClientFeatures:
         shows_disabled_actions=can(f"{action}.disabled_support"),
         resolves_edits=can(f"{action}.data_support") and "edit" in resolved,
         knows_llm_tag=types.CodeActionTag.LlmGenerated in tags,
+        tears_ghost_text=is_neovim,
+        inserts_line_ends_as_they_are=is_neovim,
     )

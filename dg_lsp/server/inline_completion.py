@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from lsprotocol import types
 
+from dg_lsp.document.position import LINE_END
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offset_at, offsets_of, range_at
 from dg_lsp.server.documents import Document
@@ -60,9 +61,11 @@ async def inline_completion(
     if now is None or now.text != document.text:
         return nothing
     texts = [_indented(offer.text, target.place, request.formatting) for offer in answer.offers]
-    return types.InlineCompletionList(
-        [types.InlineCompletionItem(target.head + text, range=target.range) for text in texts]
-    )
+    # Two offers may come down to the same first line.
+    items = {
+        item.insert_text: item for item in (_item(session, target, text) for text in texts)
+    }
+    return types.InlineCompletionList([*items.values()])
 
 
 async def ask(
@@ -102,6 +105,24 @@ def _target(
     place = session.place(document, start)
     place = replace(place, prefix=text[:start] + selected.text, suffix=text[end:])
     return Target(place, span, selected.text)
+
+
+def _item(session: Session, target: Target, text: str) -> types.InlineCompletionItem:
+    """The item such that the client draws it as it will be when it is accepted."""
+    text, span = target.head + text, target.range
+    rest, *_ = LINE_END.split(target.place.suffix, maxsplit=1)
+    first, *others = LINE_END.split(text)
+    if session.client.tears_ghost_text and others and rest.strip():
+        if rest.isascii() and rest.isprintable() and len(first) >= len(rest):
+            # The first line covers the rest of the line, which comes again after the last.
+            text += rest
+            end = types.Position(span.end.line, span.end.character + len(rest))
+            span = types.Range(span.start, end)
+        else:
+            text = first
+    if session.client.inserts_line_ends_as_they_are:
+        text = LINE_END.sub("\n", text)
+    return types.InlineCompletionItem(text, range=span)
 
 
 def _draft_token(

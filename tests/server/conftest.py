@@ -99,11 +99,14 @@ class Editor:
             while not is_so():
                 await asyncio.sleep(0)
 
-    async def begin(self, capabilities: Any = None, options: Any = None) -> Any:
+    async def begin(
+        self, capabilities: Any = None, options: Any = None, client: str | None = None
+    ) -> Any:
         result = await self.ask(
             "initialize",
             {
                 "processId": None,
+                "clientInfo": client and {"name": client},
                 "rootUri": "file:///work",
                 "capabilities": capabilities or {},
                 "initializationOptions": options,

@@ -96,6 +96,28 @@ async def test_several_lines_where_there_is_room(make_editor, multi_line, suffix
     assert await editor.texts(0, 9) == [expect]
 
 
+@pytest.mark.parametrize(
+    ("text", "expect", "to"),
+    [
+        # The first line would stand before the rest of the line, the others below it.
+        ("for i in )]", "range(n):\n    print(i)\n)]", 11),
+        ("for i in )]\r\n", "range(n):\n    print(i)\n)]", 11),
+        ("for i in ", "range(n):\n    print(i)\n", 9),
+        ("for i in \r\n", "range(n):\n    print(i)", 9),
+        ("for i in }}}}}}}}}}", "range(n):", 9),
+    ],
+)
+async def test_neovim_gets_what_it_draws_as_it_will_be(make_editor, text, expect, to):
+    editor = make_editor()
+    await editor.begin(client="Neovim")
+    editor.open(text)
+
+    [item] = await editor.inline(0, 9)
+    assert item["insertText"] == expect
+    assert item["range"]["start"] == {"line": 0, "character": 9}
+    assert item["range"]["end"] == {"line": 0, "character": to}
+
+
 async def test_a_selected_completion_is_extended_in_its_own_range(editor):
     editor.open("retu\n")
     span = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 4}}
