@@ -53,7 +53,7 @@ async def inline_completion(
     if session.client.extensions.drafts:
         token = _draft_token(request, session)
         on_draft = send_drafts(session, document, target.range, target.head, token)
-    wanted = Wanted()
+    wanted = Wanted(candidates=session.settings.candidates_while_typing)
     if is_invoked:
         wanted = Wanted(candidates=session.settings.candidates, may_be_empty=False)
     answer = await ask(session, target.place, wanted, params.work_done_token, on_draft)

@@ -45,6 +45,7 @@ class Request:
     span: Span
     instruction: str | None = None
     noise: float = 0.6
+    seed: int = 0
     token: JobToken | None = None
     """What its drafts carry."""
 
@@ -70,6 +71,7 @@ async def rewrite(session: Session, request: Request) -> Change:
         may_be_empty=False,
         instruction=None if is_infill else request.instruction,
         noise=request.noise,
+        seed=request.seed,
         lane=LANE,
     )
     filled = await session.jobs.fill(

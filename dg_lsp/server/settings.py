@@ -156,7 +156,16 @@ class Settings:
     candidates: int = field(
         default=3,
         metadata=about(
-            "Alternatives computed when completions are asked for by hand; one while typing.",
+            "Alternatives computed when completions are asked for by hand.",
+            minimum=1,
+            maximum=10,
+        ),
+    )
+    candidates_while_typing: int = field(
+        default=1,
+        metadata=about(
+            "Alternatives computed while typing; more than one is for editors that cannot ask "
+            "by hand, such as Neovim without a plugin.",
             minimum=1,
             maximum=10,
         ),

@@ -34,6 +34,14 @@ async def test_who_asks_gets_several_candidates_and_never_none_on_purpose(editor
     assert (job.candidates, job.may_be_empty) == (3, False)
 
 
+async def test_who_cannot_ask_may_have_several_candidates_while_typing(make_editor):
+    editor = make_editor(settings=Settings(debounce_ms=0, candidates_while_typing=2))
+    await editor.begin()
+    editor.open(ADD)
+
+    assert await editor.texts(1, 11) == ["a + b", "a - b"]
+
+
 @pytest.mark.parametrize(
     ("encodings", "character"),
     [(None, 8), (["utf-8"], 10), (["utf-32", "utf-16"], 7), (["utf-16"], 8), (["x"], 8)],
