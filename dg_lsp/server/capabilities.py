@@ -34,6 +34,10 @@ class ClientFeatures:
     resolves_edits: bool = False
     """Asks for the edit of a code action when it is chosen."""
     knows_llm_tag: bool = False
+    tears_ghost_text: bool = False
+    """Draws what follows the cursor after the first line of ghost text, not after the last."""
+    inserts_line_ends_as_they_are: bool = False
+    """Knows no line end but LF in ghost text, whatever the document has."""
 
 
 def read_features(params: types.InitializeParams) -> ClientFeatures:
@@ -52,6 +56,8 @@ def read_features(params: types.InitializeParams) -> ClientFeatures:
         capabilities, "workspace.workspace_edit.change_annotation_support", None
     )
     info = params.client_info
+    # No capability tells how a client draws; as of Neovim 0.12.
+    is_neovim = info is not None and info.name == "Neovim"
     return ClientFeatures(
         name=_one_line(info.name) if info else "",
         version=_one_line(info.version or "") if info else "",
@@ -68,6 +74,8 @@ def read_features(params: types.InitializeParams) -> ClientFeatures:
         shows_disabled_actions=can(f"{action}.disabled_support"),
         resolves_edits=can(f"{action}.data_support") and "edit" in resolved,
         knows_llm_tag=types.CodeActionTag.LlmGenerated in tags,
+        tears_ghost_text=is_neovim,
+        inserts_line_ends_as_they_are=is_neovim,
     )
 
 

@@ -113,11 +113,15 @@ def read_request(session: Session, raw: dict[str, Any]) -> Request:
         )
     if noise is not None and not (isinstance(noise, (int, float)) and 0 < noise <= 1):
         raise JsonRpcInvalidParams("noise: a share above 0 and at most 1 is needed")
+    seed = raw.get("seed")
+    if seed is not None and not (type(seed) is int and 0 <= seed < 2**63):
+        raise JsonRpcInvalidParams("seed: a whole number from 0 on is needed")
     return Request(
         document,
         _read_span(session, document, raw),
         instruction.strip() if instruction else None,
         0.6 if noise is None else float(noise),
+        seed or 0,
         token if isinstance(token, (str, int)) else None,
     )
 

@@ -1,7 +1,7 @@
 """textDocument/completion, opt-in: suggestions for clients that have no ghost text.
 
-The same answers as inline completion, at the deadline at the latest, in a list that is never
-complete, so that the client asks again while one types.
+The same answers as inline completion, in a list that is never complete, so that the client
+asks again while one types.
 """
 
 from __future__ import annotations

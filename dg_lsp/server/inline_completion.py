@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from lsprotocol import types
 
+from dg_lsp.document.position import LINE_END
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offset_at, offsets_of, range_at
 from dg_lsp.server.documents import Document
@@ -77,16 +78,18 @@ async def _complete(
     if session.client.extensions.drafts:
         token = _draft_token(request, session)
         on_draft = send_drafts(session, document, target.range, target.head, token)
-    wanted = Wanted()
+    wanted = Wanted(candidates=session.settings.candidates_while_typing)
     if is_invoked:
         wanted = Wanted(candidates=session.settings.candidates, may_be_empty=False)
     answer = await ask(session, target.place, wanted, params.work_done_token, trace, on_draft)
     if not is_unchanged(session, document, trace):
         return nothing
     texts = [_indented(offer.text, target.place, request.formatting) for offer in answer.offers]
-    return types.InlineCompletionList(
-        [types.InlineCompletionItem(target.head + text, range=target.range) for text in texts]
-    )
+    # Two offers may come down to the same first line.
+    items = {
+        item.insert_text: item for item in (_item(session, target, text) for text in texts)
+    }
+    return types.InlineCompletionList([*items.values()])
 
 
 async def ask(
@@ -138,6 +141,24 @@ def _target(
     place = session.place(document, start)
     place = replace(place, prefix=text[:start] + selected.text, suffix=text[end:])
     return Target(place, span, selected.text)
+
+
+def _item(session: Session, target: Target, text: str) -> types.InlineCompletionItem:
+    """The item such that the client draws it as it will be when it is accepted."""
+    text, span = target.head + text, target.range
+    rest, *_ = LINE_END.split(target.place.suffix, maxsplit=1)
+    first, *others = LINE_END.split(text)
+    if session.client.tears_ghost_text and others and rest.strip():
+        if rest.isascii() and rest.isprintable() and len(first) >= len(rest):
+            # The first line covers the rest of the line, which comes again after the last.
+            text += rest
+            end = types.Position(span.end.line, span.end.character + len(rest))
+            span = types.Range(span.start, end)
+        else:
+            text = first
+    if session.client.inserts_line_ends_as_they_are:
+        text = LINE_END.sub("\n", text)
+    return types.InlineCompletionItem(text, range=span)
 
 
 def _draft_token(

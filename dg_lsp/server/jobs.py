@@ -40,6 +40,7 @@ class Wanted:
     max_tokens: int = 128
     instruction: str | None = None
     noise: float = 0.6
+    seed: int = 0
     lane: str = "inline"
     """Jobs of one lane on one document supersede each other."""
 
@@ -134,6 +135,7 @@ class Jobs:
             candidates=wanted.candidates,
             max_tokens=wanted.max_tokens,
             may_be_empty=wanted.may_be_empty,
+            seed=wanted.seed,
             document=f"{self._client}:{wanted.lane}:{place.uri}",
         )
 

@@ -46,6 +46,7 @@ class Request:
     span: Span
     instruction: str | None = None
     noise: float = 0.6
+    seed: int = 0
     token: JobToken | None = None
     """What its drafts carry."""
 
@@ -86,6 +87,7 @@ async def _change(session: Session, request: Request, trace: Trace) -> Change:
         may_be_empty=False,
         instruction=None if is_infill else request.instruction,
         noise=request.noise,
+        seed=request.seed,
         lane=LANE,
     )
     work = trace.work = Work()

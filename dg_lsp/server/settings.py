@@ -155,8 +155,8 @@ class Settings:
     deadline_ms: int = field(
         default=2_000,
         metadata=about(
-            "After so many milliseconds the best whole lines so far are the answer, and the "
-            "rest is there for the next request.",
+            "After so many milliseconds the whole lines that are settled by then, if any, are "
+            "the answer, and the rest is there for the next request.",
             minimum=50,
             maximum=60_000,
         ),
@@ -164,7 +164,16 @@ class Settings:
     candidates: int = field(
         default=3,
         metadata=about(
-            "Alternatives computed when completions are asked for by hand; one while typing.",
+            "Alternatives computed when completions are asked for by hand.",
+            minimum=1,
+            maximum=10,
+        ),
+    )
+    candidates_while_typing: int = field(
+        default=1,
+        metadata=about(
+            "Alternatives computed while typing; more than one is for editors that cannot ask "
+            "by hand, such as Neovim without a plugin.",
             minimum=1,
             maximum=10,
         ),

@@ -69,7 +69,8 @@ class Suggestions:
         1. An older request on the document is answered with nothing.
         2. The last answer, where what was typed since agrees with it.
         3. The job under way, where it is for this place; else a new one.
-        4. At the deadline, the whole lines that are settled; the job runs on.
+        4. At the deadline, the whole lines that are settled; the job runs on. Where none are,
+           the request waits on, as not every client asks again.
         """
         line = self._lines.setdefault(place.uri, _Line())
         line.supersede_waiter()
@@ -97,8 +98,12 @@ class Suggestions:
                     trace.outcome = Outcome.SUPERSEDED
                     return SUPERSEDED
                 if not ask.task.done():
-                    trace.how = How.DEADLINE
-                    return line.settle_for_less(ask, place)
+                    answer = line.settle_for_less(ask, place)
+                    if answer.offers:
+                        trace.how = How.DEADLINE
+                        return answer
+                    ends_at = None
+                    continue
                 answer = line.finish(ask)
                 typed = typed_between(ask.place, place)
                 if not typed:
@@ -282,8 +287,7 @@ class _Line:
         offers = ask.settled()
         if offers:
             self._keep(ask, Answer(offers), is_whole=False)
-        left = remainders(offers, typed_between(ask.place, place) or "")
-        return Answer(left, None if left else "nothing is settled at the deadline")
+        return Answer(remainders(offers, typed_between(ask.place, place) or ""))
 
     def _keep(self, ask: _Ask, answer: Answer, is_whole: bool) -> None:
         self._place, self._wanted = ask.place, ask.wanted

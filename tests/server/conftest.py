@@ -72,6 +72,10 @@ class Editor:
         async with asyncio.timeout(PATIENCE_S):
             return await self._answers[request]
 
+    async def goes_unanswered(self, request: int, for_s: float) -> bool:
+        answered, _ = await asyncio.wait({self._answers[request]}, timeout=for_s)
+        return not answered
+
     async def ask(self, method: str, params: Any = None) -> Any:
         """Send a request and return its result."""
         answer = await self.answer(self.send(method, params))
@@ -95,11 +99,14 @@ class Editor:
             while not is_so():
                 await asyncio.sleep(0)
 
-    async def begin(self, capabilities: Any = None, options: Any = None) -> Any:
+    async def begin(
+        self, capabilities: Any = None, options: Any = None, client: str | None = None
+    ) -> Any:
         result = await self.ask(
             "initialize",
             {
                 "processId": None,
+                "clientInfo": client and {"name": client},
                 "rootUri": "file:///work",
                 "capabilities": capabilities or {},
                 "initializationOptions": options,

@@ -307,3 +307,20 @@ async def test_a_light_bulb_starts_no_engine_and_a_menu_does(make_editor):
     assert editor.link.state.phase is phase
     await menu(editor, SELECTION, kind=1)
     assert editor.link.state.phase is not phase
+
+
+async def test_an_extension_makes_the_action_itself_and_sees_the_edit_first(make_editor):
+    """How the Neovim plugin shows a rewrite before it is accepted."""
+    editor = make_editor()
+    await editor.begin({**MODERN, "experimental": {"dgLsp": {"drafts": True}}})
+    editor.open(CODE)
+    target = {"uri": URI, "version": 1, "range": SELECTION, "token": "mine", "seed": 3}
+
+    action = await editor.ask("codeAction/resolve", {"title": "Rewrite", "data": target})
+    [change] = action["edit"]["documentChanges"]
+    assert change["textDocument"]["version"] == 1
+    expected = CODE.replace("y = x\n    return y", "Y = X\n    RETURN Y")
+    assert apply(CODE, change["edits"][0]) == expected
+    assert {draft["token"] for draft in editor.told("dgLsp/draft")} == {"mine"}
+    assert editor.told("workspace/applyEdit") == []
+    assert editor.engine.jobs[0].seed == 3

@@ -38,12 +38,12 @@ async def test_infill_applies_an_edit(applying):
     assert applying.engine.jobs[0].may_be_empty is False
 
 
-async def test_rewrite_takes_an_instruction_and_a_noise(applying):
+async def test_rewrite_takes_an_instruction_a_noise_and_a_seed(applying):
     applying.replace("alpha\n")
-    argument = {"uri": URI, "range": SPAN, "instruction": " shout ", "noise": 0.3}
+    argument = {"uri": URI, "range": SPAN, "instruction": " shout ", "noise": 0.3, "seed": 7}
     assert (await run(applying, "rewrite", argument))["text"] == "<shout>"
     [job] = applying.engine.jobs
-    assert (job.replaced, job.instruction, job.noise) == ("alpha", "shout", 0.3)
+    assert (job.replaced, job.instruction, job.noise, job.seed) == ("alpha", "shout", 0.3, 7)
 
 
 async def test_an_edit_that_the_editor_refuses(applying):
@@ -73,6 +73,8 @@ async def test_an_edit_that_the_editor_refuses(applying):
         ("rewrite", [{**PLACE, "instruction": 5}], "instruction"),
         ("rewrite", [{**PLACE, "noise": 0}], "noise"),
         ("rewrite", [{**PLACE, "noise": "a lot"}], "noise"),
+        ("rewrite", [{**PLACE, "seed": -1}], "seed"),
+        ("rewrite", [{**PLACE, "seed": True}], "seed"),
     ],
 )
 async def test_bad_arguments_are_named(applying, name, arguments, named):

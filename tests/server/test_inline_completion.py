@@ -34,6 +34,14 @@ async def test_who_asks_gets_several_candidates_and_never_none_on_purpose(editor
     assert (job.candidates, job.may_be_empty) == (3, False)
 
 
+async def test_who_cannot_ask_may_have_several_candidates_while_typing(make_editor):
+    editor = make_editor(settings=Settings(debounce_ms=0, candidates_while_typing=2))
+    await editor.begin()
+    editor.open(ADD)
+
+    assert await editor.texts(1, 11) == ["a + b", "a - b"]
+
+
 @pytest.mark.parametrize(
     ("encodings", "character"),
     [(None, 8), (["utf-8"], 10), (["utf-32", "utf-16"], 7), (["utf-16"], 8), (["x"], 8)],
@@ -94,6 +102,28 @@ async def test_several_lines_where_there_is_room(make_editor, multi_line, suffix
     editor.open(f"for i in {suffix}")
 
     assert await editor.texts(0, 9) == [expect]
+
+
+@pytest.mark.parametrize(
+    ("text", "expect", "to"),
+    [
+        # The first line would stand before the rest of the line, the others below it.
+        ("for i in )]", "range(n):\n    print(i)\n)]", 11),
+        ("for i in )]\r\n", "range(n):\n    print(i)\n)]", 11),
+        ("for i in ", "range(n):\n    print(i)\n", 9),
+        ("for i in \r\n", "range(n):\n    print(i)", 9),
+        ("for i in }}}}}}}}}}", "range(n):", 9),
+    ],
+)
+async def test_neovim_gets_what_it_draws_as_it_will_be(make_editor, text, expect, to):
+    editor = make_editor()
+    await editor.begin(client="Neovim")
+    editor.open(text)
+
+    [item] = await editor.inline(0, 9)
+    assert item["insertText"] == expect
+    assert item["range"]["start"] == {"line": 0, "character": 9}
+    assert item["range"]["end"] == {"line": 0, "character": to}
 
 
 async def test_a_selected_completion_is_extended_in_its_own_range(editor):
@@ -216,25 +246,29 @@ async def test_at_the_deadline_what_is_settled_is_answered_and_the_job_runs_on(m
     assert editor.engine.states == [JobState.DONE]
 
 
-async def test_a_deadline_with_nothing_settled_is_an_empty_answer(make_editor):
+async def test_with_nothing_settled_at_the_deadline_the_end_is_the_answer(make_editor):
     editor = make_editor(settings=Settings(debounce_ms=0, deadline_ms=50))
     await editor.begin()
     editor.open("x = ")
     editor.engine.gate.clear()
-    assert await editor.texts(0, 4) == []
+    request = editor.send_inline(0, 4)
+    assert await editor.goes_unanswered(request, for_s=0.1)
     editor.engine.gate.set()
-    assert await editor.texts(0, 4) == ["1"]
-    assert len(editor.engine.jobs) == 1
+    [item] = (await editor.answer(request))["result"]["items"]
+    assert item["insertText"] == "1"
 
 
-async def test_while_the_model_loads_the_deadline_holds(make_editor):
+async def test_while_the_model_loads_the_first_request_waits(make_editor):
+    """Neovim asks once and not again until the cursor moves."""
     editor = make_editor(settings=Settings(debounce_ms=0, deadline_ms=50))
     editor.link.ready = asyncio.Event()
     await editor.begin()
     editor.open("x = ")
-    assert await editor.texts(0, 4) == []
+    request = editor.send_inline(0, 4)
+    assert await editor.goes_unanswered(request, for_s=0.1)
     editor.link.ready.set()
-    assert await editor.texts(0, 4) == ["1"]
+    [item] = (await editor.answer(request))["result"]["items"]
+    assert item["insertText"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def test_everything_can_be_set() -> None:
             "debounceMs": 120,
             "deadlineMs": 900,
             "candidates": 5,
+            "candidatesWhileTyping": 2,
             "multiLine": "never",
             "minConfidence": 0.25,
             "completionFallback": True,
