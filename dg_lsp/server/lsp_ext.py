@@ -144,6 +144,10 @@ class Status:
     model: str
     device: str
     memory_bytes: int
+    percent: int | None = None
+    """Of the model's loading, where it can be told."""
+    follows_instructions: bool | None = None
+    """Whether the model takes words, where that is known."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -153,6 +157,8 @@ class Status:
             "model": self.model,
             "device": self.device,
             "memoryBytes": self.memory_bytes,
+            "percent": self.percent,
+            "followsInstructions": self.follows_instructions,
         }
 
 
