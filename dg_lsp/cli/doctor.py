@@ -91,9 +91,11 @@ def _self_test(wish: Wish, runtime_dir: Path | None, in_process: bool) -> Findin
         return open_infiller(wish.model, wish.device).infiller
 
     async def open_shared() -> Infiller:
+        from dg_lsp.cli.compose import model_for_engine
         from dg_lsp.service.lifecycle import EngineWish, SharedEngine
 
-        shared = SharedEngine(EngineWish(wish.model, wish.device), runtime_dir)
+        wanted = EngineWish(model_for_engine(wish.model), wish.device)
+        shared = SharedEngine(wanted, runtime_dir)
         try:
             await shared.wait_ready()
         except BaseException:

@@ -95,12 +95,14 @@ def _check_whole(path: Path) -> None:
 def _compare_sums(directory: Path) -> list[str]:
     """Names of the files that were compared."""
     try:
-        lines = (directory / SUMS).read_text(encoding="utf-8").splitlines()
+        lines = (directory / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
     compared = []
     for line in lines:
         expected, _, name = line.partition("  ")
+        if not name:
+            raise _WrongFileError(f"{directory / SUMS} is no list of checksums")
         path = directory / name
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
