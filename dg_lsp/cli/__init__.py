@@ -23,6 +23,7 @@ COMMANDS = {
     "infill": "dg_lsp.cli.infill",
     "engine": "dg_lsp.cli.engine",
     "serve": "dg_lsp.cli.serve",
+    "doctor": "dg_lsp.cli.doctor",
     "trace": "dg_lsp.cli.trace",
 }
 """Command to module; the module has a function or a `Typer` of the same name."""

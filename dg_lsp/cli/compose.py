@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from dg_lsp.job import Infiller
 
@@ -32,6 +33,13 @@ class OpenedInfiller:
     """The most text after the span that the model is shown, in tokens."""
     follows_instructions: bool = True
     """Whether a rewrite may come with words."""
+
+
+def model_for_engine(model: str | None) -> str | None:
+    """The model as an engine process must be told, which has another working directory."""
+    if model is not None and model != "bundled" and Path(model).is_dir():
+        return str(Path(model).absolute())
+    return model
 
 
 def open_infiller(

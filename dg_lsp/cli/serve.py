@@ -17,7 +17,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
@@ -108,6 +107,7 @@ def _session_with_engine(model: str | None, device: str | None, journal: Journal
     from dg_lsp.server.remote_link import RemoteLink
 
     def connect(settings: EngineAccess) -> RemoteEngine:
+        from dg_lsp.cli.compose import model_for_engine
         from dg_lsp.service.address import parse_address
         from dg_lsp.service.client import HttpInfiller
         from dg_lsp.service.lifecycle import EngineWish, SharedEngine
@@ -115,9 +115,7 @@ def _session_with_engine(model: str | None, device: str | None, journal: Journal
         if settings.address:
             return HttpInfiller(parse_address(settings.address, settings.token or None))
         # The command line was written for this very start; settings are for all of them.
-        wanted = model or settings.model or None
-        if wanted is not None and wanted != "bundled" and Path(wanted).is_dir():
-            wanted = str(Path(wanted).absolute())
+        wanted = model_for_engine(model or settings.model or None)
         idle_minutes = settings.idle_minutes or None
         wish = EngineWish(wanted, device or settings.device or None, idle_minutes)
         return SharedEngine(wish)

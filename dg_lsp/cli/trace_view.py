@@ -20,9 +20,11 @@ OUTCOME_STYLES = {
     "refused": "bold cyan",
     "failed": "bold red",
 }
+LEAST_MS = 0.05
 FRONT_END, WAY, ENGINE = "cyan", "yellow", "green"
 STAGE_STYLES = {
     "debounce": "dim",
+    "rest": "dim",
     "start": "red",
     "socket": WAY,
     "queue": "magenta",
@@ -41,8 +43,13 @@ def draw_trace(record: Record, with_text: bool, *, is_drawn: bool) -> Iterator[T
     stages = [
         (stage, took_ms)
         for stage, took_ms in _object(record.get("timings_ms")).items()
-        if isinstance(took_ms, int | float) and took_ms >= 0.05
+        if isinstance(took_ms, int | float) and took_ms >= LEAST_MS
     ]
+    total_ms = record.get("total_ms")
+    if isinstance(total_ms, int | float):
+        # A job that was joined or left running has stages outside of the request.
+        left_ms = total_ms - sum(took_ms for _, took_ms in stages)
+        stages += [("rest", left_ms)] * (left_ms >= LEAST_MS)
     if stages and is_drawn:
         yield _line(_bar(stages))
     if stages:
@@ -87,7 +94,8 @@ def _times(record: Record, stages: list[tuple[str, float]]) -> Text:
     text = Text()
     if isinstance(record.get("total_ms"), int | float):
         text.append(f"{record['total_ms']:.1f} ms", "bold")
-        text.append(": ")
+        how = record.get("how")
+        text.append(f" from {_plain(how)}: " if how else ": ")
     for place, (stage, took_ms) in enumerate(stages):
         text.append(" · " * (place > 0), "dim")
         text.append(f"{_plain(stage)} {took_ms:.1f}", _style(stage))
@@ -118,7 +126,7 @@ def _seen(seen: Record, record: Record) -> str:
     said = ", ".join(parts)
     if record.get("steps"):
         said += f"; {record['steps']} steps of {_plain(record.get('model') or 'the model')}"
-    return f"{said}; {_plain(record['how'])}" if record.get("how") else said
+    return said
 
 
 def _sizes(texts: Any) -> str:

@@ -112,6 +112,7 @@ def _note_client(session: Session) -> None:
             "dg_lsp": __version__,
             **dataclasses.asdict(client),
             "position_encoding": session.units.value,
+            "completion_fallback": session.settings.completion_fallback,
             "model": engine.model,
             "device": engine.device,
             "is_engine_elsewhere": bool(engine.address),

@@ -84,10 +84,12 @@ class Suggestions:
         waiter = line.waiter = loop.create_future()
         try:
             while True:
-                ask, trace.how = line.ask, How.JOB_UNDER_WAY
+                ask = line.ask
                 if ask is None or not ask.is_for(place, wanted):
                     ask = line.begin(_Ask(self._jobs, place, wanted, settings))
                     trace.how = How.NEW_JOB
+                elif ask.work is not trace.work:
+                    trace.how = How.JOB_UNDER_WAY
                 trace.work = ask.work
                 ask.listen(place, on_draft)
                 left_s = None if ends_at is None else max(0.0, ends_at - loop.time())

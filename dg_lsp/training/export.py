@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import asdict, dataclass
@@ -88,3 +89,13 @@ def export(
     metadata = {**METADATA, "training": asdict(training)}
     (out / "dg_lsp.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(tokenizer, out / "tokenizer.json")
+    write_checksums(out)
+
+
+def write_checksums(directory: Path) -> None:
+    """What `dg-lsp doctor` and `sha256sum --check` compare the large files with."""
+    sums = ""
+    for name in ("model.safetensors", "tokenizer.json"):
+        with (directory / name).open("rb") as file:
+            sums += f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n"
+    (directory / "SHA256SUMS").write_text(sums, encoding="utf-8")
