@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import DiffusionGemmaConfig
 from transformers.utils import logging as transformers_logging
 
@@ -29,6 +27,16 @@ from dg_lsp.config import (
     PromptStyle,
     SamplerSettings,
 )
+from dg_lsp.models.checkpoint import (
+    GENERATION,
+    METADATA,
+    CheckpointError,
+    list_shards,
+    one_line,
+    read_config,
+    read_headers,
+    read_json,
+)
 from dg_lsp.models.denoiser import GemmaDenoiser
 from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.experts import ALL_EXPERTS
@@ -37,14 +45,8 @@ from dg_lsp.models.tokenizer import FileCodec, TokenizerError, read_codec
 BUNDLED = "bundled"
 BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"
 
-MODEL_TYPE = "diffusion_gemma"
-METADATA, GENERATION = "dg_lsp.json", "generation_config.json"
 MOST_EXPERTS_AT_ONCE = 8
 """Up to so many experts a CPU is faster with all of them than with a grouped product."""
-
-
-class CheckpointError(ValueError):
-    """A model that can't be used, in one line with the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +73,15 @@ def load(
     chosen = choose_device(device)
     name = name_or_path or BUNDLED
     directory = BUNDLED_DIRECTORY if name == BUNDLED else Path(os.path.expanduser(name))
-    config = _read_config(directory)
-    _check_weights(directory)
+    config = read_config(directory)
+    read_headers(list_shards(directory))
     try:
         codec = read_codec(directory)
     except TokenizerError as error:
         raise CheckpointError(
             f"{error}; copy the one that belongs to the checkpoint"
         ) from error
-    metadata = _read_json(directory / METADATA) if (directory / METADATA).is_file() else {}
+    metadata = read_json(directory / METADATA) if (directory / METADATA).is_file() else {}
     model = _load_weights(directory, config, chosen, report)
     if codec.vocab_size > model.config.text_config.vocab_size:
         raise CheckpointError(
@@ -114,50 +116,6 @@ def choose_device(device: str | None) -> torch.device:
     return chosen
 
 
-def _read_config(directory: Path) -> DiffusionGemmaConfig:
-    if not directory.exists():
-        raise CheckpointError(
-            f"model {str(directory)!r} does not exist; "
-            f"give a checkpoint directory or {BUNDLED!r}"
-        )
-    path = directory / "config.json"
-    if not path.is_file():
-        raise CheckpointError(f"{directory} is no checkpoint directory: it has no config.json")
-    raw = _read_json(path)
-    found = raw.get("model_type")
-    if found != MODEL_TYPE:
-        raise CheckpointError(
-            f"{directory} holds a {found!r} model; only {MODEL_TYPE!r} checkpoints can infill"
-        )
-    try:
-        return DiffusionGemmaConfig.from_pretrained(directory)
-    except Exception as error:  # The config classes raise whatever their validation raises.
-        raise CheckpointError(f"{path} is not valid: {_one_line(error)}") from error
-
-
-def _check_weights(directory: Path) -> None:
-    """Read the header of every shard: a cut-off file shows there, before anything is built."""
-    index = directory / "model.safetensors.index.json"
-    shards = ["model.safetensors"]
-    # The class takes the one file where there are both.
-    if index.is_file() and not (directory / shards[0]).is_file():
-        weight_map = _read_json(index).get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise CheckpointError(f"{index} lists no shards; download the checkpoint again")
-        shards = sorted(map(str, set(weight_map.values())))
-    for shard in shards:
-        path = directory / shard
-        if not path.is_file():
-            raise CheckpointError(f"{path} is missing; download the checkpoint again")
-        try:
-            with safe_open(path, framework="pt") as file:
-                file.keys()
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{path} is cut off or corrupt ({_one_line(error)}); download it again"
-            ) from error
-
-
 def _load_weights(
     directory: Path,
     config: DiffusionGemmaConfig,
@@ -178,7 +136,7 @@ def _load_weights(
             )
         except Exception as error:  # Whatever the loader meets in a foreign file.
             raise CheckpointError(
-                f"{directory} could not be loaded: {_one_line(error)}"
+                f"{directory} could not be loaded: {one_line(error)}"
             ) from error
     problems = {
         kind: sorted(
@@ -243,7 +201,7 @@ def _length_settings(numbers: dict[str, Any]) -> LengthSettings:
 
 
 def _sampler_settings(path: Path) -> SamplerSettings:
-    raw = _read_json(path) if path.is_file() else {}
+    raw = read_json(path) if path.is_file() else {}
     known = {field.name for field in dataclasses.fields(SamplerSettings)}
     numbers = {key: raw[key] for key in known & raw.keys() if raw[key] is not None}
     try:
@@ -253,20 +211,6 @@ def _sampler_settings(path: Path) -> SamplerSettings:
         return SamplerSettings(**numbers)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not valid: {error}") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not readable JSON: {_one_line(error)}") from error
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
-    return raw
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 @contextlib.contextmanager
