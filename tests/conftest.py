@@ -20,6 +20,22 @@ def state_directory(tmp_path_factory) -> Iterator[Path]:
         yield directory
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_models_of_the_user(tmp_path_factory):
+    """What the developer pulled must not be the best model of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DG_LSP_MODELS_DIR", str(tmp_path_factory.mktemp("no-models")))
+        yield
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> Path:
+    """A store of models that a test may fill."""
+    directory = tmp_path / "models"
+    monkeypatch.setenv("DG_LSP_MODELS_DIR", str(directory))
+    return directory
+
+
 @pytest.fixture
 def python_on_a_terminal():
     """Run Python with a pseudo-terminal as its output: status, what was drawn, and stderr."""
@@ -64,33 +80,49 @@ def tiny_codec(tiny_tokenizer):
     return FileCodec(tiny_tokenizer)
 
 
-@pytest.fixture(scope="session")
-def tiny_config(tiny_tokenizer):
+def config_of_shape(vocab_size: int, **changes):
+    """A tiny configuration of the real class, or a larger one."""
     from transformers import DiffusionGemmaConfig, DiffusionGemmaTextConfig
 
     from dg_lsp.models.diffusion_gemma import NO_VISION
 
-    text = DiffusionGemmaTextConfig(
-        vocab_size=tiny_tokenizer.get_vocab_size(),
-        hidden_size=64,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=32,
-        global_head_dim=32,
-        num_global_key_value_heads=1,
-        num_experts=4,
-        top_k_experts=2,
-        moe_intermediate_size=64,
+    shape = {
+        "hidden_size": 64,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+        "global_head_dim": 32,
+        "num_global_key_value_heads": 1,
+        "num_experts": 4,
+        "top_k_experts": 2,
+        "moe_intermediate_size": 64,
         # Shorter than the prompts of the tests, so that window slicing is exercised.
-        sliding_window=16,
-        max_position_embeddings=512,
-        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
-        initializer_range=0.2,
-    )
+        "sliding_window": 16,
+        "max_position_embeddings": 512,
+        "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+        "initializer_range": 0.2,
+    }
+    text = DiffusionGemmaTextConfig(vocab_size=vocab_size, **(shape | changes))
     return DiffusionGemmaConfig(
         text_config=text, vision_config=dict(NO_VISION), canvas_length=12
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_tokenizer):
+    return config_of_shape(tiny_tokenizer.get_vocab_size())
+
+
+@pytest.fixture(scope="session")
+def larger_config(tiny_tokenizer):
+    """200 MB in bfloat16, nearly all of them experts, in three layers."""
+    return config_of_shape(
+        tiny_tokenizer.get_vocab_size(),
+        hidden_size=512,
+        num_experts=24,
+        moe_intermediate_size=1024,
     )
 
 
@@ -111,3 +143,16 @@ def tiny_checkpoint(tiny_model, tiny_tokenizer, tmp_path_factory) -> Path:
     tiny_tokenizer.save(str(directory / "tokenizer.json"))
     (directory / "dg_lsp.json").write_text('{"prompt": {"style": "bare"}}')
     return directory
+
+
+@pytest.fixture(scope="session")
+def packed_checkpoint(tiny_checkpoint, tmp_path_factory) -> Path:
+    """The tiny checkpoint in 4 bits."""
+    import torch
+
+    from dg_lsp.models.packing import pack, plan_packing
+
+    target = tmp_path_factory.mktemp("packed") / "tiny-nf4"
+    plan = plan_packing(tiny_checkpoint)
+    pack(tiny_checkpoint, target, plan, device=torch.device("cpu"), source_name="tiny")
+    return target

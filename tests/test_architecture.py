@@ -39,7 +39,11 @@ MAY_IMPORT = {
         "transformers",
         "tokenizers",
         "bitsandbytes",
+        "filelock",
+        "platformdirs",
+        "psutil",
         "safetensors",
+        "triton",
     ),
     "dg_lsp.training": (
         *SEAM,

@@ -50,7 +50,8 @@ def open_infiller(
     `report` is told the share that is loaded, now and then.
     """
     from dg_lsp.engine.engine import Engine
-    from dg_lsp.models.loading import CheckpointError, load
+    from dg_lsp.models.checkpoint import CheckpointError
+    from dg_lsp.models.loading import load
 
     try:
         loaded = load(model, device, report)

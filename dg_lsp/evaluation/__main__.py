@@ -25,7 +25,8 @@ from dg_lsp.evaluation.methods import (
 )
 from dg_lsp.evaluation.spans import KINDS, draw_spans
 from dg_lsp.evaluation.tuning import length_variants, sampler_variants
-from dg_lsp.models.loading import BUNDLED, BUNDLED_DIRECTORY, load
+from dg_lsp.models.loading import load
+from dg_lsp.models.store import BUNDLED, BUNDLED_DIRECTORY
 from dg_lsp.training.card import with_measurements
 from dg_lsp.training.corpus import held_out_files
 

@@ -23,7 +23,8 @@ from rich.progress import (
 )
 from tokenizers import Tokenizer
 
-from dg_lsp.models.loading import BUNDLED_DIRECTORY, load
+from dg_lsp.models.loading import load
+from dg_lsp.models.store import BUNDLED_DIRECTORY
 from dg_lsp.models.tokenizer import FileCodec
 from dg_lsp.training import corpus
 from dg_lsp.training.card import RunFigures, model_card
