@@ -20,7 +20,9 @@ from dg_lsp.cli.options import DeviceOption, ModelOption
 
 if TYPE_CHECKING:
     from dg_lsp.cli.compose import OpenedInfiller
+    from dg_lsp.job import Infill
     from dg_lsp.service.address import Address
+    from dg_lsp.service.feed import FedJob, Sender
     from dg_lsp.service.wire import EngineStatus
 
 engine = typer.Typer(add_completion=False, help="Run, see or stop the engine.")
@@ -94,6 +96,8 @@ def run(
     Editors reach it over a socket that is the user's alone; with --listen it serves tools and
     other machines over TCP.
     """
+    from dg_lsp.diagnosis.journal import Journal, state_directory
+    from dg_lsp.diagnosis.records import tool_record
     from dg_lsp.service.address import (
         AddressError,
         engine_name,
@@ -106,6 +110,10 @@ def run(
     def tell(address: Address) -> None:
         print(f"dg-lsp: listening at {address}", file=sys.stderr, flush=True)
 
+    def note(sender: Sender, job: FedJob, infill: Infill, took_s: float) -> None:
+        journal.add(tool_record(job.job, infill, job.state, took_s, sender.path, sender.name))
+
+    journal = Journal(state_directory())
     try:
         listening = Listening(
             directory=runtime_dir or runtime_directory(),
@@ -122,9 +130,12 @@ def run(
                 None if exit_minutes is None else exit_minutes * 60,
             ),
             tell,
+            note,
         )
     except (AddressError, AlreadyRunningError) as error:
         raise ArgumentError(str(error)) from error
+    finally:
+        journal.close()
 
 
 @engine.command("status")

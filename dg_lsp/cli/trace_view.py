@@ -57,10 +57,10 @@ def draw_trace(record: Record, with_text: bool, *, is_drawn: bool) -> Iterator[T
     seen = _object(record.get("seen"))
     if seen:
         yield _line("saw ", _seen(seen, record))
-    if record.get("candidates"):
-        yield _line("wrote ", _sizes(record["candidates"]))
-    if record.get("offers"):
-        yield _line("offered ", _sizes(record["offers"]))
+    for name, verb in (("candidates", "wrote "), ("offers", "offered ")):
+        sizes = _sizes(record.get(name))
+        if sizes:
+            yield _line(verb, sizes)
     if with_text:
         for name, value in _object(record.get("text")).items():
             yield from _texts(name, value)
@@ -132,7 +132,7 @@ def _seen(seen: Record, record: Record) -> str:
 def _sizes(texts: Any) -> str:
     sizes = [
         f"{one.get('chars', 0)} characters ({one.get('confidence', 0)})"
-        for one in texts
+        for one in (texts if isinstance(texts, list) else ())
         if isinstance(one, dict)
     ]
     return ", ".join(sizes)

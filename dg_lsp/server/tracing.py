@@ -15,11 +15,12 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import unquote
 
 from lsprotocol import types
 
+from dg_lsp.diagnosis.records import Record, work_record
 from dg_lsp.job import Infill, InfillJob, JobState
 from dg_lsp.server.offers import Offer
 from dg_lsp.server.settings import TraceDetail
@@ -28,9 +29,6 @@ log = logging.getLogger(__name__)
 
 KEPT_TRACES = 50
 """In memory, for the command `dg-lsp.trace`."""
-
-Record = dict[str, Any]
-"""A trace in JSON; docs/troubleshooting.md lists the fields."""
 
 
 class Outcome(enum.Enum):
@@ -192,9 +190,9 @@ class Tracer:
 
 def _record(trace: Trace, client: str) -> Record:
     outcome = trace.outcome or Outcome.NOTHING
+    work = trace.work or Work()
     timings_ms = {} if trace.check_ms is None else {"check": trace.check_ms}
-    if trace.work is not None:
-        timings_ms |= trace.work.timings_ms
+    timings_ms |= work.timings_ms
     record: Record = {
         "time": trace.began_at,
         "client": client,
@@ -210,43 +208,12 @@ def _record(trace: Trace, client: str) -> Record:
             {"chars": len(one.text), "confidence": round(one.confidence, 3)}
             for one in trace.offers
         ],
-        **_work_record(trace.work),
-        "timings_ms": {stage: round(took_ms, 3) for stage, took_ms in timings_ms.items()},
+        **work_record(work.job, work.infill, timings_ms, work.engine_ms),
         "total_ms": round(trace.so_far_ms, 3),
     }
     if trace.detail is TraceDetail.TEXT:
         record["text"] = _text_record(trace)
     return record
-
-
-def _work_record(work: Work | None) -> Record:
-    job, infill = (work.job, work.infill) if work else (None, None)
-    return {
-        "seen": None if job is None else _seen(job, infill),
-        "candidates": [
-            {
-                "chars": len(one.text),
-                "confidence": round(one.confidence, 3),
-                "score": round(max(one.score, -1e9), 3),
-            }
-            for one in (infill.candidates if infill else ())
-        ],
-        "steps": infill.steps if infill else 0,
-        "model": infill.model if infill else "",
-        "engine_ms": round(work.engine_ms, 3) if work and work.engine_ms is not None else None,
-    }
-
-
-def _seen(job: InfillJob, infill: Infill | None) -> Record:
-    return {
-        "prefix_chars": len(job.prefix),
-        "suffix_chars": len(job.suffix),
-        "snippets": len(job.snippets),
-        "snippet_chars": sum(len(one.text) for one in job.snippets),
-        "replaced_chars": None if job.replaced is None else len(job.replaced),
-        "instruction_chars": None if job.instruction is None else len(job.instruction),
-        "prompt_tokens": infill.prompt_tokens if infill else 0,
-    }
 
 
 def _text_record(trace: Trace) -> Record:
