@@ -79,6 +79,9 @@ def json_name(name: str) -> str:
 
 
 def _parse_section(raw: object, base: Section, path: str, messages: list[str]) -> Section:
+    # Lua has one empty table, which is sent as a list.
+    if raw == []:
+        return base
     if not isinstance(raw, Mapping):
         messages.append(f"{path} is {_shown(raw)}; an object is needed, it stays as it was")
         return base
@@ -130,6 +133,7 @@ def _parse_value(value: object, before: object, metadata: Mapping[str, Any]) -> 
             return tuple(value)
         raise ValueError(f"a list of at most {MAX_LIST_ITEMS} strings is needed")
     if isinstance(before, Mapping):
+        value = {} if value == [] else value
         if isinstance(value, Mapping) and all(
             isinstance(key, str) and isinstance(on, bool) for key, on in value.items()
         ):

@@ -70,10 +70,17 @@ def test_everything_can_be_set() -> None:
     }
 
 
-@pytest.mark.parametrize("raw", [None, {}, {"dgLsp": None}, {"dgLsp": {}}, {"engine": None}])
+@pytest.mark.parametrize(
+    "raw", [None, {}, {"dgLsp": None}, {"dgLsp": {}}, {"engine": None}, [], {"dgLsp": []}]
+)
 def test_what_is_not_set_stays(raw: object) -> None:
     check_refused(raw)
     check_refused({"candidates": None, "engine": {"token": None}})
+
+
+def test_lua_sends_an_empty_object_as_a_list() -> None:
+    parsed, messages = parse({"engine": [], "languages": []}, DEFAULTS)
+    assert (messages, parsed.engine, dict(parsed.languages)) == ([], DEFAULTS.engine, {})
 
 
 def test_the_section_may_come_with_its_name() -> None:
