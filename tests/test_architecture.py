@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "dg_lsp.engine": SEAM,
     "dg_lsp.service": (*SEAM, "platformdirs"),
     "dg_lsp.diagnosis": (*SEAM, "dg_lsp.service", "platformdirs"),
+    "dg_lsp.benchmark": ("dg_lsp.server.frames",),
     "dg_lsp.models": (
         "dg_lsp.config",
         "dg_lsp.engine.denoiser",

@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": "dg_lsp.cli.serve",
     "doctor": "dg_lsp.cli.doctor",
     "trace": "dg_lsp.cli.trace",
+    "bench": "dg_lsp.cli.bench",
 }
 """Command to module; the module has a function or a `Typer` of the same name."""
 
