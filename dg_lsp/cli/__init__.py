@@ -24,6 +24,8 @@ COMMANDS = {
     "engine": "dg_lsp.cli.engine",
     "serve": "dg_lsp.cli.serve",
     "trace": "dg_lsp.cli.trace",
+    "pull": "dg_lsp.cli.pull",
+    "models": "dg_lsp.cli.models",
 }
 """Command to module; the module has a function or a `Typer` of the same name."""
 
