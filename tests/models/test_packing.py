@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
-from dg_lsp.models import packing
+from dg_lsp.models import nf4, packing
 from dg_lsp.models.checkpoint import WEIGHTS, CheckpointError
 from dg_lsp.models.loading import load
 from dg_lsp.models.packed import MANIFEST, Integrity, integrity, is_packed_checkpoint
@@ -277,6 +277,17 @@ def test_experts_that_no_block_fits_are_refused(checkpoint, target):
     )
 
     assert "has experts of 64 x 32; 4 bits need multiples of 64" in refusal(checkpoint, target)
+
+
+def test_packing_without_bitsandbytes_says_what_to_install(checkpoint, target, monkeypatch):
+    nf4.bitsandbytes.cache_clear()
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    try:
+        line = refusal(checkpoint, target)
+    finally:
+        nf4.bitsandbytes.cache_clear()
+
+    assert "needs bitsandbytes, which is not installed; pip install bitsandbytes" in line
 
 
 def test_a_packed_checkpoint_is_not_packed_again(packed_checkpoint, target):
