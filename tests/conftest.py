@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -156,3 +157,25 @@ def packed_checkpoint(tiny_checkpoint, tmp_path_factory) -> Path:
     plan = plan_packing(tiny_checkpoint)
     pack(tiny_checkpoint, target, plan, device=torch.device("cpu"), source_name="tiny")
     return target
+
+
+@pytest.fixture(scope="session")
+def split_into_shards():
+    """Put the tensors of a checkpoint into several files, as real ones have them."""
+    from safetensors.torch import load_file, save_file
+
+    def split(checkpoint: Path, count: int) -> list[str]:
+        tensors = load_file(checkpoint / "model.safetensors")
+        (checkpoint / "model.safetensors").unlink()
+        weight_map = {}
+        for number in range(count):
+            # In turns, so that every layer lies in all of them.
+            names = sorted(tensors)[number::count]
+            file = f"model-{number}.safetensors"
+            save_file({name: tensors[name] for name in names}, checkpoint / file)
+            weight_map |= dict.fromkeys(names, file)
+        index = checkpoint / "model.safetensors.index.json"
+        index.write_text(json.dumps({"weight_map": weight_map}))
+        return sorted(set(weight_map.values()))
+
+    return split

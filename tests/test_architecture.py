@@ -47,6 +47,7 @@ MAY_IMPORT = {
         "tokenizers",
         "bitsandbytes",
         "filelock",
+        "huggingface_hub",
         "platformdirs",
         "psutil",
         "safetensors",

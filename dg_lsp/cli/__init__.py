@@ -26,6 +26,8 @@ COMMANDS = {
     "doctor": "dg_lsp.cli.doctor",
     "trace": "dg_lsp.cli.trace",
     "bench": "dg_lsp.cli.bench",
+    "pull": "dg_lsp.cli.pull",
+    "models": "dg_lsp.cli.models",
 }
 """Command to module; the module has a function or a `Typer` of the same name."""
 

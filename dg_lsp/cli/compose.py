@@ -6,6 +6,7 @@ LSP, and importing it loads no tensor library: what is heavy is imported by `ope
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,18 +44,24 @@ def model_for_engine(model: str | None) -> str | None:
 
 
 def open_infiller(
-    model: str | None, device: str | None, report: Callable[[float], None] = lambda share: None
+    model: str | None,
+    device: str | None,
+    report: Callable[[float], None] = lambda share: None,
+    vram: str | None = None,
 ) -> OpenedInfiller:
     """Load a model and start its infiller; `None` takes the default of either.
 
-    `report` is told the share that is loaded, now and then.
+    `report` is told the share that is loaded, now and then. `vram` is an amount of memory as
+    the user writes it; engines that editors start have it from the environment.
     """
     from dg_lsp.engine.engine import Engine
     from dg_lsp.models.checkpoint import CheckpointError
     from dg_lsp.models.loading import load
+    from dg_lsp.models.memory import parse_bytes
 
+    vram = vram or os.environ.get("DG_LSP_VRAM") or None
     try:
-        loaded = load(model, device, report)
+        loaded = load(model, device, report, None if vram is None else parse_bytes(vram))
     except CheckpointError as error:
         raise ModelError(str(error)) from error
     engine = Engine(loaded.denoiser, loaded.codec, loaded.settings, loaded.name)

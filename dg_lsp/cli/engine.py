@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dg_lsp.cli import EXIT_FAILED, ArgumentError
-from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 
 if TYPE_CHECKING:
     from dg_lsp.cli.compose import OpenedInfiller
@@ -37,8 +37,8 @@ _TokenFile = Annotated[
 class _Loader:
     """What the host needs of models: composed here, where everything is known."""
 
-    def __init__(self, model: str | None, device: str | None) -> None:
-        self._model, self._device = model, device
+    def __init__(self, model: str | None, device: str | None, vram: str | None) -> None:
+        self._model, self._device, self._vram = model, device, vram
         self._percent: int | None = None
 
     def open(self) -> OpenedInfiller:
@@ -48,7 +48,7 @@ class _Loader:
             self._percent = round(100 * share)
 
         self._percent = None
-        return compose.open_infiller(self._model, self._device, report)
+        return compose.open_infiller(self._model, self._device, report, self._vram)
 
     def loading_percent(self) -> int | None:
         return self._percent
@@ -81,6 +81,7 @@ def run(
     token_file: _TokenFile = None,
     model: ModelOption = None,
     device: DeviceOption = None,
+    vram: VramOption = None,
     idle_minutes: Annotated[
         float | None,
         typer.Option(metavar="N", min=0, help="Unload the model after so long without a job."),
@@ -124,7 +125,7 @@ def run(
         )
         serve(
             listening,
-            _Loader(model, device),
+            _Loader(model, device, vram),
             IdleTimes(
                 None if idle_minutes is None else idle_minutes * 60,
                 None if exit_minutes is None else exit_minutes * 60,

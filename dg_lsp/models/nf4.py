@@ -7,6 +7,9 @@ a block, around their mean. Knows nothing of modules or files.
 from __future__ import annotations
 
 import functools
+import importlib.util
+import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -159,12 +162,23 @@ def to_tensors(name: str, weight: Nf4, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def from_tensors(name: str, tensors: dict[str, Tensor], device: torch.device) -> Nf4:
-    """The weight of this name as bitsandbytes writes it into a file."""
-    functional = bitsandbytes().functional
-    start = f"{name}."
-    stats = {key.removeprefix(start): tensors[key] for key in tensors if key.startswith(start)}
-    state = functional.QuantState.from_dict(stats, device=device)
-    return from_bitsandbytes(tensors[name].to(device), state)
+    """The weight of this name as bitsandbytes writes it into a file; needs no bitsandbytes."""
+    try:
+        state = json.loads(bytes(tensors[f"{name}.{STATE}"].tolist()))
+        if (state["blocksize"], state["nested_blocksize"]) != (BLOCK, SCALE_BLOCK):
+            raise QuantizationError(f"{name} has blocks of {state['blocksize']}, not {BLOCK}")
+        return Nf4(
+            tensors[name].to(device).view(-1),
+            tensors[f"{name}.absmax"].to(device),
+            tensors[f"{name}.nested_absmax"].to(device),
+            tensors[f"{name}.nested_quant_map"].to(device),
+            torch.tensor(state["nested_offset"], dtype=torch.float32, device=device),
+            tuple(state["shape"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, QuantizationError):
+            raise
+        raise QuantizationError(f"{name} is not stored as bitsandbytes stores NF4") from error
 
 
 @functools.cache
@@ -184,18 +198,22 @@ CODE = (
 """Quantiles of the normal distribution (arXiv 2305.14314, appendix E)."""
 
 
+def has_bitsandbytes() -> bool:
+    """Whether the library is installed; it is not there on every system."""
+    return importlib.util.find_spec("bitsandbytes") is not None
+
+
 @functools.cache
 def bitsandbytes() -> Any:
-    """The library, imported when something is quantized; it is not there on every system."""
-    import logging
-
+    """The library, imported when something is quantized."""
     # It warns of a kernel of its own that it would download.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:
         import bitsandbytes as library
     except ImportError as error:
         raise QuantizationError(
-            "4-bit weights need bitsandbytes, which is not installed; pip install bitsandbytes"
+            "packing to 4 bits needs bitsandbytes, which is not installed; "
+            "pip install bitsandbytes"
         ) from error
     return library
 

@@ -66,14 +66,6 @@ class Plan:
     def parameters(self) -> int:
         return sum(torch.Size(shape).numel() for shape in self.shapes.values())
 
-    @property
-    def packed_bytes(self) -> int:
-        """About what the result takes on disk and in memory."""
-        bits = 0.0
-        for name, shape in self.shapes.items():
-            bits += torch.Size(shape).numel() * (4.13 if is_packed(name, shape) else 16)
-        return int(bits / 8 * OVERHEAD)
-
     def files(self) -> dict[str, list[str]]:
         """Own names by file: one for each layer, one for the rest."""
         groups: dict[str, list[str]] = {}
@@ -82,6 +74,15 @@ class Plan:
             file = f"layer-{int(layer[1]):02}" if layer else "shared"
             groups.setdefault(f"{file}.safetensors", []).append(name)
         return dict(sorted(groups.items()))
+
+
+def packed_bytes(shapes: dict[str, tuple[int, ...]]) -> int:
+    """About what the result takes on disk and in memory."""
+    bits = sum(
+        torch.Size(shape).numel() * (4.13 if is_packed(name, shape) else 16)
+        for name, shape in shapes.items()
+    )
+    return int(bits / 8 * OVERHEAD)
 
 
 def plan_packing(source: Path) -> Plan:
@@ -159,7 +160,7 @@ def _pack(
 ) -> Manifest:
     draft = target.with_name(f".{target.name}.partial")
     files = _taken_up(draft, plan.fingerprint)
-    _check_disk(draft, plan.packed_bytes - sum(size for size, _ in files.values()))
+    check_disk(draft, packed_bytes(plan.shapes) - sum(size for size, _ in files.values()))
     sizes = {
         file: sum(torch.Size(plan.shapes[name]).numel() * 2 for name in names)
         for file, names in plan.files().items()
@@ -238,10 +239,11 @@ def _parts(stored: object, shape: tuple[int, ...], device: torch.device) -> Iter
         yield stored[start : start + step]  # type: ignore[index]
 
 
-def _check_disk(directory: Path, needed: int) -> None:
+def check_disk(directory: Path, needed: int) -> None:
+    """Refuse to begin what the disk has no room for."""
     free = shutil.disk_usage(directory).free
     if free < needed:
         raise CheckpointError(
-            f"{directory.parent} has {free / 1e9:.1f} GB free, the packed model needs "
-            f"{needed / 1e9:.1f} GB; free some, or set DG_LSP_MODELS_DIR to another disk"
+            f"{directory.parent} has {free / 1e9:.1f} GB free and {needed / 1e9:.1f} GB are "
+            f"needed; free some, or set DG_LSP_MODELS_DIR to another disk"
         )

@@ -18,7 +18,14 @@ from transformers.integrations.moe import ExpertsInterface
 from dg_lsp.models import kernels
 from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.kernels import reference
-from dg_lsp.models.nf4 import BLOCK, Nf4, bitsandbytes, from_bitsandbytes, to_bitsandbytes
+from dg_lsp.models.nf4 import (
+    BLOCK,
+    Nf4,
+    bitsandbytes,
+    from_bitsandbytes,
+    has_bitsandbytes,
+    to_bitsandbytes,
+)
 
 PACKED_EXPERTS = "nf4_grouped"
 KERNEL_ACTIVATION = "gelu_pytorch_tanh"
@@ -78,8 +85,22 @@ def packed_experts_forward(
 ExpertsInterface.register(PACKED_EXPERTS, packed_experts_forward)
 
 
+class PackedMatrix(PackedStack):
+    """A linear over one matrix in NF4, where bitsandbytes is not installed."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.reshape(-1, x.shape[-1])
+        if kernels.serve(x.device):
+            from dg_lsp.models.kernels import nf4
+
+            return nf4.linear(flat, self.nf4).view(*x.shape[:-1], -1)
+        return reference.linear(flat, self.nf4).view(*x.shape[:-1], -1)
+
+
 def packed_linear(weight: Nf4, dtype: torch.dtype) -> nn.Module:
     """bitsandbytes' Linear4bit, with our product where that one would decode to memory."""
+    if not has_bitsandbytes():
+        return PackedMatrix(weight)
     outputs, inputs = weight.shape
     linear: nn.Module = _linear_class()(
         inputs, outputs, bias=False, quant_type="nf4", device="meta"
@@ -190,22 +211,16 @@ def _set_tensor(owner: nn.Module, name: str, tensor: Tensor) -> None:
 
 
 def _share(model: TextDiffusionGemma) -> None:
-    """Let both halves hold the same modules, or the same parameter in unlike ones."""
+    """Let both halves hold the same modules; the output layer is the embedding's parameter."""
     for name in model.all_tied_weights_keys:
-        source, target = own_name(model, name).rpartition("."), name.rpartition(".")
-        original, copy = model.get_submodule(source[0]), model.get_submodule(target[0])
-        if original is copy:
-            continue
-        if _is_like(original, copy):
-            holder, _, child = target[0].rpartition(".")
-            setattr(model.get_submodule(holder), child, original)
+        source, attribute = own_name(model, name).rpartition(".")[::2]
+        target = name.rpartition(".")[0]
+        original = model.get_submodule(source)
+        if target == "lm_head":
+            setattr(model.lm_head, attribute, getattr(original, attribute))
         else:
-            setattr(copy, target[2], getattr(original, source[2]))
-
-
-def _is_like(original: nn.Module, copy: nn.Module) -> bool:
-    """Whether one module can stand for the other: the same kind, packed or not."""
-    return isinstance(original, type(copy))
+            holder, _, child = target.rpartition(".")
+            setattr(model.get_submodule(holder), child, original)
 
 
 def _fill_buffers(model: TextDiffusionGemma, device: torch.device) -> None:

@@ -14,8 +14,8 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
-from dg_lsp.models import packing
-from dg_lsp.models.checkpoint import INDEX, WEIGHTS, CheckpointError
+from dg_lsp.models import nf4, packing
+from dg_lsp.models.checkpoint import WEIGHTS, CheckpointError
 from dg_lsp.models.loading import load
 from dg_lsp.models.packed import MANIFEST, Integrity, integrity, is_packed_checkpoint
 from dg_lsp.models.packing import PROGRESS, pack, plan_packing
@@ -48,19 +48,6 @@ def refusal(checkpoint: Path, target: Path) -> str:
     return line
 
 
-def split_into_shards(checkpoint: Path) -> None:
-    """Tensors of one layer in several files, as real checkpoints have them."""
-    tensors = load_file(checkpoint / WEIGHTS)
-    (checkpoint / WEIGHTS).unlink()
-    weight_map = {}
-    for number in range(3):
-        names = sorted(tensors)[number::3]
-        file = f"model-{number}.safetensors"
-        save_file({name: tensors[name] for name in names}, checkpoint / file)
-        weight_map |= dict.fromkeys(names, file)
-    (checkpoint / INDEX).write_text(json.dumps({"weight_map": weight_map}))
-
-
 def test_is_whole_and_reports_its_way(checkpoint, target):
     steps = []
     manifest = run(checkpoint, target, lambda done, total: steps.append((done, total)))
@@ -73,8 +60,10 @@ def test_is_whole_and_reports_its_way(checkpoint, target):
     assert load(str(target), "cpu").name == "tiny"
 
 
-def test_shards_and_one_file_give_the_same(checkpoint, packed_checkpoint, target):
-    split_into_shards(checkpoint)
+def test_shards_and_one_file_give_the_same(
+    checkpoint, packed_checkpoint, split_into_shards, target
+):
+    split_into_shards(checkpoint, 3)
     run(checkpoint, target)
 
     for file in sorted(packed_checkpoint.glob("*.safetensors")):
@@ -223,7 +212,7 @@ def test_a_full_disk_is_said_before_starting(checkpoint, target, monkeypatch):
     monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage)
     line = refusal(checkpoint, target)
 
-    assert "has 0.0 GB free, the packed model needs" in line
+    assert "has 0.0 GB free and 0.0 GB are needed" in line
     assert "DG_LSP_MODELS_DIR" in line
     assert not list(target.parent.rglob("*.safetensors"))
 
@@ -288,6 +277,17 @@ def test_experts_that_no_block_fits_are_refused(checkpoint, target):
     )
 
     assert "has experts of 64 x 32; 4 bits need multiples of 64" in refusal(checkpoint, target)
+
+
+def test_packing_without_bitsandbytes_says_what_to_install(checkpoint, target, monkeypatch):
+    nf4.bitsandbytes.cache_clear()
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    try:
+        line = refusal(checkpoint, target)
+    finally:
+        nf4.bitsandbytes.cache_clear()
+
+    assert "needs bitsandbytes, which is not installed; pip install bitsandbytes" in line
 
 
 def test_a_packed_checkpoint_is_not_packed_again(packed_checkpoint, target):

@@ -140,6 +140,21 @@ def test_experts_go_to_the_kernel_where_there_is_one(monkeypatch, packed_model, 
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
+@torch.inference_mode()
+def test_without_bitsandbytes_a_packed_model_loads_and_predicts_the_same(
+    monkeypatch, packed_checkpoint, decoded_model
+):
+    monkeypatch.setattr("dg_lsp.models.quantization.has_bitsandbytes", lambda: False)
+    config = read_config(packed_checkpoint)
+    model = load_packed(packed_checkpoint, config, torch.device("cpu"), torch.float32)
+    torch.manual_seed(3)
+    prompt, canvas = torch.randint(5, 300, (1, 40)), torch.randint(5, 300, (1, 12))
+    ours = model(input_ids=prompt, decoder_input_ids=canvas).logits
+    theirs = decoded_model(input_ids=prompt, decoder_input_ids=canvas).logits
+
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+
+
 def test_the_lack_of_triton_is_said_once(monkeypatch, caplog):
     kernels.has_triton.cache_clear()
     monkeypatch.setattr(kernels.importlib.util, "find_spec", lambda name: None)
