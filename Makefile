@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint types format check clean profile
+.PHONY: help demo test test-neovim lint lint-neovim types format check clean profile
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -33,6 +33,24 @@ format: $(READY)  ## Format and mend style
 	$(BIN)/ruff format .
 
 check: lint types test  ## What the continuous integration runs
+
+# Set NVIM, and NVIM_OLD for one before 0.11, where they are not to be fetched.
+$(VENV)/neovim/nvim: editors/neovim/tests/get-neovim $(READY)
+	PYTHON=$(abspath $(BIN)/python) $< $(VENV)/neovim forky
+
+$(VENV)/neovim-old/nvim: editors/neovim/tests/get-neovim $(READY)
+	PYTHON=$(abspath $(BIN)/python) $< $(VENV)/neovim-old trixie
+
+NEOVIMS := $(if $(NVIM),,$(VENV)/neovim/nvim) $(if $(NVIM_OLD),,$(VENV)/neovim-old/nvim)
+
+test-neovim: $(READY) $(NEOVIMS) lint-neovim  ## Test the plugin in a real Neovim
+	$(or $(NVIM),$(VENV)/neovim/nvim) -l editors/neovim/tests/specs.lua
+	$(BIN)/python -m pytest editors/neovim/tests $(ARGS)
+
+lint-neovim:  ## Check the style of the Lua code
+	command -v luacheck >/dev/null || { apt-get -qq update && apt-get -qq install --no-install-recommends lua-check; }
+	luacheck --quiet --config editors/neovim/.luacheckrc editors/neovim
+	npx --yes @johnnymorganz/stylua-bin@2.5.2 --check editors/neovim
 
 profile: $(READY)  ## Where the time of one infill goes
 	$(BIN)/python -m dg_lsp.evaluation profile

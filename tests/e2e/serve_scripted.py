@@ -28,13 +28,18 @@ async def main() -> int:
         return [*options.get("otherwise", ["infilled"])]
 
     pace = Pace(options.get("num_drafts", 3), options.get("step_s", 0.0))
-    session = create_server(ScriptedLink(script, pace))
+    link = ScriptedLink(script, pace)
+    session = create_server(link)
     protocol = session.server.protocol
 
     @session.server.feature("test/text")
     def text(params: dict[str, str]) -> str | None:
         document = protocol.documents.get(params["uri"])
         return None if document is None else document.text
+
+    @session.server.feature("test/jobs")
+    def jobs(params: dict[str, str]) -> list[str]:
+        return [state.value for state in link.engine.states]
 
     if options.get("tcp"):
 

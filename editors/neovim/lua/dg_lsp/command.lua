@@ -1,0 +1,149 @@
+--- `:DgLsp`: what each of its words does.
+local client = require('dg_lsp.client')
+local rewrite = require('dg_lsp.rewrite')
+local status = require('dg_lsp.status')
+
+local M = {}
+
+---@param message string
+---@param level? integer
+local function say(message, level)
+  vim.notify('dg-lsp: ' .. message, level or vim.log.levels.INFO)
+end
+
+--- Run a command of the server that answers with `done` and `reason`.
+---@param name string
+---@param success string
+local function ask_server(name, success)
+  local running = client.any()
+  if not running then
+    say('no server runs', vim.log.levels.WARN)
+    return
+  end
+  running:request('workspace/executeCommand', { command = name }, function(err, result)
+    if err or not result.done then
+      say(err and err.message or result.reason, vim.log.levels.WARN)
+    else
+      say(success)
+    end
+  end, 0)
+end
+
+--- The last visual selection where the range is just that, else whole lines.
+---@param args vim.api.keyset.create_user_command.command_args
+---@return dg_lsp.Selection
+local function selection(args)
+  local from, to = vim.fn.getpos("'<"), vim.fn.getpos("'>")
+  local is_visual = from[2] == args.line1 and to[2] == args.line2 and vim.fn.visualmode() == 'v'
+  local last = vim.fn.getline(args.line2)
+  local lines = { row = args.line1 - 1, col = 0, end_row = args.line2 - 1, end_col = #last }
+  if not is_visual then
+    return lines
+  end
+  lines.col = math.min(from[3] - 1, #vim.fn.getline(args.line1))
+  if vim.o.selection == 'exclusive' then
+    lines.end_col = math.min(to[3] - 1, #last)
+  elseif to[3] <= #last then
+    -- The mark is on the first byte of the last character.
+    lines.end_col = to[3] - 1 + #vim.fn.strcharpart(last:sub(to[3]), 0, 1)
+  end
+  return lines
+end
+
+local words = {}
+
+--- Rewrite the selection, as the rest of the command says, or anew.
+function words.rewrite(args, rest)
+  if args.range == 0 then
+    say("select what is to be rewritten: :'<,'>DgLsp rewrite [instruction]", vim.log.levels.WARN)
+    return
+  end
+  local running = client.here()
+  if not running then
+    say('no server runs in this buffer; :checkhealth dg_lsp tells why', vim.log.levels.WARN)
+    return
+  end
+  rewrite.start(running, selection(args), rest ~= '' and rest or nil)
+end
+
+function words.accept()
+  rewrite.accept()
+end
+
+function words.discard()
+  rewrite.discard()
+end
+
+function words.retry()
+  rewrite.retry()
+end
+
+function words.status()
+  local running = client.any()
+  if not running or status.paused then
+    say(table.concat(status.describe(), '\n'))
+    return
+  end
+  running:request('workspace/executeCommand', { command = 'dg-lsp.status' }, function(_, said)
+    if said then
+      status.take(said)
+    end
+    say(table.concat(status.describe(), '\n'))
+  end, 0)
+end
+
+--- Start the engine anew, for every editor that shares it; or the server, where it has ended.
+function words.restart()
+  client.forgive()
+  if status.paused then
+    require('dg_lsp').resume()
+  elseif not client.any() then
+    client.enable()
+  else
+    ask_server('dg-lsp.restartEngine', 'the engine was started anew')
+  end
+end
+
+function words.unload()
+  ask_server('dg-lsp.unloadModel', 'the model has given its memory back')
+end
+
+function words.pause()
+  require('dg_lsp').pause()
+end
+
+function words.resume()
+  require('dg_lsp').resume()
+end
+
+function words.trace()
+  require('dg_lsp.trace').show()
+end
+
+---@param args vim.api.keyset.create_user_command.command_args
+function M.run(args)
+  local word, rest = args.args:match('^%s*(%S*)%s*(.-)%s*$')
+  local run = words[word]
+  if run then
+    run(args, rest)
+  else
+    local known = table.concat(M.complete('', 'DgLsp '), ', ')
+    say(("'%s' is not known; there is %s"):format(word, known), vim.log.levels.WARN)
+  end
+end
+
+---@param lead string
+---@param line string
+---@return string[]
+function M.complete(lead, line)
+  if line:match('DgLsp%s+%S+%s') then
+    return {}
+  end
+  local known = vim.tbl_filter(function(word)
+    return vim.startswith(word, lead)
+  end, vim.tbl_keys(words))
+  table.sort(known)
+  return known
+end
+
+return M

@@ -1,0 +1,90 @@
+--- Everything that can be set, with its default and what it is for. Knows nothing of what any of
+--- it does.
+local M = {}
+
+---@class dg_lsp.Config
+local defaults = {
+  -- The command that starts the language server.
+  cmd = { 'dg-lsp', 'serve' },
+  -- In buffers of which filetypes it runs. Nil: in all that hold a file; the server's own
+  -- settings decide what is completed.
+  filetypes = nil, ---@type string[]?
+  -- What marks the top directory of a project.
+  root_markers = { '.git' },
+  -- The server's settings, the section `dgLsp` of docs/settings.md, for example
+  -- `{ trigger = 'manual', languages = { markdown = false } }`.
+  settings = {},
+  -- Whether text is shown while it is being denoised, shaded by how sure the model is.
+  drafts = true,
+  -- While a completion menu is open: 'hide' ghost text, or 'show' it beside the menu.
+  menu = 'hide', ---@type 'hide'|'show'
+  -- How often a server that has crashed is started again before `:DgLsp restart` is needed.
+  restarts = 3,
+  -- Insert mode keys; false leaves one alone. A key does what it did before where there is no
+  -- ghost text.
+  keys = {
+    accept = '<Tab>',
+    accept_word = '<M-Right>',
+    accept_line = '<M-Down>',
+    -- Other candidates. The first press asks for them.
+    next = '<M-]>',
+    previous = '<M-[>',
+    -- Ask for ghost text here, also where it comes on demand only.
+    suggest = '<M-\\>',
+    dismiss = '<C-]>',
+  },
+  -- Normal mode keys of the buffer while a rewrite is shown; false leaves one alone.
+  rewrite_keys = {
+    accept = '<CR>',
+    discard = '<Esc>',
+    retry = 'R',
+  },
+}
+
+---@type dg_lsp.Config
+M.now = vim.deepcopy(defaults)
+
+--- What is not known or of another type is named; nil where all is well.
+---@param given table
+---@param known table
+---@param path string
+---@return string?
+local function complaint(given, known, path)
+  for name, value in pairs(given) do
+    local here, default = path .. name, known[name]
+    if path == '' and name == 'settings' then
+      default = {}
+    elseif path == '' and name == 'filetypes' then
+      default = {}
+    end
+    if default == nil then
+      return ('%s is not known'):format(here)
+    end
+    local is_key = path == 'keys.' or path == 'rewrite_keys.'
+    if not (is_key and value == false) and type(value) ~= type(default) then
+      return ('%s is %s; a %s is needed'):format(here, vim.inspect(value), type(default))
+    end
+    if name == 'menu' and value ~= 'hide' and value ~= 'show' then
+      return ("menu is '%s'; 'hide' or 'show' is needed"):format(value)
+    end
+    if name == 'keys' or name == 'rewrite_keys' then
+      local inner = complaint(value, default, name .. '.')
+      if inner then
+        return inner
+      end
+    end
+  end
+end
+
+--- Take the user's table; an error says what is wrong with it, and then nothing has changed.
+---@param given? table
+function M.set(given)
+  given = given or {}
+  local wrong = complaint(given, defaults, '')
+  if wrong then
+    error('dg-lsp: ' .. wrong, 0)
+  end
+  M.now = vim.tbl_deep_extend('force', vim.deepcopy(defaults), given)
+end
+
+return M

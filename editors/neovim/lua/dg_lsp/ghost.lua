@@ -1,0 +1,402 @@
+--- Ghost text between Neovim's own inline completion and the server.
+---
+--- Neovim asks, draws and keeps the selected item. On their way through here requests get our
+--- extras, answers that come too late are dropped, and what was answered is kept, so that ghost
+--- text follows each character that is typed and is gone with the first one that disagrees.
+--- Neovim is told through the handler that came with its request, and in no other way.
+local config = require('dg_lsp.config')
+local drafts = require('dg_lsp.drafts')
+local menu = require('dg_lsp.menu')
+local shading = require('dg_lsp.shading')
+local text = require('dg_lsp.text')
+local trace = require('dg_lsp.trace')
+
+local api = vim.api
+local M = {}
+
+local METHOD = 'textDocument/inlineCompletion'
+local INVOKED = 1
+
+---@class dg_lsp.Asked The newest request of a buffer, until it is answered.
+---@field token string
+---@field place dg_lsp.Place
+---@field started integer
+---@field cycle integer How many candidates further to go when they are there.
+
+---@class dg_lsp.Channel How to ask again, and how to tell Neovim what to show.
+---@field client vim.lsp.Client
+---@field request function
+---@field handler lsp.Handler
+
+---@class dg_lsp.Shown What Neovim shows of an answer.
+---@field place dg_lsp.Place
+---@field items lsp.InlineCompletionItem[]
+---@field index integer Of the selected one.
+---@field is_taken? true It is about to be accepted, and stays as it is until then.
+
+local asked = {} ---@type table<integer, dg_lsp.Asked?>
+local shown = {} ---@type table<integer, dg_lsp.Shown?>
+local channels = {} ---@type table<integer, dg_lsp.Channel?>
+local insists = {} ---@type table<integer, integer?> Asks by hand on their way, with their cycle.
+local watched = setmetatable({}, { __mode = 'k' }) ---@type table<vim.lsp.Client, true?>
+local num_asked = 0
+
+---@return boolean
+local function is_inserting()
+  return vim.startswith(api.nvim_get_mode().mode, 'i')
+end
+
+--- Where the cursor stands; the buffer must be the current one.
+---@param bufnr integer
+---@return dg_lsp.Place
+local function place_now(bufnr)
+  local row, col = unpack(api.nvim_win_get_cursor(0))
+  local line = api.nvim_get_current_line()
+  return {
+    row = row - 1,
+    head = line:sub(1, col),
+    tail = line:sub(col + 1),
+    count = api.nvim_buf_line_count(bufnr),
+  }
+end
+
+--- Why nothing is asked for at the moment; nil where nothing speaks against it.
+---@return string?
+local function reason_for_silence()
+  if vim.fn.reg_recording() ~= '' or vim.fn.reg_executing() ~= '' then
+    return 'a macro'
+  elseif config.now.menu == 'hide' and menu.is_open() then
+    return 'a menu is open'
+  end
+end
+
+--- Have Neovim show these items and no others.
+---@param bufnr integer
+---@param items lsp.InlineCompletionItem[]
+local function feed(bufnr, items)
+  local channel = channels[bufnr]
+  if channel then
+    local ctx = { client_id = channel.client.id, bufnr = bufnr, method = METHOD }
+    channel.handler(nil, { items = items }, ctx)
+  end
+end
+
+---@param bufnr integer
+local function hide(bufnr)
+  if shown[bufnr] then
+    shown[bufnr] = nil
+    feed(bufnr, {})
+  end
+end
+
+--- An item behind what was typed of it.
+---@param item lsp.InlineCompletionItem
+---@param typed string
+---@param encoding string
+---@return lsp.InlineCompletionItem
+local function behind(item, typed, encoding)
+  local by = vim.str_utfindex(typed, encoding)
+  local from, to = item.range.start, item.range['end']
+  return vim.tbl_extend('force', item, {
+    insertText = item.insertText:sub(#typed + 1),
+    range = {
+      start = { line = from.line, character = from.character + by },
+      ['end'] = { line = to.line, character = to.character + by },
+    },
+  })
+end
+
+--- What is left of an answer at a place: the selected item first. Empty where nothing is.
+---@param answer dg_lsp.Shown
+---@param place dg_lsp.Place
+---@param encoding string
+---@return lsp.InlineCompletionItem[]
+local function left_of(answer, place, encoding)
+  local typed = text.typed(answer.place, place)
+  local left = {}
+  for offset = 0, #answer.items - 1 do
+    local item = answer.items[(answer.index - 1 + offset) % #answer.items + 1]
+    if typed and #item.insertText > #typed and vim.startswith(item.insertText, typed) then
+      left[#left + 1] = behind(item, typed, encoding)
+    end
+  end
+  return left
+end
+
+--- Answer of the server to a request that went through `ask`.
+---@param bufnr integer
+---@param mine dg_lsp.Asked
+---@param err lsp.ResponseError?
+---@param result { items: lsp.InlineCompletionItem[] }?
+local function answered(bufnr, mine, err, result)
+  local took = (vim.uv.hrtime() - mine.started) / 1e6
+  if asked[bufnr] ~= mine then
+    trace.note('%s: %.0f ms, too late', mine.token, took)
+    return
+  end
+  asked[bufnr] = nil
+  local channel = channels[bufnr]
+  if not channel or not api.nvim_buf_is_valid(bufnr) or api.nvim_get_current_buf() ~= bufnr then
+    return
+  end
+  drafts.clear(bufnr)
+  if err then
+    trace.note('%s: %.0f ms, error %s', mine.token, took, err.code)
+    hide(bufnr)
+    return
+  end
+  local answer = { place = mine.place, items = result and result.items or {}, index = 1 }
+  local now = place_now(bufnr)
+  local items = is_inserting() and left_of(answer, now, channel.client.offset_encoding) or {}
+  trace.note('%s: %.0f ms, %d shown of %d', mine.token, took, #items, #answer.items)
+  shown[bufnr] = #items > 0 and { place = now, items = items, index = 1 } or nil
+  feed(bufnr, items)
+  if mine.cycle ~= 0 and #items > 1 then
+    M.cycle(mine.cycle)
+  end
+  trace.tell('Shown', { buf = bufnr, candidates = #items })
+end
+
+--- In place of `client:request`: Neovim asks for ghost text.
+---@param channel dg_lsp.Channel
+---@param params lsp.InlineCompletionParams
+---@param bufnr integer
+local function ask(channel, params, bufnr)
+  local cycle = insists[bufnr]
+  insists[bufnr] = nil
+  channels[bufnr] = channel
+  local reason = reason_for_silence()
+  if reason or not is_inserting() then
+    trace.note('not asked: %s', reason or 'not in insert mode')
+    hide(bufnr)
+    return true
+  end
+  M.refresh(bufnr)
+  num_asked = num_asked + 1
+  local mine = {
+    token = 'ghost-' .. num_asked,
+    place = place_now(bufnr),
+    started = vim.uv.hrtime(),
+    cycle = cycle or 0,
+  }
+  asked[bufnr] = mine
+  params.draftToken = mine.token
+  params.textDocument.version = vim.lsp.util.buf_versions[bufnr]
+  params.formattingOptions = {
+    tabSize = vim.lsp.util.get_effective_tabstop(bufnr),
+    insertSpaces = vim.bo[bufnr].expandtab,
+  }
+  if cycle then
+    params.context.triggerKind = INVOKED
+  end
+  trace.note('%s: asked%s', mine.token, cycle and ' by hand' or '')
+  return channel.request(channel.client, METHOD, params, function(err, result)
+    answered(bufnr, mine, err, result)
+  end, bufnr)
+end
+
+--- See the requests of a client from now on.
+---@param client vim.lsp.Client
+function M.watch(client)
+  if watched[client] then
+    return
+  end
+  watched[client] = true
+  local request = client.request
+  ---@diagnostic disable-next-line: duplicate-set-field
+  client.request = function(self, method, params, handler, bufnr)
+    if method == METHOD and handler then
+      local channel = { client = self, request = request, handler = handler }
+      return ask(channel, params, bufnr and bufnr > 0 and bufnr or api.nvim_get_current_buf())
+    end
+    return request(self, method, params, handler, bufnr)
+  end
+end
+
+--- The text or the cursor has changed: ghost text and drafts follow.
+---@param bufnr integer
+function M.refresh(bufnr)
+  local waits, answer, channel = asked[bufnr], shown[bufnr], channels[bufnr]
+  if not channel or not (waits or answer) then
+    return
+  end
+  local now = place_now(bufnr)
+  if waits and text.typed(waits.place, now) ~= '' then
+    drafts.clear(bufnr)
+  end
+  if answer and not answer.is_taken and text.typed(answer.place, now) ~= '' then
+    local items = left_of(answer, now, channel.client.offset_encoding)
+    if #items == 0 then
+      hide(bufnr)
+    else
+      shown[bufnr] = { place = now, items = items, index = 1 }
+      feed(bufnr, items)
+    end
+  end
+end
+
+--- Insert mode is left: nothing is shown and nothing is waited for.
+---@param bufnr integer
+function M.forget(bufnr)
+  asked[bufnr], shown[bufnr], insists[bufnr] = nil, nil, nil
+  drafts.clear(bufnr)
+end
+
+--- The client leaves the buffer.
+---@param bufnr integer
+function M.release(bufnr)
+  M.forget(bufnr)
+  channels[bufnr] = nil
+end
+
+--- A draft for a request of ours; whether it was one.
+---@param params table `dgLsp/draft`
+---@return boolean
+function M.take_draft(params)
+  for bufnr, waits in pairs(asked) do
+    if waits.token == params.token then
+      local is_current = api.nvim_get_current_buf() == bufnr
+        and is_inserting()
+        and not shown[bufnr]
+        and vim.lsp.util.buf_versions[bufnr] == params.version
+        and text.typed(waits.place, place_now(bufnr)) == ''
+        and not reason_for_silence()
+      if is_current then
+        local encoding = channels[bufnr].client.offset_encoding
+        drafts.show(bufnr, waits.place, shading.lines(params.text, params.confidence, encoding))
+        trace.tell('Draft', { buf = bufnr, step = params.step, steps = params.stepsAllowed })
+      end
+      return true
+    end
+  end
+  return false
+end
+
+--- Put a part of an item into the buffer, and keep showing the rest of it.
+---@param bufnr integer
+---@param item vim.lsp.inline_completion.Item
+---@param part fun(text: string): string
+local function insert(bufnr, item, part)
+  local answer, channel = shown[bufnr], channels[bufnr]
+  if not answer or not channel or type(item.insert_text) ~= 'string' then
+    return
+  end
+  local whole = item.insert_text --[[@as string]]
+  local taken = part(whole)
+  local encoding = channel.client.offset_encoding
+  local place = answer.place
+  -- What was typed after the key and before now stays behind the text.
+  local typed = text.typed(place, place_now(bufnr)) or ''
+  local row, col = place.row, #place.head
+  local replaced = 0
+  for _, one in ipairs(answer.items) do
+    if one.insertText == whole then
+      local units = one.range['end'].character - one.range.start.character
+      replaced = vim.str_byteindex(place.tail, encoding, units, false)
+    end
+  end
+  local is_whole = taken == whole
+  local lines = vim.split(taken .. typed, '\n', { plain = true })
+  local last = col + #typed + (is_whole and replaced or 0)
+  shown[bufnr] = nil
+  -- A step of its own for undo.
+  vim.cmd('let &undolevels = &undolevels')
+  api.nvim_buf_set_text(bufnr, row, col, row, last, lines)
+  api.nvim_win_set_cursor(0, { row + #lines, (#lines == 1 and col or 0) + #lines[#lines] })
+  vim.cmd('let &undolevels = &undolevels')
+  trace.note('accepted %d of %d characters', #taken, #whole)
+  trace.tell('Accepted', { buf = bufnr, text = taken, rest = whole:sub(#taken + 1) })
+  local rest = whole:sub(#taken + 1)
+  -- A rest that would tear the line apart is left to the server's next answer.
+  if is_whole or typed ~= '' or (replaced > 0 and vim.startswith(rest, '\n')) then
+    return
+  end
+  local now = place_now(bufnr)
+  local from = vim.str_utfindex(now.head, encoding)
+  local to = from + (replaced > 0 and vim.str_utfindex(now.tail, encoding) or 0)
+  local range = {
+    start = { line = now.row, character = from },
+    ['end'] = { line = now.row, character = to },
+  }
+  local left = { insertText = rest, range = range }
+  shown[bufnr] = { place = now, items = { left }, index = 1 }
+  feed(bufnr, { left })
+end
+
+--- Accept a part of what is shown; false where nothing is.
+---@param part fun(text: string): string
+---@return boolean
+function M.accept(part)
+  local bufnr = api.nvim_get_current_buf()
+  -- Keys that come in a burst change the text without a word to autocommands.
+  M.refresh(bufnr)
+  local answer = shown[bufnr]
+  if not answer or reason_for_silence() == 'a macro' then
+    return false
+  end
+  answer.is_taken = true
+  local is_there = vim.lsp.inline_completion.get({
+    bufnr = bufnr,
+    on_accept = function(item)
+      insert(bufnr, item, part)
+    end,
+  })
+  -- Neovim accepts a moment later, and not at all where insert mode was left by then.
+  vim.schedule(function()
+    answer.is_taken = nil
+  end)
+  return is_there
+end
+
+--- Ask here and now, by hand.
+---@param cycle? integer How many candidates further to go when they are there.
+function M.suggest(cycle)
+  local bufnr = api.nvim_get_current_buf()
+  local channel = channels[bufnr]
+  insists[bufnr] = cycle or 0
+  if channel then
+    local params = {
+      textDocument = vim.lsp.util.make_text_document_params(bufnr),
+      position = vim.lsp.util.make_position_params(0, channel.client.offset_encoding).position,
+      context = { triggerKind = INVOKED },
+    }
+    ask(channel, params, bufnr)
+  else
+    -- Neovim asks a moment after the cursor has moved, and we see how.
+    api.nvim_exec_autocmds('CursorMovedI', { buffer = bufnr, modeline = false })
+  end
+end
+
+--- Show another candidate; the first time they have to be asked for.
+---@param by integer
+function M.cycle(by)
+  local bufnr = api.nvim_get_current_buf()
+  local answer = shown[bufnr]
+  if answer and #answer.items > 1 then
+    answer.index = (answer.index - 1 + by) % #answer.items + 1
+    vim.lsp.inline_completion.select({ bufnr = bufnr, count = by })
+  else
+    M.suggest(by)
+  end
+end
+
+--- Hide what is shown and stop what is asked for; false where there was nothing of either.
+---@return boolean
+function M.dismiss()
+  local bufnr = api.nvim_get_current_buf()
+  local was_there = shown[bufnr] ~= nil or asked[bufnr] ~= nil
+  local channel, waits = channels[bufnr], asked[bufnr]
+  if channel and waits then
+    for id, request in pairs(channel.client.requests) do
+      if request.method == METHOD and request.bufnr == bufnr and request.type == 'pending' then
+        channel.client:cancel_request(id)
+      end
+    end
+  end
+  asked[bufnr] = nil
+  drafts.clear(bufnr)
+  hide(bufnr)
+  return was_there
+end
+
+return M

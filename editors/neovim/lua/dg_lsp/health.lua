@@ -1,0 +1,121 @@
+--- `:checkhealth dg_lsp`: Neovim, the server, its doctor, and what may get in the way.
+local M = {}
+
+local DOCTOR_PATIENCE_MS = 60000
+
+---@param command string[]
+---@param patience_ms integer
+---@return vim.SystemCompleted?
+local function run(command, patience_ms)
+  local ok, process = pcall(vim.system, command, { text = true })
+  return ok and process:wait(patience_ms) or nil
+end
+
+local function check_neovim()
+  vim.health.start('Neovim')
+  if vim.fn.has('nvim-0.11') == 0 then
+    vim.health.error(
+      'Neovim is older than 0.11: the plugin does not start',
+      "vim.lsp.start({ name = 'dg_lsp', cmd = { 'dg-lsp', 'serve' } }) gives code actions"
+    )
+    return false
+  elseif not vim.lsp.inline_completion then
+    vim.health.warn(
+      'Neovim is older than 0.12: rewrites work, ghost text and drafts do not',
+      'Update Neovim to 0.12 or newer'
+    )
+  else
+    vim.health.ok(tostring(vim.version()) .. ': ghost text, drafts and rewrites')
+  end
+  return true
+end
+
+---@param program string
+local function check_doctor(program)
+  vim.health.start('dg-lsp doctor')
+  local ended = run({ program, 'doctor', '--json' }, DOCTOR_PATIENCE_MS)
+  local ok, said = pcall(vim.json.decode, ended and ended.stdout or '')
+  if not ok or type(said) ~= 'table' then
+    vim.health.info('this dg-lsp has no doctor')
+    return
+  end
+  for _, finding in ipairs(said.findings or said) do
+    local report = { ok = vim.health.ok, warning = vim.health.warn, error = vim.health.error }
+    local line = finding.message
+    if report[finding.level] then
+      report[finding.level](line, finding.advice)
+    else
+      vim.health.info(line)
+    end
+  end
+end
+
+local function check_server()
+  vim.health.start('Server')
+  local config = require('dg_lsp.config').now
+  local missing = require('dg_lsp.client').missing()
+  if missing then
+    vim.health.error(missing)
+    return
+  end
+  local ended = run({ config.cmd[1], '--version' }, DOCTOR_PATIENCE_MS)
+  local version = ended and vim.trim(ended.stdout or '') or ''
+  if ended == nil or ended.code ~= 0 then
+    vim.health.warn(('%s --version does not say which version it is'):format(config.cmd[1]))
+  else
+    vim.health.ok(version)
+  end
+  local clients = vim.lsp.get_clients({ name = 'dg_lsp' })
+  if #clients == 0 then
+    vim.health.info('No server runs: it starts with the first file')
+  end
+  for _, client in ipairs(clients) do
+    local buffers = #vim.tbl_keys(client.attached_buffers)
+    vim.health.ok(
+      ('The server runs for %s, %d buffers'):format(client.root_dir or 'files', buffers)
+    )
+  end
+  local status = require('dg_lsp.status').now()
+  if status then
+    local lines = table.concat(require('dg_lsp.status').describe(), ', ')
+    local report = status.kind == 'Error' and vim.health.error
+      or status.kind == 'Warning' and vim.health.warn
+      or vim.health.info
+    report(lines)
+  end
+  check_doctor(config.cmd[1])
+end
+
+local function check_others()
+  vim.health.start('Keys and other plugins')
+  local keys = require('dg_lsp.config').now.keys
+  for name, lhs in vim.spairs(keys) do
+    if lhs then
+      local mapped = vim.fn.maparg(lhs, 'i', false, true)
+      if mapped.desc == 'dg-lsp: ' .. name then
+        vim.health.ok(('%s: %s'):format(lhs, name))
+      else
+        vim.health.warn(
+          ('%s does something else than %s'):format(lhs, name),
+          'See :help dg_lsp-keys'
+        )
+      end
+    end
+  end
+  for _, client in ipairs(vim.lsp.get_clients({ method = 'textDocument/inlineCompletion' })) do
+    if client.name ~= 'dg_lsp' then
+      vim.health.warn(client.name .. ' offers ghost text as well; Neovim shows one of both')
+    end
+  end
+end
+
+function M.check()
+  if check_neovim() then
+    check_server()
+    if vim.lsp.inline_completion then
+      check_others()
+    end
+  end
+end
+
+return M

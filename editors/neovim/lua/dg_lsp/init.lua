@@ -1,0 +1,175 @@
+--- dg-lsp for Neovim: what a user's configuration calls. `:help dg_lsp` describes it.
+local M = {}
+
+local MINIMUM = 'nvim-0.11'
+
+---@param message string
+---@param level? integer
+local function say(message, level)
+  vim.notify('dg-lsp: ' .. message, level or vim.log.levels.WARN)
+end
+
+--- What `lhs` does in insert mode so far, for where there is no ghost text.
+---@param lhs string
+---@return (fun(): string)?
+local function fallback(lhs)
+  local before = vim.fn.maparg(lhs, 'i', false, true)
+  if vim.tbl_isempty(before) then
+    return function()
+      return lhs
+    end
+  elseif before.expr == 1 and before.callback then
+    return function()
+      return before.callback() or ''
+    end
+  end
+end
+
+local function map_keys()
+  local keys = require('dg_lsp.config').now.keys
+  local actions = {
+    accept = M.accept,
+    accept_word = M.accept_word,
+    accept_line = M.accept_line,
+    next = M.next,
+    previous = M.previous,
+    suggest = M.suggest,
+    dismiss = M.dismiss,
+  }
+  for name, action in pairs(actions) do
+    local lhs = keys[name]
+    local otherwise = lhs and fallback(lhs)
+    if lhs and not otherwise then
+      say(('%s is mapped already; keys.%s is left alone'):format(lhs, name))
+    elseif lhs then
+      -- Not an expression mapping: those of a burst of keys are evaluated before the keys in
+      -- front of them are in the buffer.
+      vim.keymap.set('i', lhs, function()
+        if not action() then
+          vim.api.nvim_feedkeys(vim.keycode(otherwise()), 'ni', false)
+        end
+      end, { desc = 'dg-lsp: ' .. name })
+    end
+  end
+end
+
+--- Take the settings and start; once, from the user's configuration.
+---@param given? table See lua/dg_lsp/config.lua.
+function M.setup(given)
+  if vim.fn.has(MINIMUM) == 0 then
+    say(
+      'Neovim 0.11 or newer is needed, and 0.12 for ghost text. Without the plugin, '
+        .. "vim.lsp.start({ name = 'dg_lsp', cmd = { 'dg-lsp', 'serve' } }) gives rewrites as "
+        .. 'code actions.'
+    )
+    return
+  end
+  require('dg_lsp.config').set(given)
+  require('dg_lsp.highlights').define()
+  local group = vim.api.nvim_create_augroup('dg_lsp.colours', { clear = true })
+  vim.api.nvim_create_autocmd('ColorScheme', {
+    group = group,
+    callback = function()
+      require('dg_lsp.highlights').define()
+    end,
+  })
+  if vim.lsp.inline_completion then
+    map_keys()
+  end
+  local client = require('dg_lsp.client')
+  local missing = client.missing()
+  if missing then
+    say(missing, vim.log.levels.ERROR)
+    return
+  end
+  client.enable()
+end
+
+---@return boolean
+local function has_ghost_text()
+  return vim.lsp.inline_completion ~= nil and not require('dg_lsp.status').paused
+end
+
+--- Accept the ghost text; false where there is none.
+---@return boolean
+function M.accept()
+  return has_ghost_text() and require('dg_lsp.ghost').accept(require('dg_lsp.text').all)
+end
+
+--- Accept the next word of it.
+---@return boolean
+function M.accept_word()
+  return has_ghost_text() and require('dg_lsp.ghost').accept(require('dg_lsp.text').first_word)
+end
+
+--- Accept it up to the end of its line.
+---@return boolean
+function M.accept_line()
+  return has_ghost_text() and require('dg_lsp.ghost').accept(require('dg_lsp.text').first_line)
+end
+
+---@param by integer
+---@return boolean
+local function cycle(by)
+  if has_ghost_text() and require('dg_lsp.client').here() then
+    require('dg_lsp.ghost').cycle(by)
+    return true
+  end
+  return false
+end
+
+--- Show the next candidate.
+---@return boolean
+function M.next()
+  return cycle(1)
+end
+
+--- Show the candidate before.
+---@return boolean
+function M.previous()
+  return cycle(-1)
+end
+
+--- Ask for ghost text by hand; several candidates.
+---@return boolean
+function M.suggest()
+  if has_ghost_text() and require('dg_lsp.client').here() then
+    require('dg_lsp.ghost').suggest()
+    return true
+  end
+  return false
+end
+
+--- Hide the ghost text; false where there is none.
+---@return boolean
+function M.dismiss()
+  return has_ghost_text() and require('dg_lsp.ghost').dismiss()
+end
+
+--- For a statusline: one short text, empty where no server runs.
+---@return string
+function M.statusline()
+  return require('dg_lsp.status').statusline()
+end
+
+--- Stop everything: the server of this editor ends, no autocommand of ours is left.
+function M.pause()
+  local status = require('dg_lsp.status')
+  if status.paused then
+    return
+  end
+  status.paused = true
+  require('dg_lsp.client').disable()
+  status.forget()
+  require('dg_lsp.trace').tell('Paused', {})
+end
+
+--- Go on after `pause`.
+function M.resume()
+  require('dg_lsp.status').paused = false
+  require('dg_lsp.client').forgive()
+  require('dg_lsp.client').enable()
+  require('dg_lsp.trace').tell('Resumed', {})
+end
+
+return M

@@ -1,0 +1,90 @@
+"""Text that is shown while it is being denoised."""
+
+from __future__ import annotations
+
+import pytest
+
+SLOW = {"num_drafts": 12, "step_s": 0.15}
+LOOP = "for i in "
+BODY = "range(n):\n    print(i)\n"
+
+
+@pytest.fixture
+def drafting(plugged):
+    """A draft of `alpha + beta` at the end of the first line."""
+    editor = plugged({"draftIntervalMs": 0}, answers={"= ": ["alpha + beta"]}, **SLOW)
+    editor.events("DgLspDraft", "DgLspShown")
+    editor.open("x =\nother\n")
+    editor.keys("A ")
+    editor.until(editor.draft)
+    return editor
+
+
+def test_drafts_come_in_order_and_hand_over_to_ghost_text(drafting):
+    assert drafting.ghost() is None
+    drafting.wait_for_ghost("alpha + beta")
+    assert drafting.draft() is None
+    *drafts, last = drafting.noted()
+    steps = [data["step"] for _, data in drafts]
+    assert len(steps) > 5
+    assert steps == sorted(set(steps))
+    assert last == ["DgLspShown", {"buf": 1, "candidates": 1}]
+
+
+def test_what_is_sure_is_shaded_otherwise_than_what_is_not(drafting):
+    def groups() -> list[str]:
+        marks = drafting.marks("dg_lsp.draft")
+        return [group for _, group in marks[0][3]["virt_text"]] if marks else []
+
+    assert drafting.until(lambda: groups() if len(groups()) == 2 else None) == [
+        "DgLspDraft4",
+        "DgLspDraft2",
+    ]
+    colours = drafting.lua(
+        "local names = { 'DgLspDraft1', 'DgLspDraft2', 'DgLspDraft3', 'DgLspDraft4' }\n"
+        "local function colour(name) return vim.api.nvim_get_hl(0, { name = name }).fg end\n"
+        "return vim.tbl_map(colour, names)"
+    )
+    assert len(set(colours)) == 4
+
+
+@pytest.mark.parametrize("keys", ["q", "<Left>", "<Esc>", "<C-]>", "<C-o>u"])
+def test_a_draft_goes_with_the_place_it_was_for(drafting, keys):
+    drafting.keys(keys)
+    drafting.until(lambda: drafting.draft() is None, patience_s=0.5)
+
+
+def test_a_buffer_deleted_in_mid_job_is_no_trouble(drafting):
+    drafting.command("bwipeout!")
+    drafting.settle()
+    drafting.command("edit a.py")
+    drafting.keys("<Esc>A ")
+    drafting.wait_for_ghost("alpha + beta")
+    assert "Error" not in drafting.messages()
+
+
+def test_dismissing_stops_the_job(drafting):
+    drafting.keys("<C-]>")
+    drafting.until(lambda: drafting.jobs() == ["cancelled"])
+
+
+def test_several_lines_in_the_middle_of_a_line_are_drafted_as_they_will_be(plugged):
+    editor = plugged({"draftIntervalMs": 0}, answers={LOOP: [BODY]}, **SLOW)
+    editor.open(f"{LOOP})]\nend\n")
+    editor.keys("f)i")
+    editor.until(lambda: "\n    pr" in (editor.draft() or ""))
+    first, second, *others = editor.screen()
+    # The rest of the line is where it will be, and is not in the first line any more.
+    assert first == "for i in range(n):"
+    assert second.startswith("    pr")
+    assert second.endswith(")]")
+    assert others == ["end"]
+
+
+def test_without_drafts_there_are_none(plugged):
+    editor = plugged({}, {"drafts": False}, answers={"= ": ["alpha"]}, **SLOW)
+    editor.events("DgLspDraft")
+    editor.open("x =\n")
+    editor.keys("A ")
+    editor.wait_for_ghost("alpha")
+    assert editor.noted() == []
