@@ -24,6 +24,7 @@ COMMANDS = {
     "engine": "dg_lsp.cli.engine",
     "serve": "dg_lsp.cli.serve",
     "trace": "dg_lsp.cli.trace",
+    "eval": "dg_lsp.cli.eval",
 }
 """Command to module; the module has a function or a `Typer` of the same name."""
 
@@ -129,8 +130,9 @@ def _refusals() -> tuple[type[Exception], ...]:
     from dg_lsp.cli.compose import ModelError
     from dg_lsp.document.position import PositionError
     from dg_lsp.document.source import SourceError
+    from dg_lsp.evaluation import EvaluationError
 
-    return ArgumentError, ModelError, PositionError, SourceError
+    return ArgumentError, EvaluationError, ModelError, PositionError, SourceError
 
 
 def _complain(message: str) -> None:

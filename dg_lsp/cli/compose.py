@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dg_lsp.job import Infiller
+
+if TYPE_CHECKING:
+    from dg_lsp.models.loading import LoadedModel
 
 
 class ModelError(ValueError):
@@ -42,12 +46,8 @@ def open_infiller(
     `report` is told the share that is loaded, now and then.
     """
     from dg_lsp.engine.engine import Engine
-    from dg_lsp.models.loading import CheckpointError, load
 
-    try:
-        loaded = load(model, device, report)
-    except CheckpointError as error:
-        raise ModelError(str(error)) from error
+    loaded = load_model(model, device, report)
     engine = Engine(loaded.denoiser, loaded.codec, loaded.settings, loaded.name)
     return OpenedInfiller(
         infiller=engine,
@@ -58,3 +58,15 @@ def open_infiller(
         suffix_tokens=loaded.settings.prompt.suffix_tokens,
         follows_instructions=loaded.follows_instructions,
     )
+
+
+def load_model(
+    model: str | None, device: str | None, report: Callable[[float], None] = lambda share: None
+) -> LoadedModel:
+    """Load a model for commands that fill spans in this thread."""
+    from dg_lsp.models.loading import CheckpointError, load
+
+    try:
+        return load(model, device, report)
+    except CheckpointError as error:
+        raise ModelError(str(error)) from error
