@@ -72,12 +72,11 @@ def _findings(
 
     is_broken = False
     for finding in examine(wish, runtime_dir):
-        # A broken torch may take this very process along.
-        is_broken |= finding.area in ("torch", "model") and finding.level is Level.PROBLEM
+        # It may take this very process along.
+        is_broken |= finding.area == "torch" and finding.level is Level.PROBLEM
         yield finding
     if is_broken:
-        advice = "mend what is said above, then run this again"
-        yield warning("self-test", "not run: the model cannot be loaded", advice)
+        yield warning("self-test", "not run, as torch cannot be used", "mend torch first")
     elif not no_self_test:
         yield from guarded("self-test", lambda: [_self_test(wish, runtime_dir, in_process)])
 

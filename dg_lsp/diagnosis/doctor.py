@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dg_lsp.diagnosis.checkpoint import examine_checkpoint
+from dg_lsp.diagnosis.checkpoint import check_models
 from dg_lsp.diagnosis.engines import check_engines
 from dg_lsp.diagnosis.files import check_client, check_directory, check_requests
 from dg_lsp.diagnosis.findings import Finding, guarded, one_line, problem
@@ -49,10 +49,10 @@ def examine(wish: Wish, runtime: Path | None = None) -> Iterator[Finding]:
         yield from guarded("packages", check_packages)
         torch = probe.finding() if isinstance(probe, TorchProbe) else probe
         yield torch
-        size_bytes = 0
-        for finding in guarded("model", lambda: [examine_checkpoint(wish.model)]):
-            yield finding
-            size_bytes = finding.facts.get("size_bytes", 0)
+        models = [*guarded("model", lambda: check_models(wish.model))]
+        yield from models
+        # With no wish a model is chosen that fits.
+        size_bytes = models[0].facts.get("size_bytes", 0)
         yield from guarded("device", lambda: check_device(torch, wish.device, size_bytes))
         yield from guarded("memory", lambda: check_memory(size_bytes))
         yield from guarded("engine", lambda: check_engines(runtime))

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dg_lsp.diagnosis.checkpoint import BUNDLED_DIRECTORY, examine_checkpoint
+from dg_lsp.diagnosis.checkpoint import (
+    BUNDLED,
+    BUNDLED_DIRECTORY,
+    check_models,
+    examine_checkpoint,
+    models_directory,
+)
 from dg_lsp.diagnosis.findings import Level
 
 
@@ -19,7 +25,7 @@ def copied(tmp_path) -> Path:
 
 
 def test_the_bundled_model_is_as_it_was_published():
-    finding = examine_checkpoint(None)
+    finding = examine_checkpoint(BUNDLED)
 
     assert (finding.level, finding.advice) == (Level.OK, "")
     assert finding.facts["compared"] == ["model.safetensors", "tokenizer.json"]
@@ -92,3 +98,52 @@ def test_what_is_wrong_is_a_problem_with_the_way_out(copied, damage, expect):
     assert finding.level is Level.PROBLEM
     assert expect in finding.said
     assert finding.advice == "download the checkpoint again"
+
+
+@pytest.fixture
+def packed(tmp_path, monkeypatch) -> Path:
+    """A packed model named "small" in a store of its own."""
+    monkeypatch.setenv("DG_LSP_MODELS_DIR", str(tmp_path))
+    directory = tmp_path / "small"
+    directory.mkdir()
+    (directory / "tokenizer.json").write_text("{}")
+    (directory / "layer-0.safetensors").write_bytes(b"x" * 2000)
+    listed = {"layer-0.safetensors": {"bytes": 2000, "sha256": "0"}}
+    (directory / "packed.json").write_text(json.dumps({"format": 1, "files": listed}))
+    return directory
+
+
+def test_without_a_wish_every_model_that_may_be_chosen_is_looked_at(packed):
+    bundled, small = check_models(None)
+
+    assert (bundled.facts["name"], small.level) == ("bundled", Level.OK)
+    assert small.said == "small, packed, 2.0 kB in 1 file, whole"
+    assert [*check_models("small")] == [small]
+    assert examine_checkpoint(str(packed)).level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expect"),
+    [
+        ("layer-0.safetensors", b"x", "has 1 bytes in place of 2000"),
+        ("layer-0.safetensors", None, "is missing"),
+        ("tokenizer.json", None, "is missing"),
+        ("packed.json", b"{}", "lists no files"),
+        ("packed.json", b'{"files": {"layer-0.safetensors": 7}}', "in place of None"),
+    ],
+)
+def test_a_packed_model_that_is_not_whole(packed, name, data, expect):
+    (packed / name).unlink()
+    if data is not None:
+        (packed / name).write_bytes(data)
+    finding = examine_checkpoint("small")
+
+    assert (finding.level, expect in finding.said) == (Level.PROBLEM, True), finding.said
+    assert "dg-lsp pull" in finding.advice
+
+
+def test_the_store_is_where_the_models_are(monkeypatch):
+    from dg_lsp.models import store
+
+    monkeypatch.delenv("DG_LSP_MODELS_DIR", raising=False)
+    assert models_directory() == store.models_directory()

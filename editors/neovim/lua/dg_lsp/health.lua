@@ -39,14 +39,10 @@ local function check_doctor(program)
     vim.health.info('this dg-lsp has no doctor')
     return
   end
-  for _, finding in ipairs(said.findings or said) do
-    local report = { ok = vim.health.ok, warning = vim.health.warn, error = vim.health.error }
-    local line = finding.message
-    if report[finding.level] then
-      report[finding.level](line, finding.advice)
-    else
-      vim.health.info(line)
-    end
+  local report = { ok = vim.health.ok, warning = vim.health.warn, problem = vim.health.error }
+  for _, finding in ipairs(said.findings or {}) do
+    local advice = finding.advice ~= '' and finding.advice or nil
+    report[finding.level](('%s: %s'):format(finding.area, finding.said), advice)
   end
 end
 
