@@ -159,10 +159,13 @@ class Editor:
         self.wait_for_server()
 
     def wait_for_server(self) -> None:
+        """Wait until Neovim has made all of its client: the next key asks for ghost text."""
         self.until(
             lambda: self.lua(
                 "local client = vim.lsp.get_clients({ bufnr = 0 })[1]\n"
-                "return client and client.initialized"
+                "local asking = '#nvim.lsp.inline_completion:' .. vim.fn.bufnr()\n"
+                "return client and client.initialized\n"
+                "  and (not vim.lsp.inline_completion or vim.fn.exists(asking) == 1)"
             )
         )
 

@@ -1,14 +1,13 @@
 --- `:checkhealth dg_lsp`: Neovim, the server, its doctor, and what may get in the way.
 local M = {}
 
-local DOCTOR_PATIENCE_MS = 60000
+local PATIENCE_MS = 60000
 
 ---@param command string[]
----@param patience_ms integer
 ---@return vim.SystemCompleted?
-local function run(command, patience_ms)
+local function run(command)
   local ok, process = pcall(vim.system, command, { text = true })
-  return ok and process:wait(patience_ms) or nil
+  return ok and process:wait(PATIENCE_MS) or nil
 end
 
 local function check_neovim()
@@ -30,19 +29,34 @@ local function check_neovim()
   return true
 end
 
----@param program string
-local function check_doctor(program)
+--- The command line of another subcommand of the same program.
+---@param ... string
+---@return string[]
+local function other(...)
+  local command = {}
+  for _, word in ipairs(require('dg_lsp.config').now.cmd) do
+    if word == 'serve' then
+      break
+    end
+    command[#command + 1] = word
+  end
+  return vim.list_extend(command, { ... })
+end
+
+local function check_doctor()
   vim.health.start('dg-lsp doctor')
-  local ended = run({ program, 'doctor', '--json' }, DOCTOR_PATIENCE_MS)
+  -- Its test of the model is left out: it would load one.
+  local ended = run(other('doctor', '--json', '--no-self-test'))
   local ok, said = pcall(vim.json.decode, ended and ended.stdout or '')
-  if not ok or type(said) ~= 'table' then
+  if not ok or type(said) ~= 'table' or type(said.findings) ~= 'table' then
     vim.health.info('this dg-lsp has no doctor')
     return
   end
-  local report = { ok = vim.health.ok, warning = vim.health.warn, problem = vim.health.error }
-  for _, finding in ipairs(said.findings or {}) do
+  local reports = { ok = vim.health.ok, warning = vim.health.warn, problem = vim.health.error }
+  for _, finding in ipairs(said.findings) do
     local advice = finding.advice ~= '' and finding.advice or nil
-    report[finding.level](('%s: %s'):format(finding.area, finding.said), advice)
+    local report = reports[finding.level] or vim.health.info
+    report(('%s: %s'):format(finding.area, finding.said), advice)
   end
 end
 
@@ -54,12 +68,11 @@ local function check_server()
     vim.health.error(missing)
     return
   end
-  local ended = run({ config.cmd[1], '--version' }, DOCTOR_PATIENCE_MS)
-  local version = ended and vim.trim(ended.stdout or '') or ''
-  if ended == nil or ended.code ~= 0 then
-    vim.health.warn(('%s --version does not say which version it is'):format(config.cmd[1]))
+  local ended = run(other('--version'))
+  if ended and ended.code == 0 then
+    vim.health.ok(vim.trim(ended.stdout))
   else
-    vim.health.ok(version)
+    vim.health.warn(('%s does not say which version it is'):format(table.concat(config.cmd, ' ')))
   end
   local clients = vim.lsp.get_clients({ name = 'dg_lsp' })
   if #clients == 0 then
@@ -79,7 +92,7 @@ local function check_server()
       or vim.health.info
     report(lines)
   end
-  check_doctor(config.cmd[1])
+  check_doctor()
 end
 
 local function check_others()
