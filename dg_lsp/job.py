@@ -108,7 +108,7 @@ class Candidate:
     decoder gives its tokens, times that of the causal encoder, which did not write them."""
     score: float
     """What candidates are ranked by, higher is better: log-likelihood in nats of the text and
-    the start of the suffix after it."""
+    the start of the suffix after it, with what the checkpoint grants for each token."""
     confidences: tuple[float, ...] = ()
     """Probability of each character of `text`."""
 

@@ -264,7 +264,8 @@ class Filling:
         """Distinct texts by causal likelihood together with the suffix, the best first."""
         distinct = list({one.text: one for one in reversed(found)}.values())
         ids = [healed_ids(prompt, self._codec, one.text) for one in distinct]
-        likelihoods = rank(self._denoiser, encoded, prompt, ids)
+        reward = self._settings.length.token_reward_nats
+        likelihoods = rank(self._denoiser, encoded, prompt, ids, reward)
         candidates = [
             Candidate(
                 text=one.text,

@@ -20,7 +20,7 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
 from dg_lsp.config import SamplerSettings
 from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
 
-# Chosen by `python -m dg_lsp.evaluation tune`; docs/experiments.md has the tables.
+# Chosen by `dg-lsp eval tune` and `dg-lsp eval lengths`; docs/quality.md has the tables.
 SAMPLER = SamplerSettings(
     max_denoising_steps=24,
     entropy_bound=0.2,
@@ -38,6 +38,7 @@ METADATA: dict[str, Any] = {
         "snippet_tokens": 0,
         "right_anchor_tokens": 16,
     },
+    "length": {"token_reward_nats": 1.5},
     "engine": {"block_tokens": 32},
 }
 
