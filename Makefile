@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-neovim lint lint-neovim types format check clean profile
+.PHONY: help demo test test-neovim lint lint-neovim types format check clean profile eval
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -53,7 +53,11 @@ lint-neovim:  ## Check the style of the Lua code
 	npx --yes @johnnymorganz/stylua-bin@2.5.2 --check editors/neovim
 
 profile: $(READY)  ## Where the time of one infill goes
-	$(BIN)/python -m dg_lsp.evaluation profile
+	$(BIN)/dg-lsp eval profile
+
+eval: $(READY)  ## How well the bundled model fills spans that it has never seen
+	$(BIN)/dg-lsp eval spans --per-kind 20 --only "race of lengths (ours)" --only "oracle length"
+	$(BIN)/dg-lsp eval quiet --per-kind 20
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

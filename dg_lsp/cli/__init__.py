@@ -28,6 +28,7 @@ COMMANDS = {
     "bench": "dg_lsp.cli.bench",
     "pull": "dg_lsp.cli.pull",
     "models": "dg_lsp.cli.models",
+    "eval": "dg_lsp.cli.eval",
 }
 """Command to module; the module has a function or a `Typer` of the same name."""
 
@@ -133,8 +134,9 @@ def _refusals() -> tuple[type[Exception], ...]:
     from dg_lsp.cli.compose import ModelError
     from dg_lsp.document.position import PositionError
     from dg_lsp.document.source import SourceError
+    from dg_lsp.evaluation import EvaluationError
 
-    return ArgumentError, ModelError, PositionError, SourceError
+    return ArgumentError, EvaluationError, ModelError, PositionError, SourceError
 
 
 def _complain(message: str) -> None:

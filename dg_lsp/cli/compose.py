@@ -10,8 +10,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dg_lsp.job import Infiller
+
+if TYPE_CHECKING:
+    from dg_lsp.models.loading import LoadedModel
 
 
 class ModelError(ValueError):
@@ -55,15 +59,8 @@ def open_infiller(
     the user writes it; engines that editors start have it from the environment.
     """
     from dg_lsp.engine.engine import Engine
-    from dg_lsp.models.checkpoint import CheckpointError
-    from dg_lsp.models.loading import load
-    from dg_lsp.models.memory import parse_bytes
 
-    vram = vram or os.environ.get("DG_LSP_VRAM") or None
-    try:
-        loaded = load(model, device, report, None if vram is None else parse_bytes(vram))
-    except CheckpointError as error:
-        raise ModelError(str(error)) from error
+    loaded = load_model(model, device, report, vram)
     engine = Engine(loaded.denoiser, loaded.codec, loaded.settings, loaded.name)
     return OpenedInfiller(
         infiller=engine,
@@ -74,3 +71,21 @@ def open_infiller(
         suffix_tokens=loaded.settings.prompt.suffix_tokens,
         follows_instructions=loaded.follows_instructions,
     )
+
+
+def load_model(
+    model: str | None,
+    device: str | None,
+    report: Callable[[float], None] = lambda share: None,
+    vram: str | None = None,
+) -> LoadedModel:
+    """Load a model for commands that fill spans in this thread."""
+    from dg_lsp.models.checkpoint import CheckpointError
+    from dg_lsp.models.loading import load
+    from dg_lsp.models.memory import parse_bytes
+
+    vram = vram or os.environ.get("DG_LSP_VRAM") or None
+    try:
+        return load(model, device, report, None if vram is None else parse_bytes(vram))
+    except CheckpointError as error:
+        raise ModelError(str(error)) from error

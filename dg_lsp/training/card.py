@@ -78,4 +78,4 @@ Matrices are updated by Muon, the rest by Adam, over float32 masters; the last {
 | held-out loss, decoder | {figures.decoder_loss:.3f} nats per token |
 
 """
-    return with_measurements(card, "Not measured yet: `python -m dg_lsp.evaluation spans`.")
+    return with_measurements(card, "Not measured yet: `dg-lsp eval spans --card`.")
