@@ -155,7 +155,7 @@ def lengths(
         fitted_on, told = recorded(True, per_kind), recorded(False, per_kind)
         if races is not None:
             write_races(races, fitted_on, told)
-    methods = rules(fitted_on)
+    methods = rules(fitted_on, loaded.settings.length)
     for name, fill in LIVE.items():
         filled = track(told, name, console=console)
         methods[name] = already_chosen({id(race): fill(loaded, race.span) for race in filled})
