@@ -53,11 +53,11 @@ lint-neovim:  ## Check the style of the Lua code
 	npx --yes @johnnymorganz/stylua-bin@2.5.2 --check editors/neovim
 
 profile: $(READY)  ## Where the time of one infill goes
-	$(BIN)/dg-lsp eval profile
+	$(BIN)/dg-lsp eval profile --model bundled
 
 eval: $(READY)  ## How well the bundled model fills spans that it has never seen
-	$(BIN)/dg-lsp eval spans --per-kind 20 --only "race of lengths (ours)" --only "oracle length"
-	$(BIN)/dg-lsp eval quiet --per-kind 20
+	$(BIN)/dg-lsp eval spans --model bundled --per-kind 20 --only "race of lengths (ours)" --only "oracle length"
+	$(BIN)/dg-lsp eval quiet --model bundled --per-kind 20
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -96,8 +96,6 @@ class LengthSettings:
     token_reward_nats: float = 0.0
     """Granted to a finished text for each of its tokens, against the likelihood's liking for
     short ones; a checkpoint says what suits it, found by `dg-lsp eval lengths`."""
-    free_tokens: int = 32
-    """Canvas of the free method."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dg_lsp.config import LengthSettings
 from dg_lsp.engine.span_length import PINNED_WEIGHT
 from dg_lsp.evaluation.recording import LaneRecord, Race
 from dg_lsp.evaluation.scores import edit_similarity, is_match
@@ -23,8 +24,8 @@ Final = Callable[[LaneRecord, Sequence[LaneRecord]], float]
 """Score of a finished lane among those that are left."""
 Schedule = tuple[tuple[int, int], ...]
 
-HALVING: Schedule = ((1, 6), (3, 4))
-FASTER: Schedule = ((1, 6), (2, 4))
+LATER: Schedule = ((1, 6), (3, 4))
+"""The lanes that go on are chosen a step later than the engine does."""
 LENGTHS = ((1, 3), (4, 6), (7, 10), (11, 99))
 """Classes of true length in tokens, healed ones included."""
 FIRST_CLIMBED = 8
@@ -60,30 +61,36 @@ class LengthRow:
     steps: float
 
 
-def rules(fitted_on: Sequence[Race]) -> dict[str, Rule]:
-    """All rules; the biases of those that are calibrated are fitted on other races."""
-    fit, bias = functools.partial(_calibrated, {}), length_bias(fitted_on)
+def rules(fitted_on: Sequence[Race], settings: LengthSettings) -> dict[str, Rule]:
+    """All rules, the engine's own first; biases are fitted on races that are not told of."""
+    fit = functools.partial(_calibrated, {})
+    bias = length_bias(fitted_on)
     calibrated = functools.partial(_calibrated, bias)
+    schedule, own_reward = settings.keep_after, settings.token_reward_nats
 
     def raced(early: Early, schedule: Schedule, final: Final) -> Rule:
         return lambda race: choose(race, early, schedule, final)
 
     return {
+        f"race, {own_reward:g} nats a token (ours)": raced(
+            fit, schedule, likelihood(own_reward)
+        ),
         "oracle": lambda race: _alone(race.oracle),
         "fixed length of 12": lambda race: _alone(_nearest(race, 12)),
-        "calibrated first-step confidence, climbed": lambda race: climb(race, bias),
-        "calibrated early, encoder at the end": raced(calibrated, HALVING, likelihood(0.0)),
-        "early score to the end": raced(fit, ((1, 6), (3, 1)), likelihood(0.0)),
-        "race, encoder at the end": raced(fit, HALVING, likelihood(0.0)),
-        "race, most likely token by token": raced(fit, HALVING, per_token),
-        "race, nearest to all others": raced(fit, HALVING, consensus),
+        "calibrated first-step confidence": lambda race: climb(race, bias),
+        "race, calibrated early": raced(calibrated, schedule, likelihood(own_reward)),
+        "race, early score to the end": raced(fit, ((1, 6), (3, 1)), likelihood(0.0)),
+        "race, likeliest token by token": raced(fit, schedule, per_token),
+        "race, likest to the others": raced(fit, schedule, consensus),
         **{
-            f"race, {reward:g} nats a token": raced(fit, FASTER, likelihood(reward))
-            for reward in (0.0, 1.0, 1.5, 2.0)
+            f"race, {reward:g} nats a token": raced(fit, schedule, likelihood(reward))
+            for reward in (0.0, 0.5, 1.0, 1.5, 2.0)
+            if reward != own_reward
         },
-        "race of 5 after step 1, 1.5 nats a token": raced(fit, ((1, 5),), likelihood(1.5)),
-        "sums early, 1.5 nats a token": raced(_summed(1.5), FASTER, likelihood(1.5)),
-        "no lane dropped, 1.5 nats a token": raced(fit, (), likelihood(1.5)),
+        "race, sums early": raced(_summed(own_reward), schedule, likelihood(own_reward)),
+        "race, dropped a step later": raced(fit, LATER, likelihood(own_reward)),
+        "race of 5 after step 1": raced(fit, ((1, 5),), likelihood(own_reward)),
+        "race, none dropped": raced(fit, (), likelihood(own_reward)),
     }
 
 

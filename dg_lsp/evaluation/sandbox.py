@@ -166,25 +166,31 @@ else:
 
 def _start(order: str, wall_s: float) -> tuple[int | None, str]:
     """Exit status and answer of a jail; no status where its time was up."""
-    with subprocess.Popen(
-        # Isolated from the user's environment, site-packages and the directory it is in.
-        [sys.executable, "-I", "-S", "-B", str(JAIL)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={"PYTHONHASHSEED": "0"},
-        cwd="/",
-        start_new_session=True,
-    ) as process:
+    # Into a file and not a pipe: the limit on files then holds for the answer as well.
+    with (
+        tempfile.TemporaryFile() as answer,
+        subprocess.Popen(
+            # Isolated from the user's environment, site-packages and the directory it is in.
+            [sys.executable, "-I", "-S", "-B", str(JAIL)],
+            stdin=subprocess.PIPE,
+            stdout=answer,
+            stderr=subprocess.DEVNULL,
+            env={"PYTHONHASHSEED": "0"},
+            cwd="/",
+            start_new_session=True,
+        ) as process,
+    ):
         try:
-            answer, _ = process.communicate(order.encode(), timeout=wall_s)
+            process.communicate(order.encode(), timeout=wall_s)
         except subprocess.TimeoutExpired:
             return None, ""
         finally:
             # The group is the jail's own: whatever a program left in it ends here.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, answer[:MAX_ANSWER_BYTES].decode(errors="replace")
+        answer.seek(0)
+        written = answer.read(MAX_ANSWER_BYTES)
+    return process.returncode, written.decode(errors="replace")
 
 
 @functools.cache

@@ -186,10 +186,12 @@ class Settings:
         ),
     )
     min_confidence: float = field(
-        default=0.0,
+        # docs/quality.md: quiet at nine of ten places where nothing is missing, and hardly a
+        # right completion lost.
+        default=0.15,
         metadata=about(
-            "Completions that the model is less sure of are not offered, from 0 (offer all) "
-            "to 1.",
+            "Completions that the model is less sure of are not offered while typing, from 0 "
+            "(offer all) to 1.",
             minimum=0,
             maximum=1,
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dg_lsp.config import LengthSettings
 from dg_lsp.evaluation.lengths import (
     already_chosen,
     choose,
@@ -99,14 +100,14 @@ def test_climbing_finds_the_peak_of_calibrated_confidence() -> None:
 def test_every_rule_chooses_and_is_told_by_kind_and_length() -> None:
     rows = rows_of(
         {
-            **rules([THREE]),
+            **rules([THREE], LengthSettings(token_reward_nats=1.0)),
             "own": already_chosen({id(THREE): choose(THREE, early, (), likelihood(0.0))}),
         },
         [THREE],
     )
 
     names = {row.method for row in rows}
-    assert {"oracle", "race, 1.5 nats a token", "own"} <= names
+    assert {"oracle", "race, 1 nats a token (ours)", "own"} <= names
     assert {row.group for row in rows} == {"all", "rest of line", "4 to 6 tokens"}
     oracle = next(row for row in rows if row.method == "oracle")
     assert (oracle.exact_match, oracle.edit_similarity) == (1.0, 1.0)

@@ -115,7 +115,7 @@ def test_it_is_asked_as_an_editor_asks(tiny_codec) -> None:
     document = "def halved(n):\n    return n / 2\n\n\nx = 1\n"
     settings = EngineSettings(prompt=PromptSettings(style=PromptStyle.BARE))
     denoiser = ScriptedDenoiser(tiny_codec, document)
-    model = LoadedModel("own", "cpu", denoiser, tiny_codec, settings, False)  # type: ignore[arg-type]
+    model = LoadedModel("own", "cpu", denoiser, tiny_codec, settings, False, None)  # type: ignore[arg-type]
     start, end = document.index("n / 2"), document.index("\n\n\n")
     span = TrueSpan("a.py", document[:start], document[end:], document[start:end], "rest")
     there = ask(model, span)

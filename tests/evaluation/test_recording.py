@@ -28,7 +28,7 @@ def model(tiny_codec) -> LoadedModel:
         length=LengthSettings(lengths=(2, 4, 7, 12)),
     )
     denoiser = ScriptedDenoiser(tiny_codec, SPAN.prefix + SPAN.text + SPAN.suffix)
-    return LoadedModel("own", "cpu", denoiser, tiny_codec, settings, False)  # type: ignore[arg-type]
+    return LoadedModel("own", "cpu", denoiser, tiny_codec, settings, False, None)  # type: ignore[arg-type]
 
 
 def test_a_race_holds_every_length_and_the_true_one(model) -> None:

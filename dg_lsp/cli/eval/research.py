@@ -79,7 +79,7 @@ def spans(
         raw = [dataclasses.asdict(row) for row in (*rows, *length_rows)]
         out.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     if card:
-        _write_card(model, f"--per-kind {per_kind} --seed {seed}", [*rows, *length_rows])
+        _write_card(loaded.name, f"--per-kind {per_kind} --seed {seed}", [*rows, *length_rows])
 
 
 def quiet(
@@ -155,7 +155,7 @@ def lengths(
         fitted_on, told = recorded(True, per_kind), recorded(False, per_kind)
         if races is not None:
             write_races(races, fitted_on, told)
-    methods = rules(fitted_on)
+    methods = rules(fitted_on, loaded.settings.length)
     for name, fill in LIVE.items():
         filled = track(told, name, console=console)
         methods[name] = already_chosen({id(race): fill(loaded, race.span) for race in filled})
@@ -220,7 +220,7 @@ def _held_out(tuning: bool) -> list[SourceFile]:
     return [file for file in held_out_files() if file.path.startswith(TUNED_ON) is tuning]
 
 
-def _write_card(model: str | None, options: str, rows: list[Row]) -> None:
+def _write_card(model: str, options: str, rows: list[Row]) -> None:
     """Put the figures of the first method under the card's last heading."""
     import torch
 
@@ -228,8 +228,7 @@ def _write_card(model: str | None, options: str, rows: list[Row]) -> None:
     from dg_lsp.models.store import BUNDLED, BUNDLED_DIRECTORY
     from dg_lsp.training.card import with_measurements
 
-    path = BUNDLED_DIRECTORY if model in (None, BUNDLED) else Path(model)
-    path = path / "README.md"
+    path = (BUNDLED_DIRECTORY if model == BUNDLED else Path(model)) / "README.md"
     first = [row for row in rows if row.method == rows[0].method]
     measured = (
         f"`dg-lsp eval spans {options}` on the held-out files but for pip's; means of the "
