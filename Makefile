@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-neovim lint lint-neovim types format check clean profile eval
+.PHONY: help demo test test-neovim lint lint-neovim types format check clean profile eval bench-gpu
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -59,5 +59,8 @@ eval: $(READY)  ## How well the bundled model fills spans that it has never seen
 	$(BIN)/dg-lsp eval spans --model bundled --per-kind 20 --only "race of lengths (ours)" --only "oracle length"
 	$(BIN)/dg-lsp eval quiet --model bundled --per-kind 20
 
+bench-gpu: $(READY)  ## How fast the real shape runs on this GPU, with random weights
+	$(BIN)/dg-lsp bench gpu --out bench-gpu
+
 clean:  ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bench-gpu

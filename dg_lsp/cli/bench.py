@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from dg_lsp.cli.bench_gpu import gpu
 from dg_lsp.cli.bench_server import server
 
 bench = typer.Typer(add_completion=False, help="Measure how fast it is on this machine.")
 bench.command("server")(server)
-
-
-@bench.callback()
-def _group() -> None:
-    """With one command only, typer would otherwise leave out its name."""
+bench.command("gpu")(gpu)

@@ -89,7 +89,7 @@ def _bundled_row() -> dict[str, Any]:
 def _mark_default(rows: list[dict[str, Any]]) -> None:
     """What runs without --model; on a GPU that another program fills, the bundled one."""
     from dg_lsp.models import store
-    from dg_lsp.models.loading import choose_device
+    from dg_lsp.models.device import choose_device
     from dg_lsp.models.memory import default_budget
 
     device = choose_device(None)

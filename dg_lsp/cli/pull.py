@@ -129,7 +129,7 @@ def _fetch(remote: Remote, directory: Path) -> None:
 
 def _pack(source: Path, name: str, origin: str, device: str | None) -> None:
     from dg_lsp.models import store
-    from dg_lsp.models.loading import choose_device
+    from dg_lsp.models.device import choose_device
     from dg_lsp.models.packing import pack, plan_packing
 
     _refuse_if_there(name)

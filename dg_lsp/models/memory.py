@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-import psutil
 import torch
 from transformers import DiffusionGemmaConfig
 
@@ -160,5 +159,7 @@ def parse_bytes(text: str) -> int:
 def _free_and_total(device: torch.device) -> tuple[int, int]:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)
+    import psutil
+
     host = psutil.virtual_memory()
     return host.available, host.total

@@ -7,6 +7,7 @@ Embeddings, norms and routers stay as they are. Knows nothing of files.
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterable, Iterator
 
@@ -142,7 +143,8 @@ def _linear_class() -> type[nn.Module]:
 def skeleton(config: DiffusionGemmaConfig) -> TextDiffusionGemma:
     """The model without any weights in memory."""
     with torch.device("meta"):
-        model: TextDiffusionGemma = TextDiffusionGemma(config).eval()
+        # A configuration of its own: which experts run is written into it.
+        model: TextDiffusionGemma = TextDiffusionGemma(copy.deepcopy(config)).eval()
     return model
 
 

@@ -11,7 +11,8 @@ import torch
 
 from dg_lsp.config import PromptSettings
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.models.loading import choose_device, load
+from dg_lsp.models.device import choose_device
+from dg_lsp.models.loading import load
 from dg_lsp.models.memory import (
     LEAST_CONTEXT_TOKENS,
     cache_bytes,
