@@ -48,6 +48,7 @@ from dg_lsp.models.memory import (
     check_budget,
     default_budget,
     fit_prompt,
+    limit_memory,
     plan_memory,
     prompt_tokens,
 )
@@ -89,6 +90,7 @@ def load(
     chosen = choose_device(device)
     if vram is not None:
         check_budget(chosen, vram)
+        limit_memory(chosen, vram)
     budget = default_budget(chosen) if vram is None else vram
     name = name_or_path or _best_name(chosen, budget)
     directory = _find(name)
@@ -156,7 +158,9 @@ def _best_name(device: torch.device, budget: int) -> str:
 def _find(name: str) -> Path:
     if name == BUNDLED:
         return BUNDLED_DIRECTORY
-    return store.find(name) or Path(os.path.expanduser(name))
+    path = Path(os.path.expanduser(name))
+    # A directory goes before a name, as the front end makes paths absolute for the engine.
+    return path if path.is_dir() else store.find(name) or path
 
 
 def _load_weights(

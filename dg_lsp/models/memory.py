@@ -117,6 +117,13 @@ def check_budget(device: torch.device, budget: int) -> None:
         )
 
 
+def limit_memory(device: torch.device, budget: int) -> None:
+    """Hold this process to its budget on a GPU: a job fails before other programs do."""
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, budget / total), device)
+
+
 def fit_prompt(
     prompt: PromptSettings, context_tokens: int, canvas_tokens: int
 ) -> PromptSettings:

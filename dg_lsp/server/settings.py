@@ -91,7 +91,8 @@ class EngineAccess:
     model: str = field(
         default="",
         metadata=about(
-            "Directory of a checkpoint, or `bundled`. Empty: what the engine was started with."
+            "Name of a model (`dg-lsp models`), directory of a checkpoint, or `bundled`. "
+            "Empty: the best here."
         ),
     )
     device: str = field(
