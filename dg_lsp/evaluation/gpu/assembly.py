@@ -19,7 +19,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from dg_lsp.models.kernels import tiles
-from dg_lsp.models.kernels.nf4 import PAIRS_PER_LOOK, STAGES, TILE_OUTPUTS, WARPS
+from dg_lsp.models.kernels.nf4 import EXPERTS, MATRIX, PAIRS_PER_LOOK, Tiling
 
 TYPES = {
     "x": "*bf16",
@@ -38,16 +38,15 @@ TYPES = {
     "pairs": "i32",
 }
 REAL = {"HIDDEN": 2816, "INNER": 704}
-TILE = {"TILE_N": TILE_OUTPUTS, "IN_REGISTERS": True, "WIDEN": False}
+DECODE = {"IN_REGISTERS": True, "WIDEN": False}
 KERNELS: dict[str, dict[str, Any]] = {
-    "gate_up": REAL | TILE | {"TOP_K": 8},
-    "down": REAL | TILE,
-    "linear": TILE | {"OUTPUTS": 4096, "INPUTS": 2816},
+    "gate_up": REAL | DECODE | {"TOP_K": 8},
+    "down": REAL | DECODE,
+    "linear": DECODE | {"OUTPUTS": 4096, "INPUTS": 2816},
     "sort_by_expert": {"experts": 128, "PER_LOOK": PAIRS_PER_LOOK},
 }
 CAPABILITIES = {80: "A100", 89: "RTX 40, L40", 90: "H100, H200", 120: "RTX 50"}
-WEIGHTS_PER_THREAD = TILE_OUTPUTS * 64 // (32 * WARPS)
-"""In one round of the inner loop."""
+TILINGS = {"gate_up": EXPERTS, "down": EXPERTS, "linear": MATRIX, "sort_by_expert": MATRIX}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def compile_for(name: str, capability: int, tokens: int) -> Compiled:
     kernel = getattr(tiles, name)
     constants = dict(KERNELS[name])
     if name != "sort_by_expert":
-        constants["TILE_M"] = tokens
+        constants |= {"TILE_N": TILINGS[name].outputs, "TILE_M": tokens}
     signature = {a: "constexpr" if a in constants else TYPES[a] for a in kernel.arg_names}
     aligned = {
         (n,): [["tt.divisibility", 16]]
@@ -75,7 +74,7 @@ def compile_for(name: str, capability: int, tokens: int) -> Compiled:
     compiled = triton.compile(
         ASTSource(kernel, signature, constants, aligned),
         target=GPUTarget("cuda", capability, 32),
-        options={"num_warps": WARPS, "num_stages": STAGES},
+        options={"num_warps": TILINGS[name].warps, "num_stages": TILINGS[name].stages},
     )
     return Compiled(compiled.asm["cubin"], compiled.asm["ptx"], compiled.metadata.shared)
 
@@ -101,6 +100,11 @@ def disassemble(compiled: Compiled) -> tuple[int, int, int]:
     return registers, spilled, min(loops, default=0)
 
 
+def weights_per_thread(tiling: Tiling) -> int:
+    """In one round of the inner loop."""
+    return tiling.outputs * 64 // (32 * tiling.warps)
+
+
 def _tool(name: str, *arguments: str) -> str:
     """A program of the CUDA toolkit; Triton's package brings it."""
     path = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / name
@@ -119,7 +123,7 @@ def main() -> None:
                 registers, spilled, loop = disassemble(compiled)
                 cells = (
                     name, CAPABILITIES.get(capability, capability), tokens, registers, spilled,
-                    compiled.shared, loop, f"{loop / WEIGHTS_PER_THREAD:.1f}",
+                    compiled.shared, loop, f"{loop / weights_per_thread(TILINGS[name]):.1f}",
                 )  # fmt: skip
                 print("| " + " | ".join(map(str, cells)) + " |")
 

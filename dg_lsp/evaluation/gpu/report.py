@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+SHOWN_TILINGS = 4
+"""The best of each number of rows; the JSON has all."""
+
 
 def as_text(report: dict[str, Any]) -> str:
     """Markdown tables, as docs/benchmarks.md has them."""
@@ -47,6 +50,18 @@ def as_text(report: dict[str, Any]) -> str:
             ],
         ),
     ]  # fmt: skip
+    if tilings := report["kernel"]["tilings"]:
+        lines += [
+            "",
+            *_table(
+                ("experts of one layer: rows", "outputs", "stages", "warps", "ms"),
+                [
+                    (t["rows"], t["outputs"], t["stages"], t["warps"], f"{t['ms']:.3f}")
+                    for rows in sorted({t["rows"] for t in tilings})
+                    for t in [t for t in tilings if t["rows"] == rows][:SHOWN_TILINGS]
+                ],
+            ),
+        ]
     memory = report["memory"]
     if memory["peak"]:
         lines += [

@@ -4,7 +4,9 @@ device to itself. Gives back plain values."""
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +20,7 @@ from dg_lsp.evaluation.gpu.hardware import (
     Hardware,
     free_bytes,
     measure_hardware,
+    median_ms,
     peak_bytes,
     reset_peak,
     versions,
@@ -34,7 +37,7 @@ from dg_lsp.models import kernels
 from dg_lsp.models.denoiser import GemmaDenoiser
 from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.kernels import reference
-from dg_lsp.models.nf4 import has_bitsandbytes
+from dg_lsp.models.nf4 import Nf4, has_bitsandbytes
 from dg_lsp.models.quantization import parameters_of
 from dg_lsp.models.shapes import real_shape, tiny_shape
 
@@ -128,7 +131,35 @@ class _Bench:
             "path": path,
             "relative_error": float(difference.norm() / exact.norm()),
             "bits_per_parameter": gate_up.bits_per_value,
+            "tilings": self._tilings(gate_up, down) if path == "triton" else [],
         }
+
+    def _tilings(self, gate_up: Nf4, down: Nf4) -> list[dict[str, Any]]:
+        """One layer's experts cut up in other ways; `models/kernels/nf4.py` has the default."""
+        from triton.runtime.errors import OutOfResources
+
+        from dg_lsp.models.kernels import nf4
+
+        text = self.config.text_config
+        found = []
+        for rows, outputs, stages, warps in itertools.product(
+            (min(self.plan.rows), max(self.plan.rows)), (64, 128), (2, 3, 4, 6), (4, 8)
+        ):
+            tiling = nf4.Tiling(outputs, stages, warps)
+            self.told(f"{tiling}, {rows} rows")
+            hidden = torch.randn(rows, text.hidden_size, device=self.device)
+            hidden = hidden.to(weights.dtype_on(self.device))
+            chosen = torch.rand(rows, text.num_experts, device=self.device)
+            values, index = chosen.topk(text.top_k_experts)
+            product = functools.partial(
+                nf4.grouped_experts, hidden, index, values, gate_up, down, tiling
+            )
+            try:
+                taken = median_ms(product, self.device, self.plan.rounds)
+            except OutOfResources:
+                continue
+            found.append(dataclasses.asdict(tiling) | {"rows": rows, "ms": taken})
+        return sorted(found, key=lambda one: (one["rows"], one["ms"]))
 
     def _packed(self) -> None:
         self.told("our NF4")

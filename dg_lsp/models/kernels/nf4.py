@@ -5,6 +5,7 @@ Grids depend on shapes alone and nothing is read back, so a CUDA graph can hold 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,11 +14,24 @@ from torch import Tensor
 from dg_lsp.models.kernels import is_interpreted, tiles
 from dg_lsp.models.nf4 import Nf4, code
 
-TILE_OUTPUTS = 128
-"""As many as four warps hold with 64 tokens."""
 PAIRS_PER_LOOK = 1024
-STAGES, WARPS = 4, 4
-"""Loads in flight hide memory behind decoding; `dg-lsp bench gpu` measures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How a product is cut up. `dg-lsp bench gpu` tries others."""
+
+    outputs: int
+    """Of one program, gate and up counted apart."""
+    stages: int = 4
+    """Loads in flight, so that memory hides behind decoding."""
+    warps: int = 4
+
+
+EXPERTS = Tiling(outputs=128)
+"""As many outputs as four warps hold with 64 tokens."""
+MATRIX = Tiling(outputs=64)
+"""One matrix has too few outputs to keep all multiprocessors busy with larger tiles."""
 
 
 def sort_by_expert(index: Tensor, experts: int) -> tuple[Tensor, Tensor]:
@@ -36,7 +50,12 @@ def sort_by_expert(index: Tensor, experts: int) -> tuple[Tensor, Tensor]:
 
 
 def grouped_experts(
-    hidden: Tensor, index: Tensor, weights: Tensor, gate_up: Nf4, down: Nf4
+    hidden: Tensor,
+    index: Tensor,
+    weights: Tensor,
+    gate_up: Nf4,
+    down: Nf4,
+    tiling: Tiling = EXPERTS,
 ) -> Tensor:
     """As `reference.grouped_experts`, with the tanh form of gelu."""
     rows, width = hidden.shape
@@ -45,7 +64,7 @@ def grouped_experts(
     order, starts = sort_by_expert(index, experts)
     tile = tokens_per_tile(rows * top_k, experts)
     activated = hidden.new_empty(rows * top_k, inner)
-    tiles.gate_up[(inner // (TILE_OUTPUTS // 2), experts)](
+    tiles.gate_up[(inner // (tiling.outputs // 2), experts)](
         _split(hidden),
         order,
         starts,
@@ -55,12 +74,12 @@ def grouped_experts(
         TOP_K=top_k,
         HIDDEN=width,
         INNER=inner,
-        TILE_N=TILE_OUTPUTS,
+        TILE_N=tiling.outputs,
         TILE_M=tile,
-        **_common(hidden.dtype),
+        **_common(hidden.dtype, tiling),
     )
     pairs = hidden.new_empty(rows * top_k, width)
-    tile_n = TILE_OUTPUTS if width % TILE_OUTPUTS == 0 else TILE_OUTPUTS // 2
+    tile_n = tiling.outputs if width % tiling.outputs == 0 else 64
     tiles.down[(width // tile_n, experts)](
         activated,
         order,
@@ -73,7 +92,7 @@ def grouped_experts(
         INNER=inner,
         TILE_N=tile_n,
         TILE_M=tile,
-        **_common(hidden.dtype),
+        **_common(hidden.dtype, tiling),
     )
     # A sum in a fixed order: atomics would make a job's text depend on chance.
     return pairs.view(rows, top_k, width).sum(dim=1)
@@ -85,7 +104,7 @@ def linear(rows: Tensor, weight: Nf4) -> Tensor:
     count = rows.shape[0]
     out = rows.new_empty(count, outputs)
     tile = min(64, max(16, _power_of_two(count)))
-    tiles.linear[(-(-outputs // TILE_OUTPUTS), -(-count // tile))](
+    tiles.linear[(-(-outputs // MATRIX.outputs), -(-count // tile))](
         _split(rows),
         count,
         *weight.tensors(),
@@ -93,9 +112,9 @@ def linear(rows: Tensor, weight: Nf4) -> Tensor:
         out,
         OUTPUTS=outputs,
         INPUTS=inputs,
-        TILE_N=TILE_OUTPUTS,
+        TILE_N=MATRIX.outputs,
         TILE_M=tile,
-        **_common(rows.dtype),
+        **_common(rows.dtype, MATRIX),
     )
     return out
 
@@ -120,13 +139,13 @@ def _split(rows: Tensor) -> Tensor:
     return rows.view(count, inputs // 4, 4).transpose(1, 2).reshape(count, inputs)
 
 
-def _common(dtype: torch.dtype) -> dict[str, Any]:
+def _common(dtype: torch.dtype, tiling: Tiling) -> dict[str, Any]:
     """Constants of every product."""
     # The interpreter multiplies bfloat16 as if it were an integer; in float32 it is the same.
     is_half = dtype is torch.bfloat16
     return {
         "IN_REGISTERS": is_half and not is_interpreted(),
         "WIDEN": is_half and is_interpreted(),
-        "num_stages": STAGES,
-        "num_warps": WARPS,
+        "num_stages": tiling.stages,
+        "num_warps": tiling.warps,
     }
