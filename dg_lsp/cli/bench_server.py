@@ -51,15 +51,15 @@ def server(
     """Measure what the front end, the socket and the scheduler add to the engine's time."""
     from dg_lsp.benchmark.overhead import Plan
 
-    outcome = _measured(Plan(document_bytes, rounds), model, device)
+    report = _report(_measured(Plan(document_bytes, rounds), model, device))
     if as_json:
-        print(json.dumps(_report(outcome)))
+        print(json.dumps(report))
         return
     from dg_lsp.cli.output import open_console
 
     console = open_console()
-    console.print(_added_table(outcome))
-    console.print(_stops_table(outcome))
+    console.print(_added_table(report))
+    console.print(_stops_table(report))
 
 
 def _measured(plan: Plan, model: str | None, device: str | None) -> Outcome:
@@ -67,12 +67,10 @@ def _measured(plan: Plan, model: str | None, device: str | None) -> Outcome:
 
     from dg_lsp.benchmark.overhead import measure
 
-    terminal = Console(stderr=True, highlight=False)
-    with _own_engine(model, device) as serving, contextlib.ExitStack() as stack:
-        report = lambda what: None  # noqa: E731
-        if terminal.is_terminal:
-            report = stack.enter_context(terminal.status("")).update
-        return asyncio.run(measure(plan, serving, report))
+    # Shown on a terminal only.
+    status = Console(stderr=True, highlight=False).status("")
+    with _own_engine(model, device) as serving, status:
+        return asyncio.run(measure(plan, serving, status.update))
 
 
 @contextlib.contextmanager
@@ -121,21 +119,21 @@ def _report(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _added_table(outcome: Outcome) -> Table:
+def _added_table(report: dict[str, Any]) -> Table:
     """What is added, and the parts of it; p50 and p95 in milliseconds."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(
-        title=f"What is added to the engine's own time, p50 / p95 in ms, {outcome.model} model",
+        title=f"Added to the engine's own time, p50 / p95 in ms, {report['model']} model",
         title_justify="left",
     )
     table.add_column("request")
     for column in ("engine's own", "added", *PARTS.values()):
         table.add_column(column, justify="right")
-    for row in _report(outcome)["added"]:
+    for row in report["added"]:
         added = row["added_ms"]
-        style = "bold green" if added["p95"] < TARGET_MS else "bold red"
+        style = "bold green" if added["p95"] < report["target_ms"] else "bold red"
         table.add_row(
             f"{row['kind']}, {row['document_bytes'] / 1e3:.0f} kB, {row['requests']} times",
             _shown(row["engine_ms"]),
@@ -145,10 +143,10 @@ def _added_table(outcome: Outcome) -> Table:
     return table
 
 
-def _stops_table(outcome: Outcome) -> Table:
+def _stops_table(report: dict[str, Any]) -> Table:
     from rich.table import Table
 
-    cancel = _report(outcome)["cancel"]
+    cancel = report["cancel"]
     title = f"What cancelling takes, p50 / p95 in ms, {cancel['requests']} times"
     table = Table(title=title, title_justify="left", show_header=False)
     table.add_column()

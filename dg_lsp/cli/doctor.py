@@ -7,7 +7,6 @@ looked at (dg_lsp/diagnosis).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,25 +110,13 @@ def _print(coming: Iterator[Finding]) -> list[Finding]:
     from dg_lsp.cli.output import open_console
 
     console, found = open_console(), []
-    while True:
-        with _waiting(console, "looking"):
-            finding = next(coming, None)
-        if finding is None:
-            break
-        found.append(finding)
-        _print_finding(console, finding)
+    # Shown on a terminal only.
+    with console.status("looking"):
+        for finding in coming:
+            found.append(finding)
+            _print_finding(console, finding)
     _print_end(console, found)
     return found
-
-
-@contextlib.contextmanager
-def _waiting(console: Console, what: str) -> Iterator[None]:
-    """Something that moves, where that can be seen."""
-    if console.is_terminal:
-        with console.status(what):
-            yield
-    else:
-        yield
 
 
 def _print_finding(console: Console, finding: Finding) -> None:

@@ -5,17 +5,17 @@ Reads what the front ends and the engine have kept; asks nobody. Knows nothing o
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from dg_lsp.cli import EXIT_FAILED, ArgumentError
 
-if TYPE_CHECKING:
-    from rich.console import Console
+Record = dict[str, Any]
 
 
 def trace(
@@ -52,39 +52,34 @@ def trace(
         raise ArgumentError(
             f"{trace_file(directory)} cannot be read: {error.strerror or error}"
         ) from error
-    show = _printer(as_json, with_text)
-    show(records)
-    if follow:
-        for record in follow_traces(directory):
-            show([record])
-    elif not records and count:
+    show = _print_json if as_json else _drawing()
+    coming = follow_traces(directory) if follow else ()
+    for record in itertools.chain(records, coming):
+        if not with_text:
+            record.pop("text", None)
+        show(record)
+    if not records and count:
         _complain(f"no request was traced yet; they are kept in {trace_file(directory)}")
         raise typer.Exit(EXIT_FAILED)
-    elif with_text and not any("text" in record for record in records):
+    if with_text and not any("text" in record for record in records):
         _complain('no text was kept; set "dgLsp.trace" to "text" in the editor and ask again')
 
 
-def _printer(as_json: bool, with_text: bool) -> Any:
-    if as_json:
+def _print_json(record: Record) -> None:
+    print(json.dumps(record), flush=True)
 
-        def show_json(records: Iterable[dict[str, Any]]) -> None:
-            for record in records:
-                if not with_text:
-                    record.pop("text", None)
-                print(json.dumps(record), flush=True)
 
-        return show_json
+def _drawing() -> Callable[[Record], None]:
     from dg_lsp.cli.output import open_console
     from dg_lsp.cli.trace_view import draw_trace
 
-    console: Console = open_console()
+    console = open_console()
 
-    def show(records: Iterable[dict[str, Any]]) -> None:
-        for record in records:
-            for line in draw_trace(record, with_text, is_drawn=console.is_terminal):
-                console.print(line, soft_wrap=True)
+    def draw(record: Record) -> None:
+        for line in draw_trace(record, is_drawn=console.is_terminal):
+            console.print(line, soft_wrap=True)
 
-    return show
+    return draw
 
 
 def _complain(message: str) -> None:

@@ -35,7 +35,7 @@ STAGE_STYLES = {
 Record = dict[str, Any]
 
 
-def draw_trace(record: Record, with_text: bool, *, is_drawn: bool) -> Iterator[Text]:
+def draw_trace(record: Record, *, is_drawn: bool) -> Iterator[Text]:
     """The lines; drawn ones have a bar of the stages."""
     yield _heading(record)
     if isinstance(record.get("reason"), str):
@@ -61,9 +61,8 @@ def draw_trace(record: Record, with_text: bool, *, is_drawn: bool) -> Iterator[T
         sizes = _sizes(record.get(name))
         if sizes:
             yield _line(verb, sizes)
-    if with_text:
-        for name, value in _object(record.get("text")).items():
-            yield from _texts(name, value)
+    for name, value in _object(record.get("text")).items():
+        yield from _texts(name, value)
     yield Text()
 
 

@@ -76,7 +76,8 @@ class Journal:
 
     def _put(self, kind: str, record: Record) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+            name = "dg-lsp journal"
+            self._thread = threading.Thread(target=self._work, name=name, daemon=True)
             self._thread.start()
         with contextlib.suppress(queue.Full):
             self._waiting.put_nowait((kind, record))

@@ -58,12 +58,10 @@ async def unload_model(session: Session, params: types.ExecuteCommandParams) -> 
 
 async def trace(session: Session, params: types.ExecuteCommandParams) -> Any:
     """What became of the last request; its text only where that was asked for."""
-    if not session.tracer.kept:
-        return None
-    record = session.tracer.kept[-1]
-    if _argument(params).get("text") is not True:
-        record = {name: value for name, value in record.items() if name != "text"}
-    return record
+    record = session.tracer.last
+    if record is None or _argument(params).get("text") is True:
+        return record
+    return {name: value for name, value in record.items() if name != "text"}
 
 
 async def doctor(session: Session, params: types.ExecuteCommandParams) -> Any:

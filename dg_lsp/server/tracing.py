@@ -12,7 +12,6 @@ import contextlib
 import enum
 import logging
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -26,9 +25,6 @@ from dg_lsp.server.offers import Offer
 from dg_lsp.server.settings import TraceDetail
 
 log = logging.getLogger(__name__)
-
-KEPT_TRACES = 50
-"""In memory, for the command `dg-lsp.trace`."""
 
 
 class Outcome(enum.Enum):
@@ -155,7 +151,7 @@ class Tracer:
         self.detail = TraceDetail.SIZES
         self.client = ""
         """Name and version of the editor."""
-        self.kept: deque[Record] = deque(maxlen=KEPT_TRACES)
+        self.last: Record | None = None
 
     @contextlib.contextmanager
     def request(
@@ -184,7 +180,7 @@ class Tracer:
             # Whatever is wrong with a trace, the request must not suffer.
             log.exception("a trace could not be made")
             return
-        self.kept.append(record)
+        self.last = record
         self.journal.add(record)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from dg_lsp.benchmark import overhead
 from dg_lsp.benchmark.overhead import Measured, Outcome, Sample, Stops
 from dg_lsp.cli import run
-from dg_lsp.cli.bench_server import PARTS, _added_table, _stops_table
+from dg_lsp.cli.bench_server import PARTS, _added_table, _report, _stops_table
 
 
 def test_a_measurement_of_the_real_thing(monkeypatch, capsys):
@@ -36,8 +36,8 @@ def test_the_tables_have_a_row_for_each_kind():
     measured = [Measured("keystroke", 20_000, [sample]), Measured("burst", 120_000, [sample])]
     outcome = Outcome("bundled", measured, Stops([1.0], [2.0], [3.0]))
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(_added_table(outcome))
-    console.print(_stops_table(outcome))
+    console.print(_added_table(_report(outcome)))
+    console.print(_stops_table(_report(outcome)))
     shown = console.export_text()
 
     assert "keystroke, 20 kB, 1 times" in shown

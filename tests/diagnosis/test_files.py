@@ -89,6 +89,13 @@ def test_an_editor_with_the_fallback_needs_no_ghost_text(tmp_path):
     assert client_of(tmp_path, facts).level is Level.OK
 
 
+def test_an_editor_whose_engine_is_elsewhere(tmp_path):
+    finding = client_of(tmp_path, {**NEOVIM, "is_engine_elsewhere": True})
+
+    assert finding.level is Level.OK
+    assert finding.said.endswith("; its engine is elsewhere and is not looked at")
+
+
 def test_no_editor_and_no_request_yet(tmp_path):
     assert [finding.said for finding in check_client(tmp_path)] == ["none has been here yet"]
     assert [*check_requests(tmp_path)] == []

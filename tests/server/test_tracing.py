@@ -15,7 +15,7 @@ SECRET = 'password = "hunter2hunter2"\nx = \n'
 
 
 def last(editor):
-    return editor.session.tracer.kept[-1]
+    return editor.session.tracer.last
 
 
 async def test_an_offer_with_its_sizes_and_times_and_no_text(editor):
@@ -181,4 +181,4 @@ async def test_nothing_is_kept_where_traces_are_off(make_editor):
     editor.open(ADD)
     await editor.inline(1, 11)
 
-    assert not editor.session.tracer.kept
+    assert last(editor) is None
