@@ -7,6 +7,7 @@ are let through here; the ones that are used are checked. Pure functions.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ MIN_DEADLINE_S = 0.05
 """Clients send 1 ms to warm a cache; a job needs time for at least one step."""
 
 _DEFAULT = InfillJob("", "")
+_MARKED_PROMPT = re.compile(
+    r"<\|fim_prefix\|>(.*?)<\|fim_suffix\|>(.*)<\|fim_middle\|>", re.DOTALL
+)
+"""How Qwen's models are asked to infill; Zed writes its prompts so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ def write_llama_chunk(text: str) -> Json:
 
 
 def read_openai(value: Json) -> FormRequest:
-    """`POST /v1/completions` with a `suffix`."""
+    """`POST /v1/completions` with a `suffix`, or with both sides marked in the prompt."""
     fields = Fields(value, "")
     prompt = value.get("prompt", "")
     if isinstance(prompt, list) and len(prompt) == 1:
@@ -118,9 +123,12 @@ def read_openai(value: Json) -> FormRequest:
     if not isinstance(prompt, str):
         raise WireError("prompt must be one text; lists and token ids are not understood")
     options = value.get("stream_options")
+    suffix = _text(fields, value, "suffix")
+    if not suffix and (marked := _MARKED_PROMPT.fullmatch(prompt)):
+        prompt, suffix = marked.groups()
     job = InfillJob(
         prefix=prompt,
-        suffix=_text(fields, value, "suffix"),
+        suffix=suffix,
         candidates=_whole(fields, value, "n", 1, MAX_CANDIDATES, 1),
         max_tokens=_whole(fields, value, "max_tokens", 1, MAX_TOKENS, _DEFAULT.max_tokens),
         seed=_seed(fields, value),

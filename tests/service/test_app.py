@@ -273,6 +273,16 @@ async def test_openai_completions(http):
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > 0
 
 
+async def test_openai_completions_with_both_sides_marked_in_the_prompt(http):
+    """As Zed asks."""
+    prompt = "<|fim_prefix|>name = <|fim_suffix|>.name\n<|fim_middle|>"
+    marked = (await http.post("/v1/completions", json={"prompt": prompt})).json()
+    plain = (await http.post("/v1/completions", json=OPENAI)).json()
+
+    assert marked["choices"] == plain["choices"]
+    assert marked["usage"] == plain["usage"]
+
+
 async def test_openai_stream(http):
     body = {**OPENAI, "stream": True, "stream_options": {"include_usage": True}, "stop": "f"}
     answer = await http.post("/v1/completions", json=body)

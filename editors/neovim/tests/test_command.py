@@ -153,3 +153,22 @@ def test_a_key_that_is_taken_is_left_alone(start):
     editor.lua("require('dg_lsp').setup({ cmd = { ... } })", sys.executable)
     assert "<M-]> is mapped already" in editor.messages()
     assert editor.lua("return vim.fn.maparg('<M-]>', 'i')") == "right"
+
+
+def test_the_help_knows_every_setting_and_every_word(start):
+    editor = start()
+    editor.lua("vim.opt.runtimepath:prepend(...)", PLUGIN)
+    editor.command("runtime plugin/dg_lsp.lua")
+    settings = editor.lua(
+        "local now = require('dg_lsp.config').now\n"
+        "local names = { 'filetypes' }\n"
+        "for _, one in ipairs({ now, now.keys, now.rewrite_keys }) do\n"
+        "  vim.list_extend(names, vim.tbl_keys(one))\n"
+        "end\n"
+        "return names"
+    )
+    words = editor.lua("return vim.fn.getcompletion('DgLsp ', 'cmdline')")
+    text = (Path(PLUGIN) / "doc/dg_lsp.txt").read_text()
+    assert [name for name in settings if f"{name} = " not in text] == []
+    assert [word for word in words if f"DgLsp {word}" not in text] == []
+    assert max(len(line.expandtabs(8)) for line in text.splitlines()) <= 80

@@ -1,0 +1,210 @@
+"""Records a suggestion that is denoised in Neovim, as it really happens.
+
+    .venv/bin/python -m pip install pyte
+    .venv/bin/python docs/demo/record_neovim.py [NVIM]
+
+Starts the real Neovim with the plugin and the bundled model on a pseudo-terminal, types, and
+writes what came to docs/neovim-denoising.cast (asciinema's format, version 2) and some of the
+screens to docs/neovim-denoising.svg. Nothing is cut, sped up or drawn afterwards, but that the
+recording starts when the model is loaded.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import html
+import json
+import os
+import pty
+import select
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from pathlib import Path
+
+import pyte
+
+ROOT = Path(__file__).parents[2]
+COLUMNS, LINES = 64, 8
+CELL_WIDTH, CELL_HEIGHT = 8.4, 18
+NUM_SCREENS = 5
+INIT = f"""
+vim.opt.runtimepath:prepend('{ROOT}/editors/neovim')
+vim.cmd.runtime('plugin/dg_lsp.lua')
+vim.o.termguicolors, vim.o.background, vim.o.swapfile = true, 'dark', false
+vim.o.ruler, vim.o.showcmd, vim.o.laststatus = false, false, 2
+vim.o.statusline = " %f%=%{{v:lua.require'dg_lsp'.statusline()}} "
+vim.o.shortmess = vim.o.shortmess .. 'IF'
+require('dg_lsp').setup({{
+  cmd = {{ '{sys.executable}', '-m', 'dg_lsp', 'serve', '--device', 'cpu' }},
+  settings = {{ draftIntervalMs = 0 }},
+}})
+"""
+TEXT = """def check(value):
+    if not
+        raise TypeError("value must be a string")
+    return value
+"""
+KEYS = "jA "
+TYPED = "isinstance("
+
+
+
+class Terminal:
+    """A program on a pseudo-terminal, with everything it wrote and when."""
+
+    def __init__(self, argv: list[str], directory: str, environment: dict[str, str]) -> None:
+        self.events: list[tuple[float, str]] = []
+        self.started = time.monotonic()
+        self.screen = pyte.Screen(COLUMNS, LINES)
+        self._stream = pyte.ByteStream(self.screen)
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(directory)
+            os.execvpe(argv[0], argv, {**os.environ, **environment})
+        size = struct.pack("HHHH", LINES, COLUMNS, 0, 0)
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, size)
+
+    def type(self, keys: str) -> None:
+        os.write(self._fd, keys.encode())
+
+    def watch(self, for_s: float) -> None:
+        """Take what the program writes for so long."""
+        end = time.monotonic() + for_s
+        while (left_s := end - time.monotonic()) > 0:
+            ready, _, _ = select.select([self._fd], [], [], left_s)
+            if ready:
+                piece = os.read(self._fd, 1 << 16)
+                self._stream.feed(piece)
+                text = piece.decode(errors="replace")
+                self.events.append((time.monotonic() - self.started, text))
+
+    def until_shown(self, text: str, patience_s: float = 120.0) -> None:
+        end = time.monotonic() + patience_s
+        while text not in "\n".join(self.screen.display):
+            if time.monotonic() > end:
+                raise SystemExit(f"{text!r} never came:\n" + "\n".join(self.screen.display))
+            self.watch(0.05)
+
+
+def record(neovim: str) -> tuple[list[tuple[float, str]], list[list[list[pyte.screens.Char]]]]:
+    """What was written, from the first key on, and the screens while the model wrote."""
+    directory = tempfile.mkdtemp(prefix="dg-lsp-recording-")
+    for name in ("run", ".git"):
+        Path(directory, name).mkdir(mode=0o700)
+    Path(directory, "init.lua").write_text(INIT)
+    Path(directory, "check.py").write_text(TEXT)
+    environment = {
+        "TERM": "xterm-256color",
+        "DG_LSP_RUNTIME_DIR": f"{directory}/run",
+        "DG_LSP_LOG_DIR": f"{directory}/log",
+        **{f"XDG_{kind}_HOME": f"{directory}/{kind}" for kind in ("CONFIG", "STATE", "DATA")},
+    }
+    argv = [neovim, "--clean", "-u", "init.lua", "check.py"]
+    terminal = Terminal(argv, directory, environment)
+    try:
+        terminal.until_shown("dg-lsp: bundled")
+        # The first job after loading is slower; this one warms up and is thrown away.
+        terminal.type("ggO")
+        terminal.watch(4)
+        terminal.type("x\x1bu")
+        terminal.watch(1)
+        num_before, before_s = len(terminal.events), time.monotonic() - terminal.started
+        first = "\x1b[2J\x1b[H" + "\r\n".join(terminal.screen.display)
+        terminal.type(KEYS)
+        terminal.watch(0.4)
+        for key in TYPED:
+            terminal.type(key)
+            terminal.watch(0.12)
+        screens = []
+        for _ in range(120):
+            terminal.watch(0.03)
+            now = [[terminal.screen.buffer[y][x] for x in range(COLUMNS)] for y in range(LINES)]
+            if not screens or now[:-2] != screens[-1][:-2]:
+                screens.append(now)
+        terminal.type("\t")
+        terminal.watch(1.5)
+        screens.append(
+            [[terminal.screen.buffer[y][x] for x in range(COLUMNS)] for y in range(LINES)]
+        )
+        written = [(at - before_s, text) for at, text in terminal.events[num_before:]]
+        terminal.type("\x1b:qall!\r")
+        terminal.watch(0.5)
+        return [(0.0, first), *written], screens
+    finally:
+        stop = [sys.executable, "-m", "dg_lsp", "engine", "stop"]
+        subprocess.run(stop, env={**os.environ, **environment}, check=True, capture_output=True)
+        os.waitpid(terminal.pid, 0)
+        shutil.rmtree(directory)
+
+
+def cast(events: list[tuple[float, str]]) -> str:
+    header = {
+        "version": 2,
+        "width": COLUMNS,
+        "height": LINES,
+        "title": "dg-lsp: a suggestion is denoised in Neovim, with the bundled model on a CPU",
+        "env": {"TERM": "xterm-256color"},
+    }
+    lines = [header, *([round(at, 3), "o", text] for at, text in events)]
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def svg(screens: list[list[list[pyte.screens.Char]]]) -> str:
+    """Some of the screens one below the other, the first and the last among them."""
+    last = len(screens) - 1
+    chosen = sorted({round(last * index / (NUM_SCREENS - 1)) for index in range(NUM_SCREENS)})
+    shown = [screens[index][: LINES - 1] for index in chosen]
+    used = max(
+        (y + 1 for rows in shown for y, row in enumerate(rows[:-1]) if _text(row) not in ("", "~"))
+    )
+    height = (used + 1) * CELL_HEIGHT
+    width = COLUMNS * CELL_WIDTH + 20
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" '
+        f'height="{height * len(shown):.0f}" font-family="monospace" font-size="14">',
+        '<rect width="100%" height="100%" fill="#14161b"/>',
+    ]
+    for number, rows in enumerate(shown):
+        for y, row in enumerate(rows[:used]):
+            baseline = number * height + (y + 1) * CELL_HEIGHT
+            parts.extend(_line(row, baseline))
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def _text(row: list[pyte.screens.Char]) -> str:
+    return "".join(cell.data for cell in row).rstrip()
+
+
+def _line(row: list[pyte.screens.Char], baseline: float) -> list[str]:
+    """One element for each run of cells of one colour."""
+    parts, start = [], 0
+    for x in range(1, len(row) + 1):
+        if x < len(row) and row[x].fg == row[start].fg:
+            continue
+        text = _text(row[start:x])
+        if text and _text(row) != "~":
+            colour = "#e0e2ea" if row[start].fg == "default" else f"#{row[start].fg}"
+            parts.append(
+                f'<text x="{10 + start * CELL_WIDTH:.1f}" y="{baseline:.0f}" fill="{colour}" '
+                f'textLength="{len(text) * CELL_WIDTH:.1f}" xml:space="preserve">'
+                f"{html.escape(text)}</text>"
+            )
+        start = x
+    return parts
+
+
+def main() -> None:
+    neovim = sys.argv[1] if len(sys.argv) > 1 else str(ROOT / ".venv/neovim/nvim")
+    events, screens = record(neovim)
+    (ROOT / "docs/neovim-denoising.cast").write_text(cast(events))
+    (ROOT / "docs/neovim-denoising.svg").write_text(svg(screens))
+    print(f"{len(events)} writes in {events[-1][0]:.1f} s, {len(screens)} screens")
+
+
+if __name__ == "__main__":
+    main()
