@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-neovim lint lint-neovim types format check clean profile eval bench-gpu
+.PHONY: help demo test test-neovim lint lint-neovim types format check clean profile eval bench-gpu vscode test-vscode
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -32,7 +32,21 @@ format: $(READY)  ## Format and mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: lint types test  ## What the continuous integration runs
+check: lint types test vscode  ## What the continuous integration runs
+
+EXTENSION := vscode-extension
+VSCODE_TOOLS ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/dg-lsp-vscode
+
+$(EXTENSION)/node_modules/.ready: $(EXTENSION)/package-lock.json
+	cd $(EXTENSION) && npm ci --no-audit --no-fund
+	@touch $@
+
+vscode: $(EXTENSION)/node_modules/.ready  ## Check and test the VS Code extension, and package it
+	cd $(EXTENSION) && npm test && npm run package
+
+test-vscode: $(READY) vscode  ## Test the extension in the real editor; installs one outside the tree
+	$(EXTENSION)/scripts/get-editor $(VSCODE_TOOLS)
+	cd $(EXTENSION) && DG_LSP_VSCODE_TOOLS=$(VSCODE_TOOLS) npm run test:editor
 
 # Set NVIM, and NVIM_OLD for one before 0.11, where they are not to be fetched.
 $(VENV)/neovim/nvim: editors/neovim/tests/get-neovim $(READY)

@@ -1,5 +1,12 @@
-// Bundles the extension into dist/main.js.
+// Puts together what is packaged: dist/main.js and the pictures of the README.
+import { cpSync, mkdirSync } from "node:fs";
 import { build } from "esbuild";
+
+// The pictures of the README, which the tests take.
+mkdirSync("images", { recursive: true });
+for (const name of ["draft", "rewrite", "menu"]) {
+  cpSync(`../docs/images/vscode-${name}.png`, `images/vscode-${name}.png`);
+}
 
 await build({
   entryPoints: ["src/main.ts"],

@@ -85,7 +85,7 @@ export class Client implements vscode.Disposable {
     try {
       await client.start();
     } catch (error) {
-      if (this.running === client && this.phase !== "failed") {
+      if (this.running === client) {
         this.fail(this.lastWords || String(error instanceof Error ? error.message : error));
       }
     } finally {
@@ -101,8 +101,11 @@ export class Client implements vscode.Disposable {
     await client?.dispose().catch(() => undefined);
   }
 
-  /** Why the server cannot be started at all. */
+  /** There is no server, for this reason. */
   fail(trouble: string): void {
+    if (this.phase === "failed") {
+      return;
+    }
     this.trouble = trouble;
     this.log.error(trouble);
     this.become("failed");

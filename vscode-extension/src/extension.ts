@@ -4,6 +4,7 @@ import type { LanguageClient, Middleware } from "vscode-languageclient/node";
 import { Client } from "./client";
 import { Completion } from "./completion";
 import { showsDrafts } from "./config";
+import type { Missing } from "./discovery";
 import { Drafts } from "./drafts";
 import type { Target } from "./lspExt";
 import { Reports } from "./reports";
@@ -23,6 +24,7 @@ export class Extension implements vscode.Disposable {
   /** The file that was found, whether or not it runs. */
   serverCommand: string | undefined;
   private readonly subscriptions: vscode.Disposable[];
+  private starting: Promise<void> = Promise.resolve();
 
   constructor(readonly context: vscode.ExtensionContext) {
     this.client = new Client(this.log, this.middleware());
@@ -35,6 +37,11 @@ export class Extension implements vscode.Disposable {
     this.rewriting = new Rewriting(this.client);
     this.subscriptions = [
       this.client.onDraft((draft) => this.drafts.take(draft)),
+      this.client.onDidChange(() => {
+        if (this.client.phase === "failed" && this.serverCommand !== undefined) {
+          void this.offerRestart(this.serverCommand);
+        }
+      }),
       vscode.workspace.onDidGrantWorkspaceTrust(() => this.start()),
       vscode.workspace.onDidChangeConfiguration((event) => {
         const names = ["dgLsp.server.path", "python.defaultInterpreterPath"];
@@ -45,23 +52,10 @@ export class Extension implements vscode.Disposable {
     ];
   }
 
-  /** Looks for the server and starts it; where that fails the user is told what can be done. */
-  async start(): Promise<void> {
-    const found = await locateServer(this.context);
-    if ("reason" in found) {
-      this.serverCommand = undefined;
-      await this.client.stop();
-      this.client.fail(found.reason);
-      if (await offerWaysOut(this.context, this.log, found)) {
-        await this.start();
-      }
-      return;
-    }
-    this.serverCommand = found.command;
-    await this.client.start(found);
-    if (this.client.phase === "failed") {
-      await this.offerRestart(found.command);
-    }
+  /** Looks for the server and starts it, one after the other where asked several times. */
+  start(): Promise<void> {
+    this.starting = this.starting.then(() => this.startOnce());
+    return this.starting;
   }
 
   async install(): Promise<void> {
@@ -83,6 +77,26 @@ export class Extension implements vscode.Disposable {
     ).dispose();
   }
 
+  private async startOnce(): Promise<void> {
+    const found = await locateServer(this.context);
+    if ("reason" in found) {
+      this.serverCommand = undefined;
+      await this.client.stop();
+      this.client.fail(found.reason);
+      void this.offerWaysOut(found);
+    } else {
+      this.serverCommand = found.command;
+      await this.client.start(found);
+    }
+  }
+
+  private async offerWaysOut(missing: Missing): Promise<void> {
+    if (await offerWaysOut(this.context, this.log, missing)) {
+      await this.start();
+    }
+  }
+
+  /** A server that was found and does not run, be it at once or after a while. */
   private async offerRestart(command: string): Promise<void> {
     const [again, show, settings] = ["Try Again", "Show Log", "Open Settings"] as const;
     const text = `The language server ${command} does not run: ${this.client.trouble}`;

@@ -40,7 +40,5 @@ export function typedAt(
     return undefined;
   }
   const isTyped = change.length === 0 && change.offset === offset;
-  return isTyped && change.text !== "" && drawn.startsWith(change.text)
-    ? change.text
-    : undefined;
+  return isTyped && change.text !== "" && drawn.startsWith(change.text) ? change.text : undefined;
 }

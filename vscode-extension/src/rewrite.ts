@@ -92,10 +92,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       return;
     }
     const { document, span, text } = session;
-    const range = new vscode.Range(
-      document.positionAt(span.start),
-      document.positionAt(span.end),
-    );
+    const range = new vscode.Range(document.positionAt(span.start), document.positionAt(span.end));
     this.end();
     const edit = new vscode.WorkspaceEdit();
     edit.replace(document.uri, range, text);

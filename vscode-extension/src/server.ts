@@ -116,9 +116,9 @@ function privateEnvironment(context: vscode.ExtensionContext): string {
 interface PythonInterface {
   environments: {
     getActiveEnvironmentPath(resource?: vscode.Uri): { path: string };
-    resolveEnvironment(
-      path: { path: string },
-    ): Promise<{ executable: { uri?: vscode.Uri } } | undefined>;
+    resolveEnvironment(path: {
+      path: string;
+    }): Promise<{ executable: { uri?: vscode.Uri } } | undefined>;
   };
 }
 

@@ -49,8 +49,7 @@ function running(status: Status): Shown {
   return {
     text: `$(${icon}) ${label}`,
     tooltip: tooltip(status),
-    severity:
-      status.kind === "Error" ? "error" : status.kind === "Warning" ? "warning" : "normal",
+    severity: status.kind === "Error" ? "error" : status.kind === "Warning" ? "warning" : "normal",
   };
 }
 

@@ -15,12 +15,11 @@ import { chromium } from "playwright-core";
 
 const EXTENSION = path.join(path.dirname(fileURLToPath(import.meta.url)), "..", "..");
 const ROOT = path.join(EXTENSION, "..");
-const TOOLS =
-  process.env.DG_LSP_VSCODE_TOOLS ?? path.join(homedir(), ".cache", "dg-lsp-vscode");
+const TOOLS = process.env.DG_LSP_VSCODE_TOOLS ?? path.join(homedir(), ".cache", "dg-lsp-vscode");
 const NODE = path.join(TOOLS, "node/node_modules/node/bin/node");
 const CODE_SERVER = path.join(TOOLS, "server/node_modules/code-server/out/node/entry.js");
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 90_000;
 export const DG_LSP = path.join(ROOT, ".venv/bin/dg-lsp");
 
 export const SETTINGS = {
@@ -64,7 +63,9 @@ export class Workplace {
       XDG_STATE_HOME: this.make("state"),
       XDG_CONFIG_HOME: this.make("config"),
       XDG_DATA_HOME: this.make("share"),
-      OMP_NUM_THREADS: process.env.OMP_NUM_THREADS ?? "2",
+      // Threads that wait for each other come to a standstill on a machine that is busy.
+      OMP_NUM_THREADS: "1",
+      MKL_NUM_THREADS: "1",
       PATH: "/usr/bin:/bin",
       NODE_OPTIONS: "",
     };
@@ -90,7 +91,10 @@ export class Workplace {
     const entries = Object.entries(this.settings);
     // In a remote window those of the machine are the remote machine's.
     const isMachine = ([name]) => /^dgLsp\.(server|engine)\./.test(name);
-    this.write("User", entries.filter((entry) => !isMachine(entry)));
+    this.write(
+      "User",
+      entries.filter((entry) => !isMachine(entry)),
+    );
     this.write("Machine", entries.filter(isMachine));
   }
 
@@ -275,13 +279,22 @@ export class Window {
 
   /** Open another file of the folder in this window, and nothing else. */
   async openFile(name) {
+    // A file that is not saved would be asked about.
+    await this.page.keyboard.press("Control+s");
+    await until(async () => (await this.page.locator(".tab.dirty").count()) === 0);
     await this.page.keyboard.press("Control+k");
     await this.page.keyboard.press("Control+w");
     await until(async () => (await this.page.locator(".tab").count()) === 0);
-    await this.page.keyboard.press("Control+p");
-    await this.page.waitForSelector(".quick-input-widget input:visible");
-    await this.page.keyboard.type(name);
-    await this.page.locator(`.quick-input-list [aria-label^="${name}"]`).first().waitFor();
+    // The list of files is made when it is first looked at, and this one may be new.
+    await until(async () => {
+      await this.page.keyboard.press("Escape");
+      await this.page.keyboard.press("Control+p");
+      await this.page.waitForSelector(".quick-input-widget input:visible");
+      await this.page.keyboard.type(path.join(this.workplace.folder, name));
+      const entry = this.page.locator(`.quick-input-list [aria-label^="${name}"]`).first();
+      await entry.waitFor({ timeout: 5000 });
+      return true;
+    });
     await this.page.keyboard.press("Enter");
     await this.page.locator(`.tab.active[data-resource-name="${name}"]`).waitFor();
     await this.page.locator(".monaco-editor .view-line").first().waitFor();

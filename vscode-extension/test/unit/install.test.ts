@@ -40,15 +40,19 @@ function wish(changes: Partial<Wish> = {}): Wish {
   };
 }
 
-test("an environment with the server, by a Python that will do", { timeout: patience }, async () => {
-  const interpreter = path.join(directory, "python-that-is-none");
-  writeFileSync(interpreter, "#!/bin/sh\nexit 1\n", { mode: 0o755 });
-  const lines: string[] = [];
-  const { signal } = new AbortController();
-  const command = await install(wish({ interpreter }), (line) => lines.push(line), signal);
-  expect(execFileSync(command, { encoding: "utf8" })).toBe("it runs\n");
-  expect(lines.join("\n")).toMatch(/making an environment with/);
-});
+test(
+  "an environment with the server, by a Python that will do",
+  { timeout: patience },
+  async () => {
+    const interpreter = path.join(directory, "python-that-is-none");
+    writeFileSync(interpreter, "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+    const lines: string[] = [];
+    const { signal } = new AbortController();
+    const command = await install(wish({ interpreter }), (line) => lines.push(line), signal);
+    expect(execFileSync(command, { encoding: "utf8" })).toBe("it runs\n");
+    expect(lines.join("\n")).toMatch(/making an environment with/);
+  },
+);
 
 test("what fails leaves nothing behind, and says why", { timeout: patience }, async () => {
   const wanted = wish({ requirement: path.join(directory, "none.whl") });

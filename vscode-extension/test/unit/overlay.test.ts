@@ -5,9 +5,21 @@ const NBSP = "\u00a0";
 
 describe("rowsOf", () => {
   test("runs go to their lines", () => {
-    expect(rowsOf("ab\ncd", [[0.9, 1], [0.5, 3], [0.1, 1]])).toEqual([
-      [{ text: "a", probability: 0.9 }, { text: "b", probability: 0.5 }],
-      [{ text: "c", probability: 0.5 }, { text: "d", probability: 0.1 }],
+    expect(
+      rowsOf("ab\ncd", [
+        [0.9, 1],
+        [0.5, 3],
+        [0.1, 1],
+      ]),
+    ).toEqual([
+      [
+        { text: "a", probability: 0.9 },
+        { text: "b", probability: 0.5 },
+      ],
+      [
+        { text: "c", probability: 0.5 },
+        { text: "d", probability: 0.1 },
+      ],
     ]);
   });
 
@@ -22,13 +34,19 @@ describe("rowsOf", () => {
 
   test("what nothing was said of is unsure", () => {
     expect(rowsOf("abc", [[1, 1]])).toEqual([
-      [{ text: "a", probability: 1 }, { text: "bc", probability: 0 }],
+      [
+        { text: "a", probability: 1 },
+        { text: "bc", probability: 0 },
+      ],
     ]);
   });
 });
 
 test("runs without their start", () => {
-  const confidence = [[0.9, 2], [0.5, 3]] as const;
+  const confidence = [
+    [0.9, 2],
+    [0.5, 3],
+  ] as const;
   expect(withoutStart(confidence, 0)).toEqual(confidence);
   expect(withoutStart(confidence, 3)).toEqual([[0.5, 2]]);
   expect(withoutStart(confidence, 9)).toEqual([]);
@@ -43,7 +61,10 @@ describe("rows as CSS", () => {
   });
 
   test("each run has its own shade, the sure ones the full colour", () => {
-    const runs = [{ text: "sure", probability: 1 }, { text: "ab", probability: 0 }];
+    const runs = [
+      { text: "sure", probability: 1 },
+      { text: "ab", probability: 0 },
+    ];
     const { textDecoration } = inlineRow({ look: "ghost", runs }, 4, 0);
     expect(textDecoration).toContain("100%, transparent) 0ch 4ch");
     expect(textDecoration).toContain("25%, transparent) 4ch 6ch");
