@@ -16,7 +16,6 @@ import ctypes
 import json
 import os
 import platform
-import resource
 import sys
 from typing import Any, NoReturn
 
@@ -99,6 +98,9 @@ def _run(order: dict[str, Any], answer: int) -> None:
 
 
 def _limit(limits: dict[str, int]) -> None:
+    # Not at the top: Windows has no such module, and sandbox.py reads this one there too.
+    import resource
+
     for name, value in limits.items():
         which = getattr(resource, name, None)
         if which is not None:
@@ -180,12 +182,11 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _call(name: str, *arguments: Any) -> None:
-    if getattr(_LIBC, name)(*arguments) != 0:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if getattr(libc, name)(*arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
 
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 if __name__ == "__main__":
     main()

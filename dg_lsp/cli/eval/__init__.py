@@ -5,18 +5,25 @@ One module per family of commands; this one puts them together.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
+from dg_lsp.cli import help_of
 from dg_lsp.cli.eval import benchmarks, research
 
 eval = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Measure how well a model infills."
 )
-eval.command("humaneval-infilling")(benchmarks.humaneval_infilling)
-eval.command("santacoder-fim")(benchmarks.santacoder_fim)
-eval.command("repo")(benchmarks.repo)
-eval.command("spans")(research.spans)
-eval.command("quiet")(research.quiet)
-eval.command("lengths")(research.lengths)
-eval.command("tune")(research.tune)
-eval.command("profile")(research.profile)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "humaneval-infilling": benchmarks.humaneval_infilling,
+    "santacoder-fim": benchmarks.santacoder_fim,
+    "repo": benchmarks.repo,
+    "spans": research.spans,
+    "quiet": research.quiet,
+    "lengths": research.lengths,
+    "tune": research.tune,
+    "profile": research.profile,
+}
+for name, function in _COMMANDS.items():
+    eval.command(name, help=help_of(function))(function)
