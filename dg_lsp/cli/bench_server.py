@@ -121,11 +121,12 @@ def _report(outcome: Outcome) -> dict[str, Any]:
 
 def _added_table(report: dict[str, Any]) -> Table:
     """What is added, and the parts of it."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
     title = f"Added to the engine's own time, in ms, {report['model']} model"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("request", no_wrap=True)
     table.add_column("")
     for column in ("engine", "added", *PARTS.values()):
@@ -147,11 +148,12 @@ def _added_table(report: dict[str, Any]) -> Table:
 
 
 def _stops_table(report: dict[str, Any]) -> Table:
+    from rich import box
     from rich.table import Table
 
     cancel = report["cancel"]
     title = f"What cancelling takes, p50 / p95 in ms, {cancel['requests']} times"
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=title, title_justify="left", show_header=False, box=box.SIMPLE)
     table.add_column()
     table.add_column(justify="right")
     for name, said in STOPS.items():
