@@ -126,7 +126,7 @@ def _added_table(report: dict[str, Any]) -> Table:
     from rich.text import Text
 
     title = f"Added to the engine's own time, in ms, {report['model']} model"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("request", no_wrap=True)
     table.add_column("")
     for column in ("engine", "added", *PARTS.values()):
