@@ -13,7 +13,7 @@ import torch
 from transformers import DiffusionGemmaConfig
 
 from dg_lsp.config import PromptSettings
-from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.models.checkpoint import CheckpointError, size_in_words
 
 GB = 1e9
 LEAST_CONTEXT_TOKENS = 1024
@@ -42,10 +42,10 @@ class MemoryPlan:
     """Of one document, prompt and canvas."""
 
     def __str__(self) -> str:
+        parts = (self.weights, self.workspace, self.cache, self.budget)
         return (
-            f"{self.weights / GB:.1f} GB weights, {self.workspace / GB:.1f} GB workspace, "
-            f"{self.cache / GB:.1f} GB cache of {self.budget / GB:.1f} GB, "
-            f"{self.context_tokens} tokens of context"
+            "{} weights, {} workspace, {} cache of {}".format(*map(size_in_words, parts))
+            + f", {self.context_tokens} tokens of context"
         )
 
 
@@ -65,9 +65,9 @@ def plan_memory(
     if rest < least:
         needed = weights + workspace + least
         raise CheckpointError(
-            f"{name} needs {needed / GB:.1f} GB ({weights / GB:.1f} weights, "
-            f"{workspace / GB:.1f} workspace, {least / GB:.1f} cache for "
-            f"{LEAST_CONTEXT_TOKENS} tokens) and may take {budget / GB:.1f} GB; "
+            f"{name} needs {size_in_words(needed)} ({size_in_words(weights)} weights, "
+            f"{size_in_words(workspace)} workspace, {size_in_words(least)} cache for "
+            f"{LEAST_CONTEXT_TOKENS} tokens) and may take {size_in_words(budget)}; "
             "end what else uses the device, raise --vram, or use a smaller --model"
         )
     tokens = min(wanted_tokens, config.text_config.max_position_embeddings)
@@ -112,8 +112,9 @@ def check_budget(device: torch.device, budget: int) -> None:
     free, total = _free_and_total(device)
     if budget > free:
         raise CheckpointError(
-            f"--vram {budget / GB:.1f} GB is more than is free on {device}: "
-            f"{free / GB:.1f} of {total / GB:.1f} GB; end what else uses it, or ask for less"
+            f"--vram {size_in_words(budget)} is more than is free on {device}: "
+            f"{size_in_words(free)} of {size_in_words(total)}; "
+            "end what else uses it, or ask for less"
         )
 
 

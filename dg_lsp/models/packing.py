@@ -30,6 +30,7 @@ from dg_lsp.models.checkpoint import (
     read_config,
     read_headers,
     read_json,
+    size_in_words,
 )
 from dg_lsp.models.nf4 import QuantizationError, quantize, to_tensors
 from dg_lsp.models.packed import (
@@ -244,6 +245,6 @@ def check_disk(directory: Path, needed: int) -> None:
     free = shutil.disk_usage(directory).free
     if free < needed:
         raise CheckpointError(
-            f"{directory.parent} has {free / 1e9:.1f} GB free and {needed / 1e9:.1f} GB are "
-            f"needed; free some, or set DG_LSP_MODELS_DIR to another disk"
+            f"{directory.parent} has {size_in_words(free)} free, {size_in_words(needed)} are "
+            "needed; free some, or set DG_LSP_MODELS_DIR to another disk"
         )

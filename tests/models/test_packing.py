@@ -212,7 +212,7 @@ def test_a_full_disk_is_said_before_starting(checkpoint, target, monkeypatch):
     monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage)
     line = refusal(checkpoint, target)
 
-    assert "has 0.0 GB free and 0.0 GB are needed" in line
+    assert "has 0.0 MB free, 0.2 MB are needed" in line
     assert "DG_LSP_MODELS_DIR" in line
     assert not list(target.parent.rglob("*.safetensors"))
 
