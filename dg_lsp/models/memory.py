@@ -35,7 +35,7 @@ class MemoryPlan:
     budget: int
     weights: int
     workspace: int
-    """For one step on a full canvas, and for what the libraries take."""
+    """For one step on a full canvas after the longest prompt, and for what libraries take."""
     cache: int
     """Keys and values of all documents together."""
     context_tokens: int
@@ -61,7 +61,8 @@ def plan_memory(
     """Divide a budget so that the wanted tokens fit, or as many as can; or say what lacks."""
     workspace = working_bytes(config) + (RUNTIME_BYTES if on_gpu else 0)
     rest = budget - weights - workspace
-    least = cache_bytes(config, LEAST_CONTEXT_TOKENS)
+    # Once where documents are kept, and once where a step reads the current one.
+    least = 2 * cache_bytes(config, LEAST_CONTEXT_TOKENS)
     if rest < least:
         needed = weights + workspace + least
         raise CheckpointError(
@@ -71,10 +72,11 @@ def plan_memory(
             "end what else uses the device, raise --vram, or use a smaller --model"
         )
     tokens = min(wanted_tokens, config.text_config.max_position_embeddings)
-    while cache_bytes(config, tokens) > rest:
+    while 2 * cache_bytes(config, tokens) > rest:
         tokens = max(LEAST_CONTEXT_TOKENS, tokens * 7 // 8)
-    cache = min(rest, MOST_DOCUMENTS * cache_bytes(config, tokens))
-    return MemoryPlan(budget, weights, workspace, cache, tokens)
+    current = cache_bytes(config, tokens)
+    cache = min(rest - current, MOST_DOCUMENTS * current)
+    return MemoryPlan(budget, weights, workspace + current, cache, tokens)
 
 
 def cache_bytes(config: DiffusionGemmaConfig, tokens: int) -> int:
@@ -115,6 +117,16 @@ def check_budget(device: torch.device, budget: int) -> None:
             f"--vram {size_in_words(budget)} is more than is free on {device}: "
             f"{size_in_words(free)} of {size_in_words(total)}; "
             "end what else uses it, or ask for less"
+        )
+
+
+def check_free(device: torch.device, needed: int, what: str) -> None:
+    """Refuse to begin what the device's memory has no room for."""
+    free, _ = _free_and_total(device)
+    if free < needed:
+        raise CheckpointError(
+            f"{what} needs {size_in_words(needed)} of memory on {device}, "
+            f"{size_in_words(free)} are free; end what else uses it"
         )
 
 

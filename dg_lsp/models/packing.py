@@ -32,6 +32,7 @@ from dg_lsp.models.checkpoint import (
     read_json,
     size_in_words,
 )
+from dg_lsp.models.memory import check_free
 from dg_lsp.models.nf4 import QuantizationError, quantize, to_tensors
 from dg_lsp.models.packed import (
     Manifest,
@@ -44,6 +45,8 @@ from dg_lsp.models.quantization import expected_shapes, is_packed, own_name, ske
 
 PROGRESS = "progress.json"
 COPIED = ("config.json", "generation_config.json", "tokenizer.json", METADATA, "README.md")
+BYTES_PER_VALUE = 40
+"""Of what is quantized at once, for what bitsandbytes computes in between."""
 VALUES_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 26}
 """Weights quantized in one go: tens of bytes each in between, small beside a layer."""
 OVERHEAD = 1.01
@@ -162,6 +165,7 @@ def _pack(
     draft = target.with_name(f".{target.name}.partial")
     files = _taken_up(draft, plan.fingerprint)
     check_disk(draft, packed_bytes(plan.shapes) - sum(size for size, _ in files.values()))
+    _check_memory(plan, device)
     sizes = {
         file: sum(torch.Size(plan.shapes[name]).numel() * 2 for name in names)
         for file, names in plan.files().items()
@@ -238,6 +242,18 @@ def _parts(stored: object, shape: tuple[int, ...], device: torch.device) -> Iter
     step = max(1, VALUES_AT_ONCE[device.type] // each)
     for start in range(0, shape[0], step):
         yield stored[start : start + step]  # type: ignore[index]
+
+
+def _check_memory(plan: Plan, device: torch.device) -> None:
+    """The largest file lies in host memory until it is written; quantizing takes its own."""
+    groups = plan.files().values()
+    largest = max(packed_bytes({name: plan.shapes[name] for name in names}) for names in groups)
+    quantizing = BYTES_PER_VALUE * VALUES_AT_ONCE[device.type]
+    host = torch.device("cpu")
+    on_host = largest + (quantizing if device == host else 0)
+    check_free(host, on_host, "packing")
+    if device != host:
+        check_free(device, largest + quantizing, "packing")
 
 
 def check_disk(directory: Path, needed: int) -> None:

@@ -217,6 +217,16 @@ def test_a_full_disk_is_said_before_starting(checkpoint, target, monkeypatch):
     assert not list(target.parent.rglob("*.safetensors"))
 
 
+def test_too_little_memory_is_said_before_starting(checkpoint, target, monkeypatch):
+    host = namedtuple("host", "available total")(10**6, 10**9)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: host)
+    line = refusal(checkpoint, target)
+
+    assert line.startswith("packing needs 8")
+    assert " MB of memory on cpu, 1.0 MB are free; " in line
+    assert not list(target.parent.rglob("*.safetensors"))
+
+
 def change(checkpoint: Path, what) -> None:
     tensors = load_file(checkpoint / WEIGHTS)
     name = next(name for name in sorted(tensors) if name.endswith("gate_up_proj"))
