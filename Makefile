@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-neovim lint lint-neovim types format check clean profile
+.PHONY: help demo test test-neovim lint lint-neovim types format check clean profile eval bench-gpu vscode test-vscode
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -32,7 +32,21 @@ format: $(READY)  ## Format and mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: lint types test  ## What the continuous integration runs
+check: lint types test vscode  ## What the continuous integration runs
+
+EXTENSION := vscode-extension
+VSCODE_TOOLS ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/dg-lsp-vscode
+
+$(EXTENSION)/node_modules/.ready: $(EXTENSION)/package-lock.json
+	cd $(EXTENSION) && npm ci --no-audit --no-fund
+	@touch $@
+
+vscode: $(EXTENSION)/node_modules/.ready  ## Check and test the VS Code extension, and package it
+	cd $(EXTENSION) && npm test && npm run package
+
+test-vscode: $(READY) vscode  ## Test the extension in the real editor; installs one outside the tree
+	$(EXTENSION)/scripts/get-editor $(VSCODE_TOOLS)
+	cd $(EXTENSION) && DG_LSP_VSCODE_TOOLS=$(VSCODE_TOOLS) npm run test:editor
 
 # Set NVIM, and NVIM_OLD for one before 0.11, where they are not to be fetched.
 $(VENV)/neovim/nvim: editors/neovim/tests/get-neovim $(READY)
@@ -53,7 +67,14 @@ lint-neovim:  ## Check the style of the Lua code
 	npx --yes @johnnymorganz/stylua-bin@2.5.2 --check editors/neovim
 
 profile: $(READY)  ## Where the time of one infill goes
-	$(BIN)/python -m dg_lsp.evaluation profile
+	$(BIN)/dg-lsp eval profile --model bundled
+
+eval: $(READY)  ## How well the bundled model fills spans that it has never seen
+	$(BIN)/dg-lsp eval spans --model bundled --per-kind 20 --only "race of lengths (ours)" --only "oracle length"
+	$(BIN)/dg-lsp eval quiet --model bundled --per-kind 20
+
+bench-gpu: $(READY)  ## How fast the real shape runs on this GPU, with random weights
+	$(BIN)/dg-lsp bench gpu --out bench-gpu
 
 clean:  ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bench-gpu

@@ -90,10 +90,12 @@ class LengthSettings:
     method: LengthMethod = LengthMethod.RACE
     lengths: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 26, 32)
     """Free tokens per lane; steps of about a quarter, as the score is flat around the best."""
-    keep_after: tuple[tuple[int, int], ...] = ((1, 6), (3, 4))
-    """After so many steps so many lanes go on (successive halving)."""
-    free_tokens: int = 32
-    """Canvas of the free method."""
+    keep_after: tuple[tuple[int, int], ...] = ((1, 6), (2, 4))
+    """After so many steps so many lanes go on (successive halving). Dropping later costs rows
+    and finds no better lengths."""
+    token_reward_nats: float = 0.0
+    """Granted to a finished text for each of its tokens, against the likelihood's liking for
+    short ones; a checkpoint says what suits it, found by `dg-lsp eval lengths`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ class Candidate:
     decoder gives its tokens, times that of the causal encoder, which did not write them."""
     score: float
     """What candidates are ranked by, higher is better: log-likelihood in nats of the text and
-    the start of the suffix after it."""
+    the start of the suffix after it, with what the checkpoint grants for each token."""
     confidences: tuple[float, ...] = ()
     """Probability of each character of `text`."""
 
@@ -123,6 +123,8 @@ class Infill:
     """Milliseconds by stage: queue, prompt, encode, denoise, rank, total."""
     reason: str | None = None
     model: str = ""
+    prompt_tokens: int = 0
+    """Tokens that the encoder read; 0 where that is not told."""
 
 
 class JobState(enum.Enum):

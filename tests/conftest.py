@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def state_directory(tmp_path_factory) -> Iterator[Path]:
+    """What servers of the tests remember is not mixed with what the user's have."""
+    with pytest.MonkeyPatch.context() as patch:
+        directory = tmp_path_factory.mktemp("state")
+        patch.setenv("DG_LSP_STATE_DIR", str(directory))
+        yield directory
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_models_of_the_user(tmp_path_factory):
+    """What the developer pulled must not be the best model of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DG_LSP_MODELS_DIR", str(tmp_path_factory.mktemp("no-models")))
+        yield
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> Path:
+    """A store of models that a test may fill."""
+    directory = tmp_path / "models"
+    monkeypatch.setenv("DG_LSP_MODELS_DIR", str(directory))
+    return directory
 
 
 @pytest.fixture
@@ -54,33 +81,49 @@ def tiny_codec(tiny_tokenizer):
     return FileCodec(tiny_tokenizer)
 
 
-@pytest.fixture(scope="session")
-def tiny_config(tiny_tokenizer):
+def config_of_shape(vocab_size: int, **changes):
+    """A tiny configuration of the real class, or a larger one."""
     from transformers import DiffusionGemmaConfig, DiffusionGemmaTextConfig
 
     from dg_lsp.models.diffusion_gemma import NO_VISION
 
-    text = DiffusionGemmaTextConfig(
-        vocab_size=tiny_tokenizer.get_vocab_size(),
-        hidden_size=64,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=32,
-        global_head_dim=32,
-        num_global_key_value_heads=1,
-        num_experts=4,
-        top_k_experts=2,
-        moe_intermediate_size=64,
+    shape = {
+        "hidden_size": 64,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+        "global_head_dim": 32,
+        "num_global_key_value_heads": 1,
+        "num_experts": 4,
+        "top_k_experts": 2,
+        "moe_intermediate_size": 64,
         # Shorter than the prompts of the tests, so that window slicing is exercised.
-        sliding_window=16,
-        max_position_embeddings=512,
-        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
-        initializer_range=0.2,
-    )
+        "sliding_window": 16,
+        "max_position_embeddings": 512,
+        "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+        "initializer_range": 0.2,
+    }
+    text = DiffusionGemmaTextConfig(vocab_size=vocab_size, **(shape | changes))
     return DiffusionGemmaConfig(
         text_config=text, vision_config=dict(NO_VISION), canvas_length=12
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_tokenizer):
+    return config_of_shape(tiny_tokenizer.get_vocab_size())
+
+
+@pytest.fixture(scope="session")
+def larger_config(tiny_tokenizer):
+    """200 MB in bfloat16, nearly all of them experts, in three layers."""
+    return config_of_shape(
+        tiny_tokenizer.get_vocab_size(),
+        hidden_size=512,
+        num_experts=24,
+        moe_intermediate_size=1024,
     )
 
 
@@ -101,3 +144,38 @@ def tiny_checkpoint(tiny_model, tiny_tokenizer, tmp_path_factory) -> Path:
     tiny_tokenizer.save(str(directory / "tokenizer.json"))
     (directory / "dg_lsp.json").write_text('{"prompt": {"style": "bare"}}')
     return directory
+
+
+@pytest.fixture(scope="session")
+def packed_checkpoint(tiny_checkpoint, tmp_path_factory) -> Path:
+    """The tiny checkpoint in 4 bits."""
+    import torch
+
+    from dg_lsp.models.packing import pack, plan_packing
+
+    target = tmp_path_factory.mktemp("packed") / "tiny-nf4"
+    plan = plan_packing(tiny_checkpoint)
+    pack(tiny_checkpoint, target, plan, device=torch.device("cpu"), source_name="tiny")
+    return target
+
+
+@pytest.fixture(scope="session")
+def split_into_shards():
+    """Put the tensors of a checkpoint into several files, as real ones have them."""
+    from safetensors.torch import load_file, save_file
+
+    def split(checkpoint: Path, count: int) -> list[str]:
+        tensors = load_file(checkpoint / "model.safetensors")
+        (checkpoint / "model.safetensors").unlink()
+        weight_map = {}
+        for number in range(count):
+            # In turns, so that every layer lies in all of them.
+            names = sorted(tensors)[number::count]
+            file = f"model-{number}.safetensors"
+            save_file({name: tensors[name] for name in names}, checkpoint / file)
+            weight_map |= dict.fromkeys(names, file)
+        index = checkpoint / "model.safetensors.index.json"
+        index.write_text(json.dumps({"weight_map": weight_map}))
+        return sorted(set(weight_map.values()))
+
+    return split

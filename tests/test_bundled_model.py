@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dg_lsp.models.loading import BUNDLED_DIRECTORY
+from dg_lsp.models.store import BUNDLED_DIRECTORY
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "docs" / "demo" / "inventory.py"

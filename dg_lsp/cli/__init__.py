@@ -11,7 +11,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -23,6 +23,12 @@ COMMANDS = {
     "infill": "dg_lsp.cli.infill",
     "engine": "dg_lsp.cli.engine",
     "serve": "dg_lsp.cli.serve",
+    "doctor": "dg_lsp.cli.doctor",
+    "trace": "dg_lsp.cli.trace",
+    "bench": "dg_lsp.cli.bench",
+    "pull": "dg_lsp.cli.pull",
+    "models": "dg_lsp.cli.models",
+    "eval": "dg_lsp.cli.eval",
 }
 """Command to module; the module has a function or a `Typer` of the same name."""
 
@@ -90,12 +96,15 @@ class _Commands(TyperGroup):
             group = typer.main.get_command(function)
             group.name = cmd_name
             return group
-        # The terminal breaks the lines of the help; those of the docstring would be kept.
-        paragraphs = inspect.cleandoc(function.__doc__).split("\n\n")
-        help_text = "\n\n".join(" ".join(one.split()) for one in paragraphs)
         app = typer.Typer(add_completion=False)
-        app.command(cmd_name, help=help_text)(function)
+        app.command(cmd_name, help=help_of(function))(function)
         return typer.main.get_command(app)
+
+
+def help_of(function: Callable[..., None]) -> str:
+    """A command's help: the terminal breaks its lines, so those of the docstring go."""
+    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(one.split()) for one in paragraphs)
 
 
 _app = typer.Typer(cls=_Commands, name="dg-lsp", add_completion=False)
@@ -128,8 +137,9 @@ def _refusals() -> tuple[type[Exception], ...]:
     from dg_lsp.cli.compose import ModelError
     from dg_lsp.document.position import PositionError
     from dg_lsp.document.source import SourceError
+    from dg_lsp.evaluation import EvaluationError
 
-    return ArgumentError, ModelError, PositionError, SourceError
+    return ArgumentError, EvaluationError, ModelError, PositionError, SourceError
 
 
 def _complain(message: str) -> None:

@@ -6,10 +6,16 @@ LSP, and importing it loads no tensor library: what is heavy is imported by `ope
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dg_lsp.job import Infiller
+
+if TYPE_CHECKING:
+    from dg_lsp.models.loading import LoadedModel
 
 
 class ModelError(ValueError):
@@ -34,15 +40,27 @@ class OpenedInfiller:
     """Whether a rewrite may come with words."""
 
 
-def open_infiller(model: str | None, device: str | None) -> OpenedInfiller:
-    """Load a model and start its infiller; `None` takes the default of either."""
-    from dg_lsp.engine.engine import Engine
-    from dg_lsp.models.loading import CheckpointError, load
+def model_for_engine(model: str | None) -> str | None:
+    """The model as an engine process must be told, which has another working directory."""
+    if model is not None and model != "bundled" and Path(model).is_dir():
+        return str(Path(model).absolute())
+    return model
 
-    try:
-        loaded = load(model, device)
-    except CheckpointError as error:
-        raise ModelError(str(error)) from error
+
+def open_infiller(
+    model: str | None,
+    device: str | None,
+    report: Callable[[float], None] = lambda share: None,
+    vram: str | None = None,
+) -> OpenedInfiller:
+    """Load a model and start its infiller; `None` takes the default of either.
+
+    `report` is told the share that is loaded, now and then. `vram` is an amount of memory as
+    the user writes it; engines that editors start have it from the environment.
+    """
+    from dg_lsp.engine.engine import Engine
+
+    loaded = load_model(model, device, report, vram)
     engine = Engine(loaded.denoiser, loaded.codec, loaded.settings, loaded.name)
     return OpenedInfiller(
         infiller=engine,
@@ -53,3 +71,21 @@ def open_infiller(model: str | None, device: str | None) -> OpenedInfiller:
         suffix_tokens=loaded.settings.prompt.suffix_tokens,
         follows_instructions=loaded.follows_instructions,
     )
+
+
+def load_model(
+    model: str | None,
+    device: str | None,
+    report: Callable[[float], None] = lambda share: None,
+    vram: str | None = None,
+) -> LoadedModel:
+    """Load a model, as `open_infiller` does, for commands that fill spans in this thread."""
+    from dg_lsp.models.checkpoint import CheckpointError
+    from dg_lsp.models.loading import load
+    from dg_lsp.models.memory import parse_bytes
+
+    vram = vram or os.environ.get("DG_LSP_VRAM") or None
+    try:
+        return load(model, device, report, None if vram is None else parse_bytes(vram))
+    except CheckpointError as error:
+        raise ModelError(str(error)) from error

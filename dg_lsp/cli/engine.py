@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dg_lsp.cli import EXIT_FAILED, ArgumentError
-from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 
 if TYPE_CHECKING:
     from dg_lsp.cli.compose import OpenedInfiller
+    from dg_lsp.job import Infill
     from dg_lsp.service.address import Address
+    from dg_lsp.service.feed import FedJob, Sender
     from dg_lsp.service.wire import EngineStatus
 
 engine = typer.Typer(add_completion=False, help="Run, see or stop the engine.")
@@ -35,13 +37,21 @@ _TokenFile = Annotated[
 class _Loader:
     """What the host needs of models: composed here, where everything is known."""
 
-    def __init__(self, model: str | None, device: str | None) -> None:
-        self._model, self._device = model, device
+    def __init__(self, model: str | None, device: str | None, vram: str | None) -> None:
+        self._model, self._device, self._vram = model, device, vram
+        self._percent: int | None = None
 
     def open(self) -> OpenedInfiller:
         from dg_lsp.cli import compose
 
-        return compose.open_infiller(self._model, self._device)
+        def report(share: float) -> None:
+            self._percent = round(100 * share)
+
+        self._percent = None
+        return compose.open_infiller(self._model, self._device, report, self._vram)
+
+    def loading_percent(self) -> int | None:
+        return self._percent
 
     def release(self) -> None:
         gc.collect()
@@ -71,6 +81,7 @@ def run(
     token_file: _TokenFile = None,
     model: ModelOption = None,
     device: DeviceOption = None,
+    vram: VramOption = None,
     idle_minutes: Annotated[
         float | None,
         typer.Option(metavar="N", min=0, help="Unload the model after so long without a job."),
@@ -86,6 +97,8 @@ def run(
     Editors reach it over a socket that is the user's alone; with --listen it serves tools and
     other machines over TCP.
     """
+    from dg_lsp.diagnosis.journal import Journal, state_directory
+    from dg_lsp.diagnosis.records import tool_record
     from dg_lsp.service.address import (
         AddressError,
         engine_name,
@@ -98,6 +111,10 @@ def run(
     def tell(address: Address) -> None:
         print(f"dg-lsp: listening at {address}", file=sys.stderr, flush=True)
 
+    def note(sender: Sender, job: FedJob, infill: Infill, took_s: float) -> None:
+        journal.add(tool_record(job.job, infill, job.state, took_s, sender.path, sender.name))
+
+    journal = Journal(state_directory())
     try:
         listening = Listening(
             directory=runtime_dir or runtime_directory(),
@@ -108,15 +125,18 @@ def run(
         )
         serve(
             listening,
-            _Loader(model, device),
+            _Loader(model, device, vram),
             IdleTimes(
                 None if idle_minutes is None else idle_minutes * 60,
                 None if exit_minutes is None else exit_minutes * 60,
             ),
             tell,
+            note,
         )
     except (AddressError, AlreadyRunningError) as error:
         raise ArgumentError(str(error)) from error
+    finally:
+        journal.close()
 
 
 @engine.command("status")
@@ -213,6 +233,7 @@ def _told(place: Address, said: EngineStatus) -> str:
         f"address   {place}",
         f"process   {said.pid}, dg-lsp {said.version}, up {said.uptime_s:.0f} s",
         f"model     {said.model or 'none'}, {said.state}"
+        + (f" ({said.loading_percent} %)" if said.loading_percent is not None else "")
         + (f": {said.error}" if said.error else ""),
         f"device    {said.device or 'none'}",
         f"jobs      {said.jobs_running} running, {said.jobs_waiting} waiting, "

@@ -7,6 +7,7 @@ Knows nothing of tokens, tensors or LSP; the drawing is in live.py.
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import json
 import re
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dg_lsp.cli import ArgumentError
-from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 from dg_lsp.document.edit import finish, minimal_replacement
 from dg_lsp.document.position import line_column_at, offset_at
 from dg_lsp.document.secrets import mask_secrets
@@ -60,6 +61,7 @@ def infill(
     ] = _DEFAULT.seed,
     model: ModelOption = None,
     device: DeviceOption = None,
+    vram: VramOption = None,
     max_tokens: Annotated[
         int, typer.Option(metavar="N", help="The most tokens of one candidate.")
     ] = _DEFAULT.max_tokens,
@@ -104,10 +106,11 @@ def infill(
     except ValueError as error:
         raise ArgumentError(str(error)) from error
     terminal = None if as_json else _terminal()
+    open_model = functools.partial(open_infiller, model, device, vram=vram)
     if terminal is not None:
-        _fill_on(terminal, span, job, model, device)
+        _fill_on(terminal, span, job, open_model)
         return
-    ending = asyncio.run(_fill(span, job, open_infiller(model, device), lambda draft: None))
+    ending = asyncio.run(_fill(span, job, open_model(), lambda draft: None))
     output = _json_output(span, ending) if as_json else _plain_output(ending)
     # Bytes, so that neither newlines nor characters are translated on the way out.
     sys.stdout.buffer.write(output.encode())
@@ -179,14 +182,13 @@ def _counted(name: str, digits: str, whole: str) -> int:
 
 
 def _fill_on(
-    terminal: Console, span: _OpenSpan, job: InfillJob, model: str | None, device: str | None
+    terminal: Console, span: _OpenSpan, job: InfillJob, open_model: Callable[[], OpenedInfiller]
 ) -> None:
     """Draw the span while it is being denoised and leave the final text in place."""
-    from dg_lsp.cli.compose import open_infiller
     from dg_lsp.cli.live import LiveSpan, view_around
 
     with terminal.status("opening the model"):
-        opened = open_infiller(model, device)
+        opened = open_model()
     view = view_around(span.source.text, span.start, span.end, span.path)
     with LiveSpan(terminal, view) as drawing:
         ending = asyncio.run(_fill(span, job, opened, drawing.show))

@@ -13,3 +13,11 @@ DeviceOption = Annotated[
     str | None,
     typer.Option("--device", metavar="DEVICE", help="Where it runs: cpu, cuda, ..."),
 ]
+VramOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vram",
+        metavar="SIZE",
+        help="Device memory it may take, as 16GB; without it DG_LSP_VRAM, or what is free.",
+    ),
+]

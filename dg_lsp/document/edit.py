@@ -112,13 +112,15 @@ def match_indentation(infill: str, prefix: str, suffix: str) -> str:
     it is left alone unless the cursor is at the start of a line; so is all text in a
     docstring or block comment.
     """
-    document = lines_of(prefix[-NEAR_CHARS:] + "x") + lines_of(suffix[:NEAR_CHARS])[1:]
-    tabbed = sum(line.startswith("\t") for line in document)
-    spaced = sum(line.startswith("  ") for line in document)
     current = last_line(prefix)
     lines = lines_of(infill)
     indents = [indent_of(line) for line in lines[current != "" :] if line.strip()]
-    if tabbed == spaced or not indents or len(open_text(prefix)) > 1:
+    if not indents:
+        return infill
+    document = lines_of(prefix[-NEAR_CHARS:] + "x") + lines_of(suffix[:NEAR_CHARS])[1:]
+    tabbed = sum(line.startswith("\t") for line in document)
+    spaced = sum(line.startswith("  ") for line in document)
+    if tabbed == spaced or len(open_text(prefix)) > 1:
         return infill
     steps = _steps([current + lines[0], *lines[1:]])
     if tabbed > spaced:

@@ -5,6 +5,7 @@ They are told by their shape alone, alike in all languages. Parses no language.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -124,8 +125,8 @@ def brackets_around(prefix: str, suffix: str) -> tuple[Counter[str], Counter[str
     near, after = prefix[-NEAR_CHARS:], suffix[:NEAR_CHARS]
     ending = open_text(prefix)
     begun = near.rfind("/*" if ending == "*/" else ending) if ending.strip() else -1
-    opened = nesting(near if begun < 0 else near[:begun]).opened
-    closed = nesting(after, open_text_end(suffix, ending)).closed
+    opened = list(_opened(near if begun < 0 else near[:begun]))
+    closed = _closed(after, open_text_end(suffix, ending))
     missing: Counter[str] = Counter()
     for token in closed:
         if not opened:
@@ -142,3 +143,15 @@ def brackets_around(prefix: str, suffix: str) -> tuple[Counter[str], Counter[str
         # Else what is still open may well be closed further down.
         missing.update(opener.kind for opener in opened)
     return missing, Counter(token.kind for token in closed)
+
+
+# Kept, as every draft of a job is finished at the same place, and while one types in a line the
+# text after it stays as it is.
+@functools.lru_cache(maxsize=8)
+def _opened(text: str) -> tuple[Token, ...]:
+    return tuple(nesting(text).opened)
+
+
+@functools.lru_cache(maxsize=8)
+def _closed(text: str, start: int) -> tuple[Token, ...]:
+    return tuple(nesting(text, start).closed)

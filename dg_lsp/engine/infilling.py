@@ -98,7 +98,9 @@ class Filling:
         ranked = self._timed("rank", lambda: self._ranked(found, prompt, encoded))
         self._timings_ms["total"] = (time.perf_counter() - self._started) * 1e3
         offered, reason = self._offered(ranked)
-        return Infill(offered, self._steps, self._timings_ms, reason)
+        return Infill(
+            offered, self._steps, self._timings_ms, reason, prompt_tokens=len(prompt.ids)
+        )
 
     def _offered(self, ranked: list[Candidate]) -> tuple[tuple[Candidate, ...], str | None]:
         """The candidates worth showing, or why there are none."""
@@ -262,7 +264,8 @@ class Filling:
         """Distinct texts by causal likelihood together with the suffix, the best first."""
         distinct = list({one.text: one for one in reversed(found)}.values())
         ids = [healed_ids(prompt, self._codec, one.text) for one in distinct]
-        likelihoods = rank(self._denoiser, encoded, prompt, ids)
+        reward = self._settings.length.token_reward_nats
+        likelihoods = rank(self._denoiser, encoded, prompt, ids, reward)
         candidates = [
             Candidate(
                 text=one.text,

@@ -4,8 +4,9 @@ A uniform-state model predicts every position, the pinned ones too. A lane of th
 shows in both: its free tokens stay unsure, and the pinned suffix stands where the model would
 not put it. Early on, lanes are dropped by that fitness (successive halving); at the end the
 causal encoder, a language model of the same weights, ranks what is left by the likelihood of
-span and suffix together, which is comparable between lengths. docs/experiments.md compares
-the methods. Knows nothing of threads or LSP.
+span and suffix together, which is comparable between lengths. A model that is often wrong finds
+any long text unlikely, so its checkpoint may grant a reward for each token. docs/quality.md
+compares the methods. Knows nothing of threads or LSP.
 """
 
 from __future__ import annotations
@@ -56,19 +57,26 @@ class Likelihood:
 
     total: float
     """Log-likelihood of the span and of the suffix after it, in nats; the suffix is the same
-    for all spans, so that totals compare between lengths."""
+    for all spans, so that totals compare between lengths. The reward for each token is in."""
     per_token: float
     """Geometric mean of the probabilities of the span's own tokens."""
 
 
 def rank(
-    denoiser: Denoiser, encoded: Any, prompt: Prompt, free_ids: Sequence[Sequence[int]]
+    denoiser: Denoiser,
+    encoded: Any,
+    prompt: Prompt,
+    free_ids: Sequence[Sequence[int]],
+    token_reward_nats: float,
 ) -> list[Likelihood]:
     """The likelihood of each span."""
     tail = (*prompt.right_anchor, *prompt.closing)
     scores = denoiser.score(encoded, [(*ids, *tail) for ids in free_ids])
     return [
-        Likelihood(float(score.sum()), float(score[: len(ids)].mean().exp()) if ids else 0.0)
+        Likelihood(
+            float(score.sum()) + token_reward_nats * len(ids),
+            float(score[: len(ids)].mean().exp()) if ids else 0.0,
+        )
         for ids, score in zip(free_ids, scores, strict=True)
     ]
 

@@ -1,1 +1,5 @@
-"""How well and how fast spans are filled, on code that the model has not seen."""
+"""How well and how fast spans are filled: benchmarks, the user's own code, held-out code."""
+
+
+class EvaluationError(ValueError):
+    """Something that cannot be measured as asked; one line that says why and what to do."""

@@ -18,12 +18,11 @@ from dg_lsp.config import EngineSettings, Layout, LengthMethod
 from dg_lsp.engine.infilling import Filling
 from dg_lsp.engine.prompt import build_prompt, healed_ids
 from dg_lsp.engine.span_text import meeting_point
-from dg_lsp.evaluation.spans import TrueSpan
+from dg_lsp.evaluation.scores import edit_similarity, is_match
+from dg_lsp.evaluation.spans import TrueSpan, job_of
 from dg_lsp.job import InfillJob
 from dg_lsp.models.loading import LoadedModel
 from dg_lsp.models.tokenizer import FileCodec
-
-MAX_TOKENS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +147,6 @@ METHODS: dict[str, Method] = {
 }
 
 
-def job_of(span: TrueSpan) -> InfillJob:
-    return InfillJob(
-        prefix=span.prefix,
-        suffix=span.suffix,
-        path=span.path,
-        language="python",
-        max_tokens=MAX_TOKENS,
-        # Something is missing at each of these places, as where a user asks on purpose.
-        may_be_empty=False,
-    )
-
-
 def _of_true_length(
     model: LoadedModel, job: InfillJob, text: str, settings: EngineSettings
 ) -> Outcome:
@@ -224,19 +211,17 @@ def summarize(method: str, kind: str, pairs: list[tuple[TrueSpan, Outcome]]) -> 
     )
 
 
-def is_match(truth: str, text: str) -> bool:
-    """Exact but for white space at the end."""
-    return truth.rstrip() == text.rstrip()
-
-
-def edit_similarity(truth: str, text: str) -> float:
-    """1 less the Levenshtein distance over the longer length; 1 for two empty texts."""
-    if not truth and not text:
-        return 1.0
-    row = list(range(len(text) + 1))
-    for i, a in enumerate(truth, 1):
-        diagonal, row[0] = row[0], i
-        for j, b in enumerate(text, 1):
-            best = min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
-            diagonal, row[j] = row[j], best
-    return 1.0 - row[-1] / max(len(truth), len(text))
+def method_table(rows: list[Row], kinds: str) -> str:
+    """The rows in Markdown; `kinds` heads the column that tells the spans apart."""
+    lines = [
+        f"| method | {kinds} | n | exact match | edit similarity "
+        "| steps | ms | first draft ms |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {row.method} | {row.kind} | {row.spans} | {row.exact_match:.1%} | "
+        f"{row.edit_similarity:.3f} | {row.steps:.0f} | {row.milliseconds:.0f} | "
+        f"{row.first_draft_ms:.0f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)

@@ -7,10 +7,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dg_lsp.job import InfillJob
 from dg_lsp.training.corpus import SourceFile
 
-CONTEXT_CHARACTERS = 3000
-"""Text kept on each side; more than any prompt of the bundled model holds."""
+CONTEXT_CHARACTERS = 20_000
+"""Text that is handed over on each side; more than any prompt holds."""
+
+MAX_TOKENS = 32
+"""The most tokens that a method may write for a span of these kinds."""
 
 KINDS = ("1-4 words", "5-12 words", "rest of line", "whole line")
 
@@ -23,9 +27,11 @@ class TrueSpan:
 
     path: str
     prefix: str
+    """The document up to the span, whole."""
     suffix: str
     text: str
     kind: str
+    language: str = "python"
 
 
 def draw_spans(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[TrueSpan]:
@@ -38,6 +44,18 @@ def draw_spans(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[Tr
                 pass
             spans.append(span)
     return spans
+
+
+def job_of(span: TrueSpan, max_tokens: int = MAX_TOKENS) -> InfillJob:
+    """The job of a user who knows that something is missing and asks for it."""
+    return InfillJob(
+        prefix=span.prefix[-CONTEXT_CHARACTERS:],
+        suffix=span.suffix[:CONTEXT_CHARACTERS],
+        path=span.path,
+        language=span.language,
+        max_tokens=max_tokens,
+        may_be_empty=False,
+    )
 
 
 def _draw(file: SourceFile, kind: str, dice: random.Random) -> TrueSpan | None:
@@ -66,8 +84,8 @@ def _draw(file: SourceFile, kind: str, dice: random.Random) -> TrueSpan | None:
         return None
     return TrueSpan(
         path=file.path,
-        prefix=text[max(0, start - CONTEXT_CHARACTERS) : start],
-        suffix=text[end : end + CONTEXT_CHARACTERS],
+        prefix=text[:start],
+        suffix=text[end:],
         text=text[start:end],
         kind=kind,
     )

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from dg_lsp.config import EngineSettings
-from dg_lsp.evaluation.methods import Method, infiller, job_of, oracle_under
+from dg_lsp.evaluation.methods import Method, infiller, oracle_under
+from dg_lsp.evaluation.spans import job_of
 
 LENGTHS = {
     "12 lanes": (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 26, 32),

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import DiffusionGemmaConfig
 from transformers.utils import logging as transformers_logging
 
@@ -29,22 +28,39 @@ from dg_lsp.config import (
     PromptStyle,
     SamplerSettings,
 )
+from dg_lsp.models import store
+from dg_lsp.models.checkpoint import (
+    GENERATION,
+    METADATA,
+    CheckpointError,
+    list_shards,
+    one_line,
+    read_config,
+    read_headers,
+    read_json,
+)
 from dg_lsp.models.denoiser import GemmaDenoiser
+from dg_lsp.models.device import choose_device
 from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.experts import ALL_EXPERTS
+from dg_lsp.models.memory import (
+    MemoryPlan,
+    check_budget,
+    default_budget,
+    fit_prompt,
+    limit_memory,
+    plan_memory,
+    prompt_tokens,
+)
+from dg_lsp.models.packed import is_packed_checkpoint, load_packed, read_manifest
+from dg_lsp.models.quantization import parameters_of
+from dg_lsp.models.store import BUNDLED, BUNDLED_DIRECTORY
 from dg_lsp.models.tokenizer import FileCodec, TokenizerError, read_codec
 
-BUNDLED = "bundled"
-BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"
+log = logging.getLogger(__name__)
 
-MODEL_TYPE = "diffusion_gemma"
-METADATA, GENERATION = "dg_lsp.json", "generation_config.json"
 MOST_EXPERTS_AT_ONCE = 8
 """Up to so many experts a CPU is faster with all of them than with a grouped product."""
-
-
-class CheckpointError(ValueError):
-    """A model that can't be used, in one line with the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,110 +73,109 @@ class LoadedModel:
     codec: FileCodec
     settings: EngineSettings
     follows_instructions: bool
+    memory: MemoryPlan
 
 
-def load(name_or_path: str | None = None, device: str | None = None) -> LoadedModel:
-    """Load the bundled model (`None` or "bundled") or a checkpoint directory."""
+def load(
+    name_or_path: str | None = None,
+    device: str | None = None,
+    report: Callable[[float], None] = lambda share: None,
+    vram: int | None = None,
+) -> LoadedModel:
+    """Load a model of the store, a checkpoint directory or "bundled"; `None`: the best here.
+
+    `report` is told the share of the weights that is loaded. `vram` limits in bytes what the
+    model may take on its device; without it the model may take what is free.
+    """
     chosen = choose_device(device)
-    name = name_or_path or BUNDLED
-    directory = BUNDLED_DIRECTORY if name == BUNDLED else Path(os.path.expanduser(name))
-    config = _read_config(directory)
-    _check_weights(directory)
+    if vram is not None:
+        check_budget(chosen, vram)
+        limit_memory(chosen, vram)
+    budget = default_budget(chosen) if vram is None else vram
+    name = name_or_path or _best_name(chosen, budget)
+    directory = _find(name)
+    config = read_config(directory)
+    is_packed = is_packed_checkpoint(directory)
+    if not is_packed:
+        read_headers(list_shards(directory))
     try:
         codec = read_codec(directory)
     except TokenizerError as error:
         raise CheckpointError(
             f"{error}; copy the one that belongs to the checkpoint"
         ) from error
-    metadata = _read_json(directory / METADATA) if (directory / METADATA).is_file() else {}
-    model = _load_weights(directory, config, chosen)
+    metadata = read_json(directory / METADATA) if (directory / METADATA).is_file() else {}
+    settings = _settings(directory, metadata)
+    # float16 products are slow on CPUs; GPUs are at home in bfloat16.
+    dtype = torch.float32 if chosen.type == "cpu" else torch.bfloat16
+    memory = plan_memory(
+        name,
+        config,
+        read_manifest(directory).weight_bytes
+        if is_packed
+        else parameters_of(config) * dtype.itemsize,
+        budget,
+        prompt_tokens(settings.prompt, config.canvas_length),
+        on_gpu=chosen.type == "cuda",
+    )
+    log.info("%s on %s: %s", name, chosen, memory)
+    if is_packed:
+        model = load_packed(directory, config, chosen, dtype, report)
+    else:
+        model = _load_weights(directory, config, chosen, dtype, report)
     if codec.vocab_size > model.config.text_config.vocab_size:
         raise CheckpointError(
             f"{directory}: the tokenizer has {codec.vocab_size} tokens, the model only "
             f"{model.config.text_config.vocab_size}; they do not belong together"
         )
+    prompt = fit_prompt(settings.prompt, memory.context_tokens, config.canvas_length)
     return LoadedModel(
         name=name if name == BUNDLED else directory.name,
         device=str(chosen),
         denoiser=GemmaDenoiser(model),
         codec=codec,
-        settings=_settings(directory, metadata),
+        settings=dataclasses.replace(settings, prompt=prompt),
         follows_instructions=bool(metadata.get("follows_instructions", True)),
+        memory=memory,
     )
 
 
-def choose_device(device: str | None) -> torch.device:
-    """The asked-for device, or the GPU where there is one; never a silent fallback."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise CheckpointError(f"device {device!r} is unknown; use cpu or cuda") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise CheckpointError(
-            f"device {device!r} was asked for, but torch {torch.__version__} finds no GPU; "
-            "use --device cpu, or install a CUDA build of torch"
-        )
-    if chosen.type not in ("cpu", "cuda"):
-        raise CheckpointError(f"device {device!r} is not supported; use cpu or cuda")
-    return chosen
+def _best_name(device: torch.device, budget: int) -> str:
+    """The best model that is here, and a word on why."""
+    model = store.best(device.type == "cuda", budget)
+    if model is not None:
+        log.info("%s is the best model here for %s", model.name, device)
+        return model.name
+    log.info(
+        "no model in %s suits %s: the small bundled one is used; "
+        "dg-lsp pull gets DiffusionGemma, on a machine with a GPU",
+        store.models_directory(),
+        device,
+    )
+    return BUNDLED
 
 
-def _read_config(directory: Path) -> DiffusionGemmaConfig:
-    if not directory.exists():
-        raise CheckpointError(
-            f"model {str(directory)!r} does not exist; "
-            f"give a checkpoint directory or {BUNDLED!r}"
-        )
-    path = directory / "config.json"
-    if not path.is_file():
-        raise CheckpointError(f"{directory} is no checkpoint directory: it has no config.json")
-    raw = _read_json(path)
-    found = raw.get("model_type")
-    if found != MODEL_TYPE:
-        raise CheckpointError(
-            f"{directory} holds a {found!r} model; only {MODEL_TYPE!r} checkpoints can infill"
-        )
-    try:
-        return DiffusionGemmaConfig.from_pretrained(directory)
-    except Exception as error:  # The config classes raise whatever their validation raises.
-        raise CheckpointError(f"{path} is not valid: {_one_line(error)}") from error
-
-
-def _check_weights(directory: Path) -> None:
-    """Read the header of every shard: a cut-off file shows there, before anything is built."""
-    index = directory / "model.safetensors.index.json"
-    shards = ["model.safetensors"]
-    # The class takes the one file where there are both.
-    if index.is_file() and not (directory / shards[0]).is_file():
-        weight_map = _read_json(index).get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise CheckpointError(f"{index} lists no shards; download the checkpoint again")
-        shards = sorted(map(str, set(weight_map.values())))
-    for shard in shards:
-        path = directory / shard
-        if not path.is_file():
-            raise CheckpointError(f"{path} is missing; download the checkpoint again")
-        try:
-            with safe_open(path, framework="pt") as file:
-                file.keys()
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{path} is cut off or corrupt ({_one_line(error)}); download it again"
-            ) from error
+def _find(name: str) -> Path:
+    if name == BUNDLED:
+        return BUNDLED_DIRECTORY
+    path = Path(os.path.expanduser(name))
+    # A directory goes before a name, as the front end makes paths absolute for the engine.
+    return path if path.is_dir() else store.find(name) or path
 
 
 def _load_weights(
-    directory: Path, config: DiffusionGemmaConfig, device: torch.device
+    directory: Path,
+    config: DiffusionGemmaConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    report: Callable[[float], None],
 ) -> TextDiffusionGemma:
-    with _quiet():
+    with _quiet(report):
         try:
-            model, report = TextDiffusionGemma.from_pretrained(
+            model, found = TextDiffusionGemma.from_pretrained(
                 directory,
                 config=config,
-                # float16 products are slow on CPUs; GPUs are at home in bfloat16.
-                dtype=torch.float32 if device.type == "cpu" else torch.bfloat16,
+                dtype=dtype,
                 device_map={"": device},
                 output_loading_info=True,
                 # Told below in one line, with the other ways in which tensors can be wrong.
@@ -168,12 +183,12 @@ def _load_weights(
             )
         except Exception as error:  # Whatever the loader meets in a foreign file.
             raise CheckpointError(
-                f"{directory} could not be loaded: {_one_line(error)}"
+                f"{directory} could not be loaded: {one_line(error)}"
             ) from error
     problems = {
         kind: sorted(
             key if isinstance(key, str) else str(key[0])
-            for key in report.get(f"{kind}_keys", ())
+            for key in found.get(f"{kind}_keys", ())
         )
         for kind in ("missing", "mismatched", "unexpected")
     }
@@ -233,7 +248,7 @@ def _length_settings(numbers: dict[str, Any]) -> LengthSettings:
 
 
 def _sampler_settings(path: Path) -> SamplerSettings:
-    raw = _read_json(path) if path.is_file() else {}
+    raw = read_json(path) if path.is_file() else {}
     known = {field.name for field in dataclasses.fields(SamplerSettings)}
     numbers = {key: raw[key] for key in known & raw.keys() if raw[key] is not None}
     try:
@@ -245,27 +260,31 @@ def _sampler_settings(path: Path) -> SamplerSettings:
         raise CheckpointError(f"{path} is not valid: {error}") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not readable JSON: {_one_line(error)}") from error
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
-    return raw
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
-
-
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the loader's bars and reports off the terminal; what matters is raised."""
+def _quiet(report: Callable[[float], None]) -> Iterator[None]:
+    """Keep bars and reports of the loader off the terminal; what matters is raised or told."""
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    hook = transformers_logging.set_tqdm_hook(
+        lambda factory, args, kwargs: _Reporting(report, *args, **kwargs)
+    )
     try:
         yield
     finally:
+        transformers_logging.set_tqdm_hook(hook)
         transformers_logging.set_verbosity(verbosity)
+
+
+class _Reporting(transformers_logging.EmptyTqdm):  # type: ignore[misc]
+    """A bar of the loader that is not drawn: what it counts is reported."""
+
+    def __init__(self, report: Callable[[float], None], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._report = report
+
+    def __iter__(self) -> Iterator[Any]:
+        items = list(super().__iter__())
+        for done, item in enumerate(items):
+            self._report(done / len(items))
+            yield item
+        self._report(1.0)

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +26,9 @@ from dg_lsp.server.engine_link import EngineLink, EngineUnavailableError
 from dg_lsp.server.inline_completion import inline_completion
 from dg_lsp.server.protocol import Server
 from dg_lsp.server.registration import Registrar
-from dg_lsp.server.session import Session
+from dg_lsp.server.session import Examine, Session
 from dg_lsp.server.settings import Settings, Trigger
+from dg_lsp.server.tracing import Forgetful, Journal
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +39,20 @@ def create_server(
     link: EngineLink,
     settings: Settings | None = None,
     on_settings: Callable[[Settings], None] = lambda settings: None,
+    journal: Journal | None = None,
+    examine: Examine | None = None,
 ) -> Session:
     """A session that is ready for a transport.
 
-    `on_settings` is told the settings whenever they change, before a job goes by them.
+    `on_settings` is told the settings whenever they change, before a job goes by them. The
+    journal keeps the traces; without one they are in memory only. `examine` looks whether
+    everything is in order, for the command that asks.
     """
     # pygls logs whole messages, the user's source among them, at INFO.
     logging.getLogger("pygls").setLevel(logging.WARNING)
-    session = Session(Server(NAME, __version__), link, settings or Settings(), on_settings)
+    server = Server(NAME, __version__)
+    settings = settings or Settings()
+    session = Session(server, link, settings, on_settings, journal or Forgetful(), examine)
     _register_life_cycle(session)
     _register_documents(session)
     _register_features(session)
@@ -68,6 +77,7 @@ def _register_life_cycle(session: Session) -> None:
 
     @server.feature(types.INITIALIZED)
     def initialized(params: types.InitializedParams) -> None:
+        _note_client(session)
         session.status.begin(session.client)
         complain(session, complaints)
         # Side by side: a client may take its time with either.
@@ -77,6 +87,7 @@ def _register_life_cycle(session: Session) -> None:
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:
         await configuration_changed(session, params.settings)
+        _note_client(session)
         await registrar.update()
 
     @server.feature(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
@@ -87,7 +98,26 @@ def _register_life_cycle(session: Session) -> None:
 async def _configure(session: Session, registrar: Registrar) -> None:
     if session.client.has_configuration:
         await configuration_changed(session, None)
+        _note_client(session)
         await registrar.update()
+
+
+def _note_client(session: Session) -> None:
+    """What `dg-lsp doctor` tells of the editor: what it can do, and which engine it wants."""
+    client, engine = session.client, session.settings.engine
+    session.tracer.client = f"{client.name} {client.version}".strip()
+    session.tracer.journal.note_client(
+        {
+            "time": time.time(),
+            "dg_lsp": __version__,
+            **dataclasses.asdict(client),
+            "position_encoding": session.units.value,
+            "completion_fallback": session.settings.completion_fallback,
+            "model": engine.model,
+            "device": engine.device,
+            "is_engine_elsewhere": bool(engine.address),
+        }
+    )
 
 
 def _register_documents(session: Session) -> None:

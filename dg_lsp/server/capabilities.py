@@ -14,7 +14,11 @@ from dg_lsp.server.lsp_ext import ClientExtensions, read_extensions
 class ClientFeatures:
     """The answers; all `False` for a client that announced nothing."""
 
+    name: str = ""
+    version: str = ""
     extensions: ClientExtensions = field(default_factory=ClientExtensions)
+    announces_inline_completion: bool = False
+    """Some clients ask for them without announcing that."""
     registers_inline_completion: bool = False
     registers_completion: bool = False
     has_configuration: bool = False
@@ -47,13 +51,18 @@ def read_features(params: types.InitializeParams) -> ClientFeatures:
     resolved = get_capability(capabilities, f"{action}.resolve_support.properties", []) or []
     tags = get_capability(capabilities, f"{action}.tag_support.value_set", []) or []
     literals = get_capability(capabilities, f"{action}.code_action_literal_support", None)
+    inline = get_capability(capabilities, "text_document.inline_completion", None)
     annotates = get_capability(
         capabilities, "workspace.workspace_edit.change_annotation_support", None
     )
+    info = params.client_info
     # No capability tells how a client draws; as of Neovim 0.12.
-    is_neovim = params.client_info is not None and params.client_info.name == "Neovim"
+    is_neovim = info is not None and info.name == "Neovim"
     return ClientFeatures(
+        name=_one_line(info.name) if info else "",
+        version=_one_line(info.version or "") if info else "",
         extensions=read_extensions(capabilities.experimental),
+        announces_inline_completion=inline is not None,
         registers_inline_completion=can("text_document.inline_completion.dynamic_registration"),
         registers_completion=can("text_document.completion.dynamic_registration"),
         has_configuration=can("workspace.configuration"),
@@ -68,3 +77,7 @@ def read_features(params: types.InitializeParams) -> ClientFeatures:
         tears_ghost_text=is_neovim,
         inserts_line_ends_as_they_are=is_neovim,
     )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:60]

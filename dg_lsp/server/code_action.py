@@ -93,7 +93,7 @@ async def resolve_action(session: Session, action: types.CodeAction) -> types.Co
     request = read_request(session, action.data)
     try:
         with session.status.working(None, action.title):
-            change = await rewrite(session, request)
+            change = await rewrite(session, request, types.CODE_ACTION_RESOLVE)
     except RewriteRefusedError as refused:
         session.status.failed(str(refused))
         is_moved = isinstance(refused, DocumentMovedError)
@@ -118,13 +118,15 @@ def _rewrites(
     if not selection.strip():
         return []
     deaf = _deaf(model)
-    said = leading_comment(selection)
+    comment = leading_comment(selection)
     if session.client.extensions.ask_instruction:
         free = Offered("Rewrite selection…", REWRITE, span, disabled=deaf, asks=True)
-    elif said is not None:
+    elif comment is not None:
+        said, start = comment
         title = f"Rewrite selection: {said}"
         title = title if len(title) <= MAX_TITLE_CHARS else f"{title[: MAX_TITLE_CHARS - 1]}…"
-        free = Offered(title, REWRITE, span, said, deaf)
+        # The comment stays: only the user knows whether it is a part of the code.
+        free = Offered(title, REWRITE, Span(span.start + start, span.end), said, deaf)
     else:
         how = "say what to do in a comment at the top of the selection"
         free = Offered("Rewrite selection…", REWRITE, span, disabled=deaf or how)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcInvalidParams
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from dg_lsp.job import Span
 from dg_lsp.server import lsp_ext
@@ -56,6 +56,24 @@ async def unload_model(session: Session, params: types.ExecuteCommandParams) -> 
     return await _with_engine(session, params, session.link.unload, "Unloading the model")
 
 
+async def trace(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """What became of the last request; its text only where that was asked for."""
+    record = session.tracer.last
+    if record is None or _argument(params).get("text") is True:
+        return record
+    return {name: value for name, value in record.items() if name != "text"}
+
+
+async def doctor(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """Whether everything is in order, without a self-test."""
+    if session.examine is None:
+        raise JsonRpcInvalidParams("this server cannot examine its installation")
+    try:
+        return await session.examine()
+    except ValueError as error:
+        raise JsonRpcException(str(error), types.LSPErrorCodes.RequestFailed) from error
+
+
 HANDLERS: dict[str, Command] = {
     lsp_ext.COMMAND_INFILL: infill,
     lsp_ext.COMMAND_REWRITE: rewrite_selection,
@@ -63,6 +81,8 @@ HANDLERS: dict[str, Command] = {
     lsp_ext.COMMAND_STATUS: status,
     lsp_ext.COMMAND_RESTART_ENGINE: restart_engine,
     lsp_ext.COMMAND_UNLOAD_MODEL: unload_model,
+    lsp_ext.COMMAND_TRACE: trace,
+    lsp_ext.COMMAND_DOCTOR: doctor,
 }
 
 
@@ -117,7 +137,7 @@ async def _apply(session: Session, params: types.ExecuteCommandParams, title: st
     session.commands.update(dict.fromkeys(tokens, task))
     try:
         with session.status.working(progress, title):
-            change = await rewrite(session, request)
+            change = await rewrite(session, request, params.command)
     except RewriteRefusedError as refused:
         session.status.failed(str(refused))
         shown = types.ShowMessageParams(types.MessageType.Warning, f"dg-lsp: {refused}")

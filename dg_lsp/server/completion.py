@@ -12,10 +12,11 @@ from lsprotocol import types
 
 from dg_lsp.document.position import LINE_END, last_line
 from dg_lsp.server.convert import offset_at, range_at
-from dg_lsp.server.inline_completion import ask
+from dg_lsp.server.inline_completion import NOT_OPEN, ask, is_unchanged
 from dg_lsp.server.jobs import Wanted
 from dg_lsp.server.offers import Offer
 from dg_lsp.server.session import Session
+from dg_lsp.server.tracing import Trace
 
 _WORD_END = re.compile(r"\w*\Z")
 MAX_LABEL_CHARS = 60
@@ -23,19 +24,32 @@ MAX_LABEL_CHARS = 60
 
 async def completion(session: Session, params: types.CompletionParams) -> types.CompletionList:
     """At most one entry per alternative, above all others."""
+    with session.tracer.request(
+        types.TEXT_DOCUMENT_COMPLETION, params.text_document.uri, params.position, "list"
+    ) as trace:
+        return await _complete(session, params, trace)
+
+
+async def _complete(
+    session: Session, params: types.CompletionParams, trace: Trace
+) -> types.CompletionList:
     nothing = types.CompletionList(True, [])
     document = session.documents.get(params.text_document.uri)
     if document is None or not session.settings.completion_fallback:
+        reason = "completions in the ordinary list are switched off in the settings"
+        trace.refuse(NOT_OPEN if document is None else reason)
         return nothing
-    refusal = session.refusal(document)
+    trace.language = document.language
+    cursor = offset_at(document.text, params.position, session.units)
+    refusal = session.refusal_at(document, cursor)
+    trace.check_ms = trace.so_far_ms
     if refusal is not None:
+        trace.refuse(refusal)
         session.status.quiet(refusal)
         return nothing
-    cursor = offset_at(document.text, params.position, session.units)
     place = session.place(document, cursor)
-    answer = await ask(session, place, Wanted(), params.work_done_token, None)
-    now = session.documents.get(document.uri)
-    if now is None or now.text != document.text:
+    answer = await ask(session, place, Wanted(), params.work_done_token, trace, None)
+    if not is_unchanged(session, document, trace):
         return nothing
     found = _WORD_END.search(last_line(place.prefix))
     word = found[0] if found else ""

@@ -1,6 +1,6 @@
 """What the model may see of a workspace around the cursor, and what it must not.
 
-Applies dg_lsp/document's rules to the open documents: which files are excluded, which pieces of
+Applies dg_lsp/document's rules to the documents: which files are excluded, which pieces of
 others are related, what is masked. Reads ignore files; opens no other file. The rules, with
 all their patterns, are imported when the first document is there: `initialize` does not wait.
 """
@@ -68,7 +68,7 @@ class WorkspaceContext:
             return ()
         others = [
             other
-            for other in self._protocol.documents
+            for other in self._protocol.documents.recent()
             if other.uri != place.uri and self.exclusion(other) is None
         ]
         # By whole lines, so that the choice stands while one types in a line: snippets come
@@ -79,7 +79,7 @@ class WorkspaceContext:
         key = place.uri, versions, above[-NEAR_CHARS:], below[:NEAR_CHARS], settings
         if key != self._related[0]:
             files = [
-                Snippet(relative_path(other.path, self.roots), self.mask(other.text))
+                Snippet(relative_path(other.path, self.roots), _mask(other.text))
                 for other in others
             ]
             budget_chars = round(settings.budget_chars * SNIPPET_SHARE)
@@ -87,8 +87,19 @@ class WorkspaceContext:
             self._related = key, found
         return self._related[1]
 
-    def mask(self, text: str) -> str:
-        return _mask(text)
+    def mask_around(self, text: str, start: int, end: int) -> str:
+        from dg_lsp.document.masking import mask_around
+
+        return mask_around(text, start, end)
+
+    def hides(self, document: Document, start: int, end: int) -> str | None:
+        """Why the model must not see this very place, where that is so."""
+        from dg_lsp.document.masking import touches_secret
+
+        if not touches_secret(document.text, start, end):
+            return None
+        where = "the cursor is in" if start == end else "the selection holds"
+        return f"{where} what looks like a secret"
 
     def _exclusion(self, document: Document) -> str | None:
         from dg_lsp.document.exclusion import excluded_because
@@ -108,7 +119,7 @@ class WorkspaceContext:
 
 @functools.lru_cache(maxsize=16)
 def _mask(text: str) -> str:
-    """Kept, as the same text is asked about again and other files stay as they are."""
+    """Kept, as other files stay as they are while one types."""
     from dg_lsp.document.secrets import mask_secrets
 
     return mask_secrets(text)

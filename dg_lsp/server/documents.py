@@ -11,6 +11,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
 
 from lsprotocol import types
 from pygls.uris import to_fs_path
@@ -18,10 +19,14 @@ from pygls.uris import to_fs_path
 from dg_lsp.job import Span
 from dg_lsp.server.convert import Units, apply_change
 
+_OF_WINDOWS = re.compile(r"[A-Za-z]:[/\\]|\\\\")
+
 KEPT_SNAPSHOTS = 32
 """Older versions that a code action may still refer to; each shares its text with nobody."""
 KEPT_CHARS = 8 * 1024 * 1024
 """And the most characters of them all together."""
+KEPT_CLOSED = 8
+"""Files that were edited and closed again: what one has just worked on says much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class Document:
     @property
     def newline(self) -> str:
         """The commonest line end."""
+        if "\r" not in self.text:
+            return "\n"
         pairs = self.text.count("\r\n")
         counts = {
             "\n": self.text.count("\n") - pairs,
@@ -56,10 +63,17 @@ class Documents:
     def __init__(self) -> None:
         self._open: OrderedDict[str, Document] = OrderedDict()
         self._older: OrderedDict[tuple[str, int | None], Document] = OrderedDict()
+        self._edited: set[str] = set()
+        self._closed: OrderedDict[str, Document] = OrderedDict()
 
     def __iter__(self) -> Iterator[Document]:
         """The open documents, the one edited last first."""
         return reversed([*self._open.values()])
+
+    def recent(self) -> Iterator[Document]:
+        """The open documents, then those that were edited and closed, the latest first."""
+        yield from self
+        yield from reversed([*self._closed.values()])
 
     def get(self, uri: str) -> Document | None:
         return self._open.get(uri)
@@ -90,6 +104,7 @@ class Documents:
             if isinstance(change, types.TextDocumentContentChangePartial):
                 span = change.range
             text = apply_change(text, span, change.text, units)
+        self._edited.add(before.uri)
         self._older[before.uri, before.version] = before
         self._put(replace(before, version=identifier.version, text=text))
         kept = sum(len(older.text) for older in self._older.values())
@@ -99,11 +114,17 @@ class Documents:
         return True
 
     def close(self, uri: str) -> None:
-        self._open.pop(uri, None)
+        closed = self._open.pop(uri, None)
+        if closed is not None and uri in self._edited and len(closed.text) <= KEPT_CHARS:
+            self._closed[uri] = closed
+            if len(self._closed) > KEPT_CLOSED:
+                self._closed.popitem(last=False)
+        self._edited.discard(uri)
         for key in [key for key in self._older if key[0] == uri]:
             del self._older[key]
 
     def _put(self, document: Document) -> None:
+        self._closed.pop(document.uri, None)
         self._open[document.uri] = document
         self._open.move_to_end(document.uri)
 
@@ -126,13 +147,18 @@ def find_again(span: Span, before: str, now: str) -> Span | None:
 
 
 def relative_path(path: str, roots: list[str]) -> str:
-    """The path as seen from the innermost workspace folder that holds it."""
-    best = max((root for root in roots if _holds(root, path)), key=len, default=None)
-    return path if best is None else re.sub(r"^[/\\]+", "", path[len(best) :])
+    """The path as seen from the innermost workspace folder that holds it, with slashes."""
+    pure = _pure(path)
+    folders = [_pure(root) for root in roots if root]
+    holding = [folder for folder in folders if folder in pure.parents]
+    if not holding:
+        return path
+    return pure.relative_to(max(holding, key=lambda folder: len(folder.parts))).as_posix()
 
 
-def _holds(root: str, path: str) -> bool:
-    return bool(root) and path.startswith(root) and path[len(root.rstrip("/\\")) :][:1] in "/\\"
+def _pure(path: str) -> PurePath:
+    """A path by the rules of the system that it looks to be from."""
+    return PureWindowsPath(path) if _OF_WINDOWS.match(path) else PurePosixPath(path)
 
 
 def common_length(left: str, right: str, most: int) -> int:

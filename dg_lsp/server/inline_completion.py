@@ -20,6 +20,9 @@ from dg_lsp.server.offers import Place
 from dg_lsp.server.session import Session
 from dg_lsp.server.settings import Trigger
 from dg_lsp.server.suggestions import Answer, OfferListener
+from dg_lsp.server.tracing import Outcome, Trace
+
+NOT_OPEN = "the document is not open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +38,41 @@ async def inline_completion(
     session: Session, request: lsp_ext.InlineCompletionRequest
 ) -> types.InlineCompletionList:
     """Never null: some clients keep the last ghost text then, and accept it."""
+    params = request.params
+    is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
+    with session.tracer.request(
+        types.TEXT_DOCUMENT_INLINE_COMPLETION,
+        params.text_document.uri,
+        params.position,
+        "invoked" if is_invoked else "automatic",
+    ) as trace:
+        return await _complete(session, request, is_invoked, trace)
+
+
+async def _complete(
+    session: Session, request: lsp_ext.InlineCompletionRequest, is_invoked: bool, trace: Trace
+) -> types.InlineCompletionList:
     params, nothing = request.params, types.InlineCompletionList([])
     document = session.documents.get(params.text_document.uri)
-    if document is None or request.version not in (None, document.version):
+    if document is None:
+        trace.refuse(NOT_OPEN)
         return nothing
-    is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
-    refusal = session.refusal(document)
+    trace.language = document.language
+    if request.version not in (None, document.version):
+        trace.refuse(f"asked for version {request.version}, which is not the one that is open")
+        return nothing
+    cursor = offset_at(document.text, params.position, session.units)
+    refusal = session.refusal_at(document, cursor)
+    trace.check_ms = trace.so_far_ms
     if refusal is None and not is_invoked and session.settings.trigger is Trigger.MANUAL:
         refusal = "text is offered on demand only"
     if refusal is not None:
+        trace.refuse(refusal)
         session.status.quiet(refusal)
         return nothing
-    target = _target(session, document, params)
+    target = _target(session, document, cursor, params.context.selected_completion_info)
     if target is None:
+        trace.refuse("the entry selected in the editor's list goes over several lines")
         return nothing
     on_draft = None
     if session.client.extensions.drafts:
@@ -56,9 +81,8 @@ async def inline_completion(
     wanted = Wanted(candidates=session.settings.candidates_while_typing)
     if is_invoked:
         wanted = Wanted(candidates=session.settings.candidates, may_be_empty=False)
-    answer = await ask(session, target.place, wanted, params.work_done_token, on_draft)
-    now = session.documents.get(document.uri)
-    if now is None or now.text != document.text:
+    answer = await ask(session, target.place, wanted, params.work_done_token, trace, on_draft)
+    if not is_unchanged(session, document, trace):
         return nothing
     texts = [_indented(offer.text, target.place, request.formatting) for offer in answer.offers]
     # Two offers may come down to the same first line.
@@ -73,6 +97,7 @@ async def ask(
     place: Place,
     wanted: Wanted,
     progress: types.ProgressToken | None,
+    trace: Trace,
     on_draft: OfferListener | None,
 ) -> Answer:
     """An answer of the suggestions, with its effect on the status."""
@@ -80,8 +105,9 @@ async def ask(
     deadline_s = session.settings.deadline_ms / 1e3 if on_draft is None else None
     with session.status.working(progress, "Filling in"):
         answer = await session.suggestions.suggest(
-            place, wanted, session.settings, deadline_s, on_draft
+            place, wanted, session.settings, deadline_s, trace, on_draft
         )
+    trace.answer(answer.offers, answer.reason, answer.failed)
     if answer.failed:
         session.status.failed(answer.reason or "the job failed")
     else:
@@ -89,14 +115,24 @@ async def ask(
     return answer
 
 
+def is_unchanged(session: Session, document: Document, trace: Trace) -> bool:
+    """Whether an answer still is for the text that the editor has."""
+    now = session.documents.get(document.uri)
+    if now is not None and now.text == document.text:
+        return True
+    trace.end(Outcome.NOTHING, "the document changed while the model wrote")
+    return False
+
+
 def _target(
-    session: Session, document: Document, params: types.InlineCompletionParams
+    session: Session,
+    document: Document,
+    cursor: int,
+    selected: types.SelectedCompletionInfo | None,
 ) -> Target | None:
     """The cursor; or the entry that is selected in the suggest widget, to be extended."""
     units, text = session.units, document.text
-    selected = params.context.selected_completion_info
     if selected is None:
-        cursor = offset_at(text, params.position, units)
         return Target(session.place(document, cursor), range_at(text, cursor, cursor, units))
     start, end = offsets_of(text, selected.range, units)
     span = range_at(text, start, end, units)

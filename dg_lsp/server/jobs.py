@@ -19,6 +19,7 @@ from dg_lsp.server.convert import without_surrogates
 from dg_lsp.server.engine_link import EngineLink, EngineUnavailableError, ModelFacts
 from dg_lsp.server.offers import Place
 from dg_lsp.server.settings import ContextSettings, Settings
+from dg_lsp.server.tracing import Work
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +27,6 @@ CHARS_PER_TOKEN = 3
 """Of source code, on the careful side; turns the user's budget into the model's measure."""
 SNIPPET_SHARE = 1 / 3
 """Of the user's budget, for related text of other files."""
-
-NEAR_CHARS = 128 * 1024
-"""What is masked on either side: more than any window holds, and any secret beside it."""
 
 DraftListener = Callable[[Draft], None]
 
@@ -62,8 +60,8 @@ class Context(Protocol):
         """Related text of other files."""
         ...
 
-    def mask(self, text: str) -> str:
-        """The text with its secrets covered, every character in its place."""
+    def mask_around(self, text: str, start: int, end: int) -> str:
+        """The text with secrets near `[start, end)` covered, every character in its place."""
         ...
 
 
@@ -75,13 +73,21 @@ class Jobs:
         self._client = uuid.uuid4().hex[:12]
 
     async def fill(
-        self, place: Place, wanted: Wanted, settings: Settings, on_draft: DraftListener
+        self,
+        place: Place,
+        wanted: Wanted,
+        settings: Settings,
+        on_draft: DraftListener,
+        work: Work,
     ) -> Filled:
         """Run one job to its end. Cancelling this withdraws the job."""
         try:
+            work.rest()
             infiller = await self._link.infiller()
             self._check(wanted)
-            handle = infiller.submit(self._job(place, wanted, settings))
+            work.lap("start")
+            work.job = self._job(place, wanted, settings, work)
+            handle = infiller.submit(work.job)
         except (EngineUnavailableError, RuntimeError) as error:
             log.warning("no engine: %s", error)
             return Filled(Infill((), 0, reason=str(error)), JobState.FAILED)
@@ -92,6 +98,7 @@ class Jobs:
         finally:
             # Does nothing to a job that has ended.
             handle.cancel()
+        work.end(infill, handle.state)
         if handle.state is JobState.FAILED:
             log.error("a job failed: %s", infill.reason)
         return Filled(infill, handle.state)
@@ -101,30 +108,27 @@ class Jobs:
         if wanted.instruction is not None and model and not model.follows_instructions:
             raise EngineUnavailableError(follows_no_instructions(model))
 
-    def _job(self, place: Place, wanted: Wanted, settings: Settings) -> InfillJob:
+    def _job(self, place: Place, wanted: Wanted, settings: Settings, work: Work) -> InfillJob:
         model = self._link.state.model
         if model is None:
             raise EngineUnavailableError("the engine does not say which model it has")
         replaced = place.replaced or ""
-        near = place.prefix[-NEAR_CHARS:] + replaced + place.suffix[:NEAR_CHARS]
-        seen = "".join(
-            (
-                place.prefix[:-NEAR_CHARS],
-                without_surrogates(self._context.mask(near)),
-                place.suffix[NEAR_CHARS:],
-            )
-        )
         start, end = len(place.prefix), len(place.prefix) + len(replaced)
+        text = place.prefix + replaced + place.suffix
+        seen = without_surrogates(self._context.mask_around(text, start, end))
+        work.lap("mask")
         budget = _window_budget(model, settings.context)
         window = split_window(seen, start, end, budget, self._link.measure)
+        work.lap("window")
+        snippets = self._context.snippets(place, settings.context)
+        work.lap("related")
         return InfillJob(
             prefix=window.prefix,
             suffix=window.suffix,
             path=without_surrogates(place.path),
             language=place.language,
-            snippets=self._context.snippets(place, settings.context),
-            # The user asked for these very characters to be rewritten: masked, the rewrite
-            # would put the mask into the document.
+            snippets=snippets,
+            # A selection with a secret in it is refused before it comes here.
             replaced=None if place.replaced is None else without_surrogates(place.replaced),
             instruction=wanted.instruction,
             noise=wanted.noise,

@@ -29,6 +29,8 @@ COMMAND_STOP = "dg-lsp.stop"
 COMMAND_STATUS = "dg-lsp.status"
 COMMAND_RESTART_ENGINE = "dg-lsp.restartEngine"
 COMMAND_UNLOAD_MODEL = "dg-lsp.unloadModel"
+COMMAND_TRACE = "dg-lsp.trace"
+COMMAND_DOCTOR = "dg-lsp.doctor"
 COMMANDS = (
     COMMAND_INFILL,
     COMMAND_REWRITE,
@@ -36,6 +38,8 @@ COMMANDS = (
     COMMAND_STATUS,
     COMMAND_RESTART_ENGINE,
     COMMAND_UNLOAD_MODEL,
+    COMMAND_TRACE,
+    COMMAND_DOCTOR,
 )
 
 CLIENT_COMMAND_ASK = "dgLsp.askInstruction"
@@ -140,6 +144,10 @@ class Status:
     model: str
     device: str
     memory_bytes: int
+    percent: int | None = None
+    """Of the model's loading, where it can be told."""
+    follows_instructions: bool | None = None
+    """Whether the model takes words, where that is known."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -149,6 +157,8 @@ class Status:
             "model": self.model,
             "device": self.device,
             "memoryBytes": self.memory_bytes,
+            "percent": self.percent,
+            "followsInstructions": self.follows_instructions,
         }
 
 

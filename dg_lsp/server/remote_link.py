@@ -1,7 +1,8 @@
 """An `EngineLink` to an engine in another process, started and shared elsewhere.
 
-Keeps what the engine last said of itself, so that nobody has to wait for that. Knows nothing of
-sockets or HTTP: the engine comes from a function that knows the settings.
+Keeps what the engine last said of itself, so that nobody has to wait for that, and looks again
+from time to time: the engine unloads its model by itself, and other windows load it or end
+the engine. Knows nothing of sockets or HTTP: a function that knows the settings connects.
 """
 
 from __future__ import annotations
@@ -23,10 +24,22 @@ from dg_lsp.server.settings import EngineAccess, Settings
 
 log = logging.getLogger(__name__)
 
+FOLLOW_S = 10.0
+"""How old the state of an engine that nobody asks may be; a look costs a millisecond."""
+
 
 class RemoteStatus(Protocol):
     """What an engine says of itself (`service.wire.EngineStatus`)."""
 
+    @property
+    def state(self) -> str:
+        """unloaded, loading, ready or failed"""
+        ...
+
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def loading_percent(self) -> int | None: ...
     @property
     def model(self) -> str: ...
     @property
@@ -51,8 +64,12 @@ class RemoteEngine(Protocol):
 
     async def close(self) -> None: ...
 
-    async def wait_ready(self) -> RemoteStatus:
+    async def wait_ready(self, tell: Callable[[RemoteStatus], None]) -> RemoteStatus:
         """Start the engine where that is ours to do, and wait for its model."""
+        ...
+
+    async def status(self) -> RemoteStatus:
+        """What the engine says of itself now; starts none."""
         ...
 
     async def unload(self) -> None: ...
@@ -61,14 +78,17 @@ class RemoteEngine(Protocol):
 class RemoteLink:
     """The way to the engine that the settings name."""
 
-    def __init__(self, connect: Callable[[EngineAccess], RemoteEngine]) -> None:
+    def __init__(
+        self, connect: Callable[[EngineAccess], RemoteEngine], follow_s: float = FOLLOW_S
+    ) -> None:
         """`connect` starts nothing and waits for nothing; a `ValueError` says what is wrong."""
-        self._connect = connect
+        self._connect, self._follow_s = connect, follow_s
         self._settings = EngineAccess()
         self._engine: RemoteEngine | None = None
         self._state = EngineState(EnginePhase.IDLE)
         self._listeners: list[Callable[[EngineState], None]] = []
         self._readying: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
 
     @property
@@ -138,22 +158,52 @@ class RemoteLink:
         return self._engine
 
     async def _make_ready(self) -> None:
-        message = "starting the engine and loading its model"
-        self._become(EngineState(EnginePhase.STARTING, message, self._state.model))
+        self._become(self._starting("starting the engine"))
         try:
-            said = await self._engine_now().wait_ready()
+            engine = self._engine_now()
+            if self._following is None:
+                self._following = asyncio.create_task(self._follow(engine))
+            self._take(await engine.wait_ready(self._take))
         except (ValueError, OSError, EngineUnavailableError) as error:
             self._become(EngineState(EnginePhase.FAILED, str(error)))
             raise EngineUnavailableError(str(error)) from error
-        model = ModelFacts(
-            said.model,
-            said.device,
-            said.prefix_tokens,
-            said.suffix_tokens,
-            said.follows_instructions,
-            said.device_memory_bytes,
-        )
-        self._become(EngineState(EnginePhase.READY, model=model))
+
+    async def _follow(self, engine: RemoteEngine) -> None:
+        while True:
+            await asyncio.sleep(self._follow_s)
+            try:
+                said = await engine.status()
+            except (ValueError, OSError) as error:
+                # It has ended, as engines do that nobody needs; the next job starts one.
+                log.info("the engine does not answer: %s", error)
+                if self._readying is None and self._state.phase is EnginePhase.READY:
+                    self._become(EngineState(EnginePhase.IDLE, model=self._state.model))
+                continue
+            if self._readying is None:
+                self._take(said)
+
+    def _take(self, said: RemoteStatus) -> None:
+        """What the engine says of itself becomes the state."""
+        if said.state == "ready":
+            model = ModelFacts(
+                said.model,
+                said.device,
+                said.prefix_tokens,
+                said.suffix_tokens,
+                said.follows_instructions,
+                said.device_memory_bytes,
+            )
+            self._become(EngineState(EnginePhase.READY, model=model))
+        elif said.state == "loading":
+            self._become(self._starting("loading the model", said.loading_percent))
+        elif said.state == "failed":
+            reason = said.error or "the model cannot be loaded"
+            self._become(EngineState(EnginePhase.FAILED, reason))
+        elif self._readying is None:
+            self._become(EngineState(EnginePhase.IDLE, model=self._state.model))
+
+    def _starting(self, message: str, percent: int | None = None) -> EngineState:
+        return EngineState(EnginePhase.STARTING, message, self._state.model, percent)
 
     def _is_ready(self, task: asyncio.Task[None]) -> None:
         if self._readying is task:
@@ -164,8 +214,10 @@ class RemoteLink:
 
     def _forget(self) -> None:
         """Leave the engine, beside the session: nobody waits for the goodbye."""
-        if self._readying is not None:
-            self._readying.cancel()
+        for task in (self._readying, self._following):
+            if task is not None:
+                task.cancel()
+        self._following = None
         engine, self._engine = self._engine, None
         if engine is not None:
             task = asyncio.create_task(engine.close())
@@ -173,6 +225,8 @@ class RemoteLink:
             task.add_done_callback(self._leaving.discard)
 
     def _become(self, state: EngineState) -> None:
+        if state == self._state:
+            return
         self._state = state
         for listener in self._listeners:
             listener(state)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lsprotocol import types
 
 from dg_lsp.document.edit import minimal_replacement
-from dg_lsp.job import Draft, Span
+from dg_lsp.job import Draft, JobState, Span
 from dg_lsp.server.convert import range_at
 from dg_lsp.server.documents import Document, find_again
 from dg_lsp.server.drafts import send_drafts
@@ -21,6 +21,7 @@ from dg_lsp.server.jobs import Wanted
 from dg_lsp.server.lsp_ext import JobToken
 from dg_lsp.server.offers import DraftOffer, offer_draft, offers_of
 from dg_lsp.server.session import Session
+from dg_lsp.server.tracing import How, Outcome, Trace, Work
 
 ANNOTATION = "dg-lsp"
 LANE = "rewrite"
@@ -59,11 +60,26 @@ class Change:
     new_text: str
 
 
-async def rewrite(session: Session, request: Request) -> Change:
-    """The change that the model proposes; `RewriteRefusedError` where there is none."""
+async def rewrite(session: Session, request: Request, method: str) -> Change:
+    """The change that the model proposes; `RewriteRefusedError` where there is none.
+
+    `method` is what the editor asked with.
+    """
+    document = request.document
+    at = range_at(document.text, request.span.start, request.span.start, session.units).start
+    with session.tracer.request(method, document.uri, at, "invoked") as trace:
+        trace.language = document.language
+        return await _change(session, request, trace)
+
+
+async def _change(session: Session, request: Request, trace: Trace) -> Change:
     document, span = request.document, request.span
     refusal = session.context.exclusion(document)
+    if refusal is None:
+        # A rewrite of masked text would put the mask into the document.
+        refusal = session.context.hides(document, span.start, span.end)
     if refusal is not None:
+        trace.refuse(refusal)
         raise RewriteRefusedError(refusal)
     is_infill = span.start == span.end
     place = session.place(document, span.start, None if is_infill else span.end)
@@ -74,17 +90,24 @@ async def rewrite(session: Session, request: Request) -> Change:
         seed=request.seed,
         lane=LANE,
     )
+    work = trace.work = Work()
+    trace.how = How.NEW_JOB
     filled = await session.jobs.fill(
-        place, wanted, session.settings, _draft_listener(session, request)
+        place, wanted, session.settings, _draft_listener(session, request), work
     )
+    work.rest()
     offers = offers_of(filled.infill.candidates, place, session.settings.multi_line, 0.0)
+    work.lap("finish")
+    reason = filled.infill.reason or "the model proposes nothing new"
+    trace.answer(offers, None if offers else reason, filled.state is JobState.FAILED)
     if not offers:
-        reason = filled.infill.reason or "the model proposes nothing new"
         raise RewriteRefusedError(reason)
     now = session.documents.get(document.uri)
     found = None if now is None else find_again(span, document.text, now.text)
     if now is None or found is None:
-        raise DocumentMovedError("the text to be changed has changed in the meantime")
+        moved = "the text to be changed has changed in the meantime"
+        trace.end(Outcome.NOTHING, moved)
+        raise DocumentMovedError(moved)
     return Change(now, found, offers[0].text)
 
 
@@ -114,15 +137,21 @@ def workspace_edit(session: Session, change: Change, label: str) -> types.Worksp
     )
 
 
-def leading_comment(selection: str) -> str | None:
-    """What the comment lines at the top of a selection say."""
+def leading_comment(selection: str) -> tuple[str, int] | None:
+    """What the comment lines at the top of a selection say, and where the code begins.
+
+    `None` where they say nothing, or where no code follows.
+    """
     said: list[str] = []
-    for line in selection.splitlines():
+    start = 0
+    for line in selection.splitlines(keepends=True):
         comment = _COMMENT.fullmatch(line)
         if comment is None:
             break
         said.append(comment[1])
-    return " ".join(part for part in said if part) or None
+        start += len(line)
+    text = " ".join(part for part in said if part)
+    return (text, start) if text and selection[start:].strip() else None
 
 
 def _draft_listener(session: Session, request: Request) -> Callable[[Draft], None]:

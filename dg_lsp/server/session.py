@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,12 @@ from dg_lsp.server.protocol import Server
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.status import StatusBoard
 from dg_lsp.server.suggestions import Suggestions
+from dg_lsp.server.tracing import Journal, Tracer
 
 log = logging.getLogger(__name__)
+
+Examine = Callable[[], Awaitable[dict[str, Any]]]
+"""The doctor's report, in JSON, without a self-test; a `ValueError` says why there is none."""
 
 
 @dataclass(slots=True)
@@ -40,6 +44,8 @@ class Session:
         link: EngineLink,
         settings: Settings,
         on_settings: Callable[[Settings], None],
+        journal: Journal,
+        examine: Examine | None,
     ) -> None:
         self.server, self.link = server, link
         self.client = ClientFeatures()
@@ -48,6 +54,8 @@ class Session:
         self.suggestions = Suggestions(self.jobs)
         self.status = StatusBoard(server, link.state)
         self.usage = Usage()
+        self.tracer = Tracer(journal)
+        self.examine = examine
         self.commands: dict[str | int, asyncio.Task[Any]] = {}
         """Commands under way that carry a token, so that they can be stopped."""
         self.settings = self.base_settings = settings
@@ -67,6 +75,7 @@ class Session:
     def configure(self, settings: Settings) -> None:
         """Settings hold from the next request on."""
         self.settings = settings
+        self.tracer.detail = settings.trace
         self.context.configure(settings)
         self.forget_answers()
         self._on_settings(settings)
@@ -96,6 +105,11 @@ class Session:
         if not self.context.is_included(document):
             return "the settings include other files only"
         return self.context.exclusion(document)
+
+    def refusal_at(self, document: Document, cursor: int) -> str | None:
+        """Why nothing is offered at a cursor, where that is so."""
+        refusal = self.refusal(document)
+        return self.context.hides(document, cursor, cursor) if refusal is None else refusal
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something beside the handlers."""

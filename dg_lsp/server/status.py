@@ -58,6 +58,8 @@ class StatusBoard:
             model=model.name if model else "",
             device=model.device if model else "",
             memory_bytes=model.memory_bytes if model else 0,
+            percent=engine.percent,
+            follows_instructions=model.follows_instructions if model else None,
         )
 
     def begin(self, client: ClientFeatures) -> None:

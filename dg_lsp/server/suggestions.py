@@ -28,6 +28,7 @@ from dg_lsp.server.offers import (
     typed_between,
 )
 from dg_lsp.server.settings import Settings
+from dg_lsp.server.tracing import How, Outcome, Trace, Work
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +61,10 @@ class Suggestions:
         wanted: Wanted,
         settings: Settings,
         deadline_s: float | None,
+        trace: Trace,
         on_draft: OfferListener | None = None,
     ) -> Answer:
-        """Answer one request; cancelling it stops the job.
+        """Answer one request, whose trace says why; cancelling it stops the job.
 
         1. An older request on the document is answered with nothing.
         2. The last answer, where what was typed since agrees with it.
@@ -75,6 +77,7 @@ class Suggestions:
         known = line.remainder(place, wanted)
         if known is not None:
             line.leave_others(place)
+            trace.how = How.LAST_ANSWER
             return known
         loop = asyncio.get_running_loop()
         ends_at = None if deadline_s is None else loop.time() + deadline_s
@@ -84,16 +87,22 @@ class Suggestions:
                 ask = line.ask
                 if ask is None or not ask.is_for(place, wanted):
                     ask = line.begin(_Ask(self._jobs, place, wanted, settings))
+                    trace.how = How.NEW_JOB
+                elif ask.work is not trace.work:
+                    trace.how = How.JOB_UNDER_WAY
+                trace.work = ask.work
                 ask.listen(place, on_draft)
                 left_s = None if ends_at is None else max(0.0, ends_at - loop.time())
                 await asyncio.wait(
                     {ask.task, waiter}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
                 )
                 if waiter.done():
+                    trace.outcome = Outcome.SUPERSEDED
                     return SUPERSEDED
                 if not ask.task.done():
                     answer = line.settle_for_less(ask, place)
                     if answer.offers:
+                        trace.how = How.DEADLINE
                         return answer
                     ends_at = None
                     continue
@@ -133,6 +142,7 @@ class _Ask:
 
     def __init__(self, jobs: Jobs, place: Place, wanted: Wanted, settings: Settings) -> None:
         self.place, self.wanted, self.settings = place, wanted, settings
+        self.work = Work()
         self._jobs = jobs
         self._listener: OfferListener | None = None
         self._listening_at = place
@@ -179,21 +189,29 @@ class _Ask:
             return Answer(reason="the server failed, see its log", failed=True)
         filled = self.task.result()
         is_automatic = self.wanted.may_be_empty
+        self.work.rest()
         offers = offers_of(
             filled.infill.candidates,
             self.place,
             self.settings.multi_line,
             self.settings.min_confidence if is_automatic else 0.0,
         )
+        self.work.lap("finish")
         reason = filled.infill.reason or "nothing new is left of what the model wrote"
         return Answer(offers, None if offers else reason, filled.state is JobState.FAILED)
 
     async def _run(self) -> Filled:
         if self.wanted.may_be_empty and self.settings.debounce_ms:
             await asyncio.sleep(self.settings.debounce_ms / 1e3)
-        return await self._jobs.fill(self.place, self.wanted, self.settings, self._take)
+            self.work.lap("debounce")
+        return await self._jobs.fill(
+            self.place, self.wanted, self.settings, self._take, self.work
+        )
 
     def _take(self, draft: Draft) -> None:
+        if self._latest is None:
+            # What the document opens and closes is remembered: the answer is finished faster.
+            finish_at(draft.text, self.place, self.settings.multi_line)
         self._before, self._latest = self._latest, draft
         if self._listener is not None:
             self._listener(self._offer_now)

@@ -20,7 +20,7 @@ from dg_lsp import __version__
 from dg_lsp.job import Infill, InfillJob
 from dg_lsp.service.client import CLIENT_HEADER, SEQUENCE_HEADER
 from dg_lsp.service.events import data_only
-from dg_lsp.service.feed import FedJob
+from dg_lsp.service.feed import FedJob, Sender
 from dg_lsp.service.fields import Json, WireError, dump_json
 from dg_lsp.service.forms import (
     FormRequest,
@@ -198,6 +198,7 @@ class _Service:
             pid=os.getpid(),
             state=self._host.state.value,
             error=self._host.error,
+            loading_percent=self._host.loading_percent,
             model=opened.model if opened else "",
             device=opened.device if opened else "",
             follows_instructions=bool(opened and opened.follows_instructions),
@@ -254,7 +255,12 @@ class _Service:
     def _submit(self, request: Request, job: InfillJob) -> FedJob:
         """Queue a job under its client's name: clients do not supersede one another."""
         client = request.headers.get(CLIENT_HEADER, "")[:64]
-        if not client or not job.document_key:
+        if not client:
+            handle = self._host.submit(job)
+            agent = request.headers.get("user-agent", "")
+            handle.sender = Sender(request.scope["path"], agent)
+            return handle
+        if not job.document_key:
             return self._host.submit(job)
         key = f"{client}:{job.document_key}"
         handle_late = self._is_late(key, request.headers.get(SEQUENCE_HEADER, ""))

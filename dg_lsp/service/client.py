@@ -129,13 +129,19 @@ class HttpInfiller:
                 return counts
         raise EngineError("the engine's token counts make no sense")
 
-    async def wait_ready(self) -> EngineStatus:
-        """Wait until the model is loaded. `EngineError` where that cannot be."""
+    async def wait_ready(
+        self, tell: Callable[[EngineStatus], None] = lambda status: None
+    ) -> EngineStatus:
+        """Wait until the model is loaded, telling how far it is meanwhile.
+
+        `EngineError` where that cannot be.
+        """
         await self.reconnect()
         status = await self.status()
         if status.state != "ready":
             await self.load()
             while (status := await self.status()).state in ("loading", "unloaded"):
+                tell(status)
                 await asyncio.sleep(LOADING_POLL_S)
         if status.state != "ready":
             raise EngineError(status.error or "the model cannot be loaded")

@@ -8,10 +8,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 from dg_lsp.job import Draft, Infill, InfillJob, JobState
 
 _ENDLESS = (JobState.WAITING, JobState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A tool that sends jobs to the engine by itself; front ends keep account of their own."""
+
+    path: str
+    """Of the endpoint."""
+    name: str
 
 
 class FedJob:
@@ -21,6 +31,7 @@ class FedJob:
         """`on_end` is called once, whatever the end is."""
         self.job = job
         self.submitted = time.monotonic()
+        self.sender: Sender | None = None
         self._on_end = on_end
         self._state = JobState.WAITING
         self._result: asyncio.Future[Infill] = asyncio.get_running_loop().create_future()

@@ -69,6 +69,10 @@ class ModelLoader(Protocol):
         """Load the model; a `ValueError` says what the user can do."""
         ...
 
+    def loading_percent(self) -> int | None:
+        """How far `open` is, asked from another thread; `None` where it cannot tell."""
+        ...
+
     def release(self) -> None:
         """Give memory back after a model was closed and dropped."""
         ...
@@ -155,6 +159,11 @@ class EngineHost:
     def error(self) -> str | None:
         """Why the last load failed."""
         return self._error
+
+    @property
+    def loading_percent(self) -> int | None:
+        """How far a load is; `None` while there is none, or where it cannot tell."""
+        return self._loader.loading_percent() if self._state is ModelState.LOADING else None
 
     @property
     def opened(self) -> OpenedModel | None:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,9 +123,11 @@ class SharedEngine:
         await self._infiller.reconnect()
         return await self._infiller.status()
 
-    async def wait_ready(self) -> EngineStatus:
+    async def wait_ready(
+        self, tell: Callable[[EngineStatus], None] = lambda status: None
+    ) -> EngineStatus:
         """Start the engine and wait for the model. `EngineError` where either fails."""
-        return await self._infiller.wait_ready()
+        return await self._infiller.wait_ready(tell)
 
     async def status(self) -> EngineStatus:
         """What the engine says of itself; `UnreachableError` while none runs."""

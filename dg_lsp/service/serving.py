@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -22,7 +23,7 @@ from dg_lsp import __version__
 from dg_lsp.job import Infill
 from dg_lsp.service.address import IS_WINDOWS, Address, AddressError, is_loopback, local_address
 from dg_lsp.service.app import make_app
-from dg_lsp.service.feed import FedJob
+from dg_lsp.service.feed import FedJob, Sender
 from dg_lsp.service.host import EngineHost, ModelLoader
 from dg_lsp.service.joblog import log_directory, log_job, open_log
 from dg_lsp.service.lock import FileLock, holder
@@ -73,6 +74,10 @@ class IdleTimes:
     """The process ends; the next job of a front end starts another."""
 
 
+ToolJobListener = Callable[[Sender, FedJob, Infill, float], None]
+"""Gets the sender, the job, what came of it, and how many seconds it took."""
+
+
 class AlreadyRunningError(ValueError):
     """Another process holds the engine's lock."""
 
@@ -82,8 +87,12 @@ def serve(
     loader: ModelLoader,
     idle: IdleTimes,
     on_ready: Callable[[Address], None],
+    on_tool_job: ToolJobListener,
 ) -> None:
-    """Serve until told to stop. `AddressError`, `AlreadyRunningError` or `OSError` at first."""
+    """Serve until told to stop. `AddressError`, `AlreadyRunningError` or `OSError` at first.
+
+    `on_tool_job` is told of each job that no front end has sent, when it has ended.
+    """
     _check(listening)
     with (
         _claim(listening),
@@ -92,7 +101,8 @@ def serve(
     ):
         log.info("engine %s of dg-lsp %s at %s", listening.name, __version__, address)
         access = Access(address.token, loopback_only=listening.insecure)
-        asyncio.run(_serve(loader, idle, listener, access, log_path, lambda: on_ready(address)))
+        ready = functools.partial(on_ready, address)
+        asyncio.run(_serve(loader, idle, listener, access, log_path, ready, on_tool_job))
 
 
 async def _serve(
@@ -102,13 +112,17 @@ async def _serve(
     access: Access,
     log_path: str,
     on_ready: Callable[[], None],
+    on_tool_job: ToolJobListener,
 ) -> None:
     metrics = Metrics()
     ending, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def job_ended(handle: FedJob, infill: Infill) -> None:
         metrics.count(handle.state, infill)
-        log_job(handle.job, handle.state, infill, time.monotonic() - handle.submitted)
+        took_s = time.monotonic() - handle.submitted
+        log_job(handle.job, handle.state, infill, took_s)
+        if handle.sender is not None:
+            on_tool_job(handle.sender, handle, infill, took_s)
 
     def stalled() -> None:
         loop.call_later(STALL_GRACE_S, os._exit, 1)
@@ -219,6 +233,8 @@ def _listen(listening: Listening) -> Iterator[tuple[socket.socket, Address]]:
         with _tcp_socket("127.0.0.1", 0) as listener:
             address = _tcp_address(listener, secrets.token_urlsafe(32))
             known = listening.directory / f"{listening.name}.json"
+            known.unlink(missing_ok=True)
+            known.touch(mode=0o600)
             known.write_text(json.dumps({"url": address.url, "token": address.token}))
             try:
                 yield listener, address

@@ -53,6 +53,8 @@ class EngineStatus:
     """A `ModelState` value: unloaded, loading, ready or failed."""
     error: str | None
     """Why the last load failed."""
+    loading_percent: int | None
+    """How far a load is, where that can be told."""
     model: str
     """Name of the loaded model; empty while there is none."""
     device: str
@@ -167,6 +169,7 @@ def encode_infill(infill: Infill) -> Json:
         "timings_ms": dict(infill.timings_ms),
         "reason": infill.reason,
         "model": infill.model,
+        "prompt_tokens": infill.prompt_tokens,
     }
 
 
@@ -179,6 +182,7 @@ def decode_infill(value: Json) -> Infill:
         timings_ms=fields.timings("timings_ms"),
         reason=fields.optional("reason", fields.text),
         model=fields.text("model", ""),
+        prompt_tokens=fields.integer("prompt_tokens", 0, 2**31, 0),
     )
     fields.end()
     return infill
@@ -213,6 +217,9 @@ def decode_status(value: Json) -> EngineStatus:
         pid=fields.integer("pid", 0, whole),
         state=fields.text("state"),
         error=fields.optional("error", fields.text),
+        loading_percent=fields.optional(
+            "loading_percent", lambda name: fields.integer(name, 0, 100)
+        ),
         model=fields.text("model", ""),
         device=fields.text("device", ""),
         follows_instructions=fields.boolean("follows_instructions", False),

@@ -23,12 +23,13 @@ from rich.progress import (
 )
 from tokenizers import Tokenizer
 
-from dg_lsp.models.loading import BUNDLED_DIRECTORY, load
+from dg_lsp.models.loading import load
+from dg_lsp.models.store import BUNDLED_DIRECTORY
 from dg_lsp.models.tokenizer import FileCodec
 from dg_lsp.training import corpus
 from dg_lsp.training.card import RunFigures, model_card
 from dg_lsp.training.examples import ExampleMaker
-from dg_lsp.training.export import export
+from dg_lsp.training.export import Training, export, read_training
 from dg_lsp.training.recipe import Progress as StepProgress
 from dg_lsp.training.recipe import Recipe, Trainer
 from dg_lsp.training.shape import VOCABULARY
@@ -43,6 +44,9 @@ def main(
     steps: Annotated[int, typer.Option(help="Steps before the cool-down.")] = DEFAULT.steps,
     cooldown: Annotated[int, typer.Option(help="Steps of the cool-down.")] = DEFAULT.cooldown,
     batch: Annotated[int, typer.Option(help="Examples per step.")] = DEFAULT.batch,
+    peak: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Share of the learning rates; less goes on.")
+    ] = DEFAULT.peak,
     init: Annotated[
         Path | None, typer.Option(help="A finished model to start from, with its tokenizer.")
     ] = None,
@@ -71,7 +75,7 @@ def main(
             train_tokenizer(texts, VOCABULARY).save(str(path))
     codec = FileCodec(Tokenizer.from_file(str(path)))
 
-    recipe = Recipe(steps=steps, cooldown=cooldown, batch=batch)
+    recipe = Recipe(steps=steps, cooldown=cooldown, batch=batch, peak=peak)
     trainer = Trainer(gathered.training, codec, recipe, state)
     trainer.resume()
     if init is not None and trainer.step == 0:
@@ -125,22 +129,32 @@ def main(
 
         trainer.run(report, lambda: stopped)
     if trainer.finished:
-        _export(trainer, gathered, codec, path, out)
+        before = Training() if init is None else read_training(init)
+        _export(trainer, before, gathered, codec, path, out)
         console.print(f"written to {out}")
 
 
 def _export(
-    trainer: Trainer, gathered: corpus.Corpus, codec: FileCodec, tokenizer: Path, out: Path
+    trainer: Trainer,
+    before: Training,
+    gathered: corpus.Corpus,
+    codec: FileCodec,
+    tokenizer: Path,
+    out: Path,
 ) -> None:
     """Write the checkpoint and its card; the evaluation adds how well it infills."""
-    export(trainer.optimizer.masters, trainer.model.config, tokenizer, out)
+    training = Training(
+        steps=before.steps + trainer.step,
+        tokens=before.tokens + trainer.step * trainer.tokens_per_step,
+        hours=round(before.hours + trainer.seconds / 3600, 2),
+    )
+    export(trainer.optimizer.masters, trainer.model.config, tokenizer, training, out)
     held_out = ExampleMaker(gathered.held_out, codec, trainer.shape, seed=0)
     encoder_loss, decoder_loss = trainer.held_out_losses(held_out, batches=12)
     figures = RunFigures(
         parameters=sum(master.numel() for master in trainer.optimizer.masters.values()),
-        steps=trainer.step,
-        tokens=trainer.step * trainer.tokens_per_step,
-        hours=trainer.seconds / 3600,
+        training=training,
+        steps_before=before.steps,
         machine=f"{torch.get_num_threads()} cores of {platform.machine()}"
         if trainer.device.type == "cpu"
         else torch.cuda.get_device_name(trainer.device),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dg_lsp.training.corpus import HELD_OUT_MODULES, Source
+from dg_lsp.training.export import Training
 from dg_lsp.training.recipe import Recipe
 
 
@@ -14,9 +15,10 @@ class RunFigures:
     """What a finished run measured."""
 
     parameters: int
-    steps: int
-    tokens: int
-    hours: float
+    training: Training
+    """Of this run and those before it."""
+    steps_before: int
+    """Of the runs whose weights this one began with."""
     machine: str
     encoder_loss: float
     decoder_loss: float
@@ -40,6 +42,9 @@ def model_card(figures: RunFigures, recipe: Recipe, sources: Sequence[Source]) -
         f"{source.characters / 1e6:.2f} |"
         for source in sources
     )
+    begun = ""
+    if figures.steps_before:
+        begun = f" from the weights of {figures.steps_before} steps before"
     card = f"""# The bundled model
 
 A {figures.parameters / 1e6:.1f} M parameter checkpoint of `DiffusionGemmaForBlockDiffusion`, without the vision tower, with a code tokenizer of its own.
@@ -59,18 +64,18 @@ Held out whole, and never trained on: `pip`, `pytest`, and of the standard libra
 
 ## Recipe
 
-`python -m dg_lsp.training --steps {recipe.steps} --cooldown {recipe.cooldown} --batch {recipe.batch}`, seed {recipe.seed}.
+`python -m dg_lsp.training --steps {recipe.steps} --cooldown {recipe.cooldown} --batch {recipe.batch} --peak {recipe.peak:g}`{begun}, seed {recipe.seed}.
 Two losses on the same weights: next-token cross entropy of the causal encoder over prompt, span and suffix, and cross entropy of the decoder over uniformly noised canvases, laid out by the engine's own prompt code (contiguous spans before a right anchor, healed boundaries, open canvases, canvases noised all over, partly noised spans as in rewrites).
 Half of the steps are self-conditioned.
 Matrices are updated by Muon, the rest by Adam, over float32 masters; the last {recipe.cooldown} steps cool down linearly.
 
 | | |
 | --- | --- |
-| steps | {figures.steps} |
-| tokens seen | {figures.tokens / 1e6:.1f} M |
-| hours | {figures.hours:.1f} on {figures.machine} |
+| steps | {figures.training.steps} |
+| tokens seen | {figures.training.tokens / 1e6:.1f} M |
+| hours | {figures.training.hours:.1f} on {figures.machine} |
 | held-out loss, encoder | {figures.encoder_loss:.3f} nats per token |
 | held-out loss, decoder | {figures.decoder_loss:.3f} nats per token |
 
 """
-    return with_measurements(card, "Not measured yet: `python -m dg_lsp.evaluation spans`.")
+    return with_measurements(card, "Not measured yet: `dg-lsp eval spans --card`.")

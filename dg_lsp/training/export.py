@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
 from dg_lsp.config import SamplerSettings
 from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
 
-# Chosen by `python -m dg_lsp.evaluation tune`; docs/experiments.md has the tables.
+# Chosen by `dg-lsp eval tune` and `dg-lsp eval lengths`; docs/quality.md has the tables.
 SAMPLER = SamplerSettings(
     max_denoising_steps=24,
     entropy_bound=0.2,
@@ -36,12 +38,32 @@ METADATA: dict[str, Any] = {
         "snippet_tokens": 0,
         "right_anchor_tokens": 16,
     },
+    "length": {"token_reward_nats": 1.5},
     "engine": {"block_tokens": 32},
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What went into a model, with the runs whose weights it began with."""
+
+    steps: int = 0
+    tokens: int = 0
+    hours: float = 0.0
+
+
+def read_training(directory: Path) -> Training:
+    """What went into an exported model; nothing where it does not say."""
+    metadata = json.loads((directory / "dg_lsp.json").read_text(encoding="utf-8"))
+    return Training(**metadata.get("training", {}))
+
+
 def export(
-    masters: dict[str, Tensor], config: DiffusionGemmaConfig, tokenizer: Path, out: Path
+    masters: dict[str, Tensor],
+    config: DiffusionGemmaConfig,
+    tokenizer: Path,
+    training: Training,
+    out: Path,
 ) -> None:
     """Write model, tokenizer and metadata of the state's float32 `masters` to `out`."""
     model = TextDiffusionGemma(config)
@@ -65,5 +87,16 @@ def export(
     written = json.loads(path.read_text(encoding="utf-8"))
     written["architectures"] = ["DiffusionGemmaForBlockDiffusion"]
     path.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
-    (out / "dg_lsp.json").write_text(json.dumps(METADATA, indent=2) + "\n", encoding="utf-8")
+    metadata = {**METADATA, "training": asdict(training)}
+    (out / "dg_lsp.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(tokenizer, out / "tokenizer.json")
+    write_checksums(out)
+
+
+def write_checksums(directory: Path) -> None:
+    """What `dg-lsp doctor` and `sha256sum --check` compare the large files with."""
+    sums = ""
+    for name in ("model.safetensors", "tokenizer.json"):
+        with (directory / name).open("rb") as file:
+            sums += f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n"
+    (directory / "SHA256SUMS").write_text(sums, encoding="utf-8")

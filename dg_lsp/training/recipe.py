@@ -43,6 +43,8 @@ class Recipe:
     batch: int = 16
     matrix_lr: float = 0.02
     other_lr: float = 0.003
+    peak: float = 1.0
+    """Share of both rates at most; a finished model goes on better with less than all."""
     self_conditioning: float = 0.5
     """Share of steps whose canvases see their own first prediction."""
     encoder_weight: float = 0.7
@@ -193,8 +195,8 @@ class Trainer:
     def _schedule(self) -> float:
         recipe = self.recipe
         if self.step >= recipe.steps:
-            return 1.0 - (self.step - recipe.steps) / recipe.cooldown
-        return min(1.0, (self.step + 1) / recipe.warmup)
+            return recipe.peak * (1.0 - (self.step - recipe.steps) / recipe.cooldown)
+        return recipe.peak * min(1.0, (self.step + 1) / recipe.warmup)
 
     def losses(
         self, batch: Batch, conditioned: bool, temperature: float

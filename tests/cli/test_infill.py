@@ -69,7 +69,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
     def put(*texts: str, **script: object) -> Scripted:
         scripted = Scripted(**{"infill": infill_of(*texts)} | script)  # type: ignore[arg-type]
 
-        def open_infiller(model: str | None, device: str | None) -> OpenedInfiller:
+        def open_infiller(
+            model: str | None, device: str | None, vram: str | None = None
+        ) -> OpenedInfiller:
             scripted.opened_with.append((model, device))
             return OpenedInfiller(scripted, "bundled", "cpu", len, 3000, 1000)
 
@@ -188,7 +190,9 @@ def test_refuses_what_is_not_source(
 def test_refuses_a_model_that_cannot_be_had(
     source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def open_infiller(model: str | None, device: str | None) -> OpenedInfiller:
+    def open_infiller(
+        model: str | None, device: str | None, vram: str | None = None
+    ) -> OpenedInfiller:
         raise ModelError(f"there is no model {model!r} on {device!r}")
 
     monkeypatch.setattr("dg_lsp.cli.compose.open_infiller", open_infiller)
@@ -486,6 +490,7 @@ def test_draws_the_span_in_its_place(
         "7 steps · queue 0 ms · total 12 ms",
         "model bundled",
         "The bundled model is small: good for a try, not for real work.",
+        "On a GPU with 18 GB, dg-lsp pull gets the real one.",
     ]
     assert source.read_bytes() == SAMPLE.encode()
 

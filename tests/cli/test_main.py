@@ -79,7 +79,7 @@ def test_the_exit_status_is_that_of_the_process(
 
 
 def raise_from_model(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def open_infiller(model: str | None, device: str | None) -> None:
+    def open_infiller(model: str | None, device: str | None, vram: str | None) -> None:
         raise error
 
     monkeypatch.setattr("dg_lsp.cli.compose.open_infiller", open_infiller)
@@ -152,7 +152,7 @@ class Hanging:
     async def close(self): print("closed", file=sys.stderr)
 
 opened = compose.OpenedInfiller(Hanging(), "m", "cpu", len, 9, 9)
-compose.open_infiller = lambda model, device: opened
+compose.open_infiller = lambda *asked, **wishes: opened
 main()
 """
 
@@ -184,7 +184,8 @@ class Scripted:
     async def result(self): return Infill((Candidate("cd", 0.9, -0.1, (0.9, 0.9)),), 2)
     async def close(self): pass
 
-compose.open_infiller = lambda *asked: compose.OpenedInfiller(Scripted(), "m", "cpu", len, 9, 9)
+opened = compose.OpenedInfiller(Scripted(), "m", "cpu", len, 9, 9)
+compose.open_infiller = lambda *asked, **wishes: opened
 main()
 """
 

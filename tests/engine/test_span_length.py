@@ -137,6 +137,7 @@ def test_the_true_text_ranks_highest_whatever_its_length(tiny_codec):
         denoiser.encode(prompt.ids),
         prompt,
         [healed_ids(prompt, tiny_codec, span) for span in spans],
+        token_reward_nats=0.0,
     )
 
     totals = [score.total for score in scores]
@@ -144,3 +145,17 @@ def test_the_true_text_ranks_highest_whatever_its_length(tiny_codec):
     assert all(total < 0 for total in totals)
     assert scores[spans.index(SPAN)].per_token > 0.9
     assert scores[spans.index("2")].per_token < 0.1
+
+
+@pytest.mark.parametrize(("reward", "first"), [(0.0, "2"), (20.0, "2 ** radius")])
+def test_a_reward_for_each_token_favours_longer_texts(tiny_codec, reward, first):
+    denoiser = ScriptedDenoiser(tiny_codec, PREFIX + SPAN + SUFFIX)
+    prompt = build_prompt(
+        InfillJob(PREFIX, SUFFIX), tiny_codec, PromptSettings(style=PromptStyle.BARE)
+    )
+    # Both are wrong, and the longer one is wrong more often.
+    spans = ["2", "2 ** radius"]
+    ids = [healed_ids(prompt, tiny_codec, span) for span in spans]
+    scores = rank(denoiser, denoiser.encode(prompt.ids), prompt, ids, reward)
+
+    assert max(zip(scores, spans, strict=True), key=lambda one: one[0].total)[1] == first

@@ -8,8 +8,6 @@ from dg_lsp.evaluation.methods import (
     METHODS,
     Outcome,
     by_length,
-    edit_similarity,
-    is_match,
     summarize,
 )
 from dg_lsp.evaluation.spans import TrueSpan
@@ -36,23 +34,6 @@ def test_every_method_fills_a_span(model, name):
     assert isinstance(outcome.text, str)
     assert outcome.steps >= 1
     assert 0 < outcome.first_draft_ms <= outcome.milliseconds
-
-
-@pytest.mark.parametrize(
-    ("truth", "text", "same"),
-    [("a + b", "a + b", True), ("a\n", "a", True), ("a", "b", False), ("a", " a", False)],
-)
-def test_white_space_at_the_end_is_no_difference(truth, text, same):
-    assert is_match(truth, text) is same
-
-
-@pytest.mark.parametrize(
-    ("truth", "text", "similarity"),
-    [("", "", 1.0), ("abcd", "abcd", 1.0), ("abcd", "", 0.0), ("abcd", "abxd", 0.75)],
-)
-def test_edit_similarity(truth, text, similarity):
-    assert edit_similarity(truth, text) == similarity
-    assert edit_similarity(text, truth) == similarity
 
 
 def test_figures_are_means_of_matches_and_medians_of_costs():

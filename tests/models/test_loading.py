@@ -297,7 +297,7 @@ def test_what_is_no_checkpoint_directory_is_refused(tmp_path):
 
     assert refusal(tmp_path / "absent") == (
         f"model {str(tmp_path / 'absent')!r} does not exist; "
-        "give a checkpoint directory or 'bundled'"
+        "give a checkpoint directory or 'bundled'; dg-lsp models lists what is here"
     )
     assert refusal(a_file) == f"{a_file} is no checkpoint directory: it has no config.json"
     assert refusal(tmp_path) == f"{tmp_path} is no checkpoint directory: it has no config.json"
@@ -326,6 +326,14 @@ def test_without_a_wish_the_gpu_is_taken_where_there_is_one(monkeypatch, availab
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
 
     assert loading.choose_device(None) == torch.device(expect)
+
+
+def test_loading_reports_how_far_it_is(tiny_checkpoint):
+    shares = []
+    load(str(tiny_checkpoint), "cpu", shares.append)
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert len(shares) > 10
 
 
 def test_loading_says_nothing_on_the_terminal(tiny_checkpoint, capfd):

@@ -182,7 +182,17 @@ async def test_a_comment_at_the_top_of_the_selection_is_the_instruction(modern):
     action = named(await menu(modern, span), "Rewrite selection:")
     assert action["title"] == "Rewrite selection: make this shorter, please"
     await modern.ask("codeAction/resolve", action)
-    assert modern.engine.jobs[0].instruction == "make this shorter, please"
+    [job] = modern.engine.jobs
+    assert job.instruction == "make this shorter, please"
+    # The comment may be a part of the code, so it is left alone.
+    assert (job.prefix, job.replaced) == ("# make this shorter,\n# please\n", "y = x")
+
+
+async def test_comments_with_no_code_below_are_no_instruction(modern):
+    modern.replace("# make this shorter\n")
+    span = {"start": {"line": 0, "character": 0}, "end": {"line": 1, "character": 0}}
+    action = named(await menu(modern, span), "Rewrite selection…")
+    assert "comment at the top" in action["disabled"]["reason"]
 
 
 async def test_without_words_the_free_rewrite_says_how_to_give_some(modern):
@@ -270,6 +280,15 @@ async def test_cancelling_a_resolve_stops_its_job(modern):
     modern.cancel(request)
     assert (await modern.answer(request))["error"]["code"] == -32800
     await modern.until(lambda: modern.engine.states == [JobState.CANCELLED])
+
+
+async def test_a_selection_with_a_secret_in_it_is_not_shown_to_the_model(modern):
+    modern.replace("token = 'ghp_0123456789abcdefghij0123456789abcdef'\ny = x\n")
+    span = {"start": {"line": 0, "character": 0}, "end": {"line": 1, "character": 5}}
+    action = named(await menu(modern, span), "Rewrite selection anew")
+    error = await modern.refused("codeAction/resolve", action)
+    assert error["message"] == "the selection holds what looks like a secret"
+    assert modern.engine.jobs == []
 
 
 async def test_excluded_documents_have_no_menu(modern):

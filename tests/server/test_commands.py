@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dg_lsp.job import JobState
+from dg_lsp.server.settings import Settings, TraceDetail
 
 URI = "file:///work/a.py"
 SPAN = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 5}}
@@ -148,3 +149,42 @@ async def test_what_is_refused_is_shown_and_applies_nothing(applying):
 async def test_commands_for_the_engine(editor, name, call):
     assert await run(editor, name) == {"done": True, "reason": None}
     assert editor.link.calls == [call]
+
+
+async def test_the_trace_of_the_last_request(applying):
+    assert await run(applying, "trace") is None
+    await applying.inline(0, 4)
+    told = await run(applying, "trace")
+
+    assert (told["outcome"], told["file"], told["position"]) == ("offered", "a.py", [0, 4])
+    assert told["seen"]["prefix_chars"] == 4
+
+
+@pytest.mark.parametrize("asked", [{}, {"text": True}, {"text": "yes"}])
+async def test_the_text_of_a_trace_is_for_who_asks(make_editor, asked):
+    editor = make_editor(settings=Settings(trace=TraceDetail.TEXT))
+    await editor.begin()
+    editor.open("x = \n")
+    await editor.inline(0, 4)
+
+    told = await run(editor, "trace", asked)
+    assert ("text" in told) == (asked == {"text": True})
+
+
+async def test_the_doctor_is_asked_and_its_failure_is_an_error_of_one_line(editor):
+    command = {"command": "dg-lsp.doctor"}
+    error = await editor.refused("workspace/executeCommand", command)
+    assert error["message"] == "this server cannot examine its installation"
+
+    async def examine():
+        return {"level": "ok", "findings": []}
+
+    editor.session.examine = examine
+    assert await run(editor, "doctor") == {"level": "ok", "findings": []}
+
+    async def fail():
+        raise ValueError("no answer")
+
+    editor.session.examine = fail
+    error = await editor.refused("workspace/executeCommand", command)
+    assert (error["code"], error["message"]) == (-32803, "no answer")

@@ -107,3 +107,18 @@ def test_edits_are_those_of_an_editor_that_counts_utf16(text, new, ends):
         units.decode("utf-16-le", "surrogatepass"), types.Range(start, end), new, Units.UTF16
     )
     assert after == expect.decode("utf-16-le", "surrogatepass")
+
+
+@given(st.lists(st.sampled_from(["ab\n", "\n", "x\r\n", "\r\n", "long line\n"])), st.booleans())
+def test_lines_are_found_in_documents_of_either_line_end(lines, is_mixed):
+    text = "".join(lines) + ("\rlast" if is_mixed else "last")
+    start = 0
+    for number, line in enumerate(lines):
+        body = line.rstrip("\r\n")
+        for character in range(len(body) + 2):
+            at = offset_at(text, types.Position(number, character), Units.UTF16)
+            assert at == start + min(character, len(body))
+        start += len(line)
+    after = offset_at(text, types.Position(len(lines) + is_mixed, 1), Units.UTF16)
+    assert after == start + is_mixed + 1
+    assert offset_at(text, types.Position(len(lines) + 5, 0), Units.UTF16) == len(text)

@@ -92,3 +92,17 @@ def test_finds_a_span_again(before, now, expect):
 )
 def test_paths_as_seen_from_the_workspace(path, expect):
     assert relative_path(path, ["/work", "/work/a/"]) == expect
+
+
+@pytest.mark.parametrize(
+    ("path", "expect"),
+    [
+        (r"c:\Work\lib\b.py", "lib/b.py"),
+        (r"C:\work\a\b.py", "b.py"),
+        (r"c:\workshop\b.py", r"c:\workshop\b.py"),
+        (r"\\server\share\b.py", "b.py"),
+    ],
+)
+def test_paths_of_windows_are_shown_with_slashes(path, expect):
+    roots = [r"c:\work", r"c:\work\a", "", r"\\server\share"]
+    assert relative_path(path, roots) == expect

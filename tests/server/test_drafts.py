@@ -130,7 +130,10 @@ async def test_status_is_sent_when_it_changes(watching):
 
     statuses = watching.told("dgLsp/status")
     assert all(one != other for one, other in pairwise(statuses))
-    assert {"busy", "kind", "message", "model", "device", "memoryBytes"} == set(statuses[0])
+    assert {
+        *("busy", "kind", "message", "model", "device", "memoryBytes"),
+        *("percent", "followsInstructions"),
+    } == set(statuses[0])
     assert True in [status["busy"] for status in statuses]
     assert (statuses[-1]["model"], statuses[-1]["kind"]) == ("scripted", "Normal")
 

@@ -295,6 +295,17 @@ async def test_excluded_documents_get_nothing_and_the_status_says_why(
     assert editor.engine.jobs == []
 
 
+async def test_in_a_secret_nothing_is_offered_and_the_status_says_why(editor):
+    editor.open("token = 'ghp_0123456789abcdefghij0123456789abcdef'\nx = ")
+    for kind in (1, 2):
+        assert await editor.texts(0, 20, kind) == []
+    status = await editor.ask("workspace/executeCommand", {"command": "dg-lsp.status"})
+    expect = ("Inactive", "the cursor is in what looks like a secret")
+    assert (status["kind"], status["message"]) == expect
+    assert editor.engine.jobs == []
+    assert await editor.texts(1, 4) == ["1"]
+
+
 async def test_on_demand_only(make_editor):
     editor = make_editor()
     await editor.begin(options={"trigger": "manual", "debounceMs": 0})
@@ -357,6 +368,21 @@ async def test_related_files_are_shown_and_secrets_are_not(editor):
     assert [snippet.path for snippet in job.snippets] == ["prices.py"]
     assert "ghp_" not in job.prefix
     assert job.prefix.startswith("token = '****")
+
+
+async def test_files_that_were_edited_and_closed_are_still_related(editor):
+    related = "def total_price(items, tax_rate):\n    return sum(items) * tax_rate\n" * 3
+    for name in ("edited", "looked_at"):
+        uri = f"file:///work/{name}.py"
+        editor.open(related, uri=uri)
+        if name == "edited":
+            editor.replace(related + "# changed\n", uri)
+        editor.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+    editor.open("total_price(items, tax_rate)\nx = ")
+    await editor.texts(1, 4)
+
+    [job] = editor.engine.jobs
+    assert [snippet.path for snippet in job.snippets] == ["edited.py"]
 
 
 async def test_progress_for_a_request_with_a_token(editor):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from dg_lsp.server.engine_link import EnginePhase, EngineUnavailableError
+from dg_lsp.server.engine_link import EnginePhase, EngineState, EngineUnavailableError
 from dg_lsp.server.remote_link import RemoteLink
 from dg_lsp.server.scripted import ScriptedInfiller
 from dg_lsp.server.settings import Settings
@@ -15,6 +15,9 @@ from dg_lsp.server.settings import Settings
 
 @dataclass
 class Status:
+    state: str = "ready"
+    error: str | None = None
+    loading_percent: int | None = None
     model: str = "bundled"
     device: str = "cpu"
     prefix_tokens: int = 100
@@ -32,13 +35,20 @@ class Engine(ScriptedInfiller):
         self.ready = asyncio.Event()
         self.ready.set()
         self.refusal: str | None = None
+        self.says = Status()
 
-    async def wait_ready(self) -> Status:
+    async def wait_ready(self, tell) -> Status:
         self.calls.append("wait_ready")
+        tell(Status("loading", loading_percent=40))
         await self.ready.wait()
         if self.refusal is not None:
             raise ValueError(self.refusal)
         return Status()
+
+    async def status(self) -> Status:
+        if self.refusal is not None:
+            raise ValueError(self.refusal)
+        return self.says
 
     async def unload(self) -> None:
         self.calls.append("unload")
@@ -59,9 +69,22 @@ class Engines:
     def __init__(self) -> None:
         self.made: list[Engine] = []
         self.addresses: list[str] = []
-        self.link = RemoteLink(self)
+        self.link = RemoteLink(self, follow_s=0.01)
         self.phases: list[EnginePhase] = []
-        self.link.watch(lambda state: self.phases.append(state.phase))
+        self.states: list[EngineState] = []
+        self.news = asyncio.Event()
+        self.link.watch(self._take)
+
+    def _take(self, state: EngineState) -> None:
+        self.states.append(state)
+        self.phases.append(state.phase)
+        self.news.set()
+
+    async def next_phase(self) -> EnginePhase:
+        self.news.clear()
+        async with asyncio.timeout(10):
+            await self.news.wait()
+        return self.link.state.phase
 
     def __call__(self, settings) -> Engine:
         if settings.address == "bad:1":
@@ -88,7 +111,8 @@ async def test_made_ready_once_for_all_who_ask(engines):
 
     [engine] = engines.made
     assert (infillers, engine.calls) == ([engine] * 3, ["wait_ready"])
-    assert engines.phases == [EnginePhase.STARTING, EnginePhase.READY]
+    assert engines.phases == [EnginePhase.STARTING, EnginePhase.STARTING, EnginePhase.READY]
+    assert [state.percent for state in engines.states] == [None, 40, None]
     model = engines.link.state.model
     assert model is not None
     assert (model.name, model.prefix_tokens, model.memory_bytes) == ("bundled", 100, 7)
@@ -155,3 +179,31 @@ async def test_restart_and_unload(engines):
     assert engines.link.state.phase is EnginePhase.IDLE
     assert engines.link.state.model is not None
     assert await engines.link.infiller() is engine
+
+
+async def test_what_becomes_of_an_engine_that_nobody_asks_is_noticed(engines):
+    engine = await engines.link.infiller()
+    engine.says = Status("unloaded", model="")
+    assert await engines.next_phase() is EnginePhase.IDLE
+    assert engines.link.state.model is not None
+    engine.says = Status("loading", loading_percent=7)
+    assert await engines.next_phase() is EnginePhase.STARTING
+    assert engines.link.state.percent == 7
+    engine.says = Status("failed", error="out of memory")
+    assert await engines.next_phase() is EnginePhase.FAILED
+    assert engines.link.state.message == "out of memory"
+    engine.says = Status(device_memory_bytes=9)
+    assert await engines.next_phase() is EnginePhase.READY
+    assert engines.link.state.model.memory_bytes == 9
+    engine.refusal = "nobody answers"
+    assert await engines.next_phase() is EnginePhase.IDLE
+    assert engine.calls == ["wait_ready"]
+
+
+async def test_a_failed_start_stays_said_while_nothing_answers(engines):
+    engine = engines.link._engine_now()
+    engine.refusal = "no checkpoint at /x"
+    with pytest.raises(EngineUnavailableError):
+        await engines.link.infiller()
+    await asyncio.sleep(0.05)
+    assert engines.link.state.message == "no checkpoint at /x"

@@ -44,6 +44,7 @@ def test_everything_can_be_set() -> None:
             "minConfidence": 0.25,
             "completionFallback": True,
             "draftIntervalMs": 0,
+            "trace": "text",
             "context": {"budgetChars": 9000, "relatedFiles": False},
             "engine": {
                 "address": "127.0.0.1:8080",

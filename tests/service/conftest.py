@@ -72,6 +72,9 @@ class ScriptedLoader:
             72,
         )
 
+    def loading_percent(self) -> int | None:
+        return 42
+
     def release(self) -> None:
         self.released += 1
 
@@ -212,7 +215,7 @@ class Scripted:
         return handle
     async def close(self): pass
 
-def open_scripted(model, device):
+def open_scripted(model, device, report):
     if model == "absent":
         raise compose.ModelError("no model named absent; try bundled")
     return compose.OpenedInfiller(Scripted(), model or "scripted", "cpu", len, 9, 9, False)

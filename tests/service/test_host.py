@@ -26,6 +26,7 @@ async def test_the_first_job_loads_the_model(host, loader):
     assert (host.state, loader.opened) == (ModelState.READY, 1)
     assert host.opened is not None
     assert host.loads == {"loaded": 1, "failed": 0}
+    assert host.loading_percent is None
 
 
 async def test_jobs_that_come_while_it_loads_wait_and_load_once(host, loader, monkeypatch):
@@ -43,7 +44,7 @@ async def test_jobs_that_come_while_it_loads_wait_and_load_once(host, loader, mo
     gone = host.submit(InfillJob("name = ", ".name\n", document="c.py"))
     gone.cancel()
 
-    assert host.state is ModelState.LOADING
+    assert (host.state, host.loading_percent) == (ModelState.LOADING, 42)
     assert first.state is JobState.SUPERSEDED
     assert host.count_jobs() == (2, 0)
     gate.set()

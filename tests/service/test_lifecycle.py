@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dg_lsp.job import InfillJob, JobState
-from dg_lsp.service import lifecycle
+from dg_lsp.service import address, lifecycle, serving
 from dg_lsp.service.address import local_address
 from dg_lsp.service.client import EngineError, UnreachableError
 from dg_lsp.service.lifecycle import (
@@ -290,3 +290,32 @@ def test_a_lock_is_held_once_and_dies_with_its_holder(tmp_path):
     first.release()
     assert second.try_acquire()
     second.release()
+
+
+async def test_as_on_windows_a_port_and_a_token_only_the_user_can_read(
+    wish, directory, monkeypatch
+):
+    # The same code as there; only the switch is thrown by hand, here and in the engine.
+    for module in (address, lifecycle, serving):
+        monkeypatch.setattr(module, "IS_WINDOWS", True)
+    script = Path(wish.command[-1])
+    switch = "from dg_lsp.service import address, lifecycle, serving\n"
+    switch += "address.IS_WINDOWS = lifecycle.IS_WINDOWS = serving.IS_WINDOWS = True\n"
+    script.write_text(switch + script.read_text())
+
+    one, other = (SharedEngine(wish, directory) for _ in range(2))
+    pid = await pid_of(one)
+    assert await pid_of(other) == pid
+    known = directory / "engine.json"
+    assert one.address.url.startswith("http://127.0.0.1:")
+    assert known.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(EngineError, match="token"):
+        await probe(dataclasses.replace(one.address, token="a" * 32))
+
+    # The file of an engine that was killed names a port where nobody listens.
+    os.kill(pid, signal.SIGKILL)
+    assert await pid_of(other) != pid
+    for engine in (one, other):
+        await engine.close()
+    assert await stop_engine(directory, "engine")
+    assert not known.exists()

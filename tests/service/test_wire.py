@@ -74,7 +74,7 @@ def test_an_ending_comes_back(score):
 
 def test_a_status_comes_back_and_may_have_more_to_say():
     status = EngineStatus(
-        "0.1.0", 7, "ready", None, "m", "cpu", True, 200, 72, 1, 2, 3, 4, 0.5, 1.5, "/log"
+        "0.1.0", 7, "loading", None, 40, "m", "cpu", True, 200, 72, 1, 2, 3, 4, 0.5, 1.5, "/log"
     )
 
     assert decode_status({**through_json(encode_status(status)), "new": [1]}) == status

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from dg_lsp.training.card import RunFigures, model_card, with_measurements
 from dg_lsp.training.corpus import Source
+from dg_lsp.training.export import Training
 from dg_lsp.training.recipe import Recipe
 
 
 def card() -> str:
     figures = RunFigures(
         parameters=6_280_000,
-        steps=4200,
-        tokens=31_000_000,
-        hours=2.04,
+        training=Training(steps=6850, tokens=31_000_000, hours=2.04),
+        steps_before=2650,
         machine="2 cores of x86_64",
         encoder_loss=2.5,
         decoder_loss=2.25,
     )
     sources = [Source("torch", "2.13.0", "BSD-3-Clause", 900, 12_000_000)]
-    return model_card(figures, Recipe(steps=4000, cooldown=200), sources)
+    return model_card(figures, Recipe(steps=4000, cooldown=200, peak=0.4), sources)
 
 
 def test_the_card_tells_data_licence_recipe_and_losses():
     text = card()
 
     assert "| torch | 2.13.0 | BSD-3-Clause | 900 | 12.00 |" in text
-    assert "python -m dg_lsp.training --steps 4000 --cooldown 200 --batch 16" in text
-    for figure in ("6.3 M", "4200", "31.0 M", "2.0 on 2 cores", "2.500 nats", "2.250 nats"):
+    assert "--steps 4000 --cooldown 200 --batch 16 --peak 0.4` from the weights of 2650" in text
+    for figure in ("6.3 M", "6850", "31.0 M", "2.0 on 2 cores", "2.500 nats", "2.250 nats"):
         assert figure in text
     assert "Not measured yet" in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,12 @@ def test_the_schedule_warms_up_stays_and_cools_down(tiny_codec, tmp_path):
     for made.step in range(10):
         scales.append(made._schedule())
 
-    assert np.allclose(scales, [1 / 3, 2 / 3, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
+    expect = np.array([1 / 3, 2 / 3, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
+    assert np.allclose(scales, expect)
+
+    made.recipe = replace(made.recipe, peak=0.4)
+    for made.step in range(10):
+        assert made._schedule() == pytest.approx(0.4 * expect[made.step])
 
 
 def test_a_finished_model_is_a_start(tiny_codec, tmp_path, uninterrupted):

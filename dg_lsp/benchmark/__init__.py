@@ -1,0 +1,1 @@
+"""Measurements of the whole, from outside: what an editor would see."""

@@ -1,0 +1,253 @@
+"""What the front end, the socket and the scheduler add to the engine's own time.
+
+A real server process is driven over its pipes, and its trace of each request tells how long the
+engine itself took; the rest of what the editor waited for is what is added:
+
+    added = editor's wait - engine's own time = pipe + front end + socket + queue
+
+The editor's clock starts before the keystroke is sent, so applying the edit counts as well.
+Documents are the standard library's own sources. Knows nothing of tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dg_lsp.benchmark.editor import Answer, Editor, EditorError, Pending, Serving, wait_for
+
+MODULES = ("argparse", "typing", "tarfile", "inspect", "subprocess", "zipfile", "doctest")
+"""Where documents come from."""
+OTHER_MODULES = ("textwrap", "shlex", "configparser")
+"""Documents that are open beside."""
+URI, OTHER_URI = "file:///bench/document.py", "file:///bench/other.py"
+BURST_KEYS = "return "
+BURST_S = 0.08
+"""Between two keystrokes: a fast typist."""
+NUM_WARM_UPS = 5
+ASKED = "a new job"
+"""How the trace says that an answer came from the model."""
+MAX_TRIES = 20
+"""Some places are answered from memory, or are refused."""
+OPTIONS = {
+    # Answers come when the job has ended, and the model is asked at once.
+    "deadlineMs": 60_000,
+    "debounceMs": 0,
+    "draftIntervalMs": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One request, in milliseconds."""
+
+    engine: float
+    """What the engine itself took."""
+    pipe: float
+    """Between editor and front end, both ways, with applying the edit."""
+    front_end: float
+    """Checks, masks, window, related files, finishing."""
+    socket: float
+    """Between front end and engine, both ways."""
+    queue: float
+    """In the engine's scheduler."""
+
+    @property
+    def added(self) -> float:
+        return self.pipe + self.front_end + self.socket + self.queue
+
+
+@dataclass(slots=True)
+class Measured:
+    """All requests of one kind."""
+
+    name: str
+    document_bytes: int
+    samples: list[Sample] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Stops:
+    """How long it took until a withdrawn request was over, in milliseconds."""
+
+    answered: list[float] = field(default_factory=list)
+    """From the cancel message to the response to the request."""
+    free: list[float] = field(default_factory=list)
+    """From the cancel message until the engine was at work on the next request, which was sent
+    right behind; what is added to that request is a part of it."""
+    step: list[float] = field(default_factory=list)
+    """One denoising step, for comparison: a job stops after the one under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured."""
+
+    document_bytes: Sequence[int]
+    rounds: int
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything that was measured."""
+
+    model: str
+    measured: list[Measured]
+    stops: Stops
+
+
+async def measure(plan: Plan, serving: Serving, report: Callable[[str], None]) -> Outcome:
+    """Measure all that is planned; `report` is told what is going on."""
+    measured = []
+    report("starting the engine")
+    editor = await Editor.start(serving, {}, OPTIONS)
+    try:
+        for name in OTHER_MODULES:
+            editor.open(f"file:///bench/{name}.py", _source(name))
+        dice = random.Random(plan.seed)
+        for num_bytes in plan.document_bytes:
+            text = document_of(num_bytes)
+            document = _Document(editor, f"{URI}?{num_bytes}", text, dice)
+            editor.open(document.uri, text)
+            for _ in range(NUM_WARM_UPS):
+                await document.key()
+            size = len(text.encode())
+            kinds: dict[str, Callable[[], Awaitable[Sample]]] = {
+                "keystroke": document.key,
+                "typing burst": document.burst,
+            }
+            for name, ask in kinds.items():
+                report(f"{name}, {size / 1e3:.0f} kB")
+                samples = [await ask() for _ in range(plan.rounds)]
+                measured.append(Measured(name, size, samples))
+            editor.close_document(document.uri)
+        model = (await editor.trace())["model"]
+    finally:
+        await editor.close()
+    report("cancelling")
+    return Outcome(model, measured, await _measure_stops(plan, serving))
+
+
+def document_of(num_bytes: int) -> str:
+    """Real code of about that size, in whole lines."""
+    text = ""
+    while len(text) < num_bytes:
+        before = len(text)
+        for name in MODULES:
+            text += _source(name)
+            if len(text) >= num_bytes:
+                break
+        if len(text) == before:
+            raise ValueError("the standard library's sources are not installed here")
+    return text[: text.rfind("\n", 0, num_bytes) + 1]
+
+
+class _Document:
+    """One open document, and places in it to type at."""
+
+    def __init__(self, editor: Editor, uri: str, text: str, dice: random.Random) -> None:
+        self.uri = uri
+        self._editor, self._dice = editor, dice
+        self._lines = [len(line) for line in text.split("\n")]
+
+    async def key(self) -> Sample:
+        """One keystroke at the end of some line, and the request that follows it."""
+        return await self._until_asked("x")
+
+    async def burst(self) -> Sample:
+        """Keystrokes one after the other, each with a request; the last one counts."""
+        return await self._until_asked(BURST_KEYS)
+
+    async def _until_asked(self, keys: str) -> Sample:
+        """Type somewhere, and elsewhere until the last request is one that asks the model."""
+        for _ in range(MAX_TRIES):
+            line = self._dice.randrange(len(self._lines) // 4, len(self._lines) * 3 // 4)
+            for key in keys[:-1]:
+                self._type(line, key)
+                await asyncio.sleep(BURST_S)
+            sent, answer = self._type(line, keys[-1])
+            answered = await wait_for(answer)
+            trace = await self._editor.trace()
+            if trace["how"] == ASKED and trace["engine_ms"] is not None:
+                return _sample(sent, answered, trace)
+        raise EditorError(f"no request of {MAX_TRIES} asked the model: {trace['reason']}")
+
+    def _type(self, line: int, key: str) -> tuple[float, Pending]:
+        sent = time.perf_counter()
+        self._editor.insert(self.uri, line, self._lines[line], key)
+        self._lines[line] += 1
+        _, answer = self._editor.complete(self.uri, line, self._lines[line])
+        return sent, answer
+
+
+def _sample(sent: float, answer: Answer, trace: dict[str, Any]) -> Sample:
+    wait_ms, engine = (answer.at - sent) * 1e3, trace["engine_ms"]
+    times = trace["timings_ms"]
+    socket, queue = times["socket"], times.get("queue", 0.0)
+    return Sample(
+        engine=engine,
+        pipe=wait_ms - trace["total_ms"],
+        front_end=trace["total_ms"] - engine - socket - queue,
+        socket=socket,
+        queue=queue,
+    )
+
+
+async def _measure_stops(plan: Plan, serving: Serving) -> Stops:
+    """In a session that shows drafts, as they tell that a job is under way."""
+    capabilities = {"experimental": {"dgLsp": {"drafts": True}}}
+    editor = await Editor.start(serving, capabilities, OPTIONS)
+    try:
+        text, dice = document_of(min(plan.document_bytes)), random.Random(plan.seed)
+        stops = Stops()
+        editor.open(URI, text)
+        editor.open(OTHER_URI, text)
+        document = _Document(editor, OTHER_URI, text, dice)
+        while len(stops.free) < plan.rounds:
+            await _stop_once(editor, document, dice.randrange(20, 200), stops)
+        return stops
+    finally:
+        await editor.close()
+
+
+async def _stop_once(editor: Editor, document: _Document, line: int, stops: Stops) -> None:
+    while not editor.news.empty():
+        editor.news.get_nowait()
+    # Each time another place, as the same question would be answered from memory.
+    editor.insert(URI, line, 0, "y")
+    request, answer = editor.complete(URI, line, 1)
+    while not answer.done():
+        arrived = asyncio.create_task(editor.news.get())
+        either: set[asyncio.Future[Any]] = {arrived, answer}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        arrived.cancel()
+        if arrived.done() and arrived.result() == "dgLsp/draft":
+            break
+    if answer.done():
+        # It was over before it could be withdrawn.
+        return
+    cancelled_at = time.perf_counter()
+    editor.cancel(request)
+    following = asyncio.create_task(document.key())
+    first = await wait_for(answer)
+    sample = await following
+    trace = await editor.trace()
+    if "error" not in first.message:
+        return
+    stops.answered.append((first.at - cancelled_at) * 1e3)
+    stops.free.append(sample.added)
+    stops.step.append(trace["timings_ms"]["denoise"] / trace["steps"])
+
+
+def _source(name: str) -> str:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        return ""
+    return Path(spec.origin).read_text(encoding="utf-8")

@@ -1,0 +1,12 @@
+"""`dg-lsp bench`: measurements, one file per command. Knows nothing of what they measure."""
+
+from __future__ import annotations
+
+import typer
+
+from dg_lsp.cli.bench_gpu import gpu
+from dg_lsp.cli.bench_server import server
+
+bench = typer.Typer(add_completion=False, help="Measure how fast it is on this machine.")
+bench.command("server")(server)
+bench.command("gpu")(gpu)

@@ -1,0 +1,160 @@
+"""`dg-lsp bench server`: what everything around the engine costs.
+
+Starts a server and an engine of its own, in a runtime directory of its own, and ends both.
+Knows nothing of how is measured (dg_lsp/benchmark).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dg_lsp.cli.options import DeviceOption, ModelOption
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dg_lsp.benchmark.editor import Serving
+    from dg_lsp.benchmark.overhead import Outcome, Plan
+
+TARGET_MS = 10.0
+"""For the 95th percentile of what is added to a keystroke, on a machine that is idle."""
+PARTS = {"pipe": "pipe", "front_end": "front end", "socket": "socket", "queue": "queue"}
+STOPS = {
+    "answered": "cancelled to answered",
+    "free": "cancelled to the next job under way",
+    "step": "one denoising step, for comparison",
+}
+
+
+def server(
+    document_bytes: Annotated[
+        list[int],
+        typer.Option("--document-bytes", metavar="N", min=2000, help="Once for each document."),
+    ] = [20_000, 120_000],  # noqa: B006
+    rounds: Annotated[
+        int, typer.Option("--rounds", metavar="N", min=1, help="Requests of each kind.")
+    ] = 60,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    model: ModelOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Measure what the front end, the socket and the scheduler add to the engine's time."""
+    from dg_lsp.benchmark.overhead import Plan
+
+    report = _report(_measured(Plan(document_bytes, rounds), model, device))
+    if as_json:
+        print(json.dumps(report))
+        return
+    from dg_lsp.cli.output import open_console
+
+    console = open_console()
+    console.print(_added_table(report))
+    console.print(_stops_table(report))
+
+
+def _measured(plan: Plan, model: str | None, device: str | None) -> Outcome:
+    from rich.console import Console
+
+    from dg_lsp.benchmark.overhead import measure
+
+    # Shown on a terminal only.
+    status = Console(stderr=True, highlight=False).status("")
+    with _own_engine(model, device) as serving, status:
+        return asyncio.run(measure(plan, serving, status.update))
+
+
+@contextlib.contextmanager
+def _own_engine(model: str | None, device: str | None) -> Iterator[Serving]:
+    """Directories that no other engine uses; the engine in them is ended at last."""
+    from dg_lsp.benchmark.editor import Serving
+    from dg_lsp.cli.compose import model_for_engine
+    from dg_lsp.service.address import engine_names
+    from dg_lsp.service.lifecycle import stop_engine
+
+    directory = Path(tempfile.mkdtemp(prefix="dg-lsp-bench-"))
+    places = {f"DG_LSP_{kind}_DIR": str(directory) for kind in ("RUNTIME", "STATE", "LOG")}
+    arguments: list[str] = []
+    for option, value in (("--model", model_for_engine(model)), ("--device", device)):
+        arguments += [] if value is None else [option, value]
+    try:
+        yield Serving({**os.environ, **places}, tuple(arguments))
+    finally:
+        for name in engine_names(directory):
+            asyncio.run(stop_engine(directory, name))
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _report(outcome: Outcome) -> dict[str, Any]:
+    from dg_lsp.benchmark.percentiles import summary
+
+    return {
+        "model": outcome.model,
+        "target_ms": TARGET_MS,
+        "added": [
+            {
+                "kind": one.name,
+                "document_bytes": one.document_bytes,
+                "requests": len(one.samples),
+                **{
+                    f"{part}_ms": summary([getattr(sample, part) for sample in one.samples])
+                    for part in ("engine", "added", *PARTS)
+                },
+            }
+            for one in outcome.measured
+        ],
+        "cancel": {
+            "requests": len(outcome.stops.free),
+            **{f"{name}_ms": summary(getattr(outcome.stops, name)) for name in STOPS},
+        },
+    }
+
+
+def _added_table(report: dict[str, Any]) -> Table:
+    """What is added, and the parts of it; p50 and p95 in milliseconds."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=f"Added to the engine's own time, p50 / p95 in ms, {report['model']} model",
+        title_justify="left",
+    )
+    table.add_column("request")
+    for column in ("engine's own", "added", *PARTS.values()):
+        table.add_column(column, justify="right")
+    for row in report["added"]:
+        added = row["added_ms"]
+        style = "bold green" if added["p95"] < report["target_ms"] else "bold red"
+        table.add_row(
+            f"{row['kind']}, {row['document_bytes'] / 1e3:.0f} kB, {row['requests']} times",
+            _shown(row["engine_ms"]),
+            Text(_shown(added), style),
+            *(_shown(row[f"{part}_ms"]) for part in PARTS),
+        )
+    return table
+
+
+def _stops_table(report: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    cancel = report["cancel"]
+    title = f"What cancelling takes, p50 / p95 in ms, {cancel['requests']} times"
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, said in STOPS.items():
+        table.add_row(said, _shown(cancel[f"{name}_ms"]))
+    return table
+
+
+def _shown(times: dict[str, float]) -> str:
+    return f"{times['p50']:.1f} / {times['p95']:.1f}"

@@ -1,0 +1,155 @@
+"""`dg-lsp doctor`: is everything in order, and if not, what is to be done?
+
+Prints each finding as it is made, then fills one span for real. Knows nothing of how things are
+looked at (dg_lsp/diagnosis).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dg_lsp.cli import EXIT_FAILED
+from dg_lsp.cli.options import DeviceOption, ModelOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dg_lsp.diagnosis.doctor import Wish
+    from dg_lsp.diagnosis.findings import Finding
+    from dg_lsp.job import Infiller
+
+MARKS = {"ok": ("✓", "green"), "warning": ("!", "bold yellow"), "problem": ("✗", "bold red")}
+AREA_CELLS = 10
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    in_process: Annotated[
+        bool,
+        typer.Option("--in-process", help="Fill the span here, not in the shared engine."),
+    ] = False,
+    no_self_test: Annotated[
+        bool, typer.Option("--no-self-test", help="Look, but do not fill a span.")
+    ] = False,
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    runtime_dir: Annotated[
+        Path | None, typer.Option("--runtime-dir", metavar="DIR", hidden=True)
+    ] = None,
+) -> None:
+    """Look whether everything is in order, and say what to do where it is not.
+
+    Without --model and --device it looks at what the last editor has in its settings. The
+    exit status is 1 where there is a problem.
+    """
+    from dg_lsp.diagnosis.doctor import Wish, last_wish
+    from dg_lsp.diagnosis.findings import Level, report_json, worst
+
+    last = last_wish()
+    wish = Wish(model or last.model, device or last.device)
+    coming = _findings(wish, runtime_dir, in_process, no_self_test)
+    if as_json:
+        found = [*coming]
+        print(json.dumps(report_json(found)))
+    else:
+        found = _print(coming)
+    if worst(found) is Level.PROBLEM:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _findings(
+    wish: Wish, runtime_dir: Path | None, in_process: bool, no_self_test: bool
+) -> Iterator[Finding]:
+    from dg_lsp.diagnosis.doctor import examine
+    from dg_lsp.diagnosis.findings import Level, guarded, warning
+
+    is_broken = False
+    for finding in examine(wish, runtime_dir):
+        # It may take this very process along.
+        is_broken |= finding.area == "torch" and finding.level is Level.PROBLEM
+        yield finding
+    if is_broken:
+        yield warning("self-test", "not run, as torch cannot be used", "mend torch first")
+    elif not no_self_test:
+        yield from guarded("self-test", lambda: [_self_test(wish, runtime_dir, in_process)])
+
+
+def _self_test(wish: Wish, runtime_dir: Path | None, in_process: bool) -> Finding:
+    from dg_lsp.diagnosis.selftest import self_test
+
+    async def open_here() -> Infiller:
+        from dg_lsp.cli.compose import open_infiller
+
+        return open_infiller(wish.model, wish.device).infiller
+
+    async def open_shared() -> Infiller:
+        from dg_lsp.cli.compose import model_for_engine
+        from dg_lsp.service.lifecycle import EngineWish, SharedEngine
+
+        wanted = EngineWish(model_for_engine(wish.model), wish.device)
+        shared = SharedEngine(wanted, runtime_dir)
+        try:
+            await shared.wait_ready()
+        except BaseException:
+            await shared.close()
+            raise
+        return shared
+
+    if in_process:
+        return asyncio.run(self_test(open_here, "in this process"))
+    return asyncio.run(self_test(open_shared, "through the shared engine"))
+
+
+def _print(coming: Iterator[Finding]) -> list[Finding]:
+    from dg_lsp.cli.output import open_console
+
+    console, found = open_console(), []
+    # Shown on a terminal only.
+    with console.status("looking"):
+        for finding in coming:
+            found.append(finding)
+            _print_finding(console, finding)
+    _print_end(console, found)
+    return found
+
+
+def _print_finding(console: Console, finding: Finding) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from dg_lsp.cli.cells import VISIBLE
+
+    mark, style = MARKS[finding.level.value]
+    said = Text(finding.said.translate(VISIBLE))
+    if finding.advice:
+        said.append(f"\n→ {finding.advice.translate(VISIBLE)}", "cyan")
+    if not console.is_terminal:
+        # A pipe gets words, and lines as long as they are.
+        for line in said.plain.split("\n"):
+            print(f"{finding.level.value:8}{finding.area:{AREA_CELLS}} {line}")
+        return
+    row = Table.grid(padding=(0, 1))
+    row.add_column()
+    row.add_column(min_width=AREA_CELLS)
+    row.add_column(overflow="fold")
+    row.add_row(Text(mark, style), Text(finding.area, "bold"), said)
+    console.print(row)
+
+
+def _print_end(console: Console, found: list[Finding]) -> None:
+    from rich.text import Text
+
+    counts = {
+        level: sum(finding.level.value == level for finding in found)
+        for level in ("problem", "warning")
+    }
+    said = ", ".join(
+        f"{count} {level}{'s' * (count > 1)}" for level, count in counts.items() if count
+    )
+    console.print(Text(said or "everything is in order", "bold" if said else "bold green"))

@@ -1,0 +1,29 @@
+"""`dg-lsp eval`: how well a model infills, on benchmarks, on the user's own code, in research.
+
+One module per family of commands; this one puts them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+
+from dg_lsp.cli import help_of
+from dg_lsp.cli.eval import benchmarks, research
+
+eval = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Measure how well a model infills."
+)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "humaneval-infilling": benchmarks.humaneval_infilling,
+    "santacoder-fim": benchmarks.santacoder_fim,
+    "repo": benchmarks.repo,
+    "spans": research.spans,
+    "quiet": research.quiet,
+    "lengths": research.lengths,
+    "tune": research.tune,
+    "profile": research.profile,
+}
+for name, function in _COMMANDS.items():
+    eval.command(name, help=help_of(function))(function)

@@ -1,0 +1,239 @@
+"""`dg-lsp eval spans`, `quiet`, `lengths`, `tune` and `profile`: what defaults are chosen by.
+
+All of them use the held-out files: the parts of Python's standard library and of installed
+packages that the bundled model has never seen. Settings are tuned on pip's files, figures are
+reported on the others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dg_lsp.cli import ArgumentError
+from dg_lsp.cli.options import DeviceOption, ModelOption
+
+if TYPE_CHECKING:
+    from dg_lsp.evaluation.methods import Row
+    from dg_lsp.evaluation.recording import Race
+    from dg_lsp.training.corpus import SourceFile
+
+TUNED_ON = "pip/"
+"""Settings are chosen on spans of these files only; figures are reported on the others."""
+
+_Seed = Annotated[int, typer.Option(metavar="N", help="Which places are drawn.")]
+_Tuning = Annotated[
+    bool, typer.Option("--tuning", help="Draw from the files settings are tuned on.")
+]
+_Svg = Annotated[
+    Path | None, typer.Option("--svg", metavar="FILE", help="Draw the curve as well.")
+]
+
+
+def spans(
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    per_kind: Annotated[int, typer.Option(metavar="N", help="Spans of each kind.")] = 150,
+    seed: _Seed = 1,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="METHOD", help="Run only these methods.")
+    ] = None,
+    tuning: _Tuning = False,
+    card: Annotated[
+        bool, typer.Option("--card", help="Put the first method's figures into the model card.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the rows as JSON.")
+    ] = None,
+) -> None:
+    """Compare ways of filling a span on held-out code, by kind of span and by length."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from dg_lsp.cli.compose import load_model
+    from dg_lsp.evaluation.methods import METHODS, by_length, method_table, summarize
+    from dg_lsp.evaluation.spans import KINDS, draw_spans
+
+    if unknown := [name for name in only or [] if name not in METHODS]:
+        raise ArgumentError(f"{unknown[0]!r} is none of the methods {', '.join(METHODS)}")
+    loaded = load_model(model, device)
+    drawn = draw_spans(_held_out(tuning), per_kind, seed)
+    rows: list[Row] = []
+    length_rows: list[Row] = []
+    console = Console(stderr=True)
+    for name in only or METHODS:
+        filled = track(drawn, name, console=console)
+        pairs = [(span, METHODS[name](loaded, span)) for span in filled]
+        rows += [
+            summarize(name, kind, [pair for pair in pairs if pair[0].kind == kind])
+            for kind in KINDS
+        ]
+        rows.append(summarize(name, "all", pairs))
+        length_rows += by_length(loaded.codec, name, pairs)
+    print(f"{method_table(rows, 'span')}\n\n{method_table(length_rows, 'tokens')}")
+    if out is not None:
+        raw = [dataclasses.asdict(row) for row in (*rows, *length_rows)]
+        out.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    if card:
+        _write_card(loaded.name, f"--per-kind {per_kind} --seed {seed}", [*rows, *length_rows])
+
+
+def quiet(
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    per_kind: Annotated[int, typer.Option(metavar="N", help="Places of each kind.")] = 40,
+    seed: _Seed = 1,
+    tuning: _Tuning = False,
+    svg: _Svg = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """How often the model says nothing where nothing is missing, by least confidence."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from dg_lsp.cli.compose import load_model
+    from dg_lsp.evaluation.quiet import ask, curve, curve_table, quiet_by_kind, quiet_places
+    from dg_lsp.evaluation.spans import draw_spans
+    from dg_lsp.server.settings import Settings
+
+    loaded = load_model(model, device)
+    files = _held_out(tuning)
+    places = [*quiet_places(files, per_kind, seed), *draw_spans(files, per_kind, seed)]
+    asked = track(places, "asking", console=Console(stderr=True))
+    answers = [ask(loaded, place) for place in asked]
+    points, chosen = curve(answers), Settings().min_confidence
+    kinds = quiet_by_kind(answers, chosen)
+    if as_json:
+        raw = [dataclasses.asdict(point) for point in points]
+        print(json.dumps({"default": chosen, "curve": raw, "quiet_rate_by_kind": kinds}))
+    else:
+        print(curve_table(points))
+        print(f"\nquiet at the default of {chosen:g}:")
+        print("\n".join(f"  {kind}: {rate:.1%}" for kind, rate in kinds.items()))
+    if svg is not None:
+        from dg_lsp.evaluation.plots import draw_quiet_curve
+
+        draw_quiet_curve(points, chosen, svg)
+
+
+def lengths(
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    per_kind: Annotated[int, typer.Option(metavar="N", help="Spans of each kind.")] = 40,
+    seed: _Seed = 1,
+    races: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the recorded races here, or read them."),
+    ] = None,
+    svg: _Svg = None,
+) -> None:
+    """Compare ways of choosing the length of a span, with what they cost."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from dg_lsp.cli.compose import load_model
+    from dg_lsp.evaluation.lengths import already_chosen, length_table, rows_of, rules
+    from dg_lsp.evaluation.recording import read_races, record, write_races
+    from dg_lsp.evaluation.shifting import LIVE
+    from dg_lsp.evaluation.spans import draw_spans
+
+    loaded = load_model(model, device)
+    console = Console(stderr=True)
+
+    def recorded(tuning: bool, count: int) -> list[Race]:
+        drawn = draw_spans(_held_out(tuning), count, seed)
+        task = "races for the biases" if tuning else "races"
+        return [record(loaded, span) for span in track(drawn, task, console=console)]
+
+    if races is not None and races.exists():
+        fitted_on, told = read_races(races)
+    else:
+        fitted_on, told = recorded(True, per_kind), recorded(False, per_kind)
+        if races is not None:
+            write_races(races, fitted_on, told)
+    methods = rules(fitted_on, loaded.settings.length)
+    for name, fill in LIVE.items():
+        filled = track(told, name, console=console)
+        methods[name] = already_chosen({id(race): fill(loaded, race.span) for race in filled})
+    rows = rows_of(methods, told)
+    print(length_table(rows))
+    if svg is not None:
+        from dg_lsp.evaluation.plots import draw_lengths
+
+        draw_lengths([row for row in rows if row.group == "all"], svg)
+
+
+def tune(
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    per_kind: Annotated[int, typer.Option(metavar="N", help="Spans of each kind.")] = 30,
+    only: Annotated[
+        str, typer.Option(metavar="TEXT", help="Run only the variants whose name holds this.")
+    ] = "",
+) -> None:
+    """Try other settings, one at a time, on the files kept for tuning."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from dg_lsp.cli.compose import load_model
+    from dg_lsp.evaluation.methods import method_table, summarize
+    from dg_lsp.evaluation.spans import draw_spans
+    from dg_lsp.evaluation.tuning import length_variants, sampler_variants
+
+    loaded = load_model(model, device)
+    drawn = draw_spans(_held_out(True), per_kind, seed=3)
+    console = Console(stderr=True)
+    for variants in (sampler_variants(loaded.settings), length_variants(loaded.settings)):
+        rows = [
+            summarize(
+                name,
+                "all",
+                [(span, method(loaded, span)) for span in track(drawn, name, console=console)],
+            )
+            for name, method in variants
+            if only in name
+        ]
+        print(method_table(rows, "span") + "\n")
+
+
+def profile(
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    infills: Annotated[int, typer.Option(metavar="N", help="How many spans are filled.")] = 20,
+) -> None:
+    """How long an infill takes, and how much of it is the model's own forward."""
+    from dg_lsp.cli.compose import load_model
+    from dg_lsp.evaluation.spans import KINDS, draw_spans
+    from dg_lsp.evaluation.timing import time_infills
+
+    drawn = draw_spans(_held_out(False), -(-infills // len(KINDS)), seed=2)[:infills]
+    print(time_infills(load_model(model, device), drawn))
+
+
+def _held_out(tuning: bool) -> list[SourceFile]:
+    from dg_lsp.training.corpus import held_out_files
+
+    return [file for file in held_out_files() if file.path.startswith(TUNED_ON) is tuning]
+
+
+def _write_card(model: str, options: str, rows: list[Row]) -> None:
+    """Put the figures of the first method under the card's last heading."""
+    import torch
+
+    from dg_lsp.evaluation.methods import method_table
+    from dg_lsp.models.store import BUNDLED, BUNDLED_DIRECTORY
+    from dg_lsp.training.card import with_measurements
+
+    path = (BUNDLED_DIRECTORY if model == BUNDLED else Path(model)) / "README.md"
+    first = [row for row in rows if row.method == rows[0].method]
+    measured = (
+        f"`dg-lsp eval spans {options}` on the held-out files but for pip's; means of the "
+        f"matches, medians of the rest, on {torch.get_num_threads()} threads of this machine."
+        f"\n\n{method_table(first, 'span or tokens')}\n"
+    )
+    text = with_measurements(path.read_text(encoding="utf-8"), measured)
+    path.write_text(text, encoding="utf-8")

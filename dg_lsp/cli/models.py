@@ -1,0 +1,128 @@
+"""`dg-lsp models`: which models are here, how large, and whether they are whole."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dg_lsp.cli import ArgumentError
+from dg_lsp.cli.output import open_console
+
+if TYPE_CHECKING:
+    from dg_lsp.models.store import StoredModel
+
+
+def models(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object for each model.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all files and compare their checksums.")
+    ] = False,
+) -> None:
+    """List the models of this machine, the one that is used without --model first."""
+    from dg_lsp.models import packed, store
+    from dg_lsp.models.checkpoint import CheckpointError
+
+    found = store.list_models()
+    damage: dict[str, str] = {}
+    for model in found if verify else ():
+        try:
+            packed.verify(model.directory, model.manifest, anew=True)
+        except CheckpointError as error:
+            damage[model.name] = str(error)
+    rows = [_row(model, damage) for model in (store.list_models() if verify else found)]
+    rows.append(_bundled_row())
+    _mark_default(rows)
+    if as_json:
+        for row in rows:
+            print(json.dumps(row))
+    else:
+        _print_table(rows)
+        for name in store.unfinished():
+            print(f"{name}: not finished; the same dg-lsp pull goes on", file=sys.stderr)
+        if not found:
+            print(
+                "dg-lsp: the bundled model is small; dg-lsp pull gets DiffusionGemma 26B "
+                "(a GPU with 18 GB, 70 GB of disk)",
+                file=sys.stderr,
+            )
+    if damage:
+        raise ArgumentError("; ".join(damage.values()))
+
+
+def _row(model: StoredModel, damage: dict[str, str]) -> dict[str, Any]:
+    manifest = model.manifest
+    return {
+        "name": model.name,
+        "parameters": manifest.parameters,
+        "bytes": manifest.weight_bytes,
+        "precision": "nf4",
+        "checksum": "wrong" if model.name in damage else model.integrity.value,
+        "source": manifest.source,
+        "path": str(model.directory),
+        "default": False,
+    }
+
+
+def _bundled_row() -> dict[str, Any]:
+    from dg_lsp.models import store
+    from dg_lsp.models.checkpoint import WEIGHTS, read_config
+    from dg_lsp.models.quantization import parameters_of
+
+    directory = store.BUNDLED_DIRECTORY
+    return {
+        "name": store.BUNDLED,
+        "parameters": parameters_of(read_config(directory)),
+        "bytes": (directory / WEIGHTS).stat().st_size,
+        "precision": "float16",
+        "checksum": "ok",
+        "source": "dg-lsp",
+        "path": str(directory),
+        "default": False,
+    }
+
+
+def _mark_default(rows: list[dict[str, Any]]) -> None:
+    """What runs without --model; on a GPU that another program fills, the bundled one."""
+    from dg_lsp.models import store
+    from dg_lsp.models.device import choose_device
+    from dg_lsp.models.memory import default_budget
+
+    device = choose_device(None)
+    best = store.best(device.type == "cuda", default_budget(device))
+    name = best.name if best else store.BUNDLED
+    for row in rows:
+        row["default"] = row["name"] == name
+    rows.sort(key=lambda row: not row["default"])
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("model", "parameters", "size", "precision", "checksum", "from"):
+        table.add_column(title, justify="right" if title in ("parameters", "size") else "left")
+    for row in rows:
+        table.add_row(
+            row["name"] + (" *" if row["default"] else ""),
+            _count(row["parameters"]),
+            _size(row["bytes"]),
+            row["precision"],
+            row["checksum"],
+            row["source"],
+        )
+    console = open_console()
+    console.print(table)
+    console.print("* is used without --model")
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e9:.2f} B" if number >= 1e8 else f"{number / 1e6:.2f} M"
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e9:.2f} GB" if number >= 1e8 else f"{number / 1e6:.2f} MB"

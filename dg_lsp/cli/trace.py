@@ -1,0 +1,86 @@
+"""`dg-lsp trace`: what became of the last requests, and why nothing was offered.
+
+Reads what the front ends and the engine have kept; asks nobody. Knows nothing of LSP.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from dg_lsp.cli import EXIT_FAILED, ArgumentError
+
+Record = dict[str, Any]
+
+
+def trace(
+    count: Annotated[
+        int, typer.Option("--last", "-n", metavar="N", min=0, help="How many requests.")
+    ] = 10,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object for each request.")
+    ] = False,
+    with_text: Annotated[
+        bool,
+        typer.Option("--text", help="Show the text, where the settings had it kept."),
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with requests as they come.")
+    ] = False,
+) -> None:
+    """Show what became of the last requests of all editors.
+
+    Each with what the model saw (sizes, not text), where the time went, and the reason where
+    nothing was offered.
+    """
+    from dg_lsp.diagnosis.journal import (
+        follow_traces,
+        read_traces,
+        state_directory,
+        trace_file,
+    )
+
+    directory = state_directory()
+    try:
+        records = read_traces(directory, count)
+    except OSError as error:
+        raise ArgumentError(
+            f"{trace_file(directory)} cannot be read: {error.strerror or error}"
+        ) from error
+    show = _print_json if as_json else _drawing()
+    coming = follow_traces(directory) if follow else ()
+    for record in itertools.chain(records, coming):
+        if not with_text:
+            record.pop("text", None)
+        show(record)
+    if not records and count:
+        _complain(f"no request was traced yet; they are kept in {trace_file(directory)}")
+        raise typer.Exit(EXIT_FAILED)
+    if with_text and not any("text" in record for record in records):
+        _complain('no text was kept; set "dgLsp.trace" to "text" in the editor and ask again')
+
+
+def _print_json(record: Record) -> None:
+    print(json.dumps(record), flush=True)
+
+
+def _drawing() -> Callable[[Record], None]:
+    from dg_lsp.cli.output import open_console
+    from dg_lsp.cli.trace_view import draw_trace
+
+    console = open_console()
+
+    def draw(record: Record) -> None:
+        for line in draw_trace(record, is_drawn=console.is_terminal):
+            console.print(line, soft_wrap=True)
+
+    return draw
+
+
+def _complain(message: str) -> None:
+    print(f"dg-lsp: {message}", file=sys.stderr)

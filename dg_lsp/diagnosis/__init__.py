@@ -1,0 +1,1 @@
+"""Looking into an installation: what requests went through, what is wrong, how fast it is."""

@@ -1,0 +1,184 @@
+"""Whether the files of a model are all there and whole, without loading them or torch.
+
+A safetensors file says in its header how long it is, which shows a download that was cut off.
+Where the directory holds `SHA256SUMS`, its files are compared with that as well. A packed
+checkpoint lists the sizes of its files; its checksums are compared when it is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sized
+from pathlib import Path
+from typing import Any
+
+from dg_lsp.diagnosis.findings import Finding, ok, one_line, problem, size_of
+
+BUNDLED = "bundled"
+BUNDLED_DIRECTORY = Path(__file__).parent.parent / "models" / "bundled"
+MODEL_TYPE = "diffusion_gemma"
+MANIFEST = "packed.json"
+"""Of a packed checkpoint (models/packed.py, which needs torch)."""
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+SUMS = "SHA256SUMS"
+MAX_HEADER_BYTES = 100_000_000
+"""What the safetensors library itself takes."""
+DOWNLOAD_AGAIN = "download the checkpoint again"
+PACK_AGAIN = "make it again with dg-lsp pull; dg-lsp models --verify compares all checksums"
+
+
+class _WrongFileError(ValueError):
+    """A file that is not as it should be; the message says how."""
+
+
+def check_models(name: str | None) -> Iterator[Finding]:
+    """The model of that name; without one, all those that may be chosen."""
+    if name is not None:
+        yield examine_checkpoint(name)
+        return
+    yield examine_checkpoint(BUNDLED)
+    store = models_directory()
+    for manifest in sorted(store.glob(f"[!.]*/{MANIFEST}")):
+        yield examine_checkpoint(manifest.parent.name)
+
+
+def models_directory() -> Path:
+    """Where packed models are kept; `DG_LSP_MODELS_DIR` moves it."""
+    named = os.environ.get("DG_LSP_MODELS_DIR")
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return platformdirs.user_data_path("dg-lsp", appauthor=False) / "models"
+
+
+def examine_checkpoint(name: str) -> Finding:
+    """Look at the bundled model, a packed one by its name, or a checkpoint directory."""
+    directory, advice = Path(os.path.expanduser(name)), DOWNLOAD_AGAIN
+    if name == BUNDLED:
+        directory, advice = BUNDLED_DIRECTORY, "install dg-lsp again"
+    elif (models_directory() / name / MANIFEST).is_file():
+        directory = models_directory() / name
+    if (directory / MANIFEST).is_file():
+        return _examine_packed(name, directory)
+    try:
+        if not directory.is_dir():
+            raise _WrongFileError(f"{directory} is no directory")
+        weights = [directory / shard for shard in _read_shards(directory)]
+        for path in weights:
+            _check_whole(path)
+        _read_json(directory / "tokenizer.json")
+        compared = _compare_sums(directory)
+        size_bytes = sum(path.stat().st_size for path in weights)
+    except (_WrongFileError, OSError) as error:
+        said = f"{name}: {one_line(error)}"
+        return problem("model", said, advice, directory=str(directory))
+    said = f"{name}, {size_of(size_bytes)} in {_files(weights)}"
+    said += ", checksums agree" if compared else ", whole"
+    facts = {
+        "name": name,
+        "directory": str(directory),
+        "weights": [path.name for path in weights],
+        "size_bytes": size_bytes,
+        "compared": compared,
+        "is_packed": False,
+    }
+    return ok("model", said, **facts)
+
+
+def _examine_packed(name: str, directory: Path) -> Finding:
+    try:
+        _read_json(directory / "tokenizer.json")
+        size_bytes = 0
+        manifest = _read_json(directory / MANIFEST)
+        files = manifest.get("files")
+        if not isinstance(files, dict) or not files:
+            raise _WrongFileError(f"{directory / MANIFEST} lists no files")
+        for file, listed in files.items():
+            expected = listed.get("bytes") if isinstance(listed, dict) else None
+            path = directory / file
+            if not path.is_file():
+                raise _WrongFileError(f"{path} is missing")
+            if path.stat().st_size != expected:
+                found = path.stat().st_size
+                raise _WrongFileError(f"{path} has {found} bytes in place of {expected}")
+            size_bytes += path.stat().st_size
+    except (_WrongFileError, OSError) as error:
+        said = f"{name}: {one_line(error)}"
+        return problem("model", said, PACK_AGAIN, directory=str(directory))
+    said = f"{name}, packed, {size_of(size_bytes)} in {_files(files)}, whole"
+    facts = {"name": name, "directory": str(directory), "size_bytes": size_bytes}
+    return ok("model", said, **facts, weights=sorted(files), is_packed=True)
+
+
+def _read_shards(directory: Path) -> list[str]:
+    config = _read_json(directory / "config.json")
+    if config.get("model_type") != MODEL_TYPE:
+        found = config.get("model_type")
+        raise _WrongFileError(f"{directory} holds a {found!r} model; {MODEL_TYPE!r} is needed")
+    if (directory / WEIGHTS).is_file() or not (directory / INDEX).is_file():
+        return [WEIGHTS]
+    listed = _read_json(directory / INDEX).get("weight_map")
+    if not isinstance(listed, dict) or not listed:
+        raise _WrongFileError(f"{directory / INDEX} lists no files")
+    return sorted({str(shard) for shard in listed.values()})
+
+
+def _check_whole(path: Path) -> None:
+    if not path.is_file():
+        raise _WrongFileError(f"{path} is missing")
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= MAX_HEADER_BYTES:
+            raise _WrongFileError(f"{path} is no safetensors file")
+        try:
+            header = json.loads(file.read(length))
+            ends = [
+                int(tensor["data_offsets"][1])
+                for tensor_name, tensor in header.items()
+                if tensor_name != "__metadata__"
+            ]
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+            raise _WrongFileError(f"{path} has a header that cannot be read") from error
+    expected = 8 + length + max(ends, default=0)
+    found = path.stat().st_size
+    if found != expected:
+        raise _WrongFileError(f"{path} has {found} bytes in place of {expected}")
+
+
+def _compare_sums(directory: Path) -> list[str]:
+    """Names of the files that were compared."""
+    try:
+        lines = (directory / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    compared = []
+    for line in lines:
+        expected, _, name = line.partition("  ")
+        if not name:
+            raise _WrongFileError(f"{directory / SUMS} is no list of checksums")
+        path = directory / name
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != expected:
+            raise _WrongFileError(f"{path} is not the file that {SUMS} lists")
+        compared.append(name)
+    return compared
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise _WrongFileError(f"{path} is missing") from error
+    except ValueError as error:
+        raise _WrongFileError(f"{path} is not JSON") from error
+    if not isinstance(value, dict):
+        raise _WrongFileError(f"{path} holds no JSON object")
+    return value
+
+
+def _files(files: Sized) -> str:
+    return f"{len(files)} file{'s' * (len(files) > 1)}"

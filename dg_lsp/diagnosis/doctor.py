@@ -1,0 +1,75 @@
+"""All the checks, in the order in which things depend on each other. Never raises."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dg_lsp.diagnosis.checkpoint import check_models
+from dg_lsp.diagnosis.engines import check_engines
+from dg_lsp.diagnosis.files import check_client, check_directory, check_requests
+from dg_lsp.diagnosis.findings import Finding, guarded, one_line, problem
+from dg_lsp.diagnosis.journal import read_client, state_directory
+from dg_lsp.diagnosis.machine import (
+    TorchProbe,
+    check_device,
+    check_memory,
+    check_packages,
+    check_python,
+)
+from dg_lsp.service.joblog import log_directory
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The model and the device that are to be examined; `None` is the default of either."""
+
+    model: str | None = None
+    device: str | None = None
+
+
+def last_wish() -> Wish:
+    """What the last editor has in its settings."""
+    facts = None
+    # There may be no home directory to look in.
+    with contextlib.suppress(OSError, RuntimeError):
+        facts = read_client(state_directory())
+    asked = [(facts or {}).get(name) for name in ("model", "device")]
+    return Wish(*(one if isinstance(one, str) and one else None for one in asked))
+
+
+def examine(wish: Wish, runtime: Path | None = None) -> Iterator[Finding]:
+    """Look at everything but whether a span is filled; findings come as they are made."""
+    # It takes seconds; what can be told before it is told meanwhile.
+    probe = _begin_probe()
+    try:
+        yield from guarded("python", check_python)
+        yield from guarded("packages", check_packages)
+        torch = probe.finding() if isinstance(probe, TorchProbe) else probe
+        yield torch
+        models = [*guarded("model", lambda: check_models(wish.model))]
+        yield from models
+        # With no wish a model is chosen that fits.
+        size_bytes = models[0].facts.get("size_bytes", 0)
+        yield from guarded("device", lambda: check_device(torch, wish.device, size_bytes))
+        yield from guarded("memory", lambda: check_memory(size_bytes))
+        yield from guarded("engine", lambda: check_engines(runtime))
+        yield from guarded("log", lambda: check_directory("log", log_directory(), "logs"))
+        yield from guarded(
+            "state", lambda: check_directory("state", state_directory(), "traces")
+        )
+        yield from guarded("editor", lambda: check_client(state_directory()))
+        yield from guarded("requests", lambda: check_requests(state_directory()))
+    finally:
+        if isinstance(probe, TorchProbe):
+            probe.end()
+
+
+def _begin_probe() -> TorchProbe | Finding:
+    try:
+        return TorchProbe()
+    except OSError as error:
+        said = f"no process can be started: {one_line(error)}"
+        return problem("torch", said, "see what the system's limits for processes are")

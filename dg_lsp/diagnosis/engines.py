@@ -1,0 +1,118 @@
+"""The engines of this user: the runtime directory, sockets, locks, and what answers there."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from dg_lsp import __version__
+from dg_lsp.diagnosis.findings import Finding, ok, one_line, problem, size_of, time_of, warning
+from dg_lsp.service.address import (
+    IS_WINDOWS,
+    AddressError,
+    engine_names,
+    local_address,
+    runtime_directory,
+)
+from dg_lsp.service.lock import holder, is_held
+from dg_lsp.service.wire import EngineStatus
+
+STOP = "`dg-lsp engine stop` ends it; the next request starts another"
+
+
+def check_engines(directory: Path | None) -> Iterator[Finding]:
+    """The runtime directory, and each engine that runs or has run there."""
+    try:
+        directory = runtime_directory() if directory is None else directory
+    except (AddressError, OSError) as error:
+        advice = "mend that, or set DG_LSP_RUNTIME_DIR to a directory of your own"
+        yield problem("runtime", one_line(error), advice)
+        return
+    yield _runtime(directory)
+    names = engine_names(directory)
+    looked_at = [finding for name in names for finding in _engine(directory, name)]
+    yield from looked_at or [ok("engine", "none runs; the first request starts one")]
+
+
+def _runtime(directory: Path) -> Finding:
+    facts = {"directory": str(directory)}
+    said = f"{directory}, yours alone" if not IS_WINDOWS else str(directory)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        advice = "mend its permissions, or set DG_LSP_RUNTIME_DIR to another directory"
+        return problem("runtime", f"{directory} cannot be written to", advice, **facts)
+    return ok("runtime", said, **facts)
+
+
+def _engine(directory: Path, name: str) -> Iterator[Finding]:
+    lock = directory / f"{name}.lock"
+    address = local_address(directory, name)
+    socket = None if address is None else address.socket
+    if not is_held(lock):
+        if socket is not None and socket.exists():
+            said = f"{socket} is left from an engine that was killed"
+            advice = "nothing to do: the next engine takes its place"
+            yield warning("socket", said, advice, socket=str(socket))
+        yield from _crashes(directory, name)
+        return
+    pid = holder(lock)
+    known = {"name": name, "pid": pid}
+    if address is None or (socket is not None and not socket.exists()):
+        said = f"process {pid} holds {lock} but has no socket"
+        yield problem("engine", said, f"wait if it is just starting; else {STOP}", **known)
+        return
+    if socket is not None and socket.stat().st_mode & 0o077:
+        said = f"others may open {socket}"
+        yield problem("socket", said, f"chmod 600 {socket}", socket=str(socket))
+    try:
+        status = asyncio.run(_probe(directory, name))
+    except ValueError as error:
+        yield problem("engine", f"process {pid}: {one_line(error)}", STOP, **known)
+        return
+    yield _told(status, str(address))
+    yield from _crashes(directory, name)
+
+
+async def _probe(directory: Path, name: str) -> EngineStatus:
+    from dg_lsp.service.lifecycle import probe
+
+    address = local_address(directory, name)
+    if address is None:
+        raise ValueError("its address cannot be read")
+    return await probe(address)
+
+
+def _told(status: EngineStatus, address: str) -> Finding:
+    facts = {"address": address, **dataclasses.asdict(status)}
+    said = f"process {status.pid}, up {time_of(status.uptime_s)}"
+    said += f", {size_of(status.memory_bytes)}"
+    if status.model:
+        said += f", {status.model} on {status.device}"
+    if status.version != __version__:
+        said += f"; it is dg-lsp {status.version}, and this is {__version__}"
+        return warning("engine", said, f"restart the editors, or {STOP}", **facts)
+    if status.state == "failed":
+        advice = f"choose another model, or see {status.log or 'its log'}"
+        reason = f"{said}; the model cannot be loaded: {status.error}"
+        return problem("engine", reason, advice, **facts)
+    return ok("engine", f"{said}, {status.state}", **facts)
+
+
+def _crashes(directory: Path, name: str) -> Iterator[Finding]:
+    """Starts that saw no good end."""
+    from dg_lsp.service.lifecycle import FORGET_S
+
+    try:
+        starts = json.loads((directory / f"{name}.starts").read_text(encoding="utf-8"))
+        recent = [one for one in starts if time.time() - one < FORGET_S]
+    except (OSError, ValueError, TypeError):
+        return
+    # One of them may be the engine that runs now.
+    if len(recent) > 1:
+        said = f"the engine was started {len(recent)} times in {time_of(FORGET_S)}"
+        advice = f"see its log, and {directory / f'{name}.stderr'}"
+        yield warning("engine", said, advice, starts=len(recent))

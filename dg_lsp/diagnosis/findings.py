@@ -1,0 +1,104 @@
+"""What an examination comes to: findings, each with a level and what to do about it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dg_lsp import __version__
+
+
+class Level(enum.Enum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """It works, but not as well as it could, or not for everything."""
+    PROBLEM = "problem"
+    """Something does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    area: str
+    level: Level
+    said: str
+    """What was found, in one line."""
+    advice: str = ""
+    """What to do about it, where there is something to do."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """The same for a program; plain JSON."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "area": self.area,
+            "level": self.level.value,
+            "said": self.said,
+            "advice": self.advice,
+            "facts": dict(self.facts),
+        }
+
+
+def ok(area: str, said: str, **facts: Any) -> Finding:
+    return Finding(area, Level.OK, said, "", facts)
+
+
+def warning(area: str, said: str, advice: str, **facts: Any) -> Finding:
+    return Finding(area, Level.WARNING, said, advice, facts)
+
+
+def problem(area: str, said: str, advice: str, **facts: Any) -> Finding:
+    return Finding(area, Level.PROBLEM, said, advice, facts)
+
+
+def guarded(area: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """The findings of a check; one that fails is a finding itself."""
+    try:
+        yield from check()
+    except Exception as error:
+        yield problem(
+            area,
+            f"the examination failed: {type(error).__name__}: {one_line(error)}",
+            "this is a defect of dg-lsp; please report it",
+        )
+
+
+def worst(findings: Iterable[Finding]) -> Level:
+    """The level of a whole report."""
+    levels = [*Level]
+    return max((finding.level for finding in findings), key=levels.index, default=Level.OK)
+
+
+def report_json(findings: Iterable[Finding]) -> dict[str, Any]:
+    """The report as one JSON object."""
+    findings = [*findings]
+    return {
+        "version": __version__,
+        "level": worst(findings).value,
+        "findings": [finding.to_json() for finding in findings],
+    }
+
+
+def one_line(error: object) -> str:
+    """What an error says, in one line that is not too long."""
+    return " ".join(str(error).split())[:300]
+
+
+def size_of(num_bytes: float) -> str:
+    """Bytes as people read them."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= size:
+            return f"{num_bytes / size:.1f} {unit}"
+    return f"{num_bytes:.0f} bytes"
+
+
+def time_of(seconds: float) -> str:
+    """A duration as people say it."""
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} seconds"

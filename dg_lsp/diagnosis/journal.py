@@ -1,0 +1,202 @@
+"""The last requests of all windows, in one bounded file of the user's state directory.
+
+A file and not the engine's memory: refusals never reach an engine, and the requests that matter
+most are those around its end. Every process appends whole lines of JSON; whoever finds the file
+full puts it aside in place of the one before. Writing is left to a thread, and what cannot be
+written is lost: no request waits for a disk or fails with it. Knows nothing of what a record
+holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dg_lsp.service.lock import FileLock
+
+Record = dict[str, Any]
+
+MAX_FILE_BYTES = 4_000_000
+"""Of each of two files: thousands of requests, or some dozens with their text."""
+MAX_WAITING = 1000
+"""Records that wait for a slow disk; more are lost."""
+CLOSE_S = 1.0
+FOLLOW_S = 0.2
+
+
+def state_directory() -> Path:
+    """Where traces and the last client are kept; `DG_LSP_STATE_DIR` moves it."""
+    moved = os.environ.get("DG_LSP_STATE_DIR")
+    if moved:
+        return Path(moved)
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("dg-lsp", appauthor=False))
+
+
+def trace_file(directory: Path) -> Path:
+    return directory / "trace.jsonl"
+
+
+def client_file(directory: Path) -> Path:
+    return directory / "last-client.json"
+
+
+class Journal:
+    """Writes records beside whoever has them."""
+
+    def __init__(self, directory: Path, max_file_bytes: int = MAX_FILE_BYTES) -> None:
+        self._directory, self._max_file_bytes = directory, max_file_bytes
+        self._waiting: queue.Queue[tuple[str, Record] | None] = queue.Queue(MAX_WAITING)
+        self._thread: threading.Thread | None = None
+        self._is_torn = False
+        """Whether the last line was cut off by a full disk."""
+
+    def add(self, record: Record) -> None:
+        """Keep a trace; returns at once."""
+        self._put("trace", record)
+
+    def note_client(self, facts: Record) -> None:
+        """Remember the client that was here last; returns at once."""
+        self._put("client", facts)
+
+    def close(self, patience_s: float = CLOSE_S) -> None:
+        """Write what waits, unless that takes too long."""
+        if self._thread is not None:
+            with contextlib.suppress(queue.Full):
+                self._waiting.put_nowait(None)
+            self._thread.join(patience_s)
+
+    def _put(self, kind: str, record: Record) -> None:
+        if self._thread is None:
+            name = "dg-lsp journal"
+            self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._thread.start()
+        with contextlib.suppress(queue.Full):
+            self._waiting.put_nowait((kind, record))
+
+    def _work(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            kind, record = item
+            # A lone surrogate of the user's text stays escaped.
+            data = json.dumps(record, separators=(",", ":")).encode()
+            with contextlib.suppress(OSError):
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if kind == "trace":
+                    self._append(data)
+                else:
+                    _replace(client_file(self._directory), data)
+
+    def _append(self, data: bytes) -> None:
+        path = trace_file(self._directory)
+        # Opened for each record, as another process may have put the file aside meanwhile.
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            line = b"\n" * self._is_torn + data + b"\n"
+            # A single write, so that the lines of several processes do not mix.
+            self._is_torn = os.write(descriptor, line) < len(line)
+            size = os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
+        if size > self._max_file_bytes:
+            self._put_aside(path)
+
+    def _put_aside(self, path: Path) -> None:
+        lock = FileLock(self._directory / "trace.lock")
+        if not lock.try_acquire():
+            # Another process is about to do it.
+            return
+        try:
+            # It may have been done between our look and our lock.
+            if path.stat().st_size > self._max_file_bytes:
+                path.replace(_older(path))
+        finally:
+            lock.release()
+
+
+def read_traces(directory: Path, count: int) -> list[Record]:
+    """The last traces, oldest first. `OSError` where there is a file that cannot be read."""
+    path = trace_file(directory)
+    found: list[Record] = []
+    for one in (path, _older(path)):
+        if len(found) < count:
+            with contextlib.suppress(FileNotFoundError):
+                found = [*_records(one.read_bytes().split(b"\n")), *found]
+    return found[max(0, len(found) - count) :]
+
+
+def follow_traces(directory: Path) -> Iterator[Record]:
+    """Traces from now on, as they come."""
+    path = trace_file(directory)
+    at = path.stat().st_size if path.exists() else 0
+    identity = _identity(path)
+    rest = b""
+    while True:
+        # Looked at first: what was put aside after this is read to its end in the next round.
+        now = _identity(path)
+        if now != identity:
+            yield from _records([*(rest + _read_from(_older(path), at)).split(b"\n")])
+            identity, at, rest = now, 0, b""
+        piece = _read_from(path, at)
+        at += len(piece)
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from _records(lines)
+        if not piece:
+            time.sleep(FOLLOW_S)
+
+
+def read_client(directory: Path) -> Record | None:
+    """The client that was here last, if there was one whose note can be read."""
+    try:
+        [record] = _records([client_file(directory).read_bytes()])
+    except (OSError, ValueError):
+        return None
+    return record
+
+
+def _records(lines: list[bytes]) -> list[Record]:
+    """What can be read of the lines; a full disk or a crash may have cut one off."""
+    records = []
+    for line in lines:
+        with contextlib.suppress(ValueError, RecursionError):
+            record = json.loads(line)
+            if isinstance(record, dict):
+                records.append(record)
+    return records
+
+
+def _older(path: Path) -> Path:
+    return path.with_suffix(".1.jsonl")
+
+
+def _identity(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def _read_from(path: Path, at: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(at)
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _replace(path: Path, data: bytes) -> None:
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(data)
+        draft.chmod(0o600)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""The part of a trace that is the same for jobs of editors and of other tools: sizes and times.
+
+No text of the user is in it. docs/troubleshooting.md lists the fields. Pure functions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from dg_lsp.job import Infill, InfillJob, JobState
+
+Record = dict[str, Any]
+
+LEAST_SCORE = -1e9
+"""JSON has no infinity; a text that the model rules out has that score."""
+
+
+def work_record(
+    job: InfillJob | None,
+    infill: Infill | None,
+    timings_ms: Mapping[str, float],
+    engine_ms: float | None,
+) -> Record:
+    """What the model saw and made of it, as far as it came to that."""
+    return {
+        "seen": None if job is None else _seen(job, infill),
+        "candidates": [
+            {
+                "chars": len(one.text),
+                "confidence": round(one.confidence, 3),
+                "score": round(max(one.score, LEAST_SCORE), 3),
+            }
+            for one in (infill.candidates if infill else ())
+        ],
+        "steps": infill.steps if infill else 0,
+        "model": infill.model if infill else "",
+        "timings_ms": {stage: round(took_ms, 3) for stage, took_ms in timings_ms.items()},
+        "engine_ms": None if engine_ms is None else round(engine_ms, 3),
+    }
+
+
+def tool_record(
+    job: InfillJob, infill: Infill, state: JobState, took_s: float, path: str, tool: str
+) -> Record:
+    """A job that came straight to the engine: `path` of its endpoint, and who sent it."""
+    timings_ms = dict(infill.timings_ms)
+    engine_ms = timings_ms.pop("total", None)
+    outcome = state.value
+    if state is JobState.DONE:
+        outcome = "offered" if infill.candidates else "nothing"
+    return {
+        "time": time.time() - took_s,
+        "client": " ".join(tool.split())[:60],
+        "method": path,
+        "trigger": "",
+        "file": job.path.replace("\\", "/").rsplit("/", 1)[-1][:100],
+        "language": job.language[:40],
+        "position": None,
+        "outcome": outcome,
+        "reason": infill.reason,
+        "how": "a new job",
+        "offers": [
+            {"chars": len(one.text), "confidence": round(one.confidence, 3)}
+            for one in infill.candidates
+        ],
+        **work_record(job, infill, timings_ms, engine_ms),
+        "total_ms": round(took_s * 1e3, 3),
+    }
+
+
+def _seen(job: InfillJob, infill: Infill | None) -> Record:
+    return {
+        "prefix_chars": len(job.prefix),
+        "suffix_chars": len(job.suffix),
+        "snippets": len(job.snippets),
+        "snippet_chars": sum(len(one.text) for one in job.snippets),
+        "replaced_chars": None if job.replaced is None else len(job.replaced),
+        "instruction_chars": None if job.instruction is None else len(job.instruction),
+        "prompt_tokens": infill.prompt_tokens if infill else 0,
+    }

@@ -1,0 +1,149 @@
+"""From results to figures with intervals, and from figures to a table.
+
+Intervals are percentiles of a bootstrap over clusters: spans cut from one function or file
+are right or wrong together, so that drawing them one by one would promise too much.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dg_lsp.evaluation.results import Result
+
+RESAMPLES = 2000
+PERCENTILES = (2.5, 97.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A mean and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A group of results."""
+
+    group: str
+    n: int
+    pass_at_1: Share | None
+    """Share whose tests passed; a quiet one has none that could."""
+    exact_match: Share
+    edit_similarity: Share
+    parses: Share | None
+    quiet_rate: Share
+    steps: float
+    milliseconds: float
+    """Median, as that of the steps."""
+    tokens_per_s: float
+    """Tokens offered over the time of all problems."""
+
+    def to_json(self) -> dict[str, object]:
+        """Flat: each share under its name, the intervals under `interval_95`."""
+        shares = {
+            "pass_at_1": self.pass_at_1,
+            "exact_match": self.exact_match,
+            "edit_similarity": self.edit_similarity,
+            "parses": self.parses,
+            "quiet_rate": self.quiet_rate,
+        }
+        known = {name: share for name, share in shares.items() if share is not None}
+        return {
+            "group": self.group,
+            "n": self.n,
+            **{name: share.value for name, share in known.items()},
+            "steps": self.steps,
+            "milliseconds": self.milliseconds,
+            "tokens_per_s": self.tokens_per_s,
+            "interval_95": {name: [share.low, share.high] for name, share in known.items()},
+        }
+
+
+def figures_of(group: str, results: Sequence[Result]) -> Figures:
+    """The figures of at least one result."""
+    clusters = [result.cluster for result in results]
+
+    def share(values: Iterable[float | bool]) -> Share:
+        return share_of([float(value) for value in values], clusters)
+
+    judged = [result for result in results if result.parses is not None]
+    seconds = sum(result.milliseconds for result in results) / 1e3
+    offered = sum(result.tokens for result in results if not result.is_quiet)
+    return Figures(
+        group=group,
+        n=len(results),
+        pass_at_1=share(result.verdict == "passed" for result in results)
+        if any(result.verdict is not None for result in results)
+        else None,
+        exact_match=share(result.is_exact for result in results),
+        edit_similarity=share(result.similarity for result in results),
+        parses=share_of(
+            [float(bool(result.parses)) for result in judged],
+            [result.cluster for result in judged],
+        )
+        if judged
+        else None,
+        quiet_rate=share(result.is_quiet for result in results),
+        steps=statistics.median(result.steps for result in results),
+        milliseconds=statistics.median(result.milliseconds for result in results),
+        tokens_per_s=offered / seconds if seconds else 0.0,
+    )
+
+
+def grouped(results: Sequence[Result], by_language: bool) -> list[Figures]:
+    """The figures of each kind (and language), then those of all."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        label = f"{result.language}: {result.kind}" if by_language else result.kind
+        groups.setdefault(label, []).append(result)
+    rows = [figures_of(label, groups[label]) for label in sorted(groups)]
+    return rows if len(rows) == 1 else [*rows, figures_of("all", results)]
+
+
+def share_of(values: Sequence[float], clusters: Sequence[str]) -> Share:
+    """A mean with the interval of a bootstrap over clusters; the same for the same values."""
+    order = {cluster: number for number, cluster in enumerate(dict.fromkeys(clusters))}
+    index = np.array([order[cluster] for cluster in clusters])
+    sums = np.bincount(index, weights=np.array(values))
+    counts = np.bincount(index)
+    dice = np.random.default_rng(0)
+    drawn = dice.multinomial(len(order), np.full(len(order), 1 / len(order)), RESAMPLES)
+    means = (drawn @ sums) / (drawn @ counts)
+    low, high = np.percentile(means, PERCENTILES)
+    return Share(float(np.mean(values)), float(low), float(high))
+
+
+def table(rows: Sequence[Figures], heading: str) -> str:
+    """The figures in Markdown, with the columns that apply."""
+    columns = [heading, "n"]
+    has_tests = any(row.pass_at_1 for row in rows)
+    has_syntax = any(row.parses for row in rows)
+    columns += ["pass@1"] * has_tests + ["exact match", "edit similarity"]
+    columns += ["parses"] * has_syntax + ["quiet", "steps", "ms", "tokens/s"]
+    lines = [f"| {' | '.join(columns)} |", f"| {' | '.join(['---'] * len(columns))} |"]
+    for row in rows:
+        cells = [row.group, str(row.n)]
+        cells += [_percent(row.pass_at_1)] * has_tests
+        cells += [_percent(row.exact_match), _plain(row.edit_similarity)]
+        cells += [_percent(row.parses)] * has_syntax
+        cells += [f"{row.quiet_rate.value:.1%}", f"{row.steps:.0f}"]
+        cells += [f"{row.milliseconds:.0f}", f"{row.tokens_per_s:.1f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _percent(share: Share | None) -> str:
+    if share is None:
+        return ""
+    return f"{share.value:.1%} ({100 * share.low:.1f}-{100 * share.high:.1f})"
+
+
+def _plain(share: Share) -> str:
+    return f"{share.value:.3f} ({share.low:.3f}-{share.high:.3f})"

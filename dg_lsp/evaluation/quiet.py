@@ -1,0 +1,186 @@
+"""Places where a good tool says nothing, and how often it does, by confidence.
+
+The document is whole at these places: whatever is offered there is a disturbance. Beside them
+stand ordinary spans, where something is missing. One threshold on the confidence decides both,
+so that its curve is what a default is chosen from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import random
+import re
+import tokenize
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from dg_lsp.document.edit import finish
+from dg_lsp.document.nesting import nesting, tokens
+from dg_lsp.evaluation.methods import infiller
+from dg_lsp.evaluation.scores import is_match
+from dg_lsp.evaluation.spans import TrueSpan, job_of
+from dg_lsp.models.loading import LoadedModel
+from dg_lsp.training.corpus import SourceFile
+
+THRESHOLDS = tuple(n / 20 for n in range(20))
+
+_PROSE_WORD = re.compile(r"(?<= )[a-z]{4,}(?= )")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one place would be answered with if every confidence were good enough."""
+
+    kind: str
+    is_missing: bool
+    """Whether something is missing at the place."""
+    text: str
+    """Finished as an editor would get it; empty where the model itself is quiet."""
+    confidence: float
+    is_right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One threshold of the curve."""
+
+    threshold: float
+    quiet_rate: float
+    """Share of the quiet places where nothing is shown."""
+    show_rate: float
+    """Share of the others where something is shown."""
+    right_of_shown: float
+    """Share of exact texts among all that is shown, at either kind of place."""
+    right: float
+    """Share of the places where something is missing that show the exact text."""
+
+
+def quiet_places(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[TrueSpan]:
+    """`per_kind` places of each kind, spread over all files, or all there are."""
+    places = []
+    for kind, find in QUIET_KINDS.items():
+        dice = random.Random(f"{seed} {kind}")
+        order = [*files]
+        dice.shuffle(order)
+        found: list[TrueSpan] = []
+        # One place of each file in turn, so that a long file does not speak for all.
+        pools = [(file, _shuffled(find(file.text), dice)) for file in order[: 4 * per_kind]]
+        while len(found) < per_kind and any(pool for _, pool in pools):
+            for file, pool in pools:
+                if pool and len(found) < per_kind:
+                    at = pool.pop()
+                    text = file.text
+                    found.append(TrueSpan(file.path, text[:at], text[at:], "", kind))
+        places += found
+    return places
+
+
+def ask(model: LoadedModel, span: TrueSpan) -> Shown:
+    """Ask as an editor does while somebody types: the model may find nothing missing."""
+    settings = dataclasses.replace(model.settings, min_confidence=0.0)
+    job = dataclasses.replace(job_of(span), may_be_empty=True)
+    outcome = infiller(settings, job, model)
+    text = finish(outcome.text, span.prefix, span.suffix, "\n", span.language)
+    is_missing = bool(span.text)
+    is_right = is_missing and bool(text) and is_match(span.text, text)
+    return Shown(span.kind, is_missing, text, outcome.confidence, is_right)
+
+
+def curve(answers: Sequence[Shown]) -> list[Point]:
+    """The rates at each threshold; there must be places of both kinds."""
+    missing = [answer for answer in answers if answer.is_missing]
+    whole = [answer for answer in answers if not answer.is_missing]
+    points = []
+    for threshold in THRESHOLDS:
+
+        def shows(answer: Shown, threshold: float = threshold) -> bool:
+            return bool(answer.text) and answer.confidence >= threshold
+
+        shown = [answer for answer in answers if shows(answer)]
+        right = sum(answer.is_right for answer in shown)
+        points.append(
+            Point(
+                threshold,
+                quiet_rate=1 - sum(map(shows, whole)) / len(whole),
+                show_rate=sum(map(shows, missing)) / len(missing),
+                right_of_shown=right / len(shown) if shown else 0.0,
+                right=right / len(missing),
+            )
+        )
+    return points
+
+
+def curve_table(points: Sequence[Point]) -> str:
+    """The curve in Markdown."""
+    lines = [
+        "| least confidence | quiet rate | show rate | right among shown | right |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {point.threshold:.2f} | {point.quiet_rate:.1%} | {point.show_rate:.1%} | "
+        f"{point.right_of_shown:.1%} | {point.right:.1%} |"
+        for point in points
+    ]
+    return "\n".join(lines)
+
+
+def quiet_by_kind(answers: Sequence[Shown], threshold: float) -> dict[str, float]:
+    """The quiet rate of each kind of quiet place at one threshold."""
+    kinds: dict[str, list[bool]] = {}
+    for answer in answers:
+        if not answer.is_missing:
+            shows = bool(answer.text) and answer.confidence >= threshold
+            kinds.setdefault(answer.kind, []).append(not shows)
+    return {kind: sum(quiet) / len(quiet) for kind, quiet in kinds.items()}
+
+
+def _shuffled(places: Iterator[int], dice: random.Random) -> list[int]:
+    listed = [*places]
+    dice.shuffle(listed)
+    return listed
+
+
+def _finished_statements(text: str) -> Iterator[int]:
+    """Ends of logical lines that do not open a block."""
+    starts = [0]
+    for line in text.split("\n"):
+        starts.append(starts[-1] + len(line) + 1)
+    last = None
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NEWLINE and last is not None and last.string != ":":
+            yield starts[last.end[0] - 1] + last.end[1]
+        if token.type not in (tokenize.COMMENT, tokenize.NL):
+            last = token
+
+
+def _words_of_prose(text: str) -> Iterator[int]:
+    """Places inside words of comments and docstrings."""
+    for token in tokens(text):
+        if (
+            not token.kind
+            and text[token.start] in "#\"'"
+            and " " in text[token.start : token.end]
+        ):
+            for word in _PROSE_WORD.finditer(text, token.start, token.end):
+                yield word.start() + len(word[0]) // 2
+
+
+def _file_ends(text: str) -> Iterator[int]:
+    yield len(text)
+
+
+def _closed_brackets(text: str) -> Iterator[int]:
+    """Places right before the bracket that closes what is complete."""
+    for left, right in nesting(text).pairs:
+        inside = text[left + 1 : right - 1]
+        if text[right - 1] in ")]}" and inside.strip() and "\n" not in inside:
+            yield right - 1
+
+
+QUIET_KINDS: dict[str, Callable[[str], Iterator[int]]] = {
+    "finished statement": _finished_statements,
+    "inside a word of prose": _words_of_prose,
+    "end of the file": _file_ends,
+    "before a closing bracket": _closed_brackets,
+}

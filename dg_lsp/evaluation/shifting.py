@@ -1,0 +1,90 @@
+"""Ways of finding a length that need the model: cut open canvases, or shift the anchor.
+
+Shifting: a long canvas with nothing known after the span is denoised for a few steps. Each
+position then has an opinion on every token, those at the start of the suffix too: where the
+suffix fits best behind the span, the canvas is cut, the anchor is pinned there, and denoising
+begins anew. docs/quality.md compares both with the race; the engine cuts open canvases only
+where a race is won by its longest lane.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from dg_lsp.config import LengthMethod
+from dg_lsp.engine.denoising import Denoising
+from dg_lsp.engine.infilling import Filling
+from dg_lsp.engine.prompt import build_prompt, plan_canvas, plan_open_canvas
+from dg_lsp.engine.span_text import span_text
+from dg_lsp.evaluation.counting import CountingDenoiser
+from dg_lsp.evaluation.lengths import Choice
+from dg_lsp.evaluation.spans import TrueSpan, job_of
+from dg_lsp.models.loading import LoadedModel
+
+LOOK_AFTER_STEPS = 4
+FITTED_TOKENS = 4
+"""Tokens of the suffix that are looked for; near the canvas's end there is room for fewer."""
+
+
+def cut_open_canvas(model: LoadedModel, span: TrueSpan) -> Choice:
+    """Fill a span with open canvases, cut where they meet the suffix."""
+    denoiser = CountingDenoiser(model.denoiser)
+    length = dataclasses.replace(model.settings.length, method=LengthMethod.FREE)
+    settings = dataclasses.replace(model.settings, length=length)
+    filling = Filling(
+        job_of(span), denoiser, model.codec, settings, lambda: False, lambda draft: None
+    )
+    candidates = filling.run().candidates
+    return Choice(candidates[0].text if candidates else "", denoiser.rows, denoiser.steps)
+
+
+def shifted(model: LoadedModel, span: TrueSpan) -> Choice:
+    """Fill a span by shifting its right anchor."""
+    denoiser = CountingDenoiser(model.denoiser)
+    job = job_of(span)
+    prompt = build_prompt(job, model.codec, model.settings.prompt)
+    encoded = model.denoiser.encode(prompt.ids)
+    sampler = model.settings.sampler
+    room = model.denoiser.canvas_length - prompt.anchored_tokens
+    plan = plan_open_canvas(prompt, min(job.max_tokens + prompt.healed_tokens, room))
+    opened = Denoising(denoiser, encoded, [plan], model.codec, sampler, job.seed)
+    for _ in range(LOOK_AFTER_STEPS):
+        opened.step()
+    healed = () if prompt.right_token is None else (prompt.right_token,)
+    known = [*healed, *prompt.right_anchor][:FITTED_TOKENS]
+    start = len(prompt.left_anchor) + (prompt.left_token is not None)
+    best = _best_fit(denoiser.logits.log_softmax(-1), known, start) if known else len(plan.ids)
+    length = best - len(prompt.left_anchor) + len(healed)
+    final = plan_canvas(prompt, max(1, prompt.healed_tokens, min(length, room)))
+    closed = Denoising(denoiser, encoded, [final], model.codec, sampler, job.seed)
+    while not closed.done:
+        closed.step()
+    lane = closed.lanes[0]
+    free = lane.argmax.tolist()
+    text, _ = span_text(lane.plan, model.codec, free, [1.0] * len(free))
+    return Choice(text, denoiser.rows, denoiser.steps)
+
+
+def _best_fit(log_probabilities: Tensor, known: Sequence[int], start: int) -> int:
+    """The position from which on the known tokens are likeliest, each on average.
+
+    `log_probabilities` is (canvas_length, vocab).
+    """
+    canvas_length = len(log_probabilities)
+
+    def fit(position: int) -> float:
+        there = known[: canvas_length - position]
+        rows = torch.arange(position, position + len(there))
+        return float(log_probabilities[rows, torch.tensor(there)].mean())
+
+    return max(range(start, canvas_length), key=fit)
+
+
+LIVE: dict[str, Callable[[LoadedModel, TrueSpan], Choice]] = {
+    "free canvas, cut at the suffix": cut_open_canvas,
+    "right anchor shifted": shifted,
+}

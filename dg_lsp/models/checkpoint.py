@@ -1,0 +1,86 @@
+"""A checkpoint directory on disk: its files, and what is wrong with them.
+
+Every way in which one can be wrong ends in a `CheckpointError` of one line that names the
+file and the way out. Reads headers and JSON; loads no weights.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from transformers import DiffusionGemmaConfig
+
+MODEL_TYPE = "diffusion_gemma"
+METADATA, GENERATION = "dg_lsp.json", "generation_config.json"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+class CheckpointError(ValueError):
+    """A model that can't be used, in one line with the way out."""
+
+
+def read_config(directory: Path) -> DiffusionGemmaConfig:
+    """The configuration of a DiffusionGemma checkpoint, and of no other."""
+    if not directory.exists():
+        raise CheckpointError(
+            f"model {str(directory)!r} does not exist; "
+            "give a checkpoint directory or 'bundled'; dg-lsp models lists what is here"
+        )
+    path = directory / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{directory} is no checkpoint directory: it has no config.json")
+    raw = read_json(path)
+    found = raw.get("model_type")
+    if found != MODEL_TYPE:
+        raise CheckpointError(
+            f"{directory} holds a {found!r} model; only {MODEL_TYPE!r} checkpoints can infill"
+        )
+    try:
+        return DiffusionGemmaConfig.from_pretrained(directory)
+    except Exception as error:  # The config classes raise whatever their validation raises.
+        raise CheckpointError(f"{path} is not valid: {one_line(error)}") from error
+
+
+def list_shards(directory: Path) -> list[Path]:
+    """The weight files. The class takes the one file where there are both."""
+    index = directory / INDEX
+    if not index.is_file() or (directory / WEIGHTS).is_file():
+        return [directory / WEIGHTS]
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{index} lists no shards; download the checkpoint again")
+    return [directory / shard for shard in sorted(set(map(str, weight_map.values())))]
+
+
+def read_headers(shards: list[Path]) -> dict[Path, dict[str, tuple[int, ...]]]:
+    """Names and shapes of the tensors in each shard: a cut-off file shows here."""
+    headers: dict[Path, dict[str, tuple[int, ...]]] = {}
+    for path in shards:
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing; download the checkpoint again")
+        try:
+            with safe_open(path, framework="pt") as file:
+                names = file.keys()
+                headers[path] = {n: tuple(file.get_slice(n).get_shape()) for n in names}
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{path} is cut off or corrupt ({one_line(error)}); download it again"
+            ) from error
+    return headers
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not readable JSON: {one_line(error)}") from error
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{path} holds no JSON object")
+    return raw
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,39 @@
+"""Which device a model runs on: what was asked for, or the GPU; never a silent fallback."""
+
+from __future__ import annotations
+
+import torch
+
+from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.models.kernels import OLDEST_CAPABILITY
+
+
+def choose_device(device: str | None) -> torch.device:
+    """The asked-for device, or the GPU where there is one; never a silent fallback."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise CheckpointError(f"device {device!r} is unknown; use cpu or cuda") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise CheckpointError(
+            f"device {device!r} was asked for, but torch {torch.__version__} finds no GPU; "
+            "use --device cpu, or install a CUDA build of torch"
+        )
+    if chosen.type not in ("cpu", "cuda"):
+        raise CheckpointError(f"device {device!r} is not supported; use cpu or cuda")
+    if chosen.type == "cuda":
+        _check_capability(chosen)
+    return chosen
+
+
+def _check_capability(device: torch.device) -> None:
+    capability = torch.cuda.get_device_capability(device)
+    if capability < OLDEST_CAPABILITY:
+        name = torch.cuda.get_device_name(device)
+        raise CheckpointError(
+            f"{name} has compute capability {capability[0]}.{capability[1]}; bfloat16 needs "
+            f"{OLDEST_CAPABILITY[0]}.{OLDEST_CAPABILITY[1]} (RTX 30 or newer); "
+            "use --device cpu"
+        )

@@ -1,0 +1,172 @@
+"""Where the device's memory goes, decided before anything is loaded.
+
+Arithmetic on a configuration and a budget: weights first, then room to work, and the rest is
+cache. Knows nothing of tensors; `budget` asks the machine what is free.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from transformers import DiffusionGemmaConfig
+
+from dg_lsp.config import PromptSettings
+from dg_lsp.models.checkpoint import CheckpointError
+
+GB = 1e9
+LEAST_CONTEXT_TOKENS = 1024
+"""Below, a prompt no longer holds the code around a span."""
+MOST_DOCUMENTS = 8
+"""Documents whose caches are kept at most; more are seldom open at once."""
+MARGIN_SHARE, MARGIN_BYTES = 0.05, int(0.5 * GB)
+"""Left to others of what is free: a desktop's windows grow."""
+RUNTIME_BYTES = int(0.6 * GB)
+"""What CUDA, its libraries and captured graphs take besides tensors."""
+FORMAT_TOKENS = 128
+"""Turns, task and fences around the texts of a prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """How a budget is divided, in bytes."""
+
+    budget: int
+    weights: int
+    workspace: int
+    """For one step on a full canvas, and for what the libraries take."""
+    cache: int
+    """Keys and values of all documents together."""
+    context_tokens: int
+    """Of one document, prompt and canvas."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.weights / GB:.1f} GB weights, {self.workspace / GB:.1f} GB workspace, "
+            f"{self.cache / GB:.1f} GB cache of {self.budget / GB:.1f} GB, "
+            f"{self.context_tokens} tokens of context"
+        )
+
+
+def plan_memory(
+    name: str,
+    config: DiffusionGemmaConfig,
+    weights: int,
+    budget: int,
+    wanted_tokens: int,
+    *,
+    on_gpu: bool,
+) -> MemoryPlan:
+    """Divide a budget so that the wanted tokens fit, or as many as can; or say what lacks."""
+    workspace = working_bytes(config) + (RUNTIME_BYTES if on_gpu else 0)
+    rest = budget - weights - workspace
+    least = cache_bytes(config, LEAST_CONTEXT_TOKENS)
+    if rest < least:
+        needed = weights + workspace + least
+        raise CheckpointError(
+            f"{name} needs {needed / GB:.1f} GB ({weights / GB:.1f} weights, "
+            f"{workspace / GB:.1f} workspace, {least / GB:.1f} cache for "
+            f"{LEAST_CONTEXT_TOKENS} tokens) and may take {budget / GB:.1f} GB; "
+            "end what else uses the device, raise --vram, or use a smaller --model"
+        )
+    tokens = min(wanted_tokens, config.text_config.max_position_embeddings)
+    while cache_bytes(config, tokens) > rest:
+        tokens = max(LEAST_CONTEXT_TOKENS, tokens * 7 // 8)
+    cache = min(rest, MOST_DOCUMENTS * cache_bytes(config, tokens))
+    return MemoryPlan(budget, weights, workspace, cache, tokens)
+
+
+def cache_bytes(config: DiffusionGemmaConfig, tokens: int) -> int:
+    """Keys and values of one document; sliding layers keep a window and as much again, so that
+    an edit within it need not read the document anew."""
+    text = config.text_config
+    total = 0
+    for index, kind in enumerate(text.layer_types):
+        layer = text.per_layer_config[index]
+        kept = tokens if kind == "full_attention" else min(tokens, 2 * text.sliding_window)
+        total += 2 * 2 * layer.num_key_value_heads * layer.head_dim * kept
+    return total
+
+
+def working_bytes(config: DiffusionGemmaConfig) -> int:
+    """Activations of one step: two float32 rows of logits per canvas position, and hidden
+    states of a prompt that is read in pieces."""
+    text = config.text_config
+    logits = 2 * 4 * config.canvas_length * text.vocab_size
+    experts = (text.num_experts and text.top_k_experts) or 1
+    widths = 8 * text.hidden_size + experts * (text.hidden_size + text.moe_intermediate_size)
+    return int(logits + 2 * 2 * LEAST_CONTEXT_TOKENS * widths)
+
+
+def default_budget(device: torch.device) -> int:
+    """What is free on the device, less a margin."""
+    free, _ = _free_and_total(device)
+    # Host memory that is lacking is swapped; a GPU's is refused in the midst of a job.
+    margin = max(MARGIN_SHARE * free, MARGIN_BYTES) if device.type == "cuda" else 0
+    return int(free - margin)
+
+
+def check_budget(device: torch.device, budget: int) -> None:
+    """Refuse a budget that the device does not have, before weights are read."""
+    free, total = _free_and_total(device)
+    if budget > free:
+        raise CheckpointError(
+            f"--vram {budget / GB:.1f} GB is more than is free on {device}: "
+            f"{free / GB:.1f} of {total / GB:.1f} GB; end what else uses it, or ask for less"
+        )
+
+
+def limit_memory(device: torch.device, budget: int) -> None:
+    """Hold this process to its budget on a GPU: a job fails before other programs do."""
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, budget / total), device)
+
+
+def fit_prompt(
+    prompt: PromptSettings, context_tokens: int, canvas_tokens: int
+) -> PromptSettings:
+    """Cut every part of a prompt by the same share, so that it fits into the context."""
+    room = context_tokens - canvas_tokens - FORMAT_TOKENS
+    wanted = prompt.prefix_tokens + prompt.suffix_tokens + prompt.snippet_tokens
+    if wanted <= room:
+        return prompt
+    return dataclasses.replace(
+        prompt,
+        prefix_tokens=prompt.prefix_tokens * room // wanted,
+        suffix_tokens=prompt.suffix_tokens * room // wanted,
+        snippet_tokens=prompt.snippet_tokens * room // wanted,
+    )
+
+
+def prompt_tokens(prompt: PromptSettings, canvas_tokens: int) -> int:
+    """Context that a prompt can fill, with the canvas behind it."""
+    parts = prompt.prefix_tokens + prompt.suffix_tokens + prompt.snippet_tokens
+    return parts + canvas_tokens + FORMAT_TOKENS
+
+
+def parse_bytes(text: str) -> int:
+    """ "16GB", "16 GiB", "15500MB" or a plain number of gigabytes."""
+    units = {"gb": 1e9, "g": 1e9, "gib": 2**30, "mb": 1e6, "m": 1e6, "mib": 2**20, "": 1e9}
+    stripped = text.strip().lower()
+    number = stripped.rstrip("gibm ").strip()
+    unit = stripped[len(number) :].strip()
+    try:
+        amount = float(number) * units[unit]
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{text!r} is no amount of memory; write 16GB, 15500MB or 16GiB"
+        ) from error
+    if not 0 < amount < 1e15:
+        raise CheckpointError(f"{text!r} is no amount of memory that a device can have")
+    return int(amount)
+
+
+def _free_and_total(device: torch.device) -> tuple[int, int]:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)
+    import psutil
+
+    host = psutil.virtual_memory()
+    return host.available, host.total

@@ -1,0 +1,224 @@
+"""A weight in NF4, in bitsandbytes' own layout: 4-bit codes, and an 8-bit scale per 64.
+
+Two codes to a byte, the first in the high half. The scales are themselves quantized, 256 to
+a block, around their mean. Knows nothing of modules or files.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BLOCK = 64
+"""Values that share a scale."""
+SCALE_BLOCK = 256
+"""Scales that share a scale of their own."""
+STATE = "quant_state.bitsandbytes__nf4"
+"""Name that bitsandbytes gives to what is not a tensor, behind the weight's name."""
+
+
+class QuantizationError(ValueError):
+    """A weight that NF4 cannot hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nf4:
+    """A packed matrix, or a stack of them with one quantization for all."""
+
+    packed: Tensor
+    """(values / 2,) uint8"""
+    absmax: Tensor
+    """(values / 64,) uint8, indices into `table`"""
+    nested_absmax: Tensor
+    """(values / 64 / 256, rounded up) float32"""
+    table: Tensor
+    """(256,) float32, what the 8-bit scales stand for"""
+    offset: Tensor
+    """() float32, the mean of the scales"""
+    shape: tuple[int, ...]
+    """([experts,] outputs, inputs); inputs are a multiple of `BLOCK`"""
+
+    def scales(self) -> Tensor:
+        """The scale of every block, (values / 64,) float32."""
+        nested = self.nested_absmax.repeat_interleave(SCALE_BLOCK)[: self.absmax.numel()]
+        return self.table[self.absmax.long()] * nested + self.offset
+
+    def decode(self, dtype: torch.dtype) -> Tensor:
+        """The values, in the weight's shape."""
+        return _decode(self.packed, self.scales(), dtype).view(self.shape)
+
+    def matrix(self, expert: int) -> Nf4Matrix:
+        """One matrix of a stack, without copying it."""
+        return Nf4Matrix(self, expert)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.packed, self.absmax, self.nested_absmax, self.table, self.offset
+
+    @property
+    def bits_per_value(self) -> float:
+        """All that is stored, over the number of values."""
+        stored = sum(tensor.numel() * tensor.element_size() for tensor in self.tensors())
+        return stored * 8 / (self.packed.numel() * 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Nf4Matrix:
+    """One matrix of a stack."""
+
+    stack: Nf4
+    expert: int
+
+    def decode(self, dtype: torch.dtype) -> Tensor:
+        """(outputs, inputs)"""
+        _, outputs, inputs = self.stack.shape
+        blocks = outputs * inputs // BLOCK
+        start = self.expert * blocks
+        which = torch.arange(start, start + blocks, device=self.stack.packed.device)
+        scales = (
+            self.stack.table[self.stack.absmax[start : start + blocks].long()]
+            * self.stack.nested_absmax[which // SCALE_BLOCK]
+            + self.stack.offset
+        )
+        packed = self.stack.packed[start * BLOCK // 2 : (start + blocks) * BLOCK // 2]
+        return _decode(packed, scales, dtype).view(outputs, inputs)
+
+
+def quantize(
+    parts: Iterable[Tensor], shape: tuple[int, ...], device: torch.device | None = None
+) -> Nf4:
+    """Quantize a weight that comes in parts, as bitsandbytes would the whole of it.
+
+    Each part is any shape whose values follow those of the part before, a multiple of `BLOCK`
+    of them; only one is in memory in full precision at a time.
+    """
+    functional = bitsandbytes().functional
+    values = torch.Size(shape).numel()
+    if shape[-1] % BLOCK:
+        raise QuantizationError(f"its rows have {shape[-1]} values, not a multiple of {BLOCK}")
+    packed = torch.empty(values // 2, dtype=torch.uint8, device=device)
+    absmax = torch.empty(values // BLOCK, dtype=torch.float32, device=device)
+    done = 0
+    for part in parts:
+        flat = part.to(packed.device).flatten()
+        end = done + flat.numel()
+        data, state = functional.quantize_4bit(flat, blocksize=BLOCK, quant_type="nf4")
+        packed[done // 2 : end // 2] = data.flatten()
+        absmax[done // BLOCK : end // BLOCK] = state.absmax
+        done = end
+    if done != values:
+        raise QuantizationError(f"it has {done} values, not {values}")
+    if not torch.isfinite(absmax).all():
+        raise QuantizationError("it holds values that are not finite")
+    offset = absmax.mean()
+    scales, nested = functional.quantize_blockwise(absmax - offset, blocksize=SCALE_BLOCK)
+    return Nf4(packed, scales, nested.absmax, nested.code, offset, shape)
+
+
+def to_bitsandbytes(weight: Nf4, dtype: torch.dtype) -> Any:
+    """A `QuantState` over the same tensors, which together with `packed` is a `Params4bit`."""
+    functional = bitsandbytes().functional
+    nested = functional.QuantState(
+        absmax=weight.nested_absmax,
+        blocksize=SCALE_BLOCK,
+        code=weight.table,
+        dtype=torch.float32,
+    )
+    return functional.QuantState(
+        absmax=weight.absmax,
+        shape=torch.Size(weight.shape),
+        dtype=dtype,
+        blocksize=BLOCK,
+        code=functional.get_4bit_type("nf4", device=weight.packed.device),
+        quant_type="nf4",
+        offset=weight.offset,
+        state2=nested,
+    )
+
+
+def from_bitsandbytes(packed: Tensor, state: Any) -> Nf4:
+    """The same tensors as bitsandbytes holds them, (values / 2, 1) and a `QuantState`."""
+    return Nf4(
+        packed.reshape(-1),
+        state.absmax,
+        state.state2.absmax,
+        state.state2.code,
+        state.offset,
+        tuple(state.shape),
+    )
+
+
+def to_tensors(name: str, weight: Nf4, dtype: torch.dtype) -> dict[str, Tensor]:
+    """What bitsandbytes writes into a file for a weight of this name."""
+    state = to_bitsandbytes(weight, dtype).as_dict(packed=True)
+    return {name: weight.packed[:, None]} | {f"{name}.{key}": state[key] for key in state}
+
+
+def from_tensors(name: str, tensors: dict[str, Tensor], device: torch.device) -> Nf4:
+    """The weight of this name as bitsandbytes writes it into a file; needs no bitsandbytes."""
+    try:
+        state = json.loads(bytes(tensors[f"{name}.{STATE}"].tolist()))
+        if (state["blocksize"], state["nested_blocksize"]) != (BLOCK, SCALE_BLOCK):
+            raise QuantizationError(f"{name} has blocks of {state['blocksize']}, not {BLOCK}")
+        return Nf4(
+            tensors[name].to(device).view(-1),
+            tensors[f"{name}.absmax"].to(device),
+            tensors[f"{name}.nested_absmax"].to(device),
+            tensors[f"{name}.nested_quant_map"].to(device),
+            torch.tensor(state["nested_offset"], dtype=torch.float32, device=device),
+            tuple(state["shape"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, QuantizationError):
+            raise
+        raise QuantizationError(f"{name} is not stored as bitsandbytes stores NF4") from error
+
+
+@functools.cache
+def code(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """What the 16 codes stand for, (16,). The same tensor at every call."""
+    return torch.tensor(CODE, dtype=torch.float32, device=device).to(dtype)
+
+
+# fmt: off
+CODE = (
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453,
+    -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0,
+    0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+    0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+)
+# fmt: on
+"""Quantiles of the normal distribution (arXiv 2305.14314, appendix E)."""
+
+
+def has_bitsandbytes() -> bool:
+    """Whether the library is installed; it is not there on every system."""
+    return importlib.util.find_spec("bitsandbytes") is not None
+
+
+@functools.cache
+def bitsandbytes() -> Any:
+    """The library, imported when something is quantized."""
+    # It warns of a kernel of its own that it would download.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    try:
+        import bitsandbytes as library
+    except ImportError as error:
+        raise QuantizationError(
+            "packing to 4 bits needs bitsandbytes, which is not installed; "
+            "pip install bitsandbytes"
+        ) from error
+    return library
+
+
+def _decode(packed: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
+    both = torch.stack([packed >> 4, packed & 15], dim=-1)
+    values = code(packed.device, torch.float32)[both.long()].view(-1, BLOCK)
+    return (values * scales[:, None]).to(dtype)

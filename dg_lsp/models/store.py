@@ -1,0 +1,96 @@
+"""The models of this user on this machine: where they are, how they are, which is best.
+
+A directory of packed checkpoints, each under its name; `DG_LSP_MODELS_DIR` names another one.
+Knows nothing of how they got there, and loads none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.models.packed import Integrity, Manifest, integrity, is_packed_checkpoint
+from dg_lsp.models.packed import read_manifest as read_packed_manifest
+
+BUNDLED = "bundled"
+BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"
+RESERVED = {BUNDLED, "scripted"}
+MOST_PARAMETERS_ON_A_CPU = 1_000_000_000
+"""Larger models are not chosen for a CPU, where a step of them takes many seconds; they can be
+asked for by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """One model of the store."""
+
+    name: str
+    directory: Path
+    manifest: Manifest
+    integrity: Integrity
+
+
+def models_directory() -> Path:
+    """Where packed models are kept."""
+    named = os.environ.get("DG_LSP_MODELS_DIR")
+    if named:
+        return Path(named).expanduser()
+    return platformdirs.user_data_path("dg-lsp", appauthor=False) / "models"
+
+
+def find(name: str) -> Path | None:
+    """The directory of a finished model of this name."""
+    if not is_name(name):
+        return None
+    directory = models_directory() / name
+    return directory if is_packed_checkpoint(directory) else None
+
+
+def list_models() -> list[StoredModel]:
+    """Every finished model, the largest first. What can't be read is left out."""
+    root = models_directory()
+    found = []
+    for directory in sorted(root.iterdir()) if root.is_dir() else []:
+        if is_name(directory.name) and is_packed_checkpoint(directory):
+            try:
+                manifest = read_packed_manifest(directory)
+            except CheckpointError:
+                continue
+            state = integrity(directory, manifest)
+            found.append(StoredModel(directory.name, directory, manifest, state))
+    return sorted(found, key=lambda model: -model.manifest.parameters)
+
+
+def unfinished() -> list[str]:
+    """Names whose packing was interrupted and can be taken up."""
+    root = models_directory()
+    parts = sorted(root.glob(".*.partial")) if root.is_dir() else []
+    return [path.name.removeprefix(".").removesuffix(".partial") for path in parts]
+
+
+def best(is_gpu: bool, budget: int) -> StoredModel | None:
+    """The largest whole model that the device can run at a useful speed."""
+    for model in list_models():
+        fits = model.manifest.weight_bytes < budget
+        quick = is_gpu or model.manifest.parameters <= MOST_PARAMETERS_ON_A_CPU
+        if model.integrity is not Integrity.DAMAGED and fits and quick:
+            return model
+    return None
+
+
+def check_name(name: str) -> str:
+    """A name that a model may be kept under."""
+    if not is_name(name) or name in RESERVED:
+        raise CheckpointError(
+            f"{name!r} can't be the name of a model; use letters, digits, '.', '-' and '_'"
+        )
+    return name
+
+
+def is_name(text: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", text, re.ASCII) is not None

@@ -1,0 +1,62 @@
+"""What is added adds up, documents are as long as was asked, and what goes wrong is told."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from dg_lsp.benchmark import editor, overhead
+from dg_lsp.benchmark.editor import Answer, Editor, EditorError, Serving
+from dg_lsp.benchmark.overhead import Plan, _sample, document_of, measure
+
+SCRIPTED = str(Path(__file__).parent.parent / "e2e" / "serve_scripted.py")
+
+
+@pytest.mark.parametrize("num_bytes", [2_000, 20_000, 120_000, 2_000_000])
+def test_documents_are_whole_lines_of_about_that_size(num_bytes):
+    text = document_of(num_bytes)
+
+    assert num_bytes * 0.95 < len(text) <= num_bytes
+    assert text.endswith("\n")
+    assert text == document_of(num_bytes)
+
+
+def test_the_parts_of_a_wait_add_up():
+    trace = {"total_ms": 112.0, "engine_ms": 90.0, "timings_ms": {"socket": 3.0, "queue": 7.0}}
+    sample = _sample(10.0, Answer({"result": []}, 10.115), trace)
+
+    assert (sample.engine, sample.socket, sample.queue, sample.front_end) == (90, 3, 7, 12)
+    assert sample.pipe == pytest.approx(3.0)
+    assert sample.added == pytest.approx(25.0)
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Servers follow a script in place of the real command."""
+    monkeypatch.setattr(editor, "COMMAND", (sys.executable, SCRIPTED))
+    return Serving({})
+
+
+async def test_a_server_that_ends_early_is_an_error(scripted):
+    there = await Editor.start(scripted, {}, {})
+    there._process.kill()
+    with pytest.raises(EditorError, match="went away"):
+        await there.trace()
+    await there.close()
+
+
+async def test_an_error_of_the_server_is_an_error_here(scripted):
+    there = await Editor.start(scripted, {}, {})
+    answer = await there.ask("no/suchMethod", {})
+    with pytest.raises(EditorError, match="the server answered with"):
+        _ = answer.result
+    await there.close()
+
+
+async def test_a_model_that_is_never_asked_is_an_error(scripted, monkeypatch):
+    # The script's engine tells no times, so that nothing could be measured.
+    monkeypatch.setattr(overhead, "MAX_TRIES", 2)
+    with pytest.raises(EditorError, match="no request of 2 asked the model"):
+        await measure(Plan([2_000], 1), scripted, lambda what: None)

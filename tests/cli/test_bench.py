@@ -1,0 +1,46 @@
+"""`dg-lsp bench server`: a whole measurement with the bundled model, small."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from rich.console import Console
+
+from dg_lsp.benchmark import overhead
+from dg_lsp.benchmark.overhead import Measured, Outcome, Sample, Stops
+from dg_lsp.cli import run
+from dg_lsp.cli.bench_server import PARTS, _added_table, _report, _stops_table
+
+
+def test_a_measurement_of_the_real_thing(monkeypatch, capsys):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(overhead, "NUM_WARM_UPS", 0)
+    options = ["--document-bytes", "3000", "--rounds", "1", "--json"]
+    assert run(["bench", "server", *options]) == 0
+    report = json.loads(capsys.readouterr().out)
+
+    assert report["model"] == "bundled"
+    assert [row["kind"] for row in report["added"]] == ["keystroke", "typing burst"]
+    for row in report["added"]:
+        assert row["requests"] == 1
+        assert row["engine_ms"]["p50"] > 0
+        parts = sum(row[f"{part}_ms"]["p50"] for part in PARTS)
+        assert abs(row["added_ms"]["p50"] - parts) < 0.01
+    assert report["cancel"]["requests"] == 1
+    assert report["cancel"]["free_ms"]["p50"] > 0
+
+
+def test_the_tables_have_a_row_for_each_kind():
+    sample = Sample(engine=100.0, pipe=1.0, front_end=2.0, socket=3.0, queue=0.5)
+    measured = [Measured("keystroke", 20_000, [sample]), Measured("burst", 120_000, [sample])]
+    outcome = Outcome("bundled", measured, Stops([1.0], [2.0], [3.0]))
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(_added_table(_report(outcome)))
+    console.print(_stops_table(_report(outcome)))
+    shown = console.export_text()
+
+    assert "keystroke, 20 kB, 1 times" in shown
+    assert "100.0 / 100.0" in shown
+    assert "6.5 / 6.5" in shown
+    assert "cancelled to answered" in shown

@@ -1,0 +1,194 @@
+"""`dg-lsp pull` against a hub on this machine, and from a directory."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from dg_lsp import cli
+from dg_lsp.models import packing
+from dg_lsp.models.checkpoint import WEIGHTS
+from dg_lsp.models.loading import load
+from dg_lsp.models.packed import read_manifest
+
+
+def pull(*arguments: str) -> int:
+    return cli.run(["pull", "--device", "cpu", *arguments])
+
+
+@pytest.fixture
+def checkpoint(tiny_checkpoint, tmp_path) -> Path:
+    return Path(shutil.copytree(tiny_checkpoint, tmp_path / "tiny-gemma"))
+
+
+def test_a_checkpoint_on_disk_gets_a_name(checkpoint, store, capsys):
+    status = pull("--from", str(checkpoint), "--name", "mine")
+
+    assert status == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith("dg-lsp: mine: 0.00 billion parameters in 0.00 GB; ")
+    assert said[-1].endswith("use it with --model mine")
+    loaded = load("mine", "cpu")
+    assert loaded.name == "mine"
+    assert read_manifest(store / "mine").source == str(checkpoint)
+    assert (checkpoint / WEIGHTS).is_file()
+
+
+def test_it_is_used_without_being_named_afterwards(checkpoint, store, monkeypatch, caplog):
+    caplog.set_level("INFO", "dg_lsp.models.loading")
+    assert load(None, "cpu").name == "bundled"
+    assert "dg-lsp pull gets DiffusionGemma" in caplog.text
+    pull("--from", str(checkpoint))
+
+    assert load(None, "cpu").name == "tiny-gemma"
+    assert "tiny-gemma is the best model here for cpu" in caplog.text
+
+
+def test_infill_knows_it_by_its_name(checkpoint, store, tmp_path, capsysbinary):
+    pull("--from", str(checkpoint), "--name", "mine")
+    source = tmp_path / "a.py"
+    source.write_text("def area(r):\n    return \n")
+    status = cli.run(["infill", f"{source}:2:12", "--model", "mine", "--device", "cpu",
+                      "--max-tokens", "4", "--json"])  # fmt: skip
+
+    assert status in (0, 1)
+    assert json.loads(capsysbinary.readouterr().out)["model"] == "mine"
+
+
+def test_the_source_is_deleted_on_request(checkpoint, store):
+    assert pull("--from", str(checkpoint), "--delete-source") == 0
+
+    assert not (checkpoint / WEIGHTS).exists()
+    assert (checkpoint / "config.json").is_file()
+
+
+def test_a_repository_of_the_hub(hub, store, capsys):
+    assert pull("someone/gemma") == 0
+
+    said = capsys.readouterr().err
+    assert "someone/gemma: licence apache-2.0, 0.0 GB" in said
+    assert "downloading: " in said
+    assert "the full weights stay in " in said
+    assert load("gemma", "cpu").name == "gemma"
+    manifest = read_manifest(store / "gemma")
+    assert manifest.source.startswith("someone/gemma@0123456789")
+    ours = load_file(store / ".downloads" / "gemma" / WEIGHTS)
+    assert ours.keys() == load_file(hub.directory / WEIGHTS).keys()
+
+
+def test_the_download_is_deleted_on_request(hub, store):
+    assert pull("someone/gemma", "--name", "mine", "--delete-source") == 0
+
+    assert (store / "mine").is_dir()
+    assert not (store / ".downloads" / "mine").exists()
+
+
+def test_a_broken_download_goes_on_where_it_stopped(hub, store, split_into_shards, capsys):
+    first, second = split_into_shards(hub.directory, 2)
+    hub.breaks[second] = 1000
+    assert pull("someone/gemma") == cli.EXIT_REFUSED
+
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert f"someone/gemma/{second} could not be fetched" in line
+    assert "run the same command again: files that are whole do not come again" in line
+    assert not (store / "gemma").exists()
+    hub.breaks.clear()
+    hub.sent.clear()
+    assert pull("someone/gemma") == 0
+    assert first not in hub.sent
+    assert hub.sent[second] == (hub.directory / second).stat().st_size
+
+
+def test_a_damaged_download_is_removed(hub, store, capsys):
+    hub.damaged.add(WEIGHTS)
+    assert pull("someone/gemma") == cli.EXIT_REFUSED
+
+    assert "arrived damaged" in capsys.readouterr().err
+    assert not (store / ".downloads" / "gemma" / WEIGHTS).exists()
+    hub.damaged.clear()
+    assert pull("someone/gemma") == 0
+
+
+def test_another_licence_must_be_accepted_by_name(hub, store, capsys):
+    hub.licence = "gemma"
+    assert pull("someone/gemma") == cli.EXIT_REFUSED
+    assert "under the licence 'gemma'; read it on the hub and say --accept-licence" in (
+        capsys.readouterr().err
+    )
+    assert hub.sent == {}
+
+    assert pull("someone/gemma", "--accept-licence") == 0
+
+
+def test_a_gated_repository_says_what_to_do(hub, store, capsys):
+    hub.gated = True
+    assert pull("someone/gemma") == cli.EXIT_REFUSED
+
+    assert "is gated: accept its terms on the hub" in capsys.readouterr().err
+
+
+def test_a_repository_that_is_not_there(hub, store, capsys):
+    assert pull("someone/else") == cli.EXIT_REFUSED
+
+    assert f"someone/else is not on {hub.address}" in capsys.readouterr().err
+
+
+def test_no_hub_at_all(store, monkeypatch, capsys):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert pull("someone/gemma") == cli.EXIT_REFUSED
+
+    assert "someone/gemma could not be fetched (" in capsys.readouterr().err
+
+
+def test_another_architecture_costs_no_download(hub, store, capsys):
+    config = json.loads((hub.directory / "config.json").read_text())
+    (hub.directory / "config.json").write_text(json.dumps(config | {"model_type": "llama"}))
+    assert pull("someone/gemma") == cli.EXIT_REFUSED
+
+    assert "holds a 'llama' model" in capsys.readouterr().err
+    assert WEIGHTS not in hub.sent
+
+
+def test_a_full_disk_costs_no_download(hub, store, monkeypatch, capsys):
+    usage = shutil.disk_usage(hub.directory)._replace(free=200_000)
+    monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage)
+    assert pull("someone/gemma") == cli.EXIT_REFUSED
+
+    assert "has 0.0 GB free and " in capsys.readouterr().err
+    assert WEIGHTS not in hub.sent
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "-x", "bundled", "scripted", "ä"])
+def test_a_name_that_would_not_work_is_refused(checkpoint, store, capsys, name):
+    assert pull("--from", str(checkpoint), f"--name={name}") == cli.EXIT_REFUSED or not name
+
+    if name:
+        assert f"{name!r} can't be the name of a model" in capsys.readouterr().err
+
+
+def test_a_name_that_is_taken_is_refused(checkpoint, store, capsys):
+    assert pull("--from", str(checkpoint), "--name", "mine") == 0
+    assert pull("--from", str(checkpoint), "--name", "mine") == cli.EXIT_REFUSED
+
+    assert "mine is there already" in capsys.readouterr().err
+
+
+def test_one_source_only(checkpoint, store, capsys):
+    assert pull("someone/gemma", "--from", str(checkpoint)) == cli.EXIT_REFUSED
+
+    assert "give only one" in capsys.readouterr().err
+
+
+def test_a_bar_is_drawn_on_a_terminal(checkpoint, store, python_on_a_terminal):
+    # The bar goes to stderr, which the pipe of this fixture is not; see that it is plain there.
+    status, drawn, said = python_on_a_terminal(
+        "-m", "dg_lsp", "pull", "--device", "cpu", "--from", str(checkpoint), "--name", "mine",
+        DG_LSP_MODELS_DIR=str(store),
+    )  # fmt: skip
+
+    assert (status, drawn) == (0, b"")
+    assert b"packing: 0.00 of 0.00 GB" in said

@@ -1,0 +1,124 @@
+"""Benchmark files: those that are right, and those of another format or cut short."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from dg_lsp.evaluation.data import (
+    DataError,
+    missing_problems,
+    read_humaneval,
+    read_santacoder,
+)
+
+SINGLE_LINE = [
+    {
+        "task_id": f"SingleLineInfilling/HumanEval/{number}/L0",
+        "entry_point": "doubled",
+        "prompt": "def doubled(numbers):\n",
+        "suffix": "    return result\n",
+        "canonical_solution": f"    result = [{times} * number for number in numbers]\n",
+        "test": f"def check(doubled):\n    assert doubled([1, 2]) == [{times}, {2 * times}]\n",
+    }
+    for number, times in enumerate((2, 3, 5))
+]
+SANTACODER = [
+    {
+        "name": f"task_{number}",
+        "language": language,
+        "prompt": "a = 1;\n",
+        "suffix": "\nreturn c;\n",
+        "canonical_solution": f"c = a + {number};",
+        "tests": "",
+    }
+    for number, language in enumerate(("js", "java", "py"))
+]
+
+
+def write_lines(path: Path, rows: list[dict[str, str]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_problems_of_humaneval_infilling(tmp_path):
+    problems = read_humaneval(write_lines(tmp_path / "some.jsonl", SINGLE_LINE))
+
+    assert [problem.name for problem in problems] == [row["task_id"] for row in SINGLE_LINE]
+    first = problems[0]
+    assert (first.cluster, first.span.kind) == ("HumanEval/0", "SingleLineInfilling")
+    names: dict[str, object] = {}
+    exec(first.program(first.span.text), names)
+    assert names["doubled"]([4]) == [8]  # type: ignore[operator]
+
+
+def test_gzip_is_told_by_its_content(tmp_path):
+    plain = write_lines(tmp_path / "some.jsonl", SINGLE_LINE)
+    packed = tmp_path / "packed"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+
+    assert read_humaneval(packed) == read_humaneval(plain)
+
+
+def test_a_set_that_is_not_whole_is_told(tmp_path):
+    problems = read_humaneval(write_lines(tmp_path / "some.jsonl", SINGLE_LINE))
+
+    assert missing_problems(problems) == (
+        "the file has 3 of the 1033 problems of SingleLineInfilling"
+    )
+
+
+def test_problems_of_santacoder_fim_in_either_form(tmp_path):
+    from pyarrow import Table, parquet
+
+    lines = read_santacoder(write_lines(tmp_path / "some.jsonl", SANTACODER))
+    parquet.write_table(Table.from_pylist(SANTACODER), tmp_path / "some.parquet")
+
+    assert read_santacoder(tmp_path / "some.parquet") == lines
+    assert [one.span.language for one in lines] == ["javascript", "java", "python"]
+    assert [one.span.kind for one in lines] == ["js", "java", "py"]
+
+
+ONE = json.dumps(SINGLE_LINE[0]).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "holds no problems"),
+        (b"\n\n", "holds no problems"),
+        (ONE[:-30], "line 1 is no JSON"),
+        (ONE + b"\n" + ONE[:40], "line 2 is no JSON"),
+        (gzip.compress(ONE)[:-20], "cut short"),
+        (gzip.compress(ONE)[:12], "cut short"),
+        (b"PAR1\xff\xfe", "no JSON lines"),
+        (b"[1, 2]\n", "line 1 is no object"),
+        (b'{"prompt": "x", "suffix": "y"}\n', "no text 'task_id' (its fields: prompt, suffix)"),
+        (b'{"task_id": 7}\n', "no text 'task_id'"),
+        (json.dumps(SANTACODER).encode(), "line 1 is no object"),
+        (b"task_id,prompt\na,b\n", "line 1 is no JSON"),
+    ],
+)
+def test_a_file_of_another_format_or_half_a_file(tmp_path, content, says):
+    path = tmp_path / "data"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError) as refused:
+        read_humaneval(path)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_other_santacoder_files(tmp_path):
+    with pytest.raises(DataError, match="'rs' is none of the languages"):
+        read_santacoder(
+            write_lines(tmp_path / "a.jsonl", [{**SANTACODER[0], "language": "rs"}])
+        )
+    (tmp_path / "half.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        read_santacoder(tmp_path / "half.parquet")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_santacoder(tmp_path / "none.jsonl")

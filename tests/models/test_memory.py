@@ -1,0 +1,148 @@
+"""How a budget of memory is divided, and what is said when it is too small."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import psutil
+import pytest
+import torch
+
+from dg_lsp.config import PromptSettings
+from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.models.device import choose_device
+from dg_lsp.models.loading import load
+from dg_lsp.models.memory import (
+    LEAST_CONTEXT_TOKENS,
+    cache_bytes,
+    default_budget,
+    fit_prompt,
+    parse_bytes,
+    plan_memory,
+    prompt_tokens,
+)
+from dg_lsp.models.packing import packed_bytes
+from dg_lsp.models.quantization import expected_shapes, parameters_of, skeleton
+from dg_lsp.models.shapes import real_shape
+
+GB = 10**9
+
+
+@pytest.fixture(scope="module")
+def real():
+    return real_shape()
+
+
+def plan(real, budget: int, wanted: int = 8192):
+    weights = packed_bytes(expected_shapes(skeleton(real)))
+    return plan_memory("the real one", real, weights, budget, wanted, on_gpu=True)
+
+
+def test_the_real_shape_has_the_published_size(real):
+    assert parameters_of(real) == pytest.approx(25.25e9, rel=0.002)
+    # 204.8 kB per token in the windows, 20.5 kB in the five global layers.
+    assert cache_bytes(real, 100) == 100 * (204_800 + 20_480)
+    assert cache_bytes(real, 8192) == 2048 * 204_800 + 8192 * 20_480
+
+
+def test_the_real_model_lives_in_18_gb_with_8k_of_context(real):
+    found = plan(real, 18 * GB)
+
+    assert found.context_tokens == 8192
+    assert found.weights + found.workspace + found.cache <= 18 * GB
+    # Several documents, so that switching between them costs nothing.
+    assert found.cache >= 2 * cache_bytes(real, 8192)
+
+
+def test_less_memory_means_less_context_and_then_a_refusal(real):
+    contexts = [plan(real, budget).context_tokens for budget in (18 * GB, 16 * GB)]
+    assert contexts[0] == 8192
+    assert LEAST_CONTEXT_TOKENS <= contexts[1] < 8192
+
+    with pytest.raises(CheckpointError) as raised:
+        plan(real, 12 * GB)
+    line = str(raised.value)
+    assert line.startswith("the real one needs 15.")
+    assert "and may take 12.0 GB" in line
+    assert "--vram" in line
+
+
+def test_a_prompt_is_cut_to_the_context_in_all_its_parts():
+    prompt = PromptSettings(prefix_tokens=3000, suffix_tokens=1000, snippet_tokens=2000)
+    wanted = prompt_tokens(prompt, 256)
+    assert fit_prompt(prompt, wanted, 256) is prompt
+
+    cut = fit_prompt(prompt, 256 + 128 + 3000, 256)
+    assert (cut.prefix_tokens, cut.suffix_tokens, cut.snippet_tokens) == (1500, 500, 1000)
+    assert cut.right_anchor_tokens == prompt.right_anchor_tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "expect"),
+    [
+        ("16GB", 16 * GB),
+        ("16 gb", 16 * GB),
+        ("15.5", 15_500_000_000),
+        ("15500MB", 15_500_000_000),
+        ("16GiB", 16 * 2**30),
+        ("8g", 8 * GB),
+        ("512 MiB", 512 * 2**20),
+    ],
+)
+def test_amounts_of_memory(text, expect):
+    assert parse_bytes(text) == expect
+
+
+@pytest.mark.parametrize(
+    "text", ["", "GB", "-1GB", "0", "16TB", "16 gigs", "1e30", "nan", "inf"]
+)
+def test_what_is_no_amount_of_memory(text):
+    with pytest.raises(CheckpointError, match="memory"):
+        parse_bytes(text)
+
+
+def test_more_than_is_free_is_refused_before_loading(tiny_checkpoint):
+    with pytest.raises(CheckpointError) as raised:
+        load(str(tiny_checkpoint), "cpu", vram=10**14)
+
+    assert "--vram 100000.0 GB is more than is free on cpu: " in str(raised.value)
+
+
+def test_too_little_is_refused_before_loading(tiny_checkpoint):
+    with pytest.raises(CheckpointError, match=r"needs 0\.0 GB .* and may take 0\.0 GB"):
+        load(str(tiny_checkpoint), "cpu", vram=1000)
+
+
+def test_little_memory_shortens_the_prompt(packed_checkpoint, tmp_path):
+    directory = shutil.copytree(packed_checkpoint, tmp_path / "long")
+    raw = json.loads((directory / "config.json").read_text())
+    raw["text_config"]["max_position_embeddings"] = 10_000
+    (directory / "config.json").write_text(json.dumps(raw))
+    free = load(str(directory), "cpu")
+    room = cache_bytes(free.denoiser.model.config, 2000)
+    tight = load(str(directory), "cpu", vram=free.memory.weights + free.memory.workspace + room)
+
+    assert tight.memory.context_tokens <= 2000 < free.memory.context_tokens
+    assert tight.settings.prompt.prefix_tokens < free.settings.prompt.prefix_tokens
+
+
+def test_a_margin_is_left_on_a_gpu_only(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (20 * GB, 24 * GB))
+    available = psutil.virtual_memory().available
+
+    assert default_budget(torch.device("cuda")) == 19 * GB
+    assert default_budget(torch.device("cpu")) == pytest.approx(available, rel=0.2)
+
+
+def test_a_gpu_too_old_for_bfloat16_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    with pytest.raises(CheckpointError) as raised:
+        choose_device("cuda")
+
+    assert str(raised.value) == (
+        "Tesla T4 has compute capability 7.5; bfloat16 needs 8.0 (RTX 30 or newer); "
+        "use --device cpu"
+    )

@@ -1,0 +1,61 @@
+"""The store of models: names, order, and which one is best for a device."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+
+import pytest
+
+from dg_lsp.models import store as models
+from dg_lsp.models.packed import read_manifest
+
+GB = 10**9
+
+
+@pytest.fixture
+def add(packed_checkpoint, store):
+    """Put a model into the store that says to have so many parameters."""
+
+    def add(name: str, parameters: int):
+        directory = shutil.copytree(packed_checkpoint, store / name)
+        manifest = read_manifest(directory)
+        dataclasses.replace(manifest, parameters=parameters).write(directory)
+        return directory
+
+    return add
+
+
+def test_the_largest_comes_first(add):
+    for name, parameters in (("b", 2 * GB), ("a", 26 * GB), ("c", GB // 2)):
+        add(name, parameters)
+
+    assert [model.name for model in models.list_models()] == ["a", "b", "c"]
+
+
+def test_the_best_is_the_largest_that_the_device_can_run(add):
+    assert models.best(True, 10**12) is None
+    add("small", GB // 2)
+    large = add("large", 26 * GB)
+
+    def best(is_gpu: bool, budget: int) -> str | None:
+        model = models.best(is_gpu, budget)
+        return model.name if model else None
+
+    assert best(True, 10**12) == "large"
+    assert best(False, 10**12) == "small"
+    assert best(True, 1000) is None
+    (large / "shared.safetensors").unlink()
+    assert best(True, 10**12) == "small"
+
+
+@pytest.mark.parametrize("name", ["../a", "/etc", ".hidden", "a b", "", "a" * 101])
+def test_only_names_are_looked_for(add, name):
+    assert models.find(name) is None
+
+
+def test_what_is_there_is_found(add):
+    directory = add("mine", GB)
+
+    assert models.find("mine") == directory
+    assert models.find("other") is None

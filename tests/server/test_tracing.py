@@ -1,0 +1,184 @@
+"""What is kept of a request: why nothing came, where the time went, and no text unasked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dg_lsp.job import Infill, JobState
+from dg_lsp.server.settings import Settings, TraceDetail, Trigger
+from dg_lsp.server.tracing import Work
+
+ADD = "def add(a, b):\n    return \n"
+SECRET = 'password = "hunter2hunter2"\nx = \n'
+
+
+def last(editor):
+    return editor.session.tracer.last
+
+
+async def test_an_offer_with_its_sizes_and_times_and_no_text(editor):
+    editor.open(ADD)
+    await editor.inline(1, 11)
+    trace = last(editor)
+
+    assert (trace["method"], trace["trigger"]) == ("textDocument/inlineCompletion", "automatic")
+    assert (trace["file"], trace["language"], trace["position"]) == ("a.py", "python", [1, 11])
+    assert (trace["outcome"], trace["reason"]) == ("offered", None)
+    assert trace["how"] == "a new job"
+    assert trace["offers"] == [{"chars": 5, "confidence": 0.9}]
+    assert trace["candidates"] == [{"chars": 5, "confidence": 0.9, "score": 0.0}]
+    assert trace["seen"]["prefix_chars"] == len(ADD) - 1
+    assert trace["seen"]["suffix_chars"] == 1
+    assert (trace["steps"], trace["model"]) == (4, "scripted")
+    stages = ["check", "start", "mask", "window", "related", "socket", "finish"]
+    assert list(trace["timings_ms"]) == stages
+    assert trace["total_ms"] >= sum(trace["timings_ms"].values()) > 0
+    assert "text" not in trace
+    assert "a + b" not in json.dumps(trace)
+
+
+def test_what_the_engine_accounts_for_is_not_counted_as_the_way_to_it():
+    work = Work()
+    work._mark -= 0.030
+    told = {"queue": 1.0, "prompt": 2.0, "denoise": 20.0, "total": 22.0}
+    work.end(Infill((), 3, told), JobState.DONE)
+
+    assert work.engine_ms == 22.0
+    assert list(work.timings_ms) == ["socket", "queue", "prompt", "denoise"]
+    assert 7.0 <= work.timings_ms["socket"] < 30.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "uri", "extra", "outcome", "reason"),
+    [
+        (Settings(), "x = \n", "file:///work/.env", {}, "refused", "an environment file"),
+        (Settings(enable=False), ADD, None, {}, "refused", "switched off in the settings"),
+        (Settings(trigger=Trigger.MANUAL), ADD, None, {}, "refused", "on demand only"),
+        (Settings(), ADD, "file:///work/b.py", {}, "refused", "the document is not open"),
+        (Settings(), ADD, None, {"version": 7}, "refused", "asked for version 7"),
+        (Settings(), "none = \n", None, {}, "nothing", "nothing new is left"),
+    ],
+)
+async def test_why_nothing_was_offered(
+    make_editor, settings, text, uri, extra, outcome, reason
+):
+    editor = make_editor(settings=settings)
+    await editor.begin()
+    editor.open(text, uri if uri and uri.endswith(".env") else "file:///work/a.py")
+    where = {"uri": uri or "file:///work/a.py", **extra}
+    assert await editor.inline(0, 7, textDocument=where) == []
+
+    assert last(editor)["outcome"] == outcome
+    assert reason in last(editor)["reason"]
+    assert last(editor)["offers"] == []
+
+
+async def test_an_engine_that_is_not_there_is_a_failure(make_editor):
+    editor = make_editor()
+    editor.link.refusal = "no model named absent"
+    await editor.begin()
+    editor.open(ADD)
+    await editor.inline(1, 11)
+
+    assert (last(editor)["outcome"], last(editor)["reason"]) == (
+        "failed",
+        "no model named absent",
+    )
+
+
+async def test_the_rest_of_the_last_answer_asks_no_model(editor):
+    editor.open(ADD)
+    await editor.inline(1, 11)
+    editor.replace(ADD.replace("return ", "return a"))
+    assert await editor.texts(1, 12) == [" + b"]
+
+    trace = last(editor)
+    assert (trace["how"], trace["seen"]) == ("the last answer", None)
+    assert list(trace["timings_ms"]) == ["check"]
+
+
+async def test_superseded_and_withdrawn_requests(make_editor):
+    editor = make_editor()
+    editor.engine.gate.clear()
+    await editor.begin()
+    editor.open(ADD)
+    first = editor.send_inline(1, 11)
+    await editor.until(lambda: len(editor.engine.jobs) == 1)
+    second = editor.send_inline(1, 11)
+    await editor.answer(first)
+    assert last(editor)["outcome"] == "superseded"
+    await editor.until(lambda: editor.session.suggestions._lines != {})
+    editor.cancel(second)
+    await editor.answer(second)
+
+    assert (last(editor)["outcome"], last(editor)["how"]) == ("cancelled", "the job under way")
+    # Its window was cut before that.
+    assert last(editor)["seen"]["prefix_chars"] == len(ADD) - 1
+
+
+async def test_an_answer_for_a_text_that_has_changed(make_editor):
+    editor = make_editor()
+    editor.engine.gate.clear()
+    await editor.begin()
+    editor.open(ADD)
+    request = editor.send_inline(1, 11)
+    await editor.until(lambda: len(editor.engine.jobs) == 1)
+    editor.replace("quite another text\n")
+    editor.engine.gate.set()
+    await editor.answer(request)
+
+    assert last(editor)["reason"] == "the document changed while the model wrote"
+    assert last(editor)["candidates"] != []
+    assert last(editor)["offers"] == []
+
+
+async def test_a_command_leaves_a_trace_as_well(editor):
+    editor.replies["workspace/applyEdit"] = lambda params: {"applied": True}
+    editor.open("alpha\n")
+    span = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 5}}
+    argument = {"uri": "file:///work/a.py", "range": span, "instruction": "shout"}
+    command = {"command": "dg-lsp.rewrite", "arguments": [argument]}
+    await editor.ask("workspace/executeCommand", command)
+
+    trace = last(editor)
+    assert (trace["method"], trace["outcome"]) == ("dg-lsp.rewrite", "offered")
+    assert (trace["seen"]["replaced_chars"], trace["seen"]["instruction_chars"]) == (5, 5)
+
+
+async def test_text_is_kept_where_the_settings_say_so_but_no_secret(make_editor):
+    editor = make_editor(settings=Settings(trace=TraceDetail.TEXT))
+    await editor.begin()
+    editor.open(SECRET)
+    await editor.inline(1, 4)
+    text = last(editor)["text"]
+
+    assert text["uri"] == "file:///work/a.py"
+    assert text["prefix"].endswith("\nx = ")
+    assert (text["suffix"], text["candidates"], text["offers"]) == ("\n", ["1"], ["1"])
+    assert "hunter2" not in json.dumps(last(editor))
+
+
+async def test_a_secret_in_an_instruction_is_masked_in_the_trace(make_editor):
+    editor = make_editor(settings=Settings(trace=TraceDetail.TEXT))
+    editor.replies["workspace/applyEdit"] = lambda params: {"applied": True}
+    await editor.begin()
+    editor.open("alpha\n")
+    span = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 5}}
+    said = "write " + SECRET.splitlines()[0]
+    argument = {"uri": "file:///work/a.py", "range": span, "instruction": said}
+    command = {"command": "dg-lsp.rewrite", "arguments": [argument]}
+    await editor.ask("workspace/executeCommand", command)
+
+    assert last(editor)["text"]["instruction"].startswith("write password = ")
+    assert "hunter2" not in json.dumps(last(editor))
+
+
+async def test_nothing_is_kept_where_traces_are_off(make_editor):
+    editor = make_editor(settings=Settings(trace=TraceDetail.OFF))
+    await editor.begin()
+    editor.open(ADD)
+    await editor.inline(1, 11)
+
+    assert last(editor) is None

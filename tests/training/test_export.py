@@ -1,0 +1,33 @@
+"""What training writes is a checkpoint like any other, and says what went into it."""
+
+from __future__ import annotations
+
+import torch
+
+from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.loading import BUNDLED_DIRECTORY, load
+from dg_lsp.training.export import METADATA, SAMPLER, Training, export, read_training
+
+
+def test_an_export_loads_and_says_what_went_into_it(
+    tiny_config, tiny_tokenizer, tmp_path_factory
+):
+    tmp_path = tmp_path_factory.mktemp("export")
+    tokenizer = tmp_path / "made.json"
+    tiny_tokenizer.save(str(tokenizer))
+    model = TextDiffusionGemma(tiny_config)
+    masters = {name: one.detach().float() for name, one in model.named_parameters()}
+    training = Training(steps=7, tokens=1000, hours=0.5)
+    export(masters, tiny_config, tokenizer, training, tmp_path / "out")
+
+    loaded = load(str(tmp_path / "out"), "cpu")
+    for name, parameter in loaded.denoiser.model.named_parameters():
+        assert torch.equal(parameter, masters[name].half().float()), name
+    assert loaded.follows_instructions is METADATA["follows_instructions"]
+    assert loaded.settings.sampler == SAMPLER
+    assert loaded.settings.prompt.prefix_tokens == METADATA["prompt"]["prefix_tokens"]
+    assert read_training(tmp_path / "out") == training
+
+
+def test_the_bundled_model_says_what_went_into_it():
+    assert read_training(BUNDLED_DIRECTORY).tokens > 10_000_000

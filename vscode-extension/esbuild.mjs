@@ -1,0 +1,23 @@
+// Puts together what is packaged: dist/main.js and the pictures of the README.
+import { cpSync, mkdirSync } from "node:fs";
+import { build } from "esbuild";
+
+// The pictures of the README, which the tests take.
+mkdirSync("images", { recursive: true });
+for (const name of ["draft", "rewrite", "menu"]) {
+  cpSync(`../docs/images/vscode-${name}.png`, `images/vscode-${name}.png`);
+}
+
+await build({
+  entryPoints: ["src/main.ts"],
+  outfile: "dist/main.js",
+  bundle: true,
+  format: "cjs",
+  platform: "node",
+  target: "node18",
+  external: ["vscode"],
+  minify: true,
+  sourcemap: process.argv.includes("--dev") ? "inline" : false,
+  // Read by main.ts: loading this file is part of the activation.
+  banner: { js: "globalThis.dgLspLoadingSince = performance.now();" },
+});

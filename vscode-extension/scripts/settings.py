@@ -1,0 +1,94 @@
+"""Writes the settings of package.json from those of the server, which have one source.
+
+Run it after a change of dg_lsp/server/settings.py; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dg_lsp.server.settings import SECTION, json_schema
+
+PACKAGE = Path(__file__).parent.parent / "package.json"
+
+MACHINE = {"engine.address", "engine.token", "engine.model", "engine.device"}
+"""Of this machine, not of a folder: they say what runs and who is told."""
+
+WORDS = {
+    "trigger": ["While typing.", "On request alone: Alt+\\\\ or the command *Suggest Here*."],
+    "multiLine": [
+        "Where the code around the cursor leaves room for them.",
+        "One line at most.",
+        "Wherever the model writes several.",
+    ],
+    "trace": ["Nothing.", "Sizes and times.", "The text as well, without secrets."],
+}
+"""What the values of a choice mean, in their order."""
+
+OWN: dict[str, dict[str, Any]] = {
+    "server.path": {
+        "type": "string",
+        "default": "",
+        "scope": "machine-overridable",
+        "markdownDescription": "The program `dg-lsp`, as an absolute path. Empty: that of "
+        "the selected Python environment, else the one on the PATH, else the one that the "
+        "extension has installed.",
+    },
+    "server.installFrom": {
+        "type": "string",
+        "default": "",
+        "scope": "machine-overridable",
+        "markdownDescription": "What pip installs into the extension's own environment: a "
+        "requirement, a wheel or a directory. Empty: the `dg-lsp` of the extension's version.",
+    },
+    "drafts.show": {
+        "type": "string",
+        "default": "auto",
+        "enum": ["auto", "on", "off"],
+        "enumDescriptions": [
+            "Unless the editor is set up for a screen reader.",
+            "Always.",
+            "Never: a suggestion appears when it has settled.",
+        ],
+        "scope": "window",
+        "markdownDescription": "Whether a suggestion is shown while it comes into focus.",
+    },
+}
+"""What only the extension knows."""
+
+
+def configuration() -> dict[str, Any]:
+    """The contribution point `configuration`."""
+    settings = {**dict(_of_server(json_schema(), "")), **OWN}
+    return {
+        "title": "dg-lsp",
+        "properties": {f"{SECTION}.{name}": entry for name, entry in settings.items()},
+    }
+
+
+def _of_server(section: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, schema in section["properties"].items():
+        if "properties" in schema:
+            yield from _of_server(schema, f"{path}{name}.")
+            continue
+        full = path + name
+        entry = {key: value for key, value in schema.items() if key != "description"}
+        entry["scope"] = "machine" if full in MACHINE else "window"
+        entry["markdownDescription"] = schema["description"]
+        if "enum" in schema and full in WORDS:
+            entry["enumDescriptions"] = WORDS[full]
+        yield full, entry
+
+
+def main() -> None:
+    package = json.loads(PACKAGE.read_text(encoding="utf-8"))
+    package["contributes"]["configuration"] = configuration()
+    text = json.dumps(package, indent=2, ensure_ascii=False)
+    PACKAGE.write_text(f"{text}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

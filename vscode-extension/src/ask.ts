@@ -1,0 +1,45 @@
+/** Asks the user what a rewrite is to do, with what was asked before. */
+import * as vscode from "vscode";
+
+const HISTORY = "instructions";
+const MAX_KEPT = 30;
+
+/** The instruction; empty for a rewrite without words, `undefined` where the user gave up. */
+export async function askInstruction(memory: vscode.Memento): Promise<string | undefined> {
+  const history = memory.get<string[]>(HISTORY, []);
+  const said = await pick(history);
+  if (said) {
+    const kept = [said, ...history.filter((one) => one !== said)].slice(0, MAX_KEPT);
+    await memory.update(HISTORY, kept);
+  }
+  return said;
+}
+
+async function pick(history: string[]): Promise<string | undefined> {
+  const box = vscode.window.createQuickPick();
+  box.title = "Rewrite";
+  box.placeholder = "What should change? Nothing: rewrite without words";
+  const offer = () => {
+    const typed = box.value.trim();
+    const earlier = history.filter((one) => one !== typed);
+    box.items = [
+      { label: typed || "$(sparkle) Rewrite without words", alwaysShow: true },
+      ...earlier.map((label) => ({ label, description: "asked before" })),
+    ];
+  };
+  offer();
+  try {
+    return await new Promise<string | undefined>((resolve) => {
+      box.onDidChangeValue(offer);
+      box.onDidAccept(() => {
+        const [item] = box.activeItems;
+        const isFirst = item === undefined || item === box.items[0];
+        resolve(isFirst ? box.value.trim() : item.label);
+      });
+      box.onDidHide(() => resolve(undefined));
+      box.show();
+    });
+  } finally {
+    box.dispose();
+  }
+}

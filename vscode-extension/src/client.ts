@@ -1,0 +1,195 @@
+/**
+ * The language client and the life of its server: starts it, starts it again when it goes, and
+ * says when that is of no use. Knows nothing of what the messages are good for.
+ */
+import { spawn, type ChildProcess } from "node:child_process";
+import { homedir } from "node:os";
+import * as readline from "node:readline";
+import * as vscode from "vscode";
+import {
+  CloseAction,
+  ErrorAction,
+  LanguageClient,
+  State,
+  type LanguageClientOptions,
+  type Middleware,
+} from "vscode-languageclient/node";
+import { serverSettings } from "./config";
+import type { Server } from "./discovery";
+import * as ext from "./lspExt";
+import { SECTION } from "./section";
+
+/** Until `initialize` is answered; the server loads no model for that. */
+const START_PATIENCE_MS = 30_000;
+/** For a question that the server answers at once if it is alive. */
+const PING_PATIENCE_MS = 5_000;
+const MAX_RESTARTS = 4;
+const RESTARTS_WITHIN_MS = 180_000;
+
+const SCHEMES = ["file", "untitled", "vscode-notebook-cell"];
+
+export type Phase = "off" | "starting" | "running" | "failed";
+
+export class Client implements vscode.Disposable {
+  private readonly changed = new vscode.EventEmitter<void>();
+  private readonly drafted = new vscode.EventEmitter<ext.Draft>();
+  private readonly statusSaid = new vscode.EventEmitter<ext.Status>();
+  readonly onDidChange = this.changed.event;
+  readonly onDraft = this.drafted.event;
+  readonly onStatus = this.statusSaid.event;
+  phase: Phase = "off";
+  /** Why the server is not running, in one line. */
+  trouble = "";
+  private running: LanguageClient | undefined;
+  private child: ChildProcess | undefined;
+  private lastWords = "";
+  private restarts: number[] = [];
+
+  constructor(
+    private readonly log: vscode.LogOutputChannel,
+    private readonly middleware: Middleware,
+  ) {}
+
+  get language(): LanguageClient | undefined {
+    return this.phase === "running" ? this.running : undefined;
+  }
+
+  /** Starts the server; where that fails, `phase` and `trouble` say so. */
+  async start(server: Server): Promise<void> {
+    await this.stop();
+    this.log.info(`the server is ${server.command}, from ${server.foundIn}`);
+    const options = this.options();
+    const name = "dg-lsp";
+    const client = new LanguageClient(name, name, () => this.spawn(server), options);
+    client.registerFeature({
+      fillClientCapabilities: (capabilities) => {
+        capabilities.experimental = { ...capabilities.experimental, dgLsp: ext.CAPABILITIES };
+      },
+      initialize: () => undefined,
+      getState: () => ({ kind: "static" }),
+      clear: () => undefined,
+    });
+    client.onNotification(ext.DRAFT, (draft: ext.Draft) => this.drafted.fire(draft));
+    client.onNotification(ext.STATUS, (status: ext.Status) => this.statusSaid.fire(status));
+    client.onDidChangeState(({ newState }) => {
+      if (this.running === client && newState === State.Running) {
+        this.become("running");
+      }
+    });
+    this.running = client;
+    this.become("starting");
+    const late = setTimeout(() => {
+      this.fail(`it did not answer within ${START_PATIENCE_MS / 1000} s`);
+      this.child?.kill("SIGKILL");
+    }, START_PATIENCE_MS);
+    try {
+      await client.start();
+    } catch (error) {
+      if (this.running === client) {
+        this.fail(this.lastWords || String(error instanceof Error ? error.message : error));
+      }
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  async stop(): Promise<void> {
+    const client = this.running;
+    this.running = undefined;
+    this.become("off");
+    // A server that does not answer is killed by the client after a while.
+    await client?.dispose().catch(() => undefined);
+  }
+
+  /** There is no server, for this reason. */
+  fail(trouble: string): void {
+    if (this.phase === "failed") {
+      return;
+    }
+    this.trouble = trouble;
+    this.log.error(trouble);
+    this.become("failed");
+  }
+
+  /** Runs a command of the server; `undefined` where there is no server or no such command. */
+  async execute<Result>(command: string, ...values: unknown[]): Promise<Result | undefined> {
+    const client = this.language;
+    const known = client?.initializeResult?.capabilities.executeCommandProvider?.commands;
+    if (!client || !known?.includes(command)) {
+      return undefined;
+    }
+    return client.sendRequest<Result>("workspace/executeCommand", {
+      command,
+      arguments: values,
+    });
+  }
+
+  /** Ends a server that answers nothing any more, which starts it again. */
+  async checkPulse(): Promise<void> {
+    const child = this.child;
+    const late = setTimeout(() => {
+      this.log.error("the server does not answer and is ended");
+      child?.kill("SIGKILL");
+    }, PING_PATIENCE_MS);
+    try {
+      await this.execute(ext.COMMAND_STATUS);
+    } catch {
+      // An error is an answer.
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  dispose(): void {
+    void this.stop();
+    vscode.Disposable.from(this.changed, this.drafted, this.statusSaid).dispose();
+  }
+
+  private options(): LanguageClientOptions {
+    return {
+      documentSelector: SCHEMES.map((scheme) => ({ scheme })),
+      initializationOptions: () => serverSettings(),
+      outputChannel: this.log,
+      synchronize: { configurationSection: SECTION },
+      middleware: this.middleware,
+      initializationFailedHandler: () => false,
+      errorHandler: {
+        error: () => ({ action: ErrorAction.Continue, handled: true }),
+        closed: () => this.closed(),
+      },
+    };
+  }
+
+  private closed(): { action: CloseAction; handled: true } {
+    const now = Date.now();
+    this.restarts = this.restarts.filter((time) => now - time < RESTARTS_WITHIN_MS);
+    if (this.phase !== "running" || this.restarts.length >= MAX_RESTARTS) {
+      this.fail(this.lastWords || "it ended again and again");
+      return { action: CloseAction.DoNotRestart, handled: true };
+    }
+    this.restarts.push(now);
+    this.log.warn(`the server ended and is started again: ${this.lastWords}`);
+    this.become("starting");
+    return { action: CloseAction.Restart, handled: true };
+  }
+
+  private async spawn(server: Server): Promise<ChildProcess> {
+    const options = ["serve"];
+    // Not in the folder that is open: nothing of it is to be run or imported.
+    const child = spawn(server.command, options, { cwd: homedir() });
+    this.child = child;
+    this.lastWords = "";
+    readline.createInterface({ input: child.stderr }).on("line", (line) => {
+      this.lastWords = line.trim() || this.lastWords;
+    });
+    return new Promise((resolve, reject) => {
+      child.once("spawn", () => resolve(child));
+      child.once("error", reject);
+    });
+  }
+
+  private become(phase: Phase): void {
+    this.phase = phase;
+    this.changed.fire();
+  }
+}

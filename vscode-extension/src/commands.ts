@@ -1,0 +1,113 @@
+/** The commands, each a line; what they do is elsewhere. */
+import * as vscode from "vscode";
+import { askInstruction } from "./ask";
+import type { Extension } from "./extension";
+import * as ext from "./lspExt";
+
+export function registerCommands(extension: Extension): vscode.Disposable[] {
+  const { client, completion, drafts, log, reports, rewriting, status } = extension;
+  const table: Record<string, (...values: never[]) => unknown> = {
+    [ext.CLIENT_COMMAND_ASK]: (target: ext.Target) => rewriteTarget(extension, target, "asked"),
+    "dgLsp.previewRewrite": (target: ext.Target) => rewriteTarget(extension, target, "as is"),
+    "dgLsp.rewrite": () => rewriteSelection(extension),
+    "dgLsp.acceptRewrite": () => rewriting.accept(),
+    "dgLsp.discardRewrite": () => rewriting.discard(),
+    "dgLsp.retryRewrite": () => rewriting.retry("same"),
+    "dgLsp.rewriteMoreFreely": () => rewriting.retry("more"),
+    "dgLsp.rewriteLessFreely": () => rewriting.retry("less"),
+    "dgLsp.suggest": () => vscode.commands.executeCommand("editor.action.inlineSuggest.trigger"),
+    "dgLsp.acceptDraft": () => drafts.accept(),
+    "dgLsp.discardDraft": () => completion.discard(),
+    "dgLsp.showMenu": () => status.showMenu(),
+    "dgLsp.toggleFile": () => status.toggleFile(),
+    "dgLsp.toggleLanguage": () => status.toggleLanguage(),
+    "dgLsp.toggleEverywhere": () => status.toggleEverywhere(),
+    "dgLsp.restart": () => extension.start(),
+    "dgLsp.installServer": () => extension.install(),
+    "dgLsp.restartEngine": () => tellEngine(extension, ext.COMMAND_RESTART_ENGINE),
+    "dgLsp.unloadModel": () => tellEngine(extension, ext.COMMAND_UNLOAD_MODEL),
+    "dgLsp.doctor": () => reports.doctor(extension.serverCommand),
+    "dgLsp.trace": () => reports.trace(client),
+    "dgLsp.showLog": () => log.show(),
+    "dgLsp.openSettings": () =>
+      vscode.commands.executeCommand("workbench.action.openSettings", "dgLsp"),
+    "dgLsp.openWalkthrough": () =>
+      vscode.commands.executeCommand(
+        "workbench.action.openWalkthrough",
+        `${extension.context.extension.id}#dgLsp.start`,
+      ),
+  };
+  return Object.entries(table).map(([name, run]) => vscode.commands.registerCommand(name, run));
+}
+
+async function rewriteSelection(extension: Extension): Promise<void> {
+  const editor = vscode.window.activeTextEditor;
+  if (editor === undefined) {
+    return;
+  }
+  const { document } = editor;
+  const range = wholeLines(document, editor.selection);
+  if (document.getText(range).trim() === "") {
+    await vscode.window.showInformationMessage("dg-lsp: select the text that is to be rewritten.");
+    return;
+  }
+  const instruction = await wantedInstruction(extension);
+  if (instruction !== undefined) {
+    await extension.rewriting.begin({ document, range, ...words(instruction) });
+  }
+}
+
+/** From a code action: the server says where, and perhaps what. */
+async function rewriteTarget(
+  extension: Extension,
+  target: ext.Target,
+  how: "asked" | "as is",
+): Promise<void> {
+  const uri = vscode.Uri.parse(target.uri);
+  const document = vscode.workspace.textDocuments.find(
+    (one) => one.uri.toString() === uri.toString(),
+  );
+  if (document === undefined || (target.version ?? document.version) !== document.version) {
+    await vscode.window.showWarningMessage("dg-lsp: the text has changed in the meantime.");
+    return;
+  }
+  const { start, end } = target.range;
+  const range = new vscode.Range(start.line, start.character, end.line, end.character);
+  const instruction =
+    how === "asked" ? await wantedInstruction(extension) : (target.instruction ?? "");
+  if (instruction !== undefined) {
+    await extension.rewriting.begin({ document, range, ...words(instruction) });
+  }
+}
+
+/** A model that takes no words is not given any. */
+async function wantedInstruction(extension: Extension): Promise<string | undefined> {
+  if (extension.status.said?.followsInstructions === false) {
+    return "";
+  }
+  return askInstruction(extension.context.globalState);
+}
+
+function words(instruction: string): { instruction?: string } {
+  return instruction === "" ? {} : { instruction };
+}
+
+/** The cursor's line where nothing is selected; no line end that was only brushed. */
+function wholeLines(document: vscode.TextDocument, selection: vscode.Selection): vscode.Range {
+  if (selection.isEmpty) {
+    const line = document.lineAt(selection.active.line);
+    const start = line.firstNonWhitespaceCharacterIndex;
+    return new vscode.Range(line.range.start.with({ character: start }), line.range.end);
+  }
+  return selection.end.character === 0 && selection.end.line > selection.start.line
+    ? new vscode.Range(selection.start, document.lineAt(selection.end.line - 1).range.end)
+    : selection;
+}
+
+async function tellEngine(extension: Extension, command: string): Promise<void> {
+  const done = await extension.client.execute<ext.EngineDone>(command, {});
+  if (done?.done !== true) {
+    const why = done?.reason ?? "the server is not running";
+    await vscode.window.showWarningMessage(`dg-lsp: ${why}`);
+  }
+}

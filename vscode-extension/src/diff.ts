@@ -1,0 +1,46 @@
+/** A rewrite as rows of a diff. Knows nothing of `vscode`. */
+import { diffArrays } from "diff";
+import type { Confidence } from "./lspExt";
+import { rowsOf, type Row } from "./overlay";
+
+const LINE_END = /\r\n|\r|\n/;
+
+/** The lines of a text that is replaced in part: what stands before and after stays. */
+export interface Frame {
+  /** Of the first line, before the part. */
+  readonly before: string;
+  /** Of the last line, after the part. */
+  readonly after: string;
+}
+
+/** What goes, what comes and how sure it is, line by line. */
+export function diffRows(frame: Frame, old: string, text: string, confidence: Confidence): Row[] {
+  const oldLines = (frame.before + old + frame.after).split(LINE_END);
+  const newText = frame.before + text + frame.after;
+  const newLines = newText.split(LINE_END);
+  const said = confidence.reduce((sum, [, length]) => sum + length, 0);
+  const shades = rowsOf(newText, [
+    [1, frame.before.length],
+    ...confidence,
+    [0, text.length - said],
+    [1, frame.after.length],
+  ]);
+  const rows: Row[] = [];
+  let at = 0;
+  for (const part of diffArrays(oldLines, newLines)) {
+    for (const line of part.value) {
+      if (part.removed) {
+        rows.push({ look: "removed", runs: [{ text: line, probability: 1 }] });
+      } else {
+        rows.push({ look: part.added ? "added" : "same", runs: shades[at] ?? [] });
+        at += 1;
+      }
+    }
+  }
+  return rows;
+}
+
+/** The freedom of the next attempt. */
+export function shifted(noise: number, by: number): number {
+  return Math.min(1, Math.max(0.1, Math.round((noise + by) * 100) / 100));
+}

@@ -1,0 +1,182 @@
+/**
+ * Draws the drafts of the completion that is under way, at the cursor.
+ *
+ * VS Code keeps the first ghost text that it was given for a place, so a suggestion that comes
+ * into focus is drawn by decorations, and becomes ghost text once it has settled. What is typed
+ * in agreement with a draft shortens it; whatever else happens takes it away. Knows nothing of
+ * how a request is made.
+ */
+import * as vscode from "vscode";
+import { typedAt } from "./follow";
+import type { Confidence, Draft } from "./lspExt";
+import { coveringRow, inlineRow, rowsOf, withoutStart, type Attachment } from "./overlay";
+
+/** The context key of keybindings. */
+const VISIBLE = "dgLsp.draftVisible";
+
+interface Shown {
+  readonly document: vscode.TextDocument;
+  readonly offset: number;
+  readonly text: string;
+  readonly confidence: Confidence;
+}
+
+export class Drafts implements vscode.Disposable {
+  private readonly decoration = vscode.window.createTextEditorDecorationType({});
+  /** Hides what follows the cursor where the last drawn line carries it on. */
+  private readonly hiding = vscode.window.createTextEditorDecorationType({ opacity: "0" });
+  private readonly subscriptions: vscode.Disposable[];
+  /** The `draftToken` of the request that is under way. */
+  private token: string | undefined;
+  private shown: Shown | undefined;
+
+  constructor(private readonly isWanted: () => boolean) {
+    this.subscriptions = [
+      this.decoration,
+      this.hiding,
+      vscode.workspace.onDidChangeTextDocument((event) => this.follow(event)),
+      vscode.window.onDidChangeTextEditorSelection((event) => this.watchCursor(event)),
+      vscode.window.onDidChangeActiveTextEditor(() => this.clear()),
+    ];
+  }
+
+  /** A request is under way; what is drawn stays until its first draft. */
+  expect(token: string): void {
+    this.token = token;
+  }
+
+  take(draft: Draft): void {
+    const editor = vscode.window.activeTextEditor;
+    if (draft.token !== this.token || !editor || !this.isWanted()) {
+      return;
+    }
+    const document = editor.document;
+    if (document.uri.toString() !== vscode.Uri.parse(draft.uri).toString()) {
+      return;
+    }
+    if (draft.version !== null && draft.version !== document.version) {
+      return;
+    }
+    const { start, end } = draft.range;
+    const range = new vscode.Range(start.line, start.character, end.line, end.character);
+    // The beginning of what is selected in the list of completions may stand there already.
+    const there = document.getText(range);
+    if (!editor.selection.active.isEqual(range.end) || !draft.text.startsWith(there)) {
+      return;
+    }
+    this.draw(editor, {
+      document,
+      offset: document.offsetAt(range.end),
+      text: draft.text.slice(there.length),
+      confidence: withoutStart(draft.confidence, there.length),
+    });
+  }
+
+  /** The request was answered or given up. */
+  end(token: string): void {
+    if (token === this.token) {
+      this.token = undefined;
+      this.clear();
+    }
+  }
+
+  /** What is drawn at the cursor goes into the document. */
+  async accept(): Promise<void> {
+    const editor = vscode.window.activeTextEditor;
+    const shown = this.shown;
+    if (!editor || !shown || shown.document !== editor.document) {
+      return;
+    }
+    this.clear();
+    const at = shown.document.positionAt(shown.offset);
+    await editor.edit((edit) => edit.insert(at, shown.text));
+  }
+
+  clear(): void {
+    if (this.shown === undefined) {
+      return;
+    }
+    this.shown = undefined;
+    for (const editor of vscode.window.visibleTextEditors) {
+      editor.setDecorations(this.decoration, []);
+      editor.setDecorations(this.hiding, []);
+    }
+    void vscode.commands.executeCommand("setContext", VISIBLE, false);
+  }
+
+  dispose(): void {
+    this.clear();
+    vscode.Disposable.from(...this.subscriptions).dispose();
+  }
+
+  private follow(event: vscode.TextDocumentChangeEvent): void {
+    const shown = this.shown;
+    if (!shown || event.document !== shown.document || event.contentChanges.length === 0) {
+      return;
+    }
+    const changes = event.contentChanges.map((change) => ({
+      offset: change.rangeOffset,
+      length: change.rangeLength,
+      text: change.text,
+    }));
+    const typed = typedAt(shown.offset, shown.text, changes);
+    const editor = vscode.window.activeTextEditor;
+    if (typed === undefined || typed === shown.text || editor?.document !== shown.document) {
+      this.clear();
+      return;
+    }
+    this.draw(editor, {
+      document: shown.document,
+      offset: shown.offset + typed.length,
+      text: shown.text.slice(typed.length),
+      confidence: withoutStart(shown.confidence, typed.length),
+    });
+  }
+
+  private watchCursor(event: vscode.TextEditorSelectionChangeEvent): void {
+    const shown = this.shown;
+    if (!shown || event.textEditor.document !== shown.document) {
+      return;
+    }
+    const isThere =
+      event.textEditor.selection.isEmpty &&
+      shown.document.offsetAt(event.textEditor.selection.active) === shown.offset;
+    if (!isThere) {
+      this.clear();
+    }
+  }
+
+  private draw(editor: vscode.TextEditor, shown: Shown): void {
+    if (this.shown === undefined) {
+      void vscode.commands.executeCommand("setContext", VISIBLE, true);
+    }
+    this.shown = shown;
+    const { document, text, confidence } = shown;
+    const at = document.positionAt(shown.offset);
+    const line = document.lineAt(at.line);
+    const tabSize = typeof editor.options.tabSize === "number" ? editor.options.tabSize : 4;
+    const [first = [], ...others] = rowsOf(text, confidence);
+    const after = line.text.slice(at.character);
+    const decorations = [
+      decorate(at, { after: inlineRow({ look: "ghost", runs: first }, tabSize, at.character) }),
+    ];
+    others.forEach((runs, index) => {
+      const isLast = index === others.length - 1;
+      const all = isLast && after !== "" ? [...runs, { text: after, probability: 1 }] : runs;
+      const wanted = at.line + 1 + index;
+      const there = Math.min(wanted, document.lineCount - 1);
+      const row = coveringRow({ look: "ghost", runs: all }, tabSize, wanted - there);
+      decorations.push(decorate(new vscode.Position(there, 0), { before: row }));
+    });
+    editor.setDecorations(this.decoration, decorations);
+    const isCarriedOn = others.length > 0 && after !== "";
+    editor.setDecorations(this.hiding, isCarriedOn ? [new vscode.Range(at, line.range.end)] : []);
+  }
+}
+
+function decorate(
+  at: vscode.Position,
+  render: { before: Attachment } | { after: Attachment },
+): vscode.DecorationOptions {
+  return { range: new vscode.Range(at, at), renderOptions: render };
+}

@@ -1,0 +1,154 @@
+/** The parts put together, and the server started and started again. */
+import * as vscode from "vscode";
+import type { LanguageClient, Middleware } from "vscode-languageclient/node";
+import { Client } from "./client";
+import { Completion } from "./completion";
+import { showsDrafts } from "./config";
+import type { Missing } from "./discovery";
+import { Drafts } from "./drafts";
+import type { Target } from "./lspExt";
+import { Reports } from "./reports";
+import { Rewriting } from "./rewrite";
+import { withoutOwn } from "./section";
+import { installServer, locateServer, offerWaysOut } from "./server";
+import { StatusItem } from "./status";
+
+export class Extension implements vscode.Disposable {
+  readonly log = vscode.window.createOutputChannel("dg-lsp", { log: true });
+  readonly client: Client;
+  readonly completion: Completion;
+  readonly drafts = new Drafts(showsDrafts);
+  readonly reports = new Reports();
+  readonly rewriting: Rewriting;
+  readonly status: StatusItem;
+  /** The file that was found, whether or not it runs. */
+  serverCommand: string | undefined;
+  private readonly subscriptions: vscode.Disposable[];
+  private starting: Promise<void> = Promise.resolve();
+
+  constructor(readonly context: vscode.ExtensionContext) {
+    this.client = new Client(this.log, this.middleware());
+    this.status = new StatusItem(this.client);
+    this.completion = new Completion(
+      this.drafts,
+      (document) => this.status.isPaused(document),
+      () => void this.client.checkPulse(),
+    );
+    this.rewriting = new Rewriting(this.client);
+    this.subscriptions = [
+      this.client.onDraft((draft) => this.drafts.take(draft)),
+      this.client.onDidChange(() => {
+        if (this.client.phase === "failed" && this.serverCommand !== undefined) {
+          void this.offerRestart(this.serverCommand);
+        }
+      }),
+      vscode.workspace.onDidGrantWorkspaceTrust(() => this.start()),
+      vscode.workspace.onDidChangeConfiguration((event) => {
+        const names = ["dgLsp.server.path", "python.defaultInterpreterPath"];
+        if (names.some((name) => event.affectsConfiguration(name))) {
+          void this.start();
+        }
+      }),
+    ];
+  }
+
+  /** Looks for the server and starts it, one after the other where asked several times. */
+  start(): Promise<void> {
+    this.starting = this.starting.then(() => this.startOnce());
+    return this.starting;
+  }
+
+  async install(): Promise<void> {
+    if (await installServer(this.context, this.log)) {
+      await this.start();
+    }
+  }
+
+  dispose(): void {
+    vscode.Disposable.from(
+      ...this.subscriptions,
+      this.completion,
+      this.drafts,
+      this.rewriting,
+      this.reports,
+      this.status,
+      this.client,
+      this.log,
+    ).dispose();
+  }
+
+  private async startOnce(): Promise<void> {
+    const found = await locateServer(this.context);
+    if ("reason" in found) {
+      this.serverCommand = undefined;
+      await this.client.stop();
+      this.client.fail(found.reason);
+      void this.offerWaysOut(found);
+    } else {
+      this.serverCommand = found.command;
+      await this.client.start(found);
+    }
+  }
+
+  private async offerWaysOut(missing: Missing): Promise<void> {
+    if (await offerWaysOut(this.context, this.log, missing)) {
+      await this.start();
+    }
+  }
+
+  /** A server that was found and does not run, be it at once or after a while. */
+  private async offerRestart(command: string): Promise<void> {
+    const [again, show, settings] = ["Try Again", "Show Log", "Open Settings"] as const;
+    const text = `The language server ${command} does not run: ${this.client.trouble}`;
+    switch (await vscode.window.showErrorMessage(text, again, show, settings)) {
+      case again:
+        return this.start();
+      case show:
+        return this.log.show();
+      case settings:
+        await vscode.commands.executeCommand("workbench.action.openSettings", "dgLsp.server");
+    }
+  }
+
+  private middleware(): Middleware {
+    const language = (): LanguageClient | undefined => this.client.language;
+    return {
+      provideInlineCompletionItems: (document, position, context, token) => {
+        const client = language();
+        return client && this.completion.provide(client, document, position, context, token);
+      },
+      // Rewrites are looked at before they are made, so their edits are not fetched here.
+      provideCodeActions: async (document, range, context, token, next) => {
+        const actions = await next(document, range, context, token);
+        for (const action of actions ?? []) {
+          previewed(action);
+        }
+        return actions;
+      },
+      resolveCodeAction: (action, token, next) => (action.command ? action : next(action, token)),
+      workspace: {
+        configuration: async (params, token, next) => {
+          const answers = await next(params, token);
+          return Array.isArray(answers) ? answers.map(withoutOwn) : answers;
+        },
+      },
+    };
+  }
+}
+
+/** A code action that rewrites a range, as the command that shows what would come. */
+function previewed(action: vscode.Command | vscode.CodeAction): void {
+  const data = "data" in action ? (action.data as Target | undefined) : undefined;
+  if (!(action instanceof vscode.CodeAction) || data === undefined || isEmpty(data.range)) {
+    return;
+  }
+  action.command = {
+    title: action.title,
+    command: "dgLsp.previewRewrite",
+    arguments: [data],
+  };
+}
+
+function isEmpty({ start, end }: Target["range"]): boolean {
+  return start.line === end.line && start.character === end.character;
+}

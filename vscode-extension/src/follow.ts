@@ -1,0 +1,44 @@
+/** Where a range is after the document was edited. Offsets only; knows nothing of `vscode`. */
+
+/** An edit: `length` characters at `offset` were replaced. */
+export interface Change {
+  readonly offset: number;
+  readonly length: number;
+  readonly text: string;
+}
+
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The span after the edits of one event, or `undefined` where one of them touches it. */
+export function followed(span: Span, changes: readonly Change[]): Span | undefined {
+  let { start, end } = span;
+  // Offsets of one event are those from before it.
+  for (const change of changes) {
+    const changeEnd = change.offset + change.length;
+    const moved = change.text.length - change.length;
+    if (changeEnd <= span.start) {
+      start += moved;
+      end += moved;
+    } else if (change.offset < span.end) {
+      return undefined;
+    }
+  }
+  return { start, end };
+}
+
+/** What was typed at a place where a text is drawn, if the event was that and nothing else. */
+export function typedAt(
+  offset: number,
+  drawn: string,
+  changes: readonly Change[],
+): string | undefined {
+  const [change, ...others] = changes;
+  if (change === undefined || others.length > 0) {
+    return undefined;
+  }
+  const isTyped = change.length === 0 && change.offset === offset;
+  return isTyped && change.text !== "" && drawn.startsWith(change.text) ? change.text : undefined;
+}

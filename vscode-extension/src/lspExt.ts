@@ -1,0 +1,64 @@
+/**
+ * Everything beyond LSP that the server speaks. Mirrors dg_lsp/server/lsp_ext.py, which
+ * docs/lsp-extensions.md describes; a test compares the names.
+ */
+import type { Range } from "vscode-languageserver-protocol";
+
+export const DRAFT = "dgLsp/draft";
+export const STATUS = "dgLsp/status";
+
+export const COMMAND_STATUS = "dg-lsp.status";
+export const COMMAND_RESTART_ENGINE = "dg-lsp.restartEngine";
+export const COMMAND_UNLOAD_MODEL = "dg-lsp.unloadModel";
+export const COMMAND_TRACE = "dg-lsp.trace";
+
+export const CLIENT_COMMAND_ASK = "dgLsp.askInstruction";
+
+/** What this extension opts into, under `capabilities.experimental.dgLsp`. */
+export const CAPABILITIES = {
+  drafts: true,
+  status: true,
+  askInstruction: true,
+} as const;
+
+/** Probability and length of each run of characters. */
+export type Confidence = readonly (readonly [probability: number, length: number])[];
+
+export interface Draft {
+  token: string | number;
+  uri: string;
+  version: number | null;
+  range: Range;
+  text: string;
+  confidence: Confidence;
+  step: number;
+  stepsAllowed: number;
+  settled: number;
+}
+
+export interface Status {
+  busy: boolean;
+  kind: "Normal" | "Warning" | "Error" | "Inactive";
+  message: string;
+  model: string;
+  device: string;
+  memoryBytes: number;
+  percent?: number | null;
+  followsInstructions?: boolean | null;
+}
+
+/** Where a rewrite goes and how; the `data` of code actions, which resolving carries out. */
+export interface Target {
+  uri: string;
+  version?: number;
+  range: Range;
+  instruction?: string;
+  noise?: number;
+  seed?: number;
+  token?: string;
+}
+
+export interface EngineDone {
+  done: boolean;
+  reason: string | null;
+}

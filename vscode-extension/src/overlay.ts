@@ -1,0 +1,192 @@
+/**
+ * Text that is drawn in the editor without being in the document, as CSS for decorations.
+ *
+ * VS Code draws one pseudo-element per decoration and takes one colour for it. So that each run
+ * of characters can be as faint as it is unsure, the text is painted by a gradient with hard
+ * stops, one for each run. A line that is not there is drawn over the one that is. Knows nothing
+ * of `vscode`.
+ */
+import type { Confidence } from "./lspExt";
+
+export interface Run {
+  readonly text: string;
+  readonly probability: number;
+}
+
+export type Look = "ghost" | "same" | "added" | "removed";
+
+/** One line of drawn text. */
+export interface Row {
+  readonly look: Look;
+  readonly runs: readonly Run[];
+}
+
+/** The properties of `ThemableDecorationAttachmentRenderOptions` that are used. */
+export interface Attachment {
+  contentText: string;
+  /** VS Code puts this into the rule as it is, so it carries all other properties as well. */
+  textDecoration: string;
+}
+
+const FAINTEST_PERCENT = 25;
+
+const COLORS: Record<Look, string> = {
+  ghost: "var(--vscode-editorGhostText-foreground)",
+  same: "var(--vscode-editor-foreground)",
+  added: "var(--vscode-editor-foreground)",
+  removed: "var(--vscode-descriptionForeground)",
+};
+
+const BACKGROUNDS: Partial<Record<Look, string>> = {
+  added: "var(--vscode-diffEditor-insertedTextBackground)",
+  removed: "var(--vscode-diffEditor-removedTextBackground)",
+};
+
+/** The lines of a text, each with its runs of confidence. */
+export function rowsOf(text: string, confidence: Confidence): Run[][] {
+  const rows: Run[][] = [[]];
+  let start = 0;
+  for (const [probability, length] of splitRest(text, confidence)) {
+    const pieces = text.slice(start, start + length).split(/\r\n|\r|\n/);
+    pieces.forEach((piece, index) => {
+      if (index > 0) {
+        rows.push([]);
+      }
+      if (piece !== "") {
+        rows.at(-1)?.push({ text: piece, probability });
+      }
+    });
+    start += length;
+  }
+  return rows;
+}
+
+/** The runs of a text without its first characters. */
+export function withoutStart(confidence: Confidence, length: number): Confidence {
+  const left: [number, number][] = [];
+  for (const [probability, size] of confidence) {
+    const cut = Math.min(size, length);
+    length -= cut;
+    if (size > cut) {
+      left.push([probability, size - cut]);
+    }
+  }
+  return left;
+}
+
+/** Text drawn between the characters at a place; what follows makes room. */
+export function inlineRow(row: Row, tabSize: number, startColumn: number): Attachment {
+  const cells = cellsOf(row, tabSize, startColumn);
+  return { contentText: cells.text, textDecoration: declare(painted(row.look, cells)) };
+}
+
+/** Lines that lie over the document like a card; where it ends it throws a shadow. */
+export type Edge = "none" | "bottom";
+
+/** A line drawn over a line of the document, or below it where the document has ended. */
+export function coveringRow(
+  row: Row,
+  tabSize: number,
+  linesBelow: number,
+  edge: Edge = "none",
+): Attachment {
+  const cells = cellsOf(row, tabSize, 0);
+  return {
+    // An empty pseudo-element would not be drawn at all.
+    contentText: cells.text || NO_BREAK_SPACE,
+    textDecoration: declare([
+      ...painted(row.look, cells, "var(--vscode-editor-background)"),
+      ["position", "absolute"],
+      ["left", "0"],
+      ["top", `${linesBelow}lh`],
+      ["height", "1lh"],
+      // More than any line is wide; the editor cuts it off.
+      ["width", "100vw"],
+      ["z-index", "1"],
+      ...(edge === "bottom" ? [SHADOW] : []),
+    ]),
+  };
+}
+
+const NO_BREAK_SPACE = "\u00a0";
+const SHADOW: Declaration = [
+  "box-shadow",
+  "inset 0 -1px var(--vscode-editorWidget-border), 0 5px 6px var(--vscode-widget-shadow)",
+];
+
+interface Cells {
+  text: string;
+  /** Probability and end of each run, in columns. */
+  ends: [number, number][];
+}
+
+function cellsOf(row: Row, tabSize: number, startColumn: number): Cells {
+  let text = "";
+  let column = startColumn;
+  const ends: [number, number][] = [];
+  for (const run of row.runs) {
+    for (const character of run.text) {
+      if (character === "\t") {
+        const width = tabSize - (column % tabSize);
+        text += NO_BREAK_SPACE.repeat(width);
+        column += width;
+      } else {
+        text += character === " " ? NO_BREAK_SPACE : character;
+        column += 1;
+      }
+    }
+    ends.push([run.probability, column - startColumn]);
+  }
+  return { text, ends };
+}
+
+type Declaration = [property: string, value: string];
+
+function painted(look: Look, cells: Cells, ground?: string): Declaration[] {
+  const color = COLORS[look];
+  const stops: string[] = [];
+  let start = 0;
+  for (const [probability, end] of cells.ends) {
+    const shade = `color-mix(in srgb, ${color} ${percent(probability)}%, transparent)`;
+    stops.push(`${shade} ${start}ch ${end}ch`);
+    start = end;
+  }
+  if (stops.length === 0) {
+    stops.push("transparent 0 100%");
+  }
+  const layers: [image: string, clip: string][] = [
+    [`linear-gradient(90deg, ${stops.join(", ")})`, "text"],
+  ];
+  for (const fill of [BACKGROUNDS[look], ground]) {
+    if (fill !== undefined) {
+      layers.push([`linear-gradient(${fill}, ${fill})`, "border-box"]);
+    }
+  }
+  const clips = layers.map(([, clip]) => clip).join(", ");
+  return [
+    ["background-image", layers.map(([image]) => image).join(", ")],
+    ["background-clip", clips],
+    ["color", "transparent"],
+    ["white-space", "pre"],
+    // Ghost text is slanted, and the hand-over must not be seen.
+    ...(look === "ghost" ? [["font-style", "italic"] satisfies Declaration] : []),
+    ...(look === "removed"
+      ? [["text-decoration", `line-through ${color}`] satisfies Declaration]
+      : []),
+  ];
+}
+
+/** How much of the colour is seen. */
+function percent(probability: number): number {
+  const sure = Math.min(1, Math.max(0, probability));
+  return Math.round(FAINTEST_PERCENT + (100 - FAINTEST_PERCENT) * sure);
+}
+
+function declare(declarations: Declaration[]): string {
+  return ["none", ...declarations.map(([property, value]) => `${property}: ${value}`)].join("; ");
+}
+
+function splitRest(text: string, confidence: Confidence): Confidence {
+  const said = confidence.reduce((sum, [, length]) => sum + length, 0);
+  return said < text.length ? [...confidence, [0, text.length - said]] : confidence;
+}

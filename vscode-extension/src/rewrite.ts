@@ -1,0 +1,249 @@
+/**
+ * A rewrite that can be looked at before it is made: it is drawn over the text that it is about,
+ * as a diff that comes into focus, and the document stays as it is until the user accepts. So
+ * accepting is one edit and one step of undo, and what is typed elsewhere meanwhile is only moved
+ * along. Knows nothing of how the user says what to do.
+ */
+import * as vscode from "vscode";
+import type { Client } from "./client";
+import { diffRows, shifted, type Frame } from "./diff";
+import { followed, type Span } from "./follow";
+import type { Draft } from "./lspExt";
+import { coveringRow } from "./overlay";
+import { propose } from "./proposal";
+
+const UNDER_WAY = "dgLsp.rewriting";
+const READY = "dgLsp.rewriteReady";
+const FREEDOM_STEP = 0.2;
+/** More would cover the whole window anyway. */
+const MAX_ROWS = 200;
+
+export interface Wish {
+  readonly document: vscode.TextDocument;
+  readonly range: vscode.Range;
+  readonly instruction?: string;
+}
+
+interface Session extends Wish {
+  /** Where the text that is rewritten is by now. */
+  span: Span;
+  readonly old: string;
+  noise: number;
+  seed: number;
+  token: string;
+  /** Ends the attempt that is under way. */
+  stop: vscode.CancellationTokenSource;
+  /** The last draft or, when `isReady`, what is proposed. */
+  text?: string;
+  confidence: Draft["confidence"];
+  isReady: boolean;
+}
+
+export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
+  private readonly decoration = vscode.window.createTextEditorDecorationType({});
+  private readonly lensesChanged = new vscode.EventEmitter<void>();
+  readonly onDidChangeCodeLenses = this.lensesChanged.event;
+  private readonly subscriptions: vscode.Disposable[];
+  private session: Session | undefined;
+  private numAttempts = 0;
+
+  constructor(private readonly client: Client) {
+    const schemes = ["file", "untitled", "vscode-notebook-cell"];
+    this.subscriptions = [
+      this.decoration,
+      this.lensesChanged,
+      vscode.languages.registerCodeLensProvider(
+        schemes.map((scheme) => ({ scheme })),
+        this,
+      ),
+      client.onDraft((draft) => this.take(draft)),
+      vscode.workspace.onDidChangeTextDocument((event) => this.follow(event)),
+      vscode.workspace.onDidCloseTextDocument((document) => {
+        if (document === this.session?.document) {
+          this.discard();
+        }
+      }),
+      vscode.window.onDidChangeVisibleTextEditors(() => this.draw()),
+    ];
+  }
+
+  async begin(wish: Wish): Promise<void> {
+    this.discard();
+    const { document, range } = wish;
+    const old = document.getText(range);
+    const start = document.offsetAt(range.start);
+    this.session = {
+      ...wish,
+      span: { start, end: document.offsetAt(range.end) },
+      old,
+      noise: 0.6,
+      seed: 0,
+      token: "",
+      stop: new vscode.CancellationTokenSource(),
+      confidence: [],
+      isReady: false,
+    };
+    await this.attempt(this.session);
+  }
+
+  async accept(): Promise<void> {
+    const session = this.session;
+    if (!session?.isReady || session.text === undefined) {
+      return;
+    }
+    const { document, span, text } = session;
+    const range = new vscode.Range(document.positionAt(span.start), document.positionAt(span.end));
+    this.end();
+    const edit = new vscode.WorkspaceEdit();
+    edit.replace(document.uri, range, text);
+    if (!(await vscode.workspace.applyEdit(edit))) {
+      await vscode.window.showWarningMessage("dg-lsp: the editor did not take the rewrite.");
+    }
+  }
+
+  discard(): void {
+    if (this.session !== undefined) {
+      this.session.stop.cancel();
+      this.end();
+    }
+  }
+
+  /** Another attempt: at the same freedom the noise is another. */
+  async retry(freedom: "same" | "more" | "less"): Promise<void> {
+    const session = this.session;
+    if (!session?.isReady) {
+      return;
+    }
+    const by = { same: 0, more: FREEDOM_STEP, less: -FREEDOM_STEP }[freedom];
+    session.noise = shifted(session.noise, by);
+    session.seed += 1;
+    await this.attempt(session);
+  }
+
+  provideCodeLenses(document: vscode.TextDocument): vscode.CodeLens[] {
+    const session = this.session;
+    if (document !== session?.document) {
+      return [];
+    }
+    const start = document.positionAt(session.span.start);
+    const lens = (title: string, command: string) =>
+      new vscode.CodeLens(new vscode.Range(start, start), { title, command: `dgLsp.${command}` });
+    if (!session.isReady) {
+      return [lens("$(loading~spin) Rewriting… Stop", "discardRewrite")];
+    }
+    return [
+      lens("$(check) Accept", "acceptRewrite"),
+      lens("$(close) Discard", "discardRewrite"),
+      lens("$(refresh) Retry", "retryRewrite"),
+      lens("More Freely", "rewriteMoreFreely"),
+      lens(`Less Freely (now ${Math.round(session.noise * 100)}%)`, "rewriteLessFreely"),
+    ];
+  }
+
+  dispose(): void {
+    this.discard();
+    vscode.Disposable.from(...this.subscriptions).dispose();
+  }
+
+  private async attempt(session: Session): Promise<void> {
+    const token = (session.token = `rewrite-${++this.numAttempts}`);
+    session.stop = new vscode.CancellationTokenSource();
+    session.isReady = false;
+    delete session.text;
+    this.changed();
+    try {
+      const text = await propose(this.client.language, session, session.stop.token);
+      if (this.session !== session || session.token !== token) {
+        return;
+      }
+      session.text = text;
+      session.confidence = [[1, text.length]];
+      session.isReady = true;
+      this.changed();
+    } catch (error) {
+      if (this.session === session && session.token === token) {
+        this.end();
+        const why = error instanceof Error ? error.message : String(error);
+        await vscode.window.showWarningMessage(`dg-lsp: ${why}`);
+      }
+    }
+  }
+
+  private take(draft: Draft): void {
+    const session = this.session;
+    if (session && !session.isReady && draft.token === session.token) {
+      session.text = draft.text;
+      session.confidence = draft.confidence;
+      this.draw();
+    }
+  }
+
+  private follow(event: vscode.TextDocumentChangeEvent): void {
+    const session = this.session;
+    if (!session || event.document !== session.document || event.contentChanges.length === 0) {
+      return;
+    }
+    const span = followed(
+      session.span,
+      event.contentChanges.map((change) => ({
+        offset: change.rangeOffset,
+        length: change.rangeLength,
+        text: change.text,
+      })),
+    );
+    if (span === undefined) {
+      this.discard();
+      vscode.window.setStatusBarMessage("dg-lsp: the text was edited, its rewrite is gone", 5000);
+      return;
+    }
+    session.span = span;
+    this.changed();
+  }
+
+  private end(): void {
+    this.session = undefined;
+    this.changed();
+  }
+
+  private changed(): void {
+    const { session } = this;
+    void vscode.commands.executeCommand("setContext", UNDER_WAY, session !== undefined);
+    void vscode.commands.executeCommand("setContext", READY, session?.isReady === true);
+    this.lensesChanged.fire();
+    this.draw();
+  }
+
+  private draw(): void {
+    for (const editor of vscode.window.visibleTextEditors) {
+      const isShown = this.session?.document === editor.document;
+      editor.setDecorations(
+        this.decoration,
+        this.session && isShown ? rows(this.session, editor) : [],
+      );
+    }
+  }
+}
+
+function rows(session: Session, editor: vscode.TextEditor): vscode.DecorationOptions[] {
+  const { document, span, old, text, confidence } = session;
+  if (text === undefined) {
+    return [];
+  }
+  const first = document.lineAt(document.positionAt(span.start).line);
+  const last = document.lineAt(document.positionAt(span.end).line);
+  const start = document.offsetAt(first.range.start);
+  const end = document.offsetAt(last.range.end);
+  const frame: Frame = {
+    before: first.text.slice(0, span.start - start),
+    after: last.text.slice(last.text.length - (end - span.end)),
+  };
+  const tabSize = typeof editor.options.tabSize === "number" ? editor.options.tabSize : 4;
+  const all = diffRows(frame, old, text, confidence).slice(0, MAX_ROWS);
+  return all.map((row, index) => {
+    const wanted = first.lineNumber + index;
+    const line = Math.min(wanted, document.lineCount - 1);
+    const edge = index === all.length - 1 ? "bottom" : "none";
+    const before = coveringRow(row, tabSize, wanted - line, edge);
+    return { range: new vscode.Range(line, 0, line, 0), renderOptions: { before } };
+  });
+}

@@ -1,0 +1,138 @@
+/** The item in the status bar, its menu, and where the user has paused. */
+import * as vscode from "vscode";
+import type { Client } from "./client";
+import { enable, enableLanguage, isEnabled, isLanguageEnabled } from "./config";
+import type { Status } from "./lspExt";
+import { describe } from "./statusText";
+
+const COLORS = { warning: "warningBackground", error: "errorBackground" } as const;
+
+export class StatusItem implements vscode.Disposable {
+  private readonly item = vscode.window.createStatusBarItem(
+    "dgLsp.status",
+    vscode.StatusBarAlignment.Right,
+    100,
+  );
+  private readonly subscriptions: vscode.Disposable[];
+  private readonly pausedFiles = new Set<string>();
+  /** What the server said last. */
+  said: Status | undefined;
+
+  constructor(private readonly client: Client) {
+    this.item.name = "dg-lsp";
+    this.item.command = "dgLsp.showMenu";
+    this.subscriptions = [
+      this.item,
+      client.onDidChange(() => {
+        if (client.phase !== "running") {
+          this.said = undefined;
+        }
+        this.update();
+      }),
+      client.onStatus((status) => {
+        this.said = status;
+        this.update();
+      }),
+      vscode.window.onDidChangeActiveTextEditor(() => this.update()),
+      vscode.workspace.onDidChangeConfiguration((event) => {
+        if (event.affectsConfiguration("dgLsp")) {
+          this.update();
+        }
+      }),
+    ];
+    this.update();
+    this.item.show();
+  }
+
+  isPaused(document: vscode.TextDocument): boolean {
+    return this.pausedFiles.has(document.uri.toString());
+  }
+
+  toggleFile(): void {
+    const uri = vscode.window.activeTextEditor?.document.uri.toString();
+    if (uri !== undefined && !this.pausedFiles.delete(uri)) {
+      this.pausedFiles.add(uri);
+    }
+    this.update();
+  }
+
+  async toggleLanguage(): Promise<void> {
+    const language = vscode.window.activeTextEditor?.document.languageId;
+    if (language !== undefined) {
+      await enableLanguage(language, !isLanguageEnabled(language));
+    }
+  }
+
+  async toggleEverywhere(): Promise<void> {
+    await enable(!isEnabled());
+  }
+
+  async showMenu(): Promise<void> {
+    const entries = [...this.pauses(), ...ACTIONS];
+    const items = entries.map(([label, command]) => ({ label, command }));
+    const picked = await vscode.window.showQuickPick(items, {
+      title: "dg-lsp",
+      placeHolder: String(this.item.tooltip).replaceAll("\n", " · "),
+    });
+    if (picked !== undefined) {
+      await vscode.commands.executeCommand(`dgLsp.${picked.command}`);
+    }
+  }
+
+  dispose(): void {
+    vscode.Disposable.from(...this.subscriptions).dispose();
+  }
+
+  private pauses(): Entry[] {
+    const document = vscode.window.activeTextEditor?.document;
+    const verb = (isOn: boolean) => (isOn ? "$(debug-pause) Pause" : "$(debug-start) Resume");
+    const everywhere: Entry = [`${verb(isEnabled())} everywhere`, "toggleEverywhere"];
+    if (document === undefined) {
+      return [everywhere];
+    }
+    const language = document.languageId;
+    return [
+      [`${verb(!this.isPaused(document))} in this file`, "toggleFile"],
+      [`${verb(isLanguageEnabled(language))} for ${language}`, "toggleLanguage"],
+      everywhere,
+    ];
+  }
+
+  private paused(): string | undefined {
+    if (!isEnabled()) {
+      return "everywhere";
+    }
+    const document = vscode.window.activeTextEditor?.document;
+    if (document === undefined) {
+      return undefined;
+    }
+    if (this.isPaused(document)) {
+      return "in this file";
+    }
+    return isLanguageEnabled(document.languageId) ? undefined : `for ${document.languageId}`;
+  }
+
+  private update(): void {
+    const { phase, trouble } = this.client;
+    const shown = describe({ phase, trouble, status: this.said, paused: this.paused() });
+    this.item.text = shown.text;
+    this.item.tooltip = shown.tooltip;
+    this.item.backgroundColor =
+      shown.severity === "normal"
+        ? undefined
+        : new vscode.ThemeColor(`statusBarItem.${COLORS[shown.severity]}`);
+  }
+}
+
+type Entry = [label: string, command: string];
+
+const ACTIONS: Entry[] = [
+  ["$(edit) Rewrite the selection…", "rewrite"],
+  ["$(refresh) Restart the server", "restart"],
+  ["$(refresh) Restart the engine, for all windows", "restartEngine"],
+  ["$(archive) Unload the model", "unloadModel"],
+  ["$(pulse) Doctor's report", "doctor"],
+  ["$(list-tree) Trace of the last request", "trace"],
+  ["$(output) Log", "showLog"],
+  ["$(gear) Settings", "openSettings"],
+];

@@ -1,0 +1,76 @@
+/** What the status bar says. Knows nothing of `vscode`. */
+import type { Status } from "./lspExt";
+
+export interface Facts {
+  readonly phase: "off" | "starting" | "running" | "failed";
+  /** Why the server does not run. */
+  readonly trouble: string;
+  readonly status: Status | undefined;
+  /** Where the user has paused, if that holds for the file in the editor. */
+  readonly paused: string | undefined;
+}
+
+export interface Shown {
+  readonly text: string;
+  readonly tooltip: string;
+  readonly severity: "normal" | "warning" | "error";
+}
+
+const SMALL_MODEL = "bundled";
+
+export function describe(facts: Facts): Shown {
+  const { phase, status } = facts;
+  if (phase === "failed") {
+    const tooltip = `The server does not run: ${facts.trouble}`;
+    return { text: "$(error) dg-lsp", tooltip, severity: "error" };
+  }
+  if (facts.paused !== undefined) {
+    const tooltip = `Paused ${facts.paused}.`;
+    return { text: "$(debug-pause) dg-lsp", tooltip, severity: "normal" };
+  }
+  if (phase === "starting") {
+    const tooltip = "The server is starting.";
+    return { text: "$(loading~spin) dg-lsp", tooltip, severity: "normal" };
+  }
+  if (phase === "off" || status === undefined) {
+    return { text: "$(circle-outline) dg-lsp", tooltip: "No server runs.", severity: "normal" };
+  }
+  return running(status);
+}
+
+function running(status: Status): Shown {
+  const percent = status.percent == null ? "" : ` ${status.percent}%`;
+  const name = status.model === SMALL_MODEL ? "small model" : baseName(status.model);
+  const what = [name, status.device].filter((part) => part !== "").join(" · ") || "dg-lsp";
+  const isStarting = status.busy && status.kind === "Normal" && /start|load/.test(status.message);
+  const label = isStarting ? `dg-lsp: loading${percent}` : what;
+  const icons = { Normal: "sparkle", Warning: "warning", Error: "error", Inactive: "circle-slash" };
+  const icon = status.busy ? "loading~spin" : icons[status.kind];
+  return {
+    text: `$(${icon}) ${label}`,
+    tooltip: tooltip(status),
+    severity: status.kind === "Error" ? "error" : status.kind === "Warning" ? "warning" : "normal",
+  };
+}
+
+function tooltip(status: Status): string {
+  const lines: string[] = [];
+  if (status.model !== "") {
+    lines.push(`Model: ${status.model}`, `Device: ${status.device}`);
+  }
+  if (status.memoryBytes > 0) {
+    lines.push(`Memory: ${(status.memoryBytes / 1024 ** 3).toFixed(1)} GiB`);
+  }
+  if (status.model === SMALL_MODEL) {
+    lines.push("The small model that comes with dg-lsp: it knows a little Python.");
+  }
+  if (status.message !== "" && !status.message.includes("small bundled model")) {
+    const inactive = status.kind === "Inactive" ? "Nothing is offered here: " : "";
+    lines.push(`${inactive}${status.message}`);
+  }
+  return lines.join("\n") || "The model is loaded when it is needed.";
+}
+
+function baseName(model: string): string {
+  return model.split(/[\\/]/).filter(Boolean).at(-1) ?? "";
+}

@@ -1,0 +1,410 @@
+/**
+ * Visual Studio Code for real: code-server with the packaged extension, in Chromium, with the
+ * server and the engine of this checkout and the bundled model. Everything it writes is under one
+ * temporary directory.
+ */
+import assert from "node:assert/strict";
+import { spawn, execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { homedir, tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const EXTENSION = path.join(path.dirname(fileURLToPath(import.meta.url)), "..", "..");
+const ROOT = path.join(EXTENSION, "..");
+const TOOLS = process.env.DG_LSP_VSCODE_TOOLS ?? path.join(homedir(), ".cache", "dg-lsp-vscode");
+const NODE = path.join(TOOLS, "node/node_modules/node/bin/node");
+const CODE_SERVER = path.join(TOOLS, "server/node_modules/code-server/out/node/entry.js");
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const PATIENCE_MS = 90_000;
+export const DG_LSP = path.join(ROOT, ".venv/bin/dg-lsp");
+
+export const SETTINGS = {
+  "dgLsp.server.path": DG_LSP,
+  "chat.disableAIFeatures": true,
+  "telemetry.telemetryLevel": "off",
+  "workbench.startupEditor": "none",
+  "workbench.activityBar.location": "hidden",
+  "workbench.sideBar.location": "right",
+  "workbench.secondarySideBar.defaultVisibility": "hidden",
+  "workbench.colorTheme": "Default Dark Modern",
+  "workbench.layoutControl.enabled": false,
+  "editor.minimap.enabled": false,
+  "editor.fontFamily": "'DejaVu Sans Mono'",
+  "editor.wordBasedSuggestions": "off",
+  "editor.quickSuggestions": { other: "off", comments: "off", strings: "off" },
+  "editor.parameterHints.enabled": false,
+  "editor.lightbulb.enabled": "off",
+  "editor.cursorBlinking": "solid",
+  "editor.occurrencesHighlight": "off",
+  "breadcrumbs.enabled": false,
+  "workbench.tips.enabled": false,
+  "git.enabled": false,
+  "python.terminal.activateEnvironment": false,
+  "window.commandCenter": false,
+  "files.autoSave": "off",
+};
+
+/** A machine of its own: home, settings, one code-server. */
+export class Workplace {
+  constructor(settings = {}) {
+    this.directory = mkdtempSync(path.join(tmpdir(), "dg-lsp-vscode-"));
+    this.folder = this.make("work");
+    this.settings = { ...SETTINGS, ...settings };
+    this.data = this.make("data");
+    this.environment = {
+      ...process.env,
+      HOME: this.make("home"),
+      XDG_RUNTIME_DIR: this.make("run"),
+      XDG_CACHE_HOME: this.make("cache"),
+      XDG_STATE_HOME: this.make("state"),
+      XDG_CONFIG_HOME: this.make("config"),
+      XDG_DATA_HOME: this.make("share"),
+      // Threads that wait for each other come to a standstill on a machine that is busy.
+      OMP_NUM_THREADS: "1",
+      MKL_NUM_THREADS: "1",
+      PATH: "/usr/bin:/bin",
+      NODE_OPTIONS: "",
+    };
+    this.set({});
+  }
+
+  make(name) {
+    const made = path.join(this.directory, name);
+    mkdirSync(made, { recursive: true, mode: 0o700 });
+    return made;
+  }
+
+  file(name, text) {
+    const made = path.join(this.folder, name);
+    mkdirSync(path.dirname(made), { recursive: true });
+    writeFileSync(made, text);
+    return made;
+  }
+
+  /** Change the user's settings, also while the editor runs. */
+  set(changes) {
+    Object.assign(this.settings, changes);
+    const entries = Object.entries(this.settings);
+    // In a remote window those of the machine are the remote machine's.
+    const isMachine = ([name]) => /^dgLsp\.(server|engine)\./.test(name);
+    this.write(
+      "User",
+      entries.filter((entry) => !isMachine(entry)),
+    );
+    this.write("Machine", entries.filter(isMachine));
+  }
+
+  write(whose, entries) {
+    const directory = path.join(this.data, whose);
+    mkdirSync(directory, { recursive: true });
+    const text = JSON.stringify(Object.fromEntries(entries), undefined, 2);
+    writeFileSync(path.join(directory, "settings.json"), text);
+  }
+
+  async start() {
+    this.port = await freePort();
+    const places = ["--user-data-dir", this.data, "--extensions-dir", this.make("extensions")];
+    const config = ["--config", path.join(this.directory, "config.yaml")];
+    const vsix = path.join(EXTENSION, "dist", "dg-lsp.vsix");
+    const base = [CODE_SERVER, ...places, ...config];
+    execFileSync(NODE, [...base, "--install-extension", vsix], { env: this.environment });
+    const flags = ["--bind-addr", `127.0.0.1:${this.port}`, "--auth", "none"];
+    const quiet = ["--disable-telemetry", "--disable-update-check"];
+    quiet.push("--disable-getting-started-override");
+    if (!this.settings["security.workspace.trust.enabled"]) {
+      quiet.push("--disable-workspace-trust");
+    }
+    this.process = spawn(NODE, [...base, ...flags, ...quiet], {
+      env: this.environment,
+      stdio: ["ignore", "ignore", "inherit"],
+      detached: true,
+    });
+    await until(async () => (await fetch(`http://127.0.0.1:${this.port}/healthz`)).ok);
+    this.browser = await chromium.launch({
+      executablePath: CHROMIUM,
+      args: [
+        ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+        ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+      ],
+    });
+  }
+
+  /** A window with a file open in it. */
+  async open(file, { folder = this.folder } = {}) {
+    const context = await this.browser.newContext({ viewport: { width: 900, height: 560 } });
+    await context.addInitScript(readShown);
+    const page = await context.newPage();
+    const window = new Window(this, page);
+    await window.go(file, folder);
+    return window;
+  }
+
+  /** What the extension has written into its output channel, the newest window last. */
+  log() {
+    const found = [];
+    for (const name of readdirSync(this.data, { recursive: true, encoding: "utf8" })) {
+      if (name.endsWith("dg-lsp.log")) {
+        found.push(readFileSync(path.join(this.data, name), "utf8"));
+      }
+    }
+    return found.join("\n");
+  }
+
+  /** Process ids of the servers (`serve`) or the engine (`engine run`) of this workplace. */
+  pids(words) {
+    const found = [];
+    for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+      try {
+        const line = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").join(" ");
+        const environment = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+        const isOurs = environment.includes(`XDG_RUNTIME_DIR=${this.environment.XDG_RUNTIME_DIR}`);
+        if (isOurs && /dg[-_]lsp/.test(line) && line.includes(` ${words} `)) {
+          found.push(Number(pid));
+        }
+      } catch {
+        // It has ended, or it is not ours to look at.
+      }
+    }
+    return found;
+  }
+
+  signalEngine(signal) {
+    for (const pid of this.pids("engine run")) {
+      process.kill(pid, signal);
+    }
+  }
+
+  async close() {
+    this.signalEngine("SIGCONT");
+    await this.browser?.close();
+    if (this.process?.exitCode === null) {
+      process.kill(-this.process.pid, "SIGTERM");
+      await once(this.process, "exit");
+    }
+    try {
+      execFileSync(DG_LSP, ["engine", "stop"], { env: this.environment, stdio: "ignore" });
+    } catch {
+      // There may be none.
+    }
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+export class Window {
+  constructor(workplace, page) {
+    this.workplace = workplace;
+    this.page = page;
+  }
+
+  async go(file, folder) {
+    const { port } = this.workplace;
+    const address = new URL(`http://127.0.0.1:${port}/`);
+    if (folder) {
+      address.searchParams.set("folder", folder);
+    }
+    const opened = `vscode-remote://127.0.0.1:${port}${file}`;
+    address.searchParams.set("payload", JSON.stringify([["openFile", opened]]));
+    await this.page.goto(address.href);
+    await this.page.waitForSelector(".monaco-editor .view-lines", { timeout: PATIENCE_MS });
+  }
+
+  /** What is drawn at the moment: lines of a draft or a preview, and ghost text. */
+  async shown() {
+    return this.page.evaluate(() => globalThis.dgLspShown());
+  }
+
+  async drafts() {
+    return (await this.shown()).drafts;
+  }
+
+  async ghost() {
+    return (await this.shown()).ghost;
+  }
+
+  /** Note what each frame shows from now on. */
+  async record() {
+    await this.page.evaluate(() => {
+      const frames = (globalThis.dgLspFrames = []);
+      let last = "";
+      const note = () => {
+        if (globalThis.dgLspFrames !== frames) {
+          return;
+        }
+        const shown = globalThis.dgLspShown();
+        const text = JSON.stringify(shown);
+        if (text !== last) {
+          last = text;
+          frames.push({ atMs: performance.now(), ...shown });
+        }
+        // After the frame was painted: before it, half of a change may be made.
+        requestAnimationFrame(() => setTimeout(note));
+      };
+      note();
+    });
+  }
+
+  /** The frames so far, each that differs from the one before. */
+  async recorded() {
+    return this.page.evaluate(() => {
+      const frames = globalThis.dgLspFrames;
+      globalThis.dgLspFrames = undefined;
+      return frames;
+    });
+  }
+
+  async status() {
+    const item = this.page.locator("[id*='dgLsp.status'] a").first();
+    return ((await item.textContent()) ?? "").trim();
+  }
+
+  async tooltip() {
+    return (
+      (await this.page.locator("[id*='dgLsp.status']").first().getAttribute("aria-label")) ?? ""
+    );
+  }
+
+  /** Run a command by its title. */
+  async command(title) {
+    await this.page.keyboard.press("F1");
+    await this.page.waitForSelector(".quick-input-widget input:visible");
+    await this.page.keyboard.type(title);
+    await this.page.locator(".quick-input-list .monaco-list-row").first().waitFor();
+    await this.page.waitForTimeout(200);
+    await this.page.keyboard.press("Enter");
+  }
+
+  /** Open another file of the folder in this window, and nothing else. */
+  async openFile(name) {
+    // A file that is not saved would be asked about.
+    await this.page.keyboard.press("Control+s");
+    await until(async () => (await this.page.locator(".tab.dirty").count()) === 0);
+    await this.page.keyboard.press("Control+k");
+    await this.page.keyboard.press("Control+w");
+    await until(async () => (await this.page.locator(".tab").count()) === 0);
+    // The list of files is made when it is first looked at, and this one may be new.
+    await until(async () => {
+      await this.page.keyboard.press("Escape");
+      await this.page.keyboard.press("Control+p");
+      await this.page.waitForSelector(".quick-input-widget input:visible");
+      await this.page.keyboard.type(path.join(this.workplace.folder, name));
+      const entry = this.page.locator(`.quick-input-list [aria-label^="${name}"]`).first();
+      await entry.waitFor({ timeout: 5000 });
+      return true;
+    });
+    await this.page.keyboard.press("Enter");
+    await this.page.locator(`.tab.active[data-resource-name="${name}"]`).waitFor();
+    await this.page.locator(".monaco-editor .view-line").first().waitFor();
+  }
+
+  /** Go to a line and column, both from 1, with the focus in the text. */
+  async goTo(line, column) {
+    await this.page.keyboard.press("Control+g");
+    await this.page.waitForSelector(".quick-input-widget input:visible");
+    await this.page.keyboard.type(`${line}:${column}`);
+    await this.page.keyboard.press("Enter");
+    await this.page.waitForFunction(
+      () => document.activeElement?.closest(".monaco-editor") !== null,
+    );
+  }
+
+  /** What is drawn, once something is and the engine is held there: it must be let go on. */
+  async heldDraft() {
+    await until(async () => (await this.drafts()).length > 0);
+    this.workplace.signalEngine("SIGSTOP");
+    await this.page.waitForTimeout(150);
+    const drafts = await this.drafts();
+    assert.ok(drafts.length > 0, "the job was over before the engine could be held");
+    return drafts;
+  }
+
+  async settledGhost() {
+    return until(async () => {
+      const { drafts, ghost } = await this.shown();
+      return drafts.length === 0 && ghost;
+    });
+  }
+
+  async lenses() {
+    return this.page.$$eval(".codelens-decoration a, .codelens-decoration span", (all) =>
+      all.map((one) => one.textContent ?? "").join(" "),
+    );
+  }
+
+  async notifications() {
+    return this.page.$$eval(".notification-list-item-message", (all) =>
+      all.map((one) => one.textContent ?? ""),
+    );
+  }
+
+  /** A picture of the editor's upper part, for the documents. */
+  async picture(name, height = 300) {
+    const directory = process.env.DG_LSP_PICTURES ?? path.join(EXTENSION, "dist", "pictures");
+    mkdirSync(directory, { recursive: true });
+    await this.page.screenshot({
+      path: path.join(directory, `${name}.png`),
+      clip: { x: 0, y: 0, width: 900, height },
+    });
+  }
+
+  /** Save, and read what the file holds. */
+  async saved(file) {
+    await this.page.keyboard.press("Control+s");
+    await until(async () => (await this.page.locator(".tab.active.dirty").count()) === 0);
+    return readFileSync(file, "utf8");
+  }
+}
+
+/** Runs in the page. */
+function readShown() {
+  const plain = (text) => text.replaceAll("\u00a0", " ");
+  globalThis.dgLspShown = () => {
+    const drafts = [];
+    // Pseudo-elements are in no text of the page.
+    for (const span of document.querySelectorAll(".view-line span[class*=ced-]")) {
+      for (const side of ["::before", "::after"]) {
+        const { content } = getComputedStyle(span, side);
+        if (content.startsWith('"')) {
+          drafts.push(plain(JSON.parse(content)));
+        }
+      }
+    }
+    const ghost = [
+      ...document.querySelectorAll(".ghost-text-decoration, .ghost-text-decoration-preview"),
+      ...document.querySelectorAll(".suggest-preview-text .view-line"),
+    ];
+    return { drafts, ghost: ghost.map((one) => plain(one.textContent ?? "")).join("\n") };
+  };
+}
+
+export async function until(isSo, patienceMs = PATIENCE_MS, what = String(isSo)) {
+  const end = Date.now() + patienceMs;
+  for (;;) {
+    try {
+      const value = await isSo();
+      if (value) {
+        return value;
+      }
+    } catch (error) {
+      if (Date.now() > end) {
+        throw error;
+      }
+    }
+    if (Date.now() > end) {
+      throw new Error(`not within ${patienceMs / 1000} s: ${what}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+}
+
+async function freePort() {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  return port;
+}

@@ -1,0 +1,365 @@
+/** Suggestions and rewrites with the bundled model, as a user sees them. */
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+import { until, Workplace } from "./harness.mjs";
+
+const CART = `class Cart:
+    def __init__(self):
+        self.items = []
+        self.discount = None
+
+    def add(self, name, price):
+        self.items.append((name, price))
+
+`;
+const TOTAL = `    def total(self):
+        result = 0
+        for name, price in self
+            result += price
+        return result
+`;
+
+let workplace;
+let window;
+
+before(async () => {
+  workplace = new Workplace();
+  await workplace.start();
+  window = await workplace.open(workplace.file("first.py", CART));
+  await window.page.keyboard.press("Control+b");
+});
+
+// What a failed test has left on the screen.
+afterEach(() => window.picture("last", 560));
+
+after(async () => {
+  await workplace.close();
+});
+
+/** A new file in the window, and the cursor where the text has a bar. */
+async function at(name, marked) {
+  const offset = marked.indexOf("|");
+  const text = marked.replace("|", "");
+  const file = workplace.file(name, text);
+  await window.openFile(name);
+  await until(async () => (await window.status()) === "small model · cpu");
+  const lines = text.slice(0, offset).split("\n");
+  await window.goTo(lines.length, lines.at(-1).length + 1);
+  return { file, text, offset };
+}
+
+function inserted({ text, offset }, addition) {
+  return text.slice(0, offset) + addition + text.slice(offset);
+}
+
+test("the status bar tells of the loading and then of the model", async () => {
+  const seen = new Set();
+  await until(async () => {
+    seen.add(await window.status());
+    return seen.has("small model · cpu");
+  }, 120_000);
+  assert.ok(
+    [...seen].some((text) => text.startsWith("dg-lsp: loading")),
+    [...seen].join(", "),
+  );
+  assert.match(await window.tooltip(), /Model: bundled/);
+  assert.match(await window.tooltip(), /knows a little Python/);
+});
+
+test("a suggestion comes into focus, settles and is taken with Tab", async () => {
+  const place = await at("settles.py", CART + TOTAL.replace("self\n", "self|\n"));
+  await window.record();
+  await window.page.keyboard.type(".");
+  const ghost = await window.settledGhost();
+  const frames = await window.recorded();
+  await window.page.keyboard.press("Tab");
+  assert.equal(await window.saved(place.file), inserted(place, `.${ghost}`));
+  const start = frames.findIndex(({ drafts }) => drafts.length > 0);
+  assert.ok(start >= 0, "no draft was seen");
+  for (const frame of frames.slice(start)) {
+    assert.ok(frame.drafts.length > 0 || frame.ghost !== "", `a blank: ${JSON.stringify(frames)}`);
+  }
+  const drafts = new Set(frames.flatMap((frame) => frame.drafts));
+  assert.ok(
+    [...drafts].some((draft) => draft !== ghost),
+    "it came at once and did not sharpen",
+  );
+});
+
+test("a draft is shaded, and Escape discards it", async () => {
+  const place = await at("escape.py", CART + TOTAL.replace("self\n", "self|\n"));
+  await window.page.keyboard.type(".");
+  await window.heldDraft();
+  await window.picture("vscode-draft");
+  await window.page.keyboard.press("Escape");
+  await until(async () => (await window.drafts()).length === 0);
+  workplace.signalEngine("SIGCONT");
+  await until(async () => (await window.status()) === "small model · cpu");
+  assert.equal(await window.ghost(), "");
+  assert.equal(await window.saved(place.file), inserted(place, "."));
+});
+
+test("what is typed along is taken from the draft, and from the suggestion", async () => {
+  const place = await at("along.py", CART + TOTAL.replace("self\n", "self|\n"));
+  await window.page.keyboard.type(".");
+  const [draft] = await window.heldDraft();
+  await window.record();
+  await window.page.keyboard.type(draft[0]);
+  await until(async () => (await window.drafts())[0] === draft.slice(1));
+  workplace.signalEngine("SIGCONT");
+  const ghost = await window.settledGhost();
+  const frames = await window.recorded();
+  for (const frame of frames) {
+    assert.ok(frame.drafts.length > 0 || frame.ghost !== "", `a blank: ${JSON.stringify(frames)}`);
+  }
+  await window.page.keyboard.type(ghost[0]);
+  await until(async () => (await window.ghost()) === ghost.slice(1));
+  await window.page.keyboard.press("Tab");
+  assert.equal(await window.saved(place.file), inserted(place, `.${draft[0]}${ghost}`));
+});
+
+test("Escape discards a settled suggestion", async () => {
+  const place = await at("discard.py", CART + TOTAL.replace("self\n", "self|\n"));
+  await window.page.keyboard.type(".");
+  await window.settledGhost();
+  await window.picture("vscode-settled");
+  await window.page.keyboard.press("Escape");
+  await until(async () => (await window.ghost()) === "");
+  assert.equal(await window.saved(place.file), inserted(place, "."));
+});
+
+test("a word of it can be taken", async () => {
+  const place = await at("word.py", CART + TOTAL.replace("self\n", "self|\n"));
+  await window.page.keyboard.type(".");
+  const ghost = await window.settledGhost();
+  await window.page.keyboard.press("Control+ArrowRight");
+  await until(async () => (await window.ghost()).length < ghost.length);
+  const rest = await window.ghost();
+  const taken = ghost.slice(0, ghost.length - rest.length);
+  assert.ok(taken !== "" && ghost.endsWith(rest));
+  await window.page.keyboard.press("Escape");
+  assert.equal(await window.saved(place.file), inserted(place, `.${taken}`));
+});
+
+test("a span between brackets", async () => {
+  const text = `${CART}    def extend(self, items):
+        for name, price in items:
+            self.add|
+`;
+  const place = await at("middle.py", text);
+  // The editor closes the bracket.
+  await window.page.keyboard.type("(");
+  const ghost = await window.settledGhost();
+  await window.picture("vscode-middle", 320);
+  await window.page.keyboard.press("Tab");
+  assert.equal(await window.saved(place.file), inserted(place, `(${ghost})`));
+});
+
+test("several lines", async () => {
+  const place = await at(
+    "lines.py",
+    `${CART}    def find(self, name):\n        for item in self.items|\n`,
+  );
+  await window.record();
+  await window.page.keyboard.type(":");
+  const ghost = await window.settledGhost();
+  const frames = await window.recorded();
+  await window.picture("vscode-lines", 320);
+  assert.ok(ghost.includes("\n") || ghost.startsWith("    "), JSON.stringify(ghost));
+  await window.page.keyboard.press("Tab");
+  const saved = await window.saved(place.file);
+  const added = saved.slice(place.offset + 1, saved.length - (place.text.length - place.offset));
+  assert.equal(added.trim(), ghost.trim());
+  assert.ok(added.startsWith("\n"), JSON.stringify(added));
+  const drawn = frames.flatMap((frame) => frame.drafts);
+  assert.ok(
+    drawn.some((draft) => draft.trim() !== ""),
+    "no draft was drawn",
+  );
+});
+
+const SUM = `${CART}    def total(self):
+        total = 0
+        for name, price in self.items:
+            total += price
+        return total
+
+    def clear(self):
+        self.items = []
+`;
+
+/** Select lines, both from 1, with the cursor in the last one. */
+async function select(first, last) {
+  await window.goTo(first, 1);
+  for (let line = first; line < last; line += 1) {
+    await window.page.keyboard.press("Shift+ArrowDown");
+  }
+  await window.page.keyboard.press("Shift+End");
+}
+
+async function previewReady() {
+  await until(async () => (await window.lenses()).includes("Accept"));
+}
+
+test("a rewrite is shown as a diff, taken, and undone in one step", async () => {
+  const place = await at("rewrite.py", `|${SUM}`);
+  await select(11, 12);
+  await window.page.keyboard.press("Control+Alt+r");
+  await window.heldDraft();
+  assert.match(await window.lenses(), /Rewriting/);
+  await window.picture("vscode-rewriting", 420);
+  workplace.signalEngine("SIGCONT");
+  await previewReady();
+  await window.picture("vscode-rewrite", 420);
+  const first = await window.drafts();
+  assert.equal(await window.saved(place.file), SUM, "the document is as it was");
+  await window.page.keyboard.press("Alt+Enter");
+  await until(async () => !(await window.lenses()).includes("Accept"));
+  await previewReady();
+  assert.notDeepEqual(await window.drafts(), first, "another attempt gives another text");
+  await window.page.keyboard.press("Alt+=");
+  await until(async () => (await window.lenses()).includes("now 80%"));
+  await previewReady();
+  await window.page.keyboard.press("Control+Enter");
+  await until(async () => (await window.drafts()).length === 0);
+  const rewritten = await window.saved(place.file);
+  assert.notEqual(rewritten, SUM);
+  const head = SUM.split("\n").slice(0, 10).join("\n");
+  assert.ok(rewritten.startsWith(head) && rewritten.includes("    def clear(self):"));
+  await window.page.keyboard.press("Control+z");
+  await until(async () => (await window.saved(place.file)) === SUM);
+});
+
+test("typing elsewhere does not disturb a rewrite, typing in it ends it", async () => {
+  const place = await at("elsewhere.py", `|${SUM}`);
+  await select(11, 12);
+  await window.page.keyboard.press("Control+Alt+r");
+  await window.heldDraft();
+  await window.goTo(1, 1);
+  await window.page.keyboard.type("# more\n");
+  workplace.signalEngine("SIGCONT");
+  await previewReady();
+  await window.page.keyboard.press("Control+Enter");
+  await until(async () => (await window.drafts()).length === 0);
+  const rewritten = await window.saved(place.file);
+  assert.ok(
+    rewritten.startsWith(`# more\n${CART}    def total(self):\n        total = 0\n`),
+    rewritten,
+  );
+  assert.ok(
+    rewritten.endsWith("\n        return total\n\n    def clear(self):\n        self.items = []\n"),
+    rewritten,
+  );
+  await select(11, 12);
+  await window.page.keyboard.press("Control+Alt+r");
+  await window.heldDraft();
+  await window.goTo(11, 9);
+  await window.page.keyboard.type("x");
+  workplace.signalEngine("SIGCONT");
+  await until(async () => (await window.lenses()) === "");
+});
+
+test("a rewrite can be discarded", async () => {
+  const place = await at("discarded.py", `|${SUM}`);
+  await select(11, 12);
+  await window.page.keyboard.press("Control+Alt+r");
+  await previewReady();
+  await window.page.keyboard.press("Escape");
+  await until(async () => (await window.drafts()).length === 0);
+  assert.equal(await window.saved(place.file), SUM);
+});
+
+test("it is paused in a file and resumed", async () => {
+  const place = await at("paused.py", CART + TOTAL.replace("self\n", "self|\n"));
+  await window.command("dg-lsp: Pause or Resume in This File");
+  await until(async () => (await window.status()) === "dg-lsp");
+  assert.match(await window.tooltip(), /Paused in this file/);
+  await window.goTo(12, 32);
+  await window.page.keyboard.type(".");
+  await window.page.waitForTimeout(1500);
+  assert.deepEqual(await window.shown(), { drafts: [], ghost: "" });
+  await window.command("dg-lsp: Pause or Resume in This File");
+  await window.goTo(12, 33);
+  await window.page.keyboard.press("Backspace");
+  await window.page.keyboard.type(".");
+  const ghost = await window.settledGhost();
+  await window.page.keyboard.press("Tab");
+  assert.equal(await window.saved(place.file), inserted(place, `.${ghost}`));
+});
+
+test("the menu has everything", async () => {
+  await at("menu.py", `${CART}|`);
+  await window.command("dg-lsp: Show Menu");
+  await window.page.waitForSelector(".quick-input-list .monaco-list-row");
+  await window.page.waitForTimeout(300);
+  await window.picture("vscode-menu", 560);
+  const rows = await window.page.$$eval(".quick-input-list .monaco-list-row", (all) =>
+    all.map((one) => one.getAttribute("aria-label") ?? ""),
+  );
+  for (const entry of ["in this file", "for python", "everywhere", "Restart the server", "Trace"]) {
+    assert.ok(
+      rows.some((row) => row.includes(entry)),
+      `${entry}: ${rows}`,
+    );
+  }
+  await window.page.keyboard.press("Escape");
+});
+
+test("a server that is killed comes back, and so does an engine", async () => {
+  const place = await at("killed.py", CART + TOTAL.replace("self\n", "self|\n"));
+  const before = workplace.pids("serve");
+  assert.ok(before.length > 0);
+  before.forEach((pid) => process.kill(pid, "SIGKILL"));
+  await until(() => workplace.pids("serve").some((pid) => !before.includes(pid)));
+  await until(async () => (await window.status()) === "small model · cpu");
+  await window.page.keyboard.type(".");
+  const ghost = await window.settledGhost();
+  workplace.signalEngine("SIGKILL");
+  await window.page.keyboard.press("Escape");
+  await window.page.keyboard.press("Backspace");
+  await window.page.keyboard.type(".");
+  assert.equal(await window.settledGhost(), ghost);
+  await window.page.keyboard.press("Tab");
+  assert.equal(await window.saved(place.file), inserted(place, `.${ghost}`));
+});
+
+test("two windows share one engine, and a reload in mid-job does no harm", async () => {
+  const place = await at("one.py", CART + TOTAL.replace("self\n", "self|\n"));
+  const other = await workplace.open(workplace.file("two.py", CART));
+  await until(async () => (await other.status()) === "small model · cpu");
+  assert.equal(workplace.pids("engine run").length, 1);
+  await other.page.context().close();
+  await window.page.bringToFront();
+  await window.page.keyboard.type(".");
+  await window.heldDraft();
+  await window.page.reload();
+  workplace.signalEngine("SIGCONT");
+  await until(async () => (await window.status()) === "small model · cpu");
+  await window.goTo(12, 33);
+  await window.page.keyboard.press("Backspace");
+  await window.page.keyboard.type(".");
+  const ghost = await window.settledGhost();
+  await window.page.keyboard.press("Tab");
+  assert.equal(await window.saved(place.file), inserted(place, `.${ghost}`));
+});
+
+test("how long it takes", async () => {
+  const file = workplace.file("timed.py", CART + TOTAL);
+  await window.page.context().close();
+  const start = Date.now();
+  window = await workplace.open(file);
+  const openedMs = Date.now() - start;
+  await window.goTo(12, 32);
+  await window.page.keyboard.type(".");
+  await until(async () => {
+    const { drafts, ghost } = await window.shown();
+    return drafts.length > 0 || ghost !== "";
+  });
+  const shownMs = Date.now() - start;
+  const activations = [...workplace.log().matchAll(/activated in ([\d.]+) ms.*/g)];
+  console.log(`activation: ${activations.map(([, ms]) => ms).join(", ")} ms`);
+  console.log(
+    `warm engine: text on the screen ${openedMs} ms after opening the folder, ` +
+      `first suggestion ${shownMs - openedMs} ms later`,
+  );
+});

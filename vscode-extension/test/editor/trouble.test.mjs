@@ -1,0 +1,117 @@
+/** What goes wrong, and what the user is told and can do. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import path from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { writeFileSync } from "node:fs";
+import { DG_LSP, until, Workplace } from "./harness.mjs";
+
+/** A package whose command is the server of this checkout. */
+const MAKE_WHEEL = `
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], "w") as wheel:
+    info = "dg_lsp_here-1.0.dist-info"
+    wheel.writestr("dg_lsp_here.py", f"import os, sys\\ndef main():\\n    os.execv({sys.argv[2]!r}, [{sys.argv[2]!r}, *sys.argv[1:]])\\n")
+    wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: dg-lsp-here\\nVersion: 1.0\\n")
+    wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\nRoot-Is-Purelib: true\\n")
+    wheel.writestr(f"{info}/entry_points.txt", "[console_scripts]\\ndg-lsp = dg_lsp_here:main\\n")
+    wheel.writestr(f"{info}/RECORD", "")
+`;
+
+let workplace;
+let window;
+
+before(async () => {
+  workplace = new Workplace({ "dgLsp.server.path": "" });
+  const wheel = path.join(workplace.directory, "dg_lsp_here-1.0-py3-none-any.whl");
+  execFileSync("python3", ["-c", MAKE_WHEEL, wheel, DG_LSP]);
+  workplace.set({ "dgLsp.server.installFrom": wheel });
+  await workplace.start();
+  window = await workplace.open(workplace.file("a.py", "def add(a, b):\n    return a\n"));
+  await window.page.keyboard.press("Control+b");
+});
+
+// What a failed test has left on the screen.
+afterEach(() => window.picture("last", 560));
+
+after(async () => {
+  await workplace.close();
+});
+
+async function said(pattern) {
+  await until(async () => (await window.notifications()).some((text) => pattern.test(text)));
+}
+
+async function clearNotifications() {
+  await window.command("Notifications: Clear All Notifications");
+  await until(async () => (await window.notifications()).length === 0);
+}
+
+function program(name, text) {
+  const file = path.join(workplace.directory, name);
+  writeFileSync(file, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  return file;
+}
+
+test("without a server there is a way to get one", async () => {
+  await said(/neither in the selected Python environment nor on the PATH/);
+  assert.match(await window.tooltip(), /does not run/);
+  await window.picture("vscode-missing", 560);
+  await window.page.getByRole("button", { name: "Install dg-lsp" }).click();
+  await until(async () => (await window.status()) === "small model · cpu");
+  await clearNotifications();
+});
+
+test("a path that names nothing is named", async () => {
+  workplace.set({ "dgLsp.server.path": "/not/there/dg-lsp" });
+  await said(/dgLsp\.server\.path is \/not\/there\/dg-lsp, which is not a file/);
+  await clearNotifications();
+});
+
+test("a server that ends at its start leaves its last words", async () => {
+  const crash = program("crash", "echo 'ModuleNotFoundError: no module torch' >&2; exit 1");
+  workplace.set({ "dgLsp.server.path": crash });
+  await said(/does not run: ModuleNotFoundError: no module torch/);
+  await until(async () => /no module torch/.test(await window.tooltip()));
+  await clearNotifications();
+});
+
+test("a good path makes up for it, without a reload", async () => {
+  workplace.set({ "dgLsp.server.path": DG_LSP });
+  await until(async () => (await window.status()) === "small model · cpu");
+});
+
+test("a setting of the wrong type is named, and everything else holds", async () => {
+  workplace.set({ "dgLsp.candidates": "many" });
+  await said(/dgLsp\.candidates is "many"; a whole number from 1 to 10 is needed/);
+  workplace.set({ "dgLsp.candidates": 3 });
+  await clearNotifications();
+  assert.equal(await window.status(), "small model · cpu");
+});
+
+test("a GPU that is not there is named, and nothing falls back in silence", async () => {
+  workplace.set({ "dgLsp.engine.device": "cuda" });
+  await window.goTo(2, 13);
+  await window.page.keyboard.type(" ");
+  await until(async () => /cuda|GPU/i.test(await window.tooltip()));
+  await window.picture("vscode-no-gpu", 560);
+  workplace.set({ "dgLsp.engine.device": "" });
+  await window.page.keyboard.type("+");
+  await until(async () => (await window.status()) === "small model · cpu");
+});
+
+test("it is paused for a language and everywhere, in the settings", async () => {
+  await window.command("dg-lsp: Pause or Resume for This Language");
+  await until(async () => /Paused for python/.test(await window.tooltip()));
+  await window.command("dg-lsp: Pause or Resume for This Language");
+  await until(async () => !/Paused/.test(await window.tooltip()));
+  await window.command("dg-lsp: Pause or Resume Everywhere");
+  await until(async () => /Paused everywhere/.test(await window.tooltip()));
+  await window.command("dg-lsp: Pause or Resume Everywhere");
+  await until(async () => !/Paused/.test(await window.tooltip()));
+});
+
+test("the trace of the last request", async () => {
+  await window.command("dg-lsp: Show the Trace of the Last Request");
+  await window.page.locator('.tab.active[data-resource-name="trace.json"]').waitFor();
+});
