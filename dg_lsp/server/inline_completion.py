@@ -85,10 +85,11 @@ async def _complete(
     if not is_unchanged(session, document, trace):
         return nothing
     texts = [_indented(offer.text, target.place, request.formatting) for offer in answer.offers]
-    # Two offers may come down to the same first line.
+    # Offers may come down to the same first line, or to one with nothing in it.
     items = {
         item.insert_text: item for item in (_item(session, target, text) for text in texts)
     }
+    items.pop("", None)
     return types.InlineCompletionList([*items.values()])
 
 

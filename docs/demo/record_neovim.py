@@ -158,13 +158,8 @@ def svg(screens: list[list[list[pyte.screens.Char]]]) -> str:
     last = len(screens) - 1
     chosen = sorted({round(last * index / (NUM_SCREENS - 1)) for index in range(NUM_SCREENS)})
     shown = [screens[index][: LINES - 1] for index in chosen]
-    used = max(
-        (
-            y + 1
-            for rows in shown
-            for y, row in enumerate(rows[:-1])
-            if _text(row) not in ("", "~")
-        )
+    used = 1 + max(
+        y for rows in shown for y, row in enumerate(rows[:-1]) if _text(row) not in ("", "~")
     )
     height = (used + 1) * CELL_HEIGHT
     width = COLUMNS * CELL_WIDTH + 20

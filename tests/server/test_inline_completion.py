@@ -126,6 +126,16 @@ async def test_neovim_gets_what_it_draws_as_it_will_be(make_editor, text, expect
     assert item["range"]["end"] == {"line": 0, "character": to}
 
 
+async def test_neovim_gets_nothing_where_all_it_could_draw_is_an_empty_line(make_editor):
+    editor = make_editor()
+    await editor.begin(client="Neovim")
+    editor.open("for i in )]\n")
+    await editor.inline(0, 9)
+    editor.replace("for i in range(n):)]\n")
+
+    assert await editor.inline(0, 18) == []
+
+
 async def test_a_selected_completion_is_extended_in_its_own_range(editor):
     editor.open("retu\n")
     span = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 4}}

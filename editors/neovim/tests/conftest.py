@@ -27,6 +27,8 @@ POLL_S = 0.02
 GHOST, DRAFT, REWRITE = "nvim.lsp.inline_completion", "dg_lsp.draft", "dg_lsp.rewrite"
 BUNDLED = [sys.executable, "-m", "dg_lsp", "serve", "--device", "cpu"]
 """The real server with the bundled model."""
+UNSURE = {"minConfidence": 0}
+"""What the bundled model writes is shown, however sure it is of it."""
 WITHOUT_PLUGIN = """
 vim.lsp.config('dg_lsp', { cmd = CMD, init_options = SETTINGS })
 vim.lsp.enable('dg_lsp')
@@ -150,12 +152,10 @@ class Editor:
         names = ", ".join(given)
         self.lua(f"local {names} = ...\n{configuration}", *given.values())
 
-    def open(self, text: str, name: str = "a.py", **options: Any) -> None:
+    def open(self, text: str, name: str = "a.py") -> None:
         """Edit a file with this text and wait for the server."""
         (self.directory / name).write_bytes(text.encode())
         self.command(f"edit {name}")
-        for option, value in options.items():
-            self.lua("vim.bo[...] = select(2, ...)", option, value)
         self.wait_for_server()
 
     def wait_for_server(self) -> None:
@@ -340,7 +340,7 @@ def plain(start: Callable[..., Editor]) -> Callable[..., Editor]:
 def plain_with_model(start: Callable[..., Editor], engine: dict[str, str]) -> Editor:
     """A Neovim with no plugin and the bundled model."""
     editor = start(**engine)
-    editor.configure(WITHOUT_PLUGIN, BUNDLED)
+    editor.configure(WITHOUT_PLUGIN, BUNDLED, UNSURE)
     return editor
 
 
@@ -364,5 +364,5 @@ def plugged(start: Callable[..., Editor]) -> Callable[..., Editor]:
 def plugged_with_model(start: Callable[..., Editor], engine: dict[str, str]) -> Editor:
     """A Neovim with the plugin and the bundled model."""
     editor = start(**engine)
-    editor.configure(WITH_PLUGIN, BUNDLED)
+    editor.configure(WITH_PLUGIN, BUNDLED, UNSURE)
     return editor
