@@ -239,7 +239,9 @@ class Filling:
         return prompt, self._encode(prompt)
 
     def _encode(self, prompt: Prompt) -> Any:
-        return self._timed("encode", lambda: self._denoiser.encode(prompt.ids))
+        return self._timed(
+            "encode", lambda: self._denoiser.encode(prompt.ids, self._job.document_key)
+        )
 
     def _texts(self, lanes: Sequence[Lane]) -> list[_Found]:
         """What each lane says, after what is committed."""
