@@ -274,7 +274,9 @@ class Filling:
         distinct = list({one.text: one for one in reversed(found)}.values())
         ids = [healed_ids(prompt, self._codec, one.text) for one in distinct]
         likelihoods = rank(self._denoiser, encoded, prompt, ids)
-        reward = self._settings.length.token_reward_nats
+        # A rewrite is about as long as what it replaces: nothing speaks for a longer one.
+        is_rewrite = self._job.replaced is not None
+        reward = 0.0 if is_rewrite else self._settings.length.token_reward_nats
         scores = scores_of([one.text for one in distinct], likelihoods, reward)
         candidates = [
             Candidate(
