@@ -308,6 +308,16 @@ def test_a_rewrite_starts_from_the_selection(tiny_codec):
     assert filled.texts == ["radius ** 3.14"]
 
 
+def test_a_rewrite_gains_nothing_by_being_longer(tiny_codec):
+    plain, rewarded = (
+        fill(
+            tiny_codec, AREA, replaced="radius * 3.14", length={"token_reward_nats": reward}
+        ).infill.candidates[0]
+        for reward in (0.0, 1000.0)
+    )
+    assert (rewarded.text, rewarded.score) == (plain.text, plain.score)
+
+
 def test_noise_is_the_share_of_the_selection_that_may_change(tiny_codec):
     selection = "radius * radius ** radius * radius"
     start = tiny_codec.encode(f" {selection}\n")
