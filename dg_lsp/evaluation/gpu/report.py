@@ -41,7 +41,9 @@ def as_text(report: dict[str, Any]) -> str:
             ],
         ),
         "",
-        "one line: {rows} rows, {steps} steps, {ms:.1f} ms".format(**report["line"]),
+        "one line after a keystroke: {rows} rows, {steps} steps, {ms:.1f} ms".format(
+            **report["line"]
+        ),
         "",
         *_table(
             ("prompt", "ms", "tokens/s", "ms of a tail of so many tokens"),
