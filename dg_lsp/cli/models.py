@@ -103,7 +103,7 @@ def _mark_default(rows: list[dict[str, Any]]) -> None:
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    from dg_lsp.models.checkpoint import size_in_words
+    from dg_lsp.models.checkpoint import count_in_words, size_in_words
 
     table = Table(box=None, pad_edge=False)
     for title in ("model", "parameters", "size", "precision", "checksum", "from"):
@@ -114,7 +114,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(
             row["name"] + (" *" if row["default"] else ""),
-            _count(row["parameters"]),
+            count_in_words(row["parameters"]),
             size_in_words(row["bytes"]),
             row["precision"],
             row["checksum"],
@@ -123,7 +123,3 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     console = open_console()
     console.print(table)
     console.print("* is used without --model")
-
-
-def _count(number: int) -> str:
-    return f"{number / 1e9:.2f} B" if number >= 1e8 else f"{number / 1e6:.2f} M"

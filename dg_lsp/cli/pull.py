@@ -116,13 +116,15 @@ def _agree(remote: Remote, accepted: bool) -> None:
 
 def _fetch(remote: Remote, directory: Path) -> None:
     from dg_lsp.models import hub
-    from dg_lsp.models.checkpoint import read_config
+    from dg_lsp.models.checkpoint import read_config, read_fitting_codec
     from dg_lsp.models.packing import check_disk, packed_bytes
     from dg_lsp.models.quantization import expected_shapes, skeleton
 
     directory.mkdir(parents=True, exist_ok=True)
     hub.download_small(remote, directory)
-    packed = packed_bytes(expected_shapes(skeleton(read_config(directory))))
+    config = read_config(directory)
+    read_fitting_codec(directory, config)
+    packed = packed_bytes(expected_shapes(skeleton(config)))
     check_disk(directory, hub.missing_bytes(remote, directory) + packed)
     with _progress("downloading") as told:
         hub.download_weights(remote, directory, told)
@@ -130,7 +132,7 @@ def _fetch(remote: Remote, directory: Path) -> None:
 
 def _pack(source: Path, name: str, origin: str, device: str | None) -> None:
     from dg_lsp.models import store
-    from dg_lsp.models.checkpoint import size_in_words
+    from dg_lsp.models.checkpoint import count_in_words, size_in_words
     from dg_lsp.models.device import choose_device
     from dg_lsp.models.packing import pack, plan_packing
 
@@ -141,7 +143,7 @@ def _pack(source: Path, name: str, origin: str, device: str | None) -> None:
     with _progress("packing") as told:
         manifest = pack(source, target, plan, device=chosen, source_name=origin, told=told)
     _say(
-        f"{name}: {manifest.parameters / 1e6:.1f} million parameters in "
+        f"{name}: {count_in_words(manifest.parameters)} parameters in "
         f"{size_in_words(manifest.weight_bytes)}; use it with --model {name}"
     )
 

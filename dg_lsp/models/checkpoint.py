@@ -13,6 +13,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from transformers import DiffusionGemmaConfig
 
+from dg_lsp.models.tokenizer import FileCodec, TokenizerError, read_codec
+
 MODEL_TYPE = "diffusion_gemma"
 METADATA, GENERATION = "dg_lsp.json", "generation_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -72,6 +74,23 @@ def read_headers(shards: list[Path]) -> dict[Path, dict[str, tuple[int, ...]]]:
     return headers
 
 
+def read_fitting_codec(directory: Path, config: DiffusionGemmaConfig) -> FileCodec:
+    """The tokenizer of a checkpoint, if it can serve the model."""
+    try:
+        codec = read_codec(directory)
+    except TokenizerError as error:
+        raise CheckpointError(
+            f"{error}; copy the one that belongs to the checkpoint"
+        ) from error
+    vocabulary = config.text_config.vocab_size
+    if codec.vocab_size > vocabulary:
+        raise CheckpointError(
+            f"{directory}: the tokenizer has {codec.vocab_size} tokens, the model only "
+            f"{vocabulary}; they do not belong together"
+        )
+    return codec
+
+
 def read_json(path: Path) -> dict[str, Any]:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -85,6 +104,11 @@ def read_json(path: Path) -> dict[str, Any]:
 def size_in_words(count: float) -> str:
     """Bytes as people write them."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
+def count_in_words(count: float) -> str:
+    """Parameters as people write them."""
+    return f"{count / 1e9:.2f} billion" if count >= 1e8 else f"{count / 1e6:.2f} million"
 
 
 def one_line(error: BaseException) -> str:

@@ -36,6 +36,7 @@ from dg_lsp.models.checkpoint import (
     list_shards,
     one_line,
     read_config,
+    read_fitting_codec,
     read_headers,
     read_json,
 )
@@ -55,7 +56,7 @@ from dg_lsp.models.memory import (
 from dg_lsp.models.packed import is_packed_checkpoint, load_packed, read_manifest
 from dg_lsp.models.quantization import parameters_of
 from dg_lsp.models.store import BUNDLED, BUNDLED_DIRECTORY
-from dg_lsp.models.tokenizer import FileCodec, TokenizerError, read_codec
+from dg_lsp.models.tokenizer import FileCodec
 
 log = logging.getLogger(__name__)
 
@@ -98,12 +99,7 @@ def load(
     is_packed = is_packed_checkpoint(directory)
     if not is_packed:
         read_headers(list_shards(directory))
-    try:
-        codec = read_codec(directory)
-    except TokenizerError as error:
-        raise CheckpointError(
-            f"{error}; copy the one that belongs to the checkpoint"
-        ) from error
+    codec = read_fitting_codec(directory, config)
     metadata = read_json(directory / METADATA) if (directory / METADATA).is_file() else {}
     settings = _settings(directory, metadata)
     # float16 products are slow on CPUs; GPUs are at home in bfloat16.
@@ -123,11 +119,6 @@ def load(
         model = load_packed(directory, config, chosen, dtype, report)
     else:
         model = _load_weights(directory, config, chosen, dtype, report)
-    if codec.vocab_size > model.config.text_config.vocab_size:
-        raise CheckpointError(
-            f"{directory}: the tokenizer has {codec.vocab_size} tokens, the model only "
-            f"{model.config.text_config.vocab_size}; they do not belong together"
-        )
     prompt = fit_prompt(settings.prompt, memory.context_tokens, config.canvas_length)
     return LoadedModel(
         name=name if name == BUNDLED else directory.name,

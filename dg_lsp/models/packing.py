@@ -28,6 +28,7 @@ from dg_lsp.models.checkpoint import (
     list_shards,
     one_line,
     read_config,
+    read_fitting_codec,
     read_headers,
     read_json,
     size_in_words,
@@ -94,6 +95,8 @@ def plan_packing(source: Path) -> Plan:
     if is_packed_checkpoint(source):
         raise CheckpointError(f"{source} is packed already; give a checkpoint in bfloat16")
     config = read_config(source)
+    # What lacks it would pack, and then not load.
+    read_fitting_codec(source, config)
     model = skeleton(config)
     plan = Plan(config, expected_shapes(model))
     headers = read_headers(list_shards(source))

@@ -30,7 +30,7 @@ def test_a_checkpoint_on_disk_gets_a_name(checkpoint, store, capsys):
 
     assert status == 0
     said = capsys.readouterr().err.splitlines()
-    assert said[-1].startswith("dg-lsp: mine: 0.3 million parameters in 0.2 MB; ")
+    assert said[-1].startswith("dg-lsp: mine: 0.25 million parameters in 0.2 MB; ")
     assert said[-1].endswith("use it with --model mine")
     loaded = load("mine", "cpu")
     assert loaded.name == "mine"
@@ -150,6 +150,14 @@ def test_another_architecture_costs_no_download(hub, store, capsys):
     assert pull("someone/gemma") == cli.EXIT_REFUSED
 
     assert "holds a 'llama' model" in capsys.readouterr().err
+    assert WEIGHTS not in hub.sent
+
+
+def test_a_missing_tokenizer_costs_no_download(hub, store, capsys):
+    (hub.directory / "tokenizer.json").unlink()
+    assert pull("someone/gemma") == cli.EXIT_REFUSED
+
+    assert "has no tokenizer.json" in capsys.readouterr().err
     assert WEIGHTS not in hub.sent
 
 

@@ -264,6 +264,12 @@ def test_another_architecture_is_refused(checkpoint, target):
     assert "holds a 'llama' model" in refusal(checkpoint, target)
 
 
+def test_a_checkpoint_without_a_tokenizer_is_refused(checkpoint, target):
+    (checkpoint / "tokenizer.json").unlink()
+
+    assert "has no tokenizer.json; copy the one that belongs" in refusal(checkpoint, target)
+
+
 def test_a_cut_off_shard_is_refused(checkpoint, target):
     whole = (checkpoint / WEIGHTS).read_bytes()
     (checkpoint / WEIGHTS).write_bytes(whole[: len(whole) // 2])

@@ -46,7 +46,8 @@ def layer_cosines(
 
     def compare(twin: nn.Module) -> Callable[..., None]:
         def look(module: nn.Module, given: Any, named: Any, output: Tensor) -> None:
-            cosines.append(_cosine(output, twin(*given, **named)))
+            # Not the call itself: the twin may be the layer that is hooked.
+            cosines.append(_cosine(output, twin.forward(*given, **named)))
 
         return look
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dg_lsp.models.checkpoint import count_in_words
+
 SHOWN_TILINGS = 4
 """The best of each number of rows; the JSON has all."""
 
@@ -16,7 +18,7 @@ def as_text(report: dict[str, Any]) -> str:
         f"{hardware['name']}: copies {hardware['bandwidth'] / 1e9:.0f} GB/s, multiplies "
         f"{hardware['rate'] / 1e9:.0f} GFLOP/s (both measured)",
         ", ".join(f"{name} {version}" for name, version in found.items()),
-        f"shape {report['shape']}, {report['parameters'] / 1e6:.2f} million parameters, random "
+        f"shape {report['shape']}, {count_in_words(report['parameters'])} parameters, random "
         f"weights; activations and full precision in {report['dtype']}; medians",
         f"experts: {report['kernel']['path']} path, relative error "
         f"{report['kernel']['relative_error']:.1e}, "
@@ -39,7 +41,9 @@ def as_text(report: dict[str, Any]) -> str:
             ],
         ),
         "",
-        "one line: {rows} rows, {steps} steps, {ms:.1f} ms".format(**report["line"]),
+        "one line after a keystroke: {rows} rows, {steps} steps, {ms:.1f} ms".format(
+            **report["line"]
+        ),
         "",
         *_table(
             ("prompt", "ms", "tokens/s", "ms of a tail of so many tokens"),

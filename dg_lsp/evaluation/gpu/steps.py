@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import itertools
 from dataclasses import dataclass, field
 
 import torch
@@ -20,6 +20,7 @@ READ_TOKENS = 1024
 """Tokens of a prompt that are read in one forward."""
 
 
+DOCUMENT = "a document"
 NEVER_SETTLED = 1e-12
 """A mean entropy that random weights do not reach, so that no step is saved."""
 
@@ -85,11 +86,29 @@ class EngineSteps:
 
     def __init__(self, denoiser: GemmaDenoiser, context: int) -> None:
         self._denoiser = denoiser
-        vocab = denoiser.vocab_size
-        generator = torch.Generator().manual_seed(0)
-        ids = torch.randint(4, vocab, (context,), generator=generator).tolist()
-        self._encoded = denoiser.encode(ids)
-        self._codec = Numbers(vocab)
+        self._ids = self._random_ids(context, seed=0)
+        self._encoded = denoiser.encode(self._ids, DOCUMENT)
+        self._codec = Numbers(denoiser.vocab_size)
+
+    def prompt_ms(self, rounds: int) -> float:
+        """Reading the prompt of another document from its start."""
+        seeds = itertools.count(1)
+
+        def read() -> None:
+            ids = self._random_ids(len(self._ids), next(seeds))
+            self._denoiser.encode(ids, "another document")
+
+        return median_ms(read, self._denoiser.device, rounds)
+
+    def tail_ms(self, tail: int, rounds: int) -> float:
+        """Reading so many new tokens behind the prompt, as after a keystroke."""
+        seeds = itertools.count(1)
+
+        def read() -> None:
+            new = self._random_ids(tail, next(seeds))
+            self._denoiser.encode([*self._ids, *new], DOCUMENT)
+
+        return median_ms(read, self._denoiser.device, rounds)
 
     def step_ms(self, rows: int, rounds: int) -> float:
         """One step of the loop: decoder, output layer, sampler, stopping."""
@@ -106,29 +125,17 @@ class EngineSteps:
 
         return median_ms(run, self._denoiser.device, rounds)
 
+    def _random_ids(self, count: int, seed: int) -> list[int]:
+        generator = torch.Generator().manual_seed(seed)
+        ids = torch.randint(4, self._denoiser.vocab_size, (count,), generator=generator)
+        return ids.tolist()
+
     def _start(self, rows: int, most_steps: int) -> Denoising:
         plan = CanvasPlan((-1,) * rows, 0, rows, None, None)
         settings = SamplerSettings(
             max_denoising_steps=most_steps, confidence_threshold=NEVER_SETTLED
         )
         return Denoising(self._denoiser, self._encoded, [plan], self._codec, settings, seed=0)
-
-
-def prompt_ms(model: TextDiffusionGemma, tokens: int, rounds: int) -> float:
-    """Reading a prompt from its start."""
-    return median_ms(lambda: read_prompt(model, tokens), model.lm_head.weight.device, rounds)
-
-
-@torch.inference_mode()
-def tail_ms(model: TextDiffusionGemma, cache: DynamicCache, tail: int, rounds: int) -> float:
-    """Reading so many tokens behind a prompt that is in the cache."""
-
-    def read() -> None:
-        fork = copy.copy(cache)
-        fork.layers = [copy.copy(layer) for layer in cache.layers]
-        _read(model, fork, tail)
-
-    return median_ms(read, model.lm_head.weight.device, rounds)
 
 
 @torch.inference_mode()
@@ -148,7 +155,7 @@ def generate_ms(model: TextDiffusionGemma, context: int, steps: int) -> float:
         )
 
     # The prompt is read anew by every call, so that its time is taken off.
-    return median_ms(run, device, 3) - prompt_ms(model, context, 3)
+    return median_ms(run, device, 3) - median_ms(lambda: read_prompt(model, context), device, 3)
 
 
 def _read(model: TextDiffusionGemma, cache: DynamicCache, count: int) -> None:
