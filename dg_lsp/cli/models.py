@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -103,14 +103,19 @@ def _mark_default(rows: list[dict[str, Any]]) -> None:
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
+    from dg_lsp.models.checkpoint import size_in_words
+
     table = Table(box=None, pad_edge=False)
     for title in ("model", "parameters", "size", "precision", "checksum", "from"):
-        table.add_column(title, justify="right" if title in ("parameters", "size") else "left")
+        justify: Literal["left", "right"] = (
+            "right" if title in ("parameters", "size") else "left"
+        )
+        table.add_column(title, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(
             row["name"] + (" *" if row["default"] else ""),
             _count(row["parameters"]),
-            _size(row["bytes"]),
+            size_in_words(row["bytes"]),
             row["precision"],
             row["checksum"],
             row["source"],
@@ -122,7 +127,3 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 def _count(number: int) -> str:
     return f"{number / 1e9:.2f} B" if number >= 1e8 else f"{number / 1e6:.2f} M"
-
-
-def _size(number: int) -> str:
-    return f"{number / 1e9:.2f} GB" if number >= 1e8 else f"{number / 1e6:.2f} MB"

@@ -58,7 +58,7 @@ def pull(
     After an interruption the same command goes on, without what is there already.
     """
     from dg_lsp.models import hub, store
-    from dg_lsp.models.checkpoint import CheckpointError
+    from dg_lsp.models.checkpoint import CheckpointError, size_in_words
 
     if source is not None and (repository is not None or revision is not None):
         raise ArgumentError("--from takes a directory instead of a repository; give only one")
@@ -81,7 +81,7 @@ def pull(
             shutil.rmtree(downloads)
         else:
             _say(
-                f"the full weights stay in {downloads} ({remote.size / 1e9:.1f} GB); "
+                f"the full weights stay in {downloads} ({size_in_words(remote.size)}); "
                 "delete them if you like, or use --delete-source"
             )
     except CheckpointError as error:
@@ -100,9 +100,10 @@ def _refuse_if_there(name: str) -> None:
 
 def _agree(remote: Remote, accepted: bool) -> None:
     """The licence, before anything is downloaded."""
+    from dg_lsp.models.checkpoint import size_in_words
     from dg_lsp.models.hub import FREE_LICENCES
 
-    _say(f"{remote.repository}: licence {remote.licence}, {remote.size / 1e9:.1f} GB")
+    _say(f"{remote.repository}: licence {remote.licence}, {size_in_words(remote.size)}")
     if accepted or remote.licence in FREE_LICENCES:
         return
     question = f"Do you agree to the licence {remote.licence!r} of {remote.repository}?"
@@ -129,6 +130,7 @@ def _fetch(remote: Remote, directory: Path) -> None:
 
 def _pack(source: Path, name: str, origin: str, device: str | None) -> None:
     from dg_lsp.models import store
+    from dg_lsp.models.checkpoint import size_in_words
     from dg_lsp.models.device import choose_device
     from dg_lsp.models.packing import pack, plan_packing
 
@@ -139,8 +141,8 @@ def _pack(source: Path, name: str, origin: str, device: str | None) -> None:
     with _progress("packing") as told:
         manifest = pack(source, target, plan, device=chosen, source_name=origin, told=told)
     _say(
-        f"{name}: {manifest.parameters / 1e9:.2f} billion parameters in "
-        f"{manifest.weight_bytes / 1e9:.2f} GB; use it with --model {name}"
+        f"{name}: {manifest.parameters / 1e6:.1f} million parameters in "
+        f"{size_in_words(manifest.weight_bytes)}; use it with --model {name}"
     )
 
 
@@ -165,6 +167,8 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
         TransferSpeedColumn,
     )
 
+    from dg_lsp.models.checkpoint import size_in_words
+
     console = Console(stderr=True, highlight=False, markup=False)
     if not console.is_terminal:
         said = -1
@@ -174,7 +178,7 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
             tenth = 10 * done // max(1, total)
             if tenth > said:
                 said = tenth
-                _say(f"{what}: {done / 1e9:.2f} of {total / 1e9:.2f} GB")
+                _say(f"{what}: {size_in_words(done)} of {size_in_words(total)}")
 
         yield tell
         return

@@ -6,11 +6,11 @@ The steps carry the numbers of transformers' `DiffusionGemmaGenerationMixin.gene
     1.b  canvases are prepared: pinned positions hold the document, free ones noise
     1.c  for each denoising step:
          i    the decoder predicts all positions from the canvases, the cache and the
-              self-conditioning logits
+              self-conditioning of the step before
          ii   tokens are selected: limits, temperature, a sample and an argmax per position
          iii  the sampler accepts and renoises; pinned positions are never written
          iv   the stopping criterion looks at the free positions
-         v    the temperature-scaled logits become self-conditioning
+         v    what was predicted becomes self-conditioning, as soft embeddings
     1.d-f     the caller commits a settled canvas and goes on with the next block
 
 What differs from the reference: only free positions are sampled, accepted, counted and
@@ -20,6 +20,7 @@ is the typed token. With nothing pinned, healed or barred and the same random nu
 canvases are the reference's, token for token (a test holds this).
 
 Several canvases ("lanes") go through the decoder in one forward, each blind to the others.
+A step waits for the device once, for what stopping and drafts look at.
 """
 
 from __future__ import annotations
@@ -34,17 +35,14 @@ from torch import Tensor
 from dg_lsp.config import SamplerSettings
 from dg_lsp.engine import sampler
 from dg_lsp.engine.codec import Codec
-from dg_lsp.engine.denoiser import Denoiser
+from dg_lsp.engine.denoiser import Canvases, Denoiser, Prediction
 from dg_lsp.engine.prompt import CanvasPlan
 from dg_lsp.engine.stopping import Stopping
-
-PINNED_LOGIT = 1e4
-"""Logit of a pinned token: the softmax over its row is exactly one-hot in any dtype."""
 
 
 @dataclass(slots=True)
 class Lane:
-    """One canvas under way. Tensors are over its free positions."""
+    """One canvas under way. Tensors are over its free positions, on the host."""
 
     plan: CanvasPlan
     stopping: Stopping
@@ -80,22 +78,23 @@ class Denoising:
         barred = torch.zeros(denoiser.vocab_size, dtype=torch.bool)
         barred[list(codec.control.barred)] = True
         barred[codec.vocab_size :] = True
-        self._barred = barred.to(self._device)
         self._noise_ids = torch.nonzero(~barred).squeeze(-1).to(self._device)
-        self._codec = codec
+        self._rules = _Rules(codec, barred)
         self.step_idx = 0
         self.lanes: list[Lane] = []
         for plan in plans:
             if plan.free_length < 1:
                 raise ValueError("a canvas needs at least one free position")
-            empty = torch.zeros(plan.free_length, device=self._device)
+            empty = torch.zeros(plan.free_length)
             self.lanes.append(Lane(plan, Stopping(settings), empty.long() - 1, empty))
+            self._rules.of(plan)
+        self._barred = self._rules.table().to(self._device)
         self._arrange()
         start = torch.tensor([i for plan in plans for i in plan.ids], device=self._device)
         self._canvas = torch.where(start < 0, 0, start)
         noise = self._noise()
-        free_start = start[self._free]
-        self._canvas[self._free] = torch.where(free_start < 0, noise, free_start)
+        free_start = start[self._canvases.free]
+        self._canvas[self._canvases.free] = torch.where(free_start < 0, noise, free_start)
         self._conditioning: Tensor | None = None
 
     @property
@@ -106,46 +105,52 @@ class Denoising:
 
     def step(self) -> None:
         """One denoising step (1.c) of all lanes; settled lanes stay as they are."""
-        # i.
-        logits = self._denoiser.denoise(
-            self._encoded, self._canvas, self._lengths, self._conditioning
+        free = self._canvases.free
+        # i., ii. and v.
+        predicted = self._denoiser.denoise(
+            self._encoded,
+            self._canvases,
+            self._canvas,
+            self._conditioning,
+            sampler.temperature(self._settings, self.step_idx),
+            torch.rand(len(free), generator=self._generator, device=self._device),
         )
-        # ii.
-        free_logits = logits[self._free].masked_fill(self._barred, -torch.inf)
-        for row, disallowed in self._limits:
-            free_logits[row] = free_logits[row].masked_fill(disallowed, -torch.inf)
-        free_logits /= sampler.temperature(self._settings, self.step_idx)
-        log_probabilities = torch.log_softmax(free_logits, dim=-1)
-        sampled = sampler.sample(log_probabilities.exp(), self._generator)
-        argmax_log_probability, argmax = log_probabilities.max(dim=-1)
-        entropy = sampler.entropies(log_probabilities)
         # iii.
-        accepted = sampler.accept(entropy, self._lane_index, self._settings.entropy_bound)
-        self._canvas[self._free] = torch.where(accepted, sampled, self._noise())
+        accepted = sampler.accept(
+            predicted.entropy, self._lane_index, self._settings.entropy_bound
+        )
+        self._canvas[free] = torch.where(accepted, predicted.sampled, self._noise())
         # iv.
-        best = self._canvas.clone()
-        best[self._free] = argmax
-        fit = logits.gather(1, best[:, None]).squeeze(1) - logits.logsumexp(dim=-1)
-        free_fit, pinned_fit = fit[self._free], fit[self._pinned]
+        self._conditioning = predicted.conditioning
         self.step_idx += 1
+        self._look(predicted)
+
+    def _look(self, predicted: Prediction) -> None:
+        """Let every lane see its own part, in one transfer from the device."""
+        # Ids of a vocabulary are exact in float32 up to 2 ** 24.
+        parts = (
+            predicted.argmax.float(),
+            predicted.log_probability,
+            predicted.entropy,
+            predicted.free_fit,
+            predicted.pinned_fit,
+        )
+        sizes = [len(part) for part in parts]
+        argmax, log_probability, entropy, free_fit, pinned_fit = (
+            torch.cat(parts).cpu().split(sizes)
+        )
+        argmax = argmax.long()
         for lane, free, own_pinned in zip(
             self.lanes, self._free_slices, self._pinned_slices, strict=True
         ):
             if lane.settled:
                 continue
-            lane.argmax, lane.log_probability = argmax[free], argmax_log_probability[free]
+            lane.argmax, lane.log_probability = argmax[free], log_probability[free]
             lane.steps = self.step_idx
             lane.free_fit = float(free_fit[free].mean())
             if own_pinned.stop > own_pinned.start:
                 lane.pinned_fit = float(pinned_fit[own_pinned].mean())
             lane.settled = lane.stopping.settled(lane.argmax, entropy[free])
-        # v.
-        if self._conditioning is None:
-            self._conditioning = torch.full_like(logits, -PINNED_LOGIT)
-            own = self._canvas[self._pinned][:, None]
-            rows = self._conditioning[self._pinned].scatter(1, own, PINNED_LOGIT)
-            self._conditioning[self._pinned] = rows
-        self._conditioning[self._free] = free_logits
 
     def keep(self, lanes: Sequence[Lane]) -> None:
         """Go on with these lanes only, in the order they have."""
@@ -165,7 +170,7 @@ class Denoising:
 
     def _noise(self) -> Tensor:
         """Random text tokens for all free positions; typed tokens where they are healed."""
-        size = (len(self._free),)
+        size = (len(self._canvases.free),)
         drawn = torch.randint(
             len(self._noise_ids), size, generator=self._generator, device=self._device
         )
@@ -181,14 +186,13 @@ class Denoising:
         typed: list[tuple[int, int]] = []
         self._free_slices: list[slice] = []
         self._pinned_slices: list[slice] = []
-        self._limits: list[tuple[int, Tensor]] = []
-        self._lengths = [len(lane.plan.ids) for lane in self.lanes]
+        rule: list[int] = []
         start = 0
         for number, lane in enumerate(self.lanes):
             plan = lane.plan
             first = len(free)
             last = first + plan.free_length - 1
-            self._limits += self._limits_of(plan, first, last)
+            rule += self._rules.of(plan)
             if plan.left_token is not None:
                 typed.append((first, plan.left_token))
             if plan.right_token is not None and last > first:
@@ -205,34 +209,64 @@ class Denoising:
         def tensor(values: list[int]) -> Tensor:
             return torch.tensor(values, dtype=torch.long, device=self._device)
 
-        self._free, self._pinned = tensor(free), tensor(pinned)
+        self._canvases = Canvases(
+            lengths=tuple(len(lane.plan.ids) for lane in self.lanes),
+            free=tensor(free),
+            pinned=tensor(pinned),
+            barred=self._barred,
+            rule=tensor(rule),
+        )
         self._lane_index = tensor(lane_index)
         self._typed_rows = tensor([row for row, _ in typed])
         self._typed_ids = tensor([token for _, token in typed])
 
-    def _limits_of(self, plan: CanvasPlan, first: int, last: int) -> list[tuple[int, Tensor]]:
-        """Tokens that the healed positions of a lane must not hold."""
-        left = right = None
-        if plan.left_token is not None:
-            left = self._codec.starting_with(self._codec.token_bytes(plan.left_token))
-        if plan.right_token is not None:
-            right = self._codec.ending_with(self._codec.token_bytes(plan.right_token))
-        if first == last and left is not None and right is not None:
-            # One token has to hold both typed pieces side by side.
-            least = sum(
-                len(self._codec.token_bytes(token or 0))
-                for token in (plan.left_token, plan.right_token)
-            )
-            both = set(left) & set(right)
-            left = [i for i in both if len(self._codec.token_bytes(i)) >= least]
-            right = None
-        limits = []
-        for row, allowed in ((first, left), (last, right)):
-            if allowed is None:
-                continue
+
+class _Rules:
+    """Which tokens the free positions of some canvases may not hold.
+
+    Lanes of one job are healed alike, so a rule is made once for all of them.
+    """
+
+    def __init__(self, codec: Codec, barred: Tensor) -> None:
+        self._codec = codec
+        self._rows = [barred]
+        self._numbers: dict[tuple[int | None, int | None], int] = {}
+
+    def of(self, plan: CanvasPlan) -> list[int]:
+        """The rule of each free position of a canvas; rule 0 bars control tokens only."""
+        rules = [0] * plan.free_length
+        if plan.free_length == 1:
+            rules[0] = self._number(plan.left_token, plan.right_token)
+        else:
+            rules[0] = self._number(plan.left_token, None)
+            rules[-1] = self._number(None, plan.right_token)
+        return rules
+
+    def table(self) -> Tensor:
+        """(rules, vocab) boolean, true where a token is barred."""
+        return torch.stack(self._rows)
+
+    def _number(self, left: int | None, right: int | None) -> int:
+        if left is None and right is None:
+            return 0
+        if (left, right) not in self._numbers:
+            allowed = self._allowed(left, right)
             if not allowed:
                 raise ValueError("no token holds the text on both sides of the cursor")
-            disallowed = torch.ones(self._denoiser.vocab_size, dtype=torch.bool)
-            disallowed[allowed] = False
-            limits.append((row, disallowed.to(self._device)))
-        return limits
+            row = torch.ones_like(self._rows[0])
+            row[allowed] = False
+            self._numbers[left, right] = len(self._rows)
+            self._rows.append(row | self._rows[0])
+        return self._numbers[left, right]
+
+    def _allowed(self, left: int | None, right: int | None) -> list[int]:
+        codec = self._codec
+        before = b"" if left is None else codec.token_bytes(left)
+        after = b"" if right is None else codec.token_bytes(right)
+        if right is None:
+            return codec.starting_with(before)
+        if left is None:
+            return codec.ending_with(after)
+        # One token has to hold both typed pieces side by side.
+        both = set(codec.starting_with(before)) & set(codec.ending_with(after))
+        return [i for i in both if len(codec.token_bytes(i)) >= len(before) + len(after)]

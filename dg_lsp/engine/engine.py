@@ -1,7 +1,8 @@
 """The engine: one thread that owns the model and fills one job after the other.
 
 Asynchronous on the outside, blocking on the inside. A job that raises ends alone; the thread
-lives on. Knows nothing of LSP or of how the model was loaded.
+lives on. One that runs out of memory is tried once more without anything cached. Knows
+nothing of LSP or of how the model was loaded.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dg_lsp.config import EngineSettings
 from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.denoiser import OutOfMemoryError
 from dg_lsp.engine.infilling import Filling, JobStoppedError
 from dg_lsp.engine.scheduler import Scheduler
 from dg_lsp.job import Draft, Infill, InfillJob, JobState
@@ -63,7 +65,30 @@ class Engine:
         if not ticket.start():
             return
         try:
-            infill = Filling(
+            infill = self._infill(ticket) or self._infill_without_caches(ticket)
+        except JobStoppedError:
+            return
+        except Exception as error:
+            log.exception("job for %s failed", ticket.document_key or "a text")
+            ticket.fail(f"the engine failed: {error}")
+            return
+        if infill is None:
+            # The next job meets an engine that holds the model and nothing else.
+            self._denoiser.shrink()
+            ticket.fail("the engine ran out of memory")
+            return
+        timings = {"queue": queued_ms, **infill.timings_ms}
+        ticket.finish(dataclasses.replace(infill, timings_ms=timings, model=self._model))
+
+    def _infill_without_caches(self, ticket: EngineJob) -> Infill | None:
+        freed = self._denoiser.shrink()
+        log.warning("gave up %.0f MB of caches", freed / 1e6)
+        return self._infill(ticket) if freed else None
+
+    def _infill(self, ticket: EngineJob) -> Infill | None:
+        """Run a job; `None` where memory ran out, when all that it held is free again."""
+        try:
+            return Filling(
                 ticket.job,
                 self._denoiser,
                 self._codec,
@@ -71,14 +96,10 @@ class Engine:
                 cancelled=lambda: ticket.state is not JobState.RUNNING,
                 on_draft=ticket.publish,
             ).run()
-        except JobStoppedError:
-            return
-        except Exception as error:
-            log.exception("job for %s failed", ticket.document_key or "a text")
-            ticket.fail(f"the engine failed: {error}")
-            return
-        timings = {"queue": queued_ms, **infill.timings_ms}
-        ticket.finish(dataclasses.replace(infill, timings_ms=timings, model=self._model))
+        except OutOfMemoryError as error:
+            # Its words alone: the frames of its traceback hold the tensors.
+            log.warning("job for %s: %s", ticket.document_key or "a text", str(error))
+            return None
 
 
 class EngineJob:

@@ -23,7 +23,14 @@ from dg_lsp.engine.prompt import (
     plan_open_canvas,
     plan_rewrite,
 )
-from dg_lsp.engine.span_length import fittest, lengths_around, lengths_to_try, race, rank
+from dg_lsp.engine.span_length import (
+    fittest,
+    lengths_around,
+    lengths_to_try,
+    race,
+    rank,
+    scores_of,
+)
 from dg_lsp.engine.span_text import meeting_point, span_text
 from dg_lsp.job import Candidate, Draft, Infill, InfillJob
 
@@ -232,7 +239,9 @@ class Filling:
         return prompt, self._encode(prompt)
 
     def _encode(self, prompt: Prompt) -> Any:
-        return self._timed("encode", lambda: self._denoiser.encode(prompt.ids))
+        return self._timed(
+            "encode", lambda: self._denoiser.encode(prompt.ids, self._job.document_key)
+        )
 
     def _texts(self, lanes: Sequence[Lane]) -> list[_Found]:
         """What each lane says, after what is committed."""
@@ -264,17 +273,18 @@ class Filling:
         """Distinct texts by causal likelihood together with the suffix, the best first."""
         distinct = list({one.text: one for one in reversed(found)}.values())
         ids = [healed_ids(prompt, self._codec, one.text) for one in distinct]
+        likelihoods = rank(self._denoiser, encoded, prompt, ids)
         reward = self._settings.length.token_reward_nats
-        likelihoods = rank(self._denoiser, encoded, prompt, ids, reward)
+        scores = scores_of([one.text for one in distinct], likelihoods, reward)
         candidates = [
             Candidate(
                 text=one.text,
                 # The decoder sees its own guess and grows sure of it, right or wrong.
                 confidence=_geometric_mean(one.confidences) * likelihood.per_token,
-                score=likelihood.total,
+                score=score,
                 confidences=one.confidences,
             )
-            for one, likelihood in zip(distinct, likelihoods, strict=True)
+            for one, likelihood, score in zip(distinct, likelihoods, scores, strict=True)
         ]
         return sorted(candidates, key=lambda candidate: -candidate.score)
 

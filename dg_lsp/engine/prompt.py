@@ -2,8 +2,9 @@
 
 The model's reply is laid out as the document itself. The user turn holds what rarely changes
 while typing (the task, related snippets, the text after the span); the model's own turn begins
-with the text before the span, so a keystroke only appends to the prompt. The canvas that
-follows is
+with the text before the span, so a keystroke only appends to the prompt. What an engine has
+read stays good as far as a prompt begins like the one before: where text is left out for
+want of budget, the cut therefore moves in coarse steps. The canvas that follows is
 
     [left anchor][free: healed .. span .. healed][right anchor][end of turn]
 
@@ -75,7 +76,7 @@ class CanvasPlan:
 
 def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prompt:
     """Lay a job out in tokens; text beyond the budgets is left out, farthest first."""
-    known = _last(codec.encode(job.prefix), settings.prefix_tokens)
+    known = _nearest(codec.encode(job.prefix), settings.prefix_tokens)
     after = codec.encode(job.suffix)
     left_token = known.pop() if known and _is_whole(codec, known[-1]) else None
     anchored = settings.right_anchor_tokens > 0
@@ -85,7 +86,7 @@ def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prom
     closing: tuple[int, ...] = ()
     if anchored and len(after) <= healed + settings.right_anchor_tokens:
         closing = (*_reply_closing(codec, settings), codec.control.turn_end)
-    user = _user_turn(job, codec, settings, after)
+    user = _user_turn(job, codec, settings, _shown(job, codec, settings, after))
     left_anchor: tuple[int, ...] = ()
     if settings.layout is Layout.BOTH_IN_USER_TURN:
         user = [*user, *codec.encode("\n"), *known]
@@ -145,6 +146,14 @@ def _text_of(codec: Codec, token_id: int | None) -> str:
     return "" if token_id is None else codec.token_bytes(token_id).decode()
 
 
+def _nearest(ids: list[int], count: int) -> list[int]:
+    """At most the last `count` tokens, from a place that rarely moves while text is added."""
+    if len(ids) <= count:
+        return ids
+    step = max(1, count // 8)
+    return ids[-(-(len(ids) - count) // step) * step :]
+
+
 def _last(ids: list[int], count: int) -> list[int]:
     return ids[max(0, len(ids) - count) :]
 
@@ -158,10 +167,28 @@ def _is_whole(codec: Codec, token_id: int) -> bool:
     return True
 
 
-def _user_turn(
+def _shown(
     job: InfillJob, codec: Codec, settings: PromptSettings, after: list[int]
 ) -> list[int]:
-    shown = after[: settings.suffix_tokens]
+    """The text after the span as the user turn holds it.
+
+    The rest of the line changes with every bracket that an editor closes by itself, and all
+    that follows it would be read anew: where the canvas holds that rest, it is left out. The
+    bare style is what the bundled model was trained on, so there it stays.
+    """
+    rest = job.suffix.partition("\n")
+    if (
+        settings.style is PromptStyle.INSTRUCT
+        and settings.layout is Layout.PREFIX_IN_MODEL_TURN
+        and len(codec.encode(rest[0])) <= settings.right_anchor_tokens
+    ):
+        after = codec.encode(rest[2])
+    return after[: settings.suffix_tokens]
+
+
+def _user_turn(
+    job: InfillJob, codec: Codec, settings: PromptSettings, shown: list[int]
+) -> list[int]:
     name = job.path.replace("\\", "/").rsplit("/", 1)[-1]
     snippets: list[int] = []
     for snippet in reversed(job.snippets):

@@ -20,27 +20,6 @@ def temperature(settings: SamplerSettings, step_idx: int) -> float:
     return settings.t_min + (settings.t_max - settings.t_min) * share
 
 
-def entropies(log_probabilities: Tensor) -> Tensor:
-    """Entropy in nats per row of `log_probabilities` (rows, vocab); -inf entries count 0."""
-    probabilities = log_probabilities.exp()
-    return -(probabilities * log_probabilities.clamp_min(-1e4)).sum(-1)
-
-
-def sample(probabilities: Tensor, generator: torch.Generator) -> Tensor:
-    """One token per row of `probabilities` (rows, vocab), which need not sum to one.
-
-    By inversion: the first token up to which the sum exceeds a uniform share of the total.
-    `torch.multinomial` draws a number per token of the vocabulary, which on a CPU takes ten
-    times as long.
-    """
-    cumulative = probabilities.cumsum(-1)
-    total = cumulative[:, -1:]
-    share = torch.rand(total.shape, generator=generator, device=total.device)
-    # Below the total even after rounding, so that the token found has a probability.
-    below = torch.minimum(share * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(cumulative, below, right=True).squeeze(-1)
-
-
 def accept(entropy: Tensor, lane_index: Tensor, entropy_bound: float) -> Tensor:
     """Which positions keep their sampled token this step, boolean (rows,).
 

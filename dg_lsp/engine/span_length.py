@@ -57,34 +57,47 @@ class Likelihood:
 
     total: float
     """Log-likelihood of the span and of the suffix after it, in nats; the suffix is the same
-    for all spans, so that totals compare between lengths. The reward for each token is in."""
+    for all spans, so that totals compare between lengths."""
     per_token: float
     """Geometric mean of the probabilities of the span's own tokens."""
+    tokens: int
+    """Tokens of the span, healed ones included."""
 
 
 def rank(
-    denoiser: Denoiser,
-    encoded: Any,
-    prompt: Prompt,
-    free_ids: Sequence[Sequence[int]],
-    token_reward_nats: float,
+    denoiser: Denoiser, encoded: Any, prompt: Prompt, free_ids: Sequence[Sequence[int]]
 ) -> list[Likelihood]:
     """The likelihood of each span."""
     tail = (*prompt.right_anchor, *prompt.closing)
     scores = denoiser.score(encoded, [(*ids, *tail) for ids in free_ids])
     return [
         Likelihood(
-            float(score.sum()) + token_reward_nats * len(ids),
+            float(score.sum()),
             float(score[: len(ids)].mean().exp()) if ids else 0.0,
+            len(ids),
         )
         for ids, score in zip(free_ids, scores, strict=True)
     ]
 
 
+def scores_of(
+    texts: Sequence[str], likelihoods: Sequence[Likelihood], token_reward_nats: float
+) -> list[float]:
+    """What texts are ranked by: their likelihood, and the reward for each of their tokens.
+
+    Whether anything is missing at all is decided without the reward, which a text that is
+    empty has no share in: where that one is the likeliest, it stays the first.
+    """
+    likeliest, _ = max(
+        zip(texts, likelihoods, strict=True), key=lambda one: one[1].total, default=("", None)
+    )
+    reward = token_reward_nats if likeliest else 0.0
+    return [likelihood.total + reward * likelihood.tokens for likelihood in likelihoods]
+
+
 def lengths_to_try(settings: LengthSettings, shortest: int, longest: int) -> list[int]:
-    """Lengths of the lanes between the bounds; never empty."""
-    fitting = [n for n in settings.lengths if shortest <= n <= longest]
-    return fitting or [max(shortest, min(longest, settings.lengths[-1]))]
+    """Lengths of the lanes between the bounds, the shortest in any case: nothing is missing."""
+    return [shortest, *(n for n in settings.lengths if shortest < n <= longest)]
 
 
 def lengths_around(length: int, shortest: int, longest: int) -> list[int]:

@@ -22,7 +22,10 @@ class Stopping:
         self._history: deque[Tensor] = deque(maxlen=settings.stability_threshold)
 
     def settled(self, argmax: Tensor, entropy: Tensor) -> bool:
-        """Whether to stop after this step; both (free positions,), entropy in nats."""
+        """Whether to stop after this step; both (free positions,), entropy in nats.
+
+        Best on the host: every comparison waits for the device that holds them.
+        """
         threshold = self._settings.stability_threshold
         stable = len(self._history) == threshold and all(
             torch.equal(earlier, argmax) for earlier in self._history

@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dg_lsp.engine.denoiser import Denoiser
+from dg_lsp.engine.denoiser import Canvases, Denoiser, Prediction
 
 
 class CountingDenoiser:
-    """Passes everything on, counts rows and keeps the last prediction."""
+    """Passes everything on, counts rows and can tell all logits of the last step."""
 
     def __init__(self, inner: Denoiser) -> None:
         self._inner = inner
         self.vocab_size, self.canvas_length = inner.vocab_size, inner.canvas_length
         self.device = inner.device
         self.rows, self.steps = 0, 0
-        self.logits = torch.empty(0)
+        self._again: Callable[[], Tensor] = lambda: torch.empty(0)
 
-    def encode(self, ids: Sequence[int]) -> Any:
-        return self._inner.encode(ids)
+    @property
+    def last_logits(self) -> Tensor:
+        """(rows, vocab) of the last step, which is run once more for this."""
+        return self._again()
+
+    def encode(self, ids: Sequence[int], document: str = "") -> Any:
+        return self._inner.encode(ids, document)
 
     def score(self, encoded: Any, continuations: Sequence[Sequence[int]]) -> list[Tensor]:
         return self._inner.score(encoded, continuations)
 
-    def denoise(
+    def logits(
         self,
         encoded: Any,
         canvas: Tensor,
         lengths: Sequence[int],
         conditioning: Tensor | None,
     ) -> Tensor:
+        return self._inner.logits(encoded, canvas, lengths, conditioning)
+
+    def shrink(self) -> int:
+        return self._inner.shrink()
+
+    def denoise(
+        self,
+        encoded: Any,
+        canvases: Canvases,
+        canvas: Tensor,
+        conditioning: Tensor | None,
+        temperature: float,
+        share: Tensor,
+    ) -> Prediction:
         self.rows += len(canvas)
         self.steps += 1
-        self.logits = self._inner.denoise(encoded, canvas, lengths, conditioning)
-        return self.logits
+        # The canvas is written in place after the step.
+        before = canvas.clone()
+        self._again = lambda: self.logits(encoded, before, canvases.lengths, conditioning)
+        return self._inner.denoise(
+            encoded, canvases, canvas, conditioning, temperature, share
+        )

@@ -92,7 +92,7 @@ def record(model: LoadedModel, span: TrueSpan) -> Race:
         fits,
         texts,
         ids,
-        rank(model.denoiser, encoded, prompt, ids, token_reward_nats=0.0),
+        rank(model.denoiser, encoded, prompt, ids),
         strict=True,
     ):
         of_span = len(own) * math.log(max(likelihood.per_token, 1e-30))

@@ -82,5 +82,10 @@ def read_json(path: Path) -> dict[str, Any]:
     return raw
 
 
+def size_in_words(count: float) -> str:
+    """Bytes as people write them."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
 def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__

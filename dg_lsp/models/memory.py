@@ -13,7 +13,7 @@ import torch
 from transformers import DiffusionGemmaConfig
 
 from dg_lsp.config import PromptSettings
-from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.models.checkpoint import CheckpointError, size_in_words
 
 GB = 1e9
 LEAST_CONTEXT_TOKENS = 1024
@@ -35,17 +35,17 @@ class MemoryPlan:
     budget: int
     weights: int
     workspace: int
-    """For one step on a full canvas, and for what the libraries take."""
+    """For one step on a full canvas after the longest prompt, and for what libraries take."""
     cache: int
     """Keys and values of all documents together."""
     context_tokens: int
     """Of one document, prompt and canvas."""
 
     def __str__(self) -> str:
+        parts = (self.weights, self.workspace, self.cache, self.budget)
         return (
-            f"{self.weights / GB:.1f} GB weights, {self.workspace / GB:.1f} GB workspace, "
-            f"{self.cache / GB:.1f} GB cache of {self.budget / GB:.1f} GB, "
-            f"{self.context_tokens} tokens of context"
+            "{} weights, {} workspace, {} cache of {}".format(*map(size_in_words, parts))
+            + f", {self.context_tokens} tokens of context"
         )
 
 
@@ -61,20 +61,22 @@ def plan_memory(
     """Divide a budget so that the wanted tokens fit, or as many as can; or say what lacks."""
     workspace = working_bytes(config) + (RUNTIME_BYTES if on_gpu else 0)
     rest = budget - weights - workspace
-    least = cache_bytes(config, LEAST_CONTEXT_TOKENS)
+    # Once where documents are kept, and once where a step reads the current one.
+    least = 2 * cache_bytes(config, LEAST_CONTEXT_TOKENS)
     if rest < least:
         needed = weights + workspace + least
         raise CheckpointError(
-            f"{name} needs {needed / GB:.1f} GB ({weights / GB:.1f} weights, "
-            f"{workspace / GB:.1f} workspace, {least / GB:.1f} cache for "
-            f"{LEAST_CONTEXT_TOKENS} tokens) and may take {budget / GB:.1f} GB; "
+            f"{name} needs {size_in_words(needed)} ({size_in_words(weights)} weights, "
+            f"{size_in_words(workspace)} workspace, {size_in_words(least)} cache for "
+            f"{LEAST_CONTEXT_TOKENS} tokens) and may take {size_in_words(budget)}; "
             "end what else uses the device, raise --vram, or use a smaller --model"
         )
     tokens = min(wanted_tokens, config.text_config.max_position_embeddings)
-    while cache_bytes(config, tokens) > rest:
+    while 2 * cache_bytes(config, tokens) > rest:
         tokens = max(LEAST_CONTEXT_TOKENS, tokens * 7 // 8)
-    cache = min(rest, MOST_DOCUMENTS * cache_bytes(config, tokens))
-    return MemoryPlan(budget, weights, workspace, cache, tokens)
+    current = cache_bytes(config, tokens)
+    cache = min(rest - current, MOST_DOCUMENTS * current)
+    return MemoryPlan(budget, weights, workspace + current, cache, tokens)
 
 
 def cache_bytes(config: DiffusionGemmaConfig, tokens: int) -> int:
@@ -112,8 +114,19 @@ def check_budget(device: torch.device, budget: int) -> None:
     free, total = _free_and_total(device)
     if budget > free:
         raise CheckpointError(
-            f"--vram {budget / GB:.1f} GB is more than is free on {device}: "
-            f"{free / GB:.1f} of {total / GB:.1f} GB; end what else uses it, or ask for less"
+            f"--vram {size_in_words(budget)} is more than is free on {device}: "
+            f"{size_in_words(free)} of {size_in_words(total)}; "
+            "end what else uses it, or ask for less"
+        )
+
+
+def check_free(device: torch.device, needed: int, what: str) -> None:
+    """Refuse to begin what the device's memory has no room for."""
+    free, _ = _free_and_total(device)
+    if free < needed:
+        raise CheckpointError(
+            f"{what} needs {size_in_words(needed)} of memory on {device}, "
+            f"{size_in_words(free)} are free; end what else uses it"
         )
 
 

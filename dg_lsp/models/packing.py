@@ -30,7 +30,9 @@ from dg_lsp.models.checkpoint import (
     read_config,
     read_headers,
     read_json,
+    size_in_words,
 )
+from dg_lsp.models.memory import check_free
 from dg_lsp.models.nf4 import QuantizationError, quantize, to_tensors
 from dg_lsp.models.packed import (
     Manifest,
@@ -43,6 +45,8 @@ from dg_lsp.models.quantization import expected_shapes, is_packed, own_name, ske
 
 PROGRESS = "progress.json"
 COPIED = ("config.json", "generation_config.json", "tokenizer.json", METADATA, "README.md")
+BYTES_PER_VALUE = 40
+"""Of what is quantized at once, for what bitsandbytes computes in between."""
 VALUES_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 26}
 """Weights quantized in one go: tens of bytes each in between, small beside a layer."""
 OVERHEAD = 1.01
@@ -161,6 +165,7 @@ def _pack(
     draft = target.with_name(f".{target.name}.partial")
     files = _taken_up(draft, plan.fingerprint)
     check_disk(draft, packed_bytes(plan.shapes) - sum(size for size, _ in files.values()))
+    _check_memory(plan, device)
     sizes = {
         file: sum(torch.Size(plan.shapes[name]).numel() * 2 for name in names)
         for file, names in plan.files().items()
@@ -239,11 +244,23 @@ def _parts(stored: object, shape: tuple[int, ...], device: torch.device) -> Iter
         yield stored[start : start + step]  # type: ignore[index]
 
 
+def _check_memory(plan: Plan, device: torch.device) -> None:
+    """The largest file lies in host memory until it is written; quantizing takes its own."""
+    groups = plan.files().values()
+    largest = max(packed_bytes({name: plan.shapes[name] for name in names}) for names in groups)
+    quantizing = BYTES_PER_VALUE * VALUES_AT_ONCE[device.type]
+    host = torch.device("cpu")
+    on_host = largest + (quantizing if device == host else 0)
+    check_free(host, on_host, "packing")
+    if device != host:
+        check_free(device, largest + quantizing, "packing")
+
+
 def check_disk(directory: Path, needed: int) -> None:
     """Refuse to begin what the disk has no room for."""
     free = shutil.disk_usage(directory).free
     if free < needed:
         raise CheckpointError(
-            f"{directory.parent} has {free / 1e9:.1f} GB free and {needed / 1e9:.1f} GB are "
-            f"needed; free some, or set DG_LSP_MODELS_DIR to another disk"
+            f"{directory.parent} has {size_in_words(free)} free, {size_in_words(needed)} are "
+            "needed; free some, or set DG_LSP_MODELS_DIR to another disk"
         )

@@ -69,7 +69,7 @@ def packed_experts_forward(
     gate_up: Nf4 = self.gate_up_proj.nf4  # type: ignore[union-attr, assignment]
     down: Nf4 = self.down_proj.nf4  # type: ignore[union-attr, assignment]
     activation = self.config.hidden_activation  # type: ignore[union-attr]
-    if kernels.serve(hidden_states.device) and activation == KERNEL_ACTIVATION:
+    if kernels.available_on(hidden_states.device) and activation == KERNEL_ACTIVATION:
         from dg_lsp.models.kernels import nf4
 
         return nf4.grouped_experts(hidden_states, top_k_index, top_k_weights, gate_up, down)
@@ -91,7 +91,7 @@ class PackedMatrix(PackedStack):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, x.shape[-1])
-        if kernels.serve(x.device):
+        if kernels.available_on(x.device):
             from dg_lsp.models.kernels import nf4
 
             return nf4.linear(flat, self.nf4).view(*x.shape[:-1], -1)
@@ -128,7 +128,7 @@ def _linear_class() -> type[nn.Module]:
     class PackedLinear(bitsandbytes().nn.Linear4bit):  # type: ignore[misc]
         def forward(self, x: Tensor) -> Tensor:
             rows = x.numel() // x.shape[-1]
-            if rows <= ROWS_OF_BITSANDBYTES or not kernels.serve(x.device):
+            if rows <= ROWS_OF_BITSANDBYTES or not kernels.available_on(x.device):
                 product: Tensor = super().forward(x)
                 return product
             from dg_lsp.models.kernels import nf4

@@ -16,7 +16,10 @@ import torch
 from torch import Tensor
 
 from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.denoiser import Canvases, Prediction
+from dg_lsp.models.sampling import Head, select
 
+CAP = 30.0
 PATIENCE_S = 20.0
 """How long a call waits at a closed gate, so that a failing test ends."""
 
@@ -56,18 +59,18 @@ class ScriptedDenoiser:
         self._codec, self._certainty = codec, tuple(certainty)
         self._documents = [document.encode() for document in documents]
 
-    def encode(self, ids: Sequence[int]) -> Reading:
+    def encode(self, ids: Sequence[int], document: str = "") -> Reading:
         self.prompts.append(tuple(ids))
         turn = len(ids) - 1 - list(reversed(ids)).index(self._codec.control.turn_start)
         written = self._bytes(ids[turn:]).removeprefix(b"model\n")
         closing = b""
         if written.startswith(b"```"):
             written, closing = written.split(b"\n", 1)[1], b"\n```"
-        for document in self._documents:
+        for known in self._documents:
             # A prefix beyond the budget comes without its beginning.
-            start = 0 if document.startswith(written) else document.find(written)
+            start = 0 if known.startswith(written) else known.find(written)
             if start >= 0:
-                return Reading(document[start + len(written) :] + closing)
+                return Reading(known[start + len(written) :] + closing)
         if not self._documents:
             return Reading(b"")
         raise ValueError(f"no known document goes on from {written[-40:]!r}")
@@ -75,19 +78,52 @@ class ScriptedDenoiser:
     def denoise(
         self,
         encoded: Reading,
+        canvases: Canvases,
         canvas: Tensor,
-        lengths: Sequence[int],
         conditioning: Tensor | None,
-    ) -> Tensor:
-        self.canvases.append([lane.tolist() for lane in canvas.split(list(lengths))])
+        temperature: float,
+        share: Tensor,
+    ) -> Prediction:
+        self.canvases.append([lane.tolist() for lane in canvas.split(list(canvases.lengths))])
         self.entered.set()
         if not self.gate.wait(PATIENCE_S):
             raise TimeoutError("the gate of the scripted denoiser stayed closed")
         if self.error is not None:
             raise self.error
         encoded.steps = 0 if conditioning is None else encoded.steps + 1
+        logits = self.logits(encoded, canvas, canvases.lengths, conditioning)
+        # Its hidden states are what the soft-cap will turn into these logits.
+        hidden = torch.atanh(logits / CAP) * CAP
+        free = len(canvases.free)
+        selection = select(
+            Head(torch.eye(self.vocab_size), CAP),
+            hidden[torch.cat([canvases.free, canvases.pinned])],
+            canvas[canvases.pinned],
+            canvases.barred,
+            canvases.rule,
+            torch.tensor(temperature),
+            share,
+        )
+        return Prediction(
+            selection.sampled,
+            selection.argmax,
+            selection.log_probability,
+            selection.entropy,
+            selection.fit[:free],
+            selection.fit[free:],
+            conditioning=hidden,
+        )
+
+    def logits(
+        self,
+        encoded: Reading,
+        canvas: Tensor,
+        lengths: Sequence[int],
+        conditioning: Tensor | None,
+    ) -> Tensor:
         logits = torch.zeros(len(canvas), self.vocab_size)
-        known = [i for lane in self.canvases[-1] for i in self._known(encoded.rest, lane)]
+        lanes = [lane.tolist() for lane in canvas.split(list(lengths))]
+        known = [i for lane in lanes for i in self._known(encoded.rest, lane)]
         certainty = self._certainty[min(encoded.steps, len(self._certainty) - 1)]
         logits[torch.arange(len(canvas)), torch.tensor(known)] = certainty
         return logits
@@ -101,6 +137,9 @@ class ScriptedDenoiser:
             ]
             scores.append(torch.tensor([-0.05 if known else -8.0 for known in true]))
         return scores
+
+    def shrink(self) -> int:
+        return 0
 
     def _known(self, rest: bytes, lane: list[int]) -> list[int]:
         """What stands at each position of a canvas, in the tokens that it pins at its end."""

@@ -187,8 +187,8 @@ class Settings:
         ),
     )
     min_confidence: float = field(
-        # docs/quality.md: quiet at nine of ten places where nothing is missing, and hardly a
-        # right completion lost.
+        # docs/quality.md: quiet at nine of ten places where nothing is missing, and three
+        # quarters of the right completions are still shown.
         default=0.15,
         metadata=about(
             "Completions that the model is less sure of are not offered while typing, from 0 "

@@ -51,7 +51,7 @@ def test_the_table_has_the_same(stored, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["model", "parameters", "size", "precision", "checksum", "from"]
     assert lines[1].split() == [
-        *("tiny", "*", "0.25", "M", f"{size:.2f}", "MB", "nf4", "ok", "tiny")
+        *("tiny", "*", "0.25", "M", f"{size:.1f}", "MB", "nf4", "ok", "tiny")
     ]
 
 

@@ -30,7 +30,7 @@ def test_a_checkpoint_on_disk_gets_a_name(checkpoint, store, capsys):
 
     assert status == 0
     said = capsys.readouterr().err.splitlines()
-    assert said[-1].startswith("dg-lsp: mine: 0.00 billion parameters in 0.00 GB; ")
+    assert said[-1].startswith("dg-lsp: mine: 0.3 million parameters in 0.2 MB; ")
     assert said[-1].endswith("use it with --model mine")
     loaded = load("mine", "cpu")
     assert loaded.name == "mine"
@@ -70,7 +70,7 @@ def test_a_repository_of_the_hub(hub, store, capsys):
     assert pull("someone/gemma") == 0
 
     said = capsys.readouterr().err
-    assert "someone/gemma: licence apache-2.0, 0.0 GB" in said
+    assert "someone/gemma: licence apache-2.0, 1." in said
     assert "downloading: " in said
     assert "the full weights stay in " in said
     assert load("gemma", "cpu").name == "gemma"
@@ -158,7 +158,7 @@ def test_a_full_disk_costs_no_download(hub, store, monkeypatch, capsys):
     monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage)
     assert pull("someone/gemma") == cli.EXIT_REFUSED
 
-    assert "has 0.0 GB free and " in capsys.readouterr().err
+    assert "has 0.2 MB free, " in capsys.readouterr().err
     assert WEIGHTS not in hub.sent
 
 
@@ -191,4 +191,4 @@ def test_a_bar_is_drawn_on_a_terminal(checkpoint, store, python_on_a_terminal):
     )  # fmt: skip
 
     assert (status, drawn) == (0, b"")
-    assert b"packing: 0.00 of 0.00 GB" in said
+    assert b"packing: 0.5 MB of 0.5 MB" in said

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from dg_lsp.config import SamplerSettings
-from dg_lsp.engine import sampler
 from dg_lsp.engine.codec import ControlTokens
 from dg_lsp.engine.denoising import Denoising
 from dg_lsp.engine.prompt import CanvasPlan
 from dg_lsp.models.denoiser import GemmaDenoiser
+from dg_lsp.models.sampling import Head
 
 PROMPT = [2, 40, 41, 50, 51, 52, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 80, 81]
 
@@ -27,6 +27,16 @@ class NothingBarred:
 
 def open_plan(length: int) -> CanvasPlan:
     return CanvasPlan((-1,) * length, 0, length, None, None)
+
+
+def by_inversion(probabilities: torch.Tensor, num_samples: int) -> torch.Tensor:
+    """`torch.multinomial`, but with one uniform number per row."""
+    cumulative = probabilities.cumsum(-1)
+    total = cumulative[:, -1:]
+    below = torch.minimum(
+        torch.rand(total.shape) * total, torch.nextafter(total, torch.zeros_like(total))
+    )
+    return torch.searchsorted(cumulative, below, right=True)
 
 
 @pytest.fixture
@@ -68,13 +78,7 @@ def test_reproduces_the_reference_sampler_token_for_token(
         pad_token_id=0,
     )
     # The same noise for both: the reference samples as we do, from the same stream.
-    monkeypatch.setattr(
-        torch,
-        "multinomial",
-        lambda probabilities, num_samples: sampler.sample(
-            probabilities, torch.default_generator
-        )[:, None],
-    )
+    monkeypatch.setattr(torch, "multinomial", by_inversion)
     torch.manual_seed(seed)
     tiny_model.generate(
         torch.tensor([PROMPT]), generation_config=reference, streamer=Streamer()
@@ -99,35 +103,47 @@ def test_reproduces_the_reference_sampler_token_for_token(
 
 
 class Watched:
-    """A denoiser that keeps what every step hands to it, and may prefer some tokens."""
+    """A denoiser that keeps what every step hands to it."""
 
-    def __init__(self, denoiser: GemmaDenoiser, preferred: Sequence[int] = ()) -> None:
+    def __init__(self, denoiser: GemmaDenoiser) -> None:
         self.vocab_size, self.canvas_length = denoiser.vocab_size, denoiser.canvas_length
         self.device = denoiser.device
         self.canvases: list[torch.Tensor] = []
         self.conditionings: list[torch.Tensor] = []
-        self._denoiser, self._preferred = denoiser, list(preferred)
+        self._denoiser = denoiser
 
     def encode(self, ids):
         return self._denoiser.encode(ids)
 
-    def denoise(self, encoded, canvas, lengths, conditioning):
+    def denoise(self, encoded, canvases, canvas, conditioning, *rest):
         self.canvases.append(canvas.clone())
         if conditioning is not None:
             self.conditionings.append(conditioning.clone())
-        logits = self._denoiser.denoise(encoded, canvas, lengths, conditioning).clone()
-        logits[:, self._preferred] += 20
-        return logits
+        return self._denoiser.denoise(encoded, canvases, canvas, conditioning, *rest)
 
-    def score(self, encoded, continuations):
-        return self._denoiser.score(encoded, continuations)
+
+@pytest.fixture
+def prefer(monkeypatch):
+    """Let the output layer prefer some tokens."""
+
+    def preferring(tokens: Sequence[int]) -> None:
+        original = Head.logits
+
+        def logits(self, hidden, start=0, end=None):
+            preferred = original(self, hidden, start, end)
+            preferred[:, list(tokens)] += 20
+            return preferred
+
+        monkeypatch.setattr(Head, "logits", logits)
+
+    return preferring
 
 
 def watch(
-    denoiser, codec, plans: Sequence[CanvasPlan], seed=0, preferred=(), **settings
+    denoiser, codec, plans: Sequence[CanvasPlan], seed=0, **settings
 ) -> tuple[Watched, Denoising]:
     """Denoise `plans` to the end of all steps."""
-    watched = Watched(denoiser, preferred)
+    watched = Watched(denoiser)
     denoising = Denoising(
         watched,
         watched.encode(PROMPT),
@@ -160,22 +176,19 @@ def test_pinned_positions_are_exactly_their_tokens_in_every_step(
     assert len(watched.canvases) == 6
     for canvas in watched.canvases:
         assert torch.equal(canvas[pinned], known[pinned])
-    one_hot = torch.nn.functional.one_hot(known[pinned], denoiser.vocab_size)
+    embedded = denoiser.model.model.decoder.embed_tokens(known[pinned])
     for conditioning in watched.conditionings:
-        for dtype in (torch.float32, torch.bfloat16, torch.float16):
-            soft = torch.softmax(conditioning[pinned].to(dtype), dim=-1)
-            assert torch.equal(soft, one_hot.to(dtype))
+        assert torch.equal(conditioning[pinned], embedded)
     # Free positions, on the other hand, do move.
     assert len({tuple(canvas[~pinned].tolist()) for canvas in watched.canvases}) > 1
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_control_tokens_are_never_written(denoiser, tiny_codec, seed):
+def test_control_tokens_are_never_written(denoiser, tiny_codec, seed, prefer):
     barred = tiny_codec.control.barred
+    prefer(barred)
     plan = CanvasPlan((-1,) * 8 + (60, 61), 0, 8, None, None)
-    watched, denoising = watch(
-        denoiser, tiny_codec, [plan], seed, preferred=barred, entropy_bound=20.0
-    )
+    watched, denoising = watch(denoiser, tiny_codec, [plan], seed, entropy_bound=20.0)
 
     written = [free_of(plan, canvas) for canvas in watched.canvases]
     written.append(denoising.lanes[0].argmax.tolist())
@@ -183,14 +196,13 @@ def test_control_tokens_are_never_written(denoiser, tiny_codec, seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_ids_beyond_the_tokenizer_are_never_written(denoiser, tiny_codec, seed):
+def test_ids_beyond_the_tokenizer_are_never_written(denoiser, tiny_codec, seed, prefer):
     class SmallCodec:
         control, vocab_size = tiny_codec.control, 20
 
+    prefer(range(20, 302))
     plan = open_plan(8)
-    watched, denoising = watch(
-        denoiser, SmallCodec(), [plan], seed, preferred=range(20, 302), entropy_bound=20.0
-    )
+    watched, denoising = watch(denoiser, SmallCodec(), [plan], seed, entropy_bound=20.0)
 
     written = [token for canvas in watched.canvases for token in free_of(plan, canvas)]
     assert max([*written, *denoising.lanes[0].argmax.tolist()]) < 20
@@ -262,12 +274,13 @@ def test_lanes_in_one_forward_are_each_alone(denoiser, prompt_length):
     generator = torch.Generator().manual_seed(0)
     lengths = [5, 1, 20, 12]
     canvas = torch.randint(5, denoiser.vocab_size, (sum(lengths),), generator=generator)
-    conditioning = torch.randn(sum(lengths), denoiser.vocab_size, generator=generator) * 3
+    hidden = denoiser.model.config.text_config.hidden_size
+    conditioning = torch.randn(sum(lengths), hidden, generator=generator)
 
     for given in (None, conditioning):
-        together = denoiser.denoise(encoded, canvas, lengths, given).split(lengths)
+        together = denoiser.hidden(encoded, canvas, lengths, given).split(lengths)
         alone = [
-            denoiser.denoise(encoded, own, [len(own)], rows)
+            denoiser.hidden(encoded, own, [len(own)], rows)
             for own, rows in zip(
                 canvas.split(lengths),
                 [None] * len(lengths) if given is None else given.split(lengths),
@@ -301,9 +314,9 @@ def test_lanes_that_are_kept_go_on_as_they_were(denoiser, tiny_codec, order):
         # What is pinned and what is healed stands where it stood.
         assert canvas[-2:].tolist() == before[number][-2:].tolist() == [60, 61]
         assert tiny_codec.token_bytes(int(canvas[0])).startswith(b"r")
-    conditioning = watched.conditionings[-1].split(rows)
-    for soft in conditioning:
-        assert soft[-2:].argmax(-1).tolist() == [60, 61]
+    embedded = denoiser.model.model.decoder.embed_tokens(torch.tensor([60, 61]))
+    for soft in watched.conditionings[-1].split(rows):
+        assert torch.equal(soft[-2:], embedded)
 
 
 def test_a_settled_lane_stays_as_it_is(denoiser, tiny_codec):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import gc
 import logging
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
+import torch
 
 from dg_lsp.config import (
     EngineSettings,
@@ -15,8 +19,10 @@ from dg_lsp.config import (
     PromptStyle,
     SamplerSettings,
 )
+from dg_lsp.engine.denoiser import OutOfMemoryError
 from dg_lsp.engine.engine import Engine, EngineJob
 from dg_lsp.job import Draft, Infill, InfillJob, JobState
+from dg_lsp.models.loading import load
 from dg_lsp.models.scripted import ScriptedDenoiser
 
 AREA = "def area(self, radius):\n    return <|3.14 * radius|> ** 2\n"
@@ -107,7 +113,7 @@ async def test_a_reader_that_comes_late_finds_the_last_draft_and_the_end(engine)
 async def test_a_slow_reader_misses_older_drafts_only(engine):
     handle = engine.submit(job(AREA))
     steps = []
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         async for draft in handle.drafts():
             steps.append(draft.step)
             # All further drafts and the end arrive while this one is being shown.
@@ -203,6 +209,44 @@ async def test_a_job_that_raises_fails_alone(engine, denoiser, caplog):
     assert texts(await engine.submit(job(AREA)).result()) == ["3.14 * radius"]
 
 
+async def test_a_job_that_runs_out_of_memory_is_tried_again_without_caches(
+    engine, denoiser, caplog
+):
+    given_up = []
+
+    def shrink() -> int:
+        given_up.append(len(denoiser.canvases))
+        denoiser.error = None
+        return 1000
+
+    denoiser.shrink = shrink
+    denoiser.error = OutOfMemoryError("out of memory on cuda:0")
+    handle = engine.submit(job(AREA))
+
+    assert texts(await handle.result()) == ["3.14 * radius"]
+    assert given_up == [1]
+    assert caplog.messages[0] == "job for a.py: out of memory on cuda:0"
+    # Neither a traceback nor anything else keeps the tensors of the failed try.
+    assert all(record.exc_info is None for record in caplog.records)
+
+
+@pytest.mark.parametrize(("freed", "tries"), [(0, 1), (1000, 2)])
+async def test_a_job_that_fits_nowhere_ends_empty_and_the_engine_lives_on(
+    engine, denoiser, freed, tries
+):
+    denoiser.shrink = lambda: freed
+    denoiser.error = OutOfMemoryError("out of memory on cuda:0")
+    handle = engine.submit(job(AREA))
+    infill = await handle.result()
+
+    assert (handle.state, infill.candidates) == (JobState.FAILED, ())
+    assert infill.reason == "the engine ran out of memory"
+    assert len(denoiser.canvases) == tries
+
+    denoiser.error = None
+    assert texts(await engine.submit(job(AREA)).result()) == ["3.14 * radius"]
+
+
 async def test_what_the_denoiser_does_not_know_fails_too(engine):
     handle = engine.submit(InfillJob("an unknown document ", "\n"))
     infill = await handle.result()
@@ -241,6 +285,34 @@ async def test_giving_up_on_a_result_leaves_the_job_alone(engine, denoiser):
     denoiser.gate.set()
 
     assert texts(await handle.result()) == ["3.14 * radius"]
+
+
+async def test_nothing_of_the_model_outlives_the_engine(tiny_checkpoint):
+    """Also after a job that ran out of memory half-way."""
+    held: list[weakref.ref] = []
+
+    async def live_and_close() -> tuple[Infill, Infill]:
+        model = load(str(tiny_checkpoint), "cpu")
+        held.extend(weakref.ref(one) for one in model.denoiser.model.parameters())
+        held.append(weakref.ref(model.denoiser))
+        settings = dataclasses.replace(
+            model.settings, sampler=SamplerSettings(max_denoising_steps=2)
+        )
+        engine = Engine(model.denoiser, model.codec, settings, model.name)
+        first = await engine.submit(job(AREA, max_tokens=4)).result()
+        model.denoiser.model.model.decoder.layers[2].forward = out_of_memory
+        second = await engine.submit(job(AREA, max_tokens=4)).result()
+        await engine.close()
+        return first, second
+
+    def out_of_memory(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    first, second = await live_and_close()
+    gc.collect()
+
+    assert (first.steps, second.reason) == (2, "the engine ran out of memory")
+    assert [one for one in held if one() is not None] == []
 
 
 def test_a_job_whose_event_loop_is_gone_harms_no_other(tiny_codec):

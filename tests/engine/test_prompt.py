@@ -65,7 +65,10 @@ def test_instructing_prompt_says_the_task_and_fences_the_code(tiny_codec):
         "instruction": "Use math.pi.",
     }
     prompt = lay_out(
-        tiny_codec, "def area():\n    return <|> ** 2\n", job, style=PromptStyle.INSTRUCT
+        tiny_codec,
+        "def area():\n    return <|> ** 2\n\nend\n",
+        job,
+        style=PromptStyle.INSTRUCT,
     )
 
     assert read(tiny_codec, prompt.ids) == (
@@ -74,10 +77,11 @@ def test_instructing_prompt_says_the_task_and_fences_the_code(tiny_codec):
         "You have written its beginning. Go on from there so that it joins the ending below.\n"
         "Between the two stood:\n```\n3.14\n```\nWrite it anew: Use math.pi.\n"
         "src/base.py\nclass Base: pass\n"
-        "Its ending:\n```python\n ** 2\n\n```<END>\n"
+        # The rest of the line stands in the canvas alone.
+        "Its ending:\n```python\n\nend\n\n```<END>\n"
         "<TURN>model\n```python\ndef area():\n    return"
     )
-    assert read(tiny_codec, plan_canvas(prompt, 2).ids) == "·· 2\n\n```<END>"
+    assert read(tiny_codec, plan_canvas(prompt, 2).ids) == "·· 2\n\nend\n\n```<END>"
 
 
 def test_prefix_in_the_user_turn_leaves_a_left_anchor_in_the_canvas(tiny_codec):
@@ -110,6 +114,48 @@ def test_a_keystroke_only_appends_to_the_prompt(tiny_codec, style):
         assert len(earlier.ids) - shared <= 5
         assert not any(c.isspace() for c in read(tiny_codec, earlier.ids[shared + 1 :]))
         earlier = later
+
+
+def changed(earlier, later) -> int:
+    """How many tokens of a prompt the one before does not begin with."""
+    pairs = zip(earlier.ids, later.ids, strict=False)
+    shared = next((n for n, (a, b) in enumerate(pairs) if a != b), len(earlier.ids))
+    return len(later.ids) - shared
+
+
+@pytest.mark.parametrize("style", PromptStyle)
+def test_a_full_budget_is_read_anew_once_in_many_keystrokes(tiny_codec, style):
+    lines = [f"    radius = {n} ** 2\n" for n in range(60)]
+    budget = 80
+    moved = 0
+    earlier = lay_out(tiny_codec, "".join(lines[:20]) + "<|>\n", style=style, prefix_tokens=80)
+    for end in range(21, 60):
+        later = lay_out(
+            tiny_codec, "".join(lines[:end]) + "<|>\n", style=style, prefix_tokens=budget
+        )
+        line = len(tiny_codec.encode(lines[end]))
+        moved += changed(earlier, later) > line + 2
+        earlier = later
+    tokens = len(tiny_codec.encode("".join(lines[21:60])))
+
+    # The cut moves by an eighth of the budget.
+    assert 0 < moved <= tokens // (budget // 8) + 1
+
+
+@pytest.mark.parametrize("rest", [")", ")]:", "", "  # radius"])
+def test_brackets_that_close_themselves_leave_the_prompt_alone(tiny_codec, rest):
+    def prompt(typed: str, rest: str):
+        marked = f"def area(self):\n    return {typed}<|>{rest}\n\nend\n"
+        return lay_out(tiny_codec, marked, style=PromptStyle.INSTRUCT)
+
+    assert changed(prompt("max(", rest), prompt("max((", f"){rest}")) <= 2
+
+
+def test_a_rest_of_the_line_that_the_canvas_does_not_hold_is_shown(tiny_codec):
+    rest = " + radius" * 20
+    prompt = lay_out(tiny_codec, f"return 3.14<|>{rest}\nend\n", style=PromptStyle.INSTRUCT)
+
+    assert f"```python\n{rest}\nend" in read(tiny_codec, prompt.ids)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -78,63 +76,3 @@ def test_temperature_falls_from_the_highest_towards_the_lowest(steps):
     # The lowest itself would come with the first step that is no more made.
     assert schedule[-1] == pytest.approx(0.4 + 0.4 / steps)
     assert sampler.temperature(given_settings, steps) == 0.4
-
-
-@settings(deadline=None)
-@given(
-    st.lists(
-        st.lists(st.floats(-20, 20, width=32), min_size=7, max_size=7), min_size=1, max_size=4
-    )
-)
-def test_entropy_is_that_of_the_distribution(logits):
-    log_probabilities = torch.log_softmax(torch.tensor(logits), dim=-1)
-    expect = [
-        -sum(p * math.log(p) for p in row if p > 0) for row in log_probabilities.exp().tolist()
-    ]
-
-    torch.testing.assert_close(
-        sampler.entropies(log_probabilities), torch.tensor(expect), atol=1e-4, rtol=0
-    )
-
-
-def test_tokens_that_are_ruled_out_cost_no_entropy_and_are_never_drawn():
-    logits = torch.zeros(2, 6)
-    logits[0, 3:] = -torch.inf
-    logits[1, 1:] = -torch.inf
-    log_probabilities = torch.log_softmax(logits, dim=-1)
-
-    entropy = sampler.entropies(log_probabilities)
-    assert entropy.tolist() == [pytest.approx(math.log(3)), 0.0]
-
-    generator = torch.Generator().manual_seed(0)
-    drawn = [sampler.sample(log_probabilities.exp(), generator) for _ in range(200)]
-    assert {int(row[0]) for row in drawn} == {0, 1, 2}
-    assert {int(row[1]) for row in drawn} == {0}
-
-
-def test_tokens_are_drawn_as_often_as_they_are_probable():
-    probabilities = torch.tensor([0.0, 0.5, 0.0, 0.3, 0.2, 0.0])
-    generator = torch.Generator().manual_seed(1)
-    drawn = sampler.sample(probabilities.repeat(20_000, 1), generator)
-
-    shares = torch.bincount(drawn, minlength=6) / len(drawn)
-    assert shares.tolist() == pytest.approx(probabilities.tolist(), abs=0.015)
-    assert shares[probabilities == 0].sum() == 0
-
-
-@pytest.mark.parametrize("share", [0.0, 1 - 2**-24])
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1.0000001, 7.0])
-def test_no_draw_falls_outside_what_is_probable(monkeypatch, share, scale):
-    monkeypatch.setattr(torch, "rand", lambda size, **_: torch.full(size, share))
-    probabilities = scale * torch.tensor([[0.0, 0.25, 0.5, 0.25, 0.0]])
-
-    assert sampler.sample(probabilities, torch.Generator()).tolist() == [3 if share else 1]
-
-
-def test_the_same_generator_draws_the_same_tokens():
-    probabilities = torch.full((8, 50), 0.02)
-    first, second = (
-        sampler.sample(probabilities, torch.Generator().manual_seed(3)) for _ in range(2)
-    )
-
-    assert torch.equal(first, second)

@@ -9,12 +9,14 @@ from dg_lsp.config import LengthSettings, PromptSettings, PromptStyle, SamplerSe
 from dg_lsp.engine.denoising import Denoising, Lane
 from dg_lsp.engine.prompt import CanvasPlan, build_prompt, healed_ids, plan_canvas
 from dg_lsp.engine.span_length import (
+    Likelihood,
     fitness,
     fittest,
     lengths_around,
     lengths_to_try,
     race,
     rank,
+    scores_of,
 )
 from dg_lsp.engine.stopping import Stopping
 from dg_lsp.job import InfillJob
@@ -25,7 +27,14 @@ PREFIX, SPAN, SUFFIX = "def area(self, radius):\n    return ", "3.14 * radius", 
 
 @pytest.mark.parametrize(
     ("shortest", "longest", "expect"),
-    [(1, 99, [2, 4, 8]), (3, 8, [4, 8]), (2, 2, [2]), (5, 7, [7]), (9, 99, [9]), (3, 1, [3])],
+    [
+        (1, 99, [1, 2, 4, 8]),
+        (3, 8, [3, 4, 8]),
+        (2, 2, [2]),
+        (5, 7, [5]),
+        (9, 99, [9]),
+        (3, 1, [3]),
+    ],
 )
 def test_lengths_to_try(shortest, longest, expect):
     assert lengths_to_try(LengthSettings(lengths=(2, 4, 8)), shortest, longest) == expect
@@ -137,7 +146,6 @@ def test_the_true_text_ranks_highest_whatever_its_length(tiny_codec):
         denoiser.encode(prompt.ids),
         prompt,
         [healed_ids(prompt, tiny_codec, span) for span in spans],
-        token_reward_nats=0.0,
     )
 
     totals = [score.total for score in scores]
@@ -147,15 +155,25 @@ def test_the_true_text_ranks_highest_whatever_its_length(tiny_codec):
     assert scores[spans.index("2")].per_token < 0.1
 
 
-@pytest.mark.parametrize(("reward", "first"), [(0.0, "2"), (20.0, "2 ** radius")])
-def test_a_reward_for_each_token_favours_longer_texts(tiny_codec, reward, first):
-    denoiser = ScriptedDenoiser(tiny_codec, PREFIX + SPAN + SUFFIX)
-    prompt = build_prompt(
-        InfillJob(PREFIX, SUFFIX), tiny_codec, PromptSettings(style=PromptStyle.BARE)
-    )
-    # Both are wrong, and the longer one is wrong more often.
-    spans = ["2", "2 ** radius"]
-    ids = [healed_ids(prompt, tiny_codec, span) for span in spans]
-    scores = rank(denoiser, denoiser.encode(prompt.ids), prompt, ids, reward)
+@pytest.mark.parametrize(
+    ("texts", "totals", "reward", "first"),
+    [
+        (["x", "x + y"], [-3.0, -5.0], 0.0, "x"),
+        (["x", "x + y"], [-3.0, -5.0], 1.5, "x + y"),
+        # The likeliest is that nothing is missing: no reward makes a text of it.
+        (["", "x + y"], [-3.0, -5.0], 1.5, ""),
+        (["", "x", "x + y"], [-4.0, -3.0, -5.0], 1.5, "x + y"),
+    ],
+)
+def test_a_reward_for_each_token_favours_longer_texts(texts, totals, reward, first):
+    likelihoods = [
+        Likelihood(total, 0.5, 1 + len(text.split()))
+        for text, total in zip(texts, totals, strict=True)
+    ]
+    scores = scores_of(texts, likelihoods, reward)
 
-    assert max(zip(scores, spans, strict=True), key=lambda one: one[0].total)[1] == first
+    assert texts[scores.index(max(scores))] == first
+
+
+def test_nothing_has_no_scores():
+    assert scores_of([], [], 1.5) == []

@@ -212,8 +212,18 @@ def test_a_full_disk_is_said_before_starting(checkpoint, target, monkeypatch):
     monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage)
     line = refusal(checkpoint, target)
 
-    assert "has 0.0 GB free and 0.0 GB are needed" in line
+    assert "has 0.0 MB free, 0.2 MB are needed" in line
     assert "DG_LSP_MODELS_DIR" in line
+    assert not list(target.parent.rglob("*.safetensors"))
+
+
+def test_too_little_memory_is_said_before_starting(checkpoint, target, monkeypatch):
+    host = namedtuple("host", "available total")(10**6, 10**9)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: host)
+    line = refusal(checkpoint, target)
+
+    assert line.startswith("packing needs 8")
+    assert " MB of memory on cpu, 1.0 MB are free; " in line
     assert not list(target.parent.rglob("*.safetensors"))
 
 

@@ -121,7 +121,7 @@ def test_many_rows_go_to_the_kernel_where_there_is_one(monkeypatch, rows, kernel
     asked = []
     original = nf4.linear
     monkeypatch.setattr(nf4, "linear", lambda *a: asked.append(1) or original(*a))
-    monkeypatch.setattr(kernels, "serve", lambda device: True)
+    monkeypatch.setattr(kernels, "available_on", lambda device: True)
     product = linear(x)
 
     assert bool(asked) is kernel
@@ -131,7 +131,7 @@ def test_many_rows_go_to_the_kernel_where_there_is_one(monkeypatch, rows, kernel
 @torch.inference_mode()
 def test_experts_go_to_the_kernel_where_there_is_one(monkeypatch, packed_model, decoded_model):
     pytest.importorskip("triton")
-    monkeypatch.setattr(kernels, "serve", lambda device: True)
+    monkeypatch.setattr(kernels, "available_on", lambda device: True)
     torch.manual_seed(2)
     prompt, canvas = torch.randint(5, 300, (1, 18)), torch.randint(5, 300, (1, 12))
     ours = packed_model(input_ids=prompt, decoder_input_ids=canvas).logits
@@ -159,8 +159,8 @@ def test_the_lack_of_triton_is_said_once(monkeypatch, caplog):
     kernels.has_triton.cache_clear()
     monkeypatch.setattr(kernels.importlib.util, "find_spec", lambda name: None)
     try:
-        assert not kernels.serve(torch.device("cuda"))
-        assert not kernels.serve(torch.device("cuda"))
+        assert not kernels.available_on(torch.device("cuda"))
+        assert not kernels.available_on(torch.device("cuda"))
     finally:
         monkeypatch.undo()
         kernels.has_triton.cache_clear()
@@ -169,4 +169,4 @@ def test_the_lack_of_triton_is_said_once(monkeypatch, caplog):
         "triton is not installed: 4-bit experts are decoded to memory before each product, "
         "which is many times slower; pip install triton (Linux, Windows: triton-windows)"
     ]
-    assert not kernels.serve(torch.device("cpu"))
+    assert not kernels.available_on(torch.device("cpu"))

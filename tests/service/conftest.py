@@ -215,7 +215,7 @@ class Scripted:
         return handle
     async def close(self): pass
 
-def open_scripted(model, device, report):
+def open_scripted(model, device, *more):
     if model == "absent":
         raise compose.ModelError("no model named absent; try bundled")
     return compose.OpenedInfiller(Scripted(), model or "scripted", "cpu", len, 9, 9, False)

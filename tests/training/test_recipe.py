@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from dg_lsp.models.denoiser import GemmaDenoiser
+from dg_lsp.models.step import head_of
 from dg_lsp.training import recipe
 from dg_lsp.training.corpus import SourceFile
 from dg_lsp.training.examples import IGNORED
@@ -122,6 +123,7 @@ def test_losses_are_those_of_the_engine_s_denoiser(tiny_codec, tmp_path, conditi
     encoder_loss, decoder_loss = made.losses(batch, conditioned, temperature)
 
     denoiser = GemmaDenoiser(made.model)
+    head, embedding = head_of(made.model), made.model.model.decoder.embed_tokens
     log_likelihood, tokens, weighted, weight = 0.0, 0, 0.0, 0.0
     for row in range(2):
         length = int((batch.labels[row] != IGNORED).sum()) + 1
@@ -132,12 +134,12 @@ def test_losses_are_those_of_the_engine_s_denoiser(tiny_codec, tmp_path, conditi
             count = int((batch.targets[row, index] != IGNORED).sum())
             encoded = denoiser.encode(ids[: batch.cuts[row, index]])
             canvas = torch.from_numpy(batch.canvas[row, index, :count])
-            logits = denoiser.denoise(encoded, canvas, [count], None)
+            logits = head.logits(denoiser.hidden(encoded, canvas, [count], None))
             if conditioned:
-                exact = torch.nn.functional.one_hot(canvas, denoiser.vocab_size) * 2e4 - 1e4
+                soft = (logits / temperature).softmax(-1) @ embedding.weight
                 pinned = torch.from_numpy(batch.pinned[row, index, :count])[:, None]
-                soft = torch.where(pinned, exact, logits / temperature)
-                logits = denoiser.denoise(encoded, canvas, [count], soft)
+                soft = torch.where(pinned, embedding(canvas), soft * embedding.embed_scale)
+                logits = head.logits(denoiser.hidden(encoded, canvas, [count], soft))
             target = torch.from_numpy(batch.targets[row, index, :count])
             each = torch.nn.functional.cross_entropy(logits, target, reduction="none")
             own = torch.from_numpy(batch.weights[row, index, :count])

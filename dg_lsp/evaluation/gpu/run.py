@@ -119,7 +119,7 @@ class _Bench:
             return torch.nn.functional.gelu(x, approximate="tanh")
 
         exact = reference.grouped_experts(rows.float(), *routed, gate_up, down, gelu)
-        if kernels.serve(self.device):
+        if kernels.available_on(self.device):
             from dg_lsp.models.kernels import nf4
 
             path, ours = "triton", nf4.grouped_experts(rows, *routed, gate_up, down)

@@ -36,6 +36,6 @@ def has_triton() -> bool:
     return False
 
 
-def serve(device: torch.device) -> bool:
+def available_on(device: torch.device) -> bool:
     """Whether the kernels run on this device; elsewhere the references do."""
     return device.type == "cuda" and has_triton()

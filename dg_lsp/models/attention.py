@@ -1,0 +1,103 @@
+"""How attention layers read keys and values that dg-lsp keeps itself.
+
+transformers' caches grow by concatenation in every layer of every forward, and its attention
+copies keys and values once per query head where there is a mask. Here a forward hands its
+rows to a `KeyValues`, which writes them behind the cached ones and returns views of both, and
+query heads that share a key head are laid out as further rows. Knows nothing of prompts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+from transformers.models.diffusion_gemma.modeling_diffusion_gemma import (
+    DiffusionGemmaDecoderTextAttention,
+    DiffusionGemmaEncoderTextAttention,
+)
+
+GROUPED = "grouped_sdpa"
+
+
+@runtime_checkable
+class KeyValues(Protocol):
+    """What stands behind `past_key_values` in a forward of dg-lsp."""
+
+    def update(self, keys: Tensor, values: Tensor, layer_idx: int) -> tuple[Tensor, Tensor]:
+        """Take in the rows' keys and values (1, heads, rows, dim); return all that they read.
+
+        Returns (1, heads, cached + rows, dim) each.
+        """
+        ...
+
+
+class CanvasAttention(DiffusionGemmaDecoderTextAttention):  # type: ignore[misc]
+    """The decoder's attention, reading a `KeyValues` as well as a transformers cache."""
+
+    def append_to_cache(
+        self, past_key_values: Any, key_states: Tensor, value_states: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        if hasattr(past_key_values, "layers"):
+            appended: tuple[Tensor, Tensor] = super().append_to_cache(
+                past_key_values, key_states, value_states
+            )
+            return appended
+        store: KeyValues = past_key_values
+        return store.update(key_states, value_states, self.layer_idx)
+
+
+def install(model: nn.Module) -> None:
+    """Let a DiffusionGemma model read `KeyValues`; transformers' caches go on working."""
+    for module in model.modules():
+        if type(module) is DiffusionGemmaDecoderTextAttention:
+            # The parameters are tied to the encoder's, so the module itself has to stay.
+            module.__class__ = CanvasAttention
+        if isinstance(module, DiffusionGemmaEncoderTextAttention | CanvasAttention):
+            module.config._attn_implementation = GROUPED
+
+
+def grouped_sdpa(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Scaled dot-product attention without a copy of the keys per query head.
+
+    `query` (1, query heads, rows, dim), `key` and `value` (1, key heads, keys, dim); a boolean
+    `attention_mask` (1, 1, rows, keys), or as `fold` left it. Returns (1, rows, heads, dim).
+    """
+    groups: int = module.num_key_value_groups  # type: ignore[assignment]
+    batch, heads, rows, dim = query.shape
+    is_causal = bool(module.is_causal if is_causal is None else is_causal)
+    if attention_mask is None and is_causal and rows > 1:
+        output, _ = sdpa_attention_forward(
+            module, query, key, value, None, scaling=scaling, is_causal=True, **kwargs
+        )
+        return output, None
+    if attention_mask is not None and attention_mask.shape[-2] == rows:
+        attention_mask = fold(attention_mask, groups)
+    output = nn.functional.scaled_dot_product_attention(
+        query.reshape(batch, heads // groups, groups * rows, dim),
+        key,
+        value,
+        attn_mask=attention_mask,
+        scale=scaling,
+    )
+    return output.view(batch, heads, rows, dim).transpose(1, 2), None
+
+
+def fold(mask: Tensor, groups: int) -> Tensor:
+    """A mask (1, 1, rows, keys) for `groups` query heads per key head, as further rows."""
+    return mask.repeat(1, 1, groups, 1)
+
+
+AttentionInterface.register(GROUPED, grouped_sdpa)
+AttentionMaskInterface.register(GROUPED, sdpa_mask)

@@ -1,0 +1,50 @@
+"""Which rows see what, as boolean masks. Knows nothing of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def owners(lengths: Sequence[int]) -> Tensor:
+    """(rows,) which of several sequences, one after the other, a row belongs to."""
+    return torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+
+
+def offsets(lengths: Sequence[int]) -> Tensor:
+    """(rows,) how far into its sequence a row stands."""
+    return torch.cat([torch.arange(length) for length in lengths])
+
+
+def canvas_mask(lengths: Sequence[int], cached: int, rows: int = 0, slots: int = 0) -> Tensor:
+    """(rows, slots + rows): every canvas sees the last `cached` slots and itself.
+
+    `rows` and `slots` beyond what the canvases and the cache need are padding: no canvas
+    sees it, and a row of padding sees itself, as an attention needs something to look at.
+    """
+    own = owners(lengths)
+    rows, slots = max(rows, len(own)), max(slots, cached)
+    padding = torch.arange(rows - len(own)) + len(lengths)
+    own = torch.cat([own, padding])
+    among = own[:, None] == own[None, :]
+    slot = torch.arange(slots) >= slots - cached
+    before = slot[None, :] & (own < len(lengths))[:, None]
+    return torch.cat([before, among], dim=1)
+
+
+def causal_mask(lengths: Sequence[int], cached: int, window: int | None) -> Tensor:
+    """(rows, cached + rows): each sequence goes on from the `cached` tokens, alone.
+
+    A row looks back `window` tokens, itself included.
+    """
+    own, offset = owners(lengths), offsets(lengths)
+    distance_among = offset[:, None] - offset[None, :]
+    among = (own[:, None] == own[None, :]) & (distance_among >= 0)
+    distance = offset[:, None] + cached - torch.arange(cached)[None, :]
+    before = torch.ones_like(distance, dtype=torch.bool)
+    if window is not None:
+        among &= distance_among < window
+        before = distance < window
+    return torch.cat([before, among], dim=1)

@@ -1,0 +1,198 @@
+"""Prompts that were read, kept by document, so that a keystroke reads only what it changed.
+
+A prompt's keys and values depend on what stands before them alone. For each document the
+newest prompt is kept, and the next one is read from the first token that differs. Documents
+share a budget in bytes; the least recently used ones go first.
+
+transformers' own caches can't be cut back: a sliding layer forgets what left its window, and
+says nothing when it is cropped below it. Here a sliding layer keeps `slack` tokens more than
+its window, knows where its history begins, and refuses what lies before. Knows no model.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+GROWTH_TOKENS = 256
+"""Buffers grow by so much at a time: far more than a keystroke adds."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """What one layer keeps per token, and how far it looks back."""
+
+    heads: int
+    dim: int
+    window: int | None
+    """Tokens that a sliding layer sees, the newest included; `None` sees all."""
+
+
+class LayerCache:
+    """Keys and values of one layer for tokens `[origin, end)` of a prompt."""
+
+    def __init__(
+        self, shape: LayerShape, slack: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.origin = self.end = 0
+        self._shape = shape
+        self._reach = None if shape.window is None else shape.window - 1 + slack
+        self._keys = torch.empty(1, shape.heads, 0, shape.dim, dtype=dtype, device=device)
+        self._values = torch.empty_like(self._keys)
+
+    @property
+    def nbytes(self) -> int:
+        return self._keys.nbytes + self._values.nbytes
+
+    def reusable(self, count: int) -> int:
+        """How many of the first `count` tokens may stay when the rest is cut off."""
+        if self.origin == 0:
+            return count
+        assert self._shape.window is not None
+        return count if count - self.origin >= self._shape.window - 1 else 0
+
+    def cut(self, count: int) -> None:
+        """Keep the first `count` tokens, a number that is `reusable`."""
+        self.end = count
+        if count == 0:
+            self.origin = 0
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Take in tokens (1, heads, tokens, dim); return all that they may look back on."""
+        count = keys.shape[2]
+        self._make_room(count)
+        at = self.end - self.origin
+        self._keys[:, :, at : at + count] = keys
+        self._values[:, :, at : at + count] = values
+        seen = self._seen_before(self.end)
+        self.end += count
+        return self._read(self.end - count - seen, self.end)
+
+    def seen_at(self, length: int) -> tuple[Tensor, Tensor]:
+        """What a row sees that stands after the first `length` tokens."""
+        return self._read(length - self._seen_before(length), length)
+
+    def _seen_before(self, length: int) -> int:
+        window = self._shape.window
+        return length if window is None else min(length, window - 1)
+
+    def _read(self, start: int, end: int) -> tuple[Tensor, Tensor]:
+        held = slice(start - self.origin, end - self.origin)
+        return self._keys[:, :, held], self._values[:, :, held]
+
+    def _make_room(self, count: int) -> None:
+        held = self.end - self.origin
+        if held + count <= self._keys.shape[2]:
+            return
+        kept = held if self._reach is None else min(held, self._reach)
+        room = -(-(kept + count) // GROWTH_TOKENS) * GROWTH_TOKENS
+        shape = (1, self._shape.heads, room, self._shape.dim)
+        for name in ("_keys", "_values"):
+            old: Tensor = getattr(self, name)
+            new = old.new_empty(shape)
+            new[:, :, :kept] = old[:, :, held - kept : held]
+            setattr(self, name, new)
+        self.origin = self.end - kept
+
+
+class Prefix:
+    """One prompt that was read: its tokens and every layer's keys and values."""
+
+    def __init__(
+        self,
+        shapes: Sequence[LayerShape],
+        slack: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.ids: list[int] = []
+        self.last_hidden: Tensor | None = None
+        """(hidden,) what the encoder made of the last token."""
+        self.layers = [LayerCache(shape, slack, dtype, device) for shape in shapes]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(layer.nbytes for layer in self.layers)
+
+    def holds(self, ids: Sequence[int]) -> bool:
+        """Whether a row after `ids` can still be given all that it sees."""
+        count = len(ids)
+        return (
+            self.ids[:count] == list(ids)
+            and min(layer.reusable(count) for layer in self.layers) == count
+        )
+
+    def keep_common(self, ids: Sequence[int]) -> int:
+        """Cut back to what is shared with `ids`; returns how many tokens that are.
+
+        All of `ids` is shared only where the prompt is `ids`: else at least its last token
+        is read again, for what the encoder makes of it.
+        """
+        if self.last_hidden is not None and self.ids == list(ids):
+            return len(ids)
+        shared = common_length(self.ids, ids[:-1])
+        for layer in self.layers:
+            shared = min(shared, layer.reusable(shared))
+        for layer in self.layers:
+            layer.cut(shared)
+        del self.ids[shared:]
+        self.last_hidden = None
+        return shared
+
+    def update(self, keys: Tensor, values: Tensor, layer_idx: int) -> tuple[Tensor, Tensor]:
+        """`KeyValues` of the encoder while it reads on."""
+        return self.layers[layer_idx].append(keys, values)
+
+
+class PrefixCache:
+    """The newest prompt of each document, within a budget in bytes."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.budget_bytes = budget_bytes
+        self._prefixes: OrderedDict[str, Prefix] = OrderedDict()
+
+    @property
+    def nbytes(self) -> int:
+        return sum(prefix.nbytes for prefix in self._prefixes.values())
+
+    @property
+    def documents(self) -> list[str]:
+        """Documents with a prompt in the cache, the least recently used first."""
+        return list(self._prefixes)
+
+    def take(self, document: str) -> Prefix | None:
+        """Take a document's prompt out, to be put back when it was read on."""
+        return self._prefixes.pop(document, None)
+
+    def put(self, document: str, prefix: Prefix) -> None:
+        """Keep a prompt as the most recently used one, if need be in place of others.
+
+        One that is larger than the budget is not kept; its job still holds it.
+        """
+        if prefix.nbytes > self.budget_bytes:
+            return
+        self._prefixes[document] = prefix
+        held = self.nbytes
+        while held > self.budget_bytes:
+            _, evicted = self._prefixes.popitem(last=False)
+            held -= evicted.nbytes
+
+    def clear(self) -> int:
+        """Forget everything; returns how many bytes that gave back."""
+        held = self.nbytes
+        self._prefixes.clear()
+        return held
+
+
+def common_length(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens two prompts begin with in common."""
+    length = 0
+    for left, right in zip(a, b, strict=False):
+        if left != right:
+            break
+        length += 1
+    return length

@@ -1,0 +1,200 @@
+"""From hidden states to chosen tokens, without ever holding all logits.
+
+The output layer, the soft-cap, the limits, the temperature, the sample and the soft embedding
+that the next step is conditioned on are computed in one pass over the vocabulary, chunk by
+chunk. Sums are kept relative to the highest logit so far and rescaled when a higher one
+comes, as in the online softmax of Milakov and Gimelshein (arXiv 1805.02867). Nothing waits
+for the device. Knows no canvas and no schedule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+VOCABULARY_CHUNK = 8192
+"""Tokens per chunk: with a few hundred rows a chunk's logits stay in a GPU's cache."""
+BLOCK = 64
+"""Tokens whose probabilities are summed up to find a sample; a power of two below a chunk."""
+RULED_OUT = -1e30
+"""Logit of a token that may not be written: far below any other, yet a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The output layer."""
+
+    weight: Tensor
+    """(vocab, hidden), which is the embedding as well."""
+    cap: float
+    """Logits are squeezed into (-cap, cap)."""
+
+    def logits(self, hidden: Tensor, start: int = 0, end: int | None = None) -> Tensor:
+        """Soft-capped logits (rows, tokens) of tokens `[start, end)`, float32."""
+        raw = nn.functional.linear(hidden, self.weight[start:end]).float()
+        return self.capped(raw)
+
+    def logit_of(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """Soft-capped logit (rows,) of one token per row."""
+        return self.capped((hidden.float() * self.weight[tokens].float()).sum(-1))
+
+    def capped(self, raw: Tensor) -> Tensor:
+        return raw.div_(self.cap).tanh_().mul_(self.cap)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was selected for each free row, in the order of the rows."""
+
+    sampled: Tensor
+    """(free,) drawn at the temperature, within the limits."""
+    argmax: Tensor
+    """(free,) the best token within the limits."""
+    log_probability: Tensor
+    """(free,) of the best token, at the temperature, within the limits."""
+    entropy: Tensor
+    """(free,) in nats, at the temperature, within the limits."""
+    fit: Tensor
+    """(rows,) log-probability of the best token, of the given one where a row is pinned, as
+    the model gives it: at temperature 1 and without limits."""
+    soft: Tensor
+    """(free, hidden) mean of the output weights by probability, float32."""
+
+
+def select(
+    head: Head,
+    hidden: Tensor,
+    pinned: Tensor,
+    barred: Tensor,
+    rule: Tensor,
+    temperature: Tensor,
+    share: Tensor,
+) -> Selection:
+    """Select a token for each free row and see how well the pinned ones fit.
+
+    `hidden` (free + pinned, hidden), the free rows first; `pinned` (pinned,) tokens of the
+    others; `barred` (rules, vocab) tokens that may not be written, by rule; `rule` (free,)
+    which of them holds; `temperature` a scalar; `share` (free,) uniform in [0, 1): the sample
+    is the first token up to which the probabilities exceed that share of their sum.
+    """
+    rows, free = hidden.shape[0], share.shape[0]
+    total = hidden.new_zeros(rows, dtype=torch.float32)
+    peak = total.new_full((free,), RULED_OUT)
+    mass, moment, best = (torch.zeros_like(peak) for _ in range(3))
+    best = best.long()
+    soft = total.new_zeros(free, hidden.shape[1])
+    blocks: list[Tensor] = []
+    peaks: list[Tensor] = []
+    vocab = head.weight.shape[0]
+    weights = total
+    for start in range(0, vocab, VOCABULARY_CHUNK):
+        end = min(start + VOCABULARY_CHUNK, vocab)
+        logits = head.logits(hidden, start, end)
+        # Relative to the cap no sum can overflow, and none vanishes.
+        total += (logits - head.cap).exp_().sum(-1)
+        scaled = logits[:free].div_(temperature)
+        scaled = scaled.masked_fill_(barred[rule, start:end], RULED_OUT)
+        highest, index = scaled.max(-1)
+        best = torch.where(highest > peak, index + start, best)
+        risen = torch.maximum(peak, highest)
+        fall = peak - risen
+        shrink = fall.exp()
+        relative = scaled.sub_(risen[:, None])
+        weights = relative.exp()
+        summed = _block_sums(weights)
+        own = summed.sum(-1)
+        moment = shrink * (moment + mass * fall) + (weights * relative).sum(-1)
+        mass = shrink * mass + own
+        soft = soft * shrink[:, None]
+        soft += (weights.to(head.weight.dtype) @ head.weight[start:end]).float()
+        peak = risen
+        blocks.append(summed)
+        peaks.append(peak)
+    log_mass = mass.log()
+    sums = torch.cat(
+        [each * (at - peak).exp()[:, None] for each, at in zip(blocks, peaks, strict=True)], 1
+    )
+    block, rest = _draw(sums, share)
+    within = (
+        _blocks_of(weights, block)
+        if len(blocks) == 1
+        else _weights_again(head, hidden[:free], block, barred, rule, temperature, peak)
+    )
+    capped = torch.cat([peak * temperature, head.logit_of(hidden[free:], pinned)])
+    return Selection(
+        sampled=block * BLOCK + _invert(within, rest)[0],
+        argmax=best,
+        log_probability=-log_mass,
+        entropy=log_mass - moment / mass,
+        fit=capped - head.cap - total.log(),
+        soft=soft / mass[:, None],
+    )
+
+
+def log_probabilities(head: Head, hidden: Tensor, tokens: Tensor) -> Tensor:
+    """Log-probability (rows,) of one token (rows,) per row of `hidden` (rows, hidden)."""
+    vocab = head.weight.shape[0]
+    total = hidden.new_zeros(hidden.shape[0], dtype=torch.float32)
+    for start in range(0, vocab, VOCABULARY_CHUNK):
+        logits = head.logits(hidden, start, min(start + VOCABULARY_CHUNK, vocab))
+        total += logits.sub_(head.cap).exp_().sum(-1)
+    return head.logit_of(hidden, tokens) - head.cap - total.log()
+
+
+def _block_sums(weights: Tensor) -> Tensor:
+    """Sums (rows, blocks) of `weights` (rows, tokens) over `BLOCK` tokens each."""
+    return _padded(weights).view(weights.shape[0], -1, BLOCK).sum(-1)
+
+
+def _padded(weights: Tensor) -> Tensor:
+    missing = -weights.shape[1] % BLOCK
+    return nn.functional.pad(weights, (0, missing)) if missing else weights
+
+
+def _draw(sums: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """The block (rows,) that holds each sample, and how much of its sum lies before it."""
+    total = sums.sum(-1)
+    return _invert(sums, share * total)
+
+
+def _invert(weights: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The first index (rows,) up to which `weights` sum to more than `target` (rows,).
+
+    Returns also what is left of the target before that index.
+    """
+    cumulative = weights.cumsum(-1)
+    total = cumulative[:, -1:]
+    # Below the total even after rounding, so that what is found has a weight.
+    below = torch.minimum(target[:, None], torch.nextafter(total, torch.zeros_like(total)))
+    index = torch.searchsorted(cumulative, below, right=True)
+    before = cumulative.gather(1, (index - 1).clamp_min(0)) * (index > 0)
+    return index.squeeze(1), (below - before).squeeze(1)
+
+
+def _blocks_of(weights: Tensor, block: Tensor) -> Tensor:
+    """The weights (rows, BLOCK) of one block per row."""
+    every = _padded(weights).view(weights.shape[0], -1, BLOCK)
+    index = block[:, None, None].expand(-1, 1, BLOCK)
+    return every.gather(1, index).squeeze(1)
+
+
+def _weights_again(
+    head: Head,
+    hidden: Tensor,
+    block: Tensor,
+    barred: Tensor,
+    rule: Tensor,
+    temperature: Tensor,
+    peak: Tensor,
+) -> Tensor:
+    """The same, computed anew from the hidden states: cheaper than keeping all weights."""
+    vocab = head.weight.shape[0]
+    tokens = block[:, None] * BLOCK + torch.arange(BLOCK, device=block.device)
+    beyond = tokens >= vocab
+    tokens = tokens.clamp_max(vocab - 1)
+    raw = torch.bmm(head.weight[tokens], hidden[:, :, None]).squeeze(2).float()
+    scaled = head.capped(raw).div_(temperature)
+    scaled.masked_fill_(barred[rule[:, None], tokens] | beyond, RULED_OUT)
+    return scaled.sub_(peak[:, None]).exp_()
