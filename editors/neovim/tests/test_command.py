@@ -101,6 +101,8 @@ def test_the_trace_tells_what_happened_and_no_text(plugged):
     assert "ghost-1: asked" in trace
     assert "1 shown of 1" in trace
     assert "accepted 12 of 12 characters" in trace
+    assert "as the server saw it" in trace
+    assert "textDocument/inlineCompletion" in trace
     assert "alpha" not in trace
 
 

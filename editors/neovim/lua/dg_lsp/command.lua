@@ -2,6 +2,7 @@
 local client = require('dg_lsp.client')
 local rewrite = require('dg_lsp.rewrite')
 local status = require('dg_lsp.status')
+local trace = require('dg_lsp.trace')
 
 local M = {}
 
@@ -117,7 +118,14 @@ function words.resume()
 end
 
 function words.trace()
-  require('dg_lsp.trace').show()
+  local running = client.any()
+  if not running then
+    trace.show()
+    return
+  end
+  running:request('workspace/executeCommand', { command = 'dg-lsp.trace' }, function(_, traced)
+    trace.show(type(traced) == 'table' and traced or nil)
+  end, 0)
 end
 
 ---@param args vim.api.keyset.create_user_command.command_args

@@ -224,7 +224,12 @@ function M.refresh(bufnr)
   if waits and text.typed(waits.place, now) ~= '' then
     drafts.clear(bufnr)
   end
-  if answer and not answer.is_taken and text.typed(answer.place, now) ~= '' then
+  if not answer or answer.is_taken then
+    return
+  end
+  if reason_for_silence() then
+    hide(bufnr)
+  elseif text.typed(answer.place, now) ~= '' then
     local items = left_of(answer, now, channel.client.offset_encoding)
     if #items == 0 then
       hide(bufnr)
@@ -285,7 +290,7 @@ local function insert(bufnr, item, part)
   local taken = part(whole)
   local encoding = channel.client.offset_encoding
   local place = answer.place
-  -- What was typed after the key and before now stays behind the text.
+  -- What was typed between the key and now stays behind the text.
   local typed = text.typed(place, place_now(bufnr)) or ''
   local row, col = place.row, #place.head
   local replaced = 0
@@ -331,7 +336,7 @@ function M.accept(part)
   -- Keys that come in a burst change the text without a word to autocommands.
   M.refresh(bufnr)
   local answer = shown[bufnr]
-  if not answer or reason_for_silence() == 'a macro' then
+  if not answer then
     return false
   end
   answer.is_taken = true

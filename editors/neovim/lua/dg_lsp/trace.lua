@@ -39,10 +39,15 @@ function M.lines()
   return kept
 end
 
---- The lines in a window of their own.
-function M.show()
+--- The lines in a window of their own, and what the server traced of its last request.
+---@param server table?
+function M.show(server)
   local buffer = vim.api.nvim_create_buf(false, true)
   local kept = M.lines()
+  if server then
+    vim.list_extend(kept, { '', 'the last request, as the server saw it:' })
+    vim.list_extend(kept, vim.split(vim.inspect(server), '\n'))
+  end
   vim.api.nvim_buf_set_lines(buffer, 0, -1, false, #kept > 0 and kept or { 'nothing yet' })
   vim.bo[buffer].modifiable = false
   vim.bo[buffer].bufhidden = 'wipe'
