@@ -96,6 +96,7 @@ export class Completion implements vscode.InlineCompletionItemProvider, vscode.D
   discard(): void {
     clearTimeout(this.cancelling);
     this.underWay?.withdraw.cancel();
+    this.drafts.end(this.underWay?.token);
     this.drafts.clear();
   }
 

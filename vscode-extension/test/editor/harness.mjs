@@ -85,7 +85,7 @@ export class Workplace {
     return made;
   }
 
-  /** Change the user's settings, also while the editor runs. */
+  /** Change the settings; those of the machine are noticed while the editor runs. */
   set(changes) {
     Object.assign(this.settings, changes);
     const entries = Object.entries(this.settings);
