@@ -19,5 +19,7 @@ await build({
   minify: true,
   sourcemap: process.argv.includes("--dev") ? "inline" : false,
   // Read by main.ts: loading this file is part of the activation.
-  banner: { js: "globalThis.dgLspLoadingSince = performance.now();" },
+  banner: {
+    js: "globalThis.dgLspLoading = { since: performance.now(), cpu: process.cpuUsage() };",
+  },
 });

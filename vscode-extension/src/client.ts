@@ -17,18 +17,26 @@ import {
 import { serverSettings } from "./config";
 import type { Server } from "./discovery";
 import * as ext from "./lspExt";
-import { SECTION } from "./section";
 
 /** Until `initialize` is answered; the server loads no model for that. */
 const START_PATIENCE_MS = 30_000;
 /** For a question that the server answers at once if it is alive. */
 const PING_PATIENCE_MS = 5_000;
+const LAST_WORDS_MS = 300;
 const MAX_RESTARTS = 4;
 const RESTARTS_WITHIN_MS = 180_000;
 
-const SCHEMES = ["file", "untitled", "vscode-notebook-cell"];
+/** Of the documents that the server is told of. */
+export const SCHEMES = ["file", "untitled", "vscode-notebook-cell"];
 
 export type Phase = "off" | "starting" | "running" | "failed";
+
+/** Shows no messages of its own: what goes wrong is said once, with the ways out. */
+class QuietClient extends LanguageClient {
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
+}
 
 export class Client implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<void>();
@@ -37,7 +45,7 @@ export class Client implements vscode.Disposable {
   readonly onDidChange = this.changed.event;
   readonly onDraft = this.drafted.event;
   readonly onStatus = this.statusSaid.event;
-  phase: Phase = "off";
+  phase: Phase = "starting";
   /** Why the server is not running, in one line. */
   trouble = "";
   private running: LanguageClient | undefined;
@@ -54,13 +62,31 @@ export class Client implements vscode.Disposable {
     return this.phase === "running" ? this.running : undefined;
   }
 
+  /** The client once the server runs; `undefined` where it does not, or nobody waits. */
+  async whenRunning(cancelled: vscode.CancellationToken): Promise<LanguageClient | undefined> {
+    if (this.phase === "starting") {
+      await new Promise<void>((resolve) => {
+        const waiting = [
+          this.onDidChange(() => this.phase !== "starting" && settle()),
+          cancelled.onCancellationRequested(() => settle()),
+        ];
+        const settle = () => {
+          vscode.Disposable.from(...waiting).dispose();
+          resolve();
+        };
+      });
+    }
+    return this.language;
+  }
+
   /** Starts the server; where that fails, `phase` and `trouble` say so. */
   async start(server: Server): Promise<void> {
     await this.stop();
+    this.become("starting");
     this.log.info(`the server is ${server.command}, from ${server.foundIn}`);
     const options = this.options();
     const name = "dg-lsp";
-    const client = new LanguageClient(name, name, () => this.spawn(server), options);
+    const client = new QuietClient(name, name, () => this.spawn(server), options);
     client.registerFeature({
       fillClientCapabilities: (capabilities) => {
         capabilities.experimental = { ...capabilities.experimental, dgLsp: ext.CAPABILITIES };
@@ -77,7 +103,6 @@ export class Client implements vscode.Disposable {
       }
     });
     this.running = client;
-    this.become("starting");
     const late = setTimeout(() => {
       this.fail(`it did not answer within ${START_PATIENCE_MS / 1000} s`);
       this.child?.kill("SIGKILL");
@@ -86,7 +111,7 @@ export class Client implements vscode.Disposable {
       await client.start();
     } catch (error) {
       if (this.running === client) {
-        this.fail(this.lastWords || String(error instanceof Error ? error.message : error));
+        await this.failWithLastWords(String(error instanceof Error ? error.message : error));
       }
     } finally {
       clearTimeout(late);
@@ -150,7 +175,6 @@ export class Client implements vscode.Disposable {
       documentSelector: SCHEMES.map((scheme) => ({ scheme })),
       initializationOptions: () => serverSettings(),
       outputChannel: this.log,
-      synchronize: { configurationSection: SECTION },
       middleware: this.middleware,
       initializationFailedHandler: () => false,
       errorHandler: {
@@ -164,13 +188,22 @@ export class Client implements vscode.Disposable {
     const now = Date.now();
     this.restarts = this.restarts.filter((time) => now - time < RESTARTS_WITHIN_MS);
     if (this.phase !== "running" || this.restarts.length >= MAX_RESTARTS) {
-      this.fail(this.lastWords || "it ended again and again");
+      void this.failWithLastWords("it ended again and again");
       return { action: CloseAction.DoNotRestart, handled: true };
     }
     this.restarts.push(now);
     this.log.warn(`the server ended and is started again: ${this.lastWords}`);
     this.become("starting");
     return { action: CloseAction.Restart, handled: true };
+  }
+
+  /** The reason that the server gave, which may arrive after its end. */
+  private async failWithLastWords(otherwise: string): Promise<void> {
+    const client = this.running;
+    await new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS));
+    if (this.running === client) {
+      this.fail(this.lastWords || otherwise);
+    }
   }
 
   private async spawn(server: Server): Promise<ChildProcess> {

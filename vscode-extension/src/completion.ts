@@ -6,7 +6,6 @@
  * the job under way where the typed text agrees with it, so a cancellation waits for that moment.
  */
 import * as vscode from "vscode";
-import type { LanguageClient } from "vscode-languageclient/node";
 import {
   InlineCompletionRequest,
   type InlineCompletionItem,
@@ -14,6 +13,7 @@ import {
   type InlineCompletionParams,
   type TextDocumentIdentifier,
 } from "vscode-languageserver-protocol";
+import { SCHEMES, type Client } from "./client";
 import type { Drafts } from "./drafts";
 
 /** Between a cancelled request and the next one lie some 40 ms. */
@@ -28,19 +28,23 @@ interface ExtendedParams extends InlineCompletionParams {
   draftToken: string;
 }
 
-export class Completion implements vscode.Disposable {
+export class Completion implements vscode.InlineCompletionItemProvider, vscode.Disposable {
+  // There before the server is, so that what is typed first is answered too.
+  private readonly registration = vscode.languages.registerInlineCompletionItemProvider(
+    SCHEMES.map((scheme) => ({ scheme })),
+    this,
+  );
   private numRequests = 0;
   private cancelling: NodeJS.Timeout | undefined;
   private underWay: { token: string; withdraw: vscode.CancellationTokenSource } | undefined;
 
   constructor(
+    private readonly client: Client,
     private readonly drafts: Drafts,
     private readonly isPaused: (document: vscode.TextDocument) => boolean,
-    private readonly whenOverdue: () => void,
   ) {}
 
-  async provide(
-    client: LanguageClient,
+  async provideInlineCompletionItems(
     document: vscode.TextDocument,
     position: vscode.Position,
     context: vscode.InlineCompletionContext,
@@ -49,13 +53,17 @@ export class Completion implements vscode.Disposable {
     if (this.isPaused(document)) {
       return [];
     }
+    const client = await this.client.whenRunning(cancelled);
+    if (client === undefined || cancelled.isCancellationRequested) {
+      return [];
+    }
     clearTimeout(this.cancelling);
     const token = `ghost-${++this.numRequests}`;
     const withdraw = new vscode.CancellationTokenSource();
     this.underWay = { token, withdraw };
     const listener = cancelled.onCancellationRequested(() => this.giveUpSoon(token));
     this.drafts.expect(token);
-    const overdue = setTimeout(this.whenOverdue, OVERDUE_MS);
+    const overdue = setTimeout(() => void this.client.checkPulse(), OVERDUE_MS);
     const params = client.code2ProtocolConverter.asInlineCompletionParams(
       document,
       position,
@@ -88,11 +96,13 @@ export class Completion implements vscode.Disposable {
   discard(): void {
     clearTimeout(this.cancelling);
     this.underWay?.withdraw.cancel();
+    this.drafts.end(this.underWay?.token);
     this.drafts.clear();
   }
 
   dispose(): void {
     this.discard();
+    this.registration.dispose();
   }
 
   /** Drafts are drawn until VS Code has the ghost text, which goes the same way to the window. */

@@ -73,7 +73,7 @@ export class Drafts implements vscode.Disposable {
   }
 
   /** The request was answered or given up. */
-  end(token: string): void {
+  end(token: string | undefined): void {
     if (token === this.token) {
       this.token = undefined;
       this.clear();

@@ -1,6 +1,6 @@
 /** The parts put together, and the server started and started again. */
 import * as vscode from "vscode";
-import type { LanguageClient, Middleware } from "vscode-languageclient/node";
+import type { Middleware } from "vscode-languageclient/node";
 import { Client } from "./client";
 import { Completion } from "./completion";
 import { showsDrafts } from "./config";
@@ -29,10 +29,8 @@ export class Extension implements vscode.Disposable {
   constructor(readonly context: vscode.ExtensionContext) {
     this.client = new Client(this.log, this.middleware());
     this.status = new StatusItem(this.client);
-    this.completion = new Completion(
-      this.drafts,
-      (document) => this.status.isPaused(document),
-      () => void this.client.checkPulse(),
+    this.completion = new Completion(this.client, this.drafts, (document) =>
+      this.status.isPaused(document),
     );
     this.rewriting = new Rewriting(this.client);
     this.subscriptions = [
@@ -111,12 +109,9 @@ export class Extension implements vscode.Disposable {
   }
 
   private middleware(): Middleware {
-    const language = (): LanguageClient | undefined => this.client.language;
     return {
-      provideInlineCompletionItems: (document, position, context, token) => {
-        const client = language();
-        return client && this.completion.provide(client, document, position, context, token);
-      },
+      // The extension has a provider of its own.
+      provideInlineCompletionItems: () => undefined,
       // Rewrites are looked at before they are made, so their edits are not fetched here.
       provideCodeActions: async (document, range, context, token, next) => {
         const actions = await next(document, range, context, token);

@@ -5,7 +5,7 @@
  * along. Knows nothing of how the user says what to do.
  */
 import * as vscode from "vscode";
-import type { Client } from "./client";
+import { SCHEMES, type Client } from "./client";
 import { diffRows, shifted, type Frame } from "./diff";
 import { followed, type Span } from "./follow";
 import type { Draft } from "./lspExt";
@@ -48,12 +48,11 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   private numAttempts = 0;
 
   constructor(private readonly client: Client) {
-    const schemes = ["file", "untitled", "vscode-notebook-cell"];
     this.subscriptions = [
       this.decoration,
       this.lensesChanged,
       vscode.languages.registerCodeLensProvider(
-        schemes.map((scheme) => ({ scheme })),
+        SCHEMES.map((scheme) => ({ scheme })),
         this,
       ),
       client.onDraft((draft) => this.take(draft)),

@@ -72,7 +72,7 @@ export class StatusItem implements vscode.Disposable {
     const items = entries.map(([label, command]) => ({ label, command }));
     const picked = await vscode.window.showQuickPick(items, {
       title: "dg-lsp",
-      placeHolder: String(this.item.tooltip).replaceAll("\n", " · "),
+      placeHolder: String(this.item.tooltip).split("\n").slice(0, 2).join(" · "),
     });
     if (picked !== undefined) {
       await vscode.commands.executeCommand(`dgLsp.${picked.command}`);

@@ -19,7 +19,7 @@ const TOOLS = process.env.DG_LSP_VSCODE_TOOLS ?? path.join(homedir(), ".cache", 
 const NODE = path.join(TOOLS, "node/node_modules/node/bin/node");
 const CODE_SERVER = path.join(TOOLS, "server/node_modules/code-server/out/node/entry.js");
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const PATIENCE_MS = 90_000;
+const PATIENCE_MS = Number(process.env.DG_LSP_PATIENCE_MS ?? 90_000);
 export const DG_LSP = path.join(ROOT, ".venv/bin/dg-lsp");
 
 export const SETTINGS = {
@@ -85,7 +85,7 @@ export class Workplace {
     return made;
   }
 
-  /** Change the user's settings, also while the editor runs. */
+  /** Change the settings; those of the machine are noticed while the editor runs. */
   set(changes) {
     Object.assign(this.settings, changes);
     const entries = Object.entries(this.settings);

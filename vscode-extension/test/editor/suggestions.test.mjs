@@ -274,12 +274,12 @@ test("it is paused in a file and resumed", async () => {
   await window.command("dg-lsp: Pause or Resume in This File");
   await until(async () => (await window.status()) === "dg-lsp");
   assert.match(await window.tooltip(), /Paused in this file/);
-  await window.goTo(12, 32);
+  await window.goTo(11, 32);
   await window.page.keyboard.type(".");
   await window.page.waitForTimeout(1500);
   assert.deepEqual(await window.shown(), { drafts: [], ghost: "" });
   await window.command("dg-lsp: Pause or Resume in This File");
-  await window.goTo(12, 33);
+  await window.goTo(11, 33);
   await window.page.keyboard.press("Backspace");
   await window.page.keyboard.type(".");
   const ghost = await window.settledGhost();
@@ -311,7 +311,6 @@ test("a server that is killed comes back, and so does an engine", async () => {
   assert.ok(before.length > 0);
   before.forEach((pid) => process.kill(pid, "SIGKILL"));
   await until(() => workplace.pids("serve").some((pid) => !before.includes(pid)));
-  await until(async () => (await window.status()) === "small model · cpu");
   await window.page.keyboard.type(".");
   const ghost = await window.settledGhost();
   workplace.signalEngine("SIGKILL");
@@ -332,10 +331,10 @@ test("two windows share one engine, and a reload in mid-job does no harm", async
   await window.page.bringToFront();
   await window.page.keyboard.type(".");
   await window.heldDraft();
-  await window.page.reload();
+  await window.go(place.file, workplace.folder);
   workplace.signalEngine("SIGCONT");
   await until(async () => (await window.status()) === "small model · cpu");
-  await window.goTo(12, 33);
+  await window.goTo(11, 33);
   await window.page.keyboard.press("Backspace");
   await window.page.keyboard.type(".");
   const ghost = await window.settledGhost();
@@ -349,15 +348,22 @@ test("how long it takes", async () => {
   const start = Date.now();
   window = await workplace.open(file);
   const openedMs = Date.now() - start;
-  await window.goTo(12, 32);
-  await window.page.keyboard.type(".");
+  await window.goTo(11, 32);
   await until(async () => {
+    // The extension is started when the window is up; what is typed before that asks nobody.
+    await window.page.keyboard.type(".");
+    await window.page.waitForTimeout(500);
     const { drafts, ghost } = await window.shown();
-    return drafts.length > 0 || ghost !== "";
+    if (drafts.length > 0 || ghost !== "") {
+      return true;
+    }
+    await window.page.keyboard.press("Backspace");
+    return false;
   });
   const shownMs = Date.now() - start;
-  const activations = [...workplace.log().matchAll(/activated in ([\d.]+) ms.*/g)];
-  console.log(`activation: ${activations.map(([, ms]) => ms).join(", ")} ms`);
+  for (const [line] of workplace.log().matchAll(/activated in .*/g)) {
+    console.log(line);
+  }
   console.log(
     `warm engine: text on the screen ${openedMs} ms after opening the folder, ` +
       `first suggestion ${shownMs - openedMs} ms later`,

@@ -82,9 +82,9 @@ test("a good path makes up for it, without a reload", async () => {
 });
 
 test("a setting of the wrong type is named, and everything else holds", async () => {
-  workplace.set({ "dgLsp.candidates": "many" });
+  workplace.file(".vscode/settings.json", '{ "dgLsp.candidates": "many" }');
   await said(/dgLsp\.candidates is "many"; a whole number from 1 to 10 is needed/);
-  workplace.set({ "dgLsp.candidates": 3 });
+  workplace.file(".vscode/settings.json", "{}");
   await clearNotifications();
   assert.equal(await window.status(), "small model · cpu");
 });
@@ -96,8 +96,12 @@ test("a GPU that is not there is named, and nothing falls back in silence", asyn
   await until(async () => /cuda|GPU/i.test(await window.tooltip()));
   await window.picture("vscode-no-gpu", 560);
   workplace.set({ "dgLsp.engine.device": "" });
-  await window.page.keyboard.type("+");
-  await until(async () => (await window.status()) === "small model · cpu");
+  await until(async () => {
+    // The next request goes by the settings that are noticed by then.
+    await window.page.keyboard.type("+");
+    await window.page.waitForTimeout(1000);
+    return (await window.status()) === "small model · cpu";
+  });
 });
 
 test("it is paused for a language and everywhere, in the settings", async () => {
