@@ -6,6 +6,63 @@ LSP, and importing it loads no tensor library: what is heavy is imported by `ope
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dg_lsp.job import Infiller
+
+if TYPE_CHECKING:
+    from dg_lsp.models.loading import LoadedModel
+
+log = logging.getLogger(__name__)
+
+
+class ModelError(ValueError):
+    """The model or the device that was asked for cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedInfiller:
+    """An infiller that is ready for jobs, and what a caller must know to cut text for it."""
+
+    infiller: Infiller
+    model: str
+    """Name of the model as the user would write it; "bundled" for the small one."""
+    device: str
+    measure: Callable[[str], int]
+    """How many tokens a text has."""
+    prefix_tokens: int
+    """The most text before the span that the model is shown, in tokens."""
+    suffix_tokens: int
+    """The most text after the span that the model is shown, in tokens."""
+    follows_instructions: bool = True
+    """Whether a rewrite may come with words."""
+
+
+def model_for_engine(model: str | None) -> str | None:
+    """The model as an engine process must be told, which has another working directory."""
+    if model is not None and model != "bundled" and Path(model).is_dir():
+        return str(Path(model).absolute())
+    return model
+
+
+def open_infiller(
+    model: str | None,
+    device: str | None,
+    report: Callable[[float], None] = lambda share: None,
+    vram: str | None = None,
+) -> OpenedInfiller:
+    """Load a model and start its infiller; `None` takes the default of either.
+
+    `report` is told the share that is loaded, now and then. `vram` is an amount of memory as
+    the user writes it; engines that editors start have it from the environment.
+    """
+    from dg_lsp.engine.engine import Engine
+
     loaded = load_model(model, device, report, vram)
     prompt = loaded.settings.prompt
     loaded.denoiser.warm_up(

@@ -58,6 +58,4 @@ class CountingDenoiser:
         # The canvas is written in place after the step.
         before = canvas.clone()
         self._again = lambda: self.logits(encoded, before, canvases.lengths, conditioning)
-        return self._inner.denoise(
-            encoded, canvases, canvas, conditioning, temperature, share
-        )
+        return self._inner.denoise(encoded, canvases, canvas, conditioning, temperature, share)

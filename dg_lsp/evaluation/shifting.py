@@ -57,7 +57,11 @@ def shifted(model: LoadedModel, span: TrueSpan) -> Choice:
     healed = () if prompt.right_token is None else (prompt.right_token,)
     known = [*healed, *prompt.right_anchor][:FITTED_TOKENS]
     start = len(prompt.left_anchor) + (prompt.left_token is not None)
-    best = _best_fit(denoiser.last_logits.log_softmax(-1), known, start) if known else len(plan.ids)
+    best = (
+        _best_fit(denoiser.last_logits.log_softmax(-1), known, start)
+        if known
+        else len(plan.ids)
+    )
     length = best - len(prompt.left_anchor) + len(healed)
     final = plan_canvas(prompt, max(1, prompt.healed_tokens, min(length, room)))
     closed = Denoising(denoiser, encoded, [final], model.codec, sampler, job.seed)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from dg_lsp.config import EngineSettings, LengthSettings, PromptSettings, PromptStyle
-from dg_lsp.evaluation import EvaluationError
 from dg_lsp.engine.denoiser import Canvases
+from dg_lsp.evaluation import EvaluationError
 from dg_lsp.evaluation.counting import CountingDenoiser
 from dg_lsp.evaluation.recording import read_races, record, write_races
 from dg_lsp.evaluation.shifting import LIVE, shifted
@@ -94,13 +94,9 @@ def test_a_counting_denoiser_answers_as_the_one_inside(tiny_codec) -> None:
         torch.zeros(1, tiny_codec.vocab_size, dtype=torch.bool),
         torch.zeros_like(rows),
     )
-    predicted = counting.denoise(
-        encoded, canvases, canvas, None, 0.5, torch.zeros(len(canvas))
-    )
+    predicted = counting.denoise(encoded, canvases, canvas, None, 0.5, torch.zeros(len(canvas)))
 
     assert torch.equal(predicted.argmax, counting.last_logits.argmax(-1))
-    assert torch.equal(
-        counting.last_logits, inner.logits(encoded, canvas, [len(canvas)], None)
-    )
+    assert torch.equal(counting.last_logits, inner.logits(encoded, canvas, [len(canvas)], None))
     assert (counting.rows, counting.steps) == (len(canvas), 1)
     assert len(counting.score(encoded, [[5]])) == 1
