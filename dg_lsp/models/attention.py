@@ -8,7 +8,7 @@ query heads that share a key head are laid out as further rows. Knows nothing of
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -22,7 +22,6 @@ from transformers.models.diffusion_gemma.modeling_diffusion_gemma import (
 GROUPED = "grouped_sdpa"
 
 
-@runtime_checkable
 class KeyValues(Protocol):
     """What stands behind `past_key_values` in a forward of dg-lsp."""
 

@@ -20,6 +20,7 @@ from transformers import DiffusionGemmaConfig
 from transformers.utils import logging as transformers_logging
 
 from dg_lsp.config import (
+    CacheSettings,
     EngineSettings,
     Layout,
     LengthMethod,
@@ -123,12 +124,19 @@ def load(
     return LoadedModel(
         name=name if name == BUNDLED else directory.name,
         device=str(chosen),
-        denoiser=GemmaDenoiser(model),
+        denoiser=GemmaDenoiser(model, _cache_settings(chosen, memory)),
         codec=codec,
         settings=dataclasses.replace(settings, prompt=prompt),
         follows_instructions=bool(metadata.get("follows_instructions", True)),
         memory=memory,
     )
+
+
+def _cache_settings(device: torch.device, memory: MemoryPlan) -> CacheSettings:
+    """As much as was planned; host memory needs no plan, and its default is little."""
+    if device.type == "cpu":
+        return CacheSettings()
+    return CacheSettings(prefix_bytes=memory.cache)
 
 
 def _best_name(device: torch.device, budget: int) -> str:

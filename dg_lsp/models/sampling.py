@@ -82,13 +82,13 @@ def select(
     rows, free = hidden.shape[0], share.shape[0]
     total = hidden.new_zeros(rows, dtype=torch.float32)
     peak = total.new_full((free,), RULED_OUT)
-    mass, moment, best = (torch.zeros_like(peak) for _ in range(3))
-    best = best.long()
+    mass, moment = torch.zeros_like(peak), torch.zeros_like(peak)
+    best = torch.zeros_like(peak, dtype=torch.long)
     soft = total.new_zeros(free, hidden.shape[1])
     blocks: list[Tensor] = []
     peaks: list[Tensor] = []
     vocab = head.weight.shape[0]
-    weights = total
+    weights = peak[:, None]  # Of the chunk at hand.
     for start in range(0, vocab, VOCABULARY_CHUNK):
         end = min(start + VOCABULARY_CHUNK, vocab)
         logits = head.logits(hidden, start, end)
