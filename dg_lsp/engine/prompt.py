@@ -4,7 +4,8 @@ The model's reply is laid out as the document itself. The user turn holds what r
 while typing (the task, related snippets, the text after the span); the model's own turn begins
 with the text before the span, so a keystroke only appends to the prompt. What an engine has
 read stays good as far as a prompt begins like the one before: where text is left out for
-want of budget, the cut therefore moves in coarse steps. The canvas that follows is
+want of budget, the cut therefore moves in coarse steps (not in the short prompts of the bare
+style, which need every token). The canvas that follows is
 
     [left anchor][free: healed .. span .. healed][right anchor][end of turn]
 
@@ -76,7 +77,10 @@ class CanvasPlan:
 
 def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prompt:
     """Lay a job out in tokens; text beyond the budgets is left out, farthest first."""
-    known = _nearest(codec.encode(job.prefix), settings.prefix_tokens)
+    known = codec.encode(job.prefix)
+    if settings.style is PromptStyle.INSTRUCT:
+        known = _nearest(known, settings.prefix_tokens)
+    known = _last(known, settings.prefix_tokens)
     after = codec.encode(job.suffix)
     left_token = known.pop() if known and _is_whole(codec, known[-1]) else None
     anchored = settings.right_anchor_tokens > 0

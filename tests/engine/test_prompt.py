@@ -123,8 +123,8 @@ def changed(earlier, later) -> int:
     return len(later.ids) - shared
 
 
-@pytest.mark.parametrize("style", PromptStyle)
-def test_a_full_budget_is_read_anew_once_in_many_keystrokes(tiny_codec, style):
+def test_a_full_budget_is_read_anew_once_in_many_keystrokes(tiny_codec):
+    style = PromptStyle.INSTRUCT
     lines = [f"    radius = {n} ** 2\n" for n in range(60)]
     budget = 80
     moved = 0

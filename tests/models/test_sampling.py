@@ -67,7 +67,7 @@ def inputs(vocab: int, free: int, pinned: int, seed: int, spread: float = 1.0, h
     chunk=st.sampled_from([64, 128, 8192]),
     free=st.integers(1, 5),
     pinned=st.integers(0, 4),
-    spread=st.sampled_from([0.01, 1.0, 20.0]),
+    spread=st.sampled_from([0.01, 1.0, 3.0]),
     seed=st.integers(0, 999),
 )
 def test_agrees_with_all_logits_at_once(vocab, chunk, free, pinned, spread, seed):
