@@ -46,9 +46,9 @@ from dg_lsp.models.quantization import expected_shapes, is_packed, own_name, ske
 
 PROGRESS = "progress.json"
 COPIED = ("config.json", "generation_config.json", "tokenizer.json", METADATA, "README.md")
-BYTES_PER_VALUE = 40
+BYTES_PER_VALUE = 48
 """Of what is quantized at once, for what bitsandbytes computes in between."""
-VALUES_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 26}
+VALUES_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 26}
 """Weights quantized in one go: tens of bytes each in between, small beside a layer."""
 OVERHEAD = 1.01
 """Of headers and tables over the arithmetic size."""
