@@ -19,7 +19,7 @@ let workplace;
 let window;
 
 before(async () => {
-  workplace = new Workplace();
+  workplace = new Workplace({ "files.defaultLanguage": "python" });
   await workplace.start();
   window = await workplace.open(workplace.file("first.py", CART));
   await window.page.keyboard.press("Control+b");
@@ -71,14 +71,6 @@ test("what looks like secrets is left alone, and the status says why", async () 
 test("an untitled file", async () => {
   await window.command("File: New Untitled Text File");
   await window.page.locator(".tab.active[data-resource-name^=Untitled]").waitFor();
-  await window.command("Change Language Mode");
-  await window.page.keyboard.type("python");
-  await window.page.waitForTimeout(300);
-  await window.page.keyboard.press("Enter");
-  await until(
-    async () =>
-      (await window.page.locator(".editor-status-mode", { hasText: "Python" }).count()) > 0,
-  );
   await window.page.keyboard.insertText(
     "class Cart:\n    items = []\n\n    def total(self):\n        for name, price in self",
   );
