@@ -19,7 +19,7 @@ let workplace;
 let window;
 
 before(async () => {
-  workplace = new Workplace({ "files.defaultLanguage": "python" });
+  workplace = new Workplace();
   await workplace.start();
   window = await workplace.open(workplace.file("first.py", CART));
   await window.page.keyboard.press("Control+b");
@@ -66,15 +66,4 @@ test("what looks like secrets is left alone, and the status says why", async () 
   await window.page.keyboard.type("a");
   await until(async () => /Nothing is offered here: /.test(await window.tooltip()));
   assert.deepEqual(await window.shown(), { drafts: [], ghost: "" });
-});
-
-test("an untitled file", async () => {
-  await window.command("File: New Untitled Text File");
-  await window.page.locator(".tab.active[data-resource-name^=Untitled]").waitFor();
-  await window.page.keyboard.insertText(
-    "class Cart:\n    items = []\n\n    def total(self):\n        for name, price in self",
-  );
-  await window.page.keyboard.type(".");
-  assert.notEqual(await window.settledGhost(), "");
-  await window.page.keyboard.press("Escape");
 });

@@ -47,6 +47,15 @@ async function clearNotifications() {
   await until(async () => (await window.notifications()).length === 0);
 }
 
+/** A request goes by the settings that are noticed by then. */
+async function typeUntil(isSo) {
+  await until(async () => {
+    await window.page.keyboard.type("+");
+    await window.page.waitForTimeout(1000);
+    return isSo();
+  });
+}
+
 function program(name, text) {
   const file = path.join(workplace.directory, name);
   writeFileSync(file, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
@@ -92,16 +101,10 @@ test("a setting of the wrong type is named, and everything else holds", async ()
 test("a GPU that is not there is named, and nothing falls back in silence", async () => {
   workplace.set({ "dgLsp.engine.device": "cuda" });
   await window.goTo(2, 13);
-  await window.page.keyboard.type(" ");
-  await until(async () => /cuda|GPU/i.test(await window.tooltip()));
+  await typeUntil(async () => /cuda|GPU/i.test(await window.tooltip()));
   await window.picture("vscode-no-gpu", 560);
   workplace.set({ "dgLsp.engine.device": "" });
-  await until(async () => {
-    // The next request goes by the settings that are noticed by then.
-    await window.page.keyboard.type("+");
-    await window.page.waitForTimeout(1000);
-    return (await window.status()) === "small model · cpu";
-  });
+  await typeUntil(async () => (await window.status()) === "small model · cpu");
 });
 
 test("it is paused for a language and everywhere, in the settings", async () => {
