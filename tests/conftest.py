@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+# The kernels run in Triton's interpreter, which must be asked for before anything imports them.
+os.environ["TRITON_INTERPRET"] = "1"
+
 
 @pytest.fixture(autouse=True, scope="session")
 def state_directory(tmp_path_factory) -> Iterator[Path]:
