@@ -74,8 +74,7 @@ MAY_IMPORT_LAZILY = {
     "dg_lsp.service": ("dg_lsp.engine", "httpx", "starlette", "uvicorn"),
 }
 MAY_IMPORT_TORCH = {
-    f"dg_lsp.engine.{name}"
-    for name in ("denoising", "sampler", "stopping", "span_length", "prefix_cache")
+    f"dg_lsp.engine.{name}" for name in ("denoising", "sampler", "stopping", "span_length")
 }
 
 
