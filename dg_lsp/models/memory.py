@@ -92,8 +92,12 @@ def cache_bytes(config: DiffusionGemmaConfig, tokens: int) -> int:
 
 
 def working_bytes(config: DiffusionGemmaConfig) -> int:
-    """Activations of one step: two float32 rows of logits per canvas position, and hidden
-    states of a prompt that is read in pieces."""
+    """Activations of one step, and hidden states of a prompt that is read in pieces.
+
+    A step is granted what two float32 rows of logits per canvas position would take: selection
+    works in chunks and holds less, but masks, captured graphs and what allocators waste come
+    out of it too.
+    """
     text = config.text_config
     logits = 2 * 4 * config.canvas_length * text.vocab_size
     experts = (text.num_experts and text.top_k_experts) or 1

@@ -34,6 +34,14 @@ def as_text(report: dict[str, Any]) -> str:
         ),
         "",
         *_table(
+            ("parts of a step: rows", "experts of all layers, ms", "selection, ms"),
+            [
+                (p["rows"], f"{p['experts_ms']:.2f}", f"{p['selection_ms']:.2f}")
+                for p in report["parts"]
+            ],
+        ),
+        "",
+        *_table(
             ("canvas", "steps", "ms", "tokens/s"),
             [
                 (c["tokens"], c["steps"], f"{c['ms']:.1f}", f"{c['tokens_per_s']:.0f}")

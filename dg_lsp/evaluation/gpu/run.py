@@ -179,6 +179,7 @@ class _Bench:
             for rows in self.plan.rows:
                 self.told(f"{ENGINE}: {rows} rows, {context} tokens")
                 self._add_step(ENGINE, rows, context, engine.step_ms(rows, self.plan.rounds))
+        self._parts(model)
         self._canvases(engine)
         self.report["memory"]["peak"] = peak_bytes(self.device)
         del model, denoiser, engine
@@ -239,6 +240,17 @@ class _Bench:
         rows, count = self.plan.line
         taken = engine.tail_ms(1, 5) + engine.canvas_ms(rows, count, 5)
         self.report["line"] = {"rows": rows, "steps": count, "ms": taken}
+
+    def _parts(self, model: TextDiffusionGemma) -> None:
+        """What the two largest parts of a step take by themselves, outside of any graph."""
+        self.report["parts"] = []
+        for rows in self.plan.rows:
+            self.told(f"the parts of a step of {rows} rows")
+            experts = steps.experts_ms(model, rows, self.plan.rounds)
+            selection = steps.selection_ms(model, rows, self.plan.rounds)
+            self.report["parts"].append(
+                {"rows": rows, "experts_ms": experts, "selection_ms": selection}
+            )
 
     def _prompt(self, engine: steps.EngineSteps, context: int) -> None:
         self.told(f"a prompt of {context} tokens")

@@ -15,6 +15,8 @@ from dg_lsp.engine.prompt import CanvasPlan
 from dg_lsp.evaluation.gpu.hardware import median_ms
 from dg_lsp.models.denoiser import GemmaDenoiser
 from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.sampling import select
+from dg_lsp.models.step import head_of
 
 READ_TOKENS = 1024
 """Tokens of a prompt that are read in one forward."""
@@ -136,6 +138,37 @@ class EngineSteps:
             max_denoising_steps=most_steps, confidence_threshold=NEVER_SETTLED
         )
         return Denoising(self._denoiser, self._encoded, [plan], self._codec, settings, seed=0)
+
+
+@torch.inference_mode()
+def experts_ms(model: TextDiffusionGemma, rows: int, rounds: int) -> float:
+    """The experts of all layers, one after the other, each row routed by chance."""
+    text, device = model.config.text_config, model.lm_head.weight.device
+    hidden = torch.randn(rows, text.hidden_size, dtype=model.dtype, device=device)
+    chosen = torch.rand(rows, text.num_experts, dtype=model.dtype, device=device)
+    weights, index = chosen.topk(text.top_k_experts)
+
+    def run() -> None:
+        for layer in model.model.decoder.layers:
+            layer.experts(hidden, index, weights)
+
+    return median_ms(run, device, rounds)
+
+
+@torch.inference_mode()
+def selection_ms(model: TextDiffusionGemma, rows: int, rounds: int) -> float:
+    """Output layer, sampler and soft embeddings of so many free rows."""
+    text, device = model.config.text_config, model.lm_head.weight.device
+    hidden = torch.randn(rows, text.hidden_size, dtype=model.dtype, device=device)
+    none = torch.zeros(0, dtype=torch.long, device=device)
+    barred = torch.zeros(1, text.vocab_size, dtype=torch.bool, device=device)
+    rule = torch.zeros(rows, dtype=torch.long, device=device)
+    temperature = torch.full((), 0.8, device=device)
+    share = torch.rand(rows, device=device)
+    head = head_of(model)
+    return median_ms(
+        lambda: select(head, hidden, none, barred, rule, temperature, share), device, rounds
+    )
 
 
 @torch.inference_mode()

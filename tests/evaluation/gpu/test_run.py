@@ -40,6 +40,8 @@ def test_every_part_is_measured(left):
         assert step["times_floor"] == pytest.approx(step["ms"] / step["floor_ms"])
     for canvas in report["canvases"]:
         assert canvas["tokens_per_s"] == pytest.approx(canvas["tokens"] / canvas["ms"] * 1e3)
+    assert [part["rows"] for part in report["parts"]] == [8, 32]
+    assert all(part["experts_ms"] > 0 < part["selection_ms"] for part in report["parts"])
     assert report["line"]["steps"] == 4
     assert [set(prompt["tail_ms"]) for prompt in report["prompts"]] == [{"1", "16"}] * 2
     assert report["kernel"]["relative_error"] < 1e-2
