@@ -6,7 +6,6 @@ LSP, and importing it loads no tensor library: what is heavy is imported by `ope
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from dg_lsp.job import Infiller
 if TYPE_CHECKING:
     from dg_lsp.models.loading import LoadedModel
 
-log = logging.getLogger(__name__)
+LOADING_SHARE = 0.9
+"""Of the way until a model is ready; the rest is preparing its steps, which only a GPU needs."""
 
 
 class ModelError(ValueError):
@@ -58,16 +58,16 @@ def open_infiller(
 ) -> OpenedInfiller:
     """Load a model and start its infiller; `None` takes the default of either.
 
-    `report` is told the share that is loaded, now and then. `vram` is an amount of memory as
+    `report` is told the share that is done, now and then. `vram` is an amount of memory as
     the user writes it; engines that editors start have it from the environment.
     """
     from dg_lsp.engine.engine import Engine
 
-    loaded = load_model(model, device, report, vram)
+    loaded = load_model(model, device, lambda share: report(LOADING_SHARE * share), vram)
     prompt = loaded.settings.prompt
     loaded.denoiser.warm_up(
         prompt.prefix_tokens + prompt.suffix_tokens + prompt.snippet_tokens,
-        lambda done, total: log.info("prepared %d of %d steps", done, total),
+        lambda done, total: report(LOADING_SHARE + (1 - LOADING_SHARE) * done / total),
     )
     engine = Engine(loaded.denoiser, loaded.codec, loaded.settings, loaded.name)
     return OpenedInfiller(
