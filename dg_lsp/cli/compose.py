@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dg_lsp.models.loading import LoadedModel
 
 LOADING_SHARE = 0.9
-"""Of the way until a model is ready; the rest is preparing its steps, which only a GPU needs."""
+"""Of the way until a model is ready; the rest prepares its steps, which only a GPU needs."""
 
 
 class ModelError(ValueError):
