@@ -55,7 +55,8 @@ def position_at(text: str, offset: int, units: Units) -> types.Position:
 
 def range_at(text: str, start: int, end: int, units: Units) -> types.Range:
     """The range of `[start, end)`."""
-    return types.Range(position_at(text, start, units), position_at(text, end, units))
+    first = position_at(text, start, units)
+    return types.Range(first, first if start == end else position_at(text, end, units))
 
 
 def offsets_of(text: str, span: types.Range, units: Units) -> tuple[int, int]:
@@ -108,7 +109,7 @@ def _locate(text: str, position: types.Position, units: Units) -> tuple[int, int
 
 def _line_bounds(text: str, line: int) -> tuple[int, int] | None:
     """Where a line starts and where it ends, without its line end."""
-    if text.count("\r") == text.count("\r\n"):
+    if "\r" not in text or text.count("\r") == text.count("\r\n"):
         start = _nth_line_start(text, line)
         if start is None:
             return None
