@@ -7,6 +7,7 @@ import json
 import platform
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ from dg_lsp.training import corpus
 from dg_lsp.training.card import RunFigures, model_card
 from dg_lsp.training.examples import ExampleMaker
 from dg_lsp.training.export import Training, export, read_training
+from dg_lsp.training.packages import gather_packages
 from dg_lsp.training.recipe import Progress as StepProgress
 from dg_lsp.training.recipe import Recipe, Trainer
 from dg_lsp.training.shape import VOCABULARY
@@ -50,6 +52,10 @@ def main(
     init: Annotated[
         Path | None, typer.Option(help="A finished model to start from, with its tokenizer.")
     ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(help="A node_modules folder or Neovim's runtime, for more languages."),
+    ] = None,
     out: Annotated[
         Path, typer.Option(help="Where the finished model goes.")
     ] = BUNDLED_DIRECTORY,
@@ -59,7 +65,7 @@ def main(
     With as many steps as the saved state has, only the cool-down is run.
     """
     console = Console()
-    gathered = _gather_once(state / "corpus.json")
+    gathered = _gather_once(state / "corpus.json", also or [])
     characters = sum(source.characters for source in gathered.sources)
     console.print(
         f"{len(gathered.training)} files, {characters / 1e6:.1f} M characters, "
@@ -165,7 +171,7 @@ def _export(
     (out / "README.md").write_text(card, encoding="utf-8")
 
 
-def _gather_once(path: Path) -> corpus.Corpus:
+def _gather_once(path: Path, also: Sequence[Path]) -> corpus.Corpus:
     """The corpus of this run, fixed at its start: packages installed later change nothing."""
     if path.is_file():
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -176,6 +182,12 @@ def _gather_once(path: Path) -> corpus.Corpus:
             refused=tuple((name, reason) for name, reason in raw["refused"]),
         )
     gathered = corpus.gather()
+    files, sources = gather_packages(also)
+    gathered = dataclasses.replace(
+        gathered,
+        training=(*gathered.training, *files),
+        sources=(*gathered.sources, *sources),
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dataclasses.asdict(gathered)), encoding="utf-8")
     return gathered

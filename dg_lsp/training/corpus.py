@@ -64,7 +64,7 @@ _PERMISSIVE = re.compile(
     r"|apache( software)?( 2\.0)?( with llvm exception)?|mit( 0)?|psf( 2\.0)?"
     r"|python( 2\.0| software foundation)|zlib( libpng)?"
 )
-_FOREIGN_NOTICE = re.compile(r"\bGNU\b|\b[AL]?GPL|Mozilla Public|non-?commercial|CC.BY", re.I)
+FOREIGN_NOTICE = re.compile(r"\bGNU\b|\b[AL]?GPL|Mozilla Public|non-?commercial|CC.BY", re.I)
 _GENERATED = re.compile(
     r"(?im)auto(matically)?[- ]?generated|\bdo not (hand[- ]?)?(edit|modify)\b|@generated"
     r"|^#.*\bgenerated (by|from|on|using|with)\b"
@@ -81,7 +81,7 @@ _COMMENT_OR_STRING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One cleaned Python file; `path` is a stable label such as "stdlib/asyncio/queues.py"."""
+    """One cleaned file; `path` is a stable label such as "stdlib/asyncio/queues.py"."""
 
     path: str
     text: str
@@ -123,7 +123,7 @@ def gather() -> Corpus:
             declared = "; ".join(_declared(found.metadata)) or "unknown"
             refused.append((found.name, f"licence: {declared}"))
     training = limit_shares(drop_leaks(drop_near_duplicates(candidates), held_out))
-    files, sizes = Counter(file.distribution for file in training), _characters(training)
+    files, sizes = Counter(file.distribution for file in training), characters(training)
     sources = tuple(Source(*o, files[o[0]], sizes[o[0]]) for o in origins if files[o[0]])
     return Corpus(tuple(training), held_out, sources, tuple(refused))
 
@@ -146,10 +146,20 @@ def is_left_out(label: str) -> bool:
     return any(map(_LEFT_OUT_PART.fullmatch, label.removesuffix(".py").split("/")))
 
 
+def language(path: str) -> str:
+    """The language of a file of the corpus, by its name, as editors call it."""
+    suffix = path.rsplit(".", 1)[-1]
+    if suffix == "lua":
+        return "lua"
+    if suffix in ("ts", "mts", "cts", "tsx"):
+        return "typescript"
+    return "javascript" if suffix in ("js", "mjs", "cjs", "jsx") else "python"
+
+
 def licence_of(metadata: PackageMetadata) -> str | None:
     """The declared licence if all that is declared is permissive, else None."""
     declared = _declared(metadata)
-    return declared[0] if declared and all(map(_is_permissive, declared)) else None
+    return declared[0] if declared and all(map(is_permissive, declared)) else None
 
 
 def clean(raw: bytes) -> str | None:
@@ -160,7 +170,7 @@ def clean(raw: bytes) -> str | None:
         return None
     body = strip_licence_header(text)
     # A permissive distribution may carry a file under other terms; its header says so.
-    if _FOREIGN_NOTICE.search(text.removesuffix(body)):
+    if FOREIGN_NOTICE.search(text.removesuffix(body)):
         return None
     if not MIN_CHARACTERS <= len(body) <= MAX_CHARACTERS or is_generated(text) or is_data(body):
         return None
@@ -231,7 +241,7 @@ def drop_leaks(files: Iterable[SourceFile], held_out: Sequence[SourceFile]) -> l
 
 def limit_shares(files: Sequence[SourceFile]) -> list[SourceFile]:
     """Subsampled by a hash of the path until no capped distribution exceeds its share."""
-    sizes = _characters(files)
+    sizes = characters(files)
     shuffled = sorted(files, key=lambda file: hashlib.sha256(file.path.encode()).digest())
     queues = {n: [f for f in shuffled if f.distribution == n] for n in CAPPED_DISTRIBUTIONS}
     dropped: set[str] = set()
@@ -242,7 +252,8 @@ def limit_shares(files: Sequence[SourceFile]) -> list[SourceFile]:
     return [file for file in files if file.path not in dropped]
 
 
-def _characters(files: Iterable[SourceFile]) -> Counter[str]:
+def characters(files: Iterable[SourceFile]) -> Counter[str]:
+    """How much text each distribution has."""
     return sum((Counter({file.distribution: len(file.text)}) for file in files), Counter())
 
 
@@ -265,7 +276,8 @@ def _declared(metadata: PackageMetadata) -> list[str]:
     return [name for name in names if name not in ("", "UNKNOWN")]
 
 
-def _is_permissive(declared: str) -> bool:
+def is_permissive(declared: str) -> bool:
+    """Whether a declared licence, by name or expression, is one to train on."""
     words = re.sub(r"\b(the|licen[cs]e|version)\b|[^a-z0-9.]", " ", declared.lower()).split()
     names = " ".join(words)
     # A choice is ours to make, but brackets are not parsed: with them every name must do.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,13 +23,15 @@ from dg_lsp.config import PromptSettings, PromptStyle
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.prompt import build_prompt, healed_ids
 from dg_lsp.job import InfillJob
-from dg_lsp.training.corpus import SourceFile
+from dg_lsp.training.corpus import SourceFile, language
 
 IGNORED = -100
 
 # Share of a distribution relative to its size: ordinary programs come oftener than the
 # long, repetitive model definitions and operator tables that fill the large packages.
 MIX = {"stdlib": 3.0, "torch": 0.4, "transformers": 0.4, "sympy": 0.5}
+# Share of all examples, where there is any text in the language; the rest is Python.
+LANGUAGES = {"javascript": 0.09, "typescript": 0.09, "lua": 0.05}
 _LINE = re.compile(r"[^\n]*\n?")
 _WORD = re.compile(r"\w+|[^\w\s]|\s+")
 
@@ -75,11 +78,7 @@ class ExampleMaker:
         self, files: Sequence[SourceFile], codec: Codec, shape: Shape, seed: int
     ) -> None:
         self._files = list(files)
-        self._ends = list(
-            itertools.accumulate(
-                len(file.text) * MIX.get(file.distribution, 1.0) for file in self._files
-            )
-        )
+        self._ends = list(itertools.accumulate(_weights(self._files)))
         self._codec = codec
         self._shape = shape
         self._seed = seed
@@ -127,7 +126,7 @@ class ExampleMaker:
             prefix=file.text[max(0, start - room * 6) : start],
             suffix=file.text[end : end + 600] if suffix_tokens else "",
             path=file.path,
-            language="python",
+            language=language(file.path),
         )
         prompt = build_prompt(job, codec, settings)
         free = healed_ids(prompt, codec, file.text[start:end])
@@ -182,6 +181,21 @@ class ExampleMaker:
         out.weights[row, index, :count] = 0.1
         out.weights[row, index, free] = 1.0
         out.pinned[row, index, free] = False
+
+
+def _weights(files: Sequence[SourceFile]) -> list[float]:
+    """How often each file is drawn from, such that each language has its share."""
+    weights = [len(file.text) * MIX.get(file.distribution, 1.0) for file in files]
+    totals: dict[str, float] = defaultdict(float)
+    for file, weight in zip(files, weights, strict=True):
+        totals[language(file.path)] += weight
+    shares = {name: LANGUAGES[name] for name in totals if name in LANGUAGES}
+    if "python" in totals:
+        shares["python"] = 1.0 - sum(shares.values())
+    return [
+        weight * shares[language(file.path)] / totals[language(file.path)]
+        for file, weight in zip(files, weights, strict=True)
+    ]
 
 
 def draw_span(text: str, rng: np.random.Generator) -> tuple[int, int]:
