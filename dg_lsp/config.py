@@ -28,15 +28,6 @@ class PromptStyle(enum.Enum):
     """Only the turns and the code, for a model that was trained on just that."""
 
 
-class LengthMethod(enum.Enum):
-    """How the length of the span is found."""
-
-    FREE = "free"
-    """One free canvas with no right anchor, cut where it meets the suffix."""
-    RACE = "race"
-    """Several lengths packed into one forward, the fittest wins."""
-
-
 @dataclass(frozen=True, slots=True)
 class PromptSettings:
     """What the model sees of the document, in tokens."""
@@ -87,7 +78,6 @@ class SamplerSettings:
 class LengthSettings:
     """How span lengths are tried."""
 
-    method: LengthMethod = LengthMethod.RACE
     lengths: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 26, 32)
     """Free tokens per lane; steps of about a quarter, as the score is flat around the best."""
     keep_after: tuple[tuple[int, int], ...] = ((1, 6), (2, 4))

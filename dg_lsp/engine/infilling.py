@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from dg_lsp.config import EngineSettings, LengthMethod
+from dg_lsp.config import EngineSettings
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.denoising import Denoising, Lane
@@ -46,7 +46,7 @@ class _DeadlineError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
     """One text for the span."""
 
     text: str
@@ -85,7 +85,7 @@ class Filling:
         """Tokens of the settled blocks with their probabilities."""
         self._is_open_ended = False
         """Whether texts are cut where they meet the suffix."""
-        self._complete: list[_Found] = []
+        self._complete: list[Found] = []
         """What is found already while a longer text is looked for."""
         self._lanes: list[Lane] = []
         """The lanes under way, for drafts and for the deadline."""
@@ -129,17 +129,15 @@ class Filling:
         settings = dataclasses.replace(settings, right_anchor_tokens=anchor)
         return build_prompt(self._job, self._codec, settings)
 
-    def _find(self, prompt: Prompt, encoded: Any) -> list[_Found]:
+    def _find(self, prompt: Prompt, encoded: Any) -> list[Found]:
         if self._job.replaced is not None:
             start = healed_ids(prompt, self._codec, self._job.replaced)
             return self._rewrite(prompt, encoded, start)
         if self._job.span_tokens is not None:
             return self._rewrite(prompt, encoded, [-1] * self._job.span_tokens)
-        if self._settings.length.method is LengthMethod.FREE:
-            return self._open(prompt, encoded)
         return self._race(prompt, encoded)
 
-    def _race(self, prompt: Prompt, encoded: Any) -> list[_Found]:
+    def _race(self, prompt: Prompt, encoded: Any) -> list[Found]:
         """Lanes of several lengths; where the longest wins, blocks go on beyond it."""
         budget = self._job.max_tokens + prompt.healed_tokens
         room = self._denoiser.canvas_length - prompt.anchored_tokens
@@ -155,7 +153,7 @@ class Filling:
             return [*self._complete, *(one for one in longer if one.meets)]
         return self._complete
 
-    def _open(self, prompt: Prompt, encoded: Any) -> list[_Found]:
+    def _open(self, prompt: Prompt, encoded: Any) -> list[Found]:
         """Canvases with no right anchor, block after block, cut where they meet the suffix."""
         self._is_open_ended = True
         left = self._job.max_tokens + prompt.healed_tokens
@@ -169,7 +167,7 @@ class Filling:
                 return found
             prompt, encoded = self._commit(lanes[0], prompt)
 
-    def _rewrite(self, prompt: Prompt, encoded: Any, start_ids: list[int]) -> list[_Found]:
+    def _rewrite(self, prompt: Prompt, encoded: Any, start_ids: list[int]) -> list[Found]:
         """Start from known tokens, noised in part, or from noise of known length (-1)."""
         room = self._denoiser.canvas_length - prompt.anchored_tokens
         while len(start_ids) > room:
@@ -243,7 +241,7 @@ class Filling:
             "encode", lambda: self._denoiser.encode(prompt.ids, self._job.document_key)
         )
 
-    def _texts(self, lanes: Sequence[Lane]) -> list[_Found]:
+    def _texts(self, lanes: Sequence[Lane]) -> list[Found]:
         """What each lane says, after what is committed."""
         found = []
         for lane in lanes:
@@ -258,10 +256,10 @@ class Filling:
                 [probability for _, probability in tokens],
             )
             if not self._is_open_ended:
-                found.append(_Found(text, confidences))
+                found.append(Found(text, confidences))
                 continue
             end = meeting_point(text, self._job.suffix)
-            found.append(_Found(text[:end], confidences[:end], meets=end is not None))
+            found.append(Found(text[:end], confidences[:end], meets=end is not None))
         return found
 
     def _send_draft(self, step: int) -> None:
@@ -269,7 +267,7 @@ class Filling:
         allowed = self._settings.sampler.max_denoising_steps
         self._on_draft(Draft(best.text, best.confidences, step, allowed))
 
-    def _ranked(self, found: list[_Found], prompt: Prompt, encoded: Any) -> list[Candidate]:
+    def _ranked(self, found: list[Found], prompt: Prompt, encoded: Any) -> list[Candidate]:
         """Distinct texts by causal likelihood together with the suffix, the best first."""
         distinct = list({one.text: one for one in reversed(found)}.values())
         ids = [healed_ids(prompt, self._codec, one.text) for one in distinct]

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from dg_lsp.config import EngineSettings, Layout, LengthMethod
-from dg_lsp.engine.infilling import Filling
-from dg_lsp.engine.prompt import build_prompt, healed_ids
+from dg_lsp.config import EngineSettings, Layout
+from dg_lsp.engine.infilling import Filling, Found
+from dg_lsp.engine.prompt import Prompt, build_prompt, healed_ids
 from dg_lsp.engine.span_text import meeting_point
 from dg_lsp.evaluation.scores import edit_similarity, is_match
 from dg_lsp.evaluation.spans import TrueSpan, job_of
@@ -39,11 +39,23 @@ class Outcome:
 Method = Callable[[LoadedModel, TrueSpan], Outcome]
 
 
-def infiller(settings: EngineSettings, job: InfillJob, model: LoadedModel) -> Outcome:
+class OpenFilling(Filling):
+    """Fills with open canvases alone, cut where they meet the suffix: no race, no anchor."""
+
+    def _find(self, prompt: Prompt, encoded: Any) -> list[Found]:
+        return self._open(prompt, encoded)
+
+
+def infiller(
+    settings: EngineSettings,
+    job: InfillJob,
+    model: LoadedModel,
+    filling: type[Filling] = Filling,
+) -> Outcome:
     """Our infiller under `settings`."""
     start = time.perf_counter()
     drafts: list[float] = []
-    infill = Filling(
+    infill = filling(
         job,
         model.denoiser,
         model.codec,
@@ -60,11 +72,11 @@ def infiller(settings: EngineSettings, job: InfillJob, model: LoadedModel) -> Ou
 
 
 def race(model: LoadedModel, span: TrueSpan) -> Outcome:
-    return infiller(_with_method(model.settings, LengthMethod.RACE), job_of(span), model)
+    return infiller(model.settings, job_of(span), model)
 
 
 def free(model: LoadedModel, span: TrueSpan) -> Outcome:
-    return infiller(_with_method(model.settings, LengthMethod.FREE), job_of(span), model)
+    return infiller(model.settings, job_of(span), model, OpenFilling)
 
 
 def oracle(model: LoadedModel, span: TrueSpan) -> Outcome:
@@ -157,11 +169,6 @@ def _of_true_length(
 
 def _with_prompt(settings: EngineSettings, **changes: Any) -> EngineSettings:
     return dataclasses.replace(settings, prompt=dataclasses.replace(settings.prompt, **changes))
-
-
-def _with_method(settings: EngineSettings, method: LengthMethod) -> EngineSettings:
-    length = dataclasses.replace(settings.length, method=method)
-    return dataclasses.replace(settings, length=length)
 
 
 LENGTHS = ((1, 1), (2, 4), (5, 8), (9, 12), (13, 999))

@@ -9,19 +9,17 @@ where a race is won by its longest lane.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from dg_lsp.config import LengthMethod
 from dg_lsp.engine.denoising import Denoising
-from dg_lsp.engine.infilling import Filling
 from dg_lsp.engine.prompt import build_prompt, plan_canvas, plan_open_canvas
 from dg_lsp.engine.span_text import span_text
 from dg_lsp.evaluation.counting import CountingDenoiser
 from dg_lsp.evaluation.lengths import Choice
+from dg_lsp.evaluation.methods import OpenFilling
 from dg_lsp.evaluation.spans import TrueSpan, job_of
 from dg_lsp.models.loading import LoadedModel
 
@@ -33,10 +31,8 @@ FITTED_TOKENS = 4
 def cut_open_canvas(model: LoadedModel, span: TrueSpan) -> Choice:
     """Fill a span with open canvases, cut where they meet the suffix."""
     denoiser = CountingDenoiser(model.denoiser)
-    length = dataclasses.replace(model.settings.length, method=LengthMethod.FREE)
-    settings = dataclasses.replace(model.settings, length=length)
-    filling = Filling(
-        job_of(span), denoiser, model.codec, settings, lambda: False, lambda draft: None
+    filling = OpenFilling(
+        job_of(span), denoiser, model.codec, model.settings, lambda: False, lambda draft: None
     )
     candidates = filling.run().candidates
     return Choice(candidates[0].text if candidates else "", denoiser.rows, denoiser.steps)

@@ -23,7 +23,6 @@ from dg_lsp.config import (
     CacheSettings,
     EngineSettings,
     Layout,
-    LengthMethod,
     LengthSettings,
     PromptSettings,
     PromptStyle,
@@ -237,8 +236,6 @@ def _prompt_settings(numbers: dict[str, Any]) -> PromptSettings:
 
 
 def _length_settings(numbers: dict[str, Any]) -> LengthSettings:
-    if "method" in numbers:
-        numbers["method"] = LengthMethod(numbers["method"])
     if "lengths" in numbers:
         numbers["lengths"] = tuple(numbers["lengths"])
     if "keep_after" in numbers:

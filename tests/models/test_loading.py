@@ -17,7 +17,7 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
     EntropyBoundSamplerConfig,
 )
 
-from dg_lsp.config import Layout, LengthMethod, PromptStyle
+from dg_lsp.config import Layout, PromptStyle
 from dg_lsp.engine.engine import Engine
 from dg_lsp.job import InfillJob
 from dg_lsp.models import loading
@@ -94,7 +94,7 @@ def test_settings_of_the_checkpoint_override_the_defaults(checkpoint):
         checkpoint / loading.METADATA,
         {
             "prompt": {"layout": "both-in-user-turn", "right_anchor_tokens": 7},
-            "length": {"method": "free", "lengths": [1, 2], "keep_after": [[2, 1]]},
+            "length": {"lengths": [1, 2], "keep_after": [[2, 1]]},
             "engine": {"block_tokens": 9, "min_confidence": 0.25},
             "follows_instructions": False,
         },
@@ -106,7 +106,6 @@ def test_settings_of_the_checkpoint_override_the_defaults(checkpoint):
     assert sampler.entropy_bound == 0.5
     assert loaded.settings.prompt.layout is Layout.BOTH_IN_USER_TURN
     assert loaded.settings.prompt.right_anchor_tokens == 7
-    assert loaded.settings.length.method is LengthMethod.FREE
     assert loaded.settings.length.lengths == (1, 2)
     assert loaded.settings.length.keep_after == ((2, 1),)
     assert (loaded.settings.block_tokens, loaded.settings.min_confidence) == (9, 0.25)
@@ -266,7 +265,6 @@ SPOILED = {
     "prompt is a word": (put(METADATA, '{"prompt": "bare"}'), METADATA, "is not valid"),
     "style is unknown": (put(METADATA, '{"prompt": {"style": "x"}}'), METADATA, "'x'"),
     "setting is unknown": (put(METADATA, '{"prompt": {"x": 1}}'), METADATA, "'x'"),
-    "method is unknown": (put(METADATA, '{"length": {"method": "x"}}'), METADATA, "'x'"),
     "lengths are a number": (
         put(METADATA, '{"length": {"lengths": 3}}'),
         METADATA,
