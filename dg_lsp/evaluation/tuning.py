@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from dg_lsp.config import EngineSettings
+from dg_lsp.config import EngineSettings, Layout
 from dg_lsp.evaluation.methods import Method, infiller, oracle_under
 from dg_lsp.evaluation.spans import job_of
 
@@ -18,6 +18,8 @@ LENGTHS = {
     "8 lanes": (2, 3, 4, 6, 9, 13, 20, 30),
     "16 lanes": (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 32),
 }
+SEEDS = 2
+"""Lanes of each length where several seeds race."""
 KEPT = {
     "6 after 2, 3 after 4": ((2, 6), (4, 3)),
     "6 after 1, 4 after 3": ((1, 6), (3, 4)),
@@ -52,10 +54,42 @@ def length_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
         yield name, _filling(_length(base, lengths=lengths))
     for name, kept in KEPT.items():
         yield f"keeping {name}", _filling(_length(base, keep_after=kept))
+    # Lanes of one length differ in their noise.
+    seeded = _length(
+        base,
+        lengths=tuple(n for n in base.length.lengths for _ in range(SEEDS)),
+        keep_after=tuple((step, count * SEEDS) for step, count in base.length.keep_after),
+    )
+    yield f"{SEEDS} seeds for each length", _filling(seeded)
+
+
+def prompt_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
+    """Where the text after the span stands, and how much of it; at the oracle length and raced.
+
+    Without a right anchor no race can be decided, so these are at the oracle length only.
+    """
+    places: dict[str, dict[str, Any]] = {
+        "suffix in both": {},
+        "suffix in the prompt only": {"right_anchor_tokens": 0},
+        "suffix in the canvas only": {"suffix_tokens": 0},
+        "both sides in the user turn": {"layout": Layout.BOTH_IN_USER_TURN},
+        **{f"anchor of {n}": {"right_anchor_tokens": n} for n in (2, 4, 8, 12, 24)},
+        **{f"{n} prefix tokens": {"prefix_tokens": n} for n in (50, 100)},
+        **{f"{n} suffix tokens": {"suffix_tokens": n} for n in (16, 36)},
+    }
+    for name, changes in places.items():
+        changed = _prompt(base, **changes)
+        yield f"oracle length, {name}", oracle_under(changed)
+        if changed.prompt.right_anchor_tokens:
+            yield f"race, {name}", _filling(changed)
 
 
 def _filling(settings: EngineSettings) -> Method:
     return lambda model, span: infiller(settings, job_of(span), model)
+
+
+def _prompt(base: EngineSettings, **changes: Any) -> EngineSettings:
+    return dataclasses.replace(base, prompt=dataclasses.replace(base.prompt, **changes))
 
 
 def _sampler(base: EngineSettings, **changes: Any) -> EngineSettings:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dg_lsp.training.corpus import HELD_OUT_MODULES, Source
+from dg_lsp.training.examples import LANGUAGES
 from dg_lsp.training.export import Training
+from dg_lsp.training.packages import NEOVIM
 from dg_lsp.training.recipe import Recipe
 
 
@@ -25,6 +27,8 @@ class RunFigures:
     """Both on held-out files, nats per token."""
 
 
+LARGE = 100_000
+"""Characters from which on a source has a line of its own."""
 MEASURED = "## How well it infills\n"
 """The heading under which the evaluation writes."""
 
@@ -37,11 +41,21 @@ def with_measurements(card: str, measured: str) -> str:
 
 def model_card(figures: RunFigures, recipe: Recipe, sources: Sequence[Source]) -> str:
     """The card in Markdown, still without how well the model infills."""
+    large = [source for source in sources if source.characters >= LARGE]
     rows = "\n".join(
         f"| {source.distribution} | {source.version} | {source.licence} | {source.files} | "
         f"{source.characters / 1e6:.2f} |"
-        for source in sources
+        for source in large
     )
+    small = "; ".join(
+        f"{source.distribution} {source.version} ({source.licence})"
+        for source in sources
+        if source.characters < LARGE
+    )
+    others = ""
+    if any(source.distribution.startswith(("npm ", NEOVIM)) for source in sources):
+        shares = ", ".join(f"{share:.0%} {name}" for name, share in LANGUAGES.items())
+        others = f"Of all examples {shares}, from what the editors' parts install; the rest Python.\n"
     begun = ""
     if figures.steps_before:
         begun = f" from the weights of {figures.steps_before} steps before"
@@ -49,18 +63,20 @@ def model_card(figures: RunFigures, recipe: Recipe, sources: Sequence[Source]) -
 
 A {figures.parameters / 1e6:.1f} M parameter checkpoint of `DiffusionGemmaForBlockDiffusion`, without the vision tower, with a code tokenizer of its own.
 It is here so that dg-lsp runs, is tested and can be tried with no GPU, no download and no account.
-It is a small model that has read a little Python: expect short, local completions, and expect many of them to be wrong.
+It is a small model that has read a little code: expect short, local completions, and expect many of them to be wrong.
 It follows no instructions.
 Licence: Apache-2.0, as the rest of the project.
 
 ## Data
 
-Python files of the standard library and of permissively licensed packages that the project installs; tests, generated tables and near-duplicates are left out.
-Held out whole, and never trained on: `pip`, `pytest`, and of the standard library {", ".join(HELD_OUT_MODULES)}.
+Files of Python's standard library and of permissively licensed packages that the project installs; tests, generated files, tables and near-duplicates are left out.
+{others}Held out whole, and never trained on: `pip`, `pytest`, and of the standard library {", ".join(HELD_OUT_MODULES)}.
 
 | source | version | licence | files | M characters |
 | --- | --- | --- | --- | --- |
 {rows}
+
+Less than {LARGE / 1e6:g} M characters each: {small or "none"}.
 
 ## Recipe
 

@@ -122,7 +122,9 @@ def test_fills_the_known_span(tiny_codec, marked, style):
         "def area(self, radius):\n    <|return 3.14|>\n\n\ndef side(self):\n    pass\n",
     ],
 )
-def test_beyond_the_longest_lane_the_text_is_cut_where_it_meets_the_suffix(tiny_codec, marked, anchor):
+def test_beyond_the_longest_lane_the_text_is_cut_where_it_meets_the_suffix(
+    tiny_codec, marked, anchor
+):
     filled = fill(
         tiny_codec,
         marked,

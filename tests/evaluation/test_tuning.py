@@ -9,8 +9,20 @@ from dg_lsp.evaluation import tuning
 def test_every_variant_has_a_name_of_its_own():
     names = [
         name
-        for variants in (tuning.sampler_variants, tuning.length_variants)
+        for variants in (
+            tuning.sampler_variants,
+            tuning.length_variants,
+            tuning.prompt_variants,
+        )
         for name, _ in variants(EngineSettings())
     ]
 
     assert len(names) == len(set(names)) > 20
+
+
+def test_without_a_right_anchor_nothing_is_raced():
+    names = [name for name, _ in tuning.prompt_variants(EngineSettings())]
+
+    assert "oracle length, suffix in the prompt only" in names
+    assert "race, suffix in the prompt only" not in names
+    assert "race, suffix in the canvas only" in names

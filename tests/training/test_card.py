@@ -17,7 +17,10 @@ def card() -> str:
         encoder_loss=2.5,
         decoder_loss=2.25,
     )
-    sources = [Source("torch", "2.13.0", "BSD-3-Clause", 900, 12_000_000)]
+    sources = [
+        Source("torch", "2.13.0", "BSD-3-Clause", 900, 12_000_000),
+        Source("npm semver", "7.8.6", "ISC", 21, 84_000),
+    ]
     return model_card(figures, Recipe(steps=4000, cooldown=200, peak=0.4), sources)
 
 
@@ -28,6 +31,8 @@ def test_the_card_tells_data_licence_recipe_and_losses():
     assert "--steps 4000 --cooldown 200 --batch 16 --peak 0.4` from the weights of 2650" in text
     for figure in ("6.3 M", "6850", "31.0 M", "2.0 on 2 cores", "2.500 nats", "2.250 nats"):
         assert figure in text
+    assert "Less than 0.1 M characters each: npm semver 7.8.6 (ISC)." in text
+    assert "9% typescript" in text
     assert "Not measured yet" in text
 
 

@@ -14,7 +14,7 @@ from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.prompt import Prompt, build_prompt, healed_ids
 from dg_lsp.job import InfillJob
 from dg_lsp.training.corpus import SourceFile
-from dg_lsp.training.examples import IGNORED, Batch, ExampleMaker, Shape, draw_span
+from dg_lsp.training.examples import IGNORED, LANGUAGES, Batch, ExampleMaker, Shape, draw_span
 
 # Short enough that no budget cuts it, so that the whole file can be found in the example.
 TEXT = (
@@ -181,3 +181,21 @@ def test_spans_lie_in_the_text(text, seed):
     start, end = draw_span(text, np.random.default_rng(seed))
 
     assert 0 <= start <= end <= len(text)
+
+
+def test_each_language_has_its_share_however_much_text_there_is(tiny_codec):
+    files = [
+        SourceFile("stdlib/shapes.py", TEXT * 9, "stdlib"),
+        SourceFile("npm shapes/shapes.ts", TEXT, "npm shapes"),
+        SourceFile("neovim/shapes.lua", TEXT, "neovim"),
+    ]
+    batch = ExampleMaker(files, tiny_codec, SHAPE, 7).batch(step=0, size=256)
+
+    shown = [text_of(tiny_codec, ids) for ids in batch.ids]
+    share = {
+        suffix: sum(f"user\nshapes.{suffix}\n" in text for text in shown) / len(shown)
+        for suffix in ("py", "ts", "lua")
+    }
+    assert sum(share.values()) == 1
+    assert share["ts"] == pytest.approx(LANGUAGES["typescript"], abs=0.06)
+    assert share["lua"] == pytest.approx(LANGUAGES["lua"], abs=0.05)

@@ -182,22 +182,23 @@ def tune(
     from dg_lsp.cli.compose import load_model
     from dg_lsp.evaluation.methods import method_table, summarize
     from dg_lsp.evaluation.spans import draw_spans
-    from dg_lsp.evaluation.tuning import length_variants, sampler_variants
+    from dg_lsp.evaluation.tuning import length_variants, prompt_variants, sampler_variants
 
     loaded = load_model(model, device)
     drawn = draw_spans(_held_out(True), per_kind, seed=3)
     console = Console(stderr=True)
-    for variants in (sampler_variants(loaded.settings), length_variants(loaded.settings)):
+    for variants_of in (sampler_variants, length_variants, prompt_variants):
         rows = [
             summarize(
                 name,
                 "all",
                 [(span, method(loaded, span)) for span in track(drawn, name, console=console)],
             )
-            for name, method in variants
+            for name, method in variants_of(loaded.settings)
             if only in name
         ]
-        print(method_table(rows, "span") + "\n")
+        if rows:
+            print(method_table(rows, "span") + "\n")
 
 
 def profile(

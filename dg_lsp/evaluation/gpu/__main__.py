@@ -13,8 +13,6 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-
 from dg_lsp.evaluation.gpu.report import as_text, draw
 from dg_lsp.evaluation.gpu.run import SHAPES, TINY, Plan, run
 from dg_lsp.models.checkpoint import CheckpointError
@@ -62,7 +60,6 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", dest="as_json")
     parser.add_argument("--rounds", type=int)
     chosen = parser.parse_args()
-    torch.manual_seed(0)
     try:
         measure(**vars(chosen))
     except CheckpointError as error:

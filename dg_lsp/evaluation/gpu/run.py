@@ -83,6 +83,7 @@ class _Bench:
     report: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
+        torch.manual_seed(0)  # The same weights in every run.
         self.config = SHAPES[self.plan.shape]()
         self.told("the device")
         self.hardware = measure_hardware(self.device)
