@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,8 @@ def _measured(plan: Plan, model: str | None, device: str | None) -> Outcome:
 
     # Shown on a terminal only.
     status = Console(stderr=True, highlight=False).status("")
+    # Ended in whatever way, it takes its engine along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _own_engine(model, device) as serving, status:
         return asyncio.run(measure(plan, serving, status.update))
 
@@ -78,8 +81,6 @@ def _own_engine(model: str | None, device: str | None) -> Iterator[Serving]:
     """Directories that no other engine uses; the engine in them is ended at last."""
     from dg_lsp.benchmark.editor import Serving
     from dg_lsp.cli.compose import model_for_engine
-    from dg_lsp.service.address import engine_names
-    from dg_lsp.service.lifecycle import stop_engine
 
     directory = Path(tempfile.mkdtemp(prefix="dg-lsp-bench-"))
     places = {f"DG_LSP_{kind}_DIR": str(directory) for kind in ("RUNTIME", "STATE", "LOG")}
@@ -89,9 +90,24 @@ def _own_engine(model: str | None, device: str | None) -> Iterator[Serving]:
     try:
         yield Serving({**os.environ, **places}, tuple(arguments))
     finally:
-        for name in engine_names(directory):
-            asyncio.run(stop_engine(directory, name))
+        _end_all(directory)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _end_all(runtime: Path) -> None:
+    """End what runs in a runtime directory; an engine may not be listening there yet."""
+    import psutil
+
+    running = []
+    for process in psutil.process_iter():
+        # Processes end while one looks, and those of others may not be looked at.
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("DG_LSP_RUNTIME_DIR") == str(runtime):
+                process.terminate()
+                running.append(process)
+    _, stuck = psutil.wait_procs(running, timeout=10)
+    for process in stuck:
+        process.kill()
 
 
 def _report(outcome: Outcome) -> dict[str, Any]:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import psutil
+import pytest
 from rich.console import Console
 
 from dg_lsp.benchmark import overhead
@@ -45,3 +53,34 @@ def test_the_tables_have_a_row_for_each_kind():
         *("keystroke,", "20", "kB", "p50", "100", "6.5", "1.0", "2.0", "3.0", "0.5")
     ]
     assert "cancelled to answered" in shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+def test_ended_from_outside_it_takes_its_engine_along(tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "dg_lsp", "bench", "server", "--model", "bundled"]
+    bench = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        while not (engines := _working_in(tmp_path)):
+            assert bench.poll() is None
+            time.sleep(0.1)
+        bench.send_signal(signal.SIGTERM)
+        assert bench.wait(60) != 0
+        _, alive = psutil.wait_procs(engines, timeout=30)
+    finally:
+        bench.kill()
+    assert alive == []
+    assert not list(tmp_path.glob("dg-lsp-bench-*"))
+
+
+def _working_in(directory: Path) -> list[psutil.Process]:
+    """Engines whose sockets are below the directory."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            runtime = process.environ().get("DG_LSP_RUNTIME_DIR", "")
+            if runtime.startswith(str(directory)) and "engine" in process.cmdline():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
