@@ -59,6 +59,8 @@ class InfillJob:
     """Rewrite only: the share of the selection that starts as noise, 0 < noise <= 1."""
     candidates: int = 1
     """How many complete alternatives are wanted."""
+    spares: int = 0
+    """How many more may come back where they cost nothing, should some be of no use."""
     max_tokens: int = 128
     """Token budget of an infill; a rewrite goes by the length of what it replaces."""
     span_tokens: int | None = None
@@ -73,6 +75,8 @@ class InfillJob:
     def __post_init__(self) -> None:
         if self.candidates < 1:
             raise ValueError(f"candidates is {self.candidates}; at least 1 is needed")
+        if self.spares < 0:
+            raise ValueError(f"spares is {self.spares}; at least 0 is needed")
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens is {self.max_tokens}; at least 1 is needed")
         if not 0.0 < self.noise <= 1.0:

@@ -120,7 +120,7 @@ class Filling:
         sure = [candidate for candidate in written if candidate.confidence >= least]
         if not sure:
             return (), f"confidence {written[0].confidence:.2f} is below {least:.2f}"
-        return tuple(sure[: self._job.candidates]), None
+        return tuple(sure[: self._job.candidates + self._job.spares]), None
 
     def _build_prompt(self) -> Prompt:
         settings = self._settings.prompt

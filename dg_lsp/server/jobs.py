@@ -28,6 +28,9 @@ CHARS_PER_TOKEN = 3
 SNIPPET_SHARE = 1 / 3
 """Of the user's budget, for related text of other files."""
 
+SPARES = 4
+"""Texts to fall back on where the best one would break the code; a race has them anyway."""
+
 DraftListener = Callable[[Draft], None]
 
 
@@ -133,6 +136,7 @@ class Jobs:
             instruction=wanted.instruction,
             noise=wanted.noise,
             candidates=wanted.candidates,
+            spares=SPARES,
             max_tokens=wanted.max_tokens,
             may_be_empty=wanted.may_be_empty,
             seed=wanted.seed,

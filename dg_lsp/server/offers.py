@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dg_lsp.document.edit import finish, is_only_closers, match_newlines
 from dg_lsp.document.position import LINE_END
+from dg_lsp.document.syntax import breaks_syntax
 from dg_lsp.job import Candidate, Draft
 from dg_lsp.server.documents import common_length
 from dg_lsp.server.settings import MultiLine
@@ -53,20 +54,44 @@ class DraftOffer:
     steps_allowed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """What a candidate must come up to."""
+
+    count: int = 1
+    """How many are offered at most."""
+    min_confidence: float = 0.0
+    may_break: bool = True
+    """Whether a text that leaves the code invalid is better than none, as where a user asks."""
+
+
 def offers_of(
-    candidates: Sequence[Candidate], place: Place, multi_line: MultiLine, min_confidence: float
+    candidates: Sequence[Candidate],
+    place: Place,
+    multi_line: MultiLine,
+    standard: Standard,
 ) -> tuple[Offer, ...]:
-    """The finished candidates, best first, without the empty ones and repetitions."""
+    """The finished candidates, best first, without the empty ones and repetitions.
+
+    Those that would break the syntax of the code around come after all others, if at all.
+    """
     offers: dict[str, Offer] = {}
     for candidate in sorted(candidates, key=lambda one: one.score, reverse=True):
-        if candidate.confidence < min_confidence:
+        if candidate.confidence < standard.min_confidence:
             continue
         text = finish_at(candidate.text, place, multi_line)
         if text and text != place.replaced:
             sure = candidate.confidences or (candidate.confidence,) * len(candidate.text)
             confidences = _left_of(candidate.text, sure, text, candidate.confidence)
             offers.setdefault(text, Offer(text, candidate.confidence, confidences))
-    return tuple(offers.values())
+    breaking = {
+        text: bool(breaks_syntax(text, place.prefix, place.suffix, place.language))
+        for text in offers
+    }
+    ordered = sorted(offers, key=breaking.__getitem__)
+    if not standard.may_break:
+        ordered = [text for text in ordered if not breaking[text]]
+    return tuple(offers[text] for text in ordered[: standard.count])
 
 
 def offer_draft(

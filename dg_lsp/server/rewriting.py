@@ -19,7 +19,7 @@ from dg_lsp.server.documents import Document, find_again
 from dg_lsp.server.drafts import send_drafts
 from dg_lsp.server.jobs import Wanted
 from dg_lsp.server.lsp_ext import JobToken
-from dg_lsp.server.offers import DraftOffer, offer_draft, offers_of
+from dg_lsp.server.offers import DraftOffer, Standard, offer_draft, offers_of
 from dg_lsp.server.session import Session
 from dg_lsp.server.tracing import How, Outcome, Trace, Work
 
@@ -96,7 +96,7 @@ async def _change(session: Session, request: Request, trace: Trace) -> Change:
         place, wanted, session.settings, _draft_listener(session, request), work
     )
     work.rest()
-    offers = offers_of(filled.infill.candidates, place, session.settings.multi_line, 0.0)
+    offers = offers_of(filled.infill.candidates, place, session.settings.multi_line, Standard())
     work.lap("finish")
     reason = filled.infill.reason or "the model proposes nothing new"
     trace.answer(offers, None if offers else reason, filled.state is JobState.FAILED)

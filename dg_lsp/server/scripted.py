@@ -111,7 +111,7 @@ class ScriptedHandle:
         if infiller.error is not None:
             self.end(JobState.FAILED, Infill((), 0, reason=infiller.error))
             return
-        texts = infiller.script(self.job)[: self.job.candidates]
+        texts = infiller.script(self.job)[: self.job.candidates + self.job.spares]
         best = texts[0] if texts else ""
         for step in range(1, pace.num_drafts + 1):
             await asyncio.sleep(pace.step_s)

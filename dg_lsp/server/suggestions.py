@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from dg_lsp.job import Draft, JobState
+from dg_lsp.job import Draft, Infill, JobState
 from dg_lsp.server.jobs import Filled, Jobs, Wanted
 from dg_lsp.server.offers import (
     DraftOffer,
     Offer,
     Place,
+    Standard,
     cut_typed,
     finish_at,
     offer_draft,
@@ -190,15 +191,20 @@ class _Ask:
         filled = self.task.result()
         is_automatic = self.wanted.may_be_empty
         self.work.rest()
-        offers = offers_of(
-            filled.infill.candidates,
-            self.place,
-            self.settings.multi_line,
+        standard = Standard(
+            self.wanted.candidates,
             self.settings.min_confidence if is_automatic else 0.0,
+            may_break=not is_automatic,
         )
+        offers = self._offers(filled.infill, standard)
         self.work.lap("finish")
         reason = filled.infill.reason or "nothing new is left of what the model wrote"
+        if not offers and self._offers(filled.infill, replace(standard, may_break=True)):
+            reason = "the code would not be valid with what the model wrote"
         return Answer(offers, None if offers else reason, filled.state is JobState.FAILED)
+
+    def _offers(self, infill: Infill, standard: Standard) -> tuple[Offer, ...]:
+        return offers_of(infill.candidates, self.place, self.settings.multi_line, standard)
 
     async def _run(self) -> Filled:
         if self.wanted.may_be_empty and self.settings.debounce_ms:

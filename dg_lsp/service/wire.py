@@ -86,6 +86,7 @@ def encode_job(job: InfillJob) -> Json:
         "instruction": job.instruction,
         "noise": job.noise,
         "candidates": job.candidates,
+        "spares": job.spares,
         "max_tokens": job.max_tokens,
         "span_tokens": job.span_tokens,
         "may_be_empty": job.may_be_empty,
@@ -111,6 +112,7 @@ def decode_job(value: Json) -> InfillJob:
             instruction=fields.optional("instruction", fields.text),
             noise=fields.number("noise", 0.0, 1.0, default.noise),
             candidates=fields.integer("candidates", 1, MAX_CANDIDATES, default.candidates),
+            spares=fields.integer("spares", 0, MAX_CANDIDATES, default.spares),
             max_tokens=fields.integer("max_tokens", 1, MAX_TOKENS, default.max_tokens),
             span_tokens=fields.optional(
                 "span_tokens", lambda name: fields.integer(name, 0, MAX_TOKENS)

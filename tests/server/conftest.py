@@ -166,6 +166,8 @@ def script(job: InfillJob) -> list[str]:
         "x = ": ["1"],
         "for i in ": ["range(n):\n    print(i)\n"],
         "none = ": [],
+        "first = ": ["(1,", "2"],
+        "broken = ": ["(1,", ")"],
     }
     for before, texts in answers.items():
         if job.prefix.endswith(before):

@@ -34,6 +34,15 @@ async def test_who_asks_gets_several_candidates_and_never_none_on_purpose(editor
     assert (job.candidates, job.may_be_empty) == (3, False)
 
 
+async def test_what_would_break_the_code_comes_after_all_else_or_not_at_all(editor):
+    editor.open("first = \nbroken = \n")
+
+    assert await editor.texts(0, 8) == ["2"]
+    assert await editor.texts(0, 8, kind=1) == ["2", "(1,"]
+    assert await editor.texts(1, 9) == []
+    assert await editor.texts(1, 9, kind=1) == ["(1,", ")"]
+
+
 async def test_who_cannot_ask_may_have_several_candidates_while_typing(make_editor):
     editor = make_editor(settings=Settings(debounce_ms=0, candidates_while_typing=2))
     await editor.begin()
@@ -63,7 +72,7 @@ async def test_positions_are_in_the_units_of_the_client(make_editor, encodings, 
     [
         ("x = \r\ny\r\n", 0, 4, ["1"]),
         ("for i in \r\n", 0, 9, ["range(n):\r\n    print(i)"]),
-        ("if x:\n\tfor i in \n\ty\n", 1, 10, ["range(n):\n\tprint(i)"]),
+        ("if x:\n\ty\nfor i in \n", 2, 9, ["range(n):\n\tprint(i)"]),
         ("x = ", 7, 99, ["1"]),
         ("x = ", 0, 99, ["1"]),
         ("\ud83d x = ", 0, 7, ["1"]),

@@ -28,7 +28,7 @@ async def test_an_offer_with_its_sizes_and_times_and_no_text(editor):
     assert (trace["outcome"], trace["reason"]) == ("offered", None)
     assert trace["how"] == "a new job"
     assert trace["offers"] == [{"chars": 5, "confidence": 0.9}]
-    assert trace["candidates"] == [{"chars": 5, "confidence": 0.9, "score": 0.0}]
+    assert trace["candidates"][0] == {"chars": 5, "confidence": 0.9, "score": 0.0}
     assert trace["seen"]["prefix_chars"] == len(ADD) - 1
     assert trace["seen"]["suffix_chars"] == 1
     assert (trace["steps"], trace["model"]) == (4, "scripted")
@@ -59,6 +59,7 @@ def test_what_the_engine_accounts_for_is_not_counted_as_the_way_to_it():
         (Settings(), ADD, "file:///work/b.py", {}, "refused", "the document is not open"),
         (Settings(), ADD, None, {"version": 7}, "refused", "asked for version 7"),
         (Settings(), "none = \n", None, {}, "nothing", "nothing new is left"),
+        (Settings(), "broken = \n", None, {}, "nothing", "the code would not be valid"),
     ],
 )
 async def test_why_nothing_was_offered(
@@ -68,7 +69,7 @@ async def test_why_nothing_was_offered(
     await editor.begin()
     editor.open(text, uri if uri and uri.endswith(".env") else "file:///work/a.py")
     where = {"uri": uri or "file:///work/a.py", **extra}
-    assert await editor.inline(0, 7, textDocument=where) == []
+    assert await editor.inline(0, len(text) - 1, textDocument=where) == []
 
     assert last(editor)["outcome"] == outcome
     assert reason in last(editor)["reason"]

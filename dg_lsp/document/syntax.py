@@ -1,0 +1,104 @@
+"""Whether a text that is put into Python code leaves it valid where it could be.
+
+Looks at the statements around the place only, from one before it to the end of its own, so
+that it costs little in a long document and other places may be as broken as they like.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+
+from dg_lsp.document.nesting import brackets_around, nesting
+from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_of, lines_of
+
+MOST_CHARS = 8_000
+"""Of the statements around a place; a longer class is not judged, as that would take long."""
+
+# Begins a statement at the left margin; no closing bracket, comment or later part of one does.
+_STATEMENT = re.compile(r"^(?!(?:else|elif|except|finally)\b)[^\s#)\]}]", re.MULTILINE)
+_CLOSERS = {"(": ")", "[": "]", "{": "}"}
+
+
+def breaks_syntax(text: str, prefix: str, suffix: str, language: str) -> bool | None:
+    """Whether the text makes invalid what something simple in its place would make valid.
+
+    None where that cannot be told: another language, or code that is broken in any case.
+    """
+    if language != "python":
+        return None
+    after = _after(suffix)
+    if after is None:
+        return None
+    for before in _before(prefix):
+        endings = ("", *_endings(before, text))
+        if any(_is_valid(before + text + ending + after) for ending in endings):
+            return False
+        if _could_be_valid(before, after):
+            return True
+    return None
+
+
+def _before(prefix: str) -> list[str]:
+    """The text from the last statement but one, and from the last one, which may be but a
+    part of it: the `el` of an `else`."""
+    near = prefix[-MOST_CHARS:]
+    starts = [match.start() for match in _STATEMENT.finditer(near)]
+    if len(near) == len(prefix):
+        starts = [0, *starts]
+    elif starts and starts[0] == 0:
+        del starts[0]  # In the middle of a line, for all that is known.
+    return [near[start:] for start in starts[-2:]]
+
+
+def _after(suffix: str) -> str | None:
+    """The rest of the line and what follows to the next statement at the left margin."""
+    line_end = LINE_END.search(suffix)
+    if line_end is None:
+        return suffix if len(suffix) <= MOST_CHARS else None
+    following = _STATEMENT.search(suffix, line_end.end(), MOST_CHARS)
+    if following is not None:
+        return suffix[: following.start()]
+    return suffix if len(suffix) <= MOST_CHARS else None
+
+
+def _endings(before: str, text: str) -> Iterator[str]:
+    """What a text that begins something may be waiting for: it is not wrong for that."""
+    lines = lines_of(before + text)
+    if lines[-1].rstrip().endswith(":"):
+        yield " pass"
+    if lines[-1].lstrip().startswith("@"):
+        yield f"\n{indent_of(lines[-1])}def x(): pass"
+    for line in lines[-1 - len(LINE_END.findall(text)) :]:
+        if line.strip() == "try:":
+            yield f"\n{indent_of(line)}finally: pass"
+
+
+@functools.lru_cache(maxsize=4)
+def _could_be_valid(before: str, after: str) -> bool:
+    """Whether something simple makes the place valid; asked anew for each candidate."""
+    return any(_is_valid(before + one + after) for one in _simple(before, after))
+
+
+def _simple(before: str, after: str) -> Sequence[str]:
+    """What could stand at a place that is waiting for something."""
+    missing, _ = brackets_around(before, after[:NEAR_CHARS])
+    closers = ""
+    for token in reversed(nesting(before).opened):
+        if missing[token.kind] > 0:
+            missing[token.kind] -= 1
+            closers += _CLOSERS.get(token.kind, "")
+    return ("", "x", "pass", closers, f"x{closers}", f"{closers}: pass", f"x{closers}: pass")
+
+
+def _is_valid(text: str) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of an escape sequence in somebody's string.
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True

@@ -1,0 +1,65 @@
+"""Which texts would break Python code that could be valid."""
+
+from __future__ import annotations
+
+import pytest
+
+from dg_lsp.document.syntax import MOST_CHARS, breaks_syntax
+
+BROKEN = "def broken(:\n    pass\n\n\nnumber = 1\n\n\n"
+LONG = "class Long:\n" + "    x = 1\n" * (MOST_CHARS // 10)
+
+
+@pytest.mark.parametrize(
+    ("marked", "expect"),
+    [
+        # A document that is whole, and one that waits for something.
+        ("x = 1\ny = <|2 + 3|>\nz = 4\n", False),
+        ("x = 1\ny = <|2 +|>\nz = 4\n", True),
+        ("x = 1\n<|y = (|>\nz = 4\n", True),
+        ("print(<|a, b|>)\n", False),
+        ("print(<|a, b))|>)\n", True),
+        # Brackets that nothing has closed yet.
+        ("print(<|a, b)|>\n", False),
+        ("print(<|a b|>\n", True),
+        ("print(<|a, b|>\n", True),
+        ("def area(<|self):\n    return 1|>\n", False),
+        ("def area(<|self, :|>\n", True),
+        # Blocks.
+        ("if x:\n    y = 1\n<|else:\n    y = 2|>\n", False),
+        ("if x:\n    y = 1\nel<|se:\n    y = 2|>\n", False),
+        ("if x:\n    <|y = 1|>\nelse:\n    y = 2\n", False),
+        ("if x:\n    <|y = 1)|>\nelse:\n    y = 2\n", True),
+        ("def area(self):\n<|    return 1|>\n", False),
+        ("def area(self):\n    <|return return|>\n", True),
+        ("def area(self):\n    a = 1\n<|  b = 2|>\n", True),
+        # What is begun is not wrong.
+        ("x = 1\nfor n in <|range(3):|>\n\nz = 4\n", False),
+        ("def area(self):\n    a = 1\n    <|if a:|>\n", False),
+        ("x = 1\n<|@property|>\n", False),
+        ("def area(self):\n    <|try:\n        a = 1|>\n\nz = 4\n", False),
+        ("x = 1\nfor n in <|range(3|>\n\nz = 4\n", True),
+        # Strings and comments take anything.
+        ('x = "<|) (|>"\n', False),
+        ("x = 1  # <|) (|>\n", False),
+        ('def area():\n    """<|) (|>\n    """\n', False),
+        # What is broken elsewhere does not count, what is broken here says nothing.
+        (BROKEN + "x = 1\ny = <|2|>\n", False),
+        (BROKEN + "x = 1\ny = <|2 +|>\n", True),
+        ("x = \ny = <|2 +|>\n", True),
+        ("x = 1\ny = ) <|2 +|>\n", None),
+        # Too long to be looked at.
+        (LONG + "    y = <|2 +|>\n", None),
+        ("y = <|2 +|>\n" + LONG, True),
+        ("class Long:\n    y = <|2 +|>\n" + LONG.partition("\n")[2], None),
+    ],
+)
+def test_a_text_is_judged_by_the_statements_around_it(marked: str, expect: bool | None) -> None:
+    prefix, rest = marked.split("<|")
+    text, suffix = rest.split("|>")
+
+    assert breaks_syntax(text, prefix, suffix, "python") is expect
+
+
+def test_other_languages_are_not_judged() -> None:
+    assert breaks_syntax("2 +", "x = ", "\n", "typescript") is None
