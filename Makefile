@@ -70,7 +70,7 @@ profile: $(READY)  ## Where the time of one infill goes
 	$(BIN)/dg-lsp eval profile --model bundled
 
 eval: $(READY)  ## How well the bundled model fills spans that it has never seen
-	$(BIN)/dg-lsp eval spans --model bundled --per-kind 20 --only "race of lengths (ours)" --only "oracle length"
+	$(BIN)/dg-lsp eval spans --model bundled --per-kind 20 --only "race of lengths (ours)" --only "race, as an editor offers it" --only "oracle length"
 	$(BIN)/dg-lsp eval quiet --model bundled --per-kind 20
 
 bench-gpu: $(READY)  ## How fast the real shape runs on this GPU, with random weights

@@ -12,6 +12,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+SPARES = 4
+"""Texts to fall back on where the best one would break the code; a race has them anyway."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

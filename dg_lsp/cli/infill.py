@@ -25,8 +25,9 @@ from dg_lsp.document.edit import finish, minimal_replacement
 from dg_lsp.document.position import line_column_at, offset_at
 from dg_lsp.document.secrets import mask_secrets
 from dg_lsp.document.source import Source, language_of, read_source
+from dg_lsp.document.syntax import breaks_syntax
 from dg_lsp.document.window import WindowBudget, split_window
-from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState
+from dg_lsp.job import SPARES, Candidate, Draft, Infill, InfillJob, JobState
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,6 +100,7 @@ def infill(
             instruction=instruction,
             noise=_DEFAULT.noise if noise is None else noise,
             candidates=candidates,
+            spares=SPARES,
             max_tokens=max_tokens,
             may_be_empty=False,
             seed=seed,
@@ -228,13 +230,18 @@ async def _fill(
     if handle.state is JobState.FAILED:
         raise InfillFailed(infill.reason or "the model gave no reason")
     infill = replace(infill, model=infill.model or opened.model)
-    offers = _offers(infill, span, job.language)
+    offers = _offers(infill, span, job.language, job.candidates)
     reason = infill.reason or "nothing new is left of what the model wrote"
     return _Ending(infill, offers, None if offers else reason)
 
 
-def _offers(infill: Infill, span: _OpenSpan, language: str) -> tuple[Candidate, ...]:
-    """Finish the candidates, best first, without the empty ones and repetitions."""
+def _offers(
+    infill: Infill, span: _OpenSpan, language: str, wanted: int
+) -> tuple[Candidate, ...]:
+    """Finish the candidates, best first, without the empty ones and repetitions.
+
+    Those that would break the syntax of the code around come after all others.
+    """
     offers: dict[str, Candidate] = {}
     # The whole document, not the model's window of it: brackets may close far below.
     prefix, suffix = span.source.text[: span.start], span.source.text[span.end :]
@@ -243,7 +250,8 @@ def _offers(infill: Infill, span: _OpenSpan, language: str) -> tuple[Candidate, 
         if text:
             confidences = _left_of(candidate, text)
             offers.setdefault(text, replace(candidate, text=text, confidences=confidences))
-    return tuple(offers.values())
+    broken = {text: bool(breaks_syntax(text, prefix, suffix, language)) for text in offers}
+    return tuple(offers[text] for text in sorted(offers, key=broken.__getitem__)[:wanted])
 
 
 def _left_of(candidate: Candidate, text: str) -> tuple[float, ...]:

@@ -18,11 +18,13 @@ from dg_lsp.config import EngineSettings, Layout
 from dg_lsp.engine.infilling import Filling, Found
 from dg_lsp.engine.prompt import Prompt, build_prompt, healed_ids
 from dg_lsp.engine.span_text import meeting_point
-from dg_lsp.evaluation.scores import edit_similarity, is_match
+from dg_lsp.evaluation.scores import edit_similarity, is_match, parses
 from dg_lsp.evaluation.spans import TrueSpan, job_of
-from dg_lsp.job import InfillJob
+from dg_lsp.job import SPARES, Candidate, InfillJob
 from dg_lsp.models.loading import LoadedModel
 from dg_lsp.models.tokenizer import FileCodec
+from dg_lsp.server.offers import Offer, Place, Standard, offers_of
+from dg_lsp.server.settings import MultiLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Outcome:
     steps: int
     milliseconds: float
     first_draft_ms: float
+    candidates: tuple[Candidate, ...] = ()
+    """What our infiller would let an editor choose from."""
 
 
 Method = Callable[[LoadedModel, TrueSpan], Outcome]
@@ -68,11 +72,36 @@ def infiller(
     if not infill.candidates:
         return Outcome("", 0.0, infill.steps, elapsed, first)
     best = infill.candidates[0]
-    return Outcome(best.text, best.confidence, infill.steps, elapsed, first)
+    return Outcome(best.text, best.confidence, infill.steps, elapsed, first, infill.candidates)
 
 
 def race(model: LoadedModel, span: TrueSpan) -> Outcome:
     return infiller(model.settings, job_of(span), model)
+
+
+def offered(model: LoadedModel, span: TrueSpan) -> Outcome:
+    """The race as an editor shows it to who asks: finished, and valid where possible."""
+    outcome = infiller(model.settings, offered_job(span, may_be_empty=False), model)
+    offers = offers_in(outcome, span, Standard())
+    return dataclasses.replace(outcome, text=offers[0].text if offers else "")
+
+
+def offered_job(span: TrueSpan, *, may_be_empty: bool) -> InfillJob:
+    """A job as the server asks for it."""
+    return dataclasses.replace(job_of(span), may_be_empty=may_be_empty, spares=SPARES)
+
+
+def offers_in(outcome: Outcome, span: TrueSpan, standard: Standard) -> tuple[Offer, ...]:
+    """What an editor would be offered of an outcome."""
+    place = Place(
+        uri=span.path,
+        path=span.path,
+        language=span.language,
+        newline="\n",
+        prefix=span.prefix,
+        suffix=span.suffix,
+    )
+    return offers_of(outcome.candidates, place, MultiLine.AUTO, standard)
 
 
 def free(model: LoadedModel, span: TrueSpan) -> Outcome:
@@ -147,6 +176,7 @@ def reference(model: LoadedModel, span: TrueSpan) -> Outcome:
 
 METHODS: dict[str, Method] = {
     "race of lengths (ours)": race,
+    "race, as an editor offers it": offered,
     "free canvas, cut at the suffix": free,
     "fixed length of 12": fixed,
     "oracle length": oracle,
@@ -196,6 +226,9 @@ class Row:
     spans: int
     exact_match: float
     edit_similarity: float
+    parses: float | None
+    """Share whose document is valid with the text, of those that are valid with the true one;
+    None where there are none."""
     steps: float
     milliseconds: float
     first_draft_ms: float
@@ -204,6 +237,11 @@ class Row:
 def summarize(method: str, kind: str, pairs: list[tuple[TrueSpan, Outcome]]) -> Row:
     """Means of the matches, medians of the costs."""
     outcomes = [outcome for _, outcome in pairs]
+    judged = [
+        parses(span.prefix + out.text + span.suffix)
+        for span, out in pairs
+        if span.language == "python" and parses(span.prefix + span.text + span.suffix)
+    ]
     return Row(
         method=method,
         kind=kind,
@@ -212,6 +250,7 @@ def summarize(method: str, kind: str, pairs: list[tuple[TrueSpan, Outcome]]) -> 
         edit_similarity=statistics.fmean(
             edit_similarity(span.text, out.text) for span, out in pairs
         ),
+        parses=statistics.fmean(judged) if judged else None,
         steps=statistics.median(out.steps for out in outcomes),
         milliseconds=statistics.median(out.milliseconds for out in outcomes),
         first_draft_ms=statistics.median(out.first_draft_ms for out in outcomes),
@@ -221,13 +260,14 @@ def summarize(method: str, kind: str, pairs: list[tuple[TrueSpan, Outcome]]) -> 
 def method_table(rows: list[Row], kinds: str) -> str:
     """The rows in Markdown; `kinds` heads the column that tells the spans apart."""
     lines = [
-        f"| method | {kinds} | n | exact match | edit similarity "
+        f"| method | {kinds} | n | exact match | edit similarity | parses "
         "| steps | ms | first draft ms |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
         f"| {row.method} | {row.kind} | {row.spans} | {row.exact_match:.1%} | "
-        f"{row.edit_similarity:.3f} | {row.steps:.0f} | {row.milliseconds:.0f} | "
+        f"{row.edit_similarity:.3f} | {'' if row.parses is None else f'{row.parses:.0%}'} | "
+        f"{row.steps:.0f} | {row.milliseconds:.0f} | "
         f"{row.first_draft_ms:.0f} |"
         for row in rows
     ]

@@ -15,12 +15,12 @@ import tokenize
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dg_lsp.document.edit import finish
 from dg_lsp.document.nesting import nesting, tokens
-from dg_lsp.evaluation.methods import infiller
-from dg_lsp.evaluation.scores import is_match
-from dg_lsp.evaluation.spans import TrueSpan, job_of
+from dg_lsp.evaluation.methods import infiller, offered_job, offers_in
+from dg_lsp.evaluation.scores import is_match, parses
+from dg_lsp.evaluation.spans import TrueSpan
 from dg_lsp.models.loading import LoadedModel
+from dg_lsp.server.offers import Standard
 from dg_lsp.training.corpus import SourceFile
 
 THRESHOLDS = tuple(n / 20 for n in range(20))
@@ -39,6 +39,8 @@ class Shown:
     """Finished as an editor would get it; empty where the model itself is quiet."""
     confidence: float
     is_right: bool
+    is_valid: bool | None = None
+    """Whether the document is valid Python with the text; None where it is not without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Point:
     """Share of exact texts among all that is shown, at either kind of place."""
     right: float
     """Share of the places where something is missing that show the exact text."""
+    valid_of_shown: float
+    """Share of what is shown that leaves a valid document, of all that could."""
 
 
 def quiet_places(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[TrueSpan]:
@@ -79,12 +83,23 @@ def quiet_places(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[
 def ask(model: LoadedModel, span: TrueSpan) -> Shown:
     """Ask as an editor does while somebody types: the model may find nothing missing."""
     settings = dataclasses.replace(model.settings, min_confidence=0.0)
-    job = dataclasses.replace(job_of(span), may_be_empty=True)
-    outcome = infiller(settings, job, model)
-    text = finish(outcome.text, span.prefix, span.suffix, "\n", span.language)
+    outcome = infiller(settings, offered_job(span, may_be_empty=True), model)
+    offers = offers_in(outcome, span, Standard(may_break=False))
     is_missing = bool(span.text)
-    is_right = is_missing and bool(text) and is_match(span.text, text)
-    return Shown(span.kind, is_missing, text, outcome.confidence, is_right)
+    if not offers:
+        return Shown(span.kind, is_missing, "", 0.0, is_right=False, is_valid=None)
+    text = offers[0].text
+    is_valid = None
+    if span.language == "python" and parses(span.prefix + span.text + span.suffix):
+        is_valid = parses(span.prefix + text + span.suffix)
+    return Shown(
+        span.kind,
+        is_missing,
+        text,
+        offers[0].confidence,
+        is_right=is_missing and is_match(span.text, text),
+        is_valid=is_valid,
+    )
 
 
 def curve(answers: Sequence[Shown]) -> list[Point]:
@@ -99,6 +114,7 @@ def curve(answers: Sequence[Shown]) -> list[Point]:
 
         shown = [answer for answer in answers if shows(answer)]
         right = sum(answer.is_right for answer in shown)
+        judged = [answer.is_valid for answer in shown if answer.is_valid is not None]
         points.append(
             Point(
                 threshold,
@@ -106,6 +122,7 @@ def curve(answers: Sequence[Shown]) -> list[Point]:
                 show_rate=sum(map(shows, missing)) / len(missing),
                 right_of_shown=right / len(shown) if shown else 0.0,
                 right=right / len(missing),
+                valid_of_shown=sum(judged) / len(judged) if judged else 0.0,
             )
         )
     return points
@@ -114,12 +131,13 @@ def curve(answers: Sequence[Shown]) -> list[Point]:
 def curve_table(points: Sequence[Point]) -> str:
     """The curve in Markdown."""
     lines = [
-        "| least confidence | quiet rate | show rate | right among shown | right |",
-        "| --- | --- | --- | --- | --- |",
+        "| least confidence | quiet rate | show rate | right among shown | right "
+        "| valid among shown |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
         f"| {point.threshold:.2f} | {point.quiet_rate:.1%} | {point.show_rate:.1%} | "
-        f"{point.right_of_shown:.1%} | {point.right:.1%} |"
+        f"{point.right_of_shown:.1%} | {point.right:.1%} | {point.valid_of_shown:.0%} |"
         for point in points
     ]
     return "\n".join(lines)

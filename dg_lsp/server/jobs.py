@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dg_lsp.document.window import WindowBudget, split_window
-from dg_lsp.job import Draft, Infill, InfillJob, JobState, Snippet
+from dg_lsp.job import SPARES, Draft, Infill, InfillJob, JobState, Snippet
 from dg_lsp.server.convert import without_surrogates
 from dg_lsp.server.engine_link import EngineLink, EngineUnavailableError, ModelFacts
 from dg_lsp.server.offers import Place
@@ -27,9 +27,6 @@ CHARS_PER_TOKEN = 3
 """Of source code, on the careful side; turns the user's budget into the model's measure."""
 SNIPPET_SHARE = 1 / 3
 """Of the user's budget, for related text of other files."""
-
-SPARES = 4
-"""Texts to fall back on where the best one would break the code; a race has them anyway."""
 
 DraftListener = Callable[[Draft], None]
 

@@ -77,8 +77,6 @@ def offers_of(
     """
     offers: dict[str, Offer] = {}
     for candidate in sorted(candidates, key=lambda one: one.score, reverse=True):
-        if candidate.confidence < standard.min_confidence:
-            continue
         text = finish_at(candidate.text, place, multi_line)
         if text and text != place.replaced:
             sure = candidate.confidences or (candidate.confidence,) * len(candidate.text)
@@ -91,7 +89,9 @@ def offers_of(
     ordered = sorted(offers, key=breaking.__getitem__)
     if not standard.may_break:
         ordered = [text for text in ordered if not breaking[text]]
-    return tuple(offers[text] for text in ordered[: standard.count])
+    best = [offers[text] for text in ordered[: standard.count]]
+    # A worse text is no way out where the best one is unsure.
+    return tuple(offer for offer in best if offer.confidence >= standard.min_confidence)
 
 
 def offer_draft(

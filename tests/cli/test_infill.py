@@ -16,7 +16,7 @@ from rich.console import Console
 from dg_lsp.cli import run
 from dg_lsp.cli.compose import ModelError, OpenedInfiller
 from dg_lsp.document.position import offset_at
-from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState
+from dg_lsp.job import SPARES, Candidate, Draft, Infill, InfillJob, JobState
 
 SAMPLE = "def add(a, b):\n    return \n\n\nprint(add(1, 2))\n"
 
@@ -227,6 +227,7 @@ def test_asks_for_what_the_options_say(
             instruction="shorter",
             noise=0.25,
             candidates=3,
+            spares=SPARES,
             max_tokens=40,
             may_be_empty=False,
             seed=5,
@@ -363,7 +364,7 @@ def test_reports_in_json(
 ) -> None:
     install("a + b", "b + a", "a + b", "")
 
-    report = report_of(capsys, f"{source}:2:12")
+    report = report_of(capsys, f"{source}:2:12", "--candidates", "2")
 
     assert report == {
         "text": "a + b",

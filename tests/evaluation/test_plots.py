@@ -11,7 +11,7 @@ from dg_lsp.evaluation.lengths import LengthRow
 from dg_lsp.evaluation.plots import draw_lengths, draw_quiet_curve
 from dg_lsp.evaluation.quiet import Point
 
-POINTS = [Point(0.0, 0.6, 0.7, 0.1, 0.1), Point(0.5, 0.9, 0.2, 0.5, 0.1)]
+POINTS = [Point(0.0, 0.6, 0.7, 0.1, 0.1, 0.9), Point(0.5, 0.9, 0.2, 0.5, 0.1, 1.0)]
 ROWS = [LengthRow("oracle", "all", 3, 0.5, 0.6, 100.0, 4.0)]
 
 
