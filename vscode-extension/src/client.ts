@@ -2,9 +2,7 @@
  * The language client and the life of its server: starts it, starts it again when it goes, and
  * says when that is of no use. Knows nothing of what the messages are good for.
  */
-import { spawn, type ChildProcess } from "node:child_process";
-import { homedir } from "node:os";
-import * as readline from "node:readline";
+import type { ChildProcess } from "node:child_process";
 import * as vscode from "vscode";
 import {
   CloseAction,
@@ -17,13 +15,14 @@ import {
 import { serverSettings } from "./config";
 import type { Server } from "./discovery";
 import * as ext from "./lspExt";
+import { ServerProcess } from "./serverProcess";
 
 /** Until `initialize` is answered; the server loads no model for that. */
 const START_PATIENCE_MS = 30_000;
 /** For a question that the server answers at once if it is alive. */
 const PING_PATIENCE_MS = 5_000;
-const LAST_WORDS_MS = 300;
-const MAX_RESTARTS = 4;
+/** Before each start anew; a server that ends more often than that is of no use. */
+const BACK_OFF_MS = [0, 1_000, 5_000, 15_000];
 const RESTARTS_WITHIN_MS = 180_000;
 
 /** Of the documents that the server is told of. */
@@ -49,9 +48,9 @@ export class Client implements vscode.Disposable {
   /** Why the server is not running, in one line. */
   trouble = "";
   private running: LanguageClient | undefined;
-  private child: ChildProcess | undefined;
-  private lastWords = "";
+  private process: ServerProcess | undefined;
   private restarts: number[] = [];
+  private restarting: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly log: vscode.LogOutputChannel,
@@ -81,49 +80,17 @@ export class Client implements vscode.Disposable {
 
   /** Starts the server; where that fails, `phase` and `trouble` say so. */
   async start(server: Server): Promise<void> {
-    await this.stop();
+    // What waits for a server waits for this one.
     this.become("starting");
+    await this.end();
+    this.restarts = [];
     this.log.info(`the server is ${server.command}, from ${server.foundIn}`);
-    const options = this.options();
-    const name = "dg-lsp";
-    const client = new QuietClient(name, name, () => this.spawn(server), options);
-    client.registerFeature({
-      fillClientCapabilities: (capabilities) => {
-        capabilities.experimental = { ...capabilities.experimental, dgLsp: ext.CAPABILITIES };
-      },
-      initialize: () => undefined,
-      getState: () => ({ kind: "static" }),
-      clear: () => undefined,
-    });
-    client.onNotification(ext.DRAFT, (draft: ext.Draft) => this.drafted.fire(draft));
-    client.onNotification(ext.STATUS, (status: ext.Status) => this.statusSaid.fire(status));
-    client.onDidChangeState(({ newState }) => {
-      if (this.running === client && newState === State.Running) {
-        this.become("running");
-      }
-    });
-    this.running = client;
-    const late = setTimeout(() => {
-      this.fail(`it did not answer within ${START_PATIENCE_MS / 1000} s`);
-      this.child?.kill("SIGKILL");
-    }, START_PATIENCE_MS);
-    try {
-      await client.start();
-    } catch (error) {
-      if (this.running === client) {
-        await this.failWithLastWords(String(error instanceof Error ? error.message : error));
-      }
-    } finally {
-      clearTimeout(late);
-    }
+    await this.launch(server);
   }
 
   async stop(): Promise<void> {
-    const client = this.running;
-    this.running = undefined;
     this.become("off");
-    // A server that does not answer is killed by the client after a while.
-    await client?.dispose().catch(() => undefined);
+    await this.end();
   }
 
   /** There is no server, for this reason. */
@@ -151,10 +118,10 @@ export class Client implements vscode.Disposable {
 
   /** Ends a server that answers nothing any more, which starts it again. */
   async checkPulse(): Promise<void> {
-    const child = this.child;
+    const { process } = this;
     const late = setTimeout(() => {
       this.log.error("the server does not answer and is ended");
-      child?.kill("SIGKILL");
+      process?.kill();
     }, PING_PATIENCE_MS);
     try {
       await this.execute(ext.COMMAND_STATUS);
@@ -170,7 +137,53 @@ export class Client implements vscode.Disposable {
     vscode.Disposable.from(this.changed, this.drafted, this.statusSaid).dispose();
   }
 
-  private options(): LanguageClientOptions {
+  private async end(): Promise<void> {
+    const { running: client, process } = this;
+    this.running = undefined;
+    clearTimeout(this.restarting);
+    // One that is starting or hangs is not ended by its client.
+    await client?.dispose().catch(() => process?.kill());
+  }
+
+  /** One life of a server: it is started anew with a client of its own. */
+  private async launch(server: Server): Promise<void> {
+    this.become("starting");
+    this.process = undefined;
+    const options = this.options(() => this.closed(client, server));
+    const name = "dg-lsp";
+    const client = new QuietClient(name, name, () => this.spawn(server), options);
+    client.registerFeature({
+      fillClientCapabilities: (capabilities) => {
+        capabilities.experimental = { ...capabilities.experimental, dgLsp: ext.CAPABILITIES };
+      },
+      initialize: () => undefined,
+      getState: () => ({ kind: "static" }),
+      clear: () => undefined,
+    });
+    client.onNotification(ext.DRAFT, (draft: ext.Draft) => this.drafted.fire(draft));
+    client.onNotification(ext.STATUS, (status: ext.Status) => this.statusSaid.fire(status));
+    client.onDidChangeState(({ newState }) => {
+      if (this.running === client && newState === State.Running) {
+        this.become("running");
+      }
+    });
+    this.running = client;
+    const late = setTimeout(() => {
+      this.fail(`it did not answer within ${START_PATIENCE_MS / 1000} s`);
+      this.process?.kill();
+    }, START_PATIENCE_MS);
+    try {
+      await client.start();
+    } catch (error) {
+      if (this.running === client) {
+        await this.failWithLastWords(String(error instanceof Error ? error.message : error));
+      }
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  private options(closed: () => void): LanguageClientOptions {
     return {
       documentSelector: SCHEMES.map((scheme) => ({ scheme })),
       initializationOptions: () => serverSettings(),
@@ -179,46 +192,44 @@ export class Client implements vscode.Disposable {
       initializationFailedHandler: () => false,
       errorHandler: {
         error: () => ({ action: ErrorAction.Continue, handled: true }),
-        closed: () => this.closed(),
+        closed: () => {
+          closed();
+          const message = "the connection to the server is closed";
+          return { action: CloseAction.DoNotRestart, handled: true, message };
+        },
       },
     };
   }
 
-  private closed(): { action: CloseAction; handled: true } {
+  /** One that ends while it starts fails its start. */
+  private closed(client: LanguageClient, server: Server): void {
+    if (this.running !== client || this.phase !== "running") {
+      return;
+    }
     const now = Date.now();
     this.restarts = this.restarts.filter((time) => now - time < RESTARTS_WITHIN_MS);
-    if (this.phase !== "running" || this.restarts.length >= MAX_RESTARTS) {
+    const pause = BACK_OFF_MS[this.restarts.length];
+    this.become("starting");
+    if (pause === undefined) {
       void this.failWithLastWords("it ended again and again");
-      return { action: CloseAction.DoNotRestart, handled: true };
+      return;
     }
     this.restarts.push(now);
-    this.log.warn(`the server ended and is started again: ${this.lastWords}`);
-    this.become("starting");
-    return { action: CloseAction.Restart, handled: true };
+    this.log.warn(`the server ended and is started again after ${pause / 1000} s`);
+    this.restarting = setTimeout(() => void this.launch(server), pause);
   }
 
-  /** The reason that the server gave, which may arrive after its end. */
   private async failWithLastWords(otherwise: string): Promise<void> {
     const client = this.running;
-    await new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS));
+    const why = await this.process?.lastWords();
     if (this.running === client) {
-      this.fail(this.lastWords || otherwise);
+      this.fail(why || otherwise);
     }
   }
 
-  private async spawn(server: Server): Promise<ChildProcess> {
-    const options = ["serve"];
-    // Not in the folder that is open: nothing of it is to be run or imported.
-    const child = spawn(server.command, options, { cwd: homedir() });
-    this.child = child;
-    this.lastWords = "";
-    readline.createInterface({ input: child.stderr }).on("line", (line) => {
-      this.lastWords = line.trim() || this.lastWords;
-    });
-    return new Promise((resolve, reject) => {
-      child.once("spawn", () => resolve(child));
-      child.once("error", reject);
-    });
+  private spawn(server: Server): Promise<ChildProcess> {
+    this.process = new ServerProcess(server);
+    return this.process.started();
   }
 
   private become(phase: Phase): void {
