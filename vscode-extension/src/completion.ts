@@ -28,6 +28,12 @@ interface ExtendedParams extends InlineCompletionParams {
   draftToken: string;
 }
 
+interface UnderWay {
+  readonly document: vscode.TextDocument;
+  readonly token: string;
+  readonly withdraw: vscode.CancellationTokenSource;
+}
+
 export class Completion implements vscode.InlineCompletionItemProvider, vscode.Disposable {
   // There before the server is, so that what is typed first is answered too.
   private readonly registration = vscode.languages.registerInlineCompletionItemProvider(
@@ -36,7 +42,7 @@ export class Completion implements vscode.InlineCompletionItemProvider, vscode.D
   );
   private numRequests = 0;
   private cancelling: NodeJS.Timeout | undefined;
-  private underWay: { token: string; withdraw: vscode.CancellationTokenSource } | undefined;
+  private underWay: UnderWay | undefined;
 
   constructor(
     private readonly client: Client,
@@ -58,9 +64,13 @@ export class Completion implements vscode.InlineCompletionItemProvider, vscode.D
       return [];
     }
     clearTimeout(this.cancelling);
+    if (this.underWay?.document !== document) {
+      // The server has nothing of it to pick up here.
+      this.underWay?.withdraw.cancel();
+    }
     const token = `ghost-${++this.numRequests}`;
     const withdraw = new vscode.CancellationTokenSource();
-    this.underWay = { token, withdraw };
+    this.underWay = { document, token, withdraw };
     const listener = cancelled.onCancellationRequested(() => this.giveUpSoon(token));
     this.drafts.expect(token);
     const overdue = setTimeout(() => void this.client.checkPulse(), OVERDUE_MS);

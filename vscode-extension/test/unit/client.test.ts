@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import * as vscode from "vscode";
 import { Client } from "../../src/client";
 import * as ext from "../../src/lspExt";
-import { programs, programsDo, programsServe, rest, Server, until } from "./fake/server";
+import { programs, programsDo, programsServe, quiet, rest, Server, until } from "./fake/server";
 import { workbench } from "./fake/workbench";
 
 vi.mock("node:child_process", () => import("./fake/server"));
@@ -31,9 +31,7 @@ afterEach(async () => {
 /** Time passes, and whatever it sets going comes to rest. */
 async function pass(ms: number): Promise<void> {
   await vi.advanceTimersByTimeAsync(ms);
-  for (let turn = 0; turn < 20; turn += 1) {
-    await rest();
-  }
+  await quiet();
 }
 
 /** The server has ended, and is there again after so long. */

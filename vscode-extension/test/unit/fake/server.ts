@@ -154,3 +154,10 @@ export async function until(isSo: () => boolean): Promise<void> {
 export async function rest(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
+
+/** Lets everything come to rest, so that what has not happened by then does not. */
+export async function quiet(): Promise<void> {
+  for (let turn = 0; turn < 20; turn += 1) {
+    await rest();
+  }
+}
