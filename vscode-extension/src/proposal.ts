@@ -15,8 +15,12 @@ import type { Target } from "./lspExt";
 
 export interface Attempt {
   readonly document: vscode.TextDocument;
-  /** Where the text is, also after edits elsewhere while the server was at work. */
+  /** Where the text is now, also after edits elsewhere. */
   readonly span: Span;
+  /** Where it started in each version of the document since it was asked for. */
+  readonly starts: ReadonlyMap<number, vscode.Position>;
+  /** The text, which such edits leave as it is. */
+  readonly old: string;
   readonly instruction?: string;
   readonly noise: number;
   readonly seed: number;
@@ -45,30 +49,36 @@ export async function propose(
   };
   const action: CodeAction = { title: "Rewrite", kind: "refactor.rewrite", data };
   const answer = await client.sendRequest(CodeActionResolveRequest.type, action, cancelled);
-  return withEdits(attempt, editsOf(answer));
+  return withEdit(attempt, answer);
 }
 
 export function rangeOf({ document, span }: Attempt): vscode.Range {
   return new vscode.Range(document.positionAt(span.start), document.positionAt(span.end));
 }
 
-function editsOf(action: CodeAction): TextEdit[] {
+/** The server sends the smallest edit that makes the change, for the document as it knows it. */
+function withEdit({ document, old, starts }: Attempt, action: CodeAction): string {
   const [change] = action.edit?.documentChanges ?? [];
-  if (change !== undefined && TextDocumentEdit.is(change)) {
-    return change.edits.filter((edit): edit is TextEdit => "newText" in edit);
+  if (change === undefined || !TextDocumentEdit.is(change)) {
+    throw new Error("the server sent no edit of this document");
   }
-  return Object.values(action.edit?.changes ?? {}).flat();
-}
-
-/** The server sends the smallest edit that makes the change. */
-function withEdits(attempt: Attempt, edits: TextEdit[]): string {
-  const { document, span } = attempt;
-  const old = document.getText(rangeOf(attempt));
-  const [edit] = edits;
-  if (edit === undefined) {
+  const [edit] = change.edits;
+  if (edit === undefined || !("newText" in edit)) {
     return old;
   }
+  const start = starts.get(change.textDocument.version ?? document.version);
+  if (start === undefined) {
+    throw new Error("the text has changed in the meantime");
+  }
   const at = ({ line, character }: TextEdit["range"]["start"]) =>
-    document.offsetAt(new vscode.Position(line, character)) - span.start;
+    line === start.line
+      ? character - start.character
+      : startOfLine(old, line - start.line) + character;
   return old.slice(0, at(edit.range.start)) + edit.newText + old.slice(at(edit.range.end));
+}
+
+function startOfLine(text: string, line: number): number {
+  const ends = [...text.matchAll(/\r\n|\r|\n/g)];
+  const end = ends[line - 1];
+  return end === undefined ? text.length : end.index + end[0].length;
 }

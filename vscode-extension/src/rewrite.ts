@@ -6,17 +6,15 @@
  */
 import * as vscode from "vscode";
 import { SCHEMES, type Client } from "./client";
-import { diffRows, shifted, type Frame } from "./diff";
+import { shifted } from "./diff";
 import { followed, type Span } from "./follow";
 import type { Draft } from "./lspExt";
-import { coveringRow } from "./overlay";
+import { previewRows } from "./preview";
 import { propose } from "./proposal";
 
 const UNDER_WAY = "dgLsp.rewriting";
 const READY = "dgLsp.rewriteReady";
 const FREEDOM_STEP = 0.2;
-/** More would cover the whole window anyway. */
-const MAX_ROWS = 200;
 
 export interface Wish {
   readonly document: vscode.TextDocument;
@@ -28,6 +26,7 @@ interface Session extends Wish {
   /** Where the text that is rewritten is by now. */
   span: Span;
   readonly old: string;
+  readonly starts: Map<number, vscode.Position>;
   noise: number;
   seed: number;
   token: string;
@@ -63,6 +62,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
         }
       }),
       vscode.window.onDidChangeVisibleTextEditors(() => this.draw()),
+      vscode.window.onDidChangeActiveTextEditor(() => this.setContexts()),
     ];
   }
 
@@ -75,6 +75,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       ...wish,
       span: { start, end: document.offsetAt(range.end) },
       old,
+      starts: new Map(),
       noise: 0.6,
       seed: 0,
       token: "",
@@ -149,6 +150,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     session.stop = new vscode.CancellationTokenSource();
     session.isReady = false;
     delete session.text;
+    noteStart(session);
     this.changed();
     try {
       const text = await propose(this.client.language, session, session.stop.token);
@@ -196,6 +198,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       return;
     }
     session.span = span;
+    noteStart(session);
     this.changed();
   }
 
@@ -205,11 +208,17 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   }
 
   private changed(): void {
-    const { session } = this;
-    void vscode.commands.executeCommand("setContext", UNDER_WAY, session !== undefined);
-    void vscode.commands.executeCommand("setContext", READY, session?.isReady === true);
+    this.setContexts();
     this.lensesChanged.fire();
     this.draw();
+  }
+
+  /** The keys have other meanings in other editors. */
+  private setContexts(): void {
+    const active = vscode.window.activeTextEditor?.document;
+    const session = active === this.session?.document ? this.session : undefined;
+    void vscode.commands.executeCommand("setContext", UNDER_WAY, session !== undefined);
+    void vscode.commands.executeCommand("setContext", READY, session?.isReady === true);
   }
 
   private draw(): void {
@@ -217,32 +226,12 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       const isShown = this.session?.document === editor.document;
       editor.setDecorations(
         this.decoration,
-        this.session && isShown ? rows(this.session, editor) : [],
+        this.session && isShown ? previewRows(this.session, editor) : [],
       );
     }
   }
 }
 
-function rows(session: Session, editor: vscode.TextEditor): vscode.DecorationOptions[] {
-  const { document, span, old, text, confidence } = session;
-  if (text === undefined) {
-    return [];
-  }
-  const first = document.lineAt(document.positionAt(span.start).line);
-  const last = document.lineAt(document.positionAt(span.end).line);
-  const start = document.offsetAt(first.range.start);
-  const end = document.offsetAt(last.range.end);
-  const frame: Frame = {
-    before: first.text.slice(0, span.start - start),
-    after: last.text.slice(last.text.length - (end - span.end)),
-  };
-  const tabSize = typeof editor.options.tabSize === "number" ? editor.options.tabSize : 4;
-  const all = diffRows(frame, old, text, confidence).slice(0, MAX_ROWS);
-  return all.map((row, index) => {
-    const wanted = first.lineNumber + index;
-    const line = Math.min(wanted, document.lineCount - 1);
-    const edge = index === all.length - 1 ? "bottom" : "none";
-    const before = coveringRow(row, tabSize, wanted - line, edge);
-    return { range: new vscode.Range(line, 0, line, 0), renderOptions: { before } };
-  });
+function noteStart({ document, span, starts }: Session): void {
+  starts.set(document.version, document.positionAt(span.start));
 }

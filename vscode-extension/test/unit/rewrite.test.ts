@@ -1,0 +1,316 @@
+/** A rewrite and its preview, with the real language client and a server that a test answers for. */
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import * as vscode from "vscode";
+import type { Target } from "../../src/lspExt";
+import { Rewriting } from "../../src/rewrite";
+import type { Document, Editor } from "./fake/documents";
+import { quiet, until } from "./fake/server";
+import { Session, type Asked } from "./fake/session";
+import { workbench } from "./fake/workbench";
+
+vi.mock("node:child_process", () => import("./fake/server"));
+
+const BEFORE = "# sums\n\ndef total(items):\n    n = 0\n    return n\n";
+const AFTER = "# sums\n\ndef total(items):\n    return sum(items)\n";
+
+let session: Session;
+let rewriting: Rewriting;
+let editor: Editor;
+let document: Document;
+let requests: Asked<{ data: Target }>[];
+
+beforeEach(async () => {
+  session = new Session();
+  rewriting = new Rewriting(session.client);
+  await session.start();
+  requests = session.requests("codeAction/resolve");
+  editor = workbench.open(BEFORE);
+  document = editor.document;
+});
+
+afterEach(async () => {
+  rewriting.dispose();
+  await session.client.stop();
+});
+
+/** Asks for the body to be rewritten. */
+async function begin(instruction?: string): Promise<Asked<{ data: Target }>> {
+  const count = requests.length;
+  const range = new vscode.Range(3, 0, 4, 12);
+  void rewriting.begin({ document, range, ...(instruction === undefined ? {} : { instruction }) });
+  return next(count);
+}
+
+async function next(count: number): Promise<Asked<{ data: Target }>> {
+  await until(() => requests.length > count);
+  return requests[count] as Asked<{ data: Target }>;
+}
+
+/** The smallest edit that makes `AFTER`, in a document with so many lines above what it was. */
+function answer(asked: Asked<unknown>, version = document.version, linesAbove = 0): void {
+  const range = {
+    start: { line: 3 + linesAbove, character: 4 },
+    end: { line: 4 + linesAbove, character: 12 },
+  };
+  const textDocument = { uri: document.uri.toString(), version };
+  const edits = [{ range, newText: "return sum(items)" }];
+  asked.answer({ title: "Rewrite", edit: { documentChanges: [{ textDocument, edits }] } });
+}
+
+async function begun(): Promise<Asked<{ data: Target }>> {
+  const asked = await begin();
+  answer(asked);
+  await until(isReady);
+  return asked;
+}
+
+const isReady = () => workbench.contexts.get("dgLsp.rewriteReady") === true;
+const isUnderWay = () => workbench.contexts.get("dgLsp.rewriting") === true;
+
+function lenses(): string[] {
+  return rewriting.provideCodeLenses(document).map((lens) => lens.command?.title ?? "");
+}
+
+async function draft(asked: Asked<{ data: Target }>, text: string): Promise<void> {
+  const { token = "", uri, range } = asked.params.data;
+  const version = document.version;
+  await session.draft({ token, uri, version, range, text, confidence: [[0.4, text.length]] });
+}
+
+test("the server is asked for the text, what to do with it and how freely", async () => {
+  const { params } = await begin("use sum");
+  expect(params.data).toMatchObject({
+    uri: "file:///work/a.py",
+    version: 1,
+    range: { start: { line: 3, character: 0 }, end: { line: 4, character: 12 } },
+    instruction: "use sum",
+    noise: 0.6,
+    seed: 0,
+  });
+  expect((await begin()).params.data).not.toHaveProperty("instruction");
+});
+
+test("it comes into focus over the text, which stays as it is", async () => {
+  const asked = await begin();
+  expect(lenses()).toEqual(["$(loading~spin) Rewriting… Stop"]);
+  expect([isUnderWay(), isReady()]).toEqual([true, false]);
+  await draft(asked, "    return xum(items)");
+  expect(editor.drawn).toEqual(["    n = 0", "    return n", "    return xum(items)"]);
+  answer(asked);
+  await until(isReady);
+  expect(editor.drawn).toEqual(["    n = 0", "    return n", "    return sum(items)"]);
+  expect(lenses()).toContain("$(check) Accept");
+  expect(document.getText()).toBe(BEFORE);
+  expect(document.version).toBe(1);
+});
+
+test("what comes after the answer, or of another rewrite, is not drawn", async () => {
+  const first = await begin();
+  const second = await begin();
+  await draft(first, "    return first");
+  expect(editor.drawn).toEqual([]);
+  answer(first);
+  await quiet();
+  expect(isReady()).toBe(false);
+  answer(second);
+  await until(isReady);
+  await draft(second, "    return late");
+  expect(editor.drawn.join("\n")).not.toContain("late");
+});
+
+describe("accepting", () => {
+  test("makes one edit of exactly what was shown, which one undo takes back", async () => {
+    await begun();
+    const versions: number[] = [];
+    workbench.changed.event((event) => versions.push(event.document.version));
+    await rewriting.accept();
+    expect(document.getText()).toBe(AFTER);
+    expect(versions).toEqual([2]);
+    expect(editor.drawn).toEqual([]);
+    expect(lenses()).toEqual([]);
+    expect([isUnderWay(), isReady()]).toEqual([false, false]);
+    document.undo();
+    expect(document.getText()).toBe(BEFORE);
+  });
+
+  test("is not possible before it is ready", async () => {
+    const asked = await begin();
+    await draft(asked, "    return xum");
+    await rewriting.accept();
+    expect(document.getText()).toBe(BEFORE);
+    expect(isUnderWay()).toBe(true);
+  });
+
+  test("says so where the editor does not take it", async () => {
+    await begun();
+    document.isReadonly = true;
+    void rewriting.accept();
+    await until(() => workbench.questions.length === 1);
+    expect(workbench.question.text).toMatch(/did not take the rewrite/);
+    expect(document.getText()).toBe(BEFORE);
+  });
+
+  test("keeps the line ends of the document", async () => {
+    editor = workbench.open(BEFORE.replaceAll("\n", "\r\n"), "/work/crlf.py");
+    document = editor.document;
+    await begun();
+    await rewriting.accept();
+    expect(document.getText()).toBe(AFTER.replaceAll("\n", "\r\n"));
+  });
+});
+
+describe("discarding", () => {
+  test("leaves everything as it was, and the server works no more", async () => {
+    const asked = await begin();
+    await draft(asked, "    return xum");
+    rewriting.discard();
+    expect(editor.drawn).toEqual([]);
+    expect(lenses()).toEqual([]);
+    expect(document.getText()).toBe(BEFORE);
+    expect(isUnderWay()).toBe(false);
+    await until(() => asked.isCancelled);
+    asked.refuse("cancelled");
+    await quiet();
+    expect(workbench.questions).toEqual([]);
+  });
+
+  test("also what is ready", async () => {
+    await begun();
+    rewriting.discard();
+    await rewriting.accept();
+    expect(document.getText()).toBe(BEFORE);
+    expect(editor.drawn).toEqual([]);
+  });
+
+  test("happens where another is begun, or the document is closed", async () => {
+    const first = await begin();
+    const second = await begin();
+    await until(() => first.isCancelled);
+    expect(second.isCancelled).toBe(false);
+    workbench.close(editor);
+    await until(() => second.isCancelled);
+    expect(isUnderWay()).toBe(false);
+  });
+});
+
+describe("typing meanwhile", () => {
+  test("elsewhere moves the rewrite along", async () => {
+    await begun();
+    workbench.change(editor, 0, 0, "import math\n");
+    expect(rewriting.provideCodeLenses(document)[0]?.range.start.line).toBe(4);
+    workbench.change(editor, document.getText().length, document.getText().length, "# end\n");
+    await rewriting.accept();
+    expect(document.getText()).toBe(`import math\n${AFTER}# end\n`);
+  });
+
+  test("while the server is at work, also where that has not heard of it", async () => {
+    const asked = await begin();
+    workbench.change(editor, 0, 0, "import math\n");
+    answer(asked, 1, 0);
+    await until(isReady);
+    await rewriting.accept();
+    expect(document.getText()).toBe(`import math\n${AFTER}`);
+  });
+
+  test("and where it has", async () => {
+    const asked = await begin();
+    workbench.change(editor, 0, 0, "import math\n");
+    workbench.change(editor, 0, 0, "import sys\n");
+    answer(asked, 2, 1);
+    await until(isReady);
+    await rewriting.accept();
+    expect(document.getText()).toBe(`import sys\nimport math\n${AFTER}`);
+  });
+
+  test("in the text itself ends it, and says so", async () => {
+    const asked = await begin();
+    const at = BEFORE.indexOf("n = 0");
+    workbench.change(editor, at, at, "x");
+    expect(isUnderWay()).toBe(false);
+    await until(() => asked.isCancelled);
+    expect(workbench.log.join("\n")).toContain("its rewrite is gone");
+  });
+
+  test("in another document does nothing to it", async () => {
+    await begun();
+    const other = workbench.open("x = 1\n", "/work/b.py");
+    workbench.change(other, 0, 1, "yy");
+    await rewriting.accept();
+    expect(document.getText()).toBe(AFTER);
+  });
+});
+
+describe("another attempt", () => {
+  test.each([
+    ["same", 0.6],
+    ["more", 0.8],
+    ["less", 0.4],
+  ] as const)("%s freedom, with another seed", async (freedom, noise) => {
+    const first = await begun();
+    void rewriting.retry(freedom);
+    const { params } = await next(1);
+    expect(params.data).toMatchObject({ noise, seed: 1, range: first.params.data.range });
+    expect(params.data.token).not.toBe(first.params.data.token);
+    expect(isReady()).toBe(false);
+    expect(editor.drawn).toEqual([]);
+    answer(requests[1] as Asked<unknown>);
+    await until(isReady);
+    expect(lenses().at(-1)).toBe(`Less Freely (now ${noise * 100}%)`);
+  });
+
+  test("is for the place where the text is by then", async () => {
+    await begun();
+    workbench.change(editor, 0, 0, "\n");
+    void rewriting.retry("same");
+    const { params } = await next(1);
+    expect(params.data).toMatchObject({ version: 2, range: { start: { line: 4 } } });
+    answer(requests[1] as Asked<unknown>, 2, 1);
+    await until(isReady);
+    await rewriting.accept();
+    expect(document.getText()).toBe(`\n${AFTER}`);
+  });
+
+  test("waits for the one before", async () => {
+    await begin();
+    await rewriting.retry("more");
+    await quiet();
+    expect(requests).toHaveLength(1);
+  });
+});
+
+test("the keys act on a rewrite only in the editor that shows it", async () => {
+  await begun();
+  const other = workbench.open("x = 1\n", "/work/b.py");
+  expect([isUnderWay(), isReady()]).toEqual([false, false]);
+  workbench.focus(editor);
+  expect([isUnderWay(), isReady()]).toEqual([true, true]);
+  workbench.focus(other);
+  rewriting.discard();
+  workbench.focus(editor);
+  expect([isUnderWay(), isReady()]).toEqual([false, false]);
+});
+
+test("an editor that is opened later shows it as well", async () => {
+  await begun();
+  const { Editor: Another } = await import("./fake/documents");
+  const second = new Another(document);
+  workbench.focus(second);
+  expect(second.drawn).toEqual(editor.drawn);
+});
+
+describe("what goes wrong is said", () => {
+  test("in the server's words", async () => {
+    (await begin()).refuse("the model proposes nothing new");
+    await until(() => workbench.questions.length === 1);
+    expect(workbench.question.text).toMatch(/^dg-lsp: .*the model proposes nothing new/);
+    expect(isUnderWay()).toBe(false);
+  });
+
+  test("without a server", async () => {
+    await session.client.stop();
+    void rewriting.begin({ document, range: new vscode.Range(3, 0, 4, 12) });
+    await until(() => workbench.questions.length === 1);
+    expect(workbench.question.text).toBe("dg-lsp: the server is not running");
+    expect(isUnderWay()).toBe(false);
+  });
+});
