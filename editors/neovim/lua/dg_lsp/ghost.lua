@@ -6,6 +6,7 @@
 --- Neovim is told through the handler that came with its request, and in no other way.
 local config = require('dg_lsp.config')
 local drafts = require('dg_lsp.drafts')
+local items = require('dg_lsp.items')
 local menu = require('dg_lsp.menu')
 local shading = require('dg_lsp.shading')
 local text = require('dg_lsp.text')
@@ -28,10 +29,7 @@ local INVOKED = 1
 ---@field request function
 ---@field handler lsp.Handler
 
----@class dg_lsp.Shown What Neovim shows of an answer.
----@field place dg_lsp.Place
----@field items lsp.InlineCompletionItem[]
----@field index integer Of the selected one.
+---@class dg_lsp.Shown: dg_lsp.Answer What Neovim shows of an answer.
 ---@field is_taken? true It is about to be accepted, and stays as it is until then.
 
 local asked = {} ---@type table<integer, dg_lsp.Asked?>
@@ -72,12 +70,12 @@ end
 
 --- Have Neovim show these items and no others.
 ---@param bufnr integer
----@param items lsp.InlineCompletionItem[]
-local function feed(bufnr, items)
+---@param wanted lsp.InlineCompletionItem[]
+local function feed(bufnr, wanted)
   local channel = channels[bufnr]
   if channel then
     local ctx = { client_id = channel.client.id, bufnr = bufnr, method = METHOD }
-    channel.handler(nil, { items = items }, ctx)
+    channel.handler(nil, { items = wanted }, ctx)
   end
 end
 
@@ -87,40 +85,6 @@ local function hide(bufnr)
     shown[bufnr] = nil
     feed(bufnr, {})
   end
-end
-
---- An item behind what was typed of it.
----@param item lsp.InlineCompletionItem
----@param typed string
----@param encoding string
----@return lsp.InlineCompletionItem
-local function behind(item, typed, encoding)
-  local by = vim.str_utfindex(typed, encoding)
-  local from, to = item.range.start, item.range['end']
-  return vim.tbl_extend('force', item, {
-    insertText = item.insertText:sub(#typed + 1),
-    range = {
-      start = { line = from.line, character = from.character + by },
-      ['end'] = { line = to.line, character = to.character + by },
-    },
-  })
-end
-
---- What is left of an answer at a place: the selected item first. Empty where nothing is.
----@param answer dg_lsp.Shown
----@param place dg_lsp.Place
----@param encoding string
----@return lsp.InlineCompletionItem[]
-local function left_of(answer, place, encoding)
-  local typed = text.typed(answer.place, place)
-  local left = {}
-  for offset = 0, #answer.items - 1 do
-    local item = answer.items[(answer.index - 1 + offset) % #answer.items + 1]
-    if typed and #item.insertText > #typed and vim.startswith(item.insertText, typed) then
-      left[#left + 1] = behind(item, typed, encoding)
-    end
-  end
-  return left
 end
 
 --- Answer of the server to a request that went through `ask`.
@@ -147,14 +111,14 @@ local function answered(bufnr, mine, err, result)
   end
   local answer = { place = mine.place, items = result and result.items or {}, index = 1 }
   local now = place_now(bufnr)
-  local items = is_inserting() and left_of(answer, now, channel.client.offset_encoding) or {}
-  trace.note('%s: %.0f ms, %d shown of %d', mine.token, took, #items, #answer.items)
-  shown[bufnr] = #items > 0 and { place = now, items = items, index = 1 } or nil
-  feed(bufnr, items)
-  if mine.cycle ~= 0 and #items > 1 then
+  local left = is_inserting() and items.left(answer, now, channel.client.offset_encoding) or {}
+  trace.note('%s: %.0f ms, %d shown of %d', mine.token, took, #left, #answer.items)
+  shown[bufnr] = #left > 0 and { place = now, items = left, index = 1 } or nil
+  feed(bufnr, left)
+  if mine.cycle ~= 0 and #left > 1 then
     M.cycle(mine.cycle)
   end
-  trace.tell('Shown', { buf = bufnr, candidates = #items })
+  trace.tell('Shown', { buf = bufnr, candidates = #left })
 end
 
 --- In place of `client:request`: Neovim asks for ghost text.
@@ -230,12 +194,12 @@ function M.refresh(bufnr)
   if reason_for_silence() then
     hide(bufnr)
   elseif text.typed(answer.place, now) ~= '' then
-    local items = left_of(answer, now, channel.client.offset_encoding)
-    if #items == 0 then
+    local left = items.left(answer, now, channel.client.offset_encoding)
+    if #left == 0 then
       hide(bufnr)
     else
-      shown[bufnr] = { place = now, items = items, index = 1 }
-      feed(bufnr, items)
+      shown[bufnr] = { place = now, items = left, index = 1 }
+      feed(bufnr, left)
     end
   end
 end
@@ -293,13 +257,7 @@ local function insert(bufnr, item, part)
   -- What was typed between the key and now stays behind the text.
   local typed = text.typed(place, place_now(bufnr)) or ''
   local row, col = place.row, #place.head
-  local replaced = 0
-  for _, one in ipairs(answer.items) do
-    if one.insertText == whole then
-      local units = one.range['end'].character - one.range.start.character
-      replaced = vim.str_byteindex(place.tail, encoding, units, false)
-    end
-  end
+  local replaced = items.replaced(answer, whole, encoding)
   local is_whole = taken == whole
   local lines = vim.split(taken .. typed, '\n', { plain = true })
   local last = col + #typed + (is_whole and replaced or 0)
@@ -317,13 +275,7 @@ local function insert(bufnr, item, part)
     return
   end
   local now = place_now(bufnr)
-  local from = vim.str_utfindex(now.head, encoding)
-  local to = from + (replaced > 0 and vim.str_utfindex(now.tail, encoding) or 0)
-  local range = {
-    start = { line = now.row, character = from },
-    ['end'] = { line = now.row, character = to },
-  }
-  local left = { insertText = rest, range = range }
+  local left = items.at(rest, now, replaced > 0 and now.tail or '', encoding)
   shown[bufnr] = { place = now, items = { left }, index = 1 }
   feed(bufnr, { left })
 end

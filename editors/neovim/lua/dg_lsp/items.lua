@@ -1,0 +1,79 @@
+--- The items of an answer while they are typed, or taken piece by piece, as pure functions. Knows
+--- nothing of buffers and windows, and nothing of who shows them.
+local text = require('dg_lsp.text')
+
+local M = {}
+
+---@class dg_lsp.Answer What the server offered at a place.
+---@field place dg_lsp.Place
+---@field items lsp.InlineCompletionItem[]
+---@field index integer Of the selected one.
+
+--- An item behind what was typed of it.
+---@param item lsp.InlineCompletionItem
+---@param typed string
+---@param encoding string
+---@return lsp.InlineCompletionItem
+local function behind(item, typed, encoding)
+  local by = vim.str_utfindex(typed, encoding)
+  local from, to = item.range.start, item.range['end']
+  return vim.tbl_extend('force', item, {
+    insertText = item.insertText:sub(#typed + 1),
+    range = {
+      start = { line = from.line, character = from.character + by },
+      ['end'] = { line = to.line, character = to.character + by },
+    },
+  })
+end
+
+--- What is left of an answer at a place: the selected item first. Empty where nothing is.
+---@param answer dg_lsp.Answer
+---@param place dg_lsp.Place
+---@param encoding string
+---@return lsp.InlineCompletionItem[]
+function M.left(answer, place, encoding)
+  local typed = text.typed(answer.place, place)
+  local left = {}
+  for offset = 0, #answer.items - 1 do
+    local item = answer.items[(answer.index - 1 + offset) % #answer.items + 1]
+    if typed and #item.insertText > #typed and vim.startswith(item.insertText, typed) then
+      left[#left + 1] = behind(item, typed, encoding)
+    end
+  end
+  return left
+end
+
+--- How many bytes after the cursor go when an item of an answer is taken.
+---@param answer dg_lsp.Answer
+---@param whole string The text of the item.
+---@param encoding string
+---@return integer
+function M.replaced(answer, whole, encoding)
+  for _, one in ipairs(answer.items) do
+    if one.insertText == whole then
+      local units = one.range['end'].character - one.range.start.character
+      return vim.str_byteindex(answer.place.tail, encoding, units, false)
+    end
+  end
+  return 0
+end
+
+--- An item for a text at a place, which goes in before the rest of the line or in its place.
+---@param insert_text string
+---@param place dg_lsp.Place
+---@param tail string What it replaces of what follows: nothing or all of it.
+---@param encoding string
+---@return lsp.InlineCompletionItem
+function M.at(insert_text, place, tail, encoding)
+  local from = vim.str_utfindex(place.head, encoding)
+  local to = from + vim.str_utfindex(tail, encoding)
+  return {
+    insertText = insert_text,
+    range = {
+      start = { line = place.row, character = from },
+      ['end'] = { line = place.row, character = to },
+    },
+  }
+end
+
+return M
