@@ -88,6 +88,14 @@ export class Client implements vscode.Disposable {
     await this.launch(server);
   }
 
+  /** Gives up a start that is under way: a server that hangs is not to be waited for. */
+  abandon(): void {
+    if (this.phase === "starting" && this.running !== undefined) {
+      this.running = undefined;
+      this.process?.kill();
+    }
+  }
+
   async stop(): Promise<void> {
     this.become("off");
     await this.end();

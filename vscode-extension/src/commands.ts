@@ -4,6 +4,8 @@ import { askInstruction } from "./ask";
 import type { Extension } from "./extension";
 import * as ext from "./lspExt";
 
+const MOVED = "dg-lsp: the text has changed in the meantime.";
+
 export function registerCommands(extension: Extension): vscode.Disposable[] {
   const { client, completion, drafts, log, reports, rewriting, status } = extension;
   const table: Record<string, (...values: never[]) => unknown> = {
@@ -19,7 +21,10 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
     "dgLsp.acceptDraft": () => drafts.accept(),
     "dgLsp.discardDraft": () => completion.discard(),
     "dgLsp.showMenu": () => status.showMenu(),
-    "dgLsp.toggleFile": () => status.toggleFile(),
+    "dgLsp.toggleFile": () => {
+      completion.discard();
+      status.toggleFile();
+    },
     "dgLsp.toggleLanguage": () => status.toggleLanguage(),
     "dgLsp.toggleEverywhere": () => status.toggleEverywhere(),
     "dgLsp.restart": () => extension.start(),
@@ -51,10 +56,7 @@ async function rewriteSelection(extension: Extension): Promise<void> {
     await vscode.window.showInformationMessage("dg-lsp: select the text that is to be rewritten.");
     return;
   }
-  const instruction = await wantedInstruction(extension);
-  if (instruction !== undefined) {
-    await extension.rewriting.begin({ document, range, ...words(instruction) });
-  }
+  await rewrite(extension, document, range, () => wantedInstruction(extension));
 }
 
 /** From a code action: the server says where, and perhaps what. */
@@ -68,16 +70,33 @@ async function rewriteTarget(
     (one) => one.uri.toString() === uri.toString(),
   );
   if (document === undefined || (target.version ?? document.version) !== document.version) {
-    await vscode.window.showWarningMessage("dg-lsp: the text has changed in the meantime.");
+    await vscode.window.showWarningMessage(MOVED);
     return;
   }
   const { start, end } = target.range;
   const range = new vscode.Range(start.line, start.character, end.line, end.character);
-  const instruction =
-    how === "asked" ? await wantedInstruction(extension) : (target.instruction ?? "");
-  if (instruction !== undefined) {
-    await extension.rewriting.begin({ document, range, ...words(instruction) });
+  await rewrite(extension, document, range, async () =>
+    how === "asked" ? wantedInstruction(extension) : (target.instruction ?? ""),
+  );
+}
+
+/** The user may take a while to say what to do, and the text may change meanwhile. */
+async function rewrite(
+  extension: Extension,
+  document: vscode.TextDocument,
+  range: vscode.Range,
+  ask: () => Promise<string | undefined>,
+): Promise<void> {
+  const old = document.getText(range);
+  const instruction = await ask();
+  if (instruction === undefined) {
+    return;
   }
+  if (document.isClosed || document.getText(range) !== old) {
+    await vscode.window.showWarningMessage(MOVED);
+    return;
+  }
+  await extension.rewriting.begin({ document, range, ...words(instruction) });
 }
 
 /** A model that takes no words is not given any. */

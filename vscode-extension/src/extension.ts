@@ -7,6 +7,7 @@ import { showsDrafts } from "./config";
 import type { Missing } from "./discovery";
 import { Drafts } from "./drafts";
 import type { Target } from "./lspExt";
+import { onDidSelectInterpreter } from "./python";
 import { Reports } from "./reports";
 import { Rewriting } from "./rewrite";
 import { withoutOwn } from "./section";
@@ -41,6 +42,7 @@ export class Extension implements vscode.Disposable {
         }
       }),
       vscode.workspace.onDidGrantWorkspaceTrust(() => this.start()),
+      onDidSelectInterpreter(() => void this.startOther()),
       vscode.workspace.onDidChangeConfiguration((event) => {
         const names = ["dgLsp.server.path", "python.defaultInterpreterPath"];
         if (names.some((name) => event.affectsConfiguration(name))) {
@@ -52,8 +54,10 @@ export class Extension implements vscode.Disposable {
 
   /** Looks for the server and starts it, one after the other where asked several times. */
   start(): Promise<void> {
-    this.starting = this.starting.then(() => this.startOnce());
-    return this.starting;
+    this.client.abandon();
+    const started = this.starting.then(() => this.startOnce());
+    this.starting = started.catch(() => undefined);
+    return started;
   }
 
   async install(): Promise<void> {
@@ -85,6 +89,14 @@ export class Extension implements vscode.Disposable {
     } else {
       this.serverCommand = found.command;
       await this.client.start(found);
+    }
+  }
+
+  /** Another Python environment may have another server. */
+  private async startOther(): Promise<void> {
+    const found = await locateServer(this.context);
+    if ("command" in found && found.command !== this.serverCommand) {
+      await this.start();
     }
   }
 

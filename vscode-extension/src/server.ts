@@ -8,10 +8,7 @@ import * as vscode from "vscode";
 import { installFrom, serverPath } from "./config";
 import { findServer, type Missing, type Places, type Server } from "./discovery";
 import { install, InstallError } from "./install";
-
-const PYTHON_EXTENSION = "ms-python.python";
-/** The Python extension may be starting; the server is not to wait for long. */
-const PYTHON_PATIENCE_MS = 3000;
+import { selectedInterpreter } from "./python";
 
 export async function locateServer(context: vscode.ExtensionContext): Promise<Server | Missing> {
   return findServer(await places(context), isFile);
@@ -110,60 +107,6 @@ async function places(context: vscode.ExtensionContext): Promise<Places> {
 
 function privateEnvironment(context: vscode.ExtensionContext): string {
   return vscode.Uri.joinPath(context.globalStorageUri, "server").fsPath;
-}
-
-/** The part of the Python extension's interface that is used here. */
-interface PythonInterface {
-  environments: {
-    getActiveEnvironmentPath(resource?: vscode.Uri): { path: string };
-    resolveEnvironment(path: {
-      path: string;
-    }): Promise<{ executable: { uri?: vscode.Uri } } | undefined>;
-  };
-}
-
-/** A folder that is not trusted must not say what is run: its environment may be part of it. */
-async function selectedInterpreter(): Promise<string | undefined> {
-  if (!vscode.workspace.isTrusted) {
-    return undefined;
-  }
-  const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
-  const extension = vscode.extensions.getExtension<PythonInterface>(PYTHON_EXTENSION);
-  if (extension !== undefined) {
-    try {
-      const found = await within(PYTHON_PATIENCE_MS, async () => {
-        const { environments } = await extension.activate();
-        const active = environments.getActiveEnvironmentPath(folder);
-        return (await environments.resolveEnvironment(active))?.executable.uri?.fsPath;
-      });
-      if (found !== undefined) {
-        return found;
-      }
-    } catch {
-      // The Python extension has troubles of its own; there are other places to look.
-    }
-  }
-  const setting = vscode.workspace
-    .getConfiguration("python", folder)
-    .get<unknown>("defaultInterpreterPath");
-  return typeof setting === "string" && /[\\/]/.test(setting)
-    ? setting.replace("${workspaceFolder}", folder?.fsPath ?? "")
-    : undefined;
-}
-
-async function within<Value>(
-  patienceMs: number,
-  work: () => Promise<Value>,
-): Promise<Value | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), patienceMs);
-  });
-  try {
-    return await Promise.race([work(), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 async function isFile(file: string): Promise<boolean> {

@@ -3,6 +3,7 @@
  * does. One that serves speaks the protocol, to the real language client.
  */
 import { EventEmitter } from "node:events";
+import { stat } from "node:fs/promises";
 import { PassThrough } from "node:stream";
 import {
   createProtocolConnection,
@@ -60,6 +61,8 @@ export class Program extends EventEmitter {
       this.emit("exit", status, signal);
       this.stdout.end();
       this.stderr.end();
+      // What it wrote is read before that.
+      setImmediate(() => this.emit("close", status, signal));
     });
   }
 
@@ -139,15 +142,21 @@ export function programsServe(): Server[] {
   return servers;
 }
 
-/** Lets whatever is under way come to rest until something is so; no time passes meanwhile. */
+// The clock that the tests may have replaced by then.
+const { setTimeout: wait } = globalThis;
+const PATIENCE_MS = 5000;
+
+/** Lets whatever is under way go on until something is so; no time passes for the extension. */
 export async function until(isSo: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 500; turn += 1) {
-    if (isSo()) {
-      return;
+  const start = performance.now();
+  while (!isSo()) {
+    if (performance.now() - start > PATIENCE_MS) {
+      throw new Error(`never: ${isSo}`);
     }
     await rest();
+    // Files take their time.
+    await new Promise((resolve) => wait(resolve, 1));
   }
-  throw new Error(`never: ${isSo}`);
 }
 
 /** One turn of everything that does not wait for time to pass. */
@@ -158,6 +167,7 @@ export async function rest(): Promise<void> {
 /** Lets everything come to rest, so that what has not happened by then does not. */
 export async function quiet(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) {
+    await stat(".");
     await rest();
   }
 }

@@ -1,0 +1,83 @@
+/** Which Python environment the user has selected, in the Python extension or in the settings. */
+import * as vscode from "vscode";
+
+const EXTENSION = "ms-python.python";
+/** The Python extension may be starting; the server is not to wait for long. */
+const PATIENCE_MS = 3000;
+
+/** The part of the Python extension's interface that is used here. */
+interface Python {
+  environments: {
+    getActiveEnvironmentPath(resource?: vscode.Uri): { path: string };
+    resolveEnvironment(path: {
+      path: string;
+    }): Promise<{ executable: { uri?: vscode.Uri } } | undefined>;
+    readonly onDidChangeActiveEnvironmentPath: vscode.Event<unknown>;
+  };
+}
+
+/** A folder that is not trusted must not say what is run: its environment may be part of it. */
+export async function selectedInterpreter(): Promise<string | undefined> {
+  if (!vscode.workspace.isTrusted) {
+    return undefined;
+  }
+  const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
+  const extension = vscode.extensions.getExtension<Python>(EXTENSION);
+  if (extension !== undefined) {
+    try {
+      const found = await within(PATIENCE_MS, async () => {
+        const { environments } = await extension.activate();
+        const active = environments.getActiveEnvironmentPath(folder);
+        return (await environments.resolveEnvironment(active))?.executable.uri?.fsPath;
+      });
+      if (found !== undefined) {
+        return found;
+      }
+    } catch {
+      // The Python extension has troubles of its own; there are other places to look.
+    }
+  }
+  const setting = vscode.workspace
+    .getConfiguration("python", folder)
+    .get<unknown>("defaultInterpreterPath");
+  return typeof setting === "string" && /[\\/]/.test(setting)
+    ? setting.replace("${workspaceFolder}", folder?.fsPath ?? "")
+    : undefined;
+}
+
+/** Tells when another environment is selected in the Python extension, where there is one. */
+export function onDidSelectInterpreter(listener: () => void): vscode.Disposable {
+  let isWanted = true;
+  let registration: vscode.Disposable | undefined;
+  vscode.extensions
+    .getExtension<Python>(EXTENSION)
+    ?.activate()
+    .then(
+      ({ environments }) => {
+        registration = isWanted
+          ? environments.onDidChangeActiveEnvironmentPath(listener)
+          : undefined;
+      },
+      // What does not start does not change.
+      () => undefined,
+    );
+  return new vscode.Disposable(() => {
+    isWanted = false;
+    registration?.dispose();
+  });
+}
+
+async function within<Value>(
+  patienceMs: number,
+  work: () => Promise<Value>,
+): Promise<Value | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), patienceMs);
+  });
+  try {
+    return await Promise.race([work(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
