@@ -107,6 +107,25 @@ export function spawn(command: string, options: string[], { cwd }: { cwd?: strin
   return program;
 }
 
+/** In place of that of `node:child_process`: runs a program to its end. */
+export function execFile(
+  command: string,
+  options: string[],
+  settings: { cwd?: string },
+  done: (error: Error | null, output: string, errors: string) => void,
+): void {
+  const program = spawn(command, options, settings);
+  const written = [program.stdout, program.stderr].map((stream) => {
+    const chunks: string[] = [];
+    stream.setEncoding("utf8").on("data", (chunk: string) => chunks.push(chunk));
+    return chunks;
+  });
+  program.on("close", (status) => {
+    const [output = "", errors = ""] = written.map((chunks) => chunks.join(""));
+    done(status === 0 ? null : new Error(`status ${status}`), output, errors);
+  });
+}
+
 /** A server that answers what a test wants to be answered. */
 export class Server {
   readonly connection: ProtocolConnection;

@@ -1,0 +1,277 @@
+/** The commands as a user runs them, with the parts that they are made for. */
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import manifest from "../../package.json";
+import { registerCommands } from "../../src/commands";
+import { Extension } from "../../src/extension";
+import type { Target } from "../../src/lspExt";
+import * as ext from "../../src/lspExt";
+import { newContext } from "./fake/context";
+import type { Editor } from "./fake/documents";
+import { programsDo, programsServe, quiet, until, type Server } from "./fake/server";
+import { workbench, type QuickPick } from "./fake/workbench";
+
+vi.mock("node:child_process", () => import("./fake/server"));
+
+const TEXT = "def add(a, b):\n    return a\n\n\nprint(add(1, 2))\n";
+
+let extension: Extension;
+let servers: Server[];
+let editor: Editor;
+let asked: Target[];
+
+beforeEach(async () => {
+  servers = programsServe();
+  extension = new Extension(newContext("/nowhere"));
+  extension.context.subscriptions.push(...registerCommands(extension));
+  await extension.client.start({ command: "/bin/dg-lsp", foundIn: "the PATH" });
+  asked = [];
+  servers[0]?.connection.onRequest("codeAction/resolve", ({ data }: { data: Target }) => {
+    asked.push(data);
+    return new Promise(() => undefined);
+  });
+  editor = workbench.open(TEXT);
+});
+
+afterEach(async () => {
+  extension.rewriting.discard();
+  await extension.client.stop();
+  extension.dispose();
+});
+
+test("every command of the palette is there", () => {
+  const declared = manifest.contributes.commands.map((one) => one.command);
+  expect([...workbench.commands.keys()]).toEqual(expect.arrayContaining(declared));
+  const bound = manifest.contributes.keybindings.map((one) => one.command);
+  expect(declared).toEqual(expect.arrayContaining(bound));
+});
+
+const box = () => workbench.inputs.at(-1) as QuickPick;
+
+async function rewrite(): Promise<void> {
+  const count = workbench.inputs.length;
+  void workbench.execute("dgLsp.rewrite");
+  await until(() => workbench.inputs.length > count);
+}
+
+async function textAsked(): Promise<string> {
+  await until(() => asked.length > 0);
+  const { start, end } = (asked.at(-1) as Target).range;
+  const lines = TEXT.split("\n").slice(start.line, end.line + 1);
+  lines[lines.length - 1] = lines.at(-1)?.slice(0, end.character) ?? "";
+  return lines.join("\n").slice(start.character);
+}
+
+describe("rewriting asks what should change", () => {
+  test("and goes by it, in the line of the cursor where nothing is selected", async () => {
+    workbench.select(editor, TEXT.indexOf("return"));
+    await rewrite();
+    box().type("add both ");
+    box().accept();
+    expect(await textAsked()).toBe("return a");
+    expect(asked[0]?.instruction).toBe("add both");
+  });
+
+  test("for the selection, without a line that it only brushes", async () => {
+    workbench.select(editor, 0, TEXT.indexOf("\n\n"));
+    await rewrite();
+    box().accept();
+    expect(await textAsked()).toBe("def add(a, b):\n    return a");
+    expect(asked[0]).not.toHaveProperty("instruction");
+    asked.length = 0;
+    workbench.select(editor, 0, TEXT.indexOf("    return"));
+    await rewrite();
+    box().accept();
+    expect(await textAsked()).toBe("def add(a, b):");
+  });
+
+  test("with what was asked before at hand, the last first", async () => {
+    workbench.select(editor, 0, 14);
+    for (const words of ["one", "two", "one"]) {
+      await rewrite();
+      box().type(words);
+      box().accept();
+      await quiet();
+    }
+    await rewrite();
+    expect(box().labels).toEqual(["$(sparkle) Rewrite without words", "one", "two"]);
+    box().chosen = 2;
+    box().accept();
+    await until(() => asked.length === 4);
+    expect(asked[3]?.instruction).toBe("two");
+  });
+
+  test("unless the model takes no words", async () => {
+    const status = { busy: false, kind: "Normal", message: "", model: "bundled", device: "cpu" };
+    await servers[0]?.connection.sendNotification(ext.STATUS, {
+      ...status,
+      memoryBytes: 0,
+      followsInstructions: false,
+    });
+    await until(() => extension.status.said !== undefined);
+    workbench.select(editor, 0, 14);
+    void workbench.execute("dgLsp.rewrite");
+    await until(() => asked.length === 1);
+    expect(workbench.inputs).toHaveLength(0);
+  });
+
+  test("and does nothing where the user leaves it", async () => {
+    workbench.select(editor, 0, 14);
+    await rewrite();
+    box().hide();
+    await quiet();
+    expect(asked).toEqual([]);
+    expect(box().isVisible).toBe(false);
+  });
+
+  test("and says so where the text has changed by then, but not where another has", async () => {
+    workbench.select(editor, 0, 14);
+    await rewrite();
+    workbench.change(editor, TEXT.length, TEXT.length, "# end\n");
+    box().accept();
+    await until(() => asked.length === 1);
+    await rewrite();
+    workbench.change(editor, 4, 7, "sum");
+    box().accept();
+    await until(() => workbench.questions.length === 1);
+    expect(workbench.question.text).toMatch(/has changed in the meantime/);
+    expect(asked).toHaveLength(1);
+  });
+});
+
+test("there is nothing to rewrite in an empty line", async () => {
+  workbench.select(editor, TEXT.indexOf("\n\n") + 1);
+  void workbench.execute("dgLsp.rewrite");
+  await until(() => workbench.questions.length === 1);
+  expect(workbench.question.text).toMatch(/select the text/);
+  expect(asked).toEqual([]);
+});
+
+describe("a code action of the server", () => {
+  const range = { start: { line: 1, character: 4 }, end: { line: 1, character: 12 } };
+
+  test("is previewed, with its instruction", async () => {
+    const target: Target = { uri: "file:///work/a.py", version: 1, range, instruction: "simplify" };
+    void workbench.execute("dgLsp.previewRewrite", target);
+    expect(await textAsked()).toBe("return a");
+    expect(asked[0]?.instruction).toBe("simplify");
+    expect(workbench.inputs).toHaveLength(0);
+  });
+
+  test("asks for the instruction where that is the user's", async () => {
+    void workbench.execute(ext.CLIENT_COMMAND_ASK, { uri: "file:///work/a.py", version: 1, range });
+    await until(() => workbench.inputs.length === 1);
+    box().type("simplify");
+    box().accept();
+    await until(() => asked[0]?.instruction === "simplify");
+  });
+
+  test.each([
+    ["for an older version", { uri: "file:///work/a.py", version: 0, range }],
+    ["for a document that is closed", { uri: "file:///work/gone.py", range }],
+  ])("%s is refused", async (_, target) => {
+    void workbench.execute("dgLsp.previewRewrite", target);
+    await until(() => workbench.questions.length === 1);
+    expect(workbench.question.text).toMatch(/has changed in the meantime/);
+    expect(asked).toEqual([]);
+  });
+});
+
+test("pausing in a file takes away what is drawn there", async () => {
+  const requests: unknown[] = [];
+  servers[0]?.connection.onRequest("textDocument/inlineCompletion", (params) => {
+    requests.push(params);
+    return new Promise(() => undefined);
+  });
+  const at = editor.selection.active;
+  const never = {
+    isCancellationRequested: false,
+    onCancellationRequested: () => ({ dispose() {} }),
+  };
+  const context = { triggerKind: 1, selectedCompletionInfo: undefined };
+  void extension.completion.provideInlineCompletionItems(editor.document, at, context, never);
+  await until(() => requests.length === 1);
+  const { draftToken: token } = requests[0] as { draftToken: string };
+  const range = { start: { line: 0, character: 0 }, end: { line: 0, character: 0 } };
+  const draft = {
+    token,
+    uri: "file:///work/a.py",
+    version: 1,
+    range,
+    text: "# sums",
+    confidence: [],
+  };
+  await servers[0]?.connection.sendNotification(ext.DRAFT, draft);
+  await until(() => editor.drawn.length === 1);
+  await workbench.execute("dgLsp.toggleFile");
+  expect(editor.drawn).toEqual([]);
+});
+
+describe("the engine", () => {
+  test.each([
+    ["dgLsp.restartEngine", ext.COMMAND_RESTART_ENGINE],
+    ["dgLsp.unloadModel", ext.COMMAND_UNLOAD_MODEL],
+  ])("%s", async (command, sent) => {
+    const told: unknown[] = [];
+    servers[0]?.connection.onRequest("workspace/executeCommand", (params: { command: string }) => {
+      told.push(params.command);
+      return { done: told.length === 1, reason: "it is elsewhere" };
+    });
+    await workbench.execute(command);
+    expect(told).toEqual([sent]);
+    expect(workbench.questions).toEqual([]);
+    void workbench.execute(command);
+    await until(() => workbench.questions.length === 1);
+    expect(workbench.question.text).toBe("dg-lsp: it is elsewhere");
+  });
+
+  test("cannot be told without a server", async () => {
+    await extension.client.stop();
+    void workbench.execute("dgLsp.unloadModel");
+    await until(() => workbench.questions.length === 1);
+    expect(workbench.question.text).toBe("dg-lsp: the server is not running");
+  });
+});
+
+describe("reports", () => {
+  test("the trace of the last request opens as a document", async () => {
+    servers[0]?.connection.onRequest("workspace/executeCommand", () => ({ how: "new job" }));
+    await workbench.execute("dgLsp.trace");
+    expect(workbench.active?.document.uri.toString()).toBe("dg-lsp:/trace.json");
+    expect(JSON.parse(workbench.active?.document.getText() ?? "")).toEqual({ how: "new job" });
+  });
+
+  test("no trace is no document", async () => {
+    servers[0]?.connection.onRequest("workspace/executeCommand", () => null);
+    void workbench.execute("dgLsp.trace");
+    await until(() => workbench.questions.length === 1);
+    expect(workbench.question.text).toBe("dg-lsp: this dg-lsp keeps no traces");
+    expect(workbench.active).toBe(editor);
+  });
+
+  test("the doctor comes to a server that does not run", async () => {
+    extension.serverCommand = "/bin/dg-lsp";
+    programsDo((program) => {
+      program.stdout.write('{"ok": false}');
+      program.end(1);
+    });
+    await workbench.execute("dgLsp.doctor");
+    expect(workbench.active?.document.getText()).toBe('{\n  "ok": false\n}');
+  });
+
+  test("or says what it said instead", async () => {
+    extension.serverCommand = "/bin/dg-lsp";
+    programsDo((program) => {
+      program.say("no module torch");
+      program.end(1);
+    });
+    void workbench.execute("dgLsp.doctor");
+    await until(() => workbench.questions.length === 1);
+    expect(workbench.question.text).toBe("dg-lsp doctor gave no report: no module torch");
+  });
+
+  test("and needs something to look at", async () => {
+    void workbench.execute("dgLsp.doctor");
+    await until(() => workbench.questions.length === 1);
+    expect(workbench.question.text).toBe("dg-lsp: there is no server to be looked at.");
+  });
+});
