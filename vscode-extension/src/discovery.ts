@@ -29,13 +29,12 @@ type IsFile = (file: string) => Promise<boolean>;
 
 /** A setting that names nothing is not passed over in silence; all other places are tried. */
 export async function findServer(places: Places, isFile: IsFile): Promise<Server | Missing> {
-  const of = pathOf(places.platform);
   if (places.setting !== "") {
     const command = places.setting.replace(/^~(?=$|[\\/])/, places.home);
-    if (of.isAbsolute(command) && (await isFile(command))) {
+    const what = await fault(command, places.platform, isFile);
+    if (what === undefined) {
       return { command, foundIn: "the settings" };
     }
-    const what = of.isAbsolute(command) ? "is not a file" : "is not an absolute path";
     return { reason: `dgLsp.server.path is ${places.setting}, which ${what}.`, canInstall: false };
   }
   const tried: [Server["foundIn"], string[]][] = [
@@ -89,6 +88,22 @@ function onPath(variable: string, platform: NodeJS.Platform): string[] {
       .filter((directory) => of.isAbsolute(directory))
       .map((directory) => of.join(directory, name))
   );
+}
+
+/** Why a path cannot be the server; `undefined` where it may be. */
+async function fault(
+  command: string,
+  platform: NodeJS.Platform,
+  isFile: IsFile,
+): Promise<string | undefined> {
+  if (!pathOf(platform).isAbsolute(command)) {
+    return "is not an absolute path";
+  }
+  if (platform === "win32" && /\.(bat|cmd)$/i.test(command)) {
+    // Windows runs those through a shell alone, where not every path is safe.
+    return "is a batch file; the dg-lsp.exe is needed";
+  }
+  return (await isFile(command)) ? undefined : "is not a file";
 }
 
 function pathOf(platform: NodeJS.Platform): path.PlatformPath {

@@ -60,8 +60,11 @@ export class Extension implements vscode.Disposable {
     return started;
   }
 
+  /** What runs may be what is made anew, so it ends before and is there again after. */
   async install(): Promise<void> {
-    if (await installServer(this.context, this.log)) {
+    const hadServer = this.serverCommand !== undefined;
+    await this.client.stop();
+    if ((await installServer(this.context, this.log)) || hadServer) {
       await this.start();
     }
   }

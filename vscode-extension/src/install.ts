@@ -4,6 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { rm } from "node:fs/promises";
+import { homedir } from "node:os";
 import * as readline from "node:readline";
 import { scriptIn } from "./discovery";
 
@@ -86,7 +87,9 @@ async function run(
 ): Promise<void> {
   signal.throwIfAborted();
   await new Promise<void>((resolve, reject) => {
-    const child = spawn(command, options, { signal, stdio: ["ignore", "pipe", "pipe"] });
+    // Windows looks for a program in the working directory first; that must not be the user's folder.
+    const cwd = homedir();
+    const child = spawn(command, options, { cwd, signal, stdio: ["ignore", "pipe", "pipe"] });
     let last = "";
     for (const stream of [child.stdout, child.stderr]) {
       readline.createInterface({ input: stream }).on("line", (line) => {

@@ -53,9 +53,9 @@ export async function installServer(
     title: "Installing dg-lsp",
     cancellable: true,
   };
+  const abort = new AbortController();
   try {
     await vscode.window.withProgress(options, async (progress, cancelled) => {
-      const abort = new AbortController();
       cancelled.onCancellationRequested(() => abort.abort());
       const report = (line: string) => {
         log.info(line);
@@ -69,13 +69,14 @@ export async function installServer(
     });
     return true;
   } catch (error) {
-    if (!(error instanceof InstallError)) {
+    if (abort.signal.aborted) {
       log.info("installing was cancelled");
       return false;
     }
-    log.error(error.message);
+    const why = error instanceof Error ? error.message : String(error);
+    log.error(why);
     const show = "Show Log";
-    const text = `dg-lsp could not be installed: ${error.message}`;
+    const text = `dg-lsp could not be installed: ${why}`;
     if ((await vscode.window.showErrorMessage(text, show)) === show) {
       log.show();
     }

@@ -66,6 +66,11 @@ test("a relative entry of the PATH is not looked at: it would be the folder that
 });
 
 describe("on Windows", () => {
+  test("a batch file is not started", async () => {
+    const setting = "C:\\tools\\dg-lsp.CMD";
+    expect(await found({ ...WINDOWS, setting }, setting)).toMatch(/dg-lsp\.exe is needed/);
+  });
+
   test.each([
     ["beside the interpreter", {}, "C:\\venv\\Scripts\\dg-lsp.exe"],
     [

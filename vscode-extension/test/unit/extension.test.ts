@@ -1,5 +1,6 @@
 /** The parts together: finding a server, making one, and what the user is told. */
 import { mkdirSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { registerCommands } from "../../src/commands";
@@ -185,6 +186,7 @@ describe("without a server", () => {
     expect(started().at(-1)).toBe(path.join(directory, "storage", "server", "bin", "dg-lsp"));
     expect(workbench.work[0]?.title).toBe("Installing dg-lsp");
     expect(workbench.work[0]?.messages).toContain("Installed dg-lsp==0.1.0");
+    expect(new Set(programs.map((one) => one.cwd))).toEqual(new Set([homedir()]));
   });
 
   test("an installation that fails says why, and may be looked at", async () => {
@@ -202,6 +204,45 @@ describe("without a server", () => {
     await until(() => workbench.executed.length > 0);
     expect(workbench.executed).toEqual([["log.show"]]);
     expect(extension.client.phase).toBe("failed");
+  });
+});
+
+describe("installing where a server runs", () => {
+  beforeEach(async () => {
+    file("storage", "server", "bin", "dg-lsp");
+    await extension.start();
+  });
+
+  test("ends it first, and starts the new one", async () => {
+    const [before] = programs;
+    programsDo((program) => {
+      if (program.options[0] === "serve") {
+        new Server(program);
+        return;
+      }
+      expect(before?.isRunning).toBe(false);
+      file("storage", "server", "bin", "dg-lsp");
+      program.end(0);
+    });
+    await workbench.execute("dgLsp.installServer");
+    expect(extension.client.phase).toBe("running");
+    expect(programs.at(-1)?.options).toEqual(["serve"]);
+  });
+
+  test("can be stopped without a word of failure, and then there is nothing to run", async () => {
+    programsDo((program) => {
+      if (program.options[0] === "pip") {
+        workbench.work[0]?.cancel.cancel();
+      } else {
+        program.end(0);
+      }
+    });
+    void workbench.execute("dgLsp.installServer");
+    await until(() => workbench.questions.length === 1);
+    expect(workbench.questions.map((one) => one.text)).toEqual([
+      expect.stringContaining("neither in the selected"),
+    ]);
+    expect(workbench.log.join("\n")).toContain("installing was cancelled");
   });
 });
 

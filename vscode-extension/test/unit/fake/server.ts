@@ -95,9 +95,17 @@ export function programsDo(behaviour: Behaviour): void {
 }
 
 /** In place of that of `node:child_process`. */
-export function spawn(command: string, options: string[], { cwd }: { cwd?: string }): Program {
+export function spawn(
+  command: string,
+  options: string[],
+  { cwd, signal }: { cwd?: string; signal?: AbortSignal },
+): Program {
   const program = new Program(command, options, cwd);
   programs.push(program);
+  signal?.addEventListener("abort", () => {
+    program.emit("error", new Error("The operation was aborted"));
+    program.kill();
+  });
   queueMicrotask(() => {
     behave(program);
     if (program.isStarted) {
