@@ -2,7 +2,6 @@
  * The language client and the life of its server: starts it, starts it again when it goes, and
  * says when that is of no use. Knows nothing of what the messages are good for.
  */
-import type { ChildProcess } from "node:child_process";
 import * as vscode from "vscode";
 import {
   CloseAction,
@@ -12,6 +11,7 @@ import {
   type LanguageClientOptions,
   type Middleware,
 } from "vscode-languageclient/node";
+import { BackOff } from "./backOff";
 import { serverSettings } from "./config";
 import type { Server } from "./discovery";
 import * as ext from "./lspExt";
@@ -19,11 +19,10 @@ import { ServerProcess } from "./serverProcess";
 
 /** Until `initialize` is answered; the server loads no model for that. */
 const START_PATIENCE_MS = 30_000;
+/** After so long without an answer the server is asked whether it is alive: a model may load. */
+const OVERDUE_MS = 5_000;
 /** For a question that the server answers at once if it is alive. */
-const PING_PATIENCE_MS = 5_000;
-/** Before each start anew; a server that ends more often than that is of no use. */
-const BACK_OFF_MS = [0, 1_000, 5_000, 15_000];
-const RESTARTS_WITHIN_MS = 180_000;
+const PING_PATIENCE_MS = 4_000;
 
 /** Of the documents that the server is told of. */
 export const SCHEMES = ["file", "untitled", "vscode-notebook-cell"];
@@ -45,11 +44,11 @@ export class Client implements vscode.Disposable {
   readonly onDraft = this.drafted.event;
   readonly onStatus = this.statusSaid.event;
   phase: Phase = "starting";
-  /** Why the server is not running, in one line. */
+  /** Why the server is not running, or had to be started again, in one line. */
   trouble = "";
   private running: LanguageClient | undefined;
   private process: ServerProcess | undefined;
-  private restarts: number[] = [];
+  private readonly backOff = new BackOff();
   private restarting: NodeJS.Timeout | undefined;
 
   constructor(
@@ -80,10 +79,11 @@ export class Client implements vscode.Disposable {
 
   /** Starts the server; where that fails, `phase` and `trouble` say so. */
   async start(server: Server): Promise<void> {
+    this.trouble = "";
     // What waits for a server waits for this one.
     this.become("starting");
     await this.end();
-    this.restarts = [];
+    this.backOff.reset();
     this.log.info(`the server is ${server.command}, from ${server.foundIn}`);
     await this.launch(server);
   }
@@ -124,13 +124,21 @@ export class Client implements vscode.Disposable {
     });
   }
 
+  /** Waits for an answer of the server for as long as that is alive. */
+  async patiently<Answer>(answer: Promise<Answer>): Promise<Answer> {
+    const overdue = setInterval(() => void this.checkPulse(), OVERDUE_MS);
+    try {
+      return await answer;
+    } finally {
+      clearInterval(overdue);
+    }
+  }
+
   /** Ends a server that answers nothing any more, which starts it again. */
-  async checkPulse(): Promise<void> {
+  private async checkPulse(): Promise<void> {
     const { process } = this;
-    const late = setTimeout(() => {
-      this.log.error("the server does not answer and is ended");
-      process?.kill();
-    }, PING_PATIENCE_MS);
+    const why = "it did not answer any more";
+    const late = setTimeout(() => process?.kill(why), PING_PATIENCE_MS);
     try {
       await this.execute(ext.COMMAND_STATUS);
     } catch {
@@ -158,20 +166,19 @@ export class Client implements vscode.Disposable {
     this.become("starting");
     this.process = undefined;
     const options = this.options(() => this.closed(client, server));
-    const name = "dg-lsp";
-    const client = new QuietClient(name, name, () => this.spawn(server), options);
-    client.registerFeature({
-      fillClientCapabilities: (capabilities) => {
-        capabilities.experimental = { ...capabilities.experimental, dgLsp: ext.CAPABILITIES };
-      },
-      initialize: () => undefined,
-      getState: () => ({ kind: "static" }),
-      clear: () => undefined,
-    });
+    const spawn = () => {
+      this.process = new ServerProcess(server);
+      return this.process.started();
+    };
+    const client = new QuietClient("dg-lsp", "dg-lsp", spawn, options);
+    const since = performance.now();
+    client.registerFeature(ext.OPT_IN);
     client.onNotification(ext.DRAFT, (draft: ext.Draft) => this.drafted.fire(draft));
     client.onNotification(ext.STATUS, (status: ext.Status) => this.statusSaid.fire(status));
     client.onDidChangeState(({ newState }) => {
       if (this.running === client && newState === State.Running) {
+        this.log.info(`the server answers after ${Math.round(performance.now() - since)} ms`);
+        this.trouble = "";
         this.become("running");
       }
     });
@@ -214,16 +221,14 @@ export class Client implements vscode.Disposable {
     if (this.running !== client || this.phase !== "running") {
       return;
     }
-    const now = Date.now();
-    this.restarts = this.restarts.filter((time) => now - time < RESTARTS_WITHIN_MS);
-    const pause = BACK_OFF_MS[this.restarts.length];
+    const pause = this.backOff.next();
+    this.trouble = this.process?.words || "it ended";
     this.become("starting");
     if (pause === undefined) {
       void this.failWithLastWords("it ended again and again");
       return;
     }
-    this.restarts.push(now);
-    this.log.warn(`the server ended and is started again after ${pause / 1000} s`);
+    this.log.warn(`the server is started again in ${pause / 1000} s: ${this.trouble}`);
     this.restarting = setTimeout(() => void this.launch(server), pause);
   }
 
@@ -233,11 +238,6 @@ export class Client implements vscode.Disposable {
     if (this.running === client) {
       this.fail(why || otherwise);
     }
-  }
-
-  private spawn(server: Server): Promise<ChildProcess> {
-    this.process = new ServerProcess(server);
-    return this.process.started();
   }
 
   private become(phase: Phase): void {

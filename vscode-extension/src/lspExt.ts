@@ -2,6 +2,7 @@
  * Everything beyond LSP that the server speaks. Mirrors dg_lsp/server/lsp_ext.py, which
  * docs/lsp-extensions.md describes; a test compares the names.
  */
+import type { StaticFeature } from "vscode-languageclient";
 import type { Range } from "vscode-languageserver-protocol";
 
 export const DRAFT = "dgLsp/draft";
@@ -20,6 +21,16 @@ export const CAPABILITIES = {
   status: true,
   askInstruction: true,
 } as const;
+
+/** Says so, as a feature of the language client. */
+export const OPT_IN: StaticFeature = {
+  fillClientCapabilities: (capabilities) => {
+    capabilities.experimental = { ...capabilities.experimental, dgLsp: CAPABILITIES };
+  },
+  initialize: () => undefined,
+  getState: () => ({ kind: "static" }),
+  clear: () => undefined,
+};
 
 /** Probability and length of each run of characters. */
 export type Confidence = readonly (readonly [probability: number, length: number])[];

@@ -153,7 +153,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     noteStart(session);
     this.changed();
     try {
-      const text = await propose(this.client.language, session, session.stop.token);
+      const proposed = propose(this.client.language, session, session.stop.token);
+      const text = await this.client.patiently(proposed);
       if (this.session !== session || session.token !== token) {
         return;
       }

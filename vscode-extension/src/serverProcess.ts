@@ -32,13 +32,19 @@ export class ServerProcess {
     });
   }
 
-  kill(): void {
+  /** What it hangs in does not heed a milder signal. The reason is its last word. */
+  kill(why = ""): void {
+    this.line = why || this.line;
     this.child.kill("SIGKILL");
   }
 
-  /** The last line that it wrote, else how it ended; empty where it is neither known. */
+  /** The last line that it wrote, else how it ended; empty where neither is known yet. */
+  get words(): string {
+    return this.line || this.end;
+  }
+
   async lastWords(): Promise<string> {
     await new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS));
-    return this.line || this.end;
+    return this.words;
   }
 }

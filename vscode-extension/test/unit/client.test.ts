@@ -1,4 +1,5 @@
 /** The real language client with the fake editor, and with servers that the tests make up. */
+import { homedir } from "node:os";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import * as vscode from "vscode";
 import { Client } from "../../src/client";
@@ -14,7 +15,9 @@ let client: Client;
 let phases: string[];
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] });
+  vi.useFakeTimers({
+    toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"],
+  });
   client = new Client(vscode.window.createOutputChannel("dg-lsp", { log: true }), {});
   phases = [];
   client.onDidChange(() => phases.push(client.phase));
@@ -54,7 +57,7 @@ describe("a server that runs", () => {
   test("is started outside of the folder that is open, and told what the extension takes", () => {
     const [program] = programs;
     expect(program).toMatchObject({ command: "/bin/dg-lsp", options: ["serve"] });
-    expect(program?.cwd).not.toBe(process.cwd());
+    expect(program?.cwd).toBe(homedir());
     expect(client.phase).toBe("running");
     expect(server().initialized.capabilities?.experimental).toEqual({ dgLsp: ext.CAPABILITIES });
   });
@@ -129,21 +132,26 @@ describe("a server that runs", () => {
   test("is ended and started anew where it answers nothing any more", async () => {
     const [hanging] = programs;
     server().connection.onRequest("workspace/executeCommand", () => new Promise(() => undefined));
-    void client.checkPulse();
-    await pass(4999);
+    void client.patiently(new Promise(() => undefined));
+    await pass(5000 + 3999);
     expect(hanging?.isRunning).toBe(true);
     await pass(1);
     expect(hanging?.wasKilled).toBe(true);
+    await until(() => client.phase === "starting");
+    expect(client.trouble).toBe("it did not answer any more");
     await startedAnew(0);
     expect(programs).toHaveLength(2);
+    expect(client.trouble).toBe("");
   });
 
   test("may answer with an error: that is a pulse", async () => {
     server().connection.onRequest("workspace/executeCommand", () => {
       throw new Error("not now");
     });
-    await client.checkPulse();
-    await pass(60_000);
+    void client.patiently(new Promise(() => undefined));
+    for (let second = 0; second < 60; second += 1) {
+      await pass(1000);
+    }
     expect(programs[0]?.isRunning).toBe(true);
   });
 
