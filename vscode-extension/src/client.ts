@@ -3,6 +3,7 @@
  * says when that is of no use. Knows nothing of what the messages are good for.
  */
 import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { homedir } from "node:os";
 import * as readline from "node:readline";
 import * as vscode from "vscode";
@@ -20,8 +21,10 @@ import * as ext from "./lspExt";
 
 /** Until `initialize` is answered; the server loads no model for that. */
 const START_PATIENCE_MS = 30_000;
+/** After so long without an answer the server is asked whether it is alive: a model may load. */
+const OVERDUE_MS = 5_000;
 /** For a question that the server answers at once if it is alive. */
-const PING_PATIENCE_MS = 5_000;
+const PING_PATIENCE_MS = 4_000;
 const LAST_WORDS_MS = 300;
 const MAX_RESTARTS = 4;
 const RESTARTS_WITHIN_MS = 180_000;
@@ -46,7 +49,7 @@ export class Client implements vscode.Disposable {
   readonly onDraft = this.drafted.event;
   readonly onStatus = this.statusSaid.event;
   phase: Phase = "starting";
-  /** Why the server is not running, in one line. */
+  /** Why the server is not running, or had to be started again, in one line. */
   trouble = "";
   private running: LanguageClient | undefined;
   private child: ChildProcess | undefined;
@@ -82,11 +85,11 @@ export class Client implements vscode.Disposable {
   /** Starts the server; where that fails, `phase` and `trouble` say so. */
   async start(server: Server): Promise<void> {
     await this.stop();
+    this.trouble = "";
     this.become("starting");
     this.log.info(`the server is ${server.command}, from ${server.foundIn}`);
-    const options = this.options();
-    const name = "dg-lsp";
-    const client = new QuietClient(name, name, () => this.spawn(server), options);
+    const client = new QuietClient("dg-lsp", "dg-lsp", () => this.spawn(server), this.options());
+    const since = performance.now();
     client.registerFeature({
       fillClientCapabilities: (capabilities) => {
         capabilities.experimental = { ...capabilities.experimental, dgLsp: ext.CAPABILITIES };
@@ -99,6 +102,8 @@ export class Client implements vscode.Disposable {
     client.onNotification(ext.STATUS, (status: ext.Status) => this.statusSaid.fire(status));
     client.onDidChangeState(({ newState }) => {
       if (this.running === client && newState === State.Running) {
+        this.log.info(`the server answers after ${Math.round(performance.now() - since)} ms`);
+        this.trouble = "";
         this.become("running");
       }
     });
@@ -118,12 +123,20 @@ export class Client implements vscode.Disposable {
     }
   }
 
+  /** Gives up a start that is under way: a server that hangs is not to be waited for. */
+  abandon(): void {
+    if (this.phase === "starting" && this.running !== undefined) {
+      this.running = undefined;
+      this.child?.kill("SIGKILL");
+    }
+  }
+
   async stop(): Promise<void> {
-    const client = this.running;
+    const { child, running } = this;
     this.running = undefined;
     this.become("off");
-    // A server that does not answer is killed by the client after a while.
-    await client?.dispose().catch(() => undefined);
+    // One that does not answer would not heed a milder signal either.
+    await running?.dispose().catch(() => child?.kill("SIGKILL"));
   }
 
   /** There is no server, for this reason. */
@@ -149,11 +162,21 @@ export class Client implements vscode.Disposable {
     });
   }
 
+  /** Waits for an answer of the server for as long as that is alive. */
+  async patiently<Answer>(answer: Promise<Answer>): Promise<Answer> {
+    const overdue = setInterval(() => void this.checkPulse(), OVERDUE_MS);
+    try {
+      return await answer;
+    } finally {
+      clearInterval(overdue);
+    }
+  }
+
   /** Ends a server that answers nothing any more, which starts it again. */
-  async checkPulse(): Promise<void> {
+  private async checkPulse(): Promise<void> {
     const child = this.child;
     const late = setTimeout(() => {
-      this.log.error("the server does not answer and is ended");
+      this.lastWords = "it did not answer any more";
       child?.kill("SIGKILL");
     }, PING_PATIENCE_MS);
     try {
@@ -192,7 +215,8 @@ export class Client implements vscode.Disposable {
       return { action: CloseAction.DoNotRestart, handled: true };
     }
     this.restarts.push(now);
-    this.log.warn(`the server ended and is started again: ${this.lastWords}`);
+    this.trouble = this.lastWords || "it ended";
+    this.log.warn(`the server ended and is started again: ${this.trouble}`);
     this.become("starting");
     return { action: CloseAction.Restart, handled: true };
   }
@@ -207,18 +231,15 @@ export class Client implements vscode.Disposable {
   }
 
   private async spawn(server: Server): Promise<ChildProcess> {
-    const options = ["serve"];
     // Not in the folder that is open: nothing of it is to be run or imported.
-    const child = spawn(server.command, options, { cwd: homedir() });
+    const child = spawn(server.command, ["serve"], { cwd: homedir() });
     this.child = child;
     this.lastWords = "";
     readline.createInterface({ input: child.stderr }).on("line", (line) => {
       this.lastWords = line.trim() || this.lastWords;
     });
-    return new Promise((resolve, reject) => {
-      child.once("spawn", () => resolve(child));
-      child.once("error", reject);
-    });
+    await once(child, "spawn");
+    return child;
   }
 
   private become(phase: Phase): void {

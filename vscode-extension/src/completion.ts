@@ -18,8 +18,6 @@ import type { Drafts } from "./drafts";
 
 /** Between a cancelled request and the next one lie some 40 ms. */
 const LINGER_MS = 150;
-/** Then the server is asked whether it is alive: a model may take its time to load. */
-const OVERDUE_MS = 15_000;
 
 /** What docs/lsp-extensions.md adds. */
 interface ExtendedParams extends InlineCompletionParams {
@@ -63,7 +61,6 @@ export class Completion implements vscode.InlineCompletionItemProvider, vscode.D
     this.underWay = { token, withdraw };
     const listener = cancelled.onCancellationRequested(() => this.giveUpSoon(token));
     this.drafts.expect(token);
-    const overdue = setTimeout(() => void this.client.checkPulse(), OVERDUE_MS);
     const params = client.code2ProtocolConverter.asInlineCompletionParams(
       document,
       position,
@@ -76,17 +73,14 @@ export class Completion implements vscode.InlineCompletionItemProvider, vscode.D
       draftToken: token,
     };
     try {
-      const answer = await client.sendRequest(
-        InlineCompletionRequest.type,
-        extended,
-        withdraw.token,
+      const answer = await this.client.patiently(
+        client.sendRequest(InlineCompletionRequest.type, extended, withdraw.token),
       );
       return cancelled.isCancellationRequested ? [] : items(answer);
     } catch (error) {
       const type = InlineCompletionRequest.type;
       return client.handleFailedRequest(type, withdraw.token, error, [], false);
     } finally {
-      clearTimeout(overdue);
       listener.dispose();
       this.handOver(token);
     }

@@ -52,6 +52,7 @@ export class Extension implements vscode.Disposable {
 
   /** Looks for the server and starts it, one after the other where asked several times. */
   start(): Promise<void> {
+    this.client.abandon();
     this.starting = this.starting.then(() => this.startOnce());
     return this.starting;
   }

@@ -6,17 +6,16 @@
  */
 import * as vscode from "vscode";
 import { SCHEMES, type Client } from "./client";
-import { diffRows, shifted, type Frame } from "./diff";
+import { Comparison, type Sides } from "./compare";
+import { shifted } from "./diff";
 import { followed, type Span } from "./follow";
 import type { Draft } from "./lspExt";
-import { coveringRow } from "./overlay";
+import { previewRows } from "./preview";
 import { propose } from "./proposal";
 
 const UNDER_WAY = "dgLsp.rewriting";
 const READY = "dgLsp.rewriteReady";
 const FREEDOM_STEP = 0.2;
-/** More would cover the whole window anyway. */
-const MAX_ROWS = 200;
 
 export interface Wish {
   readonly document: vscode.TextDocument;
@@ -41,6 +40,7 @@ interface Session extends Wish {
 
 export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   private readonly decoration = vscode.window.createTextEditorDecorationType({});
+  private readonly comparison = new Comparison();
   private readonly lensesChanged = new vscode.EventEmitter<void>();
   readonly onDidChangeCodeLenses = this.lensesChanged.event;
   private readonly subscriptions: vscode.Disposable[];
@@ -50,6 +50,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   constructor(private readonly client: Client) {
     this.subscriptions = [
       this.decoration,
+      this.comparison,
       this.lensesChanged,
       vscode.languages.registerCodeLensProvider(
         SCHEMES.map((scheme) => ({ scheme })),
@@ -119,6 +120,16 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     await this.attempt(session);
   }
 
+  /** The whole document as it is and as it would be, where nothing is covered. */
+  async compare(): Promise<void> {
+    const session = this.session;
+    if (session?.isReady) {
+      const { document, span } = session;
+      const line = document.positionAt(span.start).line;
+      await this.comparison.show(document.uri, sidesOf(session), line);
+    }
+  }
+
   provideCodeLenses(document: vscode.TextDocument): vscode.CodeLens[] {
     const session = this.session;
     if (document !== session?.document) {
@@ -133,6 +144,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     return [
       lens("$(check) Accept", "acceptRewrite"),
       lens("$(close) Discard", "discardRewrite"),
+      lens("$(diff) Compare", "compareRewrite"),
       lens("$(refresh) Retry", "retryRewrite"),
       lens("More Freely", "rewriteMoreFreely"),
       lens(`Less Freely (now ${Math.round(session.noise * 100)}%)`, "rewriteLessFreely"),
@@ -151,7 +163,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     delete session.text;
     this.changed();
     try {
-      const text = await propose(this.client.language, session, session.stop.token);
+      const client = await this.client.whenRunning(session.stop.token);
+      const text = await this.client.patiently(propose(client, session, session.stop.token));
       if (this.session !== session || session.token !== token) {
         return;
       }
@@ -159,10 +172,12 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       session.confidence = [[1, text.length]];
       session.isReady = true;
       this.changed();
+      this.comparison.update(session.document.uri, sidesOf(session));
     } catch (error) {
       if (this.session === session && session.token === token) {
         this.end();
-        const why = error instanceof Error ? error.message : String(error);
+        const said = error instanceof Error ? error.message : String(error);
+        const why = this.client.language ? said : "the server is not running";
         await vscode.window.showWarningMessage(`dg-lsp: ${why}`);
       }
     }
@@ -202,6 +217,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   private end(): void {
     this.session = undefined;
     this.changed();
+    void this.comparison.close();
   }
 
   private changed(): void {
@@ -217,32 +233,13 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       const isShown = this.session?.document === editor.document;
       editor.setDecorations(
         this.decoration,
-        this.session && isShown ? rows(this.session, editor) : [],
+        this.session && isShown ? previewRows(this.session, editor) : [],
       );
     }
   }
 }
 
-function rows(session: Session, editor: vscode.TextEditor): vscode.DecorationOptions[] {
-  const { document, span, old, text, confidence } = session;
-  if (text === undefined) {
-    return [];
-  }
-  const first = document.lineAt(document.positionAt(span.start).line);
-  const last = document.lineAt(document.positionAt(span.end).line);
-  const start = document.offsetAt(first.range.start);
-  const end = document.offsetAt(last.range.end);
-  const frame: Frame = {
-    before: first.text.slice(0, span.start - start),
-    after: last.text.slice(last.text.length - (end - span.end)),
-  };
-  const tabSize = typeof editor.options.tabSize === "number" ? editor.options.tabSize : 4;
-  const all = diffRows(frame, old, text, confidence).slice(0, MAX_ROWS);
-  return all.map((row, index) => {
-    const wanted = first.lineNumber + index;
-    const line = Math.min(wanted, document.lineCount - 1);
-    const edge = index === all.length - 1 ? "bottom" : "none";
-    const before = coveringRow(row, tabSize, wanted - line, edge);
-    return { range: new vscode.Range(line, 0, line, 0), renderOptions: { before } };
-  });
+function sidesOf({ document, span, text = "" }: Session): Sides {
+  const before = document.getText();
+  return { before, after: before.slice(0, span.start) + text + before.slice(span.end) };
 }
