@@ -1,36 +1,20 @@
 """The command line: finds the command, runs it and turns what goes wrong into one line.
 
 Each command is a module of its own that is imported when it is asked for (or listed), so that
-`dg-lsp --help` and `--version` load no tensor library. Knows nothing of what commands do.
+`dg-lsp --help` and `--version` load no tensor library. What editors start is not parsed at all:
+somebody waits for it. Knows nothing of what commands do.
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NoReturn
+from collections.abc import Sequence
+from typing import NoReturn
 
-import typer
-from typer.core import TyperGroup
-
-from dg_lsp import __version__
-
-COMMANDS = {
-    "infill": "dg_lsp.cli.infill",
-    "engine": "dg_lsp.cli.engine",
-    "serve": "dg_lsp.cli.serve",
-    "doctor": "dg_lsp.cli.doctor",
-    "trace": "dg_lsp.cli.trace",
-    "bench": "dg_lsp.cli.bench",
-    "pull": "dg_lsp.cli.pull",
-    "models": "dg_lsp.cli.models",
-    "eval": "dg_lsp.cli.eval",
-}
-"""Command to module; the module has a function or a `Typer` of the same name."""
+SERVE = (["serve"], ["serve", "--stdio"])
+"""How editors start the server; typer would take a fifth of its time to the first answer."""
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
@@ -50,23 +34,16 @@ class ArgumentError(ValueError):
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status."""
-    command = typer.main.get_command(_app)
     try:
-        with command.make_context("dg-lsp", list(arguments)) as context:
-            command.invoke(context)
+        status = _serve() if [*arguments] in SERVE else _parse(arguments)
         # What is still buffered must fail here, not while the interpreter ends.
         sys.stdout.flush()
-    except typer.Exit as end:
-        return end.exit_code
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The status with which rich ends a process whose reader has left.
         _discard_output()
         return EXIT_FAILED
-    except typer.TyperException as error:
-        _complain(error.format_message())
-        return EXIT_REFUSED
     except Exception as error:
         if isinstance(error, _refusals()):
             _complain(str(error))
@@ -79,57 +56,19 @@ def run(arguments: Sequence[str]) -> int:
                 "(run again with DG_LSP_DEBUG=1 for the traceback)"
             )
         return EXIT_FAILED
-    return 0
+    return status
 
 
-class _Commands(TyperGroup):
-    """Looks commands up in `COMMANDS` and imports only the one that is wanted."""
+def _serve() -> int:
+    from dg_lsp.cli.language_server import run_server
 
-    def list_commands(self, ctx: object) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: object, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
-            return None
-        function = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
-        if isinstance(function, typer.Typer):
-            group = typer.main.get_command(function)
-            group.name = cmd_name
-            return group
-        app = typer.Typer(add_completion=False)
-        app.command(cmd_name, help=help_of(function))(function)
-        return typer.main.get_command(app)
+    return run_server()
 
 
-def help_of(function: Callable[..., None]) -> str:
-    """A command's help: the terminal breaks its lines, so those of the docstring go."""
-    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
-    return "\n\n".join(" ".join(one.split()) for one in paragraphs)
+def _parse(arguments: Sequence[str]) -> int:
+    from dg_lsp.cli.commands import run_command
 
-
-_app = typer.Typer(cls=_Commands, name="dg-lsp", add_completion=False)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"dg-lsp {__version__}")
-        raise typer.Exit
-
-
-@_app.callback(invoke_without_command=True)
-def _root(
-    context: typer.Context,
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Show the version."
-        ),
-    ] = False,
-) -> None:
-    """Fill spans of code with a diffusion language model."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit(EXIT_REFUSED)
+    return run_command(arguments)
 
 
 def _refusals() -> tuple[type[Exception], ...]:

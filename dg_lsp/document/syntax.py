@@ -91,7 +91,8 @@ def _simple(before: str, after: str) -> Sequence[str]:
         if missing[token.kind] > 0:
             missing[token.kind] -= 1
             closers += _CLOSERS.get(token.kind, "")
-    return ("", "x", "pass", closers, f"x{closers}", f"{closers}: pass", f"x{closers}: pass")
+    whole = ("", "x", "pass", closers, f"x{closers}", f"{closers}: pass", f"x{closers}: pass")
+    return (*whole, "if x:", "except x:", "else:")
 
 
 def _is_valid(text: str) -> bool:

@@ -43,6 +43,19 @@ def test_the_version_alone_loads_no_command() -> None:
     assert ended.stdout == f"dg-lsp {dg_lsp.__version__}\nFalse\n"
 
 
+def test_the_server_that_editors_start_loads_no_command_line() -> None:
+    script = """
+import sys
+from dg_lsp.cli import run
+statuses = [run(["serve", *options]) for options in ([], ["--stdio"])]
+print(statuses, "typer" in sys.modules, file=sys.stderr)
+"""
+    ended = python("-c", script, stdin=subprocess.DEVNULL)
+
+    # The client went away without a shutdown.
+    assert ended.stderr.endswith("[1, 1] False\n")
+
+
 def test_runs_as_a_module() -> None:
     ended = python("-m", "dg_lsp", "--version")
 

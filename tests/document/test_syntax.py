@@ -33,6 +33,10 @@ LONG = "class Long:\n" + "    x = 1\n" * (MOST_CHARS // 10)
         ("def area(self):\n<|    return 1|>\n", False),
         ("def area(self):\n    <|return return|>\n", True),
         ("def area(self):\n    a = 1\n<|  b = 2|>\n", True),
+        ("def area(self):\n    <|def|>\n        return 1\n", True),
+        ("def area(self):\n    <|for n in self:|>\n        return 1\n", False),
+        ("try:\n    x = 1\n<|else:|>\n    y = 2\n", True),
+        ("if x:\n    x = 1\n<|els:|>\n    y = 2\n", True),
         # What is begun is not wrong.
         ("x = 1\nfor n in <|range(3):|>\n\nz = 4\n", False),
         ("def area(self):\n    a = 1\n    <|if a:|>\n", False),

@@ -1,6 +1,9 @@
 """The real server over stdio with an engine that follows a script; run as a process.
 
 Usage: serve_scripted.py '{"answers": {"TEXT BEFORE": ["INFILL", ...]}, "step_s": 0.0, ...}'
+
+`"rewrites": {"WORDS": "TEXT"}` says what comes of an instruction with these words in it;
+`{noise}` and `{seed}` in the text are those of the job. Further arguments change nothing.
 """
 
 from __future__ import annotations
@@ -17,10 +20,14 @@ from dg_lsp.server.transport import serve_stdio, serve_tcp
 
 async def main() -> int:
     options = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
-    answers = options.get("answers", {})
+    answers, rewrites = options.get("answers", {}), options.get("rewrites", {})
 
     def script(job: InfillJob) -> list[str]:
         if job.instruction is not None:
+            for words, text in rewrites.items():
+                if words in job.instruction:
+                    text = text.replace("{noise}", str(job.noise))
+                    return [text.replace("{seed}", str(job.seed))]
             return [f"<{job.instruction}>"]
         for before, texts in answers.items():
             if job.prefix.endswith(before):

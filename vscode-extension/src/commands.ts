@@ -14,6 +14,7 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
     "dgLsp.rewrite": () => rewriteSelection(extension),
     "dgLsp.acceptRewrite": () => rewriting.accept(),
     "dgLsp.discardRewrite": () => rewriting.discard(),
+    "dgLsp.compareRewrite": () => rewriting.compare(),
     "dgLsp.retryRewrite": () => rewriting.retry("same"),
     "dgLsp.rewriteMoreFreely": () => rewriting.retry("more"),
     "dgLsp.rewriteLessFreely": () => rewriting.retry("less"),

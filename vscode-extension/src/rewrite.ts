@@ -6,8 +6,10 @@
  */
 import * as vscode from "vscode";
 import { SCHEMES, type Client } from "./client";
+import { Comparison, type Sides } from "./compare";
 import { shifted } from "./diff";
 import { followed, type Span } from "./follow";
+import { lensesOf } from "./lenses";
 import type { Draft } from "./lspExt";
 import { previewRows } from "./preview";
 import { propose } from "./proposal";
@@ -40,6 +42,7 @@ interface Session extends Wish {
 
 export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   private readonly decoration = vscode.window.createTextEditorDecorationType({});
+  private readonly comparison = new Comparison();
   private readonly lensesChanged = new vscode.EventEmitter<void>();
   readonly onDidChangeCodeLenses = this.lensesChanged.event;
   private readonly subscriptions: vscode.Disposable[];
@@ -49,6 +52,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   constructor(private readonly client: Client) {
     this.subscriptions = [
       this.decoration,
+      this.comparison,
       this.lensesChanged,
       vscode.languages.registerCodeLensProvider(
         SCHEMES.map((scheme) => ({ scheme })),
@@ -120,24 +124,22 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     await this.attempt(session);
   }
 
-  provideCodeLenses(document: vscode.TextDocument): vscode.CodeLens[] {
+  /** The whole document as it is and as it would be, where nothing is covered. */
+  async compare(): Promise<void> {
     const session = this.session;
-    if (document !== session?.document) {
+    if (session?.isReady) {
+      const { document, span } = session;
+      const line = document.positionAt(span.start).line;
+      await this.comparison.show(document.uri, sidesOf(session), line);
+    }
+  }
+
+  provideCodeLenses(document: vscode.TextDocument): vscode.CodeLens[] {
+    if (document !== this.session?.document) {
       return [];
     }
-    const start = document.positionAt(session.span.start);
-    const lens = (title: string, command: string) =>
-      new vscode.CodeLens(new vscode.Range(start, start), { title, command: `dgLsp.${command}` });
-    if (!session.isReady) {
-      return [lens("$(loading~spin) Rewriting… Stop", "discardRewrite")];
-    }
-    return [
-      lens("$(check) Accept", "acceptRewrite"),
-      lens("$(close) Discard", "discardRewrite"),
-      lens("$(refresh) Retry", "retryRewrite"),
-      lens("More Freely", "rewriteMoreFreely"),
-      lens(`Less Freely (now ${Math.round(session.noise * 100)}%)`, "rewriteLessFreely"),
-    ];
+    const { span, isReady, noise } = this.session;
+    return lensesOf(document.positionAt(span.start), isReady, noise);
   }
 
   dispose(): void {
@@ -153,8 +155,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     noteStart(session);
     this.changed();
     try {
-      const proposed = propose(this.client.language, session, session.stop.token);
-      const text = await this.client.patiently(proposed);
+      const client = await this.client.whenRunning(session.stop.token);
+      const text = await this.client.patiently(propose(client, session, session.stop.token));
       if (this.session !== session || session.token !== token) {
         return;
       }
@@ -162,10 +164,12 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       session.confidence = [[1, text.length]];
       session.isReady = true;
       this.changed();
+      this.comparison.update(session.document.uri, sidesOf(session));
     } catch (error) {
       if (this.session === session && session.token === token) {
         this.end();
-        const why = error instanceof Error ? error.message : String(error);
+        const said = error instanceof Error ? error.message : String(error);
+        const why = this.client.language ? said : "the server is not running";
         await vscode.window.showWarningMessage(`dg-lsp: ${why}`);
       }
     }
@@ -206,6 +210,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   private end(): void {
     this.session = undefined;
     this.changed();
+    void this.comparison.close();
   }
 
   private changed(): void {
@@ -217,7 +222,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   /** The keys have other meanings in other editors. */
   private setContexts(): void {
     const active = vscode.window.activeTextEditor?.document;
-    const session = active === this.session?.document ? this.session : undefined;
+    const isHere = active === this.session?.document || this.comparison.shows(active);
+    const session = isHere ? this.session : undefined;
     void vscode.commands.executeCommand("setContext", UNDER_WAY, session !== undefined);
     void vscode.commands.executeCommand("setContext", READY, session?.isReady === true);
   }
@@ -235,4 +241,9 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
 
 function noteStart({ document, span, starts }: Session): void {
   starts.set(document.version, document.positionAt(span.start));
+}
+
+function sidesOf({ document, span, text = "" }: Session): Sides {
+  const before = document.getText();
+  return { before, after: before.slice(0, span.start) + text + before.slice(span.end) };
 }

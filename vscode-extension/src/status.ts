@@ -34,6 +34,7 @@ export class StatusItem implements vscode.Disposable {
         this.update();
       }),
       vscode.window.onDidChangeActiveTextEditor(() => this.update()),
+      vscode.workspace.onDidGrantWorkspaceTrust(() => this.update()),
       vscode.workspace.onDidChangeConfiguration((event) => {
         if (event.affectsConfiguration("dgLsp")) {
           this.update();
@@ -114,7 +115,9 @@ export class StatusItem implements vscode.Disposable {
 
   private update(): void {
     const { phase, trouble } = this.client;
-    const shown = describe({ phase, trouble, status: this.said, paused: this.paused() });
+    const { isTrusted } = vscode.workspace;
+    const paused = this.paused();
+    const shown = describe({ phase, trouble, status: this.said, paused, isTrusted });
     this.item.text = shown.text;
     this.item.tooltip = shown.tooltip;
     this.item.backgroundColor =

@@ -3,11 +3,12 @@ import type { Status } from "./lspExt";
 
 export interface Facts {
   readonly phase: "off" | "starting" | "running" | "failed";
-  /** Why the server does not run. */
+  /** Why the server does not run, or had to be started again. */
   readonly trouble: string;
   readonly status: Status | undefined;
   /** Where the user has paused, if that holds for the file in the editor. */
   readonly paused: string | undefined;
+  readonly isTrusted: boolean;
 }
 
 export interface Shown {
@@ -18,7 +19,15 @@ export interface Shown {
 
 const SMALL_MODEL = "bundled";
 
+const RESTRICTED =
+  "This folder is not trusted: it does not choose the server, the engine or the model.";
+
 export function describe(facts: Facts): Shown {
+  const shown = ofServer(facts);
+  return facts.isTrusted ? shown : { ...shown, tooltip: `${shown.tooltip}\n${RESTRICTED}` };
+}
+
+function ofServer(facts: Facts): Shown {
   const { phase, status } = facts;
   if (phase === "failed") {
     const tooltip = `The server does not run: ${facts.trouble}`;
@@ -29,7 +38,8 @@ export function describe(facts: Facts): Shown {
     return { text: "$(debug-pause) dg-lsp", tooltip, severity: "normal" };
   }
   if (phase === "starting") {
-    const tooltip = "The server is starting.";
+    const again = `The server is started again: ${facts.trouble}`;
+    const tooltip = facts.trouble === "" ? "The server is starting." : again;
     return { text: "$(loading~spin) dg-lsp", tooltip, severity: "normal" };
   }
   if (phase === "off" || status === undefined) {

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import typer
 
-from dg_lsp.cli import help_of
+from dg_lsp.cli.commands import help_of
 from dg_lsp.cli.eval import benchmarks, research
 
 eval = typer.Typer(

@@ -27,7 +27,7 @@ before(async () => {
 });
 
 // What a failed test has left on the screen.
-afterEach(() => window.picture("last", 560));
+afterEach((context) => window.pictureOf(context));
 
 after(async () => {
   await workplace.close();

@@ -21,6 +21,7 @@ const CODE_SERVER = path.join(TOOLS, "server/node_modules/code-server/out/node/e
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const PATIENCE_MS = Number(process.env.DG_LSP_PATIENCE_MS ?? 90_000);
 export const DG_LSP = path.join(ROOT, ".venv/bin/dg-lsp");
+const SCRIPTED = `${path.join(ROOT, ".venv/bin/python")} ${path.join(ROOT, "tests/e2e/serve_scripted.py")}`;
 
 export const SETTINGS = {
   "dgLsp.server.path": DG_LSP,
@@ -85,6 +86,19 @@ export class Workplace {
     return made;
   }
 
+  /** A program of this workplace. */
+  program(name, text) {
+    const file = path.join(this.directory, name);
+    writeFileSync(file, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+    return file;
+  }
+
+  /** The real server with an engine that follows a script (tests/e2e/serve_scripted.py). */
+  scripted(options) {
+    const given = JSON.stringify(options).replaceAll("'", "'\\''");
+    return this.program("scripted", `exec ${SCRIPTED} '${given}' "$@"`);
+  }
+
   /** Change the settings; those of the machine are noticed while the editor runs. */
   set(changes) {
     Object.assign(this.settings, changes);
@@ -143,15 +157,19 @@ export class Workplace {
     return window;
   }
 
-  /** What the extension has written into its output channel, the newest window last. */
-  log() {
+  /** The first line of this kind in a log after that time: when it was written, and what it says. */
+  logged(name, pattern, afterMs) {
     const found = [];
-    for (const name of readdirSync(this.data, { recursive: true, encoding: "utf8" })) {
-      if (name.endsWith("dg-lsp.log")) {
-        found.push(readFileSync(path.join(this.data, name), "utf8"));
+    for (const one of readdirSync(this.data, { recursive: true, encoding: "utf8" })) {
+      const text = one.endsWith(name) ? readFileSync(path.join(this.data, one), "utf8") : "";
+      for (const line of text.split("\n").filter((each) => pattern.test(each))) {
+        const atMs = Date.parse(line.slice(0, "2026-01-01 00:00:00.000".length));
+        found.push({ atMs, says: line.replace(/^.*?\] /, "") });
       }
     }
-    return found.join("\n");
+    const [first] = found.filter(({ atMs }) => atMs >= afterMs).sort((a, b) => a.atMs - b.atMs);
+    assert.ok(first, `${pattern} is not in ${name}`);
+    return first;
   }
 
   /** Process ids of the servers (`serve`) or the engine (`engine run`) of this workplace. */
@@ -162,7 +180,7 @@ export class Workplace {
         const line = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").join(" ");
         const environment = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
         const isOurs = environment.includes(`XDG_RUNTIME_DIR=${this.environment.XDG_RUNTIME_DIR}`);
-        if (isOurs && /dg[-_]lsp/.test(line) && line.includes(` ${words} `)) {
+        if (isOurs && /dg[-_]lsp|serve_scripted/.test(line) && line.includes(` ${words} `)) {
           found.push(Number(pid));
         }
       } catch {
@@ -173,9 +191,11 @@ export class Workplace {
   }
 
   signalEngine(signal) {
-    for (const pid of this.pids("engine run")) {
-      process.kill(pid, signal);
-    }
+    this.signal("engine run", signal);
+  }
+
+  signal(words, signal) {
+    this.pids(words).forEach((pid) => process.kill(pid, signal));
   }
 
   async close() {
@@ -267,14 +287,27 @@ export class Window {
     );
   }
 
+  /** Wait for the box at the top, and until it is what keys go to. */
+  async box() {
+    await this.page.waitForFunction(() =>
+      document.activeElement?.matches(".quick-input-widget input"),
+    );
+  }
+
+  /** The entries of its list. */
+  async entries() {
+    return this.page.$$eval(".quick-input-list .monaco-list-row", (all) =>
+      all.map((one) => one.getAttribute("aria-label") ?? ""),
+    );
+  }
+
   /** Run a command by its title. */
   async command(title) {
     await this.page.keyboard.press("F1");
-    await this.page.waitForSelector(".quick-input-widget input:visible");
+    await this.box();
     await this.page.keyboard.type(title);
-    await this.page.locator(".quick-input-list .monaco-list-row").first().waitFor();
-    await this.page.waitForTimeout(200);
-    await this.page.keyboard.press("Enter");
+    const entry = this.page.locator(`.quick-input-list [aria-label^="${title}"]`).first();
+    await entry.click();
   }
 
   /** Open another file of the folder in this window, and nothing else. */
@@ -289,7 +322,7 @@ export class Window {
     await until(async () => {
       await this.page.keyboard.press("Escape");
       await this.page.keyboard.press("Control+p");
-      await this.page.waitForSelector(".quick-input-widget input:visible");
+      await this.box();
       await this.page.keyboard.type(path.join(this.workplace.folder, name));
       const entry = this.page.locator(`.quick-input-list [aria-label^="${name}"]`).first();
       await entry.waitFor({ timeout: 5000 });
@@ -303,7 +336,7 @@ export class Window {
   /** Go to a line and column, both from 1, with the focus in the text. */
   async goTo(line, column) {
     await this.page.keyboard.press("Control+g");
-    await this.page.waitForSelector(".quick-input-widget input:visible");
+    await this.box();
     await this.page.keyboard.type(`${line}:${column}`);
     await this.page.keyboard.press("Enter");
     await this.page.waitForFunction(
@@ -334,6 +367,26 @@ export class Window {
     );
   }
 
+  async previewReady() {
+    await until(async () => (await this.lenses()).includes("Accept"));
+  }
+
+  /** Select lines, both from 1, with the cursor in the last one. */
+  async select(first, last) {
+    await this.goTo(first, 1);
+    for (let line = first; line < last; line += 1) {
+      await this.page.keyboard.press("Shift+ArrowDown");
+    }
+    await this.page.keyboard.press("Shift+End");
+  }
+
+  /** The titles of the menu of code actions, where it is open. */
+  async actions() {
+    return this.page.$$eval(".action-widget .monaco-list-row.action", (all) =>
+      all.map((one) => one.textContent ?? ""),
+    );
+  }
+
   async notifications() {
     return this.page.$$eval(".notification-list-item-message", (all) =>
       all.map((one) => one.textContent ?? ""),
@@ -348,6 +401,13 @@ export class Window {
       path: path.join(directory, `${name}.png`),
       clip: { x: 0, y: 0, width: 900, height },
     });
+  }
+
+  /** What a failed test has left on the screen. */
+  async pictureOf({ name, passed }) {
+    if (!passed) {
+      await this.picture(`failed-${name.replaceAll(/\W+/g, "-")}`, 560);
+    }
   }
 
   /** Save, and read what the file holds. */

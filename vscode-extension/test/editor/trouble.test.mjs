@@ -1,9 +1,9 @@
 /** What goes wrong, and what the user is told and can do. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { writeFileSync } from "node:fs";
 import { DG_LSP, until, Workplace } from "./harness.mjs";
 
 /** A package whose command is the server of this checkout. */
@@ -32,7 +32,7 @@ before(async () => {
 });
 
 // What a failed test has left on the screen.
-afterEach(() => window.picture("last", 560));
+afterEach((context) => window.pictureOf(context));
 
 after(async () => {
   await workplace.close();
@@ -56,12 +56,6 @@ async function typeUntil(isSo) {
   });
 }
 
-function program(name, text) {
-  const file = path.join(workplace.directory, name);
-  writeFileSync(file, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
-  return file;
-}
-
 test("without a server there is a way to get one", async () => {
   await said(/neither in the selected Python environment nor on the PATH/);
   assert.match(await window.tooltip(), /does not run/);
@@ -78,16 +72,40 @@ test("a path that names nothing is named", async () => {
 });
 
 test("a server that ends at its start leaves its last words", async () => {
-  const crash = program("crash", "echo 'ModuleNotFoundError: no module torch' >&2; exit 1");
+  const crash = workplace.program(
+    "crash",
+    "echo 'ModuleNotFoundError: no module torch' >&2; exit 1",
+  );
   workplace.set({ "dgLsp.server.path": crash });
   await said(/does not run: ModuleNotFoundError: no module torch/);
   await until(async () => /no module torch/.test(await window.tooltip()));
   await clearNotifications();
 });
 
-test("a good path makes up for it, without a reload", async () => {
+test("a server that hangs at its start is not waited for: a good path makes up for it", async () => {
+  const file = path.join(workplace.directory, "hanging-pid");
+  const hanging = workplace.program("hanging", `echo $$ >${file}; exec sleep 600`);
+  workplace.set({ "dgLsp.server.path": hanging });
+  const pid = await until(() => Number(readFileSync(file, "utf8")));
+  await until(async () => /The server is starting/.test(await window.tooltip()));
   workplace.set({ "dgLsp.server.path": DG_LSP });
   await until(async () => (await window.status()) === "small model · cpu");
+  assert.throws(() => process.kill(pid, 0), "it runs on");
+});
+
+test("a server that hangs later is ended and started again, and so is one on request", async () => {
+  const [first] = workplace.pids("serve");
+  process.kill(first, "SIGSTOP");
+  await window.goTo(2, 13);
+  await window.page.keyboard.type("+");
+  await until(async () => /started again: it did not answer any more/.test(await window.tooltip()));
+  await until(async () => (await window.status()) === "small model · cpu");
+  const [second] = workplace.pids("serve");
+  process.kill(second, "SIGSTOP");
+  await window.command("dg-lsp: Restart the Server");
+  await until(() => workplace.pids("serve").some((pid) => ![first, second].includes(pid)));
+  await until(async () => (await window.status()) === "small model · cpu");
+  await until(() => workplace.pids("serve").length === 1);
 });
 
 test("a setting of the wrong type is named, and everything else holds", async () => {
@@ -116,6 +134,13 @@ test("it is paused for a language and everywhere, in the settings", async () => 
   await until(async () => /Paused everywhere/.test(await window.tooltip()));
   await window.command("dg-lsp: Pause or Resume Everywhere");
   await until(async () => !/Paused/.test(await window.tooltip()));
+});
+
+test("the doctor's report", async () => {
+  await window.command("dg-lsp: Show the Doctor's Report");
+  await window.page.locator('.tab.active[data-resource-name="doctor.json"]').waitFor();
+  const text = window.page.locator(".monaco-editor .view-lines").first();
+  await until(async () => /"findings"/.test((await text.textContent()) ?? ""));
 });
 
 test("the trace of the last request", async () => {

@@ -290,6 +290,18 @@ test("the keys act on a rewrite only in the editor that shows it", async () => {
   expect([isUnderWay(), isReady()]).toEqual([false, false]);
 });
 
+test("compared in the diff editor, it can be accepted there, and the comparison is gone", async () => {
+  await begun();
+  await rewriting.compare();
+  const [comparison] = workbench.comparisons;
+  expect(workbench.active?.document.uri).toEqual(comparison?.modified);
+  expect(workbench.active?.document.getText()).toBe(AFTER);
+  expect([isUnderWay(), isReady()]).toEqual([true, true]);
+  await rewriting.accept();
+  expect(document.getText()).toBe(AFTER);
+  expect(workbench.comparisons).toEqual([]);
+});
+
 test("an editor that is opened later shows it as well", async () => {
   await begun();
   const { Editor: Another } = await import("./fake/documents");

@@ -10,7 +10,13 @@ const STATUS: Status = {
   device: "cuda:0",
   memoryBytes: 18 * 1024 ** 3,
 };
-const RUNNING: Facts = { phase: "running", trouble: "", status: STATUS, paused: undefined };
+const RUNNING: Facts = {
+  phase: "running",
+  trouble: "",
+  status: STATUS,
+  paused: undefined,
+  isTrusted: true,
+};
 
 function check(status: Partial<Status>): ReturnType<typeof shown> {
   return shown({ ...RUNNING, status: { ...STATUS, ...status } });
@@ -64,4 +70,17 @@ test("paused, and no server", () => {
   expect(failed.tooltip).toContain("no such file");
   expect(shown({ ...RUNNING, phase: "starting" }).text).toContain("spin");
   expect(shown({ ...RUNNING, phase: "off" }).tooltip).toBe("No server runs.");
+});
+
+test("a server that is started again says why", () => {
+  const first = shown({ ...RUNNING, phase: "starting" });
+  expect(first.tooltip).toBe("The server is starting.");
+  const again = shown({ ...RUNNING, phase: "starting", trouble: "it did not answer any more" });
+  expect(again.tooltip).toBe("The server is started again: it did not answer any more");
+});
+
+test("a folder that is not trusted is told of, with all the rest", () => {
+  const { text, tooltip } = shown({ ...RUNNING, isTrusted: false });
+  expect(text).toBe("$(sparkle) diffusiongemma-26B · cuda:0");
+  expect(tooltip).toMatch(/^Model: .*\n(.*\n)*This folder is not trusted: /);
 });

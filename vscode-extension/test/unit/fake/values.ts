@@ -220,6 +220,13 @@ export class CodeAction {
   ) {}
 }
 
+export class TabInputTextDiff implements vscode.TabInputTextDiff {
+  constructor(
+    readonly original: vscode.Uri,
+    readonly modified: vscode.Uri,
+  ) {}
+}
+
 export class ThemeColor implements vscode.ThemeColor {
   constructor(readonly id: string) {}
 }

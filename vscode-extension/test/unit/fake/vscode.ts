@@ -6,7 +6,13 @@ import type * as vscode from "vscode";
 import { URI, Utils } from "vscode-uri";
 import { Editor } from "./documents";
 import { StatusBarItem, QuickPick, workbench } from "./workbench";
-import { CancellationTokenSource, Disposable, EventEmitter, type WorkspaceEdit } from "./values";
+import {
+  CancellationTokenSource,
+  Disposable,
+  EventEmitter,
+  TabInputTextDiff,
+  type WorkspaceEdit,
+} from "./values";
 
 export * from "./unused";
 export * from "./values";
@@ -71,7 +77,16 @@ export const window = {
   get visibleTextEditors() {
     return workbench.visible;
   },
-  tabGroups: { all: [], onDidChangeTabs: never },
+  tabGroups: {
+    get all() {
+      return [{ tabs: workbench.comparisons.map((input) => ({ input })) }];
+    },
+    onDidChangeTabs: never,
+    close: async (tabs: { input: TabInputTextDiff }[]) => {
+      const closed = tabs.map((one) => one.input);
+      workbench.comparisons = workbench.comparisons.filter((one) => !closed.includes(one));
+    },
+  },
   onDidChangeActiveTextEditor: listen("activated"),
   onDidChangeVisibleTextEditors: listen("shown"),
   onDidChangeTextEditorSelection: listen("selected"),
@@ -170,7 +185,15 @@ export const commands = {
     workbench.commands.set(name, run);
     return new Disposable(() => workbench.commands.delete(name));
   },
-  executeCommand: (name: string, ...values: unknown[]) => workbench.execute(name, ...values),
+  executeCommand: async (name: string, ...values: unknown[]) => {
+    if (name === "vscode.diff") {
+      const [original, modified] = values as [vscode.Uri, vscode.Uri];
+      workbench.comparisons.push(new TabInputTextDiff(original, modified));
+      await workspace.openTextDocument(modified);
+      return undefined;
+    }
+    return workbench.execute(name, ...values);
+  },
 };
 
 export const extensions = {

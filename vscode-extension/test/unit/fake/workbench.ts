@@ -7,7 +7,7 @@ import { URI } from "vscode-uri";
 import { Document, Editor, type Edit } from "./documents";
 import { Settings } from "./settings";
 import { CancellationTokenSource, Disposable, EventEmitter, Range, Selection } from "./values";
-import type { WorkspaceEdit } from "./values";
+import type { TabInputTextDiff, WorkspaceEdit } from "./values";
 
 /** What is said with buttons, or a list to pick from, until the user answers. */
 export interface Question {
@@ -57,6 +57,8 @@ export class Workbench {
   folders: vscode.WorkspaceFolder[] = [];
   isTrusted = true;
   visible: Editor[] = [];
+  /** The diff editors. */
+  comparisons: TabInputTextDiff[] = [];
   active: Editor | undefined;
 
   readonly opened = new EventEmitter<vscode.TextDocument>();

@@ -1,0 +1,95 @@
+"""Finds the command that a command line is about, imports it and runs it.
+
+Knows nothing of what commands do, nor of what becomes of their errors.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from dg_lsp import __version__
+from dg_lsp.cli import EXIT_INTERRUPTED, EXIT_REFUSED, ArgumentError
+
+COMMANDS = {
+    "infill": "dg_lsp.cli.infill",
+    "engine": "dg_lsp.cli.engine",
+    "serve": "dg_lsp.cli.serve",
+    "doctor": "dg_lsp.cli.doctor",
+    "trace": "dg_lsp.cli.trace",
+    "bench": "dg_lsp.cli.bench",
+    "pull": "dg_lsp.cli.pull",
+    "models": "dg_lsp.cli.models",
+    "eval": "dg_lsp.cli.eval",
+}
+"""Command to module; the module has a function or a `Typer` of the same name."""
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit status; its errors are raised."""
+    command = typer.main.get_command(_app)
+    try:
+        with command.make_context("dg-lsp", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+    except typer.TyperException as error:
+        raise ArgumentError(error.format_message()) from error
+    return 0
+
+
+class _Commands(TyperGroup):
+    """Looks commands up in `COMMANDS` and imports only the one that is wanted."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: object, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        function = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        if isinstance(function, typer.Typer):
+            group = typer.main.get_command(function)
+            group.name = cmd_name
+            return group
+        app = typer.Typer(add_completion=False)
+        app.command(cmd_name, help=help_of(function))(function)
+        return typer.main.get_command(app)
+
+
+def help_of(function: Callable[..., None]) -> str:
+    """A command's help: the terminal breaks its lines, so those of the docstring go."""
+    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(one.split()) for one in paragraphs)
+
+
+_app = typer.Typer(cls=_Commands, name="dg-lsp", add_completion=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dg-lsp {__version__}")
+        raise typer.Exit
+
+
+@_app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    """Fill spans of code with a diffusion language model."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(EXIT_REFUSED)

@@ -1,0 +1,150 @@
+"""The language server and the way to its engine, put together and run to their end.
+
+The engine is the user's one engine process, an engine elsewhere that the settings name, or a
+model in this process. Either is started when it is first needed, beside the session, so that
+the editor never waits for it. Knows nothing of LSP, nor of the command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gc
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from dg_lsp.cli import ArgumentError
+
+if TYPE_CHECKING:
+    from dg_lsp.diagnosis.journal import Journal
+    from dg_lsp.server.engine_link import OpenedModel
+    from dg_lsp.server.remote_link import RemoteEngine
+    from dg_lsp.server.session import Session
+    from dg_lsp.server.settings import EngineAccess
+
+
+EXAMINE_S = 120.0
+"""A first import of torch from a slow disk takes its time."""
+
+
+def run_server(
+    address: tuple[str, int] | None = None,
+    model: str | None = None,
+    device: str | None = None,
+    in_process: bool = False,
+    level: int = logging.WARNING,
+) -> int:
+    """Serve one client over stdio, or at the address; the exit status."""
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(stream=sys.stderr, level=level, format=form)
+    # Importing thousands of protocol types makes no garbage; looking for it takes a tenth.
+    gc.disable()
+    from dg_lsp.server import app, transport  # noqa: F401
+
+    gc.freeze()
+    gc.enable()
+    return asyncio.run(_serve(address, model, device, in_process))
+
+
+async def _serve(
+    address: tuple[str, int] | None, model: str | None, device: str | None, in_process: bool
+) -> int:
+    from dg_lsp.diagnosis.journal import Journal, state_directory
+    from dg_lsp.server.transport import serve_stdio, serve_tcp
+
+    journal = Journal(state_directory())
+    make = _session_in_process if in_process else _session_with_engine
+    session = make(model, device, journal)
+    protocol = session.server.protocol
+    try:
+        if address is None:
+            with _own_stdout() as stdout:
+                return await serve_stdio(protocol, session.close, sys.stdin.buffer, stdout)
+        return await serve_tcp(protocol, session.close, *address, _say_listening)
+    except OSError as error:
+        if address is None:
+            raise
+        raise ArgumentError(
+            f"cannot listen on {address[0]}:{address[1]}: {error.strerror or error}"
+        ) from error
+    finally:
+        journal.close()
+
+
+def _session_with_engine(model: str | None, device: str | None, journal: Journal) -> Session:
+    from dg_lsp.server.app import create_server
+    from dg_lsp.server.remote_link import RemoteLink
+
+    def connect(settings: EngineAccess) -> RemoteEngine:
+        from dg_lsp.cli.compose import model_for_engine
+        from dg_lsp.service.address import parse_address
+        from dg_lsp.service.client import HttpInfiller
+        from dg_lsp.service.lifecycle import EngineWish, SharedEngine
+
+        if settings.address:
+            return HttpInfiller(parse_address(settings.address, settings.token or None))
+        # The command line was written for this very start; settings are for all of them.
+        wanted = model_for_engine(model or settings.model or None)
+        idle_minutes = settings.idle_minutes or None
+        wish = EngineWish(wanted, device or settings.device or None, idle_minutes)
+        return SharedEngine(wish)
+
+    link = RemoteLink(connect)
+    examine = functools.partial(_examine, model, device)
+    return create_server(link, on_settings=link.configure, journal=journal, examine=examine)
+
+
+def _session_in_process(model: str | None, device: str | None, journal: Journal) -> Session:
+    from dg_lsp.server.app import create_server
+    from dg_lsp.server.engine_link import InProcessLink
+
+    def open_model() -> OpenedModel:
+        from dg_lsp.cli.compose import open_infiller
+
+        return open_infiller(model, device)
+
+    examine = functools.partial(_examine, model, device)
+    return create_server(InProcessLink(open_model), journal=journal, examine=examine)
+
+
+async def _examine(model: str | None, device: str | None) -> dict[str, Any]:
+    """What `dg-lsp doctor` finds, in a process of its own: it looks at torch as well."""
+    command = [sys.executable, "-P", "-m", "dg_lsp", "doctor", "--json", "--no-self-test"]
+    for option, value in (("--model", model), ("--device", device)):
+        command += [] if value is None else [option, value]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), EXAMINE_S)
+        report: dict[str, Any] = json.loads(said)
+    except (TimeoutError, ValueError) as error:
+        raise ValueError("dg-lsp doctor gave no answer; run it in a terminal") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+    return report
+
+
+@contextlib.contextmanager
+def _own_stdout() -> Iterator[BinaryIO]:
+    """The pipe to the client, for us alone: what anything else prints goes to stderr."""
+    sys.stdout.flush()
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with open(ours, "wb") as stdout:
+            yield stdout
+    except BrokenPipeError:
+        # Something was left to be flushed for a client that is gone.
+        pass
+
+
+def _say_listening(host: str, port: int) -> None:
+    print(f"dg-lsp: listening on {host}:{port}", file=sys.stderr, flush=True)

@@ -1,0 +1,209 @@
+/** Where text is: folders that are not trusted, and editors of all kinds. */
+import assert from "node:assert/strict";
+import { chmodSync, existsSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { DG_LSP, until, Workplace } from "./harness.mjs";
+
+const HEAD = `class Cart:
+    def __init__(self):
+        self.items = []
+
+    def total(self):
+        result = 0
+        for name, price in self`;
+const TAIL = `
+            result += price
+        return result
+`;
+const TEXT = HEAD + TAIL;
+
+let workplace;
+let window;
+/** Written by the program that the folder wants to be run. */
+let trace;
+
+before(async () => {
+  workplace = new Workplace({
+    // The small model is seldom sure, and what it writes is to be seen.
+    "dgLsp.minConfidence": 0,
+    "security.workspace.trust.enabled": true,
+    "security.workspace.trust.startupPrompt": "never",
+    "security.workspace.trust.banner": "never",
+    "files.readonlyInclude": { "**/locked.py": true },
+    "files.defaultLanguage": "python",
+    // Whole texts are typed at once.
+    "editor.autoIndent": "none",
+  });
+  trace = path.join(workplace.directory, "was-run");
+  const own = workplace.program("own-server", `touch ${trace}; exec ${DG_LSP} "$@"`);
+  workplace.file(".vscode/settings.json", JSON.stringify({ "dgLsp.server.path": own }));
+  await workplace.start();
+  window = await workplace.open(workplace.file("first.py", TEXT));
+  await window.page.keyboard.press("Control+b");
+});
+
+afterEach((context) => window.pictureOf(context));
+
+after(async () => {
+  await workplace.close();
+});
+
+async function modelIsThere() {
+  await until(async () => (await window.status()) === "small model · cpu");
+}
+
+/** Types a dot at the end of the line in the focused editor; the suggestion, which is taken. */
+async function suggestion() {
+  await window.page.keyboard.type(".");
+  const ghost = await window.settledGhost();
+  await window.page.keyboard.press("Tab");
+  await until(async () => (await window.ghost()) === "");
+  return `.${ghost}`;
+}
+
+test("a folder that is not trusted does not choose the server, and that is said", async () => {
+  await modelIsThere();
+  assert.match(await window.tooltip(), /This folder is not trusted: it does not choose the server/);
+  await window.page.locator("[id*='dgLsp.status'] a").first().hover();
+  await window.page.waitForSelector(".monaco-hover:visible");
+  await window.picture("vscode-restricted", 560);
+  await window.goTo(7, 200);
+  const taken = await suggestion();
+  assert.equal(await window.saved(path.join(workplace.folder, "first.py")), HEAD + taken + TAIL);
+  assert.ok(!existsSync(trace), "what the folder names was run");
+});
+
+test("once it is trusted it does, without a reload", async () => {
+  await window.command("Workspaces: Manage Workspace Trust");
+  await window.page
+    .locator(".workspace-trust-editor a.monaco-button", { hasText: /^Trust$/ })
+    .click();
+  await until(() => existsSync(trace));
+  await until(async () => !/not trusted/.test(await window.tooltip()));
+  await window.openFile("first.py");
+  await modelIsThere();
+});
+
+test("a file that is read-only is left alone", async () => {
+  const file = workplace.file("locked.py", TEXT);
+  await window.openFile("locked.py");
+  await window.select(5, 7);
+  await window.page.keyboard.press("Control+Alt+r");
+  await window.page.keyboard.press("F1");
+  await window.box();
+  await window.page.keyboard.type("dg-lsp: ");
+  await until(async () => (await window.entries()).some((row) => /Show Menu/.test(row)));
+  const offered = (await window.entries()).filter((row) => /Rewrite Selection|Suggest/.test(row));
+  assert.deepEqual(offered, []);
+  await window.page.keyboard.press("Escape");
+  await window.goTo(7, 200);
+  await window.page.keyboard.type(".");
+  await window.page.waitForTimeout(1000);
+  assert.deepEqual(await window.shown(), { drafts: [], ghost: "" });
+  assert.equal(await window.lenses(), "");
+  assert.equal(readFileSync(file, "utf8"), TEXT);
+});
+
+test("a file whose permissions forbid writing gets suggestions and is not written", async () => {
+  const file = workplace.file("forbidden.py", TEXT);
+  chmodSync(file, 0o444);
+  await window.openFile("forbidden.py");
+  await window.goTo(7, 200);
+  await suggestion();
+  assert.equal(readFileSync(file, "utf8"), TEXT);
+  await window.command("File: Revert File");
+  await until(async () => (await window.page.locator(".tab.dirty").count()) === 0);
+});
+
+test("a file that has no name yet", async () => {
+  await window.command("File: New Untitled Text File");
+  await window.page.locator(".tab.active[data-resource-name^=Untitled]").waitFor();
+  await window.page.keyboard.insertText(TEXT);
+  await window.goTo(7, 200);
+  const taken = await suggestion();
+  const file = path.join(workplace.folder, "named.py");
+  await window.page.keyboard.press("Control+Shift+s");
+  await window.box();
+  await window.page.keyboard.press("Control+a");
+  await window.page.keyboard.type(file);
+  await window.page.keyboard.press("Enter");
+  await until(() => existsSync(file));
+  await until(() => readFileSync(file, "utf8") === HEAD + taken + TAIL);
+});
+
+test("a cell of a notebook", async () => {
+  const cell = (source) => ({
+    cell_type: "code",
+    execution_count: null,
+    metadata: {},
+    outputs: [],
+    source: source.split(/(?<=\n)/),
+  });
+  const notebook = {
+    cells: [cell(TEXT), cell("cart = Cart()\n")],
+    metadata: { language_info: { name: "python" } },
+    nbformat: 4,
+    nbformat_minor: 5,
+  };
+  const file = workplace.file("cart.ipynb", JSON.stringify(notebook));
+  await window.openFile("cart.ipynb");
+  await window.page.locator(".cell .view-line", { hasText: "for" }).first().click();
+  await window.page.keyboard.press("End");
+  await window.page.keyboard.type(".");
+  const ghost = await window.settledGhost();
+  await window.picture("vscode-notebook", 420);
+  await window.page.keyboard.press("Tab");
+  const saved = JSON.parse(await window.saved(file));
+  assert.equal(saved.cells[0].source.join(""), `${HEAD}.${ghost}${TAIL}`);
+  assert.equal(saved.cells[1].source.join(""), "cart = Cart()\n");
+});
+
+test("the side of a comparison that can be edited", async () => {
+  const file = workplace.file("compared.py", TEXT);
+  await window.openFile("compared.py");
+  await window.goTo(6, 200);
+  await window.page.keyboard.type("  # of all");
+  await window.command("File: Compare Active File with Saved");
+  await window.page.locator(".monaco-diff-editor .modified .view-line").first().waitFor();
+  await window.goTo(7, 200);
+  const taken = await suggestion();
+  await window.select(5, 5);
+  await window.page.keyboard.press("Control+Alt+r");
+  await until(async () => (await window.drafts()).length > 0);
+  await window.page.keyboard.press("Escape");
+  await until(async () => (await window.drafts()).length === 0);
+  const edited = `${HEAD}${taken}${TAIL}`.replace("result = 0", "result = 0  # of all");
+  assert.equal(await window.saved(file), edited);
+});
+
+test("the walkthrough", async () => {
+  await window.command("dg-lsp: Open Walkthrough");
+  await window.page
+    .locator(".gettingStartedContainer", { hasText: "Get started with dg-lsp" })
+    .waitFor();
+  for (const step of [
+    "Find or install the server",
+    "Type, and watch",
+    "Rewrite a selection",
+    "Pause it",
+  ]) {
+    await window.page.locator(".gettingStartedContainer h3", { hasText: step }).waitFor();
+  }
+  await window.page.waitForTimeout(500);
+  await window.picture("vscode-walkthrough", 560);
+});
+
+test("set up for a screen reader: no drafts, but the suggestion", async () => {
+  const file = workplace.file("heard.py", TEXT);
+  await window.openFile("heard.py");
+  await window.command("Toggle Screen Reader Accessibility Mode");
+  await until(async () => (await window.page.getByText("Screen Reader Optimized").count()) > 0);
+  await window.goTo(7, 200);
+  await window.record();
+  await window.page.keyboard.type(".");
+  const ghost = await window.settledGhost();
+  assert.ok((await window.recorded()).every(({ drafts }) => drafts.length === 0));
+  await window.page.keyboard.press("Tab");
+  assert.equal(await window.saved(file), `${HEAD}.${ghost}${TAIL}`);
+});
