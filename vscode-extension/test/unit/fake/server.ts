@@ -139,9 +139,6 @@ export class Server {
   readonly connection: ProtocolConnection;
   /** What the client said in `initialize`. */
   initialized: { initializationOptions?: unknown; capabilities?: { experimental?: unknown } } = {};
-  readonly saved: string[] = [];
-  /** The text of each open document, as the client has told it. */
-  readonly versions = new Map<string, number>();
   hasShutDown = false;
 
   constructor(readonly program: Program) {
