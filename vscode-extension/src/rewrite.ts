@@ -12,7 +12,7 @@ import { followed, type Span } from "./follow";
 import { lensesOf } from "./lenses";
 import type { Draft } from "./lspExt";
 import { previewRows } from "./preview";
-import { propose } from "./proposal";
+import { propose, rangeOf } from "./proposal";
 
 const UNDER_WAY = "dgLsp.rewriting";
 const READY = "dgLsp.rewriteReady";
@@ -38,6 +38,8 @@ interface Session extends Wish {
   text?: string;
   confidence: Draft["confidence"];
   isReady: boolean;
+  /** Accepted: it is shown until the document holds it. */
+  isTaken: boolean;
 }
 
 export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
@@ -86,21 +88,24 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       stop: new vscode.CancellationTokenSource(),
       confidence: [],
       isReady: false,
+      isTaken: false,
     };
     await this.attempt(this.session);
   }
 
   async accept(): Promise<void> {
     const session = this.session;
-    if (!session?.isReady || session.text === undefined) {
+    if (!session?.isReady || session.isTaken || session.text === undefined) {
       return;
     }
-    const { document, span, text } = session;
-    const range = new vscode.Range(document.positionAt(span.start), document.positionAt(span.end));
-    this.end();
+    session.isTaken = true;
     const edit = new vscode.WorkspaceEdit();
-    edit.replace(document.uri, range, text);
-    if (!(await vscode.workspace.applyEdit(edit))) {
+    edit.replace(session.document.uri, rangeOf(session), session.text);
+    const isDone = await vscode.workspace.applyEdit(edit);
+    if (this.session === session) {
+      this.end();
+    }
+    if (!isDone) {
       await vscode.window.showWarningMessage("dg-lsp: the editor did not take the rewrite.");
     }
   }
@@ -115,7 +120,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   /** Another attempt: at the same freedom the noise is another. */
   async retry(freedom: "same" | "more" | "less"): Promise<void> {
     const session = this.session;
-    if (!session?.isReady) {
+    if (!session?.isReady || session.isTaken) {
       return;
     }
     const by = { same: 0, more: FREEDOM_STEP, less: -FREEDOM_STEP }[freedom];
@@ -128,9 +133,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   async compare(): Promise<void> {
     const session = this.session;
     if (session?.isReady) {
-      const { document, span } = session;
-      const line = document.positionAt(span.start).line;
-      await this.comparison.show(document.uri, sidesOf(session), line);
+      const { line } = rangeOf(session).start;
+      await this.comparison.show(session.document.uri, sidesOf(session), line);
     }
   }
 
@@ -199,7 +203,9 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     );
     if (span === undefined) {
       this.discard();
-      vscode.window.setStatusBarMessage("dg-lsp: the text was edited, its rewrite is gone", 5000);
+      if (!session.isTaken) {
+        vscode.window.setStatusBarMessage("dg-lsp: the text was edited, its rewrite is gone", 5000);
+      }
       return;
     }
     session.span = span;

@@ -306,8 +306,18 @@ export class Window {
     await this.page.keyboard.press("F1");
     await this.box();
     await this.page.keyboard.type(title);
-    const entry = this.page.locator(`.quick-input-list [aria-label^="${title}"]`).first();
-    await entry.click();
+    // The best match is not always the first, and a hover may lie over it.
+    await until(async () => {
+      const chosen = this.page.locator(".quick-input-list .monaco-list-row.focused").first();
+      if ((await chosen.getAttribute("aria-label", { timeout: 1000 }))?.startsWith(title)) {
+        return true;
+      }
+      if ((await this.entries()).some((entry) => entry.startsWith(title))) {
+        await this.page.keyboard.press("ArrowDown");
+      }
+      return false;
+    });
+    await this.page.keyboard.press("Enter");
   }
 
   /** Open another file of the folder in this window, and nothing else. */
@@ -344,14 +354,19 @@ export class Window {
     );
   }
 
-  /** What is drawn, once something is and the engine is held there: it must be let go on. */
+  /**
+   * What is drawn, once something is and the engine is held there: it must be let go on. Until
+   * then the engine works in portions, so that the job is not over before anybody looks.
+   */
   async heldDraft() {
-    await until(async () => (await this.drafts()).length > 0);
-    this.workplace.signalEngine("SIGSTOP");
-    await this.page.waitForTimeout(150);
-    const drafts = await this.drafts();
-    assert.ok(drafts.length > 0, "the job was over before the engine could be held");
-    return drafts;
+    return until(async () => {
+      this.workplace.signalEngine("SIGCONT");
+      await this.page.waitForTimeout(40);
+      this.workplace.signalEngine("SIGSTOP");
+      await this.page.waitForTimeout(150);
+      const drafts = await this.drafts();
+      return drafts.length > 0 && drafts;
+    });
   }
 
   async settledGhost() {
@@ -406,6 +421,7 @@ export class Window {
   /** What a failed test has left on the screen. */
   async pictureOf({ name, passed }) {
     if (!passed) {
+      this.workplace.signalEngine("SIGCONT");
       await this.picture(`failed-${name.replaceAll(/\W+/g, "-")}`, 560);
     }
   }

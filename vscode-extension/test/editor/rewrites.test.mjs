@@ -182,14 +182,12 @@ test("a problem that the editor reports is fixed", async () => {
   const text = '{\n  "name": "cart",\n  "prices": [1, 2, 3],\n}\n';
   const file = workplace.file("cart.json", text);
   await window.openFile("cart.json");
+  await until(async () => !/starting/.test(await window.tooltip()));
   await until(async () => (await window.page.locator(".squiggly-error").count()) > 0);
   await window.goTo(3, 22);
-  await until(async () => {
-    await window.page.keyboard.press("Escape");
-    await window.page.keyboard.press("Control+.");
-    await window.page.waitForTimeout(500);
-    return (await window.actions()).includes("Fix this problem");
-  });
+  await window.page.keyboard.press("Control+.");
+  await until(async () => (await window.actions()).includes("Fix this problem"));
+  await window.page.waitForTimeout(300);
   await window.picture("vscode-fix", 320);
   await window.page.locator(".action-widget .action", { hasText: "Fix this problem" }).click();
   await window.previewReady();
