@@ -133,6 +133,22 @@ describe("accepting", () => {
     expect(document.getText()).toBe(BEFORE);
   });
 
+  test("shows it until the document holds it, and happens once", async () => {
+    await begun();
+    const apply = workbench.applyEdit.bind(workbench);
+    let drawn: string[] = [];
+    vi.spyOn(workbench, "applyEdit").mockImplementationOnce(async (edit) => {
+      drawn = editor.drawn;
+      await rewriting.accept();
+      return apply(edit);
+    });
+    await rewriting.accept();
+    expect(drawn).toContain("    return sum(items)");
+    expect(editor.drawn).toEqual([]);
+    expect(document.getText()).toBe(AFTER);
+    expect(workbench.log.join("\n")).not.toContain("its rewrite is gone");
+  });
+
   test("is not possible before it is ready", async () => {
     const asked = await begin();
     await draft(asked, "    return xum");
