@@ -369,11 +369,11 @@ export class Window {
     });
   }
 
-  async settledGhost() {
+  async settledGhost(patienceMs = PATIENCE_MS) {
     return until(async () => {
       const { drafts, ghost } = await this.shown();
       return drafts.length === 0 && ghost;
-    });
+    }, patienceMs);
   }
 
   async lenses() {
