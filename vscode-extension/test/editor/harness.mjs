@@ -157,7 +157,7 @@ export class Workplace {
     return window;
   }
 
-  /** The first line of this kind in a log after that time: when it was written, and what it says. */
+  /** The last line of this kind in a log after that time: when it was written, and what it says. */
   logged(name, pattern, afterMs) {
     const found = [];
     for (const one of readdirSync(this.data, { recursive: true, encoding: "utf8" })) {
@@ -167,9 +167,10 @@ export class Workplace {
         found.push({ atMs, says: line.replace(/^.*?\] /, "") });
       }
     }
-    const [first] = found.filter(({ atMs }) => atMs >= afterMs).sort((a, b) => a.atMs - b.atMs);
-    assert.ok(first, `${pattern} is not in ${name}`);
-    return first;
+    found.sort((a, b) => a.atMs - b.atMs);
+    const last = found.at(-1);
+    assert.ok(last?.atMs >= afterMs, `${pattern} is not in ${name}`);
+    return last;
   }
 
   /** Process ids of the servers (`serve`) or the engine (`engine run`) of this workplace. */
