@@ -431,7 +431,8 @@ export class Window {
   async saved(file) {
     await this.page.keyboard.press("Control+s");
     await until(async () => (await this.page.locator(".tab.active.dirty").count()) === 0);
-    return readFileSync(file, "utf8");
+    // One that is not changed is written as well, and is empty while that goes on.
+    return until(() => readFileSync(file, "utf8"));
   }
 }
 
