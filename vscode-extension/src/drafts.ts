@@ -114,12 +114,7 @@ export class Drafts implements vscode.Disposable {
     if (!shown || event.document !== shown.document || event.contentChanges.length === 0) {
       return;
     }
-    const changes = event.contentChanges.map((change) => ({
-      offset: change.rangeOffset,
-      length: change.rangeLength,
-      text: change.text,
-    }));
-    const typed = typedAt(shown.offset, shown.text, changes);
+    const typed = typedAt(shown.offset, shown.text, event.contentChanges);
     const editor = vscode.window.activeTextEditor;
     if (typed === undefined || typed === shown.text || editor?.document !== shown.document) {
       this.clear();

@@ -1,9 +1,9 @@
 /** Where a range is after the document was edited. Offsets only; knows nothing of `vscode`. */
 
-/** An edit: `length` characters at `offset` were replaced. */
+/** An edit as the editor tells of it: so many characters at the offset were replaced. */
 export interface Change {
-  readonly offset: number;
-  readonly length: number;
+  readonly rangeOffset: number;
+  readonly rangeLength: number;
   readonly text: string;
 }
 
@@ -17,12 +17,12 @@ export function followed(span: Span, changes: readonly Change[]): Span | undefin
   let { start, end } = span;
   // Offsets of one event are those from before it.
   for (const change of changes) {
-    const changeEnd = change.offset + change.length;
-    const moved = change.text.length - change.length;
+    const changeEnd = change.rangeOffset + change.rangeLength;
+    const moved = change.text.length - change.rangeLength;
     if (changeEnd <= span.start) {
       start += moved;
       end += moved;
-    } else if (change.offset < span.end) {
+    } else if (change.rangeOffset < span.end) {
       return undefined;
     }
   }
@@ -39,6 +39,6 @@ export function typedAt(
   if (change === undefined || others.length > 0) {
     return undefined;
   }
-  const isTyped = change.length === 0 && change.offset === offset;
+  const isTyped = change.rangeLength === 0 && change.rangeOffset === offset;
   return isTyped && change.text !== "" && drawn.startsWith(change.text) ? change.text : undefined;
 }

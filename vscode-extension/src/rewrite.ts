@@ -193,14 +193,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     if (!session || event.document !== session.document || event.contentChanges.length === 0) {
       return;
     }
-    const span = followed(
-      session.span,
-      event.contentChanges.map((change) => ({
-        offset: change.rangeOffset,
-        length: change.rangeLength,
-        text: change.text,
-      })),
-    );
+    const span = followed(session.span, event.contentChanges);
     if (span === undefined) {
       this.discard();
       if (!session.isTaken) {
