@@ -168,10 +168,10 @@ test("a span between brackets", async () => {
 });
 
 test("several lines", async () => {
-  const text = `${CART}    def find(self):
-        try|
-        except KeyError:
-            return None
+  const text = `${CART}    def find(self, name):
+        if name not in self.items|
+        else:
+            return self.items[name]
 `;
   const place = await at("lines.py", text);
   await window.page.keyboard.type(":");
