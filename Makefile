@@ -46,7 +46,7 @@ vscode: $(EXTENSION)/node_modules/.ready  ## Check and test the VS Code extensio
 
 test-vscode: $(READY) vscode  ## Test the extension in the real editor; installs one outside the tree
 	$(EXTENSION)/scripts/get-editor $(VSCODE_TOOLS)
-	cd $(EXTENSION) && DG_LSP_VSCODE_TOOLS=$(VSCODE_TOOLS) npm run test:editor
+	cd $(EXTENSION) && DG_LSP_VSCODE_TOOLS=$(VSCODE_TOOLS) npm run test:editor test/editor/*.test.mjs
 
 # Set NVIM, and NVIM_OLD for one before 0.11, where they are not to be fetched.
 $(VENV)/neovim/nvim: editors/neovim/tests/get-neovim $(READY)

@@ -134,6 +134,10 @@ test("a file that has no name yet", async () => {
   await window.page.waitForFunction(
     () => document.activeElement?.closest(".monaco-editor") !== null,
   );
+  // Where the whole text comes before VS Code has made all parts of the editor, it never asks.
+  await window.page.keyboard.type("x");
+  await window.page.waitForTimeout(2000);
+  await window.page.keyboard.press("Backspace");
   await window.page.keyboard.insertText(TEXT);
   await window.goTo(7, 200);
   const ghost = await ghostAfterDot();
