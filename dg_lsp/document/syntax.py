@@ -35,7 +35,7 @@ def breaks_syntax(text: str, prefix: str, suffix: str, language: str) -> bool | 
         return None
     for before in _before(prefix):
         endings = ("", *_endings(before, text))
-        if any(_is_valid(before + text + ending + after) for ending in endings):
+        if any(parses(before + text + ending + after) for ending in endings):
             return False
         if _could_be_valid(before, after):
             return True
@@ -80,7 +80,7 @@ def _endings(before: str, text: str) -> Iterator[str]:
 @functools.lru_cache(maxsize=4)
 def _could_be_valid(before: str, after: str) -> bool:
     """Whether something simple makes the place valid; asked anew for each candidate."""
-    return any(_is_valid(before + one + after) for one in _simple(before, after))
+    return any(parses(before + one + after) for one in _simple(before, after))
 
 
 def _simple(before: str, after: str) -> Sequence[str]:
@@ -95,10 +95,11 @@ def _simple(before: str, after: str) -> Sequence[str]:
     return (*whole, "if x:", "except x:", "else:")
 
 
-def _is_valid(text: str) -> bool:
+def parses(text: str) -> bool:
+    """Whether a text is valid Python."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of an escape sequence in somebody's string.
+            warnings.simplefilter("ignore")  # Of somebody else's escape sequences.
             ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False

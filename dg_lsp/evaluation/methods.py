@@ -18,7 +18,7 @@ from dg_lsp.config import EngineSettings, Layout
 from dg_lsp.engine.infilling import Filling, Found
 from dg_lsp.engine.prompt import Prompt, build_prompt, healed_ids
 from dg_lsp.engine.span_text import meeting_point
-from dg_lsp.evaluation.scores import edit_similarity, is_match, parses
+from dg_lsp.evaluation.scores import edit_similarity, is_match, stays_valid
 from dg_lsp.evaluation.spans import TrueSpan, job_of
 from dg_lsp.job import SPARES, Candidate, InfillJob
 from dg_lsp.models.loading import LoadedModel
@@ -237,11 +237,8 @@ class Row:
 def summarize(method: str, kind: str, pairs: list[tuple[TrueSpan, Outcome]]) -> Row:
     """Means of the matches, medians of the costs."""
     outcomes = [outcome for _, outcome in pairs]
-    judged = [
-        parses(span.prefix + out.text + span.suffix)
-        for span, out in pairs
-        if span.language == "python" and parses(span.prefix + span.text + span.suffix)
-    ]
+    valid = [stays_valid(span, out.text) for span, out in pairs]
+    judged = [is_valid for is_valid in valid if is_valid is not None]
     return Row(
         method=method,
         kind=kind,

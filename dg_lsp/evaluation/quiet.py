@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from dg_lsp.document.nesting import nesting, tokens
 from dg_lsp.evaluation.methods import infiller, offered_job, offers_in
-from dg_lsp.evaluation.scores import is_match, parses
+from dg_lsp.evaluation.scores import is_match, stays_valid
 from dg_lsp.evaluation.spans import TrueSpan
 from dg_lsp.models.loading import LoadedModel
 from dg_lsp.server.offers import Standard
@@ -89,16 +89,13 @@ def ask(model: LoadedModel, span: TrueSpan) -> Shown:
     if not offers:
         return Shown(span.kind, is_missing, "", 0.0, is_right=False, is_valid=None)
     text = offers[0].text
-    is_valid = None
-    if span.language == "python" and parses(span.prefix + span.text + span.suffix):
-        is_valid = parses(span.prefix + text + span.suffix)
     return Shown(
         span.kind,
         is_missing,
         text,
         offers[0].confidence,
         is_right=is_missing and is_match(span.text, text),
-        is_valid=is_valid,
+        is_valid=stays_valid(span, text),
     )
 
 

@@ -24,7 +24,7 @@ from dg_lsp.evaluation.data import Problem
 from dg_lsp.evaluation.methods import Outcome, infiller
 from dg_lsp.evaluation.results import Result, ResultLog, completed
 from dg_lsp.evaluation.sandbox import Sandbox
-from dg_lsp.evaluation.scores import edit_similarity, is_match, parses
+from dg_lsp.evaluation.scores import edit_similarity, is_match, stays_valid
 from dg_lsp.evaluation.spans import job_of
 from dg_lsp.models.loading import LoadedModel
 
@@ -133,7 +133,7 @@ def judge(
         tokens=measure(text),
         verdict=verdict,
         detail=detail,
-        parses=_parses(problem, text) if judging.syntax else None,
+        parses=stays_valid(span, text) if judging.syntax else None,
     )
 
 
@@ -149,11 +149,3 @@ def spread(problems: Sequence[Problem], limit: int | None) -> list[Problem]:
     """`limit` of the problems, evenly from first to last."""
     count = len(problems) if limit is None else min(limit, len(problems))
     return [problems[n * len(problems) // count] for n in range(count)]
-
-
-def _parses(problem: Problem, text: str) -> bool | None:
-    """Whether the document is valid Python with the answer in it, where it was before."""
-    span = problem.span
-    if span.language != "python" or not parses(span.prefix + span.text + span.suffix):
-        return None
-    return parses(span.prefix + text + span.suffix)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-import warnings
-
 import numpy as np
+
+from dg_lsp.document.syntax import parses
+from dg_lsp.evaluation.spans import TrueSpan
 
 
 def is_match(truth: str, text: str) -> bool:
@@ -32,12 +32,8 @@ def edit_similarity(truth: str, text: str) -> float:
     return 1.0 - float(row[-1]) / max(len(truth), len(text))
 
 
-def parses(text: str) -> bool:
-    """Whether a text is valid Python."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of somebody else's escape sequences.
-            ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+def stays_valid(span: TrueSpan, text: str) -> bool | None:
+    """Whether the document is valid Python with the text; None where the true one's is not."""
+    if span.language != "python" or not parses(span.prefix + span.text + span.suffix):
+        return None
+    return parses(span.prefix + text + span.suffix)

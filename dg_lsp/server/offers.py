@@ -75,21 +75,20 @@ def offers_of(
 
     Those that would break the syntax of the code around come after all others, if at all.
     """
-    offers: dict[str, Offer] = {}
+    fitting: dict[str, Offer] = {}
+    breaking: dict[str, Offer] = {}
     for candidate in sorted(candidates, key=lambda one: one.score, reverse=True):
+        if len(fitting) == standard.count:
+            break  # Finishing and judging take time; spares are for where they are needed.
         text = finish_at(candidate.text, place, multi_line)
-        if text and text != place.replaced:
+        if text and text != place.replaced and text not in fitting and text not in breaking:
             sure = candidate.confidences or (candidate.confidence,) * len(candidate.text)
             confidences = _left_of(candidate.text, sure, text, candidate.confidence)
-            offers.setdefault(text, Offer(text, candidate.confidence, confidences))
-    breaking = {
-        text: bool(breaks_syntax(text, place.prefix, place.suffix, place.language))
-        for text in offers
-    }
-    ordered = sorted(offers, key=breaking.__getitem__)
-    if not standard.may_break:
-        ordered = [text for text in ordered if not breaking[text]]
-    best = [offers[text] for text in ordered[: standard.count]]
+            breaks = breaks_syntax(text, place.prefix, place.suffix, place.language)
+            kind = breaking if breaks else fitting
+            kind[text] = Offer(text, candidate.confidence, confidences)
+    last_resort = breaking.values() if standard.may_break else ()
+    best = [*fitting.values(), *last_resort][: standard.count]
     # A worse text is no way out where the best one is unsure.
     return tuple(offer for offer in best if offer.confidence >= standard.min_confidence)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dg_lsp.document.syntax import MOST_CHARS, breaks_syntax
+from dg_lsp.document.syntax import MOST_CHARS, breaks_syntax, parses
 
 BROKEN = "def broken(:\n    pass\n\n\nnumber = 1\n\n\n"
 LONG = "class Long:\n" + "    x = 1\n" * (MOST_CHARS // 10)
@@ -67,3 +67,11 @@ def test_a_text_is_judged_by_the_statements_around_it(marked: str, expect: bool 
 
 def test_other_languages_are_not_judged() -> None:
     assert breaks_syntax("2 +", "x = ", "\n", "typescript") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [("x = 1\n", True), ("x =\n", False), ("x\0", False), ('"\\d"', True), ("(" * 500, False)],
+)
+def test_parses(text, valid):
+    assert parses(text) is valid

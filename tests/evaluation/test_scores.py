@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dg_lsp.evaluation.scores import edit_similarity, is_match, is_stripped_match, parses
+from dg_lsp.evaluation.scores import edit_similarity, is_match, is_stripped_match
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,3 @@ def test_white_space_at_the_end_is_no_difference(truth, text, same, same_strippe
 def test_edit_similarity(truth, text, similarity):
     assert edit_similarity(truth, text) == pytest.approx(similarity)
     assert edit_similarity(text, truth) == pytest.approx(similarity)
-
-
-@pytest.mark.parametrize(
-    ("text", "valid"),
-    [("x = 1\n", True), ("x =\n", False), ("x\0", False), ('"\\d"', True), ("(" * 500, False)],
-)
-def test_parses(text, valid):
-    assert parses(text) is valid
