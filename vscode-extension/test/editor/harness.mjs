@@ -353,6 +353,14 @@ export class Window {
     await this.page.waitForFunction(
       () => document.activeElement?.closest(".monaco-editor") !== null,
     );
+    await this.isAt(line);
+  }
+
+  /** Wait until the status bar has the cursor there; in any column, unless one is given. */
+  async isAt(line, column = "\\d+") {
+    const item = this.page.locator("[id='status.editor.selection']");
+    const place = new RegExp(`^Ln ${line}, Col ${column}\\b`);
+    await until(async () => place.test((await item.textContent({ timeout: 1000 })) ?? ""));
   }
 
   /**
