@@ -21,13 +21,13 @@ import typer
 
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
-from dg_lsp.document.edit import finish, minimal_replacement
+from dg_lsp.document.edit import minimal_replacement
+from dg_lsp.document.offers import Offer, Place, Standard, offers_of
 from dg_lsp.document.position import line_column_at, offset_at
 from dg_lsp.document.secrets import mask_secrets
 from dg_lsp.document.source import Source, language_of, read_source
-from dg_lsp.document.syntax import breaks_syntax
 from dg_lsp.document.window import WindowBudget, split_window
-from dg_lsp.job import SPARES, Candidate, Draft, Infill, InfillJob, JobState
+from dg_lsp.job import SPARES, Draft, Infill, InfillJob, JobState
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -143,8 +143,8 @@ class _Ending:
     """How the job ended; either there are offers or there is a reason."""
 
     infill: Infill
-    offers: tuple[Candidate, ...]
-    """Best first, with the texts as they go into the file."""
+    offers: tuple[Offer, ...]
+    """Best first."""
     reason: str | None
 
 
@@ -230,41 +230,18 @@ async def _fill(
     if handle.state is JobState.FAILED:
         raise InfillFailed(infill.reason or "the model gave no reason")
     infill = replace(infill, model=infill.model or opened.model)
-    offers = _offers(infill, span, job.language, job.candidates)
+    place = Place(
+        uri=span.path,
+        path=span.path,
+        language=job.language,
+        newline=span.source.newline,
+        prefix=span.source.text[: span.start],
+        suffix=span.source.text[span.end :],
+        replaced=span.text or None,
+    )
+    offers = offers_of(infill.candidates, place, Standard(job.candidates))
     reason = infill.reason or "nothing new is left of what the model wrote"
     return _Ending(infill, offers, None if offers else reason)
-
-
-def _offers(
-    infill: Infill, span: _OpenSpan, language: str, wanted: int
-) -> tuple[Candidate, ...]:
-    """Finish the candidates, best first, without the empty ones and repetitions.
-
-    Those that would break the syntax of the code around come after all others.
-    """
-    offers: dict[str, Candidate] = {}
-    # The whole document, not the model's window of it: brackets may close far below.
-    prefix, suffix = span.source.text[: span.start], span.source.text[span.end :]
-    for candidate in sorted(infill.candidates, key=lambda one: one.score, reverse=True):
-        text = finish(candidate.text, prefix, suffix, span.source.newline, language)
-        if text:
-            confidences = _left_of(candidate, text)
-            offers.setdefault(text, replace(candidate, text=text, confidences=confidences))
-    broken = {text: bool(breaks_syntax(text, prefix, suffix, language)) for text in offers}
-    return tuple(offers[text] for text in sorted(offers, key=broken.__getitem__)[:wanted])
-
-
-def _left_of(candidate: Candidate, text: str) -> tuple[float, ...]:
-    """The probability of each character that finishing has left of a candidate."""
-    start = candidate.text.find(text.replace("\r\n", "\n").replace("\r", "\n"))
-    if start < 0 or not candidate.confidences:
-        return (candidate.confidence,) * len(text)
-    confidences: list[float] = []
-    for at in range(len(text)):
-        confidences.append(candidate.confidences[start])
-        # A carriage return that finishing has added is as sure as its newline.
-        start += not text.startswith("\r\n", at)
-    return tuple(confidences)
 
 
 def _terminal() -> Console | None:
@@ -292,8 +269,7 @@ def _json_output(span: _OpenSpan, ending: _Ending) -> str:
     report = {
         "text": best,
         "candidates": [
-            {"text": offer.text, "confidence": offer.confidence, "score": offer.score}
-            for offer in ending.offers
+            {"text": offer.text, "confidence": offer.confidence} for offer in ending.offers
         ],
         "steps": ending.infill.steps,
         "timings_ms": ending.infill.timings_ms,

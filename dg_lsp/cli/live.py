@@ -31,8 +31,9 @@ from dg_lsp.cli.cells import (
     width_of,
     wrapped,
 )
+from dg_lsp.document.offers import Offer
 from dg_lsp.document.position import line_column_at, line_ends_before
-from dg_lsp.job import Candidate, Draft, Infill
+from dg_lsp.job import Draft, Infill
 
 LINES_BEFORE = 4
 LINES_AFTER = 3
@@ -121,7 +122,7 @@ def draft_frame(
 
 def final_frame(
     view: SourceView,
-    offers: Sequence[Candidate],
+    offers: Sequence[Offer],
     infill: Infill,
     reason: str | None,
     screen: Screen,
@@ -201,7 +202,7 @@ class LiveSpan:
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._draw)
 
-    def finish(self, offers: Sequence[Candidate], infill: Infill, reason: str | None) -> None:
+    def finish(self, offers: Sequence[Offer], infill: Infill, reason: str | None) -> None:
         """Put the final frame in place; leaving draws it."""
         self._stop_timer()
         screen = screen_of(self._console)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from dg_lsp.config import EngineSettings, Layout
+from dg_lsp.document.offers import Offer, Place, Standard, offers_of
 from dg_lsp.engine.infilling import Filling, Found
 from dg_lsp.engine.prompt import Prompt, build_prompt, healed_ids
 from dg_lsp.engine.span_text import meeting_point
@@ -23,7 +24,7 @@ from dg_lsp.evaluation.spans import TrueSpan, job_of
 from dg_lsp.job import SPARES, Candidate, InfillJob
 from dg_lsp.models.loading import LoadedModel
 from dg_lsp.models.tokenizer import FileCodec
-from dg_lsp.server.offers import Offer, Place, Standard, offers_of
+from dg_lsp.server.offers import one_line
 from dg_lsp.server.settings import MultiLine
 
 
@@ -101,7 +102,8 @@ def offers_in(outcome: Outcome, span: TrueSpan, standard: Standard) -> tuple[Off
         prefix=span.prefix,
         suffix=span.suffix,
     )
-    return offers_of(outcome.candidates, place, MultiLine.AUTO, standard)
+    standard = dataclasses.replace(standard, one_line=one_line(place, MultiLine.AUTO))
+    return offers_of(outcome.candidates, place, standard)
 
 
 def free(model: LoadedModel, span: TrueSpan) -> Outcome:

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dg_lsp.document.nesting import nesting, tokens
+from dg_lsp.document.offers import Standard
 from dg_lsp.evaluation.methods import infiller, offered_job, offers_in
 from dg_lsp.evaluation.scores import is_match, stays_valid
 from dg_lsp.evaluation.spans import TrueSpan
 from dg_lsp.models.loading import LoadedModel
-from dg_lsp.server.offers import Standard
 from dg_lsp.training.corpus import SourceFile
 
 THRESHOLDS = tuple(n / 20 for n in range(20))

@@ -10,11 +10,11 @@ import re
 
 from lsprotocol import types
 
+from dg_lsp.document.offers import Offer
 from dg_lsp.document.position import LINE_END, last_line
 from dg_lsp.server.convert import offset_at, range_at
 from dg_lsp.server.inline_completion import NOT_OPEN, ask, is_unchanged
 from dg_lsp.server.jobs import Wanted
-from dg_lsp.server.offers import Offer
 from dg_lsp.server.session import Session
 from dg_lsp.server.tracing import Trace
 

@@ -11,11 +11,11 @@ import functools
 import logging
 from pathlib import Path
 
+from dg_lsp.document.offers import Place
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, last_line
 from dg_lsp.job import Snippet
 from dg_lsp.server.documents import Document, relative_path
 from dg_lsp.server.jobs import SNIPPET_SHARE
-from dg_lsp.server.offers import Place
 from dg_lsp.server.protocol import Protocol
 from dg_lsp.server.settings import ContextSettings, Settings
 

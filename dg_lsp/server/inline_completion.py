@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 
 from lsprotocol import types
 
+from dg_lsp.document.offers import Place
 from dg_lsp.document.position import LINE_END
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offset_at, offsets_of, range_at
 from dg_lsp.server.documents import Document
 from dg_lsp.server.drafts import send_drafts
 from dg_lsp.server.jobs import Wanted
-from dg_lsp.server.offers import Place
 from dg_lsp.server.session import Session
 from dg_lsp.server.settings import Trigger
 from dg_lsp.server.suggestions import Answer, OfferListener

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from dg_lsp.document.offers import Place
 from dg_lsp.document.window import WindowBudget, split_window
 from dg_lsp.job import SPARES, Draft, Infill, InfillJob, JobState, Snippet
 from dg_lsp.server.convert import without_surrogates
 from dg_lsp.server.engine_link import EngineLink, EngineUnavailableError, ModelFacts
-from dg_lsp.server.offers import Place
 from dg_lsp.server.settings import ContextSettings, Settings
 from dg_lsp.server.tracing import Work
 

@@ -1,6 +1,7 @@
-"""From what the engine returns to what is offered at a place in a document.
+"""What is offered while one types: drafts as they stand, what is left of an offer, one line.
 
-Pure functions. Knows nothing of LSP, of jobs under way or of the engine.
+Pure functions, over what document/offers.py makes of candidates. Knows nothing of LSP, of jobs
+under way or of the engine.
 """
 
 from __future__ import annotations
@@ -8,39 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dg_lsp.document.edit import finish, is_only_closers, match_newlines
+from dg_lsp.document.edit import is_only_closers, match_newlines
+from dg_lsp.document.offers import Offer, Place, finish_at, left_of
 from dg_lsp.document.position import LINE_END
-from dg_lsp.document.syntax import breaks_syntax
-from dg_lsp.job import Candidate, Draft
+from dg_lsp.job import Draft
 from dg_lsp.server.documents import common_length
 from dg_lsp.server.settings import MultiLine
 
 SETTLED_CONFIDENCE = 0.9
 """Characters less sure than this still change often; a deadline's answer leaves them out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A cursor or a selection in a document, and everything around it."""
-
-    uri: str
-    path: str
-    """As the user knows it; the model sees it."""
-    language: str
-    newline: str
-    prefix: str
-    suffix: str
-    replaced: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A text that may be put at a place."""
-
-    text: str
-    confidence: float
-    confidences: tuple[float, ...]
-    """Probability of each character of `text`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,52 +31,21 @@ class DraftOffer:
     steps_allowed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Standard:
-    """What a candidate must come up to."""
-
-    count: int = 1
-    """How many are offered at most."""
-    min_confidence: float = 0.0
-    may_break: bool = True
-    """Whether a text that leaves the code invalid is better than none, as where a user asks."""
-
-
-def offers_of(
-    candidates: Sequence[Candidate],
-    place: Place,
-    multi_line: MultiLine,
-    standard: Standard,
-) -> tuple[Offer, ...]:
-    """The finished candidates, best first, without the empty ones and repetitions.
-
-    Those that would break the syntax of the code around come after all others, if at all.
-    """
-    fitting: dict[str, Offer] = {}
-    breaking: dict[str, Offer] = {}
-    for candidate in sorted(candidates, key=lambda one: one.score, reverse=True):
-        if len(fitting) == standard.count:
-            break  # Finishing and judging take time; spares are for where they are needed.
-        text = finish_at(candidate.text, place, multi_line)
-        if text and text != place.replaced and text not in fitting and text not in breaking:
-            sure = candidate.confidences or (candidate.confidence,) * len(candidate.text)
-            confidences = _left_of(candidate.text, sure, text, candidate.confidence)
-            breaks = breaks_syntax(text, place.prefix, place.suffix, place.language)
-            kind = breaking if breaks else fitting
-            kind[text] = Offer(text, candidate.confidence, confidences)
-    last_resort = breaking.values() if standard.may_break else ()
-    best = [*fitting.values(), *last_resort][: standard.count]
-    # A worse text is no way out where the best one is unsure.
-    return tuple(offer for offer in best if offer.confidence >= standard.min_confidence)
+def one_line(place: Place, multi_line: MultiLine) -> bool:
+    """Whether only one line may go in: several in the middle of a line would tear it apart."""
+    if place.replaced is not None or multi_line is MultiLine.ALWAYS:
+        return False
+    rest = LINE_END.split(place.suffix, maxsplit=1)[0]
+    return multi_line is MultiLine.NEVER or not is_only_closers(rest)
 
 
 def offer_draft(
     before: Draft | None, draft: Draft, place: Place, multi_line: MultiLine
 ) -> DraftOffer:
     """A draft finished like a candidate, and how much of it stands."""
-    text = finish_at(draft.text, place, multi_line)
+    text = finish_at(draft.text, place, one_line=one_line(place, multi_line))
     mean = sum(draft.confidence) / len(draft.confidence) if draft.confidence else 0.0
-    confidences = _left_of(draft.text, draft.confidence, text, mean)
+    confidences = left_of(draft.text, draft.confidence, text, mean)
     # Finishing costs time in a long document; where it has cut at the start nothing stands.
     stands = match_newlines(draft.text[: _settled(before, draft)], place.newline)
     settled = common_length(stands, text, min(len(stands), len(text)))
@@ -124,14 +70,6 @@ def settled_lines(before: Draft | None, draft: Draft) -> str:
     return draft.text[: ends[-1]] if ends else ""
 
 
-def finish_at(text: str, place: Place, multi_line: MultiLine) -> str:
-    """The text as it goes into the document; the whole of it decides what closes."""
-    text = finish(text, place.prefix, place.suffix, place.newline, place.language)
-    if place.replaced is not None or _has_room(place, multi_line):
-        return text
-    return LINE_END.split(text, maxsplit=1)[0]
-
-
 def remainders(offers: Sequence[Offer], typed: str) -> tuple[Offer, ...]:
     """What is left of the offers that begin with what was typed."""
     done = len(typed)
@@ -154,13 +92,6 @@ def typed_between(asked: Place, now: Place) -> str | None:
     return None
 
 
-def _has_room(place: Place, multi_line: MultiLine) -> bool:
-    """Whether several lines may go in: in the middle of a line they would tear it apart."""
-    if multi_line is MultiLine.AUTO:
-        return is_only_closers(LINE_END.split(place.suffix, maxsplit=1)[0])
-    return multi_line is MultiLine.ALWAYS
-
-
 def _settled(before: Draft | None, draft: Draft) -> int:
     if before is None:
         return 0
@@ -170,18 +101,3 @@ def _settled(before: Draft | None, draft: Draft) -> int:
             break
         length += 1
     return length
-
-
-def _left_of(
-    raw: str, confidences: Sequence[float], text: str, otherwise: float
-) -> tuple[float, ...]:
-    """The probability of each character that finishing has left of a raw text."""
-    start = raw.find(text.replace("\r\n", "\n").replace("\r", "\n"))
-    if start < 0 or len(confidences) != len(raw):
-        return (otherwise,) * len(text)
-    left: list[float] = []
-    for at in range(len(text)):
-        left.append(confidences[min(start, len(confidences) - 1)])
-        # A carriage return that finishing has added is as sure as its newline.
-        start += not text.startswith("\r\n", at)
-    return tuple(left)

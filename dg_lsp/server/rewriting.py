@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from lsprotocol import types
 
 from dg_lsp.document.edit import minimal_replacement
+from dg_lsp.document.offers import Standard, offers_of
 from dg_lsp.job import Draft, JobState, Span
 from dg_lsp.server.convert import range_at
 from dg_lsp.server.documents import Document, find_again
 from dg_lsp.server.drafts import send_drafts
 from dg_lsp.server.jobs import Wanted
 from dg_lsp.server.lsp_ext import JobToken
-from dg_lsp.server.offers import DraftOffer, Standard, offer_draft, offers_of
+from dg_lsp.server.offers import DraftOffer, offer_draft, one_line
 from dg_lsp.server.session import Session
 from dg_lsp.server.tracing import How, Outcome, Trace, Work
 
@@ -96,7 +97,8 @@ async def _change(session: Session, request: Request, trace: Trace) -> Change:
         place, wanted, session.settings, _draft_listener(session, request), work
     )
     work.rest()
-    offers = offers_of(filled.infill.candidates, place, session.settings.multi_line, Standard())
+    on_one = one_line(place, session.settings.multi_line)
+    offers = offers_of(filled.infill.candidates, place, Standard(one_line=on_one))
     work.lap("finish")
     reason = filled.infill.reason or "the model proposes nothing new"
     trace.answer(offers, None if offers else reason, filled.state is JobState.FAILED)

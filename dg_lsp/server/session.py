@@ -7,13 +7,13 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from dg_lsp.document.offers import Place
 from dg_lsp.server.capabilities import ClientFeatures
 from dg_lsp.server.context import WorkspaceContext
 from dg_lsp.server.convert import Units
 from dg_lsp.server.documents import Document, Documents, relative_path
 from dg_lsp.server.engine_link import EngineLink
 from dg_lsp.server.jobs import Jobs
-from dg_lsp.server.offers import Place
 from dg_lsp.server.protocol import Server
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.status import StatusBoard

@@ -13,17 +13,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dg_lsp.job import Draft, Infill, JobState
+from dg_lsp.document.offers import Offer, Place, Standard, finish_at, offers_of
+from dg_lsp.job import Draft, JobState
 from dg_lsp.server.jobs import Filled, Jobs, Wanted
 from dg_lsp.server.offers import (
     DraftOffer,
-    Offer,
-    Place,
-    Standard,
     cut_typed,
-    finish_at,
     offer_draft,
-    offers_of,
+    one_line,
     remainders,
     settled_lines,
     typed_between,
@@ -171,7 +168,7 @@ class _Ask:
         if self._latest is None:
             return ()
         raw = settled_lines(self._before, self._latest)
-        text = finish_at(raw, self.place, self.settings.multi_line)
+        text = self._finished(raw)
         return (Offer(text, 1.0, (1.0,) * len(text)),) if text else ()
 
     def is_done(self) -> bool:
@@ -195,16 +192,19 @@ class _Ask:
             self.wanted.candidates,
             self.settings.min_confidence if is_automatic else 0.0,
             may_break=not is_automatic,
+            one_line=one_line(self.place, self.settings.multi_line),
         )
-        offers = self._offers(filled.infill, standard)
+        candidates = filled.infill.candidates
+        offers = offers_of(candidates, self.place, standard)
         self.work.lap("finish")
         reason = filled.infill.reason or "nothing new is left of what the model wrote"
-        if not offers and self._offers(filled.infill, replace(standard, may_break=True)):
+        if not offers and offers_of(candidates, self.place, replace(standard, may_break=True)):
             reason = "the code would not be valid with what the model wrote"
         return Answer(offers, None if offers else reason, filled.state is JobState.FAILED)
 
-    def _offers(self, infill: Infill, standard: Standard) -> tuple[Offer, ...]:
-        return offers_of(infill.candidates, self.place, self.settings.multi_line, standard)
+    def _finished(self, raw: str) -> str:
+        on_one = one_line(self.place, self.settings.multi_line)
+        return finish_at(raw, self.place, one_line=on_one)
 
     async def _run(self) -> Filled:
         if self.wanted.may_be_empty and self.settings.debounce_ms:
@@ -217,7 +217,7 @@ class _Ask:
     def _take(self, draft: Draft) -> None:
         if self._latest is None:
             # What the document opens and closes is remembered: the answer is finished faster.
-            finish_at(draft.text, self.place, self.settings.multi_line)
+            self._finished(draft.text)
         self._before, self._latest = self._latest, draft
         if self._listener is not None:
             self._listener(self._offer_now)

@@ -20,8 +20,8 @@ from urllib.parse import unquote
 from lsprotocol import types
 
 from dg_lsp.diagnosis.records import Record, work_record
+from dg_lsp.document.offers import Offer
 from dg_lsp.job import Infill, InfillJob, JobState
-from dg_lsp.server.offers import Offer
 from dg_lsp.server.settings import TraceDetail
 
 log = logging.getLogger(__name__)

@@ -369,8 +369,8 @@ def test_reports_in_json(
     assert report == {
         "text": "a + b",
         "candidates": [
-            {"text": "a + b", "confidence": 0.75, "score": 0.0},
-            {"text": "b + a", "confidence": 0.75, "score": -0.1},
+            {"text": "a + b", "confidence": 0.75},
+            {"text": "b + a", "confidence": 0.75},
         ],
         "steps": 7,
         "timings_ms": {"queue": 0.25, "total": 12.5},
@@ -392,6 +392,18 @@ def test_names_the_opened_model_where_the_infill_names_none(
     assert report_of(capsys, f"{source}:2:12")["model"] == "bundled"
 
 
+def test_a_rewrite_that_changes_nothing_is_no_offer(
+    source: Path, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = source.read_text().splitlines()[1]
+    install(old)
+
+    report = report_of(capsys, f"{source}:2:1", "--to", f"2:{len(old) + 1}")
+
+    assert (report["text"], report["edit"]) == (None, None)
+    assert report["reason"] == "nothing new is left of what the model wrote"
+
+
 @pytest.mark.parametrize(
     ("text", "place", "to", "new"),
     [
@@ -406,7 +418,6 @@ def test_names_the_opened_model_where_the_infill_names_none(
         ("value = old_name + 1\n", "1:9", "1:17", "old_size"),
         ("f(\n    a,\n    b,\n)\n", "2:5", "3:7", "a,\n    c,"),
         ("a = 1\r\nb = 2\r\nc = 3\r\n", "1:5", "3:6", "1\nb = 5\nc = 3"),
-        ("same\n", "1:1", "1:5", "same"),
     ],
 )
 def test_the_edit_puts_the_infill_in_place(

@@ -22,7 +22,8 @@ from dg_lsp.cli.live import (
     screen_of,
     view_around,
 )
-from dg_lsp.job import Candidate, Draft, Infill
+from dg_lsp.document.offers import Offer
+from dg_lsp.job import Draft, Infill
 
 
 def terminal(width: int = 80, height: int = 25, no_color: bool = False) -> Console:
@@ -240,8 +241,8 @@ def test_without_colour_weight_tells_the_confidence(monkeypatch: pytest.MonkeyPa
 def test_the_final_frame_says_what_it_took() -> None:
     console = terminal()
     offers = [
-        Candidate("1\r\n2", 0.9, -0.1, (0.9,) * 4),
-        Candidate("3\n4", 0.6, -0.4, (0.6,) * 3),
+        Offer("1\r\n2", 0.9, (0.9,) * 4),
+        Offer("3\n4", 0.6, (0.6,) * 3),
     ]
     timings_ms = {"queue": 0.4, "denoise": 300.0, "total": 311.6}
     infill = Infill(tuple(offers), 12, timings_ms, model="some-model")
@@ -313,7 +314,7 @@ async def test_the_final_frame_replaces_a_draft_not_yet_drawn() -> None:
     with LiveSpan(console, view_of("a = ‸"), lambda: 0.0) as drawing:
         drawing.show(draft_of("first"))
         drawing.show(draft_of("draft"))
-        offer = Candidate("final", 0.9, -0.1, (0.9,) * 5)
+        offer = Offer("final", 0.9, (0.9,) * 5)
         drawing.finish([offer], Infill((offer,), 9, model="m"), None)
 
     assert "first" in file.getvalue()
@@ -328,7 +329,7 @@ async def test_a_final_frame_taller_than_the_terminal_is_drawn_once_and_whole() 
     text = "\n".join(f"line{number}." for number in range(30))
 
     with LiveSpan(console, view_of("‸"), lambda: 0.0) as drawing:
-        offer = Candidate(text, 0.9, -0.1, (0.9,) * len(text))
+        offer = Offer(text, 0.9, (0.9,) * len(text))
         drawing.finish([offer], Infill((offer,), 9, model="m"), None)
 
     assert [file.getvalue().count(f"line{number}.") for number in range(30)] == [1] * 30
