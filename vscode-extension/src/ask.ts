@@ -3,6 +3,7 @@ import * as vscode from "vscode";
 
 const HISTORY = "instructions";
 const MAX_KEPT = 30;
+const WITHOUT_WORDS = "$(sparkle) Rewrite without words";
 
 /** The instruction; empty for a rewrite without words, `undefined` where the user gave up. */
 export async function askInstruction(memory: vscode.Memento): Promise<string | undefined> {
@@ -21,11 +22,14 @@ async function pick(history: string[]): Promise<string | undefined> {
   box.placeholder = "What should change? Nothing: rewrite without words";
   const offer = () => {
     const typed = box.value.trim();
-    const earlier = history.filter((one) => one !== typed);
-    box.items = [
-      { label: typed || "$(sparkle) Rewrite without words", alwaysShow: true },
-      ...earlier.map((label) => ({ label, description: "asked before" })),
-    ];
+    // The window tells lines by their number, and its list lags behind the typing: with more than
+    // one line here, Enter could take another than what was typed.
+    box.items = typed
+      ? [{ label: typed, alwaysShow: true }]
+      : [
+          { label: WITHOUT_WORDS, alwaysShow: true },
+          ...history.map((label) => ({ label, description: "asked before" })),
+        ];
   };
   offer();
   try {

@@ -51,7 +51,8 @@ before(async () => {
     "editor.lightbulb.enabled": "on",
     "dgLsp.draftIntervalMs": 0,
   });
-  const scripted = workplace.scripted({ rewrites: REWRITES, num_drafts: 8, step_s: 0.1 });
+  const answers = { "return ": ["number / 2"] };
+  const scripted = workplace.scripted({ rewrites: REWRITES, answers, num_drafts: 8, step_s: 0.1 });
   workplace.set({ "dgLsp.server.path": scripted });
   await workplace.start();
   window = await workplace.open(workplace.file("first.py", TEXT));
@@ -78,7 +79,6 @@ async function ask(words) {
   await window.page.keyboard.press("Control+Alt+r");
   await window.box();
   await window.page.keyboard.type(words);
-  await until(async () => (await window.entries())[0]?.includes(words));
   await window.page.keyboard.press("Enter");
 }
 
@@ -176,6 +176,17 @@ test("the menu at a selection has rewrites in words of its own", async () => {
   await window.page.keyboard.press("Control+Enter");
   await ended();
   assert.equal(await window.saved(file), `${HEAD}${LONGER}\n${TAIL}`);
+});
+
+test("a gap is filled from the menu at the cursor", async () => {
+  const file = workplace.file("gap.py", "def half(number):\n    return \n");
+  await window.openFile("gap.py");
+  await window.goTo(2, 12);
+  await window.page.keyboard.press("Control+.");
+  await until(async () => (await window.actions()).includes("Fill here"));
+  await window.page.locator(".action-widget .action", { hasText: "Fill here" }).click();
+  await until(async () => (await window.page.locator(".tab.active.dirty").count()) === 1);
+  assert.equal(await window.saved(file), "def half(number):\n    return number / 2\n");
 });
 
 test("a problem that the editor reports is fixed", async () => {

@@ -100,6 +100,22 @@ describe("rewriting asks what should change", () => {
     expect(asked[3]?.instruction).toBe("two");
   });
 
+  test("and what is typed is asked, whichever line was chosen before", async () => {
+    workbench.select(editor, 0, 14);
+    for (const words of ["use sum", "add a docstring", "use sum"]) {
+      await rewrite();
+      box().chosen = 1;
+      box().type(words);
+      box().accept();
+      await quiet();
+    }
+    expect(asked.map(({ instruction }) => instruction)).toEqual([
+      "use sum",
+      "add a docstring",
+      "use sum",
+    ]);
+  });
+
   test("unless the model takes no words", async () => {
     const status = { busy: false, kind: "Normal", message: "", model: "bundled", device: "cpu" };
     await servers[0]?.connection.sendNotification(ext.STATUS, {
