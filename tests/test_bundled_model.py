@@ -44,8 +44,8 @@ def test_json_tells_what_a_program_needs():
     assert report["model"] == "bundled"
     assert 1 <= len(report["candidates"]) <= 3
     assert report["text"] == report["candidates"][0]["text"] != ""
-    scores = [candidate["score"] for candidate in report["candidates"]]
-    assert scores == sorted(scores, reverse=True)
+    texts = [candidate["text"] for candidate in report["candidates"]]
+    assert len(set(texts)) == len(texts)
     assert all(0 < candidate["confidence"] <= 1 for candidate in report["candidates"])
     assert report["steps"] > 1
     assert {"encode", "denoise", "rank", "total"} <= report["timings_ms"].keys()

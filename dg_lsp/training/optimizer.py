@@ -70,7 +70,9 @@ class Optimizer:
                 gradient = self._gradient(name)
                 momentum = self._first[name].lerp_(gradient, 0.05)
                 updates.append(gradient.lerp(momentum, 0.95).reshape(-1, *shape))
-            direction = orthogonalize(torch.cat(updates))
+            # In the model's own type: bfloat16 is many times slower where a CPU lacks it.
+            dtype = self._parameters[names[0]].dtype
+            direction = orthogonalize(torch.cat(updates), dtype)
             direction *= max(1.0, shape[0] / shape[1]) ** 0.5 * self._matrix_lr * scale
             start = 0
             for name, update in zip(names, updates, strict=True):
@@ -102,14 +104,15 @@ class Optimizer:
         return gradient.float()
 
 
-def orthogonalize(matrices: Tensor) -> Tensor:
+def orthogonalize(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """The semi-orthogonal matrix near each of `matrices`, shape (n, rows, columns).
 
-    Five quintic Newton-Schulz steps; singular values end between about 0.7 and 1.2.
+    Five quintic Newton-Schulz steps in `dtype`, for which bfloat16 is precise enough;
+    singular values end between about 0.7 and 1.2.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = (matrices.mT if tall else matrices).bfloat16()
+    x = (matrices.mT if tall else matrices).to(dtype)
     x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
     for _ in range(5):
         gram = x @ x.mT
