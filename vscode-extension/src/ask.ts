@@ -3,6 +3,7 @@ import * as vscode from "vscode";
 
 const HISTORY = "instructions";
 const MAX_KEPT = 30;
+const SETTLES_MS = 100;
 const WITHOUT_WORDS = "$(sparkle) Rewrite without words";
 
 /** The instruction; empty for a rewrite without words, `undefined` where the user gave up. */
@@ -36,9 +37,12 @@ async function pick(history: string[]): Promise<string | undefined> {
     return await new Promise<string | undefined>((resolve) => {
       box.onDidChangeValue(offer);
       box.onDidAccept(() => {
-        const [item] = box.activeItems;
-        const isFirst = item === undefined || item === box.items[0];
-        resolve(isFirst ? box.value.trim() : item.label);
+        // The last letter that was typed may be told after Enter.
+        setTimeout(() => {
+          const [item] = box.activeItems;
+          const isFirst = item === undefined || item === box.items[0];
+          resolve(isFirst ? box.value.trim() : item.label);
+        }, SETTLES_MS);
       });
       box.onDidHide(() => resolve(undefined));
       box.show();
