@@ -349,10 +349,19 @@ test("how long it takes from opening a folder to the first suggestion", async ()
   // What is typed before the extension is there asks nobody.
   await until(async () => (await window.page.locator("[id*='dgLsp.status']").count()) > 0);
   const origin = await window.page.evaluate(() => performance.timeOrigin);
-  await window.record();
-  await window.page.keyboard.type(".");
-  const typed = Date.now();
-  await window.settledGhost();
+  let typed;
+  await until(async () => {
+    await window.record();
+    await window.page.keyboard.type(".");
+    typed = Date.now();
+    try {
+      return await window.settledGhost(5000);
+    } catch (error) {
+      // Nobody was asked yet: VS Code makes that part of an editor when it has nothing else to do.
+      await window.page.keyboard.press("Backspace");
+      throw error;
+    }
+  });
   const seen = (await window.recorded()).filter(({ drafts, ghost }) => ghost || drafts.length > 0);
   const host = workplace.logged("remoteexthost.log", /Extension host with pid/, start).atMs;
   const own = (pattern) => workplace.logged("dg-lsp.log", pattern, start);
