@@ -245,7 +245,7 @@ def test_the_final_frame_says_what_it_took() -> None:
         Offer("3\n4", 0.6, (0.6,) * 3),
     ]
     timings_ms = {"queue": 0.4, "denoise": 300.0, "total": 311.6}
-    infill = Infill(tuple(offers), 12, timings_ms, model="some-model")
+    infill = Infill((), 12, timings_ms, model="some-model")
 
     frame = final_frame(view_of("a = ‸\r\n"), offers, infill, None, screen_of(console))
 
@@ -315,7 +315,7 @@ async def test_the_final_frame_replaces_a_draft_not_yet_drawn() -> None:
         drawing.show(draft_of("first"))
         drawing.show(draft_of("draft"))
         offer = Offer("final", 0.9, (0.9,) * 5)
-        drawing.finish([offer], Infill((offer,), 9, model="m"), None)
+        drawing.finish([offer], Infill((), 9, model="m"), None)
 
     assert "first" in file.getvalue()
     assert "draft" not in file.getvalue()
@@ -330,6 +330,6 @@ async def test_a_final_frame_taller_than_the_terminal_is_drawn_once_and_whole() 
 
     with LiveSpan(console, view_of("‸"), lambda: 0.0) as drawing:
         offer = Offer(text, 0.9, (0.9,) * len(text))
-        drawing.finish([offer], Infill((offer,), 9, model="m"), None)
+        drawing.finish([offer], Infill((), 9, model="m"), None)
 
     assert [file.getvalue().count(f"line{number}.") for number in range(30)] == [1] * 30
