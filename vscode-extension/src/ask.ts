@@ -23,8 +23,8 @@ async function pick(history: string[]): Promise<string | undefined> {
   box.placeholder = "What should change? Nothing: rewrite without words";
   const offer = () => {
     const typed = box.value.trim();
-    // The window tells lines by their number, and its list lags behind the typing: with more than
-    // one line here, Enter could take another than what was typed.
+    // What is typed is what Enter asks for: which line is chosen is told by its number, in a list
+    // that lags behind the typing. So there is nothing to choose beside it.
     box.items = typed
       ? [{ label: typed, alwaysShow: true }]
       : [
@@ -40,8 +40,8 @@ async function pick(history: string[]): Promise<string | undefined> {
         // The last letter that was typed may be told after Enter.
         setTimeout(() => {
           const [item] = box.activeItems;
-          const isFirst = item === undefined || item === box.items[0];
-          resolve(isFirst ? box.value.trim() : item.label);
+          const earlier = item === box.items[0] ? "" : (item?.label ?? "");
+          resolve(box.value.trim() || earlier);
         }, SETTLES_MS);
       });
       box.onDidHide(() => resolve(undefined));
