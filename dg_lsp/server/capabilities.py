@@ -71,7 +71,8 @@ def read_features(params: types.InitializeParams) -> ClientFeatures:
         versions_edits=can("workspace.workspace_edit.document_changes"),
         annotates_edits=annotates is not None and can(f"{action}.honors_change_annotations"),
         takes_action_literals=literals is not None,
-        shows_disabled_actions=can(f"{action}.disabled_support"),
+        # Neovim lists them among the others, with " (disabled)" behind the title.
+        shows_disabled_actions=can(f"{action}.disabled_support") and not is_neovim,
         resolves_edits=can(f"{action}.data_support") and "edit" in resolved,
         knows_llm_tag=types.CodeActionTag.LlmGenerated in tags,
         tears_ghost_text=is_neovim,

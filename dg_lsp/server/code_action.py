@@ -88,6 +88,9 @@ async def code_actions(
 
 async def resolve_action(session: Session, action: types.CodeAction) -> types.CodeAction:
     """The action with its edit; an error says why there is none."""
+    if action.command is not None:
+        # Some clients ask for the edit of every action; this one is carried out by its command.
+        return action
     if not isinstance(action.data, dict):
         raise JsonRpcInvalidParams("this code action was not offered by dg-lsp")
     request = read_request(session, action.data)
@@ -120,7 +123,8 @@ def _rewrites(
     deaf = _deaf(model)
     comment = leading_comment(selection)
     if session.client.extensions.ask_instruction:
-        free = Offered("Rewrite selection…", REWRITE, span, disabled=deaf, asks=True)
+        # Never disabled: the box says it where the model takes no words.
+        free = Offered("Rewrite selection…", REWRITE, span, asks=True)
     elif comment is not None:
         said, start = comment
         title = f"Rewrite selection: {said}"

@@ -210,6 +210,34 @@ async def test_the_clients_extension_asks_for_the_instruction(make_editor):
     assert command["arguments"] == [{"uri": URI, "version": 1, "range": SELECTION}]
 
 
+async def test_an_action_with_a_command_is_resolved_as_it_is(make_editor):
+    editor = make_editor()
+    await editor.begin(PLAIN)
+    editor.open(CODE)
+    action = named(await menu(editor, SELECTION), "Rewrite selection anew")
+    assert await editor.ask("codeAction/resolve", action) == action
+    assert editor.engine.jobs == []
+
+
+async def test_asking_for_words_is_never_disabled(make_editor):
+    editor = make_editor()
+    editor.link.model = dataclasses.replace(editor.link.model, follows_instructions=False)
+    await editor.begin({**MODERN, "experimental": {"dgLsp": {"askInstruction": True}}})
+    editor.open(CODE)
+    action = named(await menu(editor, SELECTION), "Rewrite selection…")
+    assert action["command"]["command"] == "dgLsp.askInstruction"
+    assert "disabled" not in action
+
+
+async def test_neovim_gets_no_disabled_actions(make_editor):
+    """It lists them among the others and writes " (disabled)" behind the title."""
+    editor = make_editor()
+    editor.link.model = dataclasses.replace(editor.link.model, follows_instructions=False)
+    await editor.begin(MODERN, client="Neovim")
+    editor.open(CODE)
+    assert titles(await menu(editor, SELECTION)) == ["Rewrite selection anew"]
+
+
 async def test_a_model_that_follows_no_instructions_disables_what_needs_them(make_editor):
     modern = make_editor()
     model = modern.link.model
