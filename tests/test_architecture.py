@@ -33,7 +33,7 @@ MAY_IMPORT = {
         "pygls",
         "lsprotocol",
     ),
-    "dg_lsp.document": ("dg_lsp.job", "pathspec"),
+    "dg_lsp.document": ("dg_lsp.job",),
     "dg_lsp.engine": SEAM,
     "dg_lsp.service": (*SEAM, "platformdirs"),
     "dg_lsp.diagnosis": (*SEAM, "dg_lsp.service", "platformdirs"),

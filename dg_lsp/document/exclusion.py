@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import functools
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+from dg_lsp.document.globs import Glob
 
 IGNORE_FILE = ".gitignore"
 MAX_IGNORE_BYTES = 1024 * 1024
@@ -56,9 +55,7 @@ class Rule:
     text: str
     line: int
     """From 1."""
-    matches: re.Pattern[str]
-    whole: bool
-    """Whether the expression must match all of a path, or only its start."""
+    glob: Glob
     only_directories: bool
     excludes: bool
     """False for a line that starts with "!"."""
@@ -138,7 +135,7 @@ def read_ignore_files(path: Path, root: Path) -> tuple[IgnoreFile, ...]:
     return tuple(read)
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=32)
 def parse_rules(text: str) -> tuple[Rule, ...]:
     """The rules of an ignore file; as in git, a line that makes no sense matches nothing."""
     rules = []
@@ -150,30 +147,13 @@ def parse_rules(text: str) -> tuple[Rule, ...]:
 
 
 def _parse_rule(line: str, number: int) -> Rule | None:
-    # pathspec translates the glob. Its answer for "a/b" also covers what is below a/b, where
-    # git goes down from directory to directory: whether a rule names a path itself matters
-    # for "!", so a final "/" is kept from it, and `_names` asks for the whole path.
-    core = line.removesuffix("/")
-    if core.endswith("/"):
+    if not line or line.startswith("#"):
         return None
-    if core.endswith(" ") and not core.endswith("\\ "):
-        # pathspec strips spaces itself.
-        core = core[:-1] + "\\ "
-    try:
-        with warnings.catch_warnings():
-            # A POSIX class such as [[:digit:]] makes `re` warn.
-            warnings.simplefilter("ignore", FutureWarning)
-            expression, excludes = GitIgnoreSpecPattern.pattern_to_regex(core)
-            if expression is None or excludes is None:
-                return None
-            # Without the mark of a directory it is "**", or ends in "/**".
-            whole = "(?P<ps_d>" in expression
-            # "[!a]" is never a slash.
-            expression = re.sub(r"\[\^(?!/\])", "(?!/)[^", expression)
-            compiled = re.compile(expression, re.DOTALL)
-    except (ValueError, re.error):
+    glob = line.removeprefix("!").removesuffix("/")
+    if not glob:
         return None
-    return Rule(line, number, compiled, whole, line.endswith("/"), excludes)
+    is_negated = line.startswith("!")
+    return Rule(line, number, Glob(glob), line.endswith("/"), not is_negated)
 
 
 def _without_trailing_spaces(line: str) -> str:
@@ -216,8 +196,7 @@ def _rule_for(
 def _names(rule: Rule, entry: str, is_directory: bool) -> bool:
     if rule.only_directories and not is_directory:
         return False
-    match = rule.matches.fullmatch if rule.whole else rule.matches.search
-    return match(entry) is not None
+    return rule.glob.matches(entry)
 
 
 def _secret_file(path: str) -> tuple[str, str] | None:

@@ -107,8 +107,7 @@ def test_ordinary_files_are_not(relative: str) -> None:
         ("x.py", "\\", None),
         ("x.py", "x.py//", None),
         ("x.py", "[z-a].py\n!\n/\n", None),
-        # FIXME: git knows POSIX classes and ignores 1.py; pathspec does not.
-        ("1.py", "[[:digit:]].py", None),
+        ("1.py", "[[:digit:]].py", ".gitignore line 1 ([[:digit:]].py)"),
     ],
 )
 def test_what_git_ignores_is_left_out(relative: str, ignored: str, expect: str | None) -> None:
@@ -199,8 +198,16 @@ GLOB_PARTS = st.lists(
             "[!a]",
             "[^b]",
             "[a-b]",
+            "[!b-a]",
+            "[[:alpha:]]",
+            "[![:upper:].]",
+            "[]a]",
+            "[a-]",
+            "[a",
+            "[[:wrong:]]",
             "\\*",
             "\\a",
+            "\\/",
         ]
     ),
     min_size=1,
