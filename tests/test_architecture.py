@@ -25,11 +25,19 @@ SEAM = ("dg_lsp.job", "dg_lsp.config")
 MAY_IMPORT = {
     "dg_lsp": (),
     "dg_lsp.__main__": ("dg_lsp.cli",),
-    "dg_lsp.cli": (*SEAM, "dg_lsp.document", "typer", "rich"),
+    "dg_lsp.cli": (
+        *SEAM,
+        "dg_lsp.document",
+        "dg_lsp.diagnosis.reading",
+        "dg_lsp.diagnosis.records",
+        "typer",
+        "rich",
+    ),
     "dg_lsp.server": (
         *SEAM,
         "dg_lsp.document",
         "dg_lsp.diagnosis.records",
+        "dg_lsp.diagnosis.pages",
         "pygls",
         "lsprotocol",
     ),

@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +30,13 @@ AREA_CELLS = 10
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_page: Annotated[
+        bool, typer.Option("--markdown", help="Print a page in Markdown.")
+    ] = False,
+    anonymous: Annotated[
+        bool,
+        typer.Option("--anonymous", help="Print a report for an issue, without paths."),
+    ] = False,
     in_process: Annotated[
         bool,
         typer.Option("--in-process", help="Fill the span here, not in the shared engine."),
@@ -50,17 +57,34 @@ def doctor(
     """
     from dg_lsp.diagnosis.doctor import Wish, last_wish
     from dg_lsp.diagnosis.findings import Level, report_json, worst
+    from dg_lsp.diagnosis.pages import doctor_page, issue_report
 
     last = last_wish()
     wish = Wish(model or last.model, device or last.device)
     coming = _findings(wish, runtime_dir, in_process, no_self_test)
-    if as_json:
+    if as_json or as_page or anonymous:
         found = [*coming]
-        print(json.dumps(report_json(found)))
+        report = report_json(found)
+        if as_json:
+            print(json.dumps(report))
+        if as_page:
+            print(doctor_page(report), end="")
+        if anonymous:
+            print(issue_report(report, _last_trace()), end="")
     else:
         found = _print(coming)
     if worst(found) is Level.PROBLEM:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _last_trace() -> dict[str, Any] | None:
+    """Of all editors, as whoever has trouble asked last."""
+    from dg_lsp.diagnosis.journal import read_traces, state_directory
+
+    try:
+        return next(iter(read_traces(state_directory(), 1)), None)
+    except OSError:
+        return None
 
 
 def _findings(

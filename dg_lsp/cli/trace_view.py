@@ -1,15 +1,24 @@
-"""One trace as lines for a terminal or a pipe. Reads records of any version: what is missing,
-or not as it should be, is left out. Knows nothing of where they come from."""
+"""One trace as lines for a terminal or a pipe."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from rich.text import Text
 
 from dg_lsp.cli.cells import VISIBLE
+from dg_lsp.diagnosis.reading import (
+    asked_by,
+    clock_of,
+    place_of,
+    plain,
+    section,
+    seen_by,
+    sizes_of,
+    stages_of,
+)
+from dg_lsp.diagnosis.records import Record
 
 INDENT = " " * 14
 BAR_CELLS = 48
@@ -20,7 +29,6 @@ OUTCOME_STYLES = {
     "refused": "bold cyan",
     "failed": "bold red",
 }
-LEAST_MS = 0.05
 FRONT_END, WAY, ENGINE = "cyan", "yellow", "green"
 STAGE_STYLES = {
     "debounce": "dim",
@@ -32,60 +40,40 @@ STAGE_STYLES = {
 }
 """Any other stage is one of the engine."""
 
-Record = dict[str, Any]
-
 
 def draw_trace(record: Record, *, is_drawn: bool) -> Iterator[Text]:
     """The lines; drawn ones have a bar of the stages."""
     yield _heading(record)
     if isinstance(record.get("reason"), str):
         yield _line("because ", _plain(record["reason"]))
-    stages = [
-        (stage, took_ms)
-        for stage, took_ms in _object(record.get("timings_ms")).items()
-        if isinstance(took_ms, int | float) and took_ms >= LEAST_MS
-    ]
-    total_ms = record.get("total_ms")
-    if isinstance(total_ms, int | float):
-        # A job that was joined or left running has stages outside of the request.
-        left_ms = total_ms - sum(took_ms for _, took_ms in stages)
-        stages += [("rest", left_ms)] * (left_ms >= LEAST_MS)
+    stages = stages_of(record)
     if stages and is_drawn:
         yield _line(_bar(stages))
     if stages:
         yield _line(_times(record, stages))
-    seen = _object(record.get("seen"))
-    if seen:
-        yield _line("saw ", _seen(seen, record))
-    for name, verb in (("candidates", "wrote "), ("offers", "offered ")):
-        sizes = _sizes(record.get(name))
-        if sizes:
-            yield _line(verb, sizes)
-    for name, value in _object(record.get("text")).items():
+    found = (
+        ("saw ", seen_by(record)),
+        ("wrote ", sizes_of(record.get("candidates"))),
+        ("offered ", sizes_of(record.get("offers"))),
+    )
+    for verb, said in found:
+        if said:
+            yield _line(verb, _plain(said))
+    for name, value in section(record.get("text")).items():
         yield from _texts(name, value)
     yield Text()
 
 
 def _heading(record: Record) -> Text:
-    at = record.get("time")
-    clock = "--:--:--.---"
-    if isinstance(at, int | float):
-        clock = time.strftime("%H:%M:%S", time.localtime(at)) + f".{int(at * 1000) % 1000:03}"
-    outcome = str(record.get("outcome", "unknown"))
-    where = _plain(record.get("file", ""))
-    match record.get("position"):
-        case [int() as line, int() as character]:
-            where += f":{line + 1}:{character + 1}"
-    method = _plain(record.get("method", "")).removeprefix("textDocument/")
-    rest = [record.get("language"), method, record.get("trigger"), record.get("client")]
+    outcome = _plain(record.get("outcome", "unknown"))
     return Text.assemble(
-        (clock, "dim"),
+        (clock_of(record), "dim"),
         "  ",
         (outcome, OUTCOME_STYLES.get(outcome, "bold")),
         "  ",
-        (where, "bold"),
+        (_plain(place_of(record)), "bold"),
         "  ",
-        (", ".join(_plain(one) for one in rest if one), "dim"),
+        (_plain(", ".join(asked_by(record))), "dim"),
     )
 
 
@@ -113,30 +101,6 @@ def _bar(stages: list[tuple[str, float]]) -> Text:
     return bar
 
 
-def _seen(seen: Record, record: Record) -> str:
-    parts = [f"{seen.get('prefix_chars', 0)} + {seen.get('suffix_chars', 0)} characters"]
-    for name, what in (("replaced_chars", "replaced"), ("instruction_chars", "of instruction")):
-        if seen.get(name) is not None:
-            parts.append(f"{seen[name]} {what}")
-    if seen.get("snippets"):
-        parts.append(f"{seen.get('snippet_chars', 0)} in {seen['snippets']} snippets")
-    if seen.get("prompt_tokens"):
-        parts.append(f"{seen['prompt_tokens']} tokens in all")
-    said = ", ".join(parts)
-    if record.get("steps"):
-        said += f"; {record['steps']} steps of {_plain(record.get('model') or 'the model')}"
-    return said
-
-
-def _sizes(texts: Any) -> str:
-    sizes = [
-        f"{one.get('chars', 0)} characters ({one.get('confidence', 0)})"
-        for one in (texts if isinstance(texts, list) else ())
-        if isinstance(one, dict)
-    ]
-    return ", ".join(sizes)
-
-
 def _texts(name: str, value: Any) -> Iterator[Text]:
     """A text with a mark before each of its lines; lists have one after the other."""
     if isinstance(value, list):
@@ -157,10 +121,6 @@ def _style(stage: str) -> str:
     return STAGE_STYLES.get(stage, ENGINE)
 
 
-def _object(value: Any) -> Record:
-    return value if isinstance(value, dict) else {}
-
-
 def _plain(value: Any) -> str:
     """On one line, and nothing that a terminal obeys."""
-    return " ".join(str(value).split()).translate(VISIBLE)
+    return plain(value).translate(VISIBLE)

@@ -14,6 +14,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
+from dg_lsp.diagnosis.pages import doctor_page, issue_report, trace_page
 from dg_lsp.job import Span
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offsets_of
@@ -57,21 +58,37 @@ async def unload_model(session: Session, params: types.ExecuteCommandParams) -> 
 
 
 async def trace(session: Session, params: types.ExecuteCommandParams) -> Any:
-    """What became of the last request; its text only where that was asked for."""
-    record = session.tracer.last
-    if record is None or _argument(params).get("text") is True:
-        return record
-    return {name: value for name, value in record.items() if name != "text"}
+    """What became of the last request, of one document where the argument names one.
+
+    Its text is there only for who asks, and a page in Markdown as well.
+    """
+    asked = _argument(params)
+    record = session.tracer.last_of(asked.get("uri"))
+    if record is None:
+        return None
+    shown = {
+        name: value
+        for name, value in record.items()
+        if name != "text" or asked.get("text") is True
+    }
+    return {**shown, "markdown": trace_page(shown)} if asked.get("markdown") is True else shown
 
 
 async def doctor(session: Session, params: types.ExecuteCommandParams) -> Any:
-    """Whether everything is in order, without a self-test."""
+    """Whether everything is in order, without a self-test; as pages too for who asks."""
+    asked = _argument(params)
     if session.examine is None:
         raise JsonRpcInvalidParams("this server cannot examine its installation")
     try:
-        return await session.examine()
+        report = await session.examine()
     except ValueError as error:
         raise JsonRpcException(str(error), types.LSPErrorCodes.RequestFailed) from error
+    pages = {}
+    if asked.get("markdown") is True:
+        pages["markdown"] = doctor_page(report)
+    if asked.get("anonymous") is True:
+        pages["anonymous"] = issue_report(report, session.tracer.last_of(None))
+    return {**report, **pages}
 
 
 HANDLERS: dict[str, Command] = {

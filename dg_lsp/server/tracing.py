@@ -26,6 +26,9 @@ from dg_lsp.server.settings import TraceDetail
 
 log = logging.getLogger(__name__)
 
+MAX_DOCUMENTS = 100
+"""Of which the last request is remembered."""
+
 
 class Outcome(enum.Enum):
     """How a request ended."""
@@ -151,7 +154,8 @@ class Tracer:
         self.detail = TraceDetail.SIZES
         self.client = ""
         """Name and version of the editor."""
-        self.last: Record | None = None
+        self._last: dict[str, Record] = {}
+        """The last one of each document, the document that was asked about last at the end."""
 
     @contextlib.contextmanager
     def request(
@@ -171,6 +175,12 @@ class Tracer:
         finally:
             self._keep(trace)
 
+    def last_of(self, uri: object) -> Record | None:
+        """The last request of a document; without a URI, of all of them."""
+        if isinstance(uri, str):
+            return self._last.get(uri)
+        return next(reversed(self._last.values()), None)
+
     def _keep(self, trace: Trace) -> None:
         if trace.detail is TraceDetail.OFF:
             return
@@ -180,7 +190,10 @@ class Tracer:
             # Whatever is wrong with a trace, the request must not suffer.
             log.exception("a trace could not be made")
             return
-        self.last = record
+        self._last.pop(trace.uri, None)
+        self._last[trace.uri] = record
+        if len(self._last) > MAX_DOCUMENTS:
+            del self._last[next(iter(self._last))]
         self.journal.add(record)
 
 

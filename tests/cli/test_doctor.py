@@ -90,6 +90,18 @@ def test_in_a_pipe_it_is_plain_text(machine):
     assert "\x1b" not in ended.stdout
 
 
+def test_as_a_page_and_as_an_anonymous_report(machine):
+    page = doctor(machine, "--no-self-test", "--markdown")
+    report = doctor(machine, "--no-self-test", "--anonymous")
+
+    assert (page.returncode, page.stderr, report.stderr) == (0, "", "")
+    assert page.stdout.startswith("# dg-lsp doctor\n")
+    assert report.stdout.startswith("### Environment\n")
+    assert sys.executable in page.stdout
+    assert sys.executable not in report.stdout
+    assert str(machine) not in report.stdout
+
+
 def test_on_a_terminal_it_is_drawn(machine, python_on_a_terminal):
     status, drawn, said = python_on_a_terminal(
         *("-m", "dg_lsp", "doctor", "--no-self-test"),

@@ -70,5 +70,5 @@ async def test_a_session_without_a_journal_keeps_traces_in_memory_only():
     session = create_server(ScriptedLink(lambda job: []))
     session.tracer.journal.add({})
     session.tracer.journal.note_client({})
-    assert session.tracer.last is None
+    assert session.tracer.last_of(None) is None
     await session.close()

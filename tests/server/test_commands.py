@@ -160,6 +160,25 @@ async def test_the_trace_of_the_last_request(applying):
     assert told["seen"]["prefix_chars"] == 4
 
 
+async def test_the_trace_of_one_document(applying):
+    applying.open("y = \n", uri="file:///work/b.py")
+    await applying.inline(0, 4)
+    await applying.inline(0, 2, textDocument={"uri": "file:///work/b.py"})
+
+    last = [await run(applying, "trace", asked) for asked in (
+        {}, {"uri": "file:///work/a.py"}, {"uri": "file:///work/b.py"}, {"uri": "file:///c.py"}
+    )]  # fmt: skip
+    assert [told and told["file"] for told in last] == ["b.py", "a.py", "b.py", None]
+
+
+async def test_the_trace_as_a_page(applying):
+    await applying.inline(0, 4)
+    told = await run(applying, "trace", {"markdown": True})
+
+    assert told["markdown"].startswith("# Request at a.py:1:5\n")
+    assert "markdown" not in await run(applying, "trace", {"markdown": "yes"})
+
+
 @pytest.mark.parametrize("asked", [{}, {"text": True}, {"text": "yes"}])
 async def test_the_text_of_a_trace_is_for_who_asks(make_editor, asked):
     editor = make_editor(settings=Settings(trace=TraceDetail.TEXT))
@@ -181,6 +200,9 @@ async def test_the_doctor_is_asked_and_its_failure_is_an_error_of_one_line(edito
 
     editor.session.examine = examine
     assert await run(editor, "doctor") == {"level": "ok", "findings": []}
+    pages = await run(editor, "doctor", {"markdown": True, "anonymous": True})
+    assert pages["markdown"].startswith("# dg-lsp doctor\n")
+    assert pages["anonymous"].startswith("### Environment\n")
 
     async def fail():
         raise ValueError("no answer")

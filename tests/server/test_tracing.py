@@ -15,7 +15,7 @@ SECRET = 'password = "hunter2hunter2"\nx = \n'
 
 
 def last(editor):
-    return editor.session.tracer.last
+    return editor.session.tracer.last_of(None)
 
 
 async def test_an_offer_with_its_sizes_and_times_and_no_text(editor):
