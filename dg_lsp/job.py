@@ -101,8 +101,18 @@ class Draft:
     confidence: tuple[float, ...]
     """Probability in [0, 1] of each character of `text`."""
     step: int
-    """Denoising steps done so far, from 1."""
+    """Denoising steps of this block done so far, from 1."""
     steps_allowed: int
+    block: int = 1
+    """Which block of a long rewrite is being written, from 1. What follows the block is still
+    the old text, with a confidence of 0."""
+    blocks: int = 1
+    """How many blocks there will be."""
+
+    @property
+    def share_done(self) -> float:
+        """How much of the work is done, in [0, 1]; the last steps are often not needed."""
+        return (self.block - 1 + min(1.0, self.step / max(1, self.steps_allowed))) / self.blocks
 
 
 @dataclass(frozen=True, slots=True)

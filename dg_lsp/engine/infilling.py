@@ -83,6 +83,9 @@ class Filling:
         """The healed token before the span; it stands in the first block only."""
         self._committed: list[tuple[int, float]] = []
         """Tokens of the settled blocks with their probabilities."""
+        self._rest = ""
+        """The old text after the block of a rewrite that is being written."""
+        self._block, self._blocks = 1, 1
         self._is_open_ended = False
         """Whether texts are cut where they meet the suffix."""
         self._complete: list[Found] = []
@@ -170,16 +173,23 @@ class Filling:
     def _rewrite(self, prompt: Prompt, encoded: Any, start_ids: list[int]) -> list[Found]:
         """Start from known tokens, noised in part, or from noise of known length (-1)."""
         room = self._denoiser.canvas_length - prompt.anchored_tokens
+        blocks: list[list[int]] = []
         while len(start_ids) > room:
             # The last canvas holds the healed token after the span, if nothing else.
             length = min(self._block_tokens(prompt), len(start_ids) - 1)
-            block, start_ids = start_ids[:length], start_ids[length:]
+            blocks.append(start_ids[:length])
+            start_ids = start_ids[length:]
+        self._blocks = len(blocks) + 1
+        for number, block in enumerate(blocks, start=1):
+            self._block = number
+            self._rest = self._old_text([*blocks[number:], start_ids], prompt)
             plan = dataclasses.replace(
-                plan_open_canvas(prompt, length),
+                plan_open_canvas(prompt, len(block)),
                 ids=(*prompt.left_anchor, *self._noised(block)),
             )
             lanes = self._denoise([plan], prompt, encoded)
             prompt, encoded = self._commit(lanes[0], prompt)
+        self._block, self._rest = self._blocks, ""
         lengths = [len(start_ids)] * self._job.candidates
         if self._job.span_tokens is None:
             lengths = lengths_around(len(start_ids), max(1, prompt.healed_tokens), room)
@@ -188,6 +198,15 @@ class Filling:
             for length in lengths
         ]
         return self._texts(self._denoise(plans, prompt, encoded))
+
+    def _old_text(self, blocks: Sequence[Sequence[int]], prompt: Prompt) -> str:
+        """What the blocks of a rewrite held before it."""
+        ids = [token_id for block in blocks for token_id in block if token_id >= 0]
+        healed = (
+            b"" if prompt.right_token is None else self._codec.token_bytes(prompt.right_token)
+        )
+        written = b"".join(map(self._codec.token_bytes, ids)).removesuffix(healed)
+        return written.decode(errors="replace")
 
     def _block_tokens(self, prompt: Prompt) -> int:
         room = self._denoiser.canvas_length - len(prompt.left_anchor)
@@ -256,7 +275,8 @@ class Filling:
                 [probability for _, probability in tokens],
             )
             if not self._is_open_ended:
-                found.append(Found(text, confidences))
+                rest = self._rest
+                found.append(Found(text + rest, (*confidences, *[0.0] * len(rest))))
                 continue
             end = meeting_point(text, self._job.suffix)
             found.append(Found(text[:end], confidences[:end], meets=end is not None))
@@ -265,7 +285,9 @@ class Filling:
     def _send_draft(self, step: int) -> None:
         best = self._texts(fittest(self._lanes)[:1])[0]
         allowed = self._settings.sampler.max_denoising_steps
-        self._on_draft(Draft(best.text, best.confidences, step, allowed))
+        self._on_draft(
+            Draft(best.text, best.confidences, step, allowed, self._block, self._blocks)
+        )
 
     def _ranked(self, found: list[Found], prompt: Prompt, encoded: Any) -> list[Candidate]:
         """Distinct texts by causal likelihood together with the suffix, the best first."""

@@ -21,7 +21,7 @@ from dg_lsp.server.commands import read_request
 from dg_lsp.server.convert import offsets_of, range_at
 from dg_lsp.server.documents import Document
 from dg_lsp.server.engine_link import EngineUnavailableError, ModelFacts
-from dg_lsp.server.jobs import follows_no_instructions
+from dg_lsp.server.limits import follows_no_instructions
 from dg_lsp.server.rewriting import (
     DocumentMovedError,
     RewriteRefusedError,

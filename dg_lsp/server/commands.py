@@ -153,8 +153,8 @@ async def _apply(session: Session, params: types.ExecuteCommandParams, title: st
     tokens = [token for token in (request.token, progress) if token is not None]
     session.commands.update(dict.fromkeys(tokens, task))
     try:
-        with session.status.working(progress, title):
-            change = await rewrite(session, request, params.command)
+        with session.status.working(progress, title, can_stop=True) as report:
+            change = await rewrite(session, request, params.command, report)
     except RewriteRefusedError as refused:
         session.status.failed(str(refused))
         shown = types.ShowMessageParams(types.MessageType.Warning, f"dg-lsp: {refused}")

@@ -56,6 +56,8 @@ def send_drafts(
             step=draft.step,
             steps_allowed=draft.steps_allowed,
             settled=sum(widths[: len(head) + draft.settled]),
+            block=draft.block,
+            blocks=draft.blocks,
         )
         session.server.protocol.notify(lsp_ext.DRAFT, message.to_json())
 

@@ -118,6 +118,9 @@ class Draft:
     step: int
     steps_allowed: int
     settled: int
+    block: int = 1
+    """Which block of a long rewrite is being written, from 1."""
+    blocks: int = 1
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -130,6 +133,8 @@ class Draft:
             "step": self.step,
             "stepsAllowed": self.steps_allowed,
             "settled": self.settled,
+            "block": self.block,
+            "blocks": self.blocks,
         }
 
 

@@ -29,6 +29,8 @@ class DraftOffer:
     """Characters at the beginning that the last steps have not changed."""
     step: int
     steps_allowed: int
+    block: int = 1
+    blocks: int = 1
 
 
 def one_line(place: Place, multi_line: MultiLine) -> bool:
@@ -49,7 +51,10 @@ def offer_draft(
     # Finishing costs time in a long document; where it has cut at the start nothing stands.
     stands = match_newlines(draft.text[: _settled(before, draft)], place.newline)
     settled = common_length(stands, text, min(len(stands), len(text)))
-    return DraftOffer(Offer(text, mean, confidences), settled, draft.step, draft.steps_allowed)
+    offer = Offer(text, mean, confidences)
+    return DraftOffer(
+        offer, settled, draft.step, draft.steps_allowed, draft.block, draft.blocks
+    )
 
 
 def cut_typed(draft: DraftOffer, typed: str) -> DraftOffer | None:

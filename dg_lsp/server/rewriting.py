@@ -22,6 +22,7 @@ from dg_lsp.server.jobs import Wanted
 from dg_lsp.server.lsp_ext import JobToken
 from dg_lsp.server.offers import DraftOffer, offer_draft, one_line
 from dg_lsp.server.session import Session
+from dg_lsp.server.status import Report
 from dg_lsp.server.tracing import How, Outcome, Trace, Work
 
 ANNOTATION = "dg-lsp"
@@ -61,19 +62,24 @@ class Change:
     new_text: str
 
 
-async def rewrite(session: Session, request: Request, method: str) -> Change:
+async def rewrite(
+    session: Session,
+    request: Request,
+    method: str,
+    report: Report = lambda message, share: None,
+) -> Change:
     """The change that the model proposes; `RewriteRefusedError` where there is none.
 
-    `method` is what the editor asked with.
+    `method` is what the editor asked with. `report` is told how far it is.
     """
     document = request.document
     at = range_at(document.text, request.span.start, request.span.start, session.units).start
     with session.tracer.request(method, document.uri, at, "invoked") as trace:
         trace.language = document.language
-        return await _change(session, request, trace)
+        return await _change(session, request, trace, report)
 
 
-async def _change(session: Session, request: Request, trace: Trace) -> Change:
+async def _change(session: Session, request: Request, trace: Trace, report: Report) -> Change:
     document, span = request.document, request.span
     refusal = session.context.exclusion(document)
     if refusal is None:
@@ -93,9 +99,14 @@ async def _change(session: Session, request: Request, trace: Trace) -> Change:
     )
     work = trace.work = Work()
     trace.how = How.NEW_JOB
-    filled = await session.jobs.fill(
-        place, wanted, session.settings, _draft_listener(session, request), work
-    )
+    tell = _draft_listener(session, request)
+
+    def on_draft(draft: Draft) -> None:
+        blocks = f"block {draft.block} of {draft.blocks}, " if draft.blocks > 1 else ""
+        report(f"{blocks}step {draft.step} of {draft.steps_allowed}", draft.share_done)
+        tell(draft)
+
+    filled = await session.jobs.fill(place, wanted, session.settings, on_draft, work)
     work.rest()
     on_one = one_line(place, session.settings.multi_line)
     offers = offers_of(filled.infill.candidates, place, Standard(one_line=on_one))

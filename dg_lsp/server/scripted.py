@@ -28,6 +28,8 @@ class Pace:
 
     num_drafts: int = 3
     step_s: float = 0.0
+    blocks: int = 1
+    """Drafts go through so many blocks, as those of a long rewrite do."""
 
 
 class ScriptedInfiller:
@@ -113,12 +115,15 @@ class ScriptedHandle:
             return
         texts = infiller.script(self.job)[: self.job.candidates + self.job.spares]
         best = texts[0] if texts else ""
-        for step in range(1, pace.num_drafts + 1):
+        for number in range(pace.blocks * pace.num_drafts):
             await asyncio.sleep(pace.step_s)
-            done = len(best) * step // (pace.num_drafts + 1)
+            block, step = divmod(number, pace.num_drafts)
+            done = len(best) * (number + 1) // (pace.blocks * pace.num_drafts + 1)
             draft = best[:done] + "?" * (len(best) - done)
             sure = (0.99,) * done + (0.4,) * (len(best) - done)
-            self._draft = Draft(draft, sure, step, pace.num_drafts + 1)
+            self._draft = Draft(
+                draft, sure, step + 1, pace.num_drafts + 1, block + 1, pace.blocks
+            )
             self._news.set()
         await infiller.gate.wait()
         candidates = [

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lsprotocol import types
 
@@ -21,6 +21,8 @@ from dg_lsp.server.protocol import Server
 
 log = logging.getLogger(__name__)
 
+Report = Callable[[str, float], None]
+"""Takes a message and the share of the work that is done, in [0, 1]."""
 BUNDLED = "bundled"
 """Name of the small model that ships with the package."""
 
@@ -68,15 +70,30 @@ class StatusBoard:
         self.engine_changed(self._engine)
 
     @contextlib.contextmanager
-    def working(self, token: types.ProgressToken | None, title: str) -> Iterator[None]:
-        """Busy while inside; with progress where the request carries a token for it."""
+    def working(
+        self, token: types.ProgressToken | None, title: str, *, can_stop: bool = False
+    ) -> Iterator[Report]:
+        """Busy while inside; with progress where the request carries a token for it.
+
+        `can_stop` says that the client may end the work with the token.
+        """
         self._num_busy += 1
         self._send()
         progress = self._server.work_done_progress
         if token is not None:
-            progress.begin(token, types.WorkDoneProgressBegin(title))
+            share = 0 if can_stop else None
+            begin = types.WorkDoneProgressBegin(title, cancellable=can_stop, percentage=share)
+            progress.begin(token, begin)
+
+        def report(message: str, share: float) -> None:
+            if token is not None:
+                told = types.WorkDoneProgressReport(
+                    message=message, percentage=round(100 * share)
+                )
+                progress.report(token, told)
+
         try:
-            yield
+            yield report
         finally:
             if token is not None:
                 progress.end(token, types.WorkDoneProgressEnd())

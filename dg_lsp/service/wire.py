@@ -138,6 +138,8 @@ def encode_draft(draft: Draft) -> Json:
         "confidence": _runs(draft.confidence),
         "step": draft.step,
         "steps_allowed": draft.steps_allowed,
+        "block": draft.block,
+        "blocks": draft.blocks,
     }
 
 
@@ -149,6 +151,8 @@ def decode_draft(value: Json) -> Draft:
         fields.runs("confidence", len(text)),
         fields.integer("step", 0, 2**31),
         fields.integer("steps_allowed", 0, 2**31),
+        fields.integer("block", 1, 2**31, 1),
+        fields.integer("blocks", 1, 2**31, 1),
     )
     fields.end()
     return draft

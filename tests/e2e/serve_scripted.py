@@ -17,6 +17,8 @@ from dg_lsp.server.app import create_server
 from dg_lsp.server.scripted import Pace, ScriptedLink
 from dg_lsp.server.transport import serve_stdio, serve_tcp
 
+PACE = ("num_drafts", "step_s", "blocks")
+
 
 async def main() -> int:
     options = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
@@ -34,7 +36,7 @@ async def main() -> int:
                 return [*texts]
         return [*options.get("otherwise", ["infilled"])]
 
-    pace = Pace(options.get("num_drafts", 3), options.get("step_s", 0.0))
+    pace = Pace(**{name: options[name] for name in PACE if name in options})
     link = ScriptedLink(script, pace)
     session = create_server(link)
     protocol = session.server.protocol

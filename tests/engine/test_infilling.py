@@ -355,6 +355,49 @@ def test_a_long_rewrite_may_repeat_what_stands_after_it(tiny_codec):
     assert filled.texts[0] == selection
 
 
+def test_the_drafts_of_a_long_rewrite_say_how_far_it_is(tiny_codec):
+    selection = "".join(f"side_{n} = self.radius * {n}\n    " for n in range(9))
+    filled = fill(
+        tiny_codec,
+        f"def area(self):\n    <|{selection}|>return 3.14\n",
+        replaced=selection,
+        noise=0.3,
+        canvas_length=48,
+    )
+
+    drafts = filled.drafts
+    blocks = drafts[-1].blocks
+    assert blocks > 2
+    assert [*dict.fromkeys(draft.block for draft in drafts)] == [*range(1, blocks + 1)]
+    shares = [draft.share_done for draft in drafts]
+    assert shares == sorted(shares)
+    assert 0.0 < shares[0] < 1.0 / blocks < (blocks - 1) / blocks < shares[-1] <= 1.0
+    for draft in drafts:
+        # What was not reached yet is still the old text, of which nothing is known.
+        untouched = draft.text[len(draft.text) - draft.confidence.count(0.0) :]
+        assert selection.endswith(untouched)
+        if draft.block in (1, blocks):
+            assert bool(untouched) == (draft.block == 1)
+        assert len(draft.confidence) == len(draft.text)
+
+
+def test_a_deadline_in_a_long_rewrite_does_not_lose_the_rest_of_the_text(tiny_codec, clock):
+    selection = "".join(f"side_{n} = self.radius * {n}\n    " for n in range(9))
+    text = f"def area(self):\n    {selection}return 3.14\n"
+    denoiser = ScriptedDenoiser(tiny_codec, text, canvas_length=48)
+    clock[0] = lambda: float(len(denoiser.canvases))
+    filled = fill(
+        tiny_codec,
+        f"def area(self):\n    <|{selection}|>return 3.14\n",
+        replaced=selection,
+        noise=1e-9,
+        denoiser=denoiser,
+        deadline_s=0.5,
+    )
+
+    assert filled.texts[0] == selection
+
+
 def test_a_span_of_known_length_is_not_searched_for(tiny_codec):
     length = len(tiny_codec.encode(" 3.14 * radius **"))
     filled = fill(tiny_codec, AREA, span_tokens=length)

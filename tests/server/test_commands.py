@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dg_lsp.job import JobState
+from dg_lsp.server.scripted import Pace
 from dg_lsp.server.settings import Settings, TraceDetail
 
 URI = "file:///work/a.py"
@@ -114,6 +115,55 @@ async def test_other_ways_to_stop_a_command(make_editor, how):
 
     assert (await editor.answer(request))["error"]["code"] == -32800
     await editor.until(lambda: editor.engine.states == [JobState.CANCELLED])
+
+
+async def test_a_long_rewrite_says_how_far_it_is_to_any_client(make_editor):
+    editor = make_editor(Pace(num_drafts=3, blocks=2))
+    await editor.begin({"window": {"workDoneProgress": True}})
+    editor.replies["workspace/applyEdit"] = lambda params: {"applied": True}
+    editor.open("alpha\nbeta\n")
+    await run(editor, "rewrite", {"uri": URI, "range": SPAN})
+
+    [token] = {one["token"] for one in editor.told("window/workDoneProgress/create")[-1:]}
+    told = [one["value"] for one in editor.told("$/progress") if one["token"] == token]
+    assert [told[0]["kind"], told[-1]["kind"]] == ["begin", "end"]
+    assert (told[0]["cancellable"], told[0]["percentage"]) == (True, 0)
+    reports = [one for one in told if one["kind"] == "report"]
+    percentages = [one["percentage"] for one in reports]
+    assert percentages == sorted(percentages)
+    assert 0 < percentages[0] < 50 < percentages[-1] <= 100
+    assert {"block 1 of 2", "block 2 of 2"} == {one["message"][:12] for one in reports}
+
+
+async def test_more_than_the_model_rewrites_at_once_is_refused_before_it_starts(applying):
+    text = "".join(f"value_{n:03} = {n:03}\n" for n in range(300))
+    applying.replace(text)
+
+    async def rewrite(first: int, last: int):
+        span = {
+            "start": {"line": first, "character": 0},
+            "end": {"line": last, "character": 0},
+        }
+        return await run(applying, "rewrite", {"uri": URI, "range": span})
+
+    # 512 tokens at 3 characters each are 96 lines of 16 characters.
+    refused = await rewrite(10, 200)
+    assert refused["applied"] is False
+    assert "lines 11 to 106" in refused["reason"]
+    assert applying.engine.jobs == []
+    assert (await rewrite(10, 106))["applied"] is True
+    assert (await rewrite(10, 107))["applied"] is False
+
+
+@pytest.mark.parametrize("text", ["x" * 4000, "é" * 2_000_000, "x\n" + "y" * 4000])
+async def test_a_line_that_is_too_long_to_rewrite_at_once(applying, text):
+    applying.replace(text)
+    end = {"line": text.count("\n"), "character": 4000}
+    span = {"start": {"line": 0, "character": 0}, "end": end}
+    refused = await run(applying, "rewrite", {"uri": URI, "range": span})
+
+    assert refused["applied"] is False
+    assert "line 1" in refused["reason"]
 
 
 async def test_typing_does_not_stop_a_command(applying):

@@ -58,7 +58,7 @@ def test_a_job_by_hand_needs_two_fields():
 
 @pytest.mark.parametrize("confidence", [(0.1, 0.1, 0.9), (1.0, 0.0, 1.0), ()])
 def test_a_draft_comes_back(confidence):
-    draft = Draft("ab🙂", confidence, 3, 12)
+    draft = Draft("ab🙂", confidence, 3, 12, 2, 5)
 
     assert decode_draft(through_json(encode_draft(draft))) == draft
 
@@ -168,4 +168,4 @@ def test_an_infill_of_another_version_is_refused():
 def test_a_draft_is_small_on_the_wire():
     draft = Draft("x" * 400, (0.123456789,) * 400, 3, 12)
 
-    assert len(json.dumps(encode_draft(draft))) < 500
+    assert len(json.dumps(encode_draft(draft))) < 520
