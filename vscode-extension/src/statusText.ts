@@ -51,9 +51,9 @@ function ofServer(facts: Facts): Shown {
 function running(status: Status): Shown {
   const percent = status.percent == null ? "" : ` ${status.percent}%`;
   const name = status.model === SMALL_MODEL ? "small model" : baseName(status.model);
-  const what = [name, status.device].filter((part) => part !== "").join(" · ") || "dg-lsp";
   const isStarting = status.busy && status.kind === "Normal" && /start|load/.test(status.message);
-  const label = isStarting ? `dg-lsp: loading${percent}` : what;
+  const what = isStarting ? `loading${percent}` : name;
+  const label = what === "" ? "dg-lsp" : `dg-lsp: ${what}`;
   const icons = { Normal: "sparkle", Warning: "warning", Error: "error", Inactive: "circle-slash" };
   const icon = status.busy ? "loading~spin" : icons[status.kind];
   return {

@@ -23,7 +23,7 @@ before(async () => {
   await workplace.start();
   window = await workplace.open(workplace.file("first.py", CART));
   await window.page.keyboard.press("Control+b");
-  await until(async () => (await window.status()) === "small model · cpu");
+  await until(async () => (await window.status()) === "dg-lsp: small model");
 });
 
 // What a failed test has left on the screen.

@@ -50,7 +50,7 @@ after(async () => {
 });
 
 async function modelIsThere() {
-  await until(async () => (await window.status()) === "small model · cpu");
+  await until(async () => (await window.status()) === "dg-lsp: small model");
 }
 
 /**

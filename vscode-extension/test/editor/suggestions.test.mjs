@@ -46,7 +46,7 @@ async function at(name, marked) {
   const text = marked.replace("|", "");
   const file = workplace.file(name, text);
   await window.openFile(name);
-  await until(async () => (await window.status()) === "small model · cpu");
+  await until(async () => (await window.status()) === "dg-lsp: small model");
   const lines = text.slice(0, offset).split("\n");
   await window.goTo(lines.length, lines.at(-1).length + 1);
   return { file, text, offset };
@@ -69,7 +69,7 @@ test("the status bar tells of the loading and then of the model", async () => {
   const seen = new Set();
   await until(async () => {
     seen.add(await window.status());
-    return seen.has("small model · cpu");
+    return seen.has("dg-lsp: small model");
   }, 120_000);
   assert.ok(
     [...seen].some((text) => text.startsWith("dg-lsp: loading")),
@@ -107,7 +107,7 @@ test("a draft is shaded, and Escape discards it", async () => {
   await window.page.keyboard.press("Escape");
   await until(async () => (await window.drafts()).length === 0);
   workplace.signalEngine("SIGCONT");
-  await until(async () => (await window.status()) === "small model · cpu");
+  await until(async () => (await window.status()) === "dg-lsp: small model");
   assert.equal(await window.ghost(), "");
   assert.equal(await window.saved(place.file), inserted(place, "."));
 });
@@ -319,7 +319,7 @@ test("a server that is killed comes back, and so does an engine", async () => {
 test("two windows share one engine, and a reload in mid-job does no harm", async () => {
   const place = await at("one.py", CART + TOTAL.replace("self\n", "self|\n"));
   const other = await workplace.open(workplace.file("two.py", CART));
-  await until(async () => (await other.status()) === "small model · cpu");
+  await until(async () => (await other.status()) === "dg-lsp: small model");
   assert.equal(workplace.pids("engine run").length, 1);
   await other.page.context().close();
   await window.page.bringToFront();
@@ -327,7 +327,7 @@ test("two windows share one engine, and a reload in mid-job does no harm", async
   await window.heldDraft();
   await window.go(place.file, workplace.folder);
   workplace.signalEngine("SIGCONT");
-  await until(async () => (await window.status()) === "small model · cpu");
+  await until(async () => (await window.status()) === "dg-lsp: small model");
   // What was not saved may have been kept, or not.
   await window.goTo(11, 200);
   if ((await window.saved(place.file)).includes("self.\n")) {

@@ -61,7 +61,7 @@ test("without a server there is a way to get one", async () => {
   assert.match(await window.tooltip(), /does not run/);
   await window.picture("vscode-missing", 560);
   await window.page.getByRole("button", { name: "Install dg-lsp" }).click();
-  await until(async () => (await window.status()) === "small model · cpu");
+  await until(async () => (await window.status()) === "dg-lsp: small model");
   await clearNotifications();
 });
 
@@ -89,7 +89,7 @@ test("a server that hangs at its start is not waited for: a good path makes up f
   const pid = await until(() => Number(readFileSync(file, "utf8")));
   await until(async () => /The server is starting/.test(await window.tooltip()));
   workplace.set({ "dgLsp.server.path": DG_LSP });
-  await until(async () => (await window.status()) === "small model · cpu");
+  await until(async () => (await window.status()) === "dg-lsp: small model");
   assert.throws(() => process.kill(pid, 0), "it runs on");
 });
 
@@ -99,12 +99,12 @@ test("a server that hangs later is ended and started again, and so is one on req
   await window.goTo(2, 13);
   await window.page.keyboard.type("+");
   await until(async () => /started again: it did not answer any more/.test(await window.tooltip()));
-  await until(async () => (await window.status()) === "small model · cpu");
+  await until(async () => (await window.status()) === "dg-lsp: small model");
   const [second] = workplace.pids("serve");
   process.kill(second, "SIGSTOP");
   await window.command("dg-lsp: Restart the Server");
   await until(() => workplace.pids("serve").some((pid) => ![first, second].includes(pid)));
-  await until(async () => (await window.status()) === "small model · cpu");
+  await until(async () => (await window.status()) === "dg-lsp: small model");
   await until(() => workplace.pids("serve").length === 1);
 });
 
@@ -113,7 +113,7 @@ test("a setting of the wrong type is named, and everything else holds", async ()
   await said(/dgLsp\.candidates is "many"; a whole number from 1 to 10 is needed/);
   workplace.file(".vscode/settings.json", "{}");
   await clearNotifications();
-  assert.equal(await window.status(), "small model · cpu");
+  assert.equal(await window.status(), "dg-lsp: small model");
 });
 
 test("a GPU that is not there is named, and nothing falls back in silence", async () => {
@@ -122,7 +122,7 @@ test("a GPU that is not there is named, and nothing falls back in silence", asyn
   await typeUntil(async () => /cuda|GPU/i.test(await window.tooltip()));
   await window.picture("vscode-no-gpu", 560);
   workplace.set({ "dgLsp.engine.device": "" });
-  await typeUntil(async () => (await window.status()) === "small model · cpu");
+  await typeUntil(async () => (await window.status()) === "dg-lsp: small model");
 });
 
 test("it is paused for a language and everywhere, in the settings", async () => {

@@ -44,7 +44,7 @@ describe("the item", () => {
     await session.status({ ...RUNNING, busy: true, message: "loading the model", percent: 40 });
     expect(item.text).toBe("$(loading~spin) dg-lsp: loading 40%");
     await session.status(RUNNING);
-    expect(item.text).toBe("$(sparkle) small model · cpu");
+    expect(item.text).toBe("$(sparkle) dg-lsp: small model");
     programsDo((program) => {
       program.say("no module torch");
       program.end(1);

@@ -24,22 +24,22 @@ function check(status: Partial<Status>): ReturnType<typeof shown> {
 
 test("the model, the device and its memory", () => {
   expect(check({})).toEqual({
-    text: "$(sparkle) diffusiongemma-26B · cuda:0",
+    text: "$(sparkle) dg-lsp: diffusiongemma-26B",
     tooltip: "Model: /models/diffusiongemma-26B\nDevice: cuda:0\nMemory: 18.0 GiB",
     severity: "normal",
   });
-  expect(check({ model: "C:\\models\\big", device: "cpu" }).text).toContain("big · cpu");
+  expect(check({ model: "C:\\models\\big", device: "cpu" }).text).toContain("dg-lsp: big");
 });
 
 test("the small model is named as what it is", () => {
   const { text, tooltip } = check({ model: "bundled", device: "cpu", memoryBytes: 0 });
-  expect(text).toBe("$(sparkle) small model · cpu");
+  expect(text).toBe("$(sparkle) dg-lsp: small model");
   expect(tooltip).toContain("knows a little Python");
 });
 
 describe("work", () => {
   test("at a request", () => {
-    expect(check({ busy: true }).text).toBe("$(loading~spin) diffusiongemma-26B · cuda:0");
+    expect(check({ busy: true }).text).toBe("$(loading~spin) dg-lsp: diffusiongemma-26B");
   });
 
   test("at loading, with percent where they are known", () => {
@@ -81,6 +81,6 @@ test("a server that is started again says why", () => {
 
 test("a folder that is not trusted is told of, with all the rest", () => {
   const { text, tooltip } = shown({ ...RUNNING, isTrusted: false });
-  expect(text).toBe("$(sparkle) diffusiongemma-26B · cuda:0");
+  expect(text).toBe("$(sparkle) dg-lsp: diffusiongemma-26B");
   expect(tooltip).toMatch(/^Model: .*\n(.*\n)*This folder is not trusted: /);
 });
