@@ -52,7 +52,16 @@ class Replacement:
     new_text: str
 
 
-def finish(infill: str, prefix: str, suffix: str, newline: str, language: str) -> str:
+def finish(
+    infill: str,
+    prefix: str,
+    suffix: str,
+    newline: str,
+    language: str,
+    *,
+    replaced: str = "",
+    indent_unit: str = "",
+) -> str:
     """The text to insert between prefix and suffix, or an empty one.
 
     1. The document's line ends.
@@ -62,11 +71,13 @@ def finish(infill: str, prefix: str, suffix: str, newline: str, language: str) -
     5. Nothing beyond the scope that the cursor is in; then 4 again for the new end.
     """
     infill = match_newlines(infill, newline)
+    if replaced:
+        infill = infill.strip(" \t\r\n")
     if prefix[-1:] in (" ", "\t") and not last_line(prefix).isspace():
         infill = infill.lstrip(" \t")
     # Far longer than the infill, so that no overlap reaches the end of what is looked at.
     suffix = match_newlines(suffix[: NEAR_CHARS + 2 * len(infill)], newline)
-    infill = match_indentation(infill, prefix, suffix)
+    infill = match_indentation(infill, prefix, suffix, replaced)
     infill = _trim_what_is_closed(infill, prefix, suffix)
     limited = limit_to_scope(infill, prefix, suffix, language)
     if limited != infill:
@@ -104,7 +115,7 @@ def match_newlines(text: str, newline: str) -> str:
     return LINE_END.sub(newline, text)
 
 
-def match_indentation(infill: str, prefix: str, suffix: str) -> str:
+def match_indentation(infill: str, prefix: str, suffix: str, replaced: str = "") -> str:
     """Indent the lines of the infill with the document's tabs, or spaces of its width.
 
     Tabs and spaces are told apart by the lines around the span. Another width is converted
@@ -117,7 +128,8 @@ def match_indentation(infill: str, prefix: str, suffix: str) -> str:
     indents = [indent_of(line) for line in lines[current != "" :] if line.strip()]
     if not indents:
         return infill
-    document = lines_of(prefix[-NEAR_CHARS:] + "x") + lines_of(suffix[:NEAR_CHARS])[1:]
+    around = prefix[-NEAR_CHARS:] + (replaced or "x")
+    document = lines_of(around) + lines_of(suffix[:NEAR_CHARS])[1:]
     tabbed = sum(line.startswith("\t") for line in document)
     spaced = sum(line.startswith("  ") for line in document)
     if tabbed == spaced or len(open_text(prefix)) > 1:

@@ -6,12 +6,15 @@ Pure functions. Knows nothing of LSP, of jobs under way or of the engine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dg_lsp.document.edit import finish
+from dg_lsp.document.flaws import flaw_of
 from dg_lsp.document.position import LINE_END
 from dg_lsp.document.syntax import breaks_syntax
 from dg_lsp.job import Candidate
+
+_BLANKS = " \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,25 @@ class Place:
     prefix: str
     suffix: str
     replaced: str | None = None
+    indent_unit: str = ""
+    """One level of indentation as the editor has it, for a document that shows none."""
+
+    @property
+    def edges(self) -> tuple[str, str]:
+        """The blanks and line ends that the selection begins and ends with."""
+        start, _, end = _split(self.replaced or "")
+        return start, end
+
+    @property
+    def core(self) -> Place:
+        """The place without the edges of its selection.
+
+        This is what a model is asked to rewrite: line ends and indentation at the edges stay as
+        they are. A selection of nothing but blanks is a cursor.
+        """
+        start, core, end = _split(self.replaced or "")
+        prefix, suffix = self.prefix + start, end + self.suffix
+        return replace(self, prefix=prefix, suffix=suffix, replaced=core or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +81,8 @@ def offers_of(
 ) -> tuple[Offer, ...]:
     """The finished candidates, best first, without the empty ones and repetitions.
 
-    Those that would break the syntax of the code around come after all others, if at all.
+    Those that would break the code around are offered only where no other one is left, if at
+    all. Candidates that differ by blanks are the same.
     """
     fitting: dict[str, Offer] = {}
     breaking: dict[str, Offer] = {}
@@ -67,34 +90,77 @@ def offers_of(
         if len(fitting) == standard.count:
             break  # Finishing and judging take time; spares are for where they are needed.
         text = finish_at(candidate.text, place, one_line=standard.one_line)
-        if text and text != place.replaced and text not in fitting and text not in breaking:
-            sure = candidate.confidences or (candidate.confidence,) * len(candidate.text)
-            confidences = left_of(candidate.text, sure, text, candidate.confidence)
-            breaks = breaks_syntax(text, place.prefix, place.suffix, place.language)
-            kind = breaking if breaks else fitting
-            kind[text] = Offer(text, candidate.confidence, confidences)
-    last_resort = breaking.values() if standard.may_break else ()
-    best = [*fitting.values(), *last_resort][: standard.count]
+        key = "".join(text.split())
+        if not key or text == place.replaced or key in fitting:
+            continue
+        sure = candidate.confidences or (candidate.confidence,) * len(candidate.text)
+        confidences = left_of(candidate.text, sure, text, candidate.confidence)
+        kind = breaking if _breaks(text, place) else fitting
+        kind.setdefault(key, Offer(text, candidate.confidence, confidences))
+    last_resort = breaking if standard.may_break else {}
+    best = [*(fitting or last_resort).values()][: standard.count]
     # A worse text is no way out where the best one is unsure.
     return tuple(offer for offer in best if offer.confidence >= standard.min_confidence)
 
 
 def finish_at(text: str, place: Place, *, one_line: bool) -> str:
     """The text as it goes into the document; the whole of it decides what closes."""
-    text = finish(text, place.prefix, place.suffix, place.newline, place.language)
-    return LINE_END.split(text, maxsplit=1)[0] if one_line else text
+    start, end = place.edges
+    core = place.core
+    text = finish(
+        text,
+        core.prefix,
+        core.suffix,
+        core.newline,
+        core.language,
+        replaced=core.replaced or "",
+        indent_unit=core.indent_unit,
+    )
+    if one_line:
+        text = LINE_END.split(text, maxsplit=1)[0]
+    return start + text + end if text else ""
+
+
+def flaw_at(text: str, place: Place) -> str | None:
+    """What is wrong with a rewrite, as one clause; None where nothing is, or nothing stood."""
+    if not place.replaced:
+        return None
+    return flaw_of(text, place.replaced, place.prefix, place.suffix, place.language)
 
 
 def left_of(
     raw: str, confidences: Sequence[float], text: str, otherwise: float
 ) -> tuple[float, ...]:
-    """The probability of each character that finishing has left of a raw text."""
-    start = raw.find(text.replace("\r\n", "\n").replace("\r", "\n"))
-    if start < 0 or len(confidences) != len(raw):
+    """The probability of each character that finishing has left of a raw text.
+
+    Blanks that finishing has put there are as sure as the character after them.
+    """
+    if len(confidences) != len(raw):
         return (otherwise,) * len(text)
     left: list[float] = []
-    for at in range(len(text)):
-        left.append(confidences[min(start, len(confidences) - 1)])
-        # A carriage return that finishing has added is as sure as its newline.
-        start += not text.startswith("\r\n", at)
+    at = 0
+    for character in text:
+        if character.isspace():
+            found = at if raw[at : at + 1] == character else -1
+        else:
+            found = raw.find(character, at)
+        at = found + 1 if found >= 0 else at
+        left.append(confidences[found] if found >= 0 else -1.0)
+    for index in range(len(left) - 1, -1, -1):
+        if left[index] < 0:
+            left[index] = left[index + 1] if index + 1 < len(left) else otherwise
     return tuple(left)
+
+
+def _breaks(text: str, place: Place) -> bool:
+    if place.replaced:
+        return flaw_at(text, place) is not None
+    return breaks_syntax(text, place.prefix, place.suffix, place.language) is True
+
+
+def _split(selection: str) -> tuple[str, str, str]:
+    """A selection as the blanks at its start, the text, and the blanks at its end."""
+    core = selection.strip(_BLANKS)
+    # Of a selection without any text, the line that it starts in is the one to write in.
+    start = len(selection) - len(selection.lstrip(_BLANKS if core else " \t"))
+    return selection[:start], core, selection[start + len(core) :]

@@ -30,10 +30,10 @@ def breaks_syntax(text: str, prefix: str, suffix: str, language: str) -> bool | 
     """
     if language != "python":
         return None
-    after = _after(suffix)
+    after = statements_after(suffix)
     if after is None:
         return None
-    for before in _before(prefix):
+    for before in statements_before(prefix):
         endings = ("", *_endings(before, text))
         if any(parses(before + text + ending + after) for ending in endings):
             return False
@@ -42,7 +42,7 @@ def breaks_syntax(text: str, prefix: str, suffix: str, language: str) -> bool | 
     return None
 
 
-def _before(prefix: str) -> list[str]:
+def statements_before(prefix: str) -> list[str]:
     """The text from the last statement but one, and from the last one, which may be but a
     part of it: the `el` of an `else`."""
     near = prefix[-MOST_CHARS:]
@@ -54,7 +54,7 @@ def _before(prefix: str) -> list[str]:
     return [near[start:] for start in starts[-2:]]
 
 
-def _after(suffix: str) -> str | None:
+def statements_after(suffix: str) -> str | None:
     """The rest of the line and what follows to the next statement at the left margin."""
     line_end = LINE_END.search(suffix)
     if line_end is None:
@@ -97,10 +97,16 @@ def _simple(before: str, after: str) -> Sequence[str]:
 
 def parses(text: str) -> bool:
     """Whether a text is valid Python."""
+    return isinstance(parse(text), ast.Module)
+
+
+def parse(text: str) -> ast.Module | SyntaxError | None:
+    """A text as Python, or what is wrong with it, where the parser can tell."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of somebody else's escape sequences.
-            ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+            return ast.parse(text)
+    except SyntaxError as error:
+        return error
+    except (ValueError, RecursionError, MemoryError):
+        return None

@@ -17,7 +17,7 @@ from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from dg_lsp.job import Span
 from dg_lsp.server import lsp_ext
-from dg_lsp.server.commands import read_request
+from dg_lsp.server.commands import read_request, warn
 from dg_lsp.server.convert import offsets_of, range_at
 from dg_lsp.server.documents import Document
 from dg_lsp.server.engine_link import EngineUnavailableError, ModelFacts
@@ -103,6 +103,8 @@ async def resolve_action(session: Session, action: types.CodeAction) -> types.Co
         code = CONTENT_MODIFIED if is_moved else REQUEST_FAILED
         raise JsonRpcException(str(refused), code) from refused
     session.status.well()
+    warn(session, change)
+    action.data = {**action.data, "warning": change.warning}
     action.edit = workspace_edit(session, change, action.title)
     return action
 

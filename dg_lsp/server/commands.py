@@ -20,7 +20,14 @@ from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offsets_of
 from dg_lsp.server.documents import Document
 from dg_lsp.server.engine_link import EngineUnavailableError
-from dg_lsp.server.rewriting import Request, RewriteRefusedError, rewrite, workspace_edit
+from dg_lsp.server.rewriting import (
+    MAX_SEED,
+    Change,
+    Request,
+    RewriteRefusedError,
+    rewrite,
+    workspace_edit,
+)
 from dg_lsp.server.session import Session
 
 Command = Callable[[Session, types.ExecuteCommandParams], Awaitable[Any]]
@@ -129,11 +136,15 @@ def read_request(session: Session, raw: dict[str, Any]) -> Request:
     if noise is not None and not (isinstance(noise, (int, float)) and 0 < noise <= 1):
         raise JsonRpcInvalidParams("noise: a share above 0 and at most 1 is needed")
     seed = raw.get("seed")
-    if seed is not None and not (type(seed) is int and 0 <= seed < 2**63):
-        raise JsonRpcInvalidParams("seed: a whole number from 0 on is needed")
+    if seed is not None and not (type(seed) is int and 0 <= seed <= MAX_SEED):
+        raise JsonRpcInvalidParams(f"seed: a whole number from 0 to {MAX_SEED} is needed")
+    span = _read_span(session, document, raw)
+    selection = document.text[span.start : span.end]
+    if instruction is not None and selection and not selection.strip():
+        raise JsonRpcInvalidParams("range: it holds only blanks, and a rewrite needs text")
     return Request(
         document,
-        _read_span(session, document, raw),
+        span,
         instruction.strip() if instruction else None,
         0.6 if noise is None else float(noise),
         seed or 0,
@@ -159,12 +170,13 @@ async def _apply(session: Session, params: types.ExecuteCommandParams, title: st
         session.status.failed(str(refused))
         shown = types.ShowMessageParams(types.MessageType.Warning, f"dg-lsp: {refused}")
         session.server.window_show_message(shown)
-        return {"applied": False, "reason": str(refused), "text": None}
+        return {"applied": False, "reason": str(refused), "text": None, "warning": None}
     finally:
         for token in tokens:
             if session.commands.get(token) is task:
                 del session.commands[token]
     session.status.well()
+    warn(session, change)
     answer = await session.server.workspace_apply_edit_async(
         types.ApplyWorkspaceEditParams(workspace_edit(session, change, title), title)
     )
@@ -172,7 +184,16 @@ async def _apply(session: Session, params: types.ExecuteCommandParams, title: st
         "applied": answer.applied,
         "reason": None if answer.applied else answer.failure_reason or "the editor refused it",
         "text": change.new_text,
+        "warning": change.warning,
     }
+
+
+def warn(session: Session, change: Change) -> None:
+    """Tell the user; a client that takes drafts shows the warning by itself."""
+    if change.warning is not None and not session.client.extensions.drafts:
+        said = f"dg-lsp: look at this rewrite before you keep it: {change.warning}"
+        shown = types.ShowMessageParams(types.MessageType.Warning, said)
+        session.server.window_show_message(shown)
 
 
 async def _with_engine(

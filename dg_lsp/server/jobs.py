@@ -42,6 +42,8 @@ class Wanted:
     instruction: str | None = None
     noise: float = 0.6
     seed: int = 0
+    deadline_s: float | None = None
+    """From the start of the job; at the deadline the best there is becomes its outcome."""
     lane: str = "inline"
     """Jobs of one lane on one document supersede each other."""
 
@@ -118,6 +120,7 @@ class Jobs:
         model = self._link.state.model
         if model is None:
             raise EngineUnavailableError("the engine does not say which model it has")
+        place = place.core
         replaced = place.replaced or ""
         start, end = len(place.prefix), len(place.prefix) + len(replaced)
         text = place.prefix + replaced + place.suffix
@@ -142,6 +145,7 @@ class Jobs:
             spares=SPARES,
             max_tokens=wanted.max_tokens,
             may_be_empty=wanted.may_be_empty,
+            deadline_s=wanted.deadline_s,
             seed=wanted.seed,
             document=f"{self._client}:{wanted.lane}:{place.uri}",
         )

@@ -1,24 +1,26 @@
 """Changes a span of a document on request, and only while it is still there.
 
 The text that comes back is put where the span is by then; where the span itself has changed
-the edit is refused. Knows nothing of commands and code actions, which both use it.
+the edit is refused. A rewrite that would break the code is tried again from other seeds, and
+carries a warning where none of them does better. Commands and code actions both use it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lsprotocol import types
 
 from dg_lsp.document.edit import minimal_replacement
-from dg_lsp.document.offers import Standard, offers_of
+from dg_lsp.document.offers import Offer, Place, Standard, flaw_at, offers_of
 from dg_lsp.job import Draft, JobState, Span
 from dg_lsp.server.convert import range_at
 from dg_lsp.server.documents import Document, find_again
 from dg_lsp.server.drafts import send_drafts
-from dg_lsp.server.jobs import Wanted
+from dg_lsp.server.jobs import Filled, Wanted
 from dg_lsp.server.lsp_ext import JobToken
 from dg_lsp.server.offers import DraftOffer, offer_draft, one_line
 from dg_lsp.server.session import Session
@@ -28,6 +30,14 @@ from dg_lsp.server.tracing import How, Outcome, Trace, Work
 ANNOTATION = "dg-lsp"
 LANE = "rewrite"
 """Rewrites supersede each other, but typing elsewhere in the document does not stop one."""
+
+MOST_TRIES = 3
+"""How often a rewrite that breaks the code is written anew, the first time included."""
+TRIES_S = 10.0
+"""When the last try ends, at the latest, counted from the first one's start."""
+MAX_SEED = 2**32 - 1
+SEED_STRIDE = 1_000_003
+"""Between tries, as editors count seeds up by one to ask for another text."""
 
 _COMMENT = re.compile(r"\s*(?:#+|//+|--+|;+|%+|/\*+|<!--)\s*(.*?)\s*(?:\*/|-->)?\s*")
 
@@ -60,6 +70,8 @@ class Change:
     document: Document
     span: Span
     new_text: str
+    warning: str | None = None
+    """What is wrong with it, as one clause, where no try was any better."""
 
 
 async def rewrite(
@@ -99,18 +111,7 @@ async def _change(session: Session, request: Request, trace: Trace, report: Repo
     )
     work = trace.work = Work()
     trace.how = How.NEW_JOB
-    tell = _draft_listener(session, request)
-
-    def on_draft(draft: Draft) -> None:
-        blocks = f"block {draft.block} of {draft.blocks}, " if draft.blocks > 1 else ""
-        report(f"{blocks}step {draft.step} of {draft.steps_allowed}", draft.share_done)
-        tell(draft)
-
-    filled = await session.jobs.fill(place, wanted, session.settings, on_draft, work)
-    work.rest()
-    on_one = one_line(place, session.settings.multi_line)
-    offers = offers_of(filled.infill.candidates, place, Standard(one_line=on_one))
-    work.lap("finish")
+    filled, offers = await _try(session, request, place, wanted, work, report)
     reason = filled.infill.reason or "the model proposes nothing new"
     trace.answer(offers, None if offers else reason, filled.state is JobState.FAILED)
     if not offers:
@@ -121,7 +122,40 @@ async def _change(session: Session, request: Request, trace: Trace, report: Repo
         moved = "the text to be changed has changed in the meantime"
         trace.end(Outcome.NOTHING, moved)
         raise DocumentMovedError(moved)
-    return Change(now, found, offers[0].text)
+    return Change(now, found, offers[0].text, flaw_at(offers[0].text, place))
+
+
+async def _try(
+    session: Session,
+    request: Request,
+    place: Place,
+    wanted: Wanted,
+    work: Work,
+    report: Report,
+) -> tuple[Filled, tuple[Offer, ...]]:
+    """How a job ended and what is offered of it: the first try that breaks nothing, or else
+    the first of all. None begins that would not end in time if it took as long as the last."""
+    standard = Standard(one_line=one_line(place, session.settings.multi_line))
+    clock = asyncio.get_running_loop().time
+    ends_at = clock() + TRIES_S
+    first: tuple[Filled, tuple[Offer, ...]] | None = None
+    for _ in range(MOST_TRIES):
+        began = clock()
+        listener = _draft_listener(session, request, place, report)
+        filled = await session.jobs.fill(place, wanted, session.settings, listener, work)
+        work.rest()
+        offers = offers_of(filled.infill.candidates, place, standard)
+        work.lap("finish")
+        if offers and flaw_at(offers[0].text, place) is None:
+            return filled, offers
+        first = first or (filled, offers)
+        left_s = ends_at - clock()
+        if not offers or left_s < clock() - began:
+            break
+        seed = (wanted.seed + SEED_STRIDE) % (MAX_SEED + 1)
+        wanted = replace(wanted, seed=seed, deadline_s=left_s)
+    assert first is not None
+    return first
 
 
 def workspace_edit(session: Session, change: Change, label: str) -> types.WorkspaceEdit:
@@ -144,6 +178,8 @@ def workspace_edit(session: Session, change: Change, label: str) -> types.Worksp
         )
     annotated = types.AnnotatedTextEdit(ANNOTATION, edited, smallest.new_text)
     about = types.ChangeAnnotation(label, False, "Written by a language model")
+    if change.warning is not None:
+        about = types.ChangeAnnotation(f"{label} ({change.warning})", False, change.warning)
     return types.WorkspaceEdit(
         document_changes=[types.TextDocumentEdit(identifier, [annotated])],
         change_annotations={ANNOTATION: about},
@@ -167,14 +203,15 @@ def leading_comment(selection: str) -> tuple[str, int] | None:
     return (text, start) if text and selection[start:].strip() else None
 
 
-def _draft_listener(session: Session, request: Request) -> Callable[[Draft], None]:
-    if request.token is None or not session.client.extensions.drafts:
-        return lambda draft: None
+def _draft_listener(
+    session: Session, request: Request, place: Place, report: Report
+) -> Callable[[Draft], None]:
+    """Says how far a try is, and shows its drafts to a client that takes them."""
     document, span = request.document, request.span
-    is_infill = span.start == span.end
-    place = session.place(document, span.start, None if is_infill else span.end)
-    shown = range_at(document.text, span.start, span.end, session.units)
-    tell = send_drafts(session, document, shown, "", request.token)
+    tell = None
+    if request.token is not None and session.client.extensions.drafts:
+        shown = range_at(document.text, span.start, span.end, session.units)
+        tell = send_drafts(session, document, shown, "", request.token)
     before: Draft | None = None
 
     def listen(draft: Draft) -> None:
@@ -184,6 +221,9 @@ def _draft_listener(session: Session, request: Request) -> Callable[[Draft], Non
         def offer_now() -> DraftOffer:
             return offer_draft(older, draft, place, session.settings.multi_line)
 
-        tell(offer_now)
+        blocks = f"block {draft.block} of {draft.blocks}, " if draft.blocks > 1 else ""
+        report(f"{blocks}step {draft.step} of {draft.steps_allowed}", draft.share_done)
+        if tell is not None:
+            tell(offer_now)
 
     return listen

@@ -2,7 +2,8 @@
 
 Usage: serve_scripted.py '{"answers": {"TEXT BEFORE": ["INFILL", ...]}, "step_s": 0.0, ...}'
 
-`"rewrites": {"WORDS": "TEXT"}` says what comes of an instruction with these words in it;
+`"rewrites": {"WORDS": "TEXT"}` says what comes of an instruction with these words in it, else it
+comes back as a comment;
 `{noise}` and `{seed}` in the text are those of the job. Further arguments change nothing.
 """
 
@@ -30,7 +31,7 @@ async def main() -> int:
                 if words in job.instruction:
                     text = text.replace("{noise}", str(job.noise))
                     return [text.replace("{seed}", str(job.seed))]
-            return [f"<{job.instruction}>"]
+            return [f"# {job.instruction}"]
         for before, texts in answers.items():
             if job.prefix.endswith(before):
                 return [*texts]

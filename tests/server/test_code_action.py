@@ -101,7 +101,7 @@ async def test_resolving_makes_the_smallest_edit_annotated_and_versioned(modern)
     [one] = change["edits"]
     annotation = edit["changeAnnotations"][one["annotationId"]]
     assert annotation["label"] == "Simplify"
-    assert apply(CODE, one) == f"def f(x):\n    <{job.instruction}>\n"
+    assert apply(CODE, one) == f"def f(x):\n    '{job.instruction}'\n"
 
 
 async def test_filling_at_the_cursor(modern):
@@ -172,7 +172,7 @@ async def test_diagnostics_become_a_quick_fix_of_their_lines(modern):
     assert len(action["diagnostics"]) == 2
     await modern.ask("codeAction/resolve", action)
     [job] = modern.engine.jobs
-    assert job.replaced == "    return y"
+    assert job.replaced == "return y"
     assert job.instruction == "Fix these problems: y is odd; really"
 
 

@@ -31,7 +31,7 @@ async def applying(editor):
 async def test_infill_applies_an_edit(applying):
     result = await run(applying, "infill", PLACE)
 
-    assert result == {"applied": True, "reason": None, "text": "1"}
+    assert result == {"applied": True, "reason": None, "text": "1", "warning": None}
     [params] = applying.told("workspace/applyEdit")
     [edit] = params["edit"]["changes"][URI]
     at = PLACE["position"]
@@ -42,7 +42,7 @@ async def test_infill_applies_an_edit(applying):
 async def test_rewrite_takes_an_instruction_a_noise_and_a_seed(applying):
     applying.replace("alpha\n")
     argument = {"uri": URI, "range": SPAN, "instruction": " shout ", "noise": 0.3, "seed": 7}
-    assert (await run(applying, "rewrite", argument))["text"] == "<shout>"
+    assert (await run(applying, "rewrite", argument))["text"] == "'shout'"
     [job] = applying.engine.jobs
     assert (job.replaced, job.instruction, job.noise, job.seed) == ("alpha", "shout", 0.3, 7)
 
@@ -53,7 +53,7 @@ async def test_an_edit_that_the_editor_refuses(applying):
         "failureReason": "read-only",
     }
     result = await run(applying, "infill", PLACE)
-    assert result == {"applied": False, "reason": "read-only", "text": "1"}
+    assert result == {"applied": False, "reason": "read-only", "text": "1", "warning": None}
 
 
 @pytest.mark.parametrize(

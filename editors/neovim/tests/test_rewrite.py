@@ -9,11 +9,11 @@ CODE = "a = 1\nb = 2\nc = 3\n"
 
 @pytest.fixture
 def shown(plugged):
-    """The first two lines rewritten as `<in capitals>`, not yet accepted."""
+    """The first two lines rewritten as `# in capitals`, not yet accepted."""
     editor = plugged()
     editor.open(CODE)
     editor.keys("Vj:DgLsp rewrite in capitals<CR>")
-    editor.until(lambda: (editor.preview() or "").startswith("\n<in capitals>\n<CR> accept"))
+    editor.until(lambda: (editor.preview() or "").startswith("\n# in capitals\n<CR> accept"))
     return editor
 
 
@@ -49,7 +49,7 @@ def test_with_words_the_bundled_model_says_that_it_cannot(plugged_with_model):
 def test_accepting_replaces_the_selection_in_one_step(shown):
     assert shown.text() == ["a = 1", "b = 2", "c = 3"]
     shown.keys("<CR>")
-    shown.until(lambda: shown.text() == ["<in capitals>", "c = 3"])
+    shown.until(lambda: shown.text() == ["# in capitals", "c = 3"])
     assert shown.preview() is None
     shown.keys("u")
     shown.until(lambda: shown.text() == ["a = 1", "b = 2", "c = 3"])
@@ -66,9 +66,9 @@ def test_discarding_leaves_it_and_gives_the_keys_back(shown):
 def test_retrying_asks_with_another_seed(shown):
     shown.keys("R")
     shown.until(lambda: len(shown.jobs()) == 2)
-    shown.until(lambda: "<in capitals>" in (shown.preview() or ""))
+    shown.until(lambda: "# in capitals" in (shown.preview() or ""))
     shown.keys("<CR>")
-    shown.until(lambda: shown.text() == ["<in capitals>", "c = 3"])
+    shown.until(lambda: shown.text() == ["# in capitals", "c = 3"])
 
 
 def test_drafts_are_shown_meanwhile(plugged):
@@ -79,7 +79,7 @@ def test_drafts_are_shown_meanwhile(plugged):
     editor.until(lambda: "step " in (editor.preview() or ""))
     editor.keys("<CR>")
     assert editor.text() == ["a = 1", "b = 2", "c = 3"]
-    editor.until(lambda: "\n<shout>\n" in (editor.preview() or ""))
+    editor.until(lambda: "\n# shout\n" in (editor.preview() or ""))
     steps = [data["step"] for _, data in editor.noted()]
     assert steps == sorted(set(steps))
 
@@ -97,14 +97,14 @@ def test_a_part_of_a_line_is_shown_with_what_stands_around_it(plugged):
 def test_edits_elsewhere_do_not_matter_and_edits_inside_do(shown):
     shown.lua("vim.api.nvim_buf_set_lines(0, 0, 0, false, { 'new' })")
     shown.keys("<CR>")
-    shown.until(lambda: shown.text() == ["new", "<in capitals>", "c = 3"])
+    shown.until(lambda: shown.text() == ["new", "# in capitals", "c = 3"])
 
     shown.keys("ggjV:DgLsp rewrite again<CR>")
-    shown.until(lambda: "<again>" in (shown.preview() or ""))
+    shown.until(lambda: "# again" in (shown.preview() or ""))
     shown.lua("vim.api.nvim_buf_set_text(0, 1, 0, 1, 1, { '' })")
     shown.keys("<CR>")
     shown.until(lambda: "has changed in the meantime" in shown.messages())
-    assert shown.text() == ["new", "in capitals>", "c = 3"]
+    assert shown.text() == ["new", " in capitals", "c = 3"]
 
 
 def test_discarding_in_mid_job_stops_it(plugged):
@@ -121,7 +121,7 @@ def test_in_folds_the_preview_can_be_seen(plugged):
     editor.open(CODE)
     editor.command("1,2fold")
     editor.command("1,2DgLsp rewrite shout")
-    editor.until(lambda: "<shout>" in editor.screen())
+    editor.until(lambda: "# shout" in editor.screen())
 
 
 @pytest.mark.parametrize(
@@ -151,4 +151,4 @@ def test_the_code_action_asks_for_words(plugged):
         "vim.lsp.buf.code_action({ apply = true,\n"
         "  filter = function(action) return action.title == 'Rewrite selection…' end })"
     )
-    editor.until(lambda: "<shout>" in (editor.preview() or ""))
+    editor.until(lambda: "# shout" in (editor.preview() or ""))
