@@ -22,8 +22,9 @@ import typer
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 from dg_lsp.document.edit import minimal_replacement
-from dg_lsp.document.offers import Offer, Place, Standard, offers_of
+from dg_lsp.document.offers import Offer, Place, Standard, flaw_at, offers_of
 from dg_lsp.document.position import line_column_at, offset_at
+from dg_lsp.document.retrying import Try, first_sound
 from dg_lsp.document.secrets import mask_secrets
 from dg_lsp.document.source import Source, language_of, read_source
 from dg_lsp.document.window import WindowBudget, split_window
@@ -86,8 +87,9 @@ def infill(
         if value is not None and to is None:
             raise ArgumentError(f"{option} needs a selection; give its end with --to")
     span = _open_span(place, to)
-    if instruction is not None and not span.text:
-        raise ArgumentError("--instruction needs a selection, and this one is empty")
+    if instruction is not None and not span.text.strip():
+        empty = "holds only blanks" if span.text else "is empty"
+        raise ArgumentError(f"--instruction needs a selection, and this one {empty}")
     try:
         # Still without the text around the span: how much fits depends on the model.
         job = InfillJob(
@@ -137,6 +139,17 @@ class _OpenSpan:
     def text(self) -> str:
         return self.source.text[self.start : self.end]
 
+    def place(self, language: str) -> Place:
+        return Place(
+            uri=self.path,
+            path=self.path,
+            language=language,
+            newline=self.source.newline,
+            prefix=self.source.text[: self.start],
+            suffix=self.source.text[self.end :],
+            replaced=self.text or None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
@@ -146,6 +159,8 @@ class _Ending:
     offers: tuple[Offer, ...]
     """Best first."""
     reason: str | None
+    warning: str | None
+    """What is wrong with a rewrite, as one clause."""
 
 
 def _open_span(place: str, to: str | None) -> _OpenSpan:
@@ -195,12 +210,13 @@ def _fill_on(
     with LiveSpan(terminal, view) as drawing:
         ending = asyncio.run(_fill(span, job, opened, drawing.show))
         drawing.finish(ending.offers, ending.infill, ending.reason)
+    _warn(ending)
 
 
 async def _fill(
     span: _OpenSpan, job: InfillJob, opened: OpenedInfiller, show: Callable[[Draft], None]
 ) -> _Ending:
-    """Run the job to its end; an interruption cancels it and still closes the engine."""
+    """Fill the span, and fill it anew while a rewrite breaks the code; closes the engine."""
     try:
         if job.instruction is not None and not opened.follows_instructions:
             raise ArgumentError(
@@ -210,38 +226,43 @@ async def _fill(
         budget = WindowBudget(opened.prefix_tokens, opened.suffix_tokens)
         # Masks are as long as what they hide, so that places stay the same.
         shown = mask_secrets(span.source.text)
-        window = split_window(shown, span.start, span.end, budget, opened.measure)
+        place, core = span.place(job.language), span.place(job.language).core
+        start, end = len(core.prefix), len(core.prefix) + len(core.replaced or "")
+        window = split_window(shown, start, end, budget, opened.measure)
         job = replace(
             job,
             prefix=window.prefix,
             suffix=window.suffix,
-            replaced=shown[span.start : span.end] or None,
+            replaced=shown[start:end] or None,
         )
-        handle = opened.infiller.submit(job)
-        try:
-            async for draft in handle.drafts():
-                show(draft)
-            infill = await handle.result()
-        except BaseException:
-            handle.cancel()
-            raise
+
+        async def write(one: Try) -> tuple[Infill, tuple[Offer, ...]]:
+            asked = replace(job, seed=one.seed, deadline_s=one.deadline_s)
+            infill = await _run(asked, opened, show)
+            return infill, offers_of(infill.candidates, place, Standard(job.candidates))
+
+        infill, offers = await first_sound(write, place, job.seed)
     finally:
         await opened.infiller.close()
+    infill = replace(infill, model=infill.model or opened.model)
+    reason = infill.reason or "nothing new is left of what the model wrote"
+    warning = flaw_at(offers[0].text, place) if offers else None
+    return _Ending(infill, offers, None if offers else reason, warning)
+
+
+async def _run(job: InfillJob, opened: OpenedInfiller, show: Callable[[Draft], None]) -> Infill:
+    """One job; an interruption cancels it."""
+    handle = opened.infiller.submit(job)
+    try:
+        async for draft in handle.drafts():
+            show(draft)
+        infill = await handle.result()
+    except BaseException:
+        handle.cancel()
+        raise
     if handle.state is JobState.FAILED:
         raise InfillFailed(infill.reason or "the model gave no reason")
-    infill = replace(infill, model=infill.model or opened.model)
-    place = Place(
-        uri=span.path,
-        path=span.path,
-        language=job.language,
-        newline=span.source.newline,
-        prefix=span.source.text[: span.start],
-        suffix=span.source.text[span.end :],
-        replaced=span.text or None,
-    )
-    offers = offers_of(infill.candidates, place, Standard(job.candidates))
-    reason = infill.reason or "nothing new is left of what the model wrote"
-    return _Ending(infill, offers, None if offers else reason)
+    return infill
 
 
 def _terminal() -> Console | None:
@@ -260,8 +281,14 @@ def _plain_output(ending: _Ending) -> str:
     if not ending.offers:
         print(f"dg-lsp: nothing is offered: {ending.reason}", file=sys.stderr)
         return ""
+    _warn(ending)
     best = ending.offers[0].text
     return best if best.endswith("\n") else best + "\n"
+
+
+def _warn(ending: _Ending) -> None:
+    if ending.warning is not None:
+        print(f"dg-lsp: warning: {ending.warning}", file=sys.stderr)
 
 
 def _json_output(span: _OpenSpan, ending: _Ending) -> str:
@@ -276,6 +303,7 @@ def _json_output(span: _OpenSpan, ending: _Ending) -> str:
         "model": ending.infill.model,
         "edit": None if best is None else _edit(span, best),
         "reason": ending.reason,
+        "warning": ending.warning,
     }
     return json.dumps(report, ensure_ascii=False) + "\n"
 

@@ -15,13 +15,13 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from dg_lsp.diagnosis.pages import doctor_page, issue_report, trace_page
+from dg_lsp.document.retrying import MAX_SEED
 from dg_lsp.job import Span
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offsets_of
 from dg_lsp.server.documents import Document
 from dg_lsp.server.engine_link import EngineUnavailableError
 from dg_lsp.server.rewriting import (
-    MAX_SEED,
     Change,
     Request,
     RewriteRefusedError,

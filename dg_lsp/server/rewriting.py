@@ -7,7 +7,6 @@ carries a warning where none of them does better. Commands and code actions both
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from lsprotocol import types
 
 from dg_lsp.document.edit import minimal_replacement
 from dg_lsp.document.offers import Offer, Place, Standard, flaw_at, offers_of
+from dg_lsp.document.retrying import Try, first_sound
 from dg_lsp.job import Draft, JobState, Span
 from dg_lsp.server.convert import range_at
 from dg_lsp.server.documents import Document, find_again
@@ -30,14 +30,6 @@ from dg_lsp.server.tracing import How, Outcome, Trace, Work
 ANNOTATION = "dg-lsp"
 LANE = "rewrite"
 """Rewrites supersede each other, but typing elsewhere in the document does not stop one."""
-
-MOST_TRIES = 3
-"""How often a rewrite that breaks the code is written anew, the first time included."""
-TRIES_S = 10.0
-"""When the last try ends, at the latest, counted from the first one's start."""
-MAX_SEED = 2**32 - 1
-SEED_STRIDE = 1_000_003
-"""Between tries, as editors count seeds up by one to ask for another text."""
 
 _COMMENT = re.compile(r"\s*(?:#+|//+|--+|;+|%+|/\*+|<!--)\s*(.*?)\s*(?:\*/|-->)?\s*")
 
@@ -106,12 +98,22 @@ async def _change(session: Session, request: Request, trace: Trace, report: Repo
         may_be_empty=False,
         instruction=None if is_infill else request.instruction,
         noise=request.noise,
-        seed=request.seed,
         lane=LANE,
     )
     work = trace.work = Work()
     trace.how = How.NEW_JOB
-    filled, offers = await _try(session, request, place, wanted, work, report)
+    standard = Standard(one_line=one_line(place, session.settings.multi_line))
+
+    async def write(one: Try) -> tuple[Filled, tuple[Offer, ...]]:
+        listener = _draft_listener(session, request, place, report)
+        asked = replace(wanted, seed=one.seed, deadline_s=one.deadline_s)
+        filled = await session.jobs.fill(place, asked, session.settings, listener, work)
+        work.rest()
+        offers = offers_of(filled.infill.candidates, place, standard)
+        work.lap("finish")
+        return filled, offers
+
+    filled, offers = await first_sound(write, place, request.seed)
     reason = filled.infill.reason or "the model proposes nothing new"
     trace.answer(offers, None if offers else reason, filled.state is JobState.FAILED)
     if not offers:
@@ -123,39 +125,6 @@ async def _change(session: Session, request: Request, trace: Trace, report: Repo
         trace.end(Outcome.NOTHING, moved)
         raise DocumentMovedError(moved)
     return Change(now, found, offers[0].text, flaw_at(offers[0].text, place))
-
-
-async def _try(
-    session: Session,
-    request: Request,
-    place: Place,
-    wanted: Wanted,
-    work: Work,
-    report: Report,
-) -> tuple[Filled, tuple[Offer, ...]]:
-    """How a job ended and what is offered of it: the first try that breaks nothing, or else
-    the first of all. None begins that would not end in time if it took as long as the last."""
-    standard = Standard(one_line=one_line(place, session.settings.multi_line))
-    clock = asyncio.get_running_loop().time
-    ends_at = clock() + TRIES_S
-    first: tuple[Filled, tuple[Offer, ...]] | None = None
-    for _ in range(MOST_TRIES):
-        began = clock()
-        listener = _draft_listener(session, request, place, report)
-        filled = await session.jobs.fill(place, wanted, session.settings, listener, work)
-        work.rest()
-        offers = offers_of(filled.infill.candidates, place, standard)
-        work.lap("finish")
-        if offers and flaw_at(offers[0].text, place) is None:
-            return filled, offers
-        first = first or (filled, offers)
-        left_s = ends_at - clock()
-        if not offers or left_s < clock() - began:
-            break
-        seed = (wanted.seed + SEED_STRIDE) % (MAX_SEED + 1)
-        wanted = replace(wanted, seed=seed, deadline_s=left_s)
-    assert first is not None
-    return first
 
 
 def workspace_edit(session: Session, change: Change, label: str) -> types.WorkspaceEdit:

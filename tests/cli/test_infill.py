@@ -16,6 +16,7 @@ from rich.console import Console
 from dg_lsp.cli import run
 from dg_lsp.cli.compose import ModelError, OpenedInfiller
 from dg_lsp.document.position import offset_at
+from dg_lsp.document.retrying import MOST_TRIES
 from dg_lsp.job import SPARES, Candidate, Draft, Infill, InfillJob, JobState
 
 SAMPLE = "def add(a, b):\n    return \n\n\nprint(add(1, 2))\n"
@@ -135,6 +136,10 @@ def report_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, 
         (
             ["{file}:2:5", "--to", "2:5", "--instruction", "shorter"],
             "--instruction needs a selection, and this one is empty",
+        ),
+        (
+            ["{file}:2:1", "--to", "2:5", "--instruction", "shorter"],
+            "--instruction needs a selection, and this one holds only blanks",
         ),
         (["{file}:2:5", "--noise", "0.5"], "--noise needs a selection"),
         (["{file}:2:5", "--to", "2:9", "--noise", "0"], "noise is 0.0"),
@@ -381,6 +386,7 @@ def test_reports_in_json(
             "new_text": "a + b",
         },
         "reason": None,
+        "warning": None,
     }
 
 
@@ -449,6 +455,77 @@ def test_the_edit_puts_the_infill_in_place(
     # Smallest: neither end of what is replaced stays the same.
     assert start == end or text[start:end][:1] != edit["new_text"][:1]
     assert path.read_bytes() == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "to", "written", "seen", "after"),
+    [
+        (
+            "a = 1\r\nb = 2\r\nc = 3\r\n",
+            "2:1",
+            "3:1",
+            "returns",
+            ("a = 1\r\n", "b = 2", "\r\nc = 3\r\n"),
+            "a = 1\r\nreturns\r\nc = 3\r\n",
+        ),
+        (
+            "def f(x):\n    y = x + 1\n    print(y)\n    return y\n",
+            "3:1",
+            "4:1",
+            "y += 1",
+            ("def f(x):\n    y = x + 1\n    ", "print(y)", "\n    return y\n"),
+            "def f(x):\n    y = x + 1\n    y += 1\n    return y\n",
+        ),
+        (
+            "def add(a, b):\n\ttotal = a + b\n\treturn total\n\nprint(add(1, 2))\n",
+            "2:1",
+            "4:1",
+            "if a:\n        return b\n    return a + b",
+            ("def add(a, b):\n\t", "total = a + b\n\treturn total", "\n\nprint(add(1, 2))\n"),
+            "def add(a, b):\n\tif a:\n\t\treturn b\n\treturn a + b\n\nprint(add(1, 2))\n",
+        ),
+    ],
+)
+def test_a_rewrite_keeps_the_ends_of_its_selection(
+    text: str,
+    place: str,
+    to: str,
+    written: str,
+    seen: tuple[str, str, str],
+    after: str,
+    tmp_path: Path,
+    install: Install,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "lines.py"
+    path.write_bytes(text.encode())
+    scripted = install(written)
+
+    report = report_of(capsys, f"{path}:{place}", "--to", to)
+
+    [job] = scripted.jobs
+    assert (job.prefix, job.replaced, job.suffix) == seen
+    start, end = (offset_at(text, *map(int, one.split(":"))) for one in (place, to))
+    assert text[:start] + str(report["text"]) + text[end:] == after
+
+
+def test_a_rewrite_that_breaks_the_code_is_tried_again_and_then_carries_a_warning(
+    tmp_path: Path, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lines.py"
+    path.write_text("best = None\nfor n in (1, 2):\n    best = n\nprint(best)\n")
+    scripted = install("best = None for number in numbers(num")
+
+    report = report_of(capsys, f"{path}:1:1", "--to", "4:1", "--seed", "4")
+
+    assert len({job.seed for job in scripted.jobs}) == len(scripted.jobs) == MOST_TRIES
+    assert scripted.closed == 1
+    assert report["text"] == "best = None for number in numbers(num\n"
+    assert report["warning"]
+    assert run(["infill", f"{path}:1:1", "--to", "4:1"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == report["text"]
+    assert captured.err == f"dg-lsp: warning: {report['warning']}\n"
 
 
 def test_a_line_of_five_megabytes_is_quick(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dg_lsp.document.offers import Offer, Place, Standard, offers_of
 from dg_lsp.job import Candidate
@@ -35,11 +37,62 @@ def test_what_is_empty_repeated_or_there_already_is_no_offer():
     assert texts(offers_of(found, at, Standard(9))) == ["b", "c"]
 
 
-def test_what_breaks_the_code_comes_last_or_not_at_all():
-    found = [candidate("1 +"), candidate("2", score=-1.0)]
+def test_what_breaks_the_code_is_offered_only_where_nothing_else_is_if_at_all():
+    found = [candidate("1 +"), candidate("2", score=-1.0), candidate("3 +", score=-2.0)]
+    broken = found[::2]
 
-    assert texts(offers_of(found, place("x = |\n"), Standard(2))) == ["2", "1 +"]
-    assert texts(offers_of(found, place("x = |\n"), Standard(2, may_break=False))) == ["2"]
+    assert texts(offers_of(found, place("x = |\n"), Standard(3))) == ["2"]
+    assert texts(offers_of(found, place("x = |\n"), Standard(3, may_break=False))) == ["2"]
+    assert texts(offers_of(broken, place("x = |\n"), Standard(3))) == ["1 +", "3 +"]
+    assert texts(offers_of(broken, place("x = |\n"), Standard(3, may_break=False))) == []
+
+
+@pytest.mark.parametrize(
+    ("selection", "core", "edges"),
+    [
+        ("b = 2\n", "b = 2", ("", "\n")),
+        ("    b\n    c\n", "b\n    c", ("    ", "\n")),
+        ("\tb\r\n\r\n", "b", ("\t", "\r\n\r\n")),
+        ("\n  b\n  ", "b", ("\n  ", "\n  ")),
+        ("b", "b", ("", "")),
+        # At the end of a file without a line end, and in the middle of the indentation.
+        ("  b", "b", ("  ", "")),
+        # Nothing but blanks: a cursor.
+        ("    \n", None, ("    ", "\n")),
+        ("\n", None, ("", "\n")),
+        ("  ", None, ("  ", "")),
+    ],
+)
+def test_the_edges_of_a_selection_are_not_rewritten(selection, core, edges):
+    at = place("a|z", replaced=selection)
+
+    assert (at.edges, at.core.replaced) == (edges, core)
+    assert (at.core.prefix, at.core.suffix) == ("a" + edges[0], edges[1] + "z")
+    assert at.core.core == at.core
+    [offer] = offers_of([candidate("new")], at, Standard())
+    assert offer.text == edges[0] + "new" + edges[1]
+
+
+BLANKS = st.text(alphabet=" \t\n", max_size=6)
+
+
+@settings(deadline=None)
+@given(BLANKS, BLANKS, BLANKS, st.text(alphabet="ab(){}\n \t:'", max_size=30))
+def test_the_edges_survive_any_rewrite(start, end, around, written):
+    at = place(f"a = 1\n{around}|{around}b = 2\n", replaced=f"{start}x = 1{end}")
+
+    for offer in offers_of([candidate(written)], at, Standard()):
+        assert offer.text.startswith(start)
+        assert offer.text.endswith(end)
+        assert offer.text[len(start) : len(offer.text) - len(end)].strip()
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=" \t\n\r", max_size=10), BLANKS)
+def test_nothing_but_blanks_is_never_offered(written, around):
+    assert offers_of([candidate(written)], place(f"x = {around}|{around}"), Standard()) == ()
+    selected = place("x = |\n", replaced=f"1{around}")
+    assert offers_of([candidate(written)], selected, Standard()) == ()
 
 
 def test_a_worse_text_is_no_way_out_where_the_best_is_unsure():

@@ -2,8 +2,8 @@
 
 Usage: serve_scripted.py '{"answers": {"TEXT BEFORE": ["INFILL", ...]}, "step_s": 0.0, ...}'
 
-`"rewrites": {"WORDS": "TEXT"}` says what comes of an instruction with these words in it, else it
-comes back as a comment;
+`"rewrites": {"WORDS": "TEXT"}` says what comes of an instruction with these words in it; any
+other one comes back as a comment.
 `{noise}` and `{seed}` in the text are those of the job. Further arguments change nothing.
 """
 

@@ -156,9 +156,9 @@ class Editor:
 
 
 def script(job: InfillJob) -> list[str]:
-    """Instructions come back as a string; else the end of the prefix says what is written."""
+    """Instructions come back in a call; else the end of the prefix says what is written."""
     if job.instruction is not None:
-        return [f"'{job.instruction}'"]
+        return [f"say('{job.instruction}')"]
     if job.replaced is not None:
         return [job.replaced.upper()]
     answers = {

@@ -101,7 +101,7 @@ async def test_resolving_makes_the_smallest_edit_annotated_and_versioned(modern)
     [one] = change["edits"]
     annotation = edit["changeAnnotations"][one["annotationId"]]
     assert annotation["label"] == "Simplify"
-    assert apply(CODE, one) == f"def f(x):\n    '{job.instruction}'\n"
+    assert apply(CODE, one) == f"def f(x):\n    say('{job.instruction}')\n"
 
 
 async def test_filling_at_the_cursor(modern):

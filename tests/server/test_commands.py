@@ -42,7 +42,7 @@ async def test_infill_applies_an_edit(applying):
 async def test_rewrite_takes_an_instruction_a_noise_and_a_seed(applying):
     applying.replace("alpha\n")
     argument = {"uri": URI, "range": SPAN, "instruction": " shout ", "noise": 0.3, "seed": 7}
-    assert (await run(applying, "rewrite", argument))["text"] == "'shout'"
+    assert (await run(applying, "rewrite", argument))["text"] == "say('shout')"
     [job] = applying.engine.jobs
     assert (job.replaced, job.instruction, job.noise, job.seed) == ("alpha", "shout", 0.3, 7)
 

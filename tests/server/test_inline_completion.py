@@ -34,11 +34,11 @@ async def test_who_asks_gets_several_candidates_and_never_none_on_purpose(editor
     assert (job.candidates, job.may_be_empty) == (3, False)
 
 
-async def test_what_would_break_the_code_comes_after_all_else_or_not_at_all(editor):
+async def test_what_would_break_the_code_comes_only_where_nothing_else_is_if_at_all(editor):
     editor.open("first = \nbroken = \n")
 
     assert await editor.texts(0, 8) == ["2"]
-    assert await editor.texts(0, 8, kind=1) == ["2", "(1,"]
+    assert await editor.texts(0, 8, kind=1) == ["2"]
     assert await editor.texts(1, 9) == []
     assert await editor.texts(1, 9, kind=1) == ["(1,", ")"]
 
