@@ -1,79 +1,92 @@
 """Tells which files are neither completed nor used as context, and why.
 
 Three reasons, asked in this order: the globs of the settings, a name that looks like secrets
-(environment files, keys, credentials), and the .gitignore
-files between the workspace folder and the file. A glob of the settings that starts with "!"
-and names a file itself, not just a directory above it, lets the file in whatever the other two
-say.
-
-Decides by names alone: it never opens the file itself, does not know what git tracks, and
-reads neither .git/info/exclude nor the user's global ignore file. Only `read_ignore_files`
-touches the disk.
+(environment files, keys, credentials), and the .gitignore files between the root and the file.
+A glob of the settings that starts with "!" and names a file itself, not just a directory above
+it, lets the file in whatever the other two say. Decides by names alone and never opens the file
+itself.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from dg_lsp.document.globs import Glob
-
-IGNORE_FILE = ".gitignore"
-MAX_IGNORE_BYTES = 1024 * 1024
-"""What is beyond this in an ignore file is not read; real ones have a few kilobytes."""
+from dg_lsp.document.ignore_files import (
+    MAX_IGNORE_BYTES,
+    IgnoreFile,
+    Rule,
+    deciding_rule,
+    parse_rules,
+    path_below,
+    read_ignore_files,
+    rules_of,
+)
 
 SECRET_FILES = {
-    "an environment file": ".env* *.env",
+    "an environment file": ".env* *.env .flaskenv .dev.vars* serverless.env.yml",
     "a private key file": (
-        "*.pem *.key *.p8 *.p12 *.pfx *.pkcs12 *.jks *.keystore *.ppk *.gpg *.pgp *.kdb *.kdbx "
-        "id_rsa* id_dsa* id_ecdsa* id_ed25519* secring.* *.ovpn .ssh/ .gnupg/ .password-store/"
+        "*.pem *.key *.p8 *.p12 *.pfx *.pkcs12 *.pvk *.jks *.keystore *.bks *.ppk *.gpg *.pgp "
+        "*.kdb *.kdbx *.snk id_rsa* id_dsa* id_ecdsa* id_ed25519* ssh_host_*_key secring.* "
+        "*.ovpn wg?.conf wallet.dat utc--* mnemonic.txt .ssh/ .gnupg/ .password-store/"
     ),
-    "a certificate": "*.crt *.cer *.der *.p7b *.p7c *.csr",
+    "a certificate": "*.crt *.cer *.der *.p7b *.p7c *.csr *.mobileprovision",
     "a credential file": (
-        ".netrc _netrc .npmrc .pypirc .pgpass pgpass.conf .my.cnf .mylogin.cnf .htpasswd "
-        ".git-credentials .dockercfg .docker/config.json .boto .s3cfg .vault-token "
-        "credentials credentials.json credentials.ini credentials.toml credentials.xml "
-        "credentials.csv credentials.yml* credentials.yaml* client_secret*.json "
-        "service-account*.json secrets.yml secrets.yaml secrets.json secrets.toml .secrets "
-        ".aws/ .azure/ .kube/ kubeconfig *.kubeconfig .config/gcloud/ "
-        ".config/gh/hosts.yml .cargo/credentials.toml"
+        # Package managers and build tools.
+        ".npmrc .pnpmrc .yarnrc .yarnrc.yml .pypirc pip.conf pip.ini .condarc auth.json "
+        "nuget.config .gem/credentials .bundle/config .cargo/credentials "
+        ".cargo/credentials.toml .m2/settings.xml settings-security.xml "
+        ".gradle/gradle.properties local.properties key.properties "
+        "keystore.properties signing.properties *.pubxml.user "
+        # Clouds, clusters and services.
+        ".aws/ .azure/ .kube/ .oci/ .aliyun/ .bluemix/ .config/gcloud/ .config/doctl/ "
+        ".config/gh/hosts.yml .config/hub .config/configstore/ .fly/config.yml "
+        ".netlify/config.json .docker/config.json .dockercfg .dockerconfigjson .boto .s3cfg "
+        ".passwd-s3fs .sentryclirc .clasprc.json .ngrok2/ ngrok.yml rclone.conf .rclone.conf "
+        "kubeconfig *.kubeconfig kubeconfig.y*ml kubernetes/admin.conf .terraformrc "
+        "terraform.rc *.tfrc.json rootkey.csv *accesskeys.csv accesstokens.json "
+        "*.publishsettings client_secret*.json client-secret*.json service-account*.json "
+        "service_account*.json *serviceaccount*.json *firebase-adminsdk*.json "
+        "application_default_credentials.json google-credentials*.json gcp-key*.json "
+        "keyfile.json google-services.json googleservice-info.plist local.settings.json "
+        "appsettings.*.json connectionstrings.config hudson.util.secret "
+        # What is called by what it holds.
+        "credentials .credentials credentials.json .credentials.json credentials.ini "
+        "credentials.toml credentials.xml *credentials.csv credentials.properties "
+        "credentials.yml* credentials.yaml* secrets.yml* secrets.yaml* secrets.json "
+        "secrets.toml secrets.ini secrets.xml secrets.txt secrets.properties .secrets "
+        ".secrets.* *.secrets secrets.*.y*ml secrets.*.json secret.yml secret.yaml "
+        "secret.json secret.toml secret.txt .secret *.secret *-secret.y*ml *-secrets.y*ml "
+        "passwords.txt passwords.csv password.txt passwd.txt .passwd api_keys.json "
+        "api_keys.txt api-keys.json apikeys.json token.json token.txt *.token .vault-token "
+        ".vault_pass* .vault-pass* vault_pass* vault.yml vault.yaml .ansible_vault* "
+        # Programs that log in somewhere.
+        ".netrc _netrc .curlrc .wgetrc .msmtprc .fetchmailrc .muttrc .git-credentials .pgpass "
+        "pgpass.conf .my.cnf .mylogin.cnf .htpasswd .htdigest database.yml wp-config.php "
+        "localsettings.php .ftpconfig sftp.json sftp-config.json .remote-sync.json "
+        "ftpsync.settings filezilla.xml sitemanager.xml recentservers.xml robomongo.json "
+        ".idea/datasources*.xml credentials-config.json cookies.txt cookies.sqlite logins.json "
+        "key3.db key4.db bitwarden*.json lastpass*.csv *.1pux"
     ),
     "Terraform state, which holds secrets": "*.tfstate *.tfstate.*",
-    "a shell history": ".*_history",
+    "Terraform variables, which may be secret": "*.tfvars *.tfvars.json",
+    "a shell history": (
+        ".*_history .histfile .zhistory fish_history consolehost_history.txt .dbshell"
+    ),
 }
-"""Globs by what they find; those that end with "/" name a directory somewhere above the file.
-No glob takes a source file for its subject: `secrets.py` is code about secrets."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One line of an ignore file."""
-
-    text: str
-    line: int
-    """From 1."""
-    glob: Glob
-    only_directories: bool
-    excludes: bool
-    """False for a line that starts with "!"."""
-
-
-@dataclass(frozen=True, slots=True)
-class IgnoreFile:
-    """An ignore file as read."""
-
-    directory: str
-    """Relative to the workspace folder, "/" between the names, "" for the folder itself."""
-    rules: tuple[Rule, ...]
+"""Globs by what they find, in lower case; those that end with "/" name a directory somewhere
+above the file. No glob takes a source file for its subject: `secrets.py` is code about secrets.
+Samples such as `.env.example` count as what they are a sample of, since many of them began as a
+copy of it; a setting lets them in."""
 
 
 def excluded_because(path: Path, root: Path | None, globs: Sequence[str] = ()) -> str | None:
     """Why a file is left out, in a few words for the status; None where it is not.
 
-    Both paths are absolute. `root` is the workspace folder, None for a file outside of any.
+    `root` is the workspace folder, or the directory whose ignore files count in its stead; None
+    for a file with neither.
     """
     ignored = read_ignore_files(path, root) if root else ()
     return reason(path.as_posix(), path_below(path, root), ignored, globs)
@@ -84,119 +97,29 @@ def reason(
 ) -> str | None:
     """`excluded_because` for ignore files as read; both paths have "/" between the names."""
     if globs:
-        found = _deciding_rule(relative, [IgnoreFile("", parse_rules("\n".join(globs)))])
-        if found:
-            rule, _ = found
+        named = deciding_rule(relative, rules_of(globs))
+        if named:
+            rule, _ = named
             return f"excluded: matches {rule.text} of the settings" if rule.excludes else None
     secret = _secret_file(path)
     if secret:
         what, glob = secret
         return f"excluded: looks like {what} ({glob})"
-    found = _deciding_rule(relative, ignored)
+    for file in ignored:
+        if file.is_too_large:
+            mib = MAX_IGNORE_BYTES // 2**20
+            return f"excluded: {file.path} is larger than {mib} MiB and is not read"
+    found = deciding_rule(relative, ignored)
     if found and found[0].excludes:
-        rule, directory = found
-        where = f"{directory}/{IGNORE_FILE}" if directory else IGNORE_FILE
-        return f"excluded: ignored by {where} line {rule.line} ({rule.text})"
+        rule, file = found
+        return f"excluded: ignored by {file.path} line {rule.line} ({rule.text})"
     return None
 
 
 def matches_globs(relative: str, globs: Sequence[str]) -> bool:
     """Whether a list of globs, in the syntax of .gitignore, names the file."""
-    found = _deciding_rule(relative, [IgnoreFile("", parse_rules("\n".join(globs)))])
+    found = deciding_rule(relative, rules_of(globs))
     return found is not None and found[0].excludes
-
-
-def path_below(path: Path, root: Path | None) -> str:
-    """The path relative to the folder, or to the top where it is outside of it."""
-    if root is not None and root in path.parents:
-        return path.relative_to(root).as_posix()
-    return path.as_posix().lstrip("/")
-
-
-def read_ignore_files(path: Path, root: Path) -> tuple[IgnoreFile, ...]:
-    """The ignore files that have a say on a path, the outermost first."""
-    if root not in path.parents:
-        return ()
-    between = [parent for parent in reversed(path.parents) if parent.is_relative_to(root)]
-    read = []
-    for directory in between:
-        file = directory / IGNORE_FILE
-        try:
-            if not file.is_file():
-                continue
-            with file.open("rb") as opened:
-                data = opened.read(MAX_IGNORE_BYTES)
-        except OSError:
-            # As git does: what cannot be read ignores nothing.
-            continue
-        relative = directory.relative_to(root).as_posix()
-        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="surrogateescape")
-        read.append(IgnoreFile("" if relative == "." else relative, parse_rules(text)))
-    return tuple(read)
-
-
-@functools.lru_cache(maxsize=32)
-def parse_rules(text: str) -> tuple[Rule, ...]:
-    """The rules of an ignore file; as in git, a line that makes no sense matches nothing."""
-    rules = []
-    for number, line in enumerate(text.split("\n"), 1):
-        rule = _parse_rule(_without_trailing_spaces(line.removesuffix("\r")), number)
-        if rule:
-            rules.append(rule)
-    return tuple(rules)
-
-
-def _parse_rule(line: str, number: int) -> Rule | None:
-    if not line or line.startswith("#"):
-        return None
-    glob = line.removeprefix("!").removesuffix("/")
-    if not glob:
-        return None
-    is_negated = line.startswith("!")
-    return Rule(line, number, Glob(glob), line.endswith("/"), not is_negated)
-
-
-def _without_trailing_spaces(line: str) -> str:
-    """Trailing spaces go, unless a backslash stands before them."""
-    stripped = line.rstrip(" ")
-    backslashes = len(stripped) - len(stripped.rstrip("\\"))
-    return stripped + " " if backslashes % 2 and stripped != line else stripped
-
-
-def _deciding_rule(relative: str, ignored: Iterable[IgnoreFile]) -> tuple[Rule, str] | None:
-    """The rule that has the last word on a path, and the directory of its file.
-
-    Goes down from the folder: below a directory that is excluded nothing is let in again. On
-    one level the innermost file counts most, and in a file the last rule that matches.
-    """
-    inner_first = sorted(ignored, key=lambda file: len(file.directory), reverse=True)
-    names = relative.split("/")
-    found = None
-    for depth in range(1, len(names) + 1):
-        entry = "/".join(names[:depth])
-        found = _rule_for(entry, depth < len(names), inner_first)
-        if found and found[0].excludes:
-            return found
-    return found
-
-
-def _rule_for(
-    entry: str, is_directory: bool, inner_first: Iterable[IgnoreFile]
-) -> tuple[Rule, str] | None:
-    for file in inner_first:
-        start = f"{file.directory}/" if file.directory else ""
-        if not entry.startswith(start):
-            continue
-        for rule in reversed(file.rules):
-            if _names(rule, entry[len(start) :], is_directory):
-                return rule, file.directory
-    return None
-
-
-def _names(rule: Rule, entry: str, is_directory: bool) -> bool:
-    if rule.only_directories and not is_directory:
-        return False
-    return rule.glob.matches(entry)
 
 
 def _secret_file(path: str) -> tuple[str, str] | None:
@@ -206,17 +129,20 @@ def _secret_file(path: str) -> tuple[str, str] | None:
     for what, rules in _secret_rules():
         for rule in rules:
             if rule.only_directories:
-                if any(_names(rule, parent, True) for parent in parents):
+                if any(rule.names(parent, True) for parent in parents):
                     return what, rule.text.removeprefix("**/")
-            elif _names(rule, lowered, False):
+            elif rule.names(lowered, False):
                 return what, rule.text.removeprefix("**/")
     return None
 
 
 @functools.cache
 def _secret_rules() -> tuple[tuple[str, tuple[Rule, ...]], ...]:
-    # "**/" lets a glob with a slash in it match at any depth.
     return tuple(
-        (what, parse_rules("\n".join(f"**/{glob}" for glob in globs.split())))
+        (what, parse_rules("\n".join(map(_at_any_depth, globs.split()))))
         for what, globs in SECRET_FILES.items()
     )
+
+
+def _at_any_depth(glob: str) -> str:
+    return f"**/{glob}" if "/" in glob[:-1] else glob

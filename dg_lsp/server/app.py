@@ -125,9 +125,8 @@ def _register_documents(session: Session) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def did_open(params: types.DidOpenTextDocumentParams) -> None:
-        uri = params.text_document.uri
-        session.context.forget(uri)
-        document = session.documents.get(uri)
+        session.context.look_again()
+        document = session.documents.get(params.text_document.uri)
         is_automatic = session.settings.trigger is Trigger.AUTOMATIC
         if document and is_automatic and session.refusal(document) is None:
             # The model takes its time to load; the first keystroke should not have to wait.
@@ -140,7 +139,7 @@ def _register_documents(session: Session) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     def did_save(params: types.DidSaveTextDocumentParams) -> None:
         # It may have been an ignore file.
-        session.context.forget()
+        session.context.look_again()
 
     @server.feature(lsp_ext.DID_SHOW_COMPLETION)
     @server.feature(lsp_ext.DID_PARTIALLY_ACCEPT_COMPLETION)

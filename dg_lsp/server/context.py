@@ -8,8 +8,7 @@ all their patterns, are imported when the first document is there: `initialize` 
 from __future__ import annotations
 
 import functools
-import logging
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dg_lsp.document.offers import Place
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, last_line
@@ -19,16 +18,17 @@ from dg_lsp.server.jobs import SNIPPET_SHARE
 from dg_lsp.server.protocol import Protocol
 from dg_lsp.server.settings import ContextSettings, Settings
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from dg_lsp.server.exclusions import Exclusions, Verdict
 
 
 class WorkspaceContext:
-    """The context of one session; remembers what its files' names say."""
+    """The context of one session."""
 
     def __init__(self, protocol: Protocol) -> None:
         self._protocol = protocol
         self._settings = Settings()
-        self._reasons: dict[str, str | None] = {}
+        self._exclusions: Exclusions | None = None
         self._related: tuple[object, tuple[Snippet, ...]] = (None, ())
 
     @property
@@ -38,38 +38,38 @@ class WorkspaceContext:
 
     def configure(self, settings: Settings) -> None:
         self._settings = settings
-        self._reasons.clear()
+        self._exclusions = None
 
-    def forget(self, uri: str | None = None) -> None:
-        """Look again whether a document, or every one, is excluded: files may have changed."""
-        if uri is None:
-            self._reasons.clear()
-        else:
-            self._reasons.pop(uri, None)
+    def look_again(self) -> None:
+        """Look at the ignore files before the next verdict: they may have changed."""
+        if self._exclusions is not None:
+            self._exclusions.look_again()
 
     def exclusion(self, document: Document) -> str | None:
         """Why a document is neither completed nor shown to the model, where that is so."""
-        if document.uri not in self._reasons:
-            self._reasons[document.uri] = self._exclusion(document)
-        return self._reasons[document.uri]
+        return self._verdict(document).reason
 
     def is_included(self, document: Document) -> bool:
         """Whether the settings want the document completed."""
-        from dg_lsp.document.exclusion import matches_globs, path_below
+        return self._verdict(document).is_included
 
-        include = self._settings.include
-        path = Path(document.path)
-        return not include or matches_globs(path_below(path, self._root_of(path)), include)
+    def _verdict(self, document: Document) -> Verdict:
+        from dg_lsp.server.exclusions import Exclusions
+
+        if self._exclusions is None:
+            self._exclusions = Exclusions(self._settings.include, self._settings.exclude)
+        return self._exclusions.verdict(document, self.roots)
 
     def snippets(self, place: Place, settings: ContextSettings) -> tuple[Snippet, ...]:
         from dg_lsp.document.related import related_snippets
+        from dg_lsp.server.exclusions import is_other_version
 
         if not settings.related_files:
             return ()
         others = [
             other
             for other in self._protocol.documents.recent()
-            if other.uri != place.uri and self.exclusion(other) is None
+            if not is_other_version(other.uri, place.uri) and self.exclusion(other) is None
         ]
         # By whole lines, so that the choice stands while one types in a line: snippets come
         # first in the prompt, and an engine encodes anew whatever follows a change.
@@ -100,21 +100,6 @@ class WorkspaceContext:
             return None
         where = "the cursor is in" if start == end else "the selection holds"
         return f"{where} what looks like a secret"
-
-    def _exclusion(self, document: Document) -> str | None:
-        from dg_lsp.document.exclusion import excluded_because
-
-        path = Path(document.path)
-        root = self._root_of(path) if document.uri.startswith("file:") else None
-        try:
-            return excluded_because(path, root, self._settings.exclude)
-        except OSError as error:
-            log.warning("ignore files cannot be read: %s", error.strerror)
-            return excluded_because(path, None, self._settings.exclude)
-
-    def _root_of(self, path: Path) -> Path | None:
-        roots = [Path(root) for root in self.roots if path.is_relative_to(root)]
-        return max(roots, key=lambda root: len(root.parts), default=None)
 
 
 @functools.lru_cache(maxsize=16)

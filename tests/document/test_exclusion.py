@@ -46,7 +46,7 @@ def check_reason(
         ("web/.npmrc", "a credential file (.npmrc)"),
         (".pypirc", "a credential file (.pypirc)"),
         (".git-credentials", "a credential file (.git-credentials)"),
-        (".aws/credentials", "a credential file (credentials)"),
+        (".aws/credentials", "a credential file (.aws/)"),
         (".aws/config", "a credential file (.aws/)"),
         (".docker/config.json", "a credential file (.docker/config.json)"),
         ("home/.kube/config", "a credential file (.kube/)"),
@@ -59,9 +59,59 @@ def test_files_that_look_like_secrets_are_left_out(relative: str, what: str) -> 
     check_reason(relative, f"excluded: looks like {what}")
 
 
+SECRET_NAMES = """
+    .env .env.local .env.production .envrc prod.env .flaskenv .dev.vars .dev.vars.staging
+    .env.example .npmrc .yarnrc.yml .pypirc auth.json NuGet.Config home/.m2/settings.xml
+    .gradle/gradle.properties local.properties .cargo/credentials.toml pip.conf
+    terraform.tfvars prod.auto.tfvars vars.tfvars.json terraform.tfstate .terraformrc
+    credentials.tfrc.json .aws/config .azure/accessTokens.json .oci/config .kube/config
+    kubeconfig kubeconfig.yaml rootkey.csv ci_accessKeys.csv serviceAccountKey.json
+    service-account.json my-app-firebase-adminsdk-ab1c2-d3e4f5.json client_secret_12.json
+    application_default_credentials.json google-services.json GoogleService-Info.plist
+    local.settings.json appsettings.Development.json app.publishsettings
+    credentials credentials.json .credentials.json config/credentials.yml.enc master.key
+    secrets.yml secrets.prod.yaml .secrets.toml .streamlit/secrets.toml db-secret.yaml
+    passwords.txt token.json api.token .vault-token .vault_pass group_vars/all/vault.yml
+    .netrc .curlrc .git-credentials .pgpass .my.cnf .htpasswd config/database.yml
+    wp-config.php LocalSettings.php .vscode/sftp.json sftp-config.json sitemanager.xml
+    .idea/dataSources.local.xml cookies.txt logins.json key4.db bitwarden_export.json
+    id_rsa id_ed25519.pub server.key release.keystore cert.p12 store.jks vault.kdbx
+    ssh_host_rsa_key wg0.conf client.ovpn wallet.dat .gnupg/x .bash_history .zhistory
+    .psql_history .sentryclirc rclone.conf ngrok.yml
+"""
+
+
+def test_names_that_hold_secrets_are_known() -> None:
+    missed = [name for name in SECRET_NAMES.split() if reason(f"/work/{name}", name) is None]
+    assert missed == []
+
+
 @pytest.mark.parametrize(
     "relative",
     [
+        *("secret.go", "password.ts", "password_reset.html.erb", "token.rs", "tokens.json"),
+        *("auth.ts", "credentials_test.go", "access_token.rb", "api_keys.py", "vault.tf"),
+        *(
+            "variables.tf",
+            "database.py",
+            "config/settings.py",
+            "gradle.properties",
+            "vault/x.go",
+        ),
+        *(
+            "appsettings.json",
+            "pip/config.py",
+            "docs/secrets.md",
+            "kubeconfig.go",
+            "shadow.css",
+        ),
+        *(
+            "package.json",
+            "docker-compose.yml",
+            "deployment.yaml",
+            "firebase.json",
+            "history.py",
+        ),
         "secrets.py",
         "dg_lsp/document/secrets.py",
         "credentials.ts",
