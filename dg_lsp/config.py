@@ -10,15 +10,6 @@ import enum
 from dataclasses import dataclass, field
 
 
-class Layout(enum.Enum):
-    """Where the known text stands."""
-
-    PREFIX_IN_MODEL_TURN = "prefix-in-model-turn"
-    """Suffix in the user turn, prefix as the beginning of the model's own reply."""
-    BOTH_IN_USER_TURN = "both-in-user-turn"
-    """Prefix and suffix in the user turn; the last prefix tokens are pinned in the canvas."""
-
-
 class PromptStyle(enum.Enum):
     """Which words stand around the code."""
 
@@ -32,7 +23,6 @@ class PromptStyle(enum.Enum):
 class PromptSettings:
     """What the model sees of the document, in tokens."""
 
-    layout: Layout = Layout.PREFIX_IN_MODEL_TURN
     style: PromptStyle = PromptStyle.INSTRUCT
     prefix_tokens: int = 3072
     """Nearest text before the span. Encoding costs about as much as denoising beyond this."""
@@ -43,8 +33,6 @@ class PromptSettings:
     right_anchor_tokens: int = 16
     """Pinned start of the suffix; rows are nearly free, so long enough to hold a line. With 0
     nothing stands after the span in the canvas, not even the end of the turn."""
-    left_anchor_tokens: int = 4
-    """Pinned end of the prefix, for the layout that has the prefix in the user turn."""
 
 
 @dataclass(frozen=True, slots=True)

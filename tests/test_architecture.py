@@ -48,8 +48,10 @@ MAY_IMPORT = {
     "dg_lsp.benchmark": ("dg_lsp.server.frames",),
     "dg_lsp.models": (
         "dg_lsp.config",
-        "dg_lsp.engine.denoiser",
         "dg_lsp.engine.codec",
+        "dg_lsp.engine.denoiser",
+        "dg_lsp.engine.family",
+        "dg_lsp.engine.gemma",
         "torch",
         "transformers",
         "tokenizers",
@@ -82,7 +84,7 @@ MAY_IMPORT_LAZILY = {
     "dg_lsp.service": ("dg_lsp.engine", "httpx", "starlette", "uvicorn"),
 }
 MAY_IMPORT_TORCH = {
-    f"dg_lsp.engine.{name}" for name in ("denoising", "sampler", "stopping", "span_length")
+    f"dg_lsp.engine.{name}" for name in ("denoising", "lanes", "sampler", "stopping", "uniform")
 }
 
 

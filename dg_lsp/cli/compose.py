@@ -69,7 +69,9 @@ def open_infiller(
         prompt.prefix_tokens + prompt.suffix_tokens + prompt.snippet_tokens,
         lambda done, total: report(LOADING_SHARE + (1 - LOADING_SHARE) * done / total),
     )
-    engine = Engine(loaded.denoiser, loaded.codec, loaded.settings, loaded.name)
+    engine = Engine(
+        loaded.denoiser, loaded.codec, loaded.family(), loaded.settings, loaded.name
+    )
     return OpenedInfiller(
         infiller=engine,
         model=loaded.name,

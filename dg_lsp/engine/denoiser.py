@@ -1,4 +1,4 @@
-"""The network as the engine sees it: an encoder that fills a cache, a decoder that reads it."""
+"""The network as the engine sees it: known text is read once, then canvases are denoised."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class Prediction:
     """(free,) fit of the best token."""
     pinned_fit: Tensor
     """(pinned,) fit of the pinned token."""
-    conditioning: Tensor
+    conditioning: Tensor | None
     """(rows, hidden) what the next step is told of this one: the mean embedding of the
     limited distribution where a row is free, exactly the embedding of its token where it is
-    pinned. In the model's own dtype."""
+    pinned. In the model's own dtype; `None` for a model without self-conditioning."""
 
 
 class Denoiser(Protocol):
@@ -64,10 +64,11 @@ class Denoiser(Protocol):
     """Longest canvas the model was trained on."""
     device: torch.device
 
-    def encode(self, ids: Sequence[int], document: str = "") -> Any:
-        """Read a prompt causally. The result is opaque and never changed by the other calls.
+    def encode(self, ids: Sequence[int], document: str = "", after: Sequence[int] = ()) -> Any:
+        """Read what stands before a canvas, and after it where the family reads both sides.
 
-        What the newest prompt of `document` has in common with this one is not read again.
+        The result is opaque and never changed by the other calls. What the newest prompt of
+        `document` has in common with this one need not be read again.
         """
         ...
 
@@ -97,13 +98,17 @@ class Denoiser(Protocol):
         """All soft-capped logits (rows, vocab), float32: for evaluation, as they are large."""
         ...
 
+    def shrink(self) -> int:
+        """Give up all that is kept to be faster; returns how many bytes that were."""
+        ...
+
+
+class CausalDenoiser(Denoiser, Protocol):
+    """A network whose encoder reads causally, and so is a language model as well."""
+
     def score(self, encoded: Any, continuations: Sequence[Sequence[int]]) -> list[Tensor]:
         """Log-probability of each token of each continuation of the prompt, read causally.
 
         Returns one float32 tensor (tokens,) per continuation.
         """
-        ...
-
-    def shrink(self) -> int:
-        """Give up all that is kept to be faster; returns how many bytes that were."""
         ...

@@ -25,38 +25,17 @@ A step waits for the device once, for what stopping and drafts look at.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dg_lsp.config import SamplerSettings
-from dg_lsp.engine import sampler
 from dg_lsp.engine.codec import Codec
-from dg_lsp.engine.denoiser import Canvases, Denoiser, Prediction
+from dg_lsp.engine.denoiser import Denoiser, Prediction
+from dg_lsp.engine.family import Corruption, LengthStrategy
+from dg_lsp.engine.lanes import Lane, Limits, StepView, arrange
 from dg_lsp.engine.prompt import CanvasPlan
-from dg_lsp.engine.stopping import Stopping
-
-
-@dataclass(slots=True)
-class Lane:
-    """One canvas under way. Tensors are over its free positions, on the host."""
-
-    plan: CanvasPlan
-    stopping: Stopping
-    argmax: Tensor
-    """(free,) best token of each free position."""
-    log_probability: Tensor
-    """(free,) its log-probability at the step's temperature, float32."""
-    free_fit: float = 0.0
-    """Mean log-probability of the best tokens as the model gives it: at temperature 1 and
-    without limits, so that a healed position tells whether its token belongs there."""
-    pinned_fit: float = 0.0
-    """The same of the pinned tokens."""
-    settled: bool = False
-    steps: int = 0
 
 
 class Denoising:
@@ -68,67 +47,55 @@ class Denoising:
         encoded: Any,
         plans: Sequence[CanvasPlan],
         codec: Codec,
-        settings: SamplerSettings,
-        seed: int,
+        corruption: Corruption,
     ) -> None:
         """Step 1.b. Raises `ValueError` for a canvas with no free position."""
-        self._denoiser, self._encoded, self._settings = denoiser, encoded, settings
+        self._denoiser, self._encoded, self._corruption = denoiser, encoded, corruption
         self._device = denoiser.device
-        self._generator = torch.Generator(self._device).manual_seed(seed)
-        barred = torch.zeros(denoiser.vocab_size, dtype=torch.bool)
-        barred[list(codec.control.barred)] = True
-        barred[codec.vocab_size :] = True
-        self._noise_ids = torch.nonzero(~barred).squeeze(-1).to(self._device)
-        self._rules = _Rules(codec, barred)
+        self._limits = Limits(codec, denoiser.vocab_size, corruption.control_tokens)
         self.step_idx = 0
         self.lanes: list[Lane] = []
         for plan in plans:
             if plan.free_length < 1:
                 raise ValueError("a canvas needs at least one free position")
             empty = torch.zeros(plan.free_length)
-            self.lanes.append(Lane(plan, Stopping(settings), empty.long() - 1, empty))
-            self._rules.of(plan)
-        self._barred = self._rules.table().to(self._device)
-        self._arrange()
-        start = torch.tensor([i for plan in plans for i in plan.ids], device=self._device)
-        self._canvas = torch.where(start < 0, 0, start)
-        noise = self._noise()
-        free_start = start[self._canvases.free]
-        self._canvas[self._canvases.free] = torch.where(free_start < 0, noise, free_start)
+            lane = Lane(plan, corruption.memory(plan), empty.long() - 1, empty)
+            self.lanes.append(lane)
+        self._rows = arrange(self.lanes, self._limits, self._device)
+        self._canvas = self._filled([plan.ids for plan in plans])
         self._conditioning: Tensor | None = None
 
     @property
     def done(self) -> bool:
         """Whether every lane is settled or the steps are used up."""
-        used_up = self.step_idx >= self._settings.max_denoising_steps
+        used_up = self.step_idx >= self._corruption.max_steps
         return used_up or all(lane.settled for lane in self.lanes)
 
     def step(self) -> None:
         """One denoising step (1.c) of all lanes; settled lanes stay as they are."""
-        free = self._canvases.free
+        free = self._rows.canvases.free
         # i., ii. and v.
         predicted = self._denoiser.denoise(
             self._encoded,
-            self._canvases,
+            self._rows.canvases,
             self._canvas,
             self._conditioning,
-            sampler.temperature(self._settings, self.step_idx),
-            torch.rand(len(free), generator=self._generator, device=self._device),
+            self._corruption.temperature(self.step_idx),
+            self._corruption.share(self._rows),
         )
         # iii.
-        accepted = sampler.accept(
-            predicted.entropy, self._lane_index, self._settings.entropy_bound
-        )
-        self._canvas[free] = torch.where(accepted, predicted.sampled, self._noise())
-        # iv.
+        committed = self._corruption.commit(self._canvas[free], predicted, self._rows)
+        self._canvas[free] = committed
         self._conditioning = predicted.conditioning
         self.step_idx += 1
-        self._look(predicted)
+        # iv.
+        self._look(predicted, committed)
 
-    def _look(self, predicted: Prediction) -> None:
+    def _look(self, predicted: Prediction, committed: Tensor) -> None:
         """Let every lane see its own part, in one transfer from the device."""
         # Ids of a vocabulary are exact in float32 up to 2 ** 24.
         parts = (
+            committed.float(),
             predicted.argmax.float(),
             predicted.log_probability,
             predicted.entropy,
@@ -136,21 +103,43 @@ class Denoising:
             predicted.pinned_fit,
         )
         sizes = [len(part) for part in parts]
-        argmax, log_probability, entropy, free_fit, pinned_fit = (
+        canvas, argmax, log_probability, entropy, free_fit, pinned_fit = (
             torch.cat(parts).cpu().split(sizes)
         )
-        argmax = argmax.long()
-        for lane, free, own_pinned in zip(
-            self.lanes, self._free_slices, self._pinned_slices, strict=True
-        ):
+        resized: dict[int, Sequence[int]] = {}
+        for number, lane in enumerate(self.lanes):
             if lane.settled:
                 continue
-            lane.argmax, lane.log_probability = argmax[free], log_probability[free]
+            free, pinned = self._rows.free_slices[number], self._rows.pinned_slices[number]
             lane.steps = self.step_idx
             lane.free_fit = float(free_fit[free].mean())
-            if own_pinned.stop > own_pinned.start:
-                lane.pinned_fit = float(pinned_fit[own_pinned].mean())
-            lane.settled = lane.stopping.settled(lane.argmax, entropy[free])
+            if pinned.stop > pinned.start:
+                lane.pinned_fit = float(pinned_fit[pinned].mean())
+            view = StepView(
+                canvas[free].long(), argmax[free].long(), log_probability[free], entropy[free]
+            )
+            ids = self._corruption.observe(lane, view)
+            if ids is not None:
+                resized[number] = ids
+        if resized:
+            self._resize(resized)
+
+    def _resize(self, resized: dict[int, Sequence[int]]) -> None:
+        """Give lanes other free positions; all other lanes keep theirs."""
+        if self._conditioning is not None:
+            raise ValueError("the length of a self-conditioned canvas cannot change")
+        lengths = [len(lane.plan.ids) for lane in self.lanes]
+        canvases = [part.tolist() for part in self._canvas.split(lengths)]
+        for number, ids in resized.items():
+            lane, canvas = self.lanes[number], canvases[number]
+            lane.plan = lane.plan.with_free(ids)
+            canvases[number] = [
+                *canvas[: lane.plan.free_start],
+                *ids,
+                *canvas[len(canvas) - (len(lane.plan.ids) - lane.plan.free_end) :],
+            ]
+        self._rows = arrange(self.lanes, self._limits, self._device)
+        self._canvas = torch.tensor([i for ids in canvases for i in ids], device=self._device)
 
     def keep(self, lanes: Sequence[Lane]) -> None:
         """Go on with these lanes only, in the order they have."""
@@ -166,107 +155,32 @@ class Denoising:
         self._canvas = self._canvas[index]
         if self._conditioning is not None:
             self._conditioning = self._conditioning[index]
-        self._arrange()
+        self._rows = arrange(self.lanes, self._limits, self._device)
 
-    def _noise(self) -> Tensor:
-        """Random text tokens for all free positions; typed tokens where they are healed."""
-        size = (len(self._canvases.free),)
-        drawn = torch.randint(
-            len(self._noise_ids), size, generator=self._generator, device=self._device
-        )
-        noise = self._noise_ids[drawn]
-        noise[self._typed_rows] = self._typed_ids
-        return noise
-
-    def _arrange(self) -> None:
-        """Index the rows of all lanes: free and pinned, whose lane, which limits."""
-        free: list[int] = []
-        pinned: list[int] = []
-        lane_index: list[int] = []
-        typed: list[tuple[int, int]] = []
-        self._free_slices: list[slice] = []
-        self._pinned_slices: list[slice] = []
-        rule: list[int] = []
-        start = 0
-        for number, lane in enumerate(self.lanes):
-            plan = lane.plan
-            first = len(free)
-            last = first + plan.free_length - 1
-            rule += self._rules.of(plan)
-            if plan.left_token is not None:
-                typed.append((first, plan.left_token))
-            if plan.right_token is not None and last > first:
-                typed.append((last, plan.right_token))
-            free += range(start + plan.free_start, start + plan.free_end)
-            lane_index += [number] * plan.free_length
-            self._free_slices.append(slice(first, len(free)))
-            before = len(pinned)
-            pinned += range(start, start + plan.free_start)
-            pinned += range(start + plan.free_end, start + len(plan.ids))
-            self._pinned_slices.append(slice(before, len(pinned)))
-            start += len(plan.ids)
-
-        def tensor(values: list[int]) -> Tensor:
-            return torch.tensor(values, dtype=torch.long, device=self._device)
-
-        self._canvases = Canvases(
-            lengths=tuple(len(lane.plan.ids) for lane in self.lanes),
-            free=tensor(free),
-            pinned=tensor(pinned),
-            barred=self._barred,
-            rule=tensor(rule),
-        )
-        self._lane_index = tensor(lane_index)
-        self._typed_rows = tensor([row for row, _ in typed])
-        self._typed_ids = tensor([token for _, token in typed])
+    def _filled(self, canvases: Sequence[Sequence[int]]) -> Tensor:
+        """All canvases (rows,), with noise where they hold -1."""
+        free = self._rows.canvases.free
+        start = torch.tensor([i for ids in canvases for i in ids], device=self._device)
+        canvas = torch.where(start < 0, 0, start)
+        noise = self._corruption.noise(self._rows)
+        canvas[free] = torch.where(start[free] < 0, noise, start[free])
+        return canvas
 
 
-class _Rules:
-    """Which tokens the free positions of some canvases may not hold.
+def run(
+    denoising: Denoising,
+    strategy: LengthStrategy,
+    wanted: int,
+    after_step: Callable[[], None],
+) -> list[Lane]:
+    """Denoise all lanes, dropping the unfit on the way; the fittest first.
 
-    Lanes of one job are healed alike, so a rule is made once for all of them.
+    At least `wanted` lanes are kept. `after_step` is called after each step and may raise.
     """
-
-    def __init__(self, codec: Codec, barred: Tensor) -> None:
-        self._codec = codec
-        self._rows = [barred]
-        self._numbers: dict[tuple[int | None, int | None], int] = {}
-
-    def of(self, plan: CanvasPlan) -> list[int]:
-        """The rule of each free position of a canvas; rule 0 bars control tokens only."""
-        rules = [0] * plan.free_length
-        if plan.free_length == 1:
-            rules[0] = self._number(plan.left_token, plan.right_token)
-        else:
-            rules[0] = self._number(plan.left_token, None)
-            rules[-1] = self._number(None, plan.right_token)
-        return rules
-
-    def table(self) -> Tensor:
-        """(rules, vocab) boolean, true where a token is barred."""
-        return torch.stack(self._rows)
-
-    def _number(self, left: int | None, right: int | None) -> int:
-        if left is None and right is None:
-            return 0
-        if (left, right) not in self._numbers:
-            allowed = self._allowed(left, right)
-            if not allowed:
-                raise ValueError("no token holds the text on both sides of the cursor")
-            row = torch.ones_like(self._rows[0])
-            row[allowed] = False
-            self._numbers[left, right] = len(self._rows)
-            self._rows.append(row | self._rows[0])
-        return self._numbers[left, right]
-
-    def _allowed(self, left: int | None, right: int | None) -> list[int]:
-        codec = self._codec
-        before = b"" if left is None else codec.token_bytes(left)
-        after = b"" if right is None else codec.token_bytes(right)
-        if right is None:
-            return codec.starting_with(before)
-        if left is None:
-            return codec.ending_with(after)
-        # One token has to hold both typed pieces side by side.
-        both = set(codec.starting_with(before)) & set(codec.ending_with(after))
-        return [i for i in both if len(codec.token_bytes(i)) >= len(before) + len(after)]
+    while not denoising.done:
+        denoising.step()
+        after_step()
+        survivors = strategy.survivors(denoising.lanes, denoising.step_idx, wanted)
+        if len(survivors) < len(denoising.lanes):
+            denoising.keep(survivors)
+    return strategy.fittest(denoising.lanes)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dg_lsp.config import EngineSettings
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import OutOfMemoryError
+from dg_lsp.engine.family import Family
 from dg_lsp.engine.infilling import Filling, JobStoppedError
 from dg_lsp.engine.scheduler import Scheduler
 from dg_lsp.job import Draft, Infill, InfillJob, JobState
@@ -35,9 +36,14 @@ class Engine:
     """An `Infiller` in this process."""
 
     def __init__(
-        self, denoiser: Denoiser, codec: Codec, settings: EngineSettings, model: str
+        self,
+        denoiser: Denoiser,
+        codec: Codec,
+        family: Family,
+        settings: EngineSettings,
+        model: str,
     ) -> None:
-        self._denoiser, self._codec = denoiser, codec
+        self._denoiser, self._codec, self._family = denoiser, codec, family
         self._settings, self._model = settings, model
         self._scheduler: Scheduler[EngineJob] = Scheduler()
         self._thread = threading.Thread(target=self._work, name="dg-lsp engine", daemon=True)
@@ -92,6 +98,7 @@ class Engine:
                 ticket.job,
                 self._denoiser,
                 self._codec,
+                self._family,
                 self._settings,
                 cancelled=lambda: ticket.state is not JobState.RUNNING,
                 on_draft=ticket.publish,

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from dg_lsp.config import EngineSettings
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Denoiser
-from dg_lsp.engine.denoising import Denoising, Lane
+from dg_lsp.engine.denoising import Denoising, run
+from dg_lsp.engine.family import Family, FoundText
+from dg_lsp.engine.lanes import Lane
 from dg_lsp.engine.prompt import (
     CanvasPlan,
     Prompt,
-    build_prompt,
     healed_ids,
     plan_canvas,
     plan_open_canvas,
     plan_rewrite,
-)
-from dg_lsp.engine.span_length import (
-    fittest,
-    lengths_around,
-    lengths_to_try,
-    race,
-    rank,
-    scores_of,
 )
 from dg_lsp.engine.span_text import meeting_point, span_text
 from dg_lsp.job import Candidate, Draft, Infill, InfillJob
@@ -45,16 +36,6 @@ class _DeadlineError(Exception):
     """The job's time is up; what there is becomes the result."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One text for the span."""
-
-    text: str
-    confidences: tuple[float, ...]
-    meets: bool = True
-    """Whether it ends where the suffix begins; an open canvas may run out before."""
-
-
 class Filling:
     """One job under way."""
 
@@ -63,6 +44,7 @@ class Filling:
         job: InfillJob,
         denoiser: Denoiser,
         codec: Codec,
+        family: Family,
         settings: EngineSettings,
         cancelled: Callable[[], bool],
         on_draft: Callable[[Draft], None],
@@ -74,7 +56,7 @@ class Filling:
             suffix=job.suffix.replace("\r\n", "\n"),
             replaced=job.replaced and job.replaced.replace("\r\n", "\n"),
         )
-        self._denoiser, self._codec = denoiser, codec
+        self._denoiser, self._codec, self._family = denoiser, codec, family
         self._settings, self._cancelled, self._on_draft = settings, cancelled, on_draft
         self._steps = 0
         self._timings_ms: dict[str, float] = {}
@@ -88,20 +70,20 @@ class Filling:
         self._block, self._blocks = 1, 1
         self._is_open_ended = False
         """Whether texts are cut where they meet the suffix."""
-        self._complete: list[Found] = []
+        self._complete: list[FoundText] = []
         """What is found already while a longer text is looked for."""
         self._lanes: list[Lane] = []
         """The lanes under way, for drafts and for the deadline."""
 
     def run(self) -> Infill:
         """Fill the span. Raises `JobStoppedError`."""
-        prompt = self._timed("prompt", self._build_prompt)
+        prompt = self._timed("prompt", self._laid_out)
         self._left_token = prompt.left_token
         encoded = self._encode(prompt)
         try:
             found = self._find(prompt, encoded)
         except _DeadlineError:
-            found = self._complete or self._texts(fittest(self._lanes))
+            found = self._complete or self._texts(self._family.lengths.fittest(self._lanes))
         found = [one for one in found if "\ufffd" not in one.text]
         if not self._job.may_be_empty:
             found = [one for one in found if one.text] or found
@@ -125,14 +107,10 @@ class Filling:
             return (), f"confidence {written[0].confidence:.2f} is below {least:.2f}"
         return tuple(sure[: self._job.candidates + self._job.spares]), None
 
-    def _build_prompt(self) -> Prompt:
-        settings = self._settings.prompt
-        # At least half of a canvas is for the span.
-        anchor = min(settings.right_anchor_tokens, self._denoiser.canvas_length // 2)
-        settings = dataclasses.replace(settings, right_anchor_tokens=anchor)
-        return build_prompt(self._job, self._codec, settings)
+    def _laid_out(self) -> Prompt:
+        return self._family.layout.build(self._job, self._denoiser.canvas_length)
 
-    def _find(self, prompt: Prompt, encoded: Any) -> list[Found]:
+    def _find(self, prompt: Prompt, encoded: Any) -> list[FoundText]:
         if self._job.replaced is not None:
             start = healed_ids(prompt, self._codec, self._job.replaced)
             return self._rewrite(prompt, encoded, start)
@@ -140,28 +118,27 @@ class Filling:
             return self._rewrite(prompt, encoded, [-1] * self._job.span_tokens)
         return self._race(prompt, encoded)
 
-    def _race(self, prompt: Prompt, encoded: Any) -> list[Found]:
+    def _race(self, prompt: Prompt, encoded: Any) -> list[FoundText]:
         """Lanes of several lengths; where the longest wins, blocks go on beyond it."""
         budget = self._job.max_tokens + prompt.healed_tokens
         room = self._denoiser.canvas_length - prompt.anchored_tokens
-        lengths = lengths_to_try(
-            self._settings.length, max(1, prompt.healed_tokens), min(budget, room)
-        )
+        lengths = self._family.lengths.lengths(max(1, prompt.healed_tokens), min(budget, room))
         plans = [plan_canvas(prompt, length) for length in lengths]
         lanes = self._denoise(plans, prompt, encoded)
         self._complete = self._texts(lanes)
         # At the end of a document nothing tells where a longer text would end.
-        if lanes[0].plan.free_length == lengths[-1] < budget and self._job.suffix.strip():
+        may_go_on = lengths[-1] < budget and self._job.suffix.strip()
+        if may_go_on and self._family.lengths.ran_out(lanes[0], lengths[-1]):
             longer = self._open(prompt, encoded)
             return [*self._complete, *(one for one in longer if one.meets)]
         return self._complete
 
-    def _open(self, prompt: Prompt, encoded: Any) -> list[Found]:
+    def _open(self, prompt: Prompt, encoded: Any) -> list[FoundText]:
         """Canvases with no right anchor, block after block, cut where they meet the suffix."""
         self._is_open_ended = True
         left = self._job.max_tokens + prompt.healed_tokens
         while True:
-            length = min(left, self._block_tokens(prompt))
+            length = min(left, self._block_tokens)
             plans = [plan_open_canvas(prompt, length)] * self._job.candidates
             lanes = self._denoise(plans, prompt, encoded)
             found = self._texts(lanes)
@@ -170,29 +147,27 @@ class Filling:
                 return found
             prompt, encoded = self._commit(lanes[0], prompt)
 
-    def _rewrite(self, prompt: Prompt, encoded: Any, start_ids: list[int]) -> list[Found]:
+    def _rewrite(self, prompt: Prompt, encoded: Any, start_ids: list[int]) -> list[FoundText]:
         """Start from known tokens, noised in part, or from noise of known length (-1)."""
         room = self._denoiser.canvas_length - prompt.anchored_tokens
         blocks: list[list[int]] = []
         while len(start_ids) > room:
             # The last canvas holds the healed token after the span, if nothing else.
-            length = min(self._block_tokens(prompt), len(start_ids) - 1)
+            length = min(self._block_tokens, len(start_ids) - 1)
             blocks.append(start_ids[:length])
             start_ids = start_ids[length:]
         self._blocks = len(blocks) + 1
         for number, block in enumerate(blocks, start=1):
             self._block = number
             self._rest = self._old_text([*blocks[number:], start_ids], prompt)
-            plan = dataclasses.replace(
-                plan_open_canvas(prompt, len(block)),
-                ids=(*prompt.left_anchor, *self._noised(block)),
-            )
+            plan = plan_open_canvas(prompt, len(block)).with_free(self._noised(block))
             lanes = self._denoise([plan], prompt, encoded)
             prompt, encoded = self._commit(lanes[0], prompt)
         self._block, self._rest = self._blocks, ""
         lengths = [len(start_ids)] * self._job.candidates
         if self._job.span_tokens is None:
-            lengths = lengths_around(len(start_ids), max(1, prompt.healed_tokens), room)
+            shortest = max(1, prompt.healed_tokens)
+            lengths = self._family.lengths.lengths_around(len(start_ids), shortest, room)
         plans = [
             plan_rewrite(prompt, self._noised((start_ids + [-1] * length)[:length]))
             for length in lengths
@@ -208,28 +183,23 @@ class Filling:
         written = b"".join(map(self._codec.token_bytes, ids)).removesuffix(healed)
         return written.decode(errors="replace")
 
-    def _block_tokens(self, prompt: Prompt) -> int:
-        room = self._denoiser.canvas_length - len(prompt.left_anchor)
-        return min(self._settings.block_tokens, room)
+    @property
+    def _block_tokens(self) -> int:
+        return min(self._settings.block_tokens, self._denoiser.canvas_length)
 
     def _noised(self, ids: Sequence[int]) -> list[int]:
         dice = random.Random(f"{self._job.seed} {len(ids)}")
         return [-1 if dice.random() < self._job.noise else token_id for token_id in ids]
 
     def _denoise(self, plans: Sequence[CanvasPlan], prompt: Prompt, encoded: Any) -> list[Lane]:
-        denoising = Denoising(
-            self._denoiser,
-            encoded,
-            plans,
-            self._codec,
-            self._settings.sampler,
-            self._job.seed,
-        )
+        corruption = self._family.corrupt(self._job.seed)
+        denoising = Denoising(self._denoiser, encoded, plans, self._codec, corruption)
+        strategy, wanted = self._family.lengths, self._job.candidates
 
         def after_step() -> None:
             self._steps += 1
             self._lanes = denoising.lanes
-            self._send_draft(denoising.step_idx)
+            self._send_draft(denoising.step_idx, corruption.max_steps)
             if self._cancelled():
                 raise JobStoppedError
             deadline_s = self._job.deadline_s
@@ -238,35 +208,32 @@ class Filling:
 
         if self._cancelled():
             raise JobStoppedError
-        return self._timed(
-            "denoise",
-            lambda: race(denoising, self._settings.length, self._job.candidates, after_step),
-        )
+        return self._timed("denoise", lambda: run(denoising, strategy, wanted, after_step))
 
     def _commit(self, lane: Lane, prompt: Prompt) -> tuple[Prompt, Any]:
         """Settle a block: its tokens become part of what is known before the next canvas."""
-        ids = lane.argmax.tolist()
+        ids = lane.shown.tolist()
         self._committed += zip(ids, lane.log_probability.exp().tolist(), strict=True)
         prompt = dataclasses.replace(
             prompt,
-            ids=(*prompt.ids, *prompt.left_anchor, *ids),
-            left_anchor=(),
+            ids=(*prompt.ids, *ids),
             left_token=None,
         )
         return prompt, self._encode(prompt)
 
     def _encode(self, prompt: Prompt) -> Any:
         return self._timed(
-            "encode", lambda: self._denoiser.encode(prompt.ids, self._job.document_key)
+            "encode",
+            lambda: self._denoiser.encode(prompt.ids, self._job.document_key, prompt.after),
         )
 
-    def _texts(self, lanes: Sequence[Lane]) -> list[Found]:
+    def _texts(self, lanes: Sequence[Lane]) -> list[FoundText]:
         """What each lane says, after what is committed."""
         found = []
         for lane in lanes:
             tokens = [
                 *self._committed,
-                *zip(lane.argmax.tolist(), lane.log_probability.exp().tolist(), strict=True),
+                *zip(lane.shown.tolist(), lane.log_probability.exp().tolist(), strict=True),
             ]
             text, confidences = span_text(
                 dataclasses.replace(lane.plan, left_token=self._left_token),
@@ -276,39 +243,21 @@ class Filling:
             )
             if not self._is_open_ended:
                 rest = self._rest
-                found.append(Found(text + rest, (*confidences, *[0.0] * len(rest))))
+                found.append(FoundText(text + rest, (*confidences, *[0.0] * len(rest))))
                 continue
             end = meeting_point(text, self._job.suffix)
-            found.append(Found(text[:end], confidences[:end], meets=end is not None))
+            found.append(FoundText(text[:end], confidences[:end], meets=end is not None))
         return found
 
-    def _send_draft(self, step: int) -> None:
-        best = self._texts(fittest(self._lanes)[:1])[0]
-        allowed = self._settings.sampler.max_denoising_steps
+    def _send_draft(self, step: int, allowed: int) -> None:
+        best = self._texts(self._family.lengths.fittest(self._lanes)[:1])[0]
         self._on_draft(
             Draft(best.text, best.confidences, step, allowed, self._block, self._blocks)
         )
 
-    def _ranked(self, found: list[Found], prompt: Prompt, encoded: Any) -> list[Candidate]:
-        """Distinct texts by causal likelihood together with the suffix, the best first."""
-        distinct = list({one.text: one for one in reversed(found)}.values())
-        ids = [healed_ids(prompt, self._codec, one.text) for one in distinct]
-        likelihoods = rank(self._denoiser, encoded, prompt, ids)
-        # A rewrite is about as long as what it replaces: nothing speaks for a longer one.
+    def _ranked(self, found: list[FoundText], prompt: Prompt, encoded: Any) -> list[Candidate]:
         is_rewrite = self._job.replaced is not None
-        reward = 0.0 if is_rewrite else self._settings.length.token_reward_nats
-        scores = scores_of([one.text for one in distinct], likelihoods, reward)
-        candidates = [
-            Candidate(
-                text=one.text,
-                # The decoder sees its own guess and grows sure of it, right or wrong.
-                confidence=_geometric_mean(one.confidences) * likelihood.per_token,
-                score=score,
-                confidences=one.confidences,
-            )
-            for one, likelihood, score in zip(distinct, likelihoods, scores, strict=True)
-        ]
-        return sorted(candidates, key=lambda candidate: -candidate.score)
+        return self._family.ranker.rank(found, prompt, encoded, is_rewrite=is_rewrite)
 
     def _timed(self, stage: str, work: Callable[[], T]) -> T:
         start = time.perf_counter()
@@ -317,10 +266,3 @@ class Filling:
         finally:
             elapsed = (time.perf_counter() - start) * 1e3
             self._timings_ms[stage] = self._timings_ms.get(stage, 0.0) + elapsed
-
-
-def _geometric_mean(confidences: Sequence[float]) -> float:
-    if not confidences:
-        return 0.0
-    logs = sum(math.log(max(confidence, 1e-12)) for confidence in confidences)
-    return math.exp(logs / len(confidences))

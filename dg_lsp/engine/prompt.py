@@ -1,27 +1,21 @@
-"""From a job to token ids: the prompt for the encoder and the plan of a canvas.
+"""A job in token ids: what the network reads, and the plan of a canvas.
 
-The model's reply is laid out as the document itself. The user turn holds what rarely changes
-while typing (the task, related snippets, the text after the span); the model's own turn begins
-with the text before the span, so a keystroke only appends to the prompt. What an engine has
-read stays good as far as a prompt begins like the one before: where text is left out for
-want of budget, the cut therefore moves in coarse steps (not in the short prompts of the bare
-style, which need every token). The canvas that follows is
+Whatever the model, a canvas is
 
-    [left anchor][free: healed .. span .. healed][right anchor][end of turn]
+    [free: healed .. span .. healed][right anchor][closing]
 
 Healing: the last token before the cursor and the first after it are freed, since the best
 token may straddle the cursor; their choices are limited to tokens that start (end) with the
-characters already there. Knows nothing of tensors.
+characters already there. What stands around the canvas is the family's own business
+(`family.PromptLayout`). Knows nothing of tensors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from dg_lsp.config import Layout, PromptSettings, PromptStyle
 from dg_lsp.engine.codec import Codec
-from dg_lsp.job import InfillJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +23,7 @@ class Prompt:
     """A job in tokens, before the length of its span is known."""
 
     ids: tuple[int, ...]
-    """Input of the encoder."""
-    left_anchor: tuple[int, ...]
-    """Pinned prefix tokens at the canvas start (empty in the default layout)."""
+    """What the network reads before the canvas."""
     left_token: int | None
     """The freed token before the span, if there is text before it."""
     right_token: int | None
@@ -40,6 +32,14 @@ class Prompt:
     """Pinned suffix tokens; the end of turn follows when the whole suffix is in."""
     closing: tuple[int, ...]
     """Pinned end of the reply, where the right anchor holds all there is after the span."""
+    after: tuple[int, ...] = ()
+    """What the network reads after the canvas, where it reads both sides of it."""
+
+    @property
+    def knows_what_follows(self) -> bool:
+        """Whether the network sees anything that stands after the span at its end."""
+        pinned = self.right_anchor or self.closing
+        return bool(self.right_token is not None or pinned or self.after)
 
     @property
     def healed_tokens(self) -> int:
@@ -49,7 +49,7 @@ class Prompt:
     @property
     def anchored_tokens(self) -> int:
         """Canvas positions that are pinned."""
-        return len(self.left_anchor) + len(self.right_anchor) + len(self.closing)
+        return len(self.right_anchor) + len(self.closing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,53 +64,20 @@ class CanvasPlan:
     """Typed token at the first free position, which limits its choices."""
     right_token: int | None
     """Typed token at the last free position, which limits its choices."""
+    is_open: bool
+    """Whether nothing known stands after the free positions."""
 
     @property
     def free_length(self) -> int:
         return self.free_end - self.free_start
 
-    @property
-    def is_open(self) -> bool:
-        """Whether nothing known stands after the free positions."""
-        return self.right_token is None and self.free_end == len(self.ids)
-
-
-def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prompt:
-    """Lay a job out in tokens; text beyond the budgets is left out, farthest first."""
-    known = codec.encode(job.prefix)
-    if settings.style is PromptStyle.INSTRUCT:
-        known = _nearest(known, settings.prefix_tokens)
-    known = _last(known, settings.prefix_tokens)
-    after = codec.encode(job.suffix)
-    left_token = known.pop() if known and _is_whole(codec, known[-1]) else None
-    anchored = settings.right_anchor_tokens > 0
-    healed = 1 if anchored and after and _is_whole(codec, after[0]) else 0
-    right_token = after[0] if healed else None
-    anchor = tuple(after[healed : healed + settings.right_anchor_tokens])
-    closing: tuple[int, ...] = ()
-    if anchored and len(after) <= healed + settings.right_anchor_tokens:
-        closing = (*_reply_closing(codec, settings), codec.control.turn_end)
-    user = _user_turn(job, codec, settings, _shown(job, codec, settings, after))
-    left_anchor: tuple[int, ...] = ()
-    if settings.layout is Layout.BOTH_IN_USER_TURN:
-        user = [*user, *codec.encode("\n"), *known]
-        left_anchor = tuple(_last(known, settings.left_anchor_tokens))
-        known = []
-    control = codec.control
-    newline = codec.encode("\n")
-    ids = (
-        control.bos,
-        control.turn_start,
-        *codec.encode("user\n"),
-        *user,
-        control.turn_end,
-        *newline,
-        control.turn_start,
-        *codec.encode("model\n"),
-        *_reply_opening(job, codec, settings),
-        *known,
-    )
-    return Prompt(ids, left_anchor, left_token, right_token, anchor, closing)
+    def with_free(self, ids: Sequence[int]) -> CanvasPlan:
+        """The same canvas with other free positions, be they more or fewer."""
+        return replace(
+            self,
+            ids=(*self.ids[: self.free_start], *ids, *self.ids[self.free_end :]),
+            free_end=self.free_start + len(ids),
+        )
 
 
 def plan_canvas(prompt: Prompt, free_length: int) -> CanvasPlan:
@@ -120,22 +87,22 @@ def plan_canvas(prompt: Prompt, free_length: int) -> CanvasPlan:
 
 def plan_open_canvas(prompt: Prompt, free_length: int) -> CanvasPlan:
     """A canvas with nothing after the free positions: the span may end anywhere in it."""
-    start = len(prompt.left_anchor)
-    ids = (*prompt.left_anchor, *[-1] * free_length)
-    return CanvasPlan(ids, start, start + free_length, prompt.left_token, None)
+    return CanvasPlan(
+        (-1,) * free_length, 0, free_length, prompt.left_token, None, is_open=True
+    )
 
 
 def plan_rewrite(prompt: Prompt, start_ids: Sequence[int]) -> CanvasPlan:
     """An anchored canvas whose free positions start as `start_ids`, -1 where noised."""
     if not start_ids:
         raise ValueError("a canvas needs at least one free position")
-    start = len(prompt.left_anchor)
     return CanvasPlan(
-        ids=(*prompt.left_anchor, *start_ids, *prompt.right_anchor, *prompt.closing),
-        free_start=start,
-        free_end=start + len(start_ids),
+        ids=(*start_ids, *prompt.right_anchor, *prompt.closing),
+        free_start=0,
+        free_end=len(start_ids),
         left_token=prompt.left_token,
         right_token=prompt.right_token,
+        is_open=not prompt.knows_what_follows,
     )
 
 
@@ -146,23 +113,7 @@ def healed_ids(prompt: Prompt, codec: Codec, span: str) -> list[int]:
     )
 
 
-def _text_of(codec: Codec, token_id: int | None) -> str:
-    return "" if token_id is None else codec.token_bytes(token_id).decode()
-
-
-def _nearest(ids: list[int], count: int) -> list[int]:
-    """At most the last `count` tokens, from a place that rarely moves while text is added."""
-    if len(ids) <= count:
-        return ids
-    step = max(1, count // 8)
-    return ids[-(-(len(ids) - count) // step) * step :]
-
-
-def _last(ids: list[int], count: int) -> list[int]:
-    return ids[max(0, len(ids) - count) :]
-
-
-def _is_whole(codec: Codec, token_id: int) -> bool:
+def is_whole(codec: Codec, token_id: int) -> bool:
     """Whether a token ends at character boundaries: one that does not can't be healed."""
     try:
         codec.token_bytes(token_id).decode()
@@ -171,60 +122,5 @@ def _is_whole(codec: Codec, token_id: int) -> bool:
     return True
 
 
-def _shown(
-    job: InfillJob, codec: Codec, settings: PromptSettings, after: list[int]
-) -> list[int]:
-    """The text after the span as the user turn holds it.
-
-    The rest of the line changes with every bracket that an editor closes by itself, and all
-    that follows it would be read anew: where the canvas holds that rest, it is left out. The
-    bare style is what the bundled model was trained on, so there it stays.
-    """
-    rest = job.suffix.partition("\n")
-    if (
-        settings.style is PromptStyle.INSTRUCT
-        and settings.layout is Layout.PREFIX_IN_MODEL_TURN
-        and len(codec.encode(rest[0])) <= settings.right_anchor_tokens
-    ):
-        after = codec.encode(rest[2])
-    return after[: settings.suffix_tokens]
-
-
-def _user_turn(
-    job: InfillJob, codec: Codec, settings: PromptSettings, shown: list[int]
-) -> list[int]:
-    name = job.path.replace("\\", "/").rsplit("/", 1)[-1]
-    snippets: list[int] = []
-    for snippet in reversed(job.snippets):
-        piece = codec.encode(f"{snippet.path}\n{snippet.text}\n")
-        if len(snippets) + len(piece) > settings.snippet_tokens:
-            break
-        snippets = piece + snippets
-    if settings.style is PromptStyle.BARE:
-        return [*snippets, *codec.encode(f"{name}\n"), *shown]
-    task = (
-        f"Write the file {job.path or name} ({job.language}) in full, with no comment on it. "
-        "You have written its beginning. Go on from there so that it joins the ending below."
-    )
-    if job.instruction is not None:
-        task += (
-            f"\nBetween the two stood:\n```\n{job.replaced}\n```\n"
-            f"Write it anew: {job.instruction}"
-        )
-    return [
-        *codec.encode(f"{task}\n"),
-        *snippets,
-        *codec.encode(f"Its ending:\n```{job.language}\n"),
-        *shown,
-        *codec.encode("\n```"),
-    ]
-
-
-def _reply_opening(job: InfillJob, codec: Codec, settings: PromptSettings) -> list[int]:
-    if settings.style is PromptStyle.BARE:
-        return []
-    return codec.encode(f"```{job.language}\n")
-
-
-def _reply_closing(codec: Codec, settings: PromptSettings) -> list[int]:
-    return [] if settings.style is PromptStyle.BARE else codec.encode("\n```")
+def _text_of(codec: Codec, token_id: int | None) -> str:
+    return "" if token_id is None else codec.token_bytes(token_id).decode()

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dg_lsp.engine.denoiser import Canvases, Denoiser, Prediction
+from dg_lsp.engine.denoiser import Canvases, CausalDenoiser, Prediction
 
 
 class CountingDenoiser:
     """Passes everything on, counts rows and can tell all logits of the last step."""
 
-    def __init__(self, inner: Denoiser) -> None:
+    def __init__(self, inner: CausalDenoiser) -> None:
         self._inner = inner
         self.vocab_size, self.canvas_length = inner.vocab_size, inner.canvas_length
         self.device = inner.device
@@ -26,8 +26,8 @@ class CountingDenoiser:
         """(rows, vocab) of the last step, which is run once more for this."""
         return self._again()
 
-    def encode(self, ids: Sequence[int], document: str = "") -> Any:
-        return self._inner.encode(ids, document)
+    def encode(self, ids: Sequence[int], document: str = "", after: Sequence[int] = ()) -> Any:
+        return self._inner.encode(ids, document, after)
 
     def score(self, encoded: Any, continuations: Sequence[Sequence[int]]) -> list[Tensor]:
         return self._inner.score(encoded, continuations)

@@ -27,7 +27,7 @@ import typer
 
 from dg_lsp.config import PromptSettings, PromptStyle
 from dg_lsp.document.window import WindowBudget, split_window
-from dg_lsp.engine.prompt import build_prompt
+from dg_lsp.engine.conversation import build_prompt
 from dg_lsp.job import InfillJob
 from dg_lsp.models.loading import LoadedModel, load
 from dg_lsp.models.prefix_cache import common_length

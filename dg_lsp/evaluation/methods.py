@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 
-from dg_lsp.config import EngineSettings, Layout
+from dg_lsp.config import EngineSettings
 from dg_lsp.document.offers import Offer, Place, Standard, offers_of
-from dg_lsp.engine.infilling import Filling, Found
-from dg_lsp.engine.prompt import Prompt, build_prompt, healed_ids
+from dg_lsp.engine.conversation import build_prompt
+from dg_lsp.engine.family import FoundText
+from dg_lsp.engine.infilling import Filling
+from dg_lsp.engine.prompt import Prompt, healed_ids
 from dg_lsp.engine.span_text import meeting_point
 from dg_lsp.evaluation.scores import edit_similarity, is_match, stays_valid
 from dg_lsp.evaluation.spans import TrueSpan, job_of
@@ -47,7 +49,7 @@ Method = Callable[[LoadedModel, TrueSpan], Outcome]
 class OpenFilling(Filling):
     """Fills with open canvases alone, cut where they meet the suffix: no race, no anchor."""
 
-    def _find(self, prompt: Prompt, encoded: Any) -> list[Found]:
+    def _find(self, prompt: Prompt, encoded: Any) -> list[FoundText]:
         return self._open(prompt, encoded)
 
 
@@ -64,6 +66,7 @@ def infiller(
         job,
         model.denoiser,
         model.codec,
+        model.family(settings),
         settings,
         cancelled=lambda: False,
         on_draft=lambda _: drafts.append(time.perf_counter()),
@@ -135,11 +138,6 @@ def oracle_prefix_only(model: LoadedModel, span: TrueSpan) -> Outcome:
     return _of_true_length(model, job, span.text, settings)
 
 
-def oracle_both_in_user_turn(model: LoadedModel, span: TrueSpan) -> Outcome:
-    settings = _with_prompt(model.settings, layout=Layout.BOTH_IN_USER_TURN)
-    return _of_true_length(model, job_of(span), span.text, settings)
-
-
 def fixed(model: LoadedModel, span: TrueSpan, length: int = 12) -> Outcome:
     return infiller(
         model.settings, dataclasses.replace(job_of(span), span_tokens=length), model
@@ -186,7 +184,6 @@ METHODS: dict[str, Method] = {
     "oracle length, anchor of 4": oracle_with_anchor(4),
     "oracle length, no right anchor": oracle_with_anchor(0),
     "oracle length, prefix only": oracle_prefix_only,
-    "oracle length, both sides in the user turn": oracle_both_in_user_turn,
     "transformers generate()": reference,
 }
 

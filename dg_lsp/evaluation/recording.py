@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dg_lsp.engine.conversation import build_prompt
 from dg_lsp.engine.denoising import Denoising
-from dg_lsp.engine.prompt import build_prompt, healed_ids, plan_canvas
-from dg_lsp.engine.span_length import lengths_to_try, rank
+from dg_lsp.engine.prompt import healed_ids, plan_canvas
+from dg_lsp.engine.ranking import likelihoods_of
+from dg_lsp.engine.span_length import lengths_to_try
 from dg_lsp.engine.span_text import span_text
 from dg_lsp.evaluation import EvaluationError
 from dg_lsp.evaluation.spans import TrueSpan, job_of
@@ -72,9 +74,8 @@ def record(model: LoadedModel, span: TrueSpan) -> Race:
     lengths = sorted({*tried, oracle_length})
     encoded = model.denoiser.encode(prompt.ids)
     plans = [plan_canvas(prompt, length) for length in lengths]
-    denoising = Denoising(
-        model.denoiser, encoded, plans, model.codec, settings.sampler, job.seed
-    )
+    corruption = model.family().corrupt(job.seed)
+    denoising = Denoising(model.denoiser, encoded, plans, model.codec, corruption)
     fits: list[list[tuple[float, float]]] = [[] for _ in lengths]
     while not denoising.done:
         denoising.step()
@@ -82,7 +83,7 @@ def record(model: LoadedModel, span: TrueSpan) -> Race:
             if lane.steps == denoising.step_idx:
                 lane_fits.append((lane.free_fit, lane.pinned_fit))
     texts = [
-        span_text(lane.plan, model.codec, lane.argmax.tolist(), [1.0] * len(lane.argmax))[0]
+        span_text(lane.plan, model.codec, lane.shown.tolist(), [1.0] * len(lane.shown))[0]
         for lane in denoising.lanes
     ]
     ids = [healed_ids(prompt, model.codec, text) for text in texts]
@@ -92,7 +93,7 @@ def record(model: LoadedModel, span: TrueSpan) -> Race:
         fits,
         texts,
         ids,
-        rank(model.denoiser, encoded, prompt, ids),
+        likelihoods_of(model.denoiser, encoded, prompt, ids),
         strict=True,
     ):
         of_span = len(own) * math.log(max(likelihood.per_token, 1e-30))

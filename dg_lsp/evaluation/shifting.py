@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from dg_lsp.engine.conversation import build_prompt
 from dg_lsp.engine.denoising import Denoising
-from dg_lsp.engine.prompt import build_prompt, plan_canvas, plan_open_canvas
+from dg_lsp.engine.prompt import plan_canvas, plan_open_canvas
 from dg_lsp.engine.span_text import span_text
 from dg_lsp.evaluation.counting import CountingDenoiser
 from dg_lsp.evaluation.lengths import Choice
@@ -32,7 +33,13 @@ def cut_open_canvas(model: LoadedModel, span: TrueSpan) -> Choice:
     """Fill a span with open canvases, cut where they meet the suffix."""
     denoiser = CountingDenoiser(model.denoiser)
     filling = OpenFilling(
-        job_of(span), denoiser, model.codec, model.settings, lambda: False, lambda draft: None
+        job_of(span),
+        denoiser,
+        model.codec,
+        model.family(denoiser=denoiser),
+        model.settings,
+        cancelled=lambda: False,
+        on_draft=lambda draft: None,
     )
     candidates = filling.run().candidates
     return Choice(candidates[0].text if candidates else "", denoiser.rows, denoiser.steps)
@@ -44,24 +51,24 @@ def shifted(model: LoadedModel, span: TrueSpan) -> Choice:
     job = job_of(span)
     prompt = build_prompt(job, model.codec, model.settings.prompt)
     encoded = model.denoiser.encode(prompt.ids)
-    sampler = model.settings.sampler
+    corrupt = model.family().corrupt
     room = model.denoiser.canvas_length - prompt.anchored_tokens
     plan = plan_open_canvas(prompt, min(job.max_tokens + prompt.healed_tokens, room))
-    opened = Denoising(denoiser, encoded, [plan], model.codec, sampler, job.seed)
+    opened = Denoising(denoiser, encoded, [plan], model.codec, corrupt(job.seed))
     for _ in range(LOOK_AFTER_STEPS):
         opened.step()
     healed = () if prompt.right_token is None else (prompt.right_token,)
     known = [*healed, *prompt.right_anchor][:FITTED_TOKENS]
-    start = len(prompt.left_anchor) + (prompt.left_token is not None)
+    start = int(prompt.left_token is not None)
     scores = denoiser.last_logits.log_softmax(-1)
     best = _best_fit(scores, known, start) if known else len(plan.ids)
-    length = best - len(prompt.left_anchor) + len(healed)
+    length = best + len(healed)
     final = plan_canvas(prompt, max(1, prompt.healed_tokens, min(length, room)))
-    closed = Denoising(denoiser, encoded, [final], model.codec, sampler, job.seed)
+    closed = Denoising(denoiser, encoded, [final], model.codec, corrupt(job.seed))
     while not closed.done:
         closed.step()
     lane = closed.lanes[0]
-    free = lane.argmax.tolist()
+    free = lane.shown.tolist()
     text, _ = span_text(lane.plan, model.codec, free, [1.0] * len(free))
     return Choice(text, denoiser.rows, denoiser.steps)
 

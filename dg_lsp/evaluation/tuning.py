@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from dg_lsp.config import EngineSettings, Layout
+from dg_lsp.config import EngineSettings
 from dg_lsp.evaluation.methods import Method, infiller, oracle_under
 from dg_lsp.evaluation.spans import job_of
 
@@ -72,7 +72,6 @@ def prompt_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
         "suffix in both": {},
         "suffix in the prompt only": {"right_anchor_tokens": 0},
         "suffix in the canvas only": {"suffix_tokens": 0},
-        "both sides in the user turn": {"layout": Layout.BOTH_IN_USER_TURN},
         **{f"anchor of {n}": {"right_anchor_tokens": n} for n in (2, 4, 8, 12, 24)},
         **{f"{n} prefix tokens": {"prefix_tokens": n} for n in (50, 100)},
         **{f"{n} suffix tokens": {"suffix_tokens": n} for n in (16, 36)},

@@ -99,9 +99,13 @@ class GemmaDenoiser:
         self._bucketed = bucketed
 
     @torch.inference_mode()
-    def encode(self, ids: Sequence[int], document: str = "") -> Encoded:
+    def encode(
+        self, ids: Sequence[int], document: str = "", after: Sequence[int] = ()
+    ) -> Encoded:
         if not ids:
             raise ValueError("a prompt needs at least one token")
+        if after:
+            raise ValueError("a causal encoder reads nothing after the canvas")
         with _told_of_memory(self.device):
             # Out of the cache until it is whole again.
             prefix = self.prefixes.take(document)

@@ -22,12 +22,14 @@ from transformers.utils import logging as transformers_logging
 from dg_lsp.config import (
     CacheSettings,
     EngineSettings,
-    Layout,
     LengthSettings,
     PromptSettings,
     PromptStyle,
     SamplerSettings,
 )
+from dg_lsp.engine.denoiser import CausalDenoiser
+from dg_lsp.engine.family import Family
+from dg_lsp.engine.gemma import gemma_family
 from dg_lsp.models import store
 from dg_lsp.models.checkpoint import (
     GENERATION,
@@ -75,6 +77,12 @@ class LoadedModel:
     settings: EngineSettings
     follows_instructions: bool
     memory: MemoryPlan
+
+    def family(
+        self, settings: EngineSettings | None = None, denoiser: CausalDenoiser | None = None
+    ) -> Family:
+        """How the model fills spans, under its own settings and by itself unless given."""
+        return gemma_family(settings or self.settings, denoiser or self.denoiser, self.codec)
 
 
 def load(
@@ -230,8 +238,6 @@ def _section(metadata: dict[str, Any], name: str) -> dict[str, Any]:
 def _prompt_settings(numbers: dict[str, Any]) -> PromptSettings:
     if "style" in numbers:
         numbers["style"] = PromptStyle(numbers["style"])
-    if "layout" in numbers:
-        numbers["layout"] = Layout(numbers["layout"])
     return PromptSettings(**numbers)
 
 

@@ -59,7 +59,9 @@ class ScriptedDenoiser:
         self._codec, self._certainty = codec, tuple(certainty)
         self._documents = [document.encode() for document in documents]
 
-    def encode(self, ids: Sequence[int], document: str = "") -> Reading:
+    def encode(
+        self, ids: Sequence[int], document: str = "", after: Sequence[int] = ()
+    ) -> Reading:
         self.prompts.append(tuple(ids))
         turn = len(ids) - 1 - list(reversed(ids)).index(self._codec.control.turn_start)
         written = self._bytes(ids[turn:]).removeprefix(b"model\n")

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from dg_lsp.config import PromptSettings, PromptStyle
 from dg_lsp.engine.codec import Codec
-from dg_lsp.engine.prompt import build_prompt, healed_ids
+from dg_lsp.engine.conversation import build_prompt
+from dg_lsp.engine.prompt import healed_ids
 from dg_lsp.job import InfillJob
 from dg_lsp.training.corpus import SourceFile, language
 

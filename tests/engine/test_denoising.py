@@ -11,6 +11,7 @@ from dg_lsp.config import SamplerSettings
 from dg_lsp.engine.codec import ControlTokens
 from dg_lsp.engine.denoising import Denoising
 from dg_lsp.engine.prompt import CanvasPlan
+from dg_lsp.engine.uniform import UniformCorruption
 from dg_lsp.models.denoiser import GemmaDenoiser
 from dg_lsp.models.sampling import Head
 
@@ -26,7 +27,7 @@ class NothingBarred:
 
 
 def open_plan(length: int) -> CanvasPlan:
-    return CanvasPlan((-1,) * length, 0, length, None, None)
+    return CanvasPlan((-1,) * length, 0, length, None, None, is_open=True)
 
 
 def by_inversion(probabilities: torch.Tensor, num_samples: int) -> torch.Tensor:
@@ -89,15 +90,18 @@ def test_reproduces_the_reference_sampler_token_for_token(
         denoiser.encode(PROMPT),
         [open_plan(length)],
         NothingBarred(denoiser.vocab_size),
-        SamplerSettings(
-            max_denoising_steps=10, entropy_bound=entropy_bound, confidence_threshold=3.0
+        corruption(
+            denoiser,
+            seed,
+            max_denoising_steps=10,
+            entropy_bound=entropy_bound,
+            confidence_threshold=3.0,
         ),
-        seed=seed,
     )
     ours_drafts = []
     while not ours.done:
         ours.step()
-        ours_drafts.append(ours.lanes[0].argmax.clone())
+        ours_drafts.append(ours.lanes[0].shown.clone())
     assert len(drafts) == len(ours_drafts)
     assert torch.equal(torch.stack(drafts), torch.stack(ours_drafts))
 
@@ -139,6 +143,10 @@ def prefer(monkeypatch):
     return preferring
 
 
+def corruption(denoiser, seed: int = 0, **settings) -> UniformCorruption:
+    return UniformCorruption(SamplerSettings(**settings), denoiser.device, seed)
+
+
 def watch(
     denoiser, codec, plans: Sequence[CanvasPlan], seed=0, **settings
 ) -> tuple[Watched, Denoising]:
@@ -149,8 +157,9 @@ def watch(
         watched.encode(PROMPT),
         plans,
         codec,
-        SamplerSettings(**{"max_denoising_steps": 6, "stability_threshold": 6} | settings),
-        seed,
+        corruption(
+            denoiser, seed, **{"max_denoising_steps": 6, "stability_threshold": 6} | settings
+        ),
     )
     while not denoising.done:
         denoising.step()
@@ -168,7 +177,10 @@ def test_pinned_positions_are_exactly_their_tokens_in_every_step(
 ):
     # The end of turn may be pinned, though it may not be written.
     ids = (50, 51, -1, -1, -1, 60, 61, tiny_codec.control.turn_end)
-    plans = [CanvasPlan(ids, 2, 5, None, None), CanvasPlan((-1, 70, 71), 0, 1, None, None)]
+    plans = [
+        CanvasPlan(ids, 2, 5, None, None, is_open=False),
+        CanvasPlan((-1, 70, 71), 0, 1, None, None, is_open=False),
+    ]
     watched, _ = watch(denoiser, tiny_codec, plans, seed, entropy_bound=entropy_bound)
 
     known = torch.tensor([*ids, *plans[1].ids])
@@ -187,11 +199,11 @@ def test_pinned_positions_are_exactly_their_tokens_in_every_step(
 def test_control_tokens_are_never_written(denoiser, tiny_codec, seed, prefer):
     barred = tiny_codec.control.barred
     prefer(barred)
-    plan = CanvasPlan((-1,) * 8 + (60, 61), 0, 8, None, None)
+    plan = CanvasPlan((-1,) * 8 + (60, 61), 0, 8, None, None, is_open=False)
     watched, denoising = watch(denoiser, tiny_codec, [plan], seed, entropy_bound=20.0)
 
     written = [free_of(plan, canvas) for canvas in watched.canvases]
-    written.append(denoising.lanes[0].argmax.tolist())
+    written.append(denoising.lanes[0].shown.tolist())
     assert not {token for step in written for token in step} & set(barred)
 
 
@@ -205,7 +217,7 @@ def test_ids_beyond_the_tokenizer_are_never_written(denoiser, tiny_codec, seed, 
     watched, denoising = watch(denoiser, SmallCodec(), [plan], seed, entropy_bound=20.0)
 
     written = [token for canvas in watched.canvases for token in free_of(plan, canvas)]
-    assert max([*written, *denoising.lanes[0].argmax.tolist()]) < 20
+    assert max([*written, *denoising.lanes[0].shown.tolist()]) < 20
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -219,11 +231,11 @@ def test_healed_positions_agree_with_what_is_typed(
     def typed(text):
         return None if text is None else tiny_codec.encode(text)[0]
 
-    plan = CanvasPlan((-1,) * count + (60,), 0, count, typed(left), typed(right))
+    plan = CanvasPlan((-1,) * count + (60,), 0, count, typed(left), typed(right), is_open=False)
     watched, denoising = watch(denoiser, tiny_codec, [plan], seed, entropy_bound=20.0)
 
     steps = [free_of(plan, canvas) for canvas in watched.canvases]
-    steps.append(denoising.lanes[0].argmax.tolist())
+    steps.append(denoising.lanes[0].shown.tolist())
     for tokens in steps:
         if left is not None:
             first = tiny_codec.token_bytes(plan.left_token)
@@ -241,27 +253,27 @@ def test_healed_positions_agree_with_what_is_typed(
 @pytest.mark.parametrize("seed", range(3))
 def test_one_token_may_hold_what_is_typed_on_both_sides(denoiser, tiny_codec, seed):
     left, right = (tiny_codec.encode(text)[0] for text in (" ", "s"))
-    plan = CanvasPlan((-1, 60), 0, 1, left, right)
+    plan = CanvasPlan((-1, 60), 0, 1, left, right, is_open=False)
     _, denoising = watch(denoiser, tiny_codec, [plan], seed)
 
     # The only one that begins with a space and ends with an s.
-    assert tiny_codec.token_bytes(int(denoising.lanes[0].argmax)) == b" radius"
+    assert tiny_codec.token_bytes(int(denoising.lanes[0].shown)) == b" radius"
 
 
 def test_two_pieces_that_no_token_holds_are_refused(denoiser, tiny_codec):
     left, right = (tiny_codec.encode(text)[0] for text in ("(", "#"))
 
     with pytest.raises(ValueError, match="no token holds"):
-        watch(denoiser, tiny_codec, [CanvasPlan((-1, 60), 0, 1, left, right)])
+        watch(denoiser, tiny_codec, [CanvasPlan((-1, 60), 0, 1, left, right, is_open=False)])
 
 
 def test_a_canvas_with_nothing_free_is_refused(denoiser, tiny_codec):
     with pytest.raises(ValueError, match="free position"):
-        watch(denoiser, tiny_codec, [CanvasPlan((50, 51), 0, 0, None, None)])
+        watch(denoiser, tiny_codec, [CanvasPlan((50, 51), 0, 0, None, None, is_open=False)])
 
 
 def test_a_rewrite_starts_from_the_given_tokens(denoiser, tiny_codec):
-    plan = CanvasPlan((50, -1, 51, 60, 61), 0, 3, None, None)
+    plan = CanvasPlan((50, -1, 51, 60, 61), 0, 3, None, None, is_open=False)
     watched, _ = watch(denoiser, tiny_codec, [plan])
 
     first = watched.canvases[0].tolist()
@@ -294,12 +306,14 @@ def test_lanes_in_one_forward_are_each_alone(denoiser, prompt_length):
 @pytest.mark.parametrize("order", [[2], [0, 2], [2, 0], [1, 2, 0]])
 def test_lanes_that_are_kept_go_on_as_they_were(denoiser, tiny_codec, order):
     plans = [
-        CanvasPlan((-1,) * count + (60, 61), 0, count, tiny_codec.encode("r")[0], None)
+        CanvasPlan(
+            (-1,) * count + (60, 61), 0, count, tiny_codec.encode("r")[0], None, is_open=False
+        )
         for count in (3, 4, 5)
     ]
     watched = Watched(denoiser)
-    settings = SamplerSettings(max_denoising_steps=4, stability_threshold=4)
-    denoising = Denoising(watched, watched.encode(PROMPT), plans, tiny_codec, settings, 0)
+    uniform = corruption(denoiser, max_denoising_steps=4, stability_threshold=4)
+    denoising = Denoising(watched, watched.encode(PROMPT), plans, tiny_codec, uniform)
     denoising.step()
     kept = [denoising.lanes[n] for n in order]
     denoising.step()
@@ -320,21 +334,19 @@ def test_lanes_that_are_kept_go_on_as_they_were(denoiser, tiny_codec, order):
 
 
 def test_a_settled_lane_stays_as_it_is(denoiser, tiny_codec):
-    settings = SamplerSettings(
-        max_denoising_steps=8, confidence_threshold=100.0, stability_threshold=0
+    uniform = corruption(
+        denoiser, max_denoising_steps=8, confidence_threshold=100.0, stability_threshold=0
     )
     watched = Watched(denoiser)
-    denoising = Denoising(
-        watched, watched.encode(PROMPT), [open_plan(4)], tiny_codec, settings, 0
-    )
+    denoising = Denoising(watched, watched.encode(PROMPT), [open_plan(4)], tiny_codec, uniform)
     denoising.step()
     lane = denoising.lanes[0]
     assert lane.settled
     assert denoising.done
-    argmax, probability = lane.argmax.clone(), lane.log_probability.clone()
+    shown, probability = lane.shown.clone(), lane.log_probability.clone()
     denoising.step()
 
-    assert torch.equal(lane.argmax, argmax)
+    assert torch.equal(lane.shown, shown)
     assert torch.equal(lane.log_probability, probability)
     assert lane.steps == 1
 

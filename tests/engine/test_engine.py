@@ -21,6 +21,7 @@ from dg_lsp.config import (
 )
 from dg_lsp.engine.denoiser import OutOfMemoryError
 from dg_lsp.engine.engine import Engine, EngineJob
+from dg_lsp.engine.gemma import gemma_family
 from dg_lsp.job import Draft, Infill, InfillJob, JobState
 from dg_lsp.models.loading import load
 from dg_lsp.models.scripted import ScriptedDenoiser
@@ -55,7 +56,9 @@ async def engine(tiny_codec, denoiser) -> AsyncIterator[Engine]:
         SamplerSettings(max_denoising_steps=12),
         LengthSettings(lengths=tuple(range(1, 13))),
     )
-    engine = Engine(denoiser, tiny_codec, settings, "scripted")
+    engine = Engine(
+        denoiser, tiny_codec, gemma_family(settings, denoiser, tiny_codec), settings, "scripted"
+    )
     async with asyncio.timeout(30):
         yield engine
         denoiser.gate.set()
@@ -298,7 +301,9 @@ async def test_nothing_of_the_model_outlives_the_engine(tiny_checkpoint):
         settings = dataclasses.replace(
             model.settings, sampler=SamplerSettings(max_denoising_steps=2)
         )
-        engine = Engine(model.denoiser, model.codec, settings, model.name)
+        engine = Engine(
+            model.denoiser, model.codec, model.family(settings), settings, model.name
+        )
         first = await engine.submit(job(AREA, max_tokens=4)).result()
         model.denoiser.model.model.decoder.layers[2].forward = out_of_memory
         second = await engine.submit(job(AREA, max_tokens=4)).result()
@@ -320,7 +325,9 @@ def test_a_job_whose_event_loop_is_gone_harms_no_other(tiny_codec):
     settings = EngineSettings(
         PromptSettings(style=PromptStyle.BARE), SamplerSettings(max_denoising_steps=6)
     )
-    engine = Engine(denoiser, tiny_codec, settings, "scripted")
+    engine = Engine(
+        denoiser, tiny_codec, gemma_family(settings, denoiser, tiny_codec), settings, "scripted"
+    )
 
     async def leave_behind() -> None:
         await blocked(engine, denoiser, job(AREA))

@@ -12,12 +12,12 @@ import pytest
 
 from dg_lsp.config import (
     EngineSettings,
-    Layout,
     LengthSettings,
     PromptSettings,
     PromptStyle,
     SamplerSettings,
 )
+from dg_lsp.engine.gemma import gemma_family
 from dg_lsp.engine.infilling import Filling, JobStoppedError
 from dg_lsp.job import Draft, Infill, InfillJob
 from dg_lsp.models.scripted import ScriptedDenoiser
@@ -72,16 +72,18 @@ def fill(
         document = f"{prefix}{known}{suffix}".replace("\r\n", "\n")
         denoiser = ScriptedDenoiser(codec, document, canvas_length=canvas_length)
     drafts: list[Draft] = []
+    settings = EngineSettings(
+        PromptSettings(**{"style": PromptStyle.BARE} | (prompt or {})),
+        SamplerSettings(**{"max_denoising_steps": 12} | (sampler or {})),
+        LengthSettings(**{"lengths": EVERY_LENGTH} | (length or {})),
+        **(engine or {}),
+    )
     infill = Filling(
         InfillJob(prefix, suffix, **job),
         denoiser,
         codec,
-        EngineSettings(
-            PromptSettings(**{"style": PromptStyle.BARE} | (prompt or {})),
-            SamplerSettings(**{"max_denoising_steps": 12} | (sampler or {})),
-            LengthSettings(**{"lengths": EVERY_LENGTH} | (length or {})),
-            **(engine or {}),
-        ),
+        gemma_family(settings, denoiser, codec),
+        settings,
         cancelled,
         drafts.append,
     ).run()
@@ -160,13 +162,11 @@ def test_nothing_is_offered_that_ends_inside_a_character(tiny_codec, budget):
     assert not any("\ufffd" in text for text in filled.texts)
 
 
-@pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize("job", [{}, {"replaced": "radius * 3.14 " * 30}, {"span_tokens": 90}])
-def test_no_canvas_is_longer_than_the_model_was_trained_on(tiny_codec, layout, job):
+def test_no_canvas_is_longer_than_the_model_was_trained_on(tiny_codec, job):
     filled = fill(
         tiny_codec,
         LONG,
-        prompt={"layout": layout},
         sampler={"max_denoising_steps": 2},
         denoiser=ScriptedDenoiser(tiny_codec, canvas_length=40),
         max_tokens=100,

@@ -6,19 +6,19 @@ import pytest
 import torch
 
 from dg_lsp.config import LengthSettings, PromptSettings, PromptStyle, SamplerSettings
-from dg_lsp.engine.denoising import Denoising, Lane
-from dg_lsp.engine.prompt import CanvasPlan, build_prompt, healed_ids, plan_canvas
+from dg_lsp.engine.conversation import build_prompt
+from dg_lsp.engine.denoising import Denoising, run
+from dg_lsp.engine.lanes import Lane
+from dg_lsp.engine.prompt import CanvasPlan, plan_canvas
 from dg_lsp.engine.span_length import (
-    Likelihood,
+    LengthRace,
     fitness,
     fittest,
     lengths_around,
     lengths_to_try,
-    race,
-    rank,
-    scores_of,
 )
 from dg_lsp.engine.stopping import Stopping
+from dg_lsp.engine.uniform import UniformCorruption
 from dg_lsp.job import InfillJob
 from dg_lsp.models.scripted import ScriptedDenoiser
 
@@ -58,9 +58,9 @@ def test_lengths_around(length, shortest, longest, expect):
 def lane(free: list[float], pinned: float = 0.0) -> Lane:
     count = len(free)
     return Lane(
-        CanvasPlan((-1,) * count, 0, count, None, None),
+        CanvasPlan((-1,) * count, 0, count, None, None, is_open=True),
         Stopping(SamplerSettings()),
-        argmax=torch.zeros(count, dtype=torch.long),
+        shown=torch.zeros(count, dtype=torch.long),
         log_probability=torch.tensor(free),
         free_fit=sum(free) / count,
         pinned_fit=pinned,
@@ -93,10 +93,14 @@ def scripted_race(codec, keep_after=(), wanted=1, after_step=lambda: None):
         denoiser.encode(prompt.ids),
         [plan_canvas(prompt, length) for length in range(2, 13)],
         codec,
-        SamplerSettings(max_denoising_steps=6, stability_threshold=6),
-        seed=0,
+        UniformCorruption(
+            SamplerSettings(max_denoising_steps=6, stability_threshold=6),
+            denoiser.device,
+            seed=0,
+        ),
     )
-    lanes = race(denoising, LengthSettings(keep_after=keep_after), wanted, after_step)
+    strategy = LengthRace(LengthSettings(keep_after=keep_after))
+    lanes = run(denoising, strategy, wanted, after_step)
     return lanes, [len(canvases) for canvases in denoiser.canvases]
 
 
@@ -104,7 +108,7 @@ def scripted_race(codec, keep_after=(), wanted=1, after_step=lambda: None):
 def test_the_lane_of_the_true_length_wins(tiny_codec, keep_after):
     lanes, _ = scripted_race(tiny_codec, keep_after)
 
-    written = b"".join(tiny_codec.token_bytes(i) for i in lanes[0].argmax.tolist())
+    written = b"".join(tiny_codec.token_bytes(i) for i in lanes[0].shown.tolist())
     assert written.decode() == f" {SPAN} **"
     assert [fitness(one) for one in lanes] == sorted(map(fitness, lanes), reverse=True)
 
@@ -133,47 +137,3 @@ def test_what_is_called_after_each_step_may_end_the_race(tiny_codec):
     with pytest.raises(KeyboardInterrupt):
         scripted_race(tiny_codec, after_step=stop_at_third)
     assert len(calls) == 3
-
-
-def test_the_true_text_ranks_highest_whatever_its_length(tiny_codec):
-    denoiser = ScriptedDenoiser(tiny_codec, PREFIX + SPAN + SUFFIX)
-    prompt = build_prompt(
-        InfillJob(PREFIX, SUFFIX), tiny_codec, PromptSettings(style=PromptStyle.BARE)
-    )
-    spans = ["3.14", "3.14 *", SPAN, "3.14 * radius ** 2", "2", ""]
-    scores = rank(
-        denoiser,
-        denoiser.encode(prompt.ids),
-        prompt,
-        [healed_ids(prompt, tiny_codec, span) for span in spans],
-    )
-
-    totals = [score.total for score in scores]
-    assert spans[totals.index(max(totals))] == SPAN
-    assert all(total < 0 for total in totals)
-    assert scores[spans.index(SPAN)].per_token > 0.9
-    assert scores[spans.index("2")].per_token < 0.1
-
-
-@pytest.mark.parametrize(
-    ("texts", "totals", "reward", "first"),
-    [
-        (["x", "x + y"], [-3.0, -5.0], 0.0, "x"),
-        (["x", "x + y"], [-3.0, -5.0], 1.5, "x + y"),
-        # The likeliest is that nothing is missing: no reward makes a text of it.
-        (["", "x + y"], [-3.0, -5.0], 1.5, ""),
-        (["", "x", "x + y"], [-4.0, -3.0, -5.0], 1.5, "x + y"),
-    ],
-)
-def test_a_reward_for_each_token_favours_longer_texts(texts, totals, reward, first):
-    likelihoods = [
-        Likelihood(total, 0.5, 1 + len(text.split()))
-        for text, total in zip(texts, totals, strict=True)
-    ]
-    scores = scores_of(texts, likelihoods, reward)
-
-    assert texts[scores.index(max(scores))] == first
-
-
-def test_nothing_has_no_scores():
-    assert scores_of([], [], 1.5) == []

@@ -32,6 +32,7 @@ def read(pieces: list[bytes], sureness, left: bytes | None, right: bytes | None)
         count,
         left_token=None if left is None else count,
         right_token=None if right is None else count + 1,
+        is_open=right is None,
     )
     return span_text(plan, codec, range(count), sureness)
 

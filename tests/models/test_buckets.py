@@ -9,6 +9,7 @@ from dg_lsp.config import SamplerSettings
 from dg_lsp.engine.denoiser import Canvases, Prediction
 from dg_lsp.engine.denoising import Denoising
 from dg_lsp.engine.prompt import CanvasPlan
+from dg_lsp.engine.uniform import UniformCorruption
 from dg_lsp.models import buckets
 from dg_lsp.models.buckets import Bucket, BucketedSteps, bucket_for, uncaptured
 from dg_lsp.models.denoiser import GemmaDenoiser
@@ -153,7 +154,14 @@ def test_what_no_bucket_holds_runs_plainly(tiny_model, monkeypatch):
 def test_a_whole_denoising_ends_the_same(tiny_model, tiny_codec):
     def texts(denoiser: GemmaDenoiser) -> list[list[int]]:
         plans = [
-            CanvasPlan((-1,) * count + (60, 61), 0, count, tiny_codec.encode("r")[0], None)
+            CanvasPlan(
+                (-1,) * count + (60, 61),
+                0,
+                count,
+                tiny_codec.encode("r")[0],
+                None,
+                is_open=False,
+            )
             for count in (3, 5, 9)
         ]
         denoising = Denoising(
@@ -161,14 +169,17 @@ def test_a_whole_denoising_ends_the_same(tiny_model, tiny_codec):
             denoiser.encode([2, *range(40, 80)]),
             plans,
             tiny_codec,
-            SamplerSettings(max_denoising_steps=8, stability_threshold=8),
-            seed=3,
+            UniformCorruption(
+                SamplerSettings(max_denoising_steps=8, stability_threshold=8),
+                denoiser.device,
+                seed=3,
+            ),
         )
         while not denoising.done:
             denoising.step()
             if denoising.step_idx == 3:
                 denoising.keep(denoising.lanes[1:])
-        return [lane.argmax.tolist() for lane in denoising.lanes]
+        return [lane.shown.tolist() for lane in denoising.lanes]
 
     assert texts(GemmaDenoiser(tiny_model)) == texts(
         GemmaDenoiser(tiny_model, bucketed=BucketedSteps(uncaptured))

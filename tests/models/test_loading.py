@@ -17,7 +17,7 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
     EntropyBoundSamplerConfig,
 )
 
-from dg_lsp.config import Layout, PromptStyle
+from dg_lsp.config import PromptStyle
 from dg_lsp.engine.engine import Engine
 from dg_lsp.job import InfillJob
 from dg_lsp.models import loading
@@ -50,7 +50,9 @@ async def test_a_checkpoint_infills(tiny_checkpoint):
         loaded.settings,
         sampler=dataclasses.replace(loaded.settings.sampler, max_denoising_steps=2),
     )
-    engine = Engine(loaded.denoiser, loaded.codec, settings, loaded.name)
+    engine = Engine(
+        loaded.denoiser, loaded.codec, loaded.family(settings), settings, loaded.name
+    )
     try:
         infills = [
             await engine.submit(
@@ -70,7 +72,7 @@ async def test_a_checkpoint_infills(tiny_checkpoint):
     assert loaded.follows_instructions
     # The prompt's style is what `dg_lsp.json` says, the rest stays at its default.
     assert loaded.settings.prompt.style is PromptStyle.BARE
-    assert loaded.settings.prompt.layout is Layout.PREFIX_IN_MODEL_TURN
+    assert loaded.settings.prompt.right_anchor_tokens == 16
 
 
 def test_weights_are_those_of_the_file(tiny_checkpoint, tiny_model):
@@ -93,7 +95,7 @@ def test_settings_of_the_checkpoint_override_the_defaults(checkpoint):
     write(
         checkpoint / loading.METADATA,
         {
-            "prompt": {"layout": "both-in-user-turn", "right_anchor_tokens": 7},
+            "prompt": {"style": "bare", "right_anchor_tokens": 7},
             "length": {"lengths": [1, 2], "keep_after": [[2, 1]]},
             "engine": {"block_tokens": 9, "min_confidence": 0.25},
             "follows_instructions": False,
@@ -104,7 +106,7 @@ def test_settings_of_the_checkpoint_override_the_defaults(checkpoint):
     sampler = loaded.settings.sampler
     assert (sampler.max_denoising_steps, sampler.t_max, sampler.t_min) == (24, 0.7, 0.4)
     assert sampler.entropy_bound == 0.5
-    assert loaded.settings.prompt.layout is Layout.BOTH_IN_USER_TURN
+    assert loaded.settings.prompt.style is PromptStyle.BARE
     assert loaded.settings.prompt.right_anchor_tokens == 7
     assert loaded.settings.length.lengths == (1, 2)
     assert loaded.settings.length.keep_after == ((2, 1),)

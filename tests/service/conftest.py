@@ -23,6 +23,7 @@ from dg_lsp.config import (
     SamplerSettings,
 )
 from dg_lsp.engine.engine import Engine
+from dg_lsp.engine.gemma import gemma_family
 from dg_lsp.models.scripted import ScriptedDenoiser
 from dg_lsp.service.address import Address
 from dg_lsp.service.app import make_app
@@ -88,7 +89,9 @@ def new_engine(denoiser: ScriptedDenoiser, codec) -> Engine:
         SamplerSettings(max_denoising_steps=12),
         LengthSettings(lengths=tuple(range(1, 13))),
     )
-    return Engine(denoiser, codec, settings, "scripted")
+    return Engine(
+        denoiser, codec, gemma_family(settings, denoiser, codec), settings, "scripted"
+    )
 
 
 @pytest.fixture(name="until")

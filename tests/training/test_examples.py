@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dg_lsp.config import PromptSettings, PromptStyle
 from dg_lsp.engine.codec import Codec
-from dg_lsp.engine.prompt import Prompt, build_prompt, healed_ids
+from dg_lsp.engine.conversation import build_prompt
+from dg_lsp.engine.prompt import Prompt, healed_ids
 from dg_lsp.job import InfillJob
 from dg_lsp.training.corpus import SourceFile
 from dg_lsp.training.examples import IGNORED, LANGUAGES, Batch, ExampleMaker, Shape, draw_span

@@ -12,6 +12,7 @@ from dg_lsp.config import SamplerSettings
 from dg_lsp.engine.codec import ControlTokens
 from dg_lsp.engine.denoising import Denoising
 from dg_lsp.engine.prompt import CanvasPlan
+from dg_lsp.engine.uniform import UniformCorruption
 from dg_lsp.evaluation.gpu.hardware import median_ms
 from dg_lsp.models.denoiser import GemmaDenoiser
 from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
@@ -133,11 +134,12 @@ class EngineSteps:
         return ids.tolist()
 
     def _start(self, rows: int, most_steps: int) -> Denoising:
-        plan = CanvasPlan((-1,) * rows, 0, rows, None, None)
+        plan = CanvasPlan((-1,) * rows, 0, rows, None, None, is_open=True)
         settings = SamplerSettings(
             max_denoising_steps=most_steps, confidence_threshold=NEVER_SETTLED
         )
-        return Denoising(self._denoiser, self._encoded, [plan], self._codec, settings, seed=0)
+        corruption = UniformCorruption(settings, self._denoiser.device, seed=0)
+        return Denoising(self._denoiser, self._encoded, [plan], self._codec, corruption)
 
 
 @torch.inference_mode()

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dg_lsp.config import Layout, PromptSettings, PromptStyle
+from dg_lsp.config import PromptSettings, PromptStyle
 from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.conversation import build_prompt
 from dg_lsp.engine.prompt import (
     Prompt,
-    build_prompt,
     healed_ids,
     plan_canvas,
     plan_open_canvas,
@@ -82,23 +82,6 @@ def test_instructing_prompt_says_the_task_and_fences_the_code(tiny_codec):
         "<TURN>model\n```python\ndef area():\n    return"
     )
     assert read(tiny_codec, plan_canvas(prompt, 2).ids) == "·· 2\n\nend\n\n```<END>"
-
-
-def test_prefix_in_the_user_turn_leaves_a_left_anchor_in_the_canvas(tiny_codec):
-    prompt = lay_out(
-        tiny_codec,
-        "def area(self, radius):\n    return <|> ** 2\n",
-        layout=Layout.BOTH_IN_USER_TURN,
-        left_anchor_tokens=3,
-    )
-
-    assert read(tiny_codec, prompt.ids) == (
-        "<BOS><TURN>user\nshapes.py\n ** 2\n\ndef area(self, radius):\n    return<END>\n"
-        "<TURN>model\n"
-    )
-    plan = plan_canvas(prompt, 2)
-    assert read(tiny_codec, plan.ids) == "):\n    return·· 2\n<END>"
-    assert (plan.free_start, plan.free_end) == (3, 5)
 
 
 @pytest.mark.parametrize("style", PromptStyle)
@@ -261,17 +244,6 @@ def test_budgets_cut_the_farthest_text(tiny_codec, budget, tokens, kept):
     assert read(tiny_codec, prompt.ids) == f"<BOS>{kept}"
     # The suffix in the canvas is no matter of the budget of the user turn.
     assert read(tiny_codec, prompt.right_anchor) == " 2\n"
-
-
-def test_a_left_anchor_of_no_tokens_pins_nothing(tiny_codec):
-    prompt = lay_out(
-        tiny_codec,
-        "return 3.14<|>",
-        layout=Layout.BOTH_IN_USER_TURN,
-        left_anchor_tokens=0,
-    )
-
-    assert prompt.left_anchor == ()
 
 
 @pytest.mark.parametrize(

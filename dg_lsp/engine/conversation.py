@@ -1,0 +1,133 @@
+"""The prompt of DiffusionGemma: a conversation in which the reply is the document itself.
+
+The user turn holds what rarely changes while typing (the task, related snippets, the text
+after the span); the model's own turn begins with the text before the span, so a keystroke only
+appends to the prompt. What an engine has read stays good as far as a prompt begins like the one
+before: where text is left out for want of budget, the cut therefore moves in coarse steps (not
+in the short prompts of the bare style, which need every token).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dg_lsp.config import PromptSettings, PromptStyle
+from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.prompt import Prompt, is_whole
+from dg_lsp.job import InfillJob
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationLayout:
+    """Implements `engine.family.PromptLayout`."""
+
+    settings: PromptSettings
+    codec: Codec
+
+    def build(self, job: InfillJob, canvas_length: int) -> Prompt:
+        anchor = min(self.settings.right_anchor_tokens, canvas_length // 2)
+        settings = replace(self.settings, right_anchor_tokens=anchor)
+        return build_prompt(job, self.codec, settings)
+
+
+def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prompt:
+    """Lay a job out in tokens; text beyond the budgets is left out, farthest first."""
+    known = codec.encode(job.prefix)
+    if settings.style is PromptStyle.INSTRUCT:
+        known = _nearest(known, settings.prefix_tokens)
+    known = _last(known, settings.prefix_tokens)
+    after = codec.encode(job.suffix)
+    left_token = known.pop() if known and is_whole(codec, known[-1]) else None
+    anchored = settings.right_anchor_tokens > 0
+    healed = 1 if anchored and after and is_whole(codec, after[0]) else 0
+    right_token = after[0] if healed else None
+    anchor = tuple(after[healed : healed + settings.right_anchor_tokens])
+    closing: tuple[int, ...] = ()
+    if anchored and len(after) <= healed + settings.right_anchor_tokens:
+        closing = (*_reply_closing(codec, settings), codec.control.turn_end)
+    user = _user_turn(job, codec, settings, _shown(job, codec, settings, after))
+    control = codec.control
+    newline = codec.encode("\n")
+    ids = (
+        control.bos,
+        control.turn_start,
+        *codec.encode("user\n"),
+        *user,
+        control.turn_end,
+        *newline,
+        control.turn_start,
+        *codec.encode("model\n"),
+        *_reply_opening(job, codec, settings),
+        *known,
+    )
+    return Prompt(ids, left_token, right_token, anchor, closing)
+
+
+def _nearest(ids: list[int], count: int) -> list[int]:
+    """At most the last `count` tokens, from a place that rarely moves while text is added."""
+    if len(ids) <= count:
+        return ids
+    step = max(1, count // 8)
+    return ids[-(-(len(ids) - count) // step) * step :]
+
+
+def _last(ids: list[int], count: int) -> list[int]:
+    return ids[max(0, len(ids) - count) :]
+
+
+def _shown(
+    job: InfillJob, codec: Codec, settings: PromptSettings, after: list[int]
+) -> list[int]:
+    """The text after the span as the user turn holds it.
+
+    The rest of the line changes with every bracket that an editor closes by itself, and all
+    that follows it would be read anew: where the canvas holds that rest, it is left out. The
+    bare style is what the bundled model was trained on, so there it stays.
+    """
+    rest = job.suffix.partition("\n")
+    if (
+        settings.style is PromptStyle.INSTRUCT
+        and len(codec.encode(rest[0])) <= settings.right_anchor_tokens
+    ):
+        after = codec.encode(rest[2])
+    return after[: settings.suffix_tokens]
+
+
+def _user_turn(
+    job: InfillJob, codec: Codec, settings: PromptSettings, shown: list[int]
+) -> list[int]:
+    name = job.path.replace("\\", "/").rsplit("/", 1)[-1]
+    snippets: list[int] = []
+    for snippet in reversed(job.snippets):
+        piece = codec.encode(f"{snippet.path}\n{snippet.text}\n")
+        if len(snippets) + len(piece) > settings.snippet_tokens:
+            break
+        snippets = piece + snippets
+    if settings.style is PromptStyle.BARE:
+        return [*snippets, *codec.encode(f"{name}\n"), *shown]
+    task = (
+        f"Write the file {job.path or name} ({job.language}) in full, with no comment on it. "
+        "You have written its beginning. Go on from there so that it joins the ending below."
+    )
+    if job.instruction is not None:
+        task += (
+            f"\nBetween the two stood:\n```\n{job.replaced}\n```\n"
+            f"Write it anew: {job.instruction}"
+        )
+    return [
+        *codec.encode(f"{task}\n"),
+        *snippets,
+        *codec.encode(f"Its ending:\n```{job.language}\n"),
+        *shown,
+        *codec.encode("\n```"),
+    ]
+
+
+def _reply_opening(job: InfillJob, codec: Codec, settings: PromptSettings) -> list[int]:
+    if settings.style is PromptStyle.BARE:
+        return []
+    return codec.encode(f"```{job.language}\n")
+
+
+def _reply_closing(codec: Codec, settings: PromptSettings) -> list[int]:
+    return [] if settings.style is PromptStyle.BARE else codec.encode("\n```")

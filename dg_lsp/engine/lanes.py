@@ -1,0 +1,174 @@
+"""Canvases under way side by side, and where their positions stand among all rows.
+
+Lanes go through the decoder in one forward. `Rows` indexes their positions: which are free,
+which pinned, whose they are, and which tokens each may hold. Knows no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.denoiser import Canvases
+from dg_lsp.engine.prompt import CanvasPlan
+
+
+@dataclass(slots=True)
+class Lane:
+    """One canvas under way. Tensors are over its free positions, on the host."""
+
+    plan: CanvasPlan
+    memory: Any
+    """What the corruption keeps of this lane."""
+    shown: Tensor
+    """(free,) the token that a draft shows at each free position, -1 before the first step."""
+    log_probability: Tensor
+    """(free,) its log-probability at the step's temperature, float32."""
+    free_fit: float = 0.0
+    """Mean log-probability of the best tokens as the model gives it: at temperature 1 and
+    without limits, so that a healed position tells whether its token belongs there."""
+    pinned_fit: float = 0.0
+    """The same of the pinned tokens."""
+    settled: bool = False
+    steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """What one step found at the free positions of one lane, on the host; all (free,)."""
+
+    canvas: Tensor
+    """The ids that the next step starts from, int64."""
+    argmax: Tensor
+    """The best tokens, int64."""
+    log_probability: Tensor
+    """Their log-probabilities at the step's temperature."""
+    entropy: Tensor
+    """In nats, of the limited distribution."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Where the positions of some lanes stand; tensors int64 on the device."""
+
+    canvases: Canvases
+    lane_index: Tensor
+    """(free,) number of the lane that each free row belongs to."""
+    typed_rows: Tensor
+    """(healed,) indices into the free rows."""
+    typed_ids: Tensor
+    """(healed,) the token that the user has typed there."""
+    free_slices: tuple[slice, ...]
+    """The free rows of each lane."""
+    pinned_slices: tuple[slice, ...]
+
+
+def arrange(lanes: Sequence[Lane], limits: Limits, device: torch.device) -> Rows:
+    """Index the rows of all lanes."""
+    free: list[int] = []
+    pinned: list[int] = []
+    lane_index: list[int] = []
+    typed: list[tuple[int, int]] = []
+    free_slices: list[slice] = []
+    pinned_slices: list[slice] = []
+    rule: list[int] = []
+    start = 0
+    for number, lane in enumerate(lanes):
+        plan = lane.plan
+        first = len(free)
+        last = first + plan.free_length - 1
+        rule += limits.of(plan)
+        if plan.left_token is not None:
+            typed.append((first, plan.left_token))
+        if plan.right_token is not None and last > first:
+            typed.append((last, plan.right_token))
+        free += range(start + plan.free_start, start + plan.free_end)
+        lane_index += [number] * plan.free_length
+        free_slices.append(slice(first, len(free)))
+        before = len(pinned)
+        pinned += range(start, start + plan.free_start)
+        pinned += range(start + plan.free_end, start + len(plan.ids))
+        pinned_slices.append(slice(before, len(pinned)))
+        start += len(plan.ids)
+
+    def tensor(values: list[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.long, device=device)
+
+    return Rows(
+        canvases=Canvases(
+            lengths=tuple(len(lane.plan.ids) for lane in lanes),
+            free=tensor(free),
+            pinned=tensor(pinned),
+            barred=limits.table(device),
+            rule=tensor(rule),
+        ),
+        lane_index=tensor(lane_index),
+        typed_rows=tensor([row for row, _ in typed]),
+        typed_ids=tensor([token for _, token in typed]),
+        free_slices=tuple(free_slices),
+        pinned_slices=tuple(pinned_slices),
+    )
+
+
+class Limits:
+    """Which tokens the free positions of some canvases may not hold.
+
+    Lanes of one job are healed alike, so a rule is made once for all of them.
+    """
+
+    def __init__(self, codec: Codec, vocab_size: int, allowed_control: frozenset[int]) -> None:
+        self._codec = codec
+        barred = torch.zeros(vocab_size, dtype=torch.bool)
+        barred[[i for i in codec.control.barred if i not in allowed_control]] = True
+        barred[codec.vocab_size :] = True
+        self._rows = [barred]
+        self._numbers: dict[tuple[int | None, int | None], int] = {}
+        self._table: Tensor | None = None
+
+    def of(self, plan: CanvasPlan) -> list[int]:
+        """The rule of each free position of a canvas; rule 0 bars control tokens only."""
+        rules = [0] * plan.free_length
+        if not rules:
+            return rules
+        if len(rules) == 1:
+            rules[0] = self._number(plan.left_token, plan.right_token)
+        else:
+            rules[0] = self._number(plan.left_token, None)
+            rules[-1] = self._number(None, plan.right_token)
+        return rules
+
+    def table(self, device: torch.device) -> Tensor:
+        """(rules, vocab) boolean, true where a token is barred."""
+        if self._table is None or len(self._table) != len(self._rows):
+            self._table = torch.stack(self._rows).to(device)
+        return self._table
+
+    def _number(self, left: int | None, right: int | None) -> int:
+        if left is None and right is None:
+            return 0
+        if (left, right) not in self._numbers:
+            allowed = self._allowed(left, right)
+            if not allowed:
+                raise ValueError("no token holds the text on both sides of the cursor")
+            row = torch.ones_like(self._rows[0])
+            row[allowed] = False
+            self._numbers[left, right] = len(self._rows)
+            self._rows.append(row | self._rows[0])
+        return self._numbers[left, right]
+
+    def _allowed(self, left: int | None, right: int | None) -> list[int]:
+        codec = self._codec
+        before = b"" if left is None else codec.token_bytes(left)
+        after = b"" if right is None else codec.token_bytes(right)
+        if right is None:
+            return codec.starting_with(before)
+        if left is None:
+            return codec.ending_with(after)
+        # One token has to hold both typed pieces side by side.
+        both = set(codec.starting_with(before)) & set(codec.ending_with(after))
+        return [i for i in both if len(codec.token_bytes(i)) >= len(before) + len(after)]
