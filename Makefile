@@ -41,7 +41,7 @@ $(EXTENSION)/node_modules/.ready: $(EXTENSION)/package-lock.json
 	cd $(EXTENSION) && npm ci --no-audit --no-fund
 	@touch $@
 
-vscode: $(EXTENSION)/node_modules/.ready  ## Check and test the VS Code extension, and package it
+vscode: $(READY) $(EXTENSION)/node_modules/.ready  ## Check and test the VS Code extension, and package it
 	cd $(EXTENSION) && npm test && npm run package
 
 test-vscode: $(READY) vscode  ## Test the extension in the real editor; installs one outside the tree

@@ -34,15 +34,15 @@ OWN: dict[str, dict[str, Any]] = {
         "default": "",
         "scope": "machine-overridable",
         "markdownDescription": "The program `dg-lsp`, as an absolute path. Empty: that of "
-        "the selected Python environment, else the one on the PATH, else the one that the "
-        "extension has installed.",
+        "the selected Python environment, else of an environment in the folder, else the one "
+        "on the PATH or of uv or pipx, else the one that the extension has installed.",
     },
     "server.installFrom": {
         "type": "string",
         "default": "",
         "scope": "machine-overridable",
         "markdownDescription": "What pip installs into the extension's own environment: a "
-        "requirement, a wheel or a directory. Empty: the `dg-lsp` of the extension's version.",
+        "requirement, a wheel or a directory. Empty: the server that the extension carries.",
     },
     "drafts.show": {
         "type": "string",

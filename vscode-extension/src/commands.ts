@@ -30,6 +30,7 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
     "dgLsp.toggleEverywhere": () => status.toggleEverywhere(),
     "dgLsp.restart": () => extension.start(),
     "dgLsp.installServer": () => extension.install(),
+    "dgLsp.chooseServer": () => extension.choose(),
     "dgLsp.restartEngine": () => tellEngine(extension, ext.COMMAND_RESTART_ENGINE),
     "dgLsp.unloadModel": () => tellEngine(extension, ext.COMMAND_UNLOAD_MODEL),
     "dgLsp.doctor": () => reports.doctor(extension.serverCommand),

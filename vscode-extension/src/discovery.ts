@@ -1,4 +1,4 @@
-/** Which file is the server, among the places where it may be. Knows nothing of `vscode`. */
+/** Which file is the server, among the places where it may be. Does not import `vscode`. */
 import * as path from "node:path";
 
 export interface Places {
@@ -6,16 +6,24 @@ export interface Places {
   readonly setting: string;
   /** The interpreter of the selected Python environment. */
   readonly interpreter: string | undefined;
-  readonly pathVariable: string;
-  /** Where the extension makes an environment of its own. */
-  readonly privateEnvironment: string;
+  /** The folders that are open, where they are trusted. */
+  readonly folders: readonly string[];
+  readonly environment: NodeJS.ProcessEnv;
+  /** The server that the extension has installed. */
+  readonly installed: string | undefined;
   readonly home: string;
   readonly platform: NodeJS.Platform;
 }
 
 export interface Server {
   readonly command: string;
-  readonly foundIn: "the settings" | "the Python environment" | "the PATH" | "its own environment";
+  readonly foundIn:
+    | "the settings"
+    | "the Python environment"
+    | "an environment of this folder"
+    | "the PATH"
+    | "the tools of uv or pipx"
+    | "its own environment";
 }
 
 export interface Missing {
@@ -37,23 +45,43 @@ export async function findServer(places: Places, isFile: IsFile): Promise<Server
     }
     return { reason: `dgLsp.server.path is ${places.setting}, which ${what}.`, canInstall: false };
   }
+  for await (const server of serversIn(places, isFile)) {
+    return server;
+  }
+  return {
+    reason:
+      "The language server dg-lsp is neither in the selected Python environment nor on the PATH, and it has not been installed for VS Code yet.",
+    canInstall: true,
+  };
+}
+
+/** Every server that is there, apart from the setting, the one that is used first. */
+export async function findServers(places: Places, isFile: IsFile): Promise<Server[]> {
+  const found: Server[] = [];
+  for await (const server of serversIn(places, isFile)) {
+    if (!found.some((one) => one.command === server.command)) {
+      found.push(server);
+    }
+  }
+  return found;
+}
+
+async function* serversIn(places: Places, isFile: IsFile): AsyncGenerator<Server> {
+  const { platform } = places;
   const tried: [Server["foundIn"], string[]][] = [
-    ["the Python environment", besideInterpreter(places.interpreter, places.platform)],
-    ["the PATH", onPath(places.pathVariable, places.platform)],
-    ["its own environment", [scriptIn(places.privateEnvironment, "dg-lsp", places.platform)]],
+    ["the Python environment", besideInterpreter(places.interpreter, platform)],
+    ["an environment of this folder", ofFolders(places.folders, platform)],
+    ["the PATH", inDirectories(pathDirectories(places.environment, platform), platform)],
+    ["the tools of uv or pipx", ofTools(places)],
+    ["its own environment", places.installed === undefined ? [] : [places.installed]],
   ];
   for (const [foundIn, commands] of tried) {
     for (const command of commands) {
       if (await isFile(command)) {
-        return { command, foundIn };
+        yield { command, foundIn };
       }
     }
   }
-  return {
-    reason:
-      "The language server dg-lsp is neither in the selected Python environment nor on the PATH.",
-    canInstall: true,
-  };
 }
 
 /** The path of a script in a virtual environment. */
@@ -62,6 +90,22 @@ export function scriptIn(environment: string, name: string, platform: NodeJS.Pla
   return platform === "win32"
     ? of.join(environment, "Scripts", `${name}.exe`)
     : of.join(environment, "bin", name);
+}
+
+/** A relative entry would look into whatever folder is open. */
+export function pathDirectories(
+  environment: NodeJS.ProcessEnv,
+  platform: NodeJS.Platform,
+): string[] {
+  const of = pathOf(platform);
+  return (environment["PATH"] ?? environment["Path"] ?? "")
+    .split(of.delimiter)
+    .map((directory) => directory.replace(/^"(.*)"$/, "$1"))
+    .filter((directory) => of.isAbsolute(directory));
+}
+
+export function pathOf(platform: NodeJS.Platform): path.PlatformPath {
+  return platform === "win32" ? path.win32 : path.posix;
 }
 
 function besideInterpreter(interpreter: string | undefined, platform: NodeJS.Platform): string[] {
@@ -77,17 +121,27 @@ function besideInterpreter(interpreter: string | undefined, platform: NodeJS.Pla
   return [of.join(directory, "dg-lsp.exe"), of.join(directory, "Scripts", "dg-lsp.exe")];
 }
 
-function onPath(variable: string, platform: NodeJS.Platform): string[] {
-  const of = pathOf(platform);
-  const name = platform === "win32" ? "dg-lsp.exe" : "dg-lsp";
-  return (
-    variable
-      .split(of.delimiter)
-      .map((directory) => directory.replace(/^"(.*)"$/, "$1"))
-      // A relative entry would look into whatever folder is open.
-      .filter((directory) => of.isAbsolute(directory))
-      .map((directory) => of.join(directory, name))
+function ofFolders(folders: readonly string[], platform: NodeJS.Platform): string[] {
+  return folders.flatMap((folder) =>
+    [".venv", "venv", "env"].map((name) =>
+      scriptIn(pathOf(platform).join(folder, name), "dg-lsp", platform),
+    ),
   );
+}
+
+function inDirectories(directories: string[], platform: NodeJS.Platform): string[] {
+  const name = platform === "win32" ? "dg-lsp.exe" : "dg-lsp";
+  return directories.map((directory) => pathOf(platform).join(directory, name));
+}
+
+/** Where `uv tool install` and `pipx install` put programs; an editor may not have it on its PATH. */
+function ofTools({ environment, home, platform }: Places): string[] {
+  const of = pathOf(platform);
+  const named = [environment["UV_TOOL_BIN_DIR"], environment["PIPX_BIN_DIR"]];
+  const directories = [...named, of.join(home, ".local", "bin")].filter(
+    (directory): directory is string => directory !== undefined && of.isAbsolute(directory),
+  );
+  return inDirectories(directories, platform);
 }
 
 /** Why a path cannot be the server; `undefined` where it may be. */
@@ -104,8 +158,4 @@ async function fault(
     return "is a batch file; the dg-lsp.exe is needed";
   }
   return (await isFile(command)) ? undefined : "is not a file";
-}
-
-function pathOf(platform: NodeJS.Platform): path.PlatformPath {
-  return platform === "win32" ? path.win32 : path.posix;
 }

@@ -4,14 +4,16 @@ import type { Middleware } from "vscode-languageclient/node";
 import { Client } from "./client";
 import { Completion } from "./completion";
 import { showsDrafts } from "./config";
-import type { Missing } from "./discovery";
+import type { Missing, Server } from "./discovery";
 import { Drafts } from "./drafts";
 import type { Target } from "./lspExt";
 import { onDidSelectInterpreter } from "./python";
 import { Reports } from "./reports";
 import { Rewriting } from "./rewrite";
 import { withoutOwn } from "./section";
-import { installServer, locateServer, offerWaysOut } from "./server";
+import { environmentsRoot, extensionVersion, installedServer, installServer } from "./installing";
+import { removeLeftovers } from "./install";
+import { chooseServer, locateServer, offerWaysOut } from "./server";
 import { StatusItem } from "./status";
 
 export class Extension implements vscode.Disposable {
@@ -34,6 +36,7 @@ export class Extension implements vscode.Disposable {
       this.status.isPaused(document),
     );
     this.rewriting = new Rewriting(this.client);
+    void removeLeftovers(environmentsRoot(context)).catch((error) => this.log.warn(String(error)));
     this.subscriptions = [
       this.client.onDraft((draft) => this.drafts.take(draft)),
       this.client.onDidChange(() => {
@@ -60,11 +63,15 @@ export class Extension implements vscode.Disposable {
     return started;
   }
 
-  /** What runs may be what is made anew, so it ends before and is there again after. */
+  /** What runs goes on until there is another. */
   async install(): Promise<void> {
-    const hadServer = this.serverCommand !== undefined;
-    await this.client.stop();
-    if ((await installServer(this.context, this.log)) || hadServer) {
+    if (await installServer(this.context, this.log)) {
+      await this.start();
+    }
+  }
+
+  async choose(): Promise<void> {
+    if (await chooseServer(this.context, this.log)) {
       await this.start();
     }
   }
@@ -92,6 +99,7 @@ export class Extension implements vscode.Disposable {
     } else {
       this.serverCommand = found.command;
       await this.client.start(found);
+      void this.offerUpdate(found);
     }
   }
 
@@ -106,6 +114,20 @@ export class Extension implements vscode.Disposable {
   private async offerWaysOut(missing: Missing): Promise<void> {
     if (await offerWaysOut(this.context, this.log, missing)) {
       await this.start();
+    }
+  }
+
+  /** The extension is newer than the server that it has installed. */
+  private async offerUpdate(server: Server): Promise<void> {
+    const own = await installedServer(this.context);
+    const version = extensionVersion(this.context);
+    if (own?.command !== server.command || own.version === version) {
+      return;
+    }
+    const update = "Update";
+    const text = `dg-lsp ${own.version} is installed, and the extension brings ${version}.`;
+    if ((await vscode.window.showInformationMessage(text, update)) === update) {
+      await this.install();
     }
   }
 

@@ -1,109 +1,135 @@
 /**
  * Makes the private environment of the server, with uv where there is one and with a Python of
- * the user's otherwise. Knows nothing of `vscode`.
+ * the user's otherwise. Each environment is made in a directory of its own and taken into use when
+ * it is whole and runs, so that what is interrupted leaves the one before as it was. Does not
+ * import `vscode`.
  */
-import { spawn } from "node:child_process";
-import { rm } from "node:fs/promises";
-import { homedir } from "node:os";
-import * as readline from "node:readline";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import * as path from "node:path";
 import { scriptIn } from "./discovery";
-
-export const NEEDED_PYTHON = "3.11";
+import { LEAST_PYTHON } from "./interpreters";
+import { ProgramError, run, type RunOptions } from "./programs";
+import type { Build } from "./torchBuild";
 
 export interface Wish {
-  readonly directory: string;
-  /** What pip is to install. */
+  /** Where the extension keeps its environments. */
+  readonly root: string;
+  /** What pip is to install: a wheel, a directory or a requirement. */
   readonly requirement: string;
-  /** A Python to be preferred, such as that of the selected environment. */
+  readonly version: string;
+  readonly build: Build;
   readonly interpreter: string | undefined;
+  readonly uv: string | undefined;
   readonly platform: NodeJS.Platform;
 }
 
-export class InstallError extends Error {}
+export interface Installed {
+  readonly command: string;
+  /** Of the extension that installed it. */
+  readonly version: string;
+}
 
-/** Makes the environment anew and returns the server's command; `InstallError` says why not. */
+const TORCH = "torch>=2.9";
+const POINTER = "installed.json";
+const LEFT_FOR_MS = 24 * 3600 * 1000;
+/** Settings of the user that a virtual environment cannot be made with. */
+const PIP = { PIP_USER: "0", PIP_REQUIRE_VIRTUALENV: "0", PIP_DISABLE_PIP_VERSION_CHECK: "1" };
+
+/** The server that was installed last, as long as its record can be read. */
+export async function installed(root: string): Promise<Installed | undefined> {
+  try {
+    const found = JSON.parse(await readFile(path.join(root, POINTER), "utf8")) as Installed;
+    return typeof found.command === "string" ? found : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Makes an environment and takes it into use; an error says why not. */
 export async function install(
   wish: Wish,
   report: (line: string) => void,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<Installed> {
+  const { root, version, platform, build } = wish;
+  const name = `${version}-${Date.now().toString(36)}`;
+  const directory = path.join(root, name);
+  const options: RunOptions = { report, signal, environment: PIP };
   try {
-    await rm(wish.directory, { recursive: true, force: true });
-    const python = scriptIn(wish.directory, "python", wish.platform);
-    if (await works("uv", ["--version"], signal)) {
-      report("making an environment with uv");
-      await run("uv", ["venv", "--python", `>=${NEEDED_PYTHON}`, wish.directory], report, signal);
-      const options = ["pip", "install", "--python", python, wish.requirement];
-      await run("uv", options, report, signal);
-    } else {
-      const [base, ...options] = await findPython(wish, signal);
-      report(`making an environment with ${base}`);
-      await run(base, [...options, "-m", "venv", wish.directory], report, signal);
-      const pip = ["-m", "pip", "--disable-pip-version-check", "install", wish.requirement];
-      await run(python, pip, report, signal);
+    await mkdir(root, { recursive: true });
+    const pip = await makeEnvironment(wish, directory, options);
+    if (build.index !== undefined) {
+      report("installing PyTorch");
+      await pip(["--index-url", build.index, TORCH]);
     }
-    return scriptIn(wish.directory, "dg-lsp", wish.platform);
+    report("installing dg-lsp and what it needs");
+    await pip([build.extra === undefined ? wish.requirement : withExtra(wish, build.extra)]);
+    const command = scriptIn(directory, "dg-lsp", platform);
+    report("starting it once");
+    await run(command, ["--version"], options);
+    const record: Installed = { command, version };
+    await writeFile(path.join(root, `${POINTER}.new`), JSON.stringify(record));
+    await rename(path.join(root, `${POINTER}.new`), path.join(root, POINTER));
+    return record;
   } catch (error) {
-    // Half an environment would be taken for a whole one.
-    await rm(wish.directory, { recursive: true, force: true });
+    await remove(directory);
     throw error;
   }
 }
 
-type CommandLine = [command: string, ...options: string[]];
+type Pip = (options: readonly string[]) => Promise<unknown>;
 
-async function findPython(wish: Wish, signal: AbortSignal): Promise<CommandLine> {
-  const known: CommandLine[] = wish.interpreter ? [[wish.interpreter]] : [];
-  const named: CommandLine[] =
-    wish.platform === "win32"
-      ? [["py", "-3"], ["python"]]
-      : [["python3"], ["python3.14"], ["python3.13"], ["python3.12"], ["python3.11"], ["python"]];
-  const [major, minor] = NEEDED_PYTHON.split(".");
-  const check = `import sys, venv; sys.exit(sys.version_info < (${major}, ${minor}))`;
-  for (const [command, ...options] of [...known, ...named]) {
-    if (await works(command, [...options, "-c", check], signal)) {
-      return [command, ...options];
-    }
-  }
-  throw new InstallError(`Python ${NEEDED_PYTHON} or newer, with venv, was not found.`);
-}
-
-async function works(command: string, options: string[], signal: AbortSignal): Promise<boolean> {
-  try {
-    await run(command, options, () => undefined, signal);
-    return true;
-  } catch {
-    signal.throwIfAborted();
-    return false;
-  }
-}
-
-/** Runs a program to its end; an `InstallError` carries the last line that it wrote. */
-async function run(
-  command: string,
-  options: string[],
-  report: (line: string) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  signal.throwIfAborted();
-  await new Promise<void>((resolve, reject) => {
-    // Windows looks for a program in the working directory first; that must not be the user's folder.
-    const cwd = homedir();
-    const child = spawn(command, options, { cwd, signal, stdio: ["ignore", "pipe", "pipe"] });
-    let last = "";
-    for (const stream of [child.stdout, child.stderr]) {
-      readline.createInterface({ input: stream }).on("line", (line) => {
-        last = line.trim() || last;
-        report(line);
-      });
-    }
-    child.on("error", (error) => reject(new InstallError(`${command}: ${error.message}`)));
-    child.on("close", (status) => {
-      if (status === 0) {
-        resolve();
-      } else {
-        reject(new InstallError(last || `${command} ended with status ${status}.`));
-      }
+/** Makes an empty environment, and returns what installs into it. */
+async function makeEnvironment(wish: Wish, directory: string, options: RunOptions): Promise<Pip> {
+  const python = scriptIn(directory, "python", wish.platform);
+  const { uv, interpreter } = wish;
+  if (uv !== undefined) {
+    options.report?.(`making an environment with ${uv}`);
+    // Where there is none that will do, uv downloads one.
+    await run(uv, ["venv", "--python", interpreter ?? `>=${LEAST_PYTHON.join(".")}`, directory], {
+      ...options,
     });
-  });
+    return (wanted) => run(uv, ["pip", "install", "--python", python, ...wanted], options);
+  }
+  if (interpreter === undefined) {
+    throw new ProgramError("there is no Python to make an environment with");
+  }
+  options.report?.(`making an environment with ${interpreter}`);
+  await run(interpreter, ["-m", "venv", directory], options);
+  const progress = await progressOptions(python, options);
+  return (wanted) =>
+    run(python, ["-m", "pip", "install", "--no-input", ...progress, ...wanted], options);
+}
+
+/** Newer ones say how far a download is. */
+async function progressOptions(python: string, options: RunOptions): Promise<string[]> {
+  const said = await run(python, ["-m", "pip", "--version"], { ...options, report: () => {} });
+  const [, major, minor] = /^pip (\d+)\.(\d+)/.exec(said) ?? [];
+  return Number(major) * 100 + Number(minor) >= 2401 ? ["--progress-bar", "raw"] : [];
+}
+
+function withExtra({ requirement }: Wish, extra: string): string {
+  return requirement.includes("==")
+    ? requirement.replace("==", `[${extra}]==`)
+    : `${requirement}[${extra}]`;
+}
+
+/**
+ * Removes what an interrupted installation has left, and environments that another has replaced:
+ * after a day, as a window may still be making or using them.
+ */
+export async function removeLeftovers(root: string): Promise<void> {
+  const current = (await installed(root))?.command ?? "";
+  const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries.filter((one) => one.isDirectory())) {
+    const directory = path.join(root, entry.name);
+    const age = Date.now() - (await stat(directory)).mtimeMs;
+    if (age > LEFT_FOR_MS && !current.startsWith(directory + path.sep)) {
+      await remove(directory);
+    }
+  }
+}
+
+async function remove(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true, maxRetries: 5 });
 }

@@ -1,13 +1,12 @@
-/**
- * Finds the server, or makes it: the setting, the selected Python environment, the PATH, an
- * environment of the extension's own, and else a message with the ways out.
- */
+/** Finds the server, and says what there is to do where there is none. */
 import { stat } from "node:fs/promises";
 import { homedir } from "node:os";
+import * as path from "node:path";
 import * as vscode from "vscode";
-import { installFrom, serverPath } from "./config";
-import { findServer, type Missing, type Places, type Server } from "./discovery";
-import { install, InstallError } from "./install";
+import { serverPath } from "./config";
+import { findServer, findServers, type Missing, type Places, type Server } from "./discovery";
+import { installedServer, installServer, interpreterSearch } from "./installing";
+import { findInterpreters } from "./interpreters";
 import { selectedInterpreter } from "./python";
 
 export async function locateServer(context: vscode.ExtensionContext): Promise<Server | Missing> {
@@ -20,14 +19,14 @@ export async function offerWaysOut(
   log: vscode.LogOutputChannel,
   missing: Missing,
 ): Promise<boolean> {
-  const [make, choose, settings] = ["Install dg-lsp", "Choose File…", "Open Settings"] as const;
+  const [make, choose, settings] = ["Install dg-lsp", "Choose…", "Open Settings"] as const;
   const ways = missing.canInstall ? [make, choose, settings] : [choose, settings];
   const picked = await vscode.window.showErrorMessage(missing.reason, ...ways);
   switch (picked) {
     case make:
       return installServer(context, log);
     case choose:
-      return chooseServer();
+      return chooseServer(context, log);
     case settings:
       await vscode.commands.executeCommand("workbench.action.openSettings", "dgLsp.server");
       return false;
@@ -36,78 +35,98 @@ export async function offerWaysOut(
   }
 }
 
-/** Makes the private environment, and shows how far it is. */
-export async function installServer(
+interface Choice extends vscode.QuickPickItem {
+  /** True where the server is to be started then. */
+  readonly take?: () => Promise<boolean>;
+}
+
+/** The servers that are there, the Pythons that one can be installed with, and any file. */
+export async function chooseServer(
   context: vscode.ExtensionContext,
   log: vscode.LogOutputChannel,
 ): Promise<boolean> {
-  const version = String(context.extension.packageJSON.version);
-  const wish = {
-    directory: privateEnvironment(context),
-    requirement: installFrom() || `dg-lsp==${version}`,
-    interpreter: await selectedInterpreter(),
-    platform: process.platform,
-  };
-  const options = {
-    location: vscode.ProgressLocation.Notification,
-    title: "Installing dg-lsp",
-    cancellable: true,
-  };
-  const abort = new AbortController();
-  try {
-    await vscode.window.withProgress(options, async (progress, cancelled) => {
-      cancelled.onCancellationRequested(() => abort.abort());
-      const report = (line: string) => {
-        log.info(line);
-        progress.report({ message: line.trim().slice(0, 80) });
-      };
-      const command = await install(wish, report, abort.signal);
-      log.info(`installed ${command}`);
-      if (!(await isFile(command))) {
-        throw new InstallError(`${wish.requirement} brings no command dg-lsp.`);
-      }
-    });
-    return true;
-  } catch (error) {
-    if (abort.signal.aborted) {
-      log.info("installing was cancelled");
-      return false;
-    }
-    const why = error instanceof Error ? error.message : String(error);
-    log.error(why);
-    const show = "Show Log";
-    const text = `dg-lsp could not be installed: ${why}`;
-    if ((await vscode.window.showErrorMessage(text, show)) === show) {
-      log.show();
-    }
-    return false;
-  }
+  const picked = await vscode.window.showQuickPick(choices(context, log), {
+    title: "The dg-lsp server",
+    placeHolder: "A server that is there, or a Python to install one with",
+    matchOnDescription: true,
+  });
+  return (await picked?.take?.()) ?? false;
 }
 
-async function chooseServer(): Promise<boolean> {
-  const [file] = (await vscode.window.showOpenDialog({ title: "The dg-lsp program" })) ?? [];
+async function choices(
+  context: vscode.ExtensionContext,
+  log: vscode.LogOutputChannel,
+): Promise<Choice[]> {
+  const [servers, pythons] = await Promise.all([
+    places(context).then((found) => findServers(found, isFile)),
+    interpreterSearch().then((search) => findInterpreters(search)),
+  ]);
+  const set = serverPath();
+  const automatic: Choice = {
+    label: "$(sparkle) The first that is found",
+    description: set === "" ? "as now" : `in place of ${set}`,
+    take: () => setPath(undefined),
+  };
+  return [
+    automatic,
+    ...servers.map(({ command, foundIn }) => ({
+      label: `$(server) ${command}`,
+      description: `in ${foundIn}`,
+      take: () => setPath(command),
+    })),
+    heading("Install in an environment of its own"),
+    ...pythons.usable.map(({ command, version }) => ({
+      label: `$(cloud-download) With Python ${version}`,
+      description: command,
+      take: () => installServer(context, log, command),
+    })),
+    heading("Any other"),
+    { label: "$(folder-opened) Browse…", take: () => browse(context, log) },
+    ...(pythons.rejected.length === 0 ? [] : [heading("Pythons that will not do")]),
+    ...pythons.rejected.map(({ command, reason }) => ({
+      label: `$(circle-slash) ${command}`,
+      description: reason,
+    })),
+  ];
+}
+
+function heading(label: string): Choice {
+  return { label, kind: vscode.QuickPickItemKind.Separator };
+}
+
+/** The program dg-lsp, or a Python to install it with. */
+async function browse(
+  context: vscode.ExtensionContext,
+  log: vscode.LogOutputChannel,
+): Promise<boolean> {
+  const title = "The program dg-lsp, or a Python to install it with";
+  const [file] = (await vscode.window.showOpenDialog({ title })) ?? [];
   if (file === undefined) {
     return false;
   }
+  return /^python[\d.]*(\.exe)?$/i.test(path.basename(file.fsPath))
+    ? installServer(context, log, file.fsPath)
+    : setPath(file.fsPath);
+}
+
+/** The change of the setting starts the server. */
+async function setPath(command: string | undefined): Promise<boolean> {
   const config = vscode.workspace.getConfiguration("dgLsp");
-  await config.update("server.path", file.fsPath, vscode.ConfigurationTarget.Global);
-  // The change of the setting starts the server.
+  await config.update("server.path", command, vscode.ConfigurationTarget.Global);
   return false;
 }
 
 async function places(context: vscode.ExtensionContext): Promise<Places> {
+  const { isTrusted, workspaceFolders } = vscode.workspace;
   return {
     setting: serverPath(),
     interpreter: await selectedInterpreter(),
-    pathVariable: process.env["PATH"] ?? process.env["Path"] ?? "",
-    privateEnvironment: privateEnvironment(context),
+    folders: isTrusted ? (workspaceFolders ?? []).map(({ uri }) => uri.fsPath) : [],
+    environment: process.env,
+    installed: (await installedServer(context))?.command,
     home: homedir(),
     platform: process.platform,
   };
-}
-
-function privateEnvironment(context: vscode.ExtensionContext): string {
-  return vscode.Uri.joinPath(context.globalStorageUri, "server").fsPath;
 }
 
 async function isFile(file: string): Promise<boolean> {

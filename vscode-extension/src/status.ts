@@ -132,6 +132,7 @@ type Entry = [label: string, command: string];
 const ACTIONS: Entry[] = [
   ["$(edit) Rewrite the selection…", "rewrite"],
   ["$(refresh) Restart the server", "restart"],
+  ["$(server) Choose the server…", "chooseServer"],
   ["$(refresh) Restart the engine, for all windows", "restartEngine"],
   ["$(archive) Unload the model", "unloadModel"],
   ["$(pulse) Doctor's report", "doctor"],

@@ -6,16 +6,21 @@ import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { DG_LSP, until, Workplace } from "./harness.mjs";
 
-/** A package whose command is the server of this checkout. */
-const MAKE_WHEEL = `
+/** A package whose command is the server of this checkout, and a PyTorch that is none. */
+const MAKE_WHEELS = `
 import sys, zipfile
-with zipfile.ZipFile(sys.argv[1], "w") as wheel:
-    info = "dg_lsp_here-1.0.dist-info"
-    wheel.writestr("dg_lsp_here.py", f"import os, sys\\ndef main():\\n    os.execv({sys.argv[2]!r}, [{sys.argv[2]!r}, *sys.argv[1:]])\\n")
-    wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: dg-lsp-here\\nVersion: 1.0\\n")
-    wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\nRoot-Is-Purelib: true\\n")
-    wheel.writestr(f"{info}/entry_points.txt", "[console_scripts]\\ndg-lsp = dg_lsp_here:main\\n")
-    wheel.writestr(f"{info}/RECORD", "")
+directory, command = sys.argv[1:]
+def wheel(name, version, source, commands=""):
+    with zipfile.ZipFile(f"{directory}/{name}-{version}-py3-none-any.whl", "w") as made:
+        info = f"{name}-{version}.dist-info"
+        made.writestr(f"{name}.py", source)
+        made.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
+        made.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\nRoot-Is-Purelib: true\\n")
+        made.writestr(f"{info}/entry_points.txt", commands)
+        made.writestr(f"{info}/RECORD", "")
+run = f"import os, sys\\ndef main():\\n    os.execv({command!r}, [{command!r}, *sys.argv[1:]])\\n"
+wheel("dg_lsp_here", "1.0", run, "[console_scripts]\\ndg-lsp = dg_lsp_here:main\\n")
+wheel("torch", "9.0", "")
 `;
 
 let workplace;
@@ -23,8 +28,10 @@ let window;
 
 before(async () => {
   workplace = new Workplace({ "dgLsp.server.path": "" });
-  const wheel = path.join(workplace.directory, "dg_lsp_here-1.0-py3-none-any.whl");
-  execFileSync("python3", ["-c", MAKE_WHEEL, wheel, DG_LSP]);
+  const wheels = workplace.make("wheels");
+  execFileSync("python3", ["-c", MAKE_WHEELS, wheels, DG_LSP]);
+  Object.assign(workplace.environment, { PIP_NO_INDEX: "1", PIP_FIND_LINKS: wheels });
+  const wheel = path.join(wheels, "dg_lsp_here-1.0-py3-none-any.whl");
   workplace.set({ "dgLsp.server.installFrom": wheel });
   await workplace.start();
   window = await workplace.open(workplace.file("a.py", "def add(a, b):\n    return a\n"));
@@ -61,6 +68,9 @@ test("without a server there is a way to get one", async () => {
   assert.match(await window.tooltip(), /does not run/);
   await window.picture("vscode-missing", 560);
   await window.page.getByRole("button", { name: "Install dg-lsp" }).click();
+  await window.box();
+  await until(async () => (await window.entries()).some((entry) => /For the CPU/.test(entry)));
+  await window.page.keyboard.press("Enter");
   await until(async () => (await window.status()) === "dg-lsp: small model");
   await clearNotifications();
 });

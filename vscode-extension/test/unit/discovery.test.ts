@@ -1,19 +1,21 @@
 import { describe, expect, test } from "vitest";
-import { findServer, type Places } from "../../src/discovery";
+import { findServer, findServers, type Places } from "../../src/discovery";
 
 const LINUX: Places = {
   setting: "",
   interpreter: "/venv/bin/python",
-  pathVariable: "/usr/bin:/opt/bin",
-  privateEnvironment: "/storage/server",
+  folders: ["/work"],
+  environment: { PATH: "/usr/bin:/opt/bin", PIPX_BIN_DIR: "/pipx/bin" },
+  installed: "/storage/server/1/bin/dg-lsp",
   home: "/home/me",
   platform: "linux",
 };
 const WINDOWS: Places = {
   setting: "",
   interpreter: "C:\\venv\\Scripts\\python.exe",
-  pathVariable: '"C:\\Program Files\\bin";D:\\tools',
-  privateEnvironment: "C:\\storage\\server",
+  folders: ["D:\\work"],
+  environment: { Path: '"C:\\Program Files\\bin";D:\\tools' },
+  installed: "C:\\storage\\server\\1\\Scripts\\dg-lsp.exe",
   home: "C:\\Users\\me",
   platform: "win32",
 };
@@ -29,13 +31,31 @@ describe("in order", () => {
   const all = [
     "/set/dg-lsp",
     "/venv/bin/dg-lsp",
+    "/work/.venv/bin/dg-lsp",
+    "/work/venv/bin/dg-lsp",
     "/usr/bin/dg-lsp",
     "/opt/bin/dg-lsp",
-    "/storage/server/bin/dg-lsp",
+    "/pipx/bin/dg-lsp",
+    "/home/me/.local/bin/dg-lsp",
+    "/storage/server/1/bin/dg-lsp",
   ];
-  test.each([0, 1, 2, 3, 4])("without the first %i", async (missing) => {
+  test.each(all.map((_, index) => index))("without the first %i", async (missing) => {
     const setting = missing === 0 ? "/set/dg-lsp" : "";
     expect(await found({ setting }, ...all.slice(missing))).toBe(all[missing]);
+  });
+
+  test("all of them, to choose from, each once", async () => {
+    const environment = { PATH: "/usr/bin:/home/me/.local/bin" };
+    const isFile = async (file: string) => all.includes(file);
+    const servers = await findServers({ ...LINUX, environment }, isFile);
+    expect(servers.map((one) => one.command)).toEqual([
+      "/venv/bin/dg-lsp",
+      "/work/.venv/bin/dg-lsp",
+      "/work/venv/bin/dg-lsp",
+      "/usr/bin/dg-lsp",
+      "/home/me/.local/bin/dg-lsp",
+      "/storage/server/1/bin/dg-lsp",
+    ]);
   });
 });
 
@@ -61,7 +81,7 @@ test("a tilde is the home", async () => {
 });
 
 test("a relative entry of the PATH is not looked at: it would be the folder that is open", async () => {
-  const places = { interpreter: undefined, pathVariable: ".:bin:" };
+  const places = { interpreter: undefined, environment: { PATH: ".:bin:" } };
   expect(await found(places, "dg-lsp", "bin/dg-lsp", "./dg-lsp")).toMatch(/neither in/);
 });
 
@@ -79,7 +99,9 @@ describe("on Windows", () => {
       "C:\\conda\\Scripts\\dg-lsp.exe",
     ],
     ["on the PATH, quoted", {}, "C:\\Program Files\\bin\\dg-lsp.exe"],
-    ["installed by the extension", {}, "C:\\storage\\server\\Scripts\\dg-lsp.exe"],
+    ["in the folder", {}, "D:\\work\\.venv\\Scripts\\dg-lsp.exe"],
+    ["a tool of uv", {}, "C:\\Users\\me\\.local\\bin\\dg-lsp.exe"],
+    ["installed by the extension", {}, "C:\\storage\\server\\1\\Scripts\\dg-lsp.exe"],
     ["set", { setting: "D:\\x\\dg-lsp.exe" }, "D:\\x\\dg-lsp.exe"],
   ])("%s", async (_, places, file) => {
     expect(await found({ ...places, platform: "win32" }, file)).toBe(file);

@@ -4,9 +4,18 @@ import { homedir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { registerCommands } from "../../src/commands";
+import manifest from "../../package.json";
 import { Extension } from "../../src/extension";
 import { newContext, temporaryDirectory } from "./fake/context";
-import { programs, programsDo, programsServe, quiet, Server, until } from "./fake/server";
+import {
+  programs,
+  programsDo,
+  programsServe,
+  quiet,
+  Server,
+  until,
+  type Program,
+} from "./fake/server";
 import { EventEmitter } from "./fake/values";
 import { workbench } from "./fake/workbench";
 import { URI } from "vscode-uri";
@@ -38,7 +47,49 @@ function file(...names: string[]): string {
   return made;
 }
 
-const started = () => programs.map((one) => one.command);
+/** The servers that were started, in order. */
+const started = () =>
+  programs.filter((one) => one.options[0] === "serve").map((one) => one.command);
+
+/** As if the extension had installed a server. */
+function own(version = manifest.version): string {
+  const command = file("storage", "server", "1", "bin", "dg-lsp");
+  writeFileSync(
+    path.join(directory, "storage", "server", "installed.json"),
+    JSON.stringify({ command, version }),
+  );
+  return command;
+}
+
+/** Programs as they are where there is a Python; `pip` says what its installations do. */
+function pythonWorks(pip: (program: Program) => void = (program) => program.end(0)): void {
+  file("bin", "python3");
+  programsDo((program) => {
+    const [first, second, third] = program.options;
+    if (first === "serve") {
+      new Server(program);
+    } else if (first === "-L") {
+      program.refuse("ENOENT");
+    } else if (second === "pip" && third === "install") {
+      pip(program);
+    } else if (first === "-I") {
+      const probed = { version: [3, 12, 1], implementation: "cpython", bits: 64 };
+      const modules = { venv: true, ensurepip: true, debian: true };
+      program.stdout.write(`${JSON.stringify({ ...probed, ...modules })}\n`);
+      program.end(0);
+    } else {
+      if (first === "--version") {
+        file(path.relative(directory, program.command));
+      }
+      program.end(0);
+    }
+  });
+}
+
+async function install(choose: string): Promise<void> {
+  await until(() => workbench.questions.at(-1)?.kind === "pick");
+  workbench.question.answer(choose);
+}
 
 /** The Python extension, with an environment selected. */
 function python(): { select(interpreter: string): void } {
@@ -60,7 +111,7 @@ function python(): { select(interpreter: string): void } {
 
 describe("the server is found", () => {
   test("in the setting, the Python environment, the PATH, and its own environment, in this order", async () => {
-    const own = file("storage", "server", "bin", "dg-lsp");
+    const installed = own();
     await extension.start();
     const onPath = file("bin", "dg-lsp");
     await extension.start();
@@ -70,8 +121,8 @@ describe("the server is found", () => {
     const set = file("set", "dg-lsp");
     workbench.settings.set("dgLsp.server.path", set);
     await extension.start();
-    expect(new Set(started())).toEqual(new Set([own, onPath, inEnvironment, set]));
-    expect(started().slice(0, 4)).toEqual([own, onPath, inEnvironment, set]);
+    expect(new Set(started())).toEqual(new Set([installed, onPath, inEnvironment, set]));
+    expect(started().slice(0, 4)).toEqual([installed, onPath, inEnvironment, set]);
   });
 
   test("beside the interpreter of the settings, where there is no Python extension", async () => {
@@ -141,7 +192,7 @@ describe("without a server", () => {
     expect(workbench.question).toMatchObject({
       kind: "error",
       text: expect.stringContaining("neither in the selected Python environment nor on the PATH"),
-      choices: ["Install dg-lsp", "Choose File…", "Open Settings"],
+      choices: ["Install dg-lsp", "Choose…", "Open Settings"],
     });
     expect(workbench.statusBar[0]?.text).toBe("$(error) dg-lsp");
     workbench.question.answer("Open Settings");
@@ -150,8 +201,10 @@ describe("without a server", () => {
   });
 
   test("a file that the user picks is set and started", async () => {
+    pythonWorks();
     await extension.start();
-    workbench.question.answer("Choose File…");
+    workbench.question.answer("Choose…");
+    await install("$(folder-opened) Browse…");
     await until(() => workbench.question.kind === "file");
     const picked = file("picked", "dg-lsp");
     workbench.question.answer(picked);
@@ -167,36 +220,51 @@ describe("without a server", () => {
     expect(workbench.question.choices).not.toContain("Install dg-lsp");
   });
 
-  test("one click installs it, shows the progress and starts it", async () => {
-    programsDo((program) => {
-      const [verb, , , , requirement] = program.options;
-      if (verb === "serve") {
-        new Server(program);
-        return;
-      }
-      if (verb === "pip") {
-        program.say(`Installed ${requirement}`);
-        file("storage", "server", "bin", "dg-lsp");
-      }
+  test("it is installed from the wheel of the extension, with progress, and started", async () => {
+    const wheel = file("storage", "dist", "wheel", "dg_lsp-1.0-py3-none-any.whl");
+    const installations: string[][] = [];
+    pythonWorks((program) => {
+      installations.push([...program.options].slice(3));
+      program.say("Downloading https://somewhere/torch-2.9.whl (180 MB)");
       program.end(0);
     });
     await extension.start();
     workbench.question.answer("Install dg-lsp");
+    await install("For the CPU");
     await until(() => extension.client.phase === "running");
-    expect(started().at(-1)).toBe(path.join(directory, "storage", "server", "bin", "dg-lsp"));
-    expect(workbench.work[0]?.title).toBe("Installing dg-lsp");
-    expect(workbench.work[0]?.messages).toContain("Installed dg-lsp==0.1.0");
+    expect(started().at(-1)).toMatch(`${path.join(directory, "storage", "server")}${path.sep}`);
+    const [torch, server] = installations;
+    expect(torch).toContain("https://download.pytorch.org/whl/cpu");
+    expect(server).toContain(wheel);
+    const work = workbench.work.find((one) => one.title === "Installing dg-lsp");
+    expect(work?.messages).toContain("Downloading torch-2.9.whl (180 MB)");
     expect(new Set(programs.map((one) => one.cwd))).toEqual(new Set([homedir()]));
   });
 
-  test("an installation that fails says why, and may be looked at", async () => {
-    programsDo((program) => {
-      program.say("No matching distribution found");
-      program.end(program.options[0] === "pip" ? 1 : 0);
+  test("the build for a GPU brings what a GPU needs", async () => {
+    workbench.settings.set("dgLsp.server.installFrom", "dg-lsp==9");
+    const installations: string[] = [];
+    pythonWorks((program) => {
+      installations.push(program.options.join(" "));
+      program.end(0);
     });
     await extension.start();
     workbench.question.answer("Install dg-lsp");
-    await until(() => workbench.questions.length === 2);
+    await install("For an NVIDIA GPU");
+    await until(() => extension.client.phase === "running");
+    expect(installations).toEqual([expect.stringMatching(/dg-lsp\[cuda\]==9$/)]);
+  });
+
+  test("an installation that fails says why, and may be looked at", async () => {
+    workbench.settings.set("dgLsp.server.installFrom", "dg-lsp==9");
+    pythonWorks((program) => {
+      program.say("No matching distribution found");
+      program.end(1);
+    });
+    await extension.start();
+    workbench.question.answer("Install dg-lsp");
+    await install("For the CPU");
+    await until(() => workbench.questions.at(-1)?.kind === "error");
     expect(workbench.question.text).toBe(
       "dg-lsp could not be installed: No matching distribution found",
     );
@@ -205,45 +273,80 @@ describe("without a server", () => {
     expect(workbench.executed).toEqual([["log.show"]]);
     expect(extension.client.phase).toBe("failed");
   });
+
+  test("without a Python that will do, each is named with what it lacks, and the remedy", async () => {
+    workbench.settings.set("dgLsp.server.installFrom", "dg-lsp==9");
+    file("bin", "python3");
+    programsDo((program) => {
+      const probed = { version: [3, 12, 1], implementation: "cpython", bits: 64 };
+      const modules = { venv: true, ensurepip: false, debian: true };
+      program.stdout.write(`${JSON.stringify({ ...probed, ...modules })}\n`);
+      program.end(program.options[0] === "-I" ? 0 : 1);
+    });
+    await extension.start();
+    workbench.question.answer("Install dg-lsp");
+    await until(() => workbench.questions.length === 2);
+    expect(workbench.question.text).toContain(": its module ensurepip is not installed");
+    workbench.question.answer('Copy "sudo apt install python3.12-venv"');
+    await until(() => workbench.copied.length > 0);
+    expect(workbench.copied).toEqual(["sudo apt install python3.12-venv"]);
+  });
+
+  test("an extension with no server in it says so", async () => {
+    await extension.start();
+    workbench.question.answer("Install dg-lsp");
+    await until(() => workbench.questions.length === 2);
+    expect(workbench.question.text).toMatch(/carries no server/);
+  });
 });
 
 describe("installing where a server runs", () => {
   beforeEach(async () => {
-    file("storage", "server", "bin", "dg-lsp");
+    workbench.settings.set("dgLsp.server.installFrom", "dg-lsp==9");
+    own();
     await extension.start();
   });
 
-  test("ends it first, and starts the new one", async () => {
+  test("keeps it until the new one is there", async () => {
     const [before] = programs;
-    programsDo((program) => {
-      if (program.options[0] === "serve") {
-        new Server(program);
-        return;
-      }
-      expect(before?.isRunning).toBe(false);
-      file("storage", "server", "bin", "dg-lsp");
+    pythonWorks((program) => {
+      expect(before?.isRunning).toBe(true);
       program.end(0);
     });
-    await workbench.execute("dgLsp.installServer");
-    expect(extension.client.phase).toBe("running");
-    expect(programs.at(-1)?.options).toEqual(["serve"]);
+    void workbench.execute("dgLsp.installServer");
+    await install("For the CPU");
+    await until(() => started().length === 1 && extension.client.phase === "running");
+    expect(before?.isRunning).toBe(false);
   });
 
-  test("can be stopped without a word of failure, and then there is nothing to run", async () => {
-    programsDo((program) => {
-      if (program.options[0] === "pip") {
-        workbench.work[0]?.cancel.cancel();
-      } else {
-        program.end(0);
-      }
-    });
-    void workbench.execute("dgLsp.installServer");
-    await until(() => workbench.questions.length === 1);
-    expect(workbench.questions.map((one) => one.text)).toEqual([
-      expect.stringContaining("neither in the selected"),
-    ]);
+  test("can be stopped without a word, and then the one before runs on", async () => {
+    const [before] = programs;
+    pythonWorks(() => workbench.work.at(-1)?.cancel.cancel());
+    const done = workbench.execute("dgLsp.installServer");
+    await install("For the CPU");
+    await done;
+    expect(before?.isRunning).toBe(true);
+    expect(workbench.questions).toHaveLength(1);
     expect(workbench.log.join("\n")).toContain("installing was cancelled");
   });
+
+  test("and what is left before it begins is nothing", async () => {
+    pythonWorks();
+    const done = workbench.execute("dgLsp.installServer");
+    await until(() => workbench.questions.length === 1);
+    workbench.question.answer();
+    await done;
+    expect(programs.some((one) => one.options.includes("venv"))).toBe(false);
+  });
+});
+
+test("a server that an older extension has installed is offered anew", async () => {
+  workbench.settings.set("dgLsp.server.installFrom", "dg-lsp==9");
+  own("0.0.1");
+  await extension.start();
+  await until(() => workbench.questions.length === 1);
+  expect(workbench.question.text).toContain("dg-lsp 0.0.1 is installed");
+  expect(workbench.question.choices).toEqual(["Update"]);
 });
 
 describe("a server that does not run", () => {

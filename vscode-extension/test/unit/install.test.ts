@@ -1,13 +1,15 @@
 /** With a real Python and a real pip, and a wheel that is made here. */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, utimesSync, mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { install, InstallError, type Wish } from "../../src/install";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { install, installed, removeLeftovers, type Wish } from "../../src/install";
+import { ProgramError } from "../../src/programs";
 
 let directory: string;
 let wheel: string;
+let root: string;
 
 const MAKE_WHEEL = `
 import sys, zipfile
@@ -28,42 +30,79 @@ beforeAll(() => {
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
+beforeEach(() => {
+  root = mkdtempSync(path.join(directory, "root-"));
+});
+
 const patience = 120_000;
+const BUILD = { label: "", detail: "", downloadBytes: 0, diskBytes: 0 };
 
 function wish(changes: Partial<Wish> = {}): Wish {
   return {
-    directory: path.join(directory, "server"),
+    root,
     requirement: wheel,
-    interpreter: undefined,
+    version: "1.0",
+    build: BUILD,
+    interpreter: "python3",
+    uv: undefined,
     platform: process.platform,
     ...changes,
   };
 }
 
-test(
-  "an environment with the server, by a Python that will do",
-  { timeout: patience },
-  async () => {
-    const interpreter = path.join(directory, "python-that-is-none");
-    writeFileSync(interpreter, "#!/bin/sh\nexit 1\n", { mode: 0o755 });
-    const lines: string[] = [];
-    const { signal } = new AbortController();
-    const command = await install(wish({ interpreter }), (line) => lines.push(line), signal);
-    expect(execFileSync(command, { encoding: "utf8" })).toBe("it runs\n");
-    expect(lines.join("\n")).toMatch(/making an environment with/);
-  },
-);
+const never = () => new AbortController().signal;
+/** The environments that are there. */
+const left = () => readdirSync(root).filter((name) => !name.endsWith(".json"));
 
-test("what fails leaves nothing behind, and says why", { timeout: patience }, async () => {
-  const wanted = wish({ requirement: path.join(directory, "none.whl") });
-  const outcome = install(wanted, () => undefined, new AbortController().signal);
-  await expect(outcome).rejects.toThrow(InstallError);
-  expect(existsSync(wanted.directory)).toBe(false);
+test("an environment with the server, in use from then on", { timeout: patience }, async () => {
+  const lines: string[] = [];
+  // A setting of pip that does not go with an environment.
+  process.env["PIP_USER"] = "1";
+  const first = await install(wish(), (line) => lines.push(line), never());
+  delete process.env["PIP_USER"];
+  expect(execFileSync(first.command, { encoding: "utf8" })).toBe("it runs\n");
+  expect(await installed(root)).toEqual(first);
+  expect(lines.join("\n")).toMatch(/making an environment with python3/);
+
+  const broken = path.join(directory, "dg_lsp_broken-1.0-py3-none-any.whl");
+  const source = MAKE_WHEEL.replaceAll(/dg([_-])lsp\1fake/g, "dg$1lsp$1broken");
+  const failing = source.replace("print('it runs')", "raise SystemExit('no torch')");
+  execFileSync("python3", ["-c", failing, broken]);
+  const outcome = install(wish({ requirement: broken }), () => undefined, never());
+  await expect(outcome, "what does not run is not taken into use").rejects.toThrow("no torch");
+  expect(await installed(root)).toEqual(first);
+  expect(left()).toHaveLength(1);
 });
 
-test("it can be stopped", { timeout: patience }, async () => {
-  const abort = new AbortController();
-  const outcome = install(wish(), () => abort.abort(), abort.signal);
-  await expect(outcome).rejects.toThrow();
-  expect(existsSync(wish().directory)).toBe(false);
+test("what fails leaves nothing behind, and says why", async () => {
+  const wanted = wish({ interpreter: path.join(directory, "none") });
+  const outcome = install(wanted, () => undefined, never());
+  await expect(outcome).rejects.toThrow(ProgramError);
+  await expect(outcome).rejects.toThrow(/none.*ENOENT/);
+  expect(left()).toEqual([]);
+  expect(await installed(root)).toBeUndefined();
+});
+
+test("what was left is removed after a day, but what is in use is not", async () => {
+  const long = new Date(Date.now() - 25 * 3600 * 1000);
+  for (const name of ["used", "old", "new"]) {
+    mkdirSync(path.join(root, name));
+    if (name !== "new") {
+      utimesSync(path.join(root, name), long, long);
+    }
+  }
+  const command = path.join(root, "used", "bin", "dg-lsp");
+  writeFileSync(path.join(root, "installed.json"), JSON.stringify({ command, version: "1.0" }));
+  await removeLeftovers(root);
+  await removeLeftovers(path.join(root, "not", "there"));
+  expect(left()).toEqual(["new", "used"]);
+});
+
+test("it can be stopped, and nothing is left", { timeout: patience }, async () => {
+  for (const at of [/making/, /installing dg-lsp/]) {
+    const abort = new AbortController();
+    const report = (line: string) => at.test(line) && setTimeout(() => abort.abort(), 300);
+    await expect(install(wish(), report, abort.signal)).rejects.toThrow(/abort/i);
+    expect(left()).toEqual([]);
+  }
 });

@@ -143,6 +143,7 @@ describe("the menu", () => {
       "Pause everywhere",
       "Rewrite the selection…",
       "Restart the server",
+      "Choose the server…",
       "Restart the engine, for all windows",
       "Unload the model",
       "Doctor's report",

@@ -14,10 +14,12 @@ export function temporaryDirectory(): string {
   return directory;
 }
 
-export function newContext(storage: string): vscode.ExtensionContext {
+/** The extension's own files are where `files` says. */
+export function newContext(storage: string, files = storage): vscode.ExtensionContext {
   const memory = new Map<string, unknown>();
   const context = {
     extension: { id: "dg-lsp.dg-lsp", packageJSON: manifest },
+    extensionUri: URI.file(files),
     globalStorageUri: URI.file(storage),
     globalState: {
       get: (name: string, otherwise: unknown) => memory.get(name) ?? otherwise,

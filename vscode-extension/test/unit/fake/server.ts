@@ -95,17 +95,9 @@ export function programsDo(behaviour: Behaviour): void {
 }
 
 /** In place of that of `node:child_process`. */
-export function spawn(
-  command: string,
-  options: string[],
-  { cwd, signal }: { cwd?: string; signal?: AbortSignal },
-): Program {
+export function spawn(command: string, options: string[], { cwd }: { cwd?: string }): Program {
   const program = new Program(command, options, cwd);
   programs.push(program);
-  signal?.addEventListener("abort", () => {
-    program.emit("error", new Error("The operation was aborted"));
-    program.kill();
-  });
   queueMicrotask(() => {
     behave(program);
     if (program.isStarted) {

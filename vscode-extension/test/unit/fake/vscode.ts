@@ -18,7 +18,11 @@ export * from "./unused";
 export * from "./values";
 export const Uri = Object.assign(URI, { joinPath: Utils.joinPath });
 export const version = "1.91.0";
-export const env = { appName: "Fake Code", language: "en" };
+export const env = {
+  appName: "Fake Code",
+  language: "en",
+  clipboard: { writeText: async (text: string) => void workbench.copied.push(text) },
+};
 
 export enum StatusBarAlignment {
   Left = 1,
@@ -38,12 +42,18 @@ export enum InlineCompletionTriggerKind {
   Invoke,
   Automatic,
 }
+export enum QuickPickItemKind {
+  Separator = -1,
+  Default,
+}
 export enum LogLevel {
   Off,
   Trace,
   Debug,
   Info,
 }
+
+type Listed = vscode.QuickPickItem;
 
 /** An event that never comes. */
 const never = () => new Disposable(undefined);
@@ -112,10 +122,11 @@ export const window = {
     workbench.log.push(`status bar: ${text}`);
     return new Disposable(undefined);
   },
-  showQuickPick: async (items: { label: string }[], options: { placeHolder: string }) => {
+  showQuickPick: async (coming: Listed[] | Promise<Listed[]>, options: { placeHolder: string }) => {
+    const items = await coming;
     const labels = items.map((one) => one.label);
     const label = await workbench.ask("pick", options.placeHolder, labels);
-    return items.find((one) => one.label === label);
+    return items.find((one) => one.label === label && one.kind !== QuickPickItemKind.Separator);
   },
   showOpenDialog: async ({ title }: { title: string }) => {
     const file = await workbench.ask("file", title, []);

@@ -49,6 +49,8 @@ export class Workbench {
   readonly contexts = new Map<string, unknown>();
   readonly statusBar: StatusBarItem[] = [];
   readonly log: string[] = [];
+  /** What was put on the clipboard. */
+  readonly copied: string[] = [];
   readonly documents: Document[] = [];
   readonly extensions = new Map<string, unknown>();
   readonly inputs: QuickPick[] = [];

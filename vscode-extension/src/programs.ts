@@ -1,0 +1,78 @@
+/** Runs programs to their end, in the user's home directory. Does not import `vscode`. */
+import { spawn } from "node:child_process";
+import { homedir } from "node:os";
+import * as readline from "node:readline";
+
+/** What a program that failed said last. */
+export class ProgramError extends Error {}
+
+export interface RunOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Each line that it writes, to either stream. */
+  readonly report?: (line: string) => void;
+  /** Ended after so long. */
+  readonly patienceMs?: number;
+  readonly environment?: NodeJS.ProcessEnv;
+}
+
+/**
+ * Waits until the program has ended, also where it is stopped: what it writes may be removed then.
+ * Returns what it wrote to its standard output.
+ */
+export async function run(
+  command: string,
+  options: readonly string[],
+  { signal, report, patienceMs, environment }: RunOptions = {},
+): Promise<string> {
+  signal?.throwIfAborted();
+  const lines: string[] = [];
+  let last = "";
+  await new Promise<void>((resolve, reject) => {
+    // Windows looks for a program in the working directory first; that must not be the user's folder.
+    const child = spawn(command, [...options], {
+      cwd: homedir(),
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...environment },
+    });
+    const stop = () => child.kill("SIGKILL");
+    let isLate = false;
+    const late =
+      patienceMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            isLate = true;
+            stop();
+          }, patienceMs);
+    signal?.addEventListener("abort", stop);
+    const listen = (stream: NodeJS.ReadableStream, keep: boolean) =>
+      readline.createInterface({ input: stream }).on("line", (line) => {
+        last = line.trim() || last;
+        if (keep) {
+          lines.push(line);
+        }
+        report?.(line);
+      });
+    listen(child.stdout, true);
+    listen(child.stderr, false);
+    const end = (error?: Error) => {
+      clearTimeout(late);
+      signal?.removeEventListener("abort", stop);
+      if (error === undefined) {
+        resolve();
+      } else {
+        reject(signal?.aborted ? signal.reason : error);
+      }
+    };
+    child.on("error", (error) => end(new ProgramError(`${command}: ${error.message}`)));
+    child.on("close", (status) => {
+      if (status === 0) {
+        end();
+      } else if (isLate) {
+        end(new ProgramError(`${command} did not end within ${Number(patienceMs) / 1000} s`));
+      } else {
+        end(new ProgramError(last || `${command} ended with status ${status}`));
+      }
+    });
+  });
+  return lines.join("\n");
+}
