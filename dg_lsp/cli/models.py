@@ -22,8 +22,17 @@ def models(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read all files and compare their checksums.")
     ] = False,
+    available: Annotated[
+        bool,
+        typer.Option("--available", help="List what pull can get, and whether it fits here."),
+    ] = False,
 ) -> None:
     """List the models of this machine, the one that is used without --model first."""
+    if available:
+        from dg_lsp.cli.available import print_available
+
+        print_available(as_json=as_json)
+        return
     from dg_lsp.models import packed, store
     from dg_lsp.models.checkpoint import CheckpointError
 

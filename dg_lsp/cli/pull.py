@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +14,7 @@ import typer
 
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption
+from dg_lsp.cli.told import Told
 
 if TYPE_CHECKING:
     from dg_lsp.models.hub import Remote
@@ -49,6 +48,12 @@ def pull(
             "--delete-source", help="Delete the full weights once the packed ones are there."
         ),
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what happens as lines of JSON, for a program.")
+    ] = False,
+    look: Annotated[
+        bool, typer.Option("--look", help="Say licence and size, and download nothing.")
+    ] = False,
     device: DeviceOption = None,
 ) -> None:
     """Get a model, pack it to 4 bits, and keep it under a name.
@@ -60,27 +65,31 @@ def pull(
     from dg_lsp.models import hub, store
     from dg_lsp.models.checkpoint import CheckpointError, size_in_words
 
+    told = Told(as_json)
     if source is not None and (repository is not None or revision is not None):
         raise ArgumentError("--from takes a directory instead of a repository; give only one")
     try:
         if source is not None:
             kept = store.check_name(name or source.resolve().name)
-            _pack(source, kept, str(source.resolve()), device)
+            _pack(told, source, kept, str(source.resolve()), device)
             if delete_source:
-                _delete_weights(source)
+                _delete_weights(told, source)
             return
         wanted = repository or hub.DIFFUSION_GEMMA
         kept = store.check_name(name or wanted.rpartition("/")[2].lower())
         _refuse_if_there(kept)
         downloads = store.models_directory() / DOWNLOADS / kept
         remote = hub.look_up(wanted, revision)
+        _say_found(told, remote, kept, hub.missing_bytes(remote, downloads))
+        if look:
+            return
         _agree(remote, accept_licence)
-        _fetch(remote, downloads)
-        _pack(downloads, kept, f"{wanted}@{remote.revision}", device)
+        _fetch(told, remote, downloads)
+        _pack(told, downloads, kept, f"{wanted}@{remote.revision}", device)
         if delete_source:
             shutil.rmtree(downloads)
         else:
-            _say(
+            told.say(
                 f"the full weights stay in {downloads} ({size_in_words(remote.size)}); "
                 "delete them if you like, or use --delete-source"
             )
@@ -98,12 +107,26 @@ def _refuse_if_there(name: str) -> None:
         )
 
 
-def _agree(remote: Remote, accepted: bool) -> None:
-    """The licence, before anything is downloaded."""
+def _say_found(told: Told, remote: Remote, name: str, missing_bytes: int) -> None:
     from dg_lsp.models.checkpoint import size_in_words
     from dg_lsp.models.hub import FREE_LICENCES
 
-    _say(f"{remote.repository}: licence {remote.licence}, {size_in_words(remote.size)}")
+    told.say(
+        f"{remote.repository}: licence {remote.licence}, {size_in_words(remote.size)}",
+        event="found",
+        name=name,
+        repository=remote.repository,
+        licence=remote.licence,
+        needs_consent=remote.licence not in FREE_LICENCES,
+        bytes=remote.size,
+        missing_bytes=missing_bytes,
+    )
+
+
+def _agree(remote: Remote, accepted: bool) -> None:
+    """The licence, before anything is downloaded."""
+    from dg_lsp.models.hub import FREE_LICENCES
+
     if accepted or remote.licence in FREE_LICENCES:
         return
     question = f"Do you agree to the licence {remote.licence!r} of {remote.repository}?"
@@ -114,7 +137,7 @@ def _agree(remote: Remote, accepted: bool) -> None:
         )
 
 
-def _fetch(remote: Remote, directory: Path) -> None:
+def _fetch(told: Told, remote: Remote, directory: Path) -> None:
     from dg_lsp.models import hub
     from dg_lsp.models.checkpoint import read_config, read_fitting_codec
     from dg_lsp.models.packing import check_disk, packed_bytes
@@ -126,11 +149,11 @@ def _fetch(remote: Remote, directory: Path) -> None:
     read_fitting_codec(directory, config)
     packed = packed_bytes(expected_shapes(skeleton(config)))
     check_disk(directory, hub.missing_bytes(remote, directory) + packed)
-    with _progress("downloading") as told:
-        hub.download_weights(remote, directory, told)
+    with told.progress("downloading") as count:
+        hub.download_weights(remote, directory, count)
 
 
-def _pack(source: Path, name: str, origin: str, device: str | None) -> None:
+def _pack(told: Told, source: Path, name: str, origin: str, device: str | None) -> None:
     from dg_lsp.models import store
     from dg_lsp.models.checkpoint import count_in_words, size_in_words
     from dg_lsp.models.device import choose_device
@@ -140,61 +163,20 @@ def _pack(source: Path, name: str, origin: str, device: str | None) -> None:
     chosen = choose_device(device)
     plan = plan_packing(source)
     target = store.models_directory() / name
-    with _progress("packing") as told:
-        manifest = pack(source, target, plan, device=chosen, source_name=origin, told=told)
-    _say(
+    with told.progress("packing") as count:
+        manifest = pack(source, target, plan, device=chosen, source_name=origin, told=count)
+    told.say(
         f"{name}: {count_in_words(manifest.parameters)} parameters in "
-        f"{size_in_words(manifest.weight_bytes)}; use it with --model {name}"
+        f"{size_in_words(manifest.weight_bytes)}; use it with --model {name}",
+        event="done",
+        name=name,
+        bytes=manifest.weight_bytes,
     )
 
 
-def _delete_weights(source: Path) -> None:
+def _delete_weights(told: Told, source: Path) -> None:
     from dg_lsp.models.checkpoint import INDEX, list_shards
 
     for path in (*list_shards(source), source / INDEX):
         path.unlink(missing_ok=True)
-    _say(f"deleted the full weights in {source}")
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar by bytes on a terminal; elsewhere a line at every tenth."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    from dg_lsp.models.checkpoint import size_in_words
-
-    console = Console(stderr=True, highlight=False, markup=False)
-    if not console.is_terminal:
-        said = -1
-
-        def tell(done: int, total: int) -> None:
-            nonlocal said
-            tenth = 10 * done // max(1, total)
-            if tenth > said:
-                said = tenth
-                _say(f"{what}: {size_in_words(done)} of {size_in_words(total)}")
-
-        yield tell
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
-        task = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
-
-
-def _say(line: str) -> None:
-    print(f"dg-lsp: {line}", file=sys.stderr, flush=True)
+    told.say(f"deleted the full weights in {source}")

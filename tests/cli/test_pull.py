@@ -80,6 +80,37 @@ def test_a_repository_of_the_hub(hub, store, capsys):
     assert ours.keys() == load_file(hub.directory / WEIGHTS).keys()
 
 
+def test_a_program_follows_it_line_by_line(hub, store, capsys):
+    assert pull("someone/gemma", "--json") == 0
+
+    output = capsys.readouterr()
+    events = [json.loads(line) for line in output.out.splitlines()]
+    assert output.err == ""
+    assert (events[0]["event"], events[0]["licence"], events[0]["needs_consent"]) == (
+        "found", "apache-2.0", False,
+    )  # fmt: skip
+    assert events[0]["missing_bytes"] == events[0]["bytes"] > 0
+    last = {one["what"]: one for one in events if one["event"] == "progress"}
+    assert last["downloading"]["done"] == last["downloading"]["total"] > 0
+    assert last["packing"]["done"] == last["packing"]["total"] > 0
+    [done] = [one for one in events if one["event"] == "done"]
+    assert done["name"] == "gemma"
+
+
+def test_a_look_downloads_nothing(hub, store, capsys):
+    hub.licence = "gemma"
+    assert pull("someone/gemma", "--json", "--look") == 0
+
+    [found] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (found["event"], found["licence"], found["needs_consent"]) == (
+        "found",
+        "gemma",
+        True,
+    )
+    assert not any(name.endswith(".safetensors") for name in hub.sent)
+    assert not (store / ".downloads").exists()
+
+
 def test_the_download_is_deleted_on_request(hub, store):
     assert pull("someone/gemma", "--name", "mine", "--delete-source") == 0
 

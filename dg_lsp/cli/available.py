@@ -1,0 +1,23 @@
+"""`dg-lsp models --available`: what `dg-lsp pull` can get, and whether it fits this machine."""
+
+from __future__ import annotations
+
+import json
+
+
+def print_available(*, as_json: bool) -> None:
+    from dg_lsp.diagnosis.available import list_available
+    from dg_lsp.diagnosis.findings import size_of
+
+    for row in list_available():
+        if as_json:
+            print(json.dumps(row))
+            continue
+        state = "is here" if row["is_here"] else "is begun" if row["is_begun"] else ""
+        print(f"{row['name']}{f' ({state})' if state else ''}: {row['about']}")
+        print(
+            f"  {size_of(row['download_bytes'])} to download, "
+            f"{size_of(row['kept_bytes'])} to keep; dg-lsp pull {row['repository']}"
+        )
+        print(f"  licence: {row['licence']} ({row['licence_url']})")
+        print("\n".join(f"  ! {one}" for one in row["obstacles"]) or "  fits this machine")

@@ -1,0 +1,94 @@
+"""How far long work is: a bar on a terminal, lines elsewhere, and JSON for a program."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Count = Callable[[int, int], None]
+"""Gets the bytes that are done and all of them."""
+
+JSON_EVERY_S = 0.2
+
+
+class Told:
+    """What is said on the way: to people on stderr, to a program on stdout."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def say(self, line: str, event: str = "said", **facts: Any) -> None:
+        """A line for people, and an event with the same facts for a program."""
+        if self._as_json:
+            self._send({"event": event, "message": line, **facts})
+        else:
+            print(f"dg-lsp: {line}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Count]:
+        """By bytes: a bar on a terminal, a line at every tenth elsewhere."""
+        if self._as_json:
+            yield self._json_count(what)
+        elif sys.stderr.isatty():
+            with _bar(what) as count:
+                yield count
+        else:
+            yield self._tenths(what)
+
+    def _json_count(self, what: str) -> Count:
+        last = -JSON_EVERY_S
+
+        def count(done: int, total: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= JSON_EVERY_S or done >= total:
+                last = now
+                self._send({"event": "progress", "what": what, "done": done, "total": total})
+
+        return count
+
+    def _tenths(self, what: str) -> Count:
+        from dg_lsp.models.checkpoint import size_in_words
+
+        said = -1
+
+        def count(done: int, total: int) -> None:
+            nonlocal said
+            tenth = 10 * done // max(1, total)
+            if tenth > said:
+                said = tenth
+                self.say(f"{what}: {size_in_words(done)} of {size_in_words(total)}")
+
+        return count
+
+    def _send(self, event: dict[str, Any]) -> None:
+        print(json.dumps(event), flush=True)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Count]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True, highlight=False, markup=False)
+    with Progress(*columns, console=console) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
