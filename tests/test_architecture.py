@@ -43,7 +43,7 @@ MAY_IMPORT = {
     ),
     "dg_lsp.document": ("dg_lsp.job",),
     "dg_lsp.engine": SEAM,
-    "dg_lsp.service": (*SEAM, "platformdirs"),
+    "dg_lsp.service": (*SEAM, "h11", "platformdirs"),
     "dg_lsp.diagnosis": (*SEAM, "dg_lsp.service", "platformdirs"),
     "dg_lsp.benchmark": ("dg_lsp.server.frames",),
     "dg_lsp.models": (
@@ -81,7 +81,7 @@ MAY_IMPORT = {
 }
 MAY_IMPORT_LAZILY = {
     "dg_lsp.cli": ANYTHING,
-    "dg_lsp.service": ("dg_lsp.engine", "httpx", "starlette", "uvicorn"),
+    "dg_lsp.service": ("dg_lsp.engine", "certifi", "starlette", "uvicorn"),
 }
 MAY_IMPORT_TORCH = {
     f"dg_lsp.engine.{name}" for name in ("denoising", "lanes", "sampler", "stopping", "uniform")

@@ -27,7 +27,7 @@ PACKAGES = (
     "tokenizers",
     "safetensors",
     "pygls",
-    "httpx",
+    "h11",
     "starlette",
     "uvicorn",
 )

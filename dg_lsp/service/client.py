@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dg_lsp import __version__
 from dg_lsp.job import InfillJob
@@ -18,6 +18,13 @@ from dg_lsp.service.address import Address
 from dg_lsp.service.events import EventError, EventReader
 from dg_lsp.service.feed import FedJob
 from dg_lsp.service.fields import Json, WireError, dump_json, parse_json
+from dg_lsp.service.http import (
+    BrokenOffError,
+    HttpClient,
+    NobodyAnswersError,
+    Response,
+    SilenceError,
+)
 from dg_lsp.service.wire import (
     EngineStatus,
     decode_draft,
@@ -26,17 +33,10 @@ from dg_lsp.service.wire import (
     encode_job,
 )
 
-if TYPE_CHECKING:
-    import httpx
-
-CONNECT_S = 2.0
 SILENCE_S = 10.0
 """A living engine sends a sign of life every second; the import of torch can hold it up."""
 ANSWER_S = 5.0
 """For questions that need no model."""
-
-KEEP_S = 5.0
-"""Unused connections are closed before the server does it (`serving.KEEP_S`)."""
 
 LOADING_POLL_S = 0.2
 
@@ -65,11 +65,13 @@ class HttpInfiller:
     ) -> None:
         """`reconnect` finds or starts an engine when none of our version answers there."""
         self._address, self._reconnect, self._silence_s = address, reconnect, silence_s
-        self._opened: httpx.AsyncClient | None = None
+        self._http = HttpClient(address)
         self._moving: asyncio.Task[None] | None = None
         self._name = uuid.uuid4().hex
         self._sequence = 0
-        self._jobs: dict[FedJob, asyncio.Task[None] | None] = {}
+        self._jobs: dict[FedJob, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Those of the open jobs, and those that still read the end of an answer."""
         self._latest: dict[str, FedJob] = {}
         self._closed = False
 
@@ -90,22 +92,22 @@ class HttpInfiller:
         if older is not None:
             older.supersede()
         self._sequence += 1
-        self._jobs[handle] = None
-        self._jobs[handle] = asyncio.create_task(self._run(handle, self._sequence))
+        task = asyncio.create_task(self._run(handle, self._sequence))
+        self._jobs[handle] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return handle
 
     async def close(self) -> None:
         """Cancel what is open and leave; the engine lives on for others."""
         self._closed = True
-        tasks = [task for task in self._jobs.values() if task is not None]
         for handle in [*self._jobs]:
             handle.cancel()
-        if self._moving is not None:
-            self._moving.cancel()
-            tasks.append(self._moving)
+        tasks = {*self._tasks} | ({self._moving} if self._moving else set())
+        for task in tasks:
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._opened is not None:
-            await self._opened.aclose()
+        self._http.close()
 
     async def reconnect(self) -> None:
         """Find or start an engine now. `EngineError` says why there is none."""
@@ -159,13 +161,6 @@ class HttpInfiller:
         """End the engine process, for every client."""
         await self._ask("POST", "/v1/shutdown", {})
 
-    @property
-    def _client(self) -> httpx.AsyncClient:
-        """Opened when first needed: a front end must be up before httpx is imported."""
-        if self._opened is None:
-            self._opened = _open_client(self._address, self._silence_s)
-        return self._opened
-
     async def _run(self, handle: FedJob, sequence: int) -> None:
         try:
             try:
@@ -181,30 +176,27 @@ class HttpInfiller:
             handle.fail(f"the engine's answer cannot be used: {type(error).__name__}: {error}")
 
     async def _send(self, handle: FedJob, sequence: int) -> None:
-        import httpx
-
+        body = dump_json(encode_job(handle.job))
         headers = {CLIENT_HEADER: self._name, SEQUENCE_HEADER: str(sequence)}
-        is_sent = False
         try:
-            async with self._client.stream(
-                "POST", "/v1/infill", content=dump_json(encode_job(handle.job)), headers=headers
+            async with self._http.request(
+                "POST", "/v1/infill", body, headers, silence_s=self._silence_s
             ) as response:
-                is_sent = True
                 self._check_version(response)
                 await _refuse_errors(response)
                 await self._read(handle, response)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except NobodyAnswersError as error:
             raise UnreachableError(f"no engine answers at {self._address}") from error
-        except httpx.TimeoutException as error:
+        except SilenceError as error:
             raise EngineError(
                 f"the engine gave no sign of life in {self._silence_s:g} s"
             ) from error
-        except httpx.TransportError as error:
-            # A kept connection may turn out dead before anything came back.
-            kind = EngineError if is_sent or not _is_stale(error) else UnreachableError
+        except BrokenOffError as error:
+            # Before it began to answer, another one may take the job over.
+            kind = EngineError if error.is_answered else UnreachableError
             raise kind("the engine ended while it worked on this") from error
 
-    def _check_version(self, response: httpx.Response) -> None:
+    def _check_version(self, response: Response) -> None:
         """An engine that was started for us may since have made way for another."""
         found = response.headers.get(VERSION_HEADER, __version__)
         if self._reconnect is not None and found != __version__:
@@ -212,20 +204,21 @@ class HttpInfiller:
                 f"the engine is of dg-lsp {found}, and this is {__version__}"
             )
 
-    async def _read(self, handle: FedJob, response: httpx.Response) -> None:
+    async def _read(self, handle: FedJob, response: Response) -> None:
         reader = EventReader()
         try:
-            async for piece in response.aiter_raw():
+            # On to the end of the answer, which leaves the connection to the next job.
+            while piece := await response.read_piece():
                 for event in reader.feed(piece):
                     if event.name == "draft":
                         handle.publish(decode_draft(parse_json(event.data)))
                     elif event.name == "infill":
                         ending = decode_ending(parse_json(event.data))
                         handle.end(ending.state, ending.infill)
-                        return
         except (WireError, EventError) as error:
             raise EngineError(f"the engine's answer cannot be read: {error}") from error
-        raise EngineError("the engine ended while it worked on this")
+        if handle.is_open:
+            raise EngineError("the engine ended while it worked on this")
 
     async def _move(self, reconnect: Callable[[], Awaitable[Address]]) -> None:
         """Find or start an engine, once for all jobs that wait for it.
@@ -241,80 +234,48 @@ class HttpInfiller:
         try:
             address = await reconnect()
             if address != self._address:
-                before, self._opened, self._address = self._opened, None, address
-                if before is not None:
-                    await before.aclose()
+                self._http.close()
+                self._http, self._address = HttpClient(address), address
         finally:
             self._moving = None
 
     async def _ask(self, method: str, path: str, body: Json | None) -> Json:
-        import httpx
-
-        content = None if body is None else dump_json(body)
+        content = b"" if body is None else dump_json(body)
         try:
-            response = await self._client.request(
-                method, path, content=content, timeout=ANSWER_S
-            )
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            async with self._http.request(
+                method, path, content, silence_s=ANSWER_S
+            ) as response:
+                await _refuse_errors(response)
+                return parse_json(await response.read())
+        except NobodyAnswersError as error:
             raise UnreachableError(f"no engine answers at {self._address}") from error
-        except httpx.TimeoutException as error:
+        except SilenceError as error:
             raise EngineError(
                 f"the engine at {self._address} does not answer within {ANSWER_S:g} s; "
                 "`dg-lsp engine stop` ends it"
             ) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except BrokenOffError as error:
             raise EngineError(f"the engine at {self._address} broke off") from error
-        await _refuse_errors(response)
-        try:
-            return parse_json(response.content)
         except WireError as error:
             raise EngineError(f"{self._address} is no dg-lsp engine: {error}") from error
 
     def _job_ended(self, handle: FedJob) -> None:
         task = self._jobs.pop(handle)
-        if task is not None and task is not asyncio.current_task():
+        if task is not asyncio.current_task():
             task.cancel()
         if self._latest.get(handle.job.document_key) is handle:
             del self._latest[handle.job.document_key]
 
 
-def _open_client(address: Address, silence_s: float) -> httpx.AsyncClient:
-    import httpx
-
-    headers = {"content-type": "application/json"}
-    if address.token is not None:
-        headers["authorization"] = f"Bearer {address.token}"
-    socket = None if address.socket is None else str(address.socket)
-    return httpx.AsyncClient(
-        base_url=address.url,
-        transport=httpx.AsyncHTTPTransport(
-            # Reading the certificates takes longer than a keystroke.
-            verify=address.url.startswith("https:"),
-            uds=socket,
-            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_S),
-        ),
-        headers=headers,
-        timeout=httpx.Timeout(silence_s, connect=CONNECT_S),
-        # The user's proxy is not for what stays on this machine or needs a token.
-        trust_env=False,
-    )
-
-
-async def _refuse_errors(response: httpx.Response) -> None:
-    if response.status_code < 400:
+async def _refuse_errors(response: Response) -> None:
+    if response.status == 200:
         return
-    body = await response.aread()
+    body = await response.read()
     message = ""
     with contextlib.suppress(WireError):
         error: Any = parse_json(body).get("error")
         if isinstance(error, dict):
             message = " ".join(str(error.get("message", "")).split())[:300]
     # 503: it is shutting down, and another one may be found or started.
-    kind = UnreachableError if response.status_code == 503 else EngineError
-    raise kind(message or f"the engine answered with status {response.status_code}")
-
-
-def _is_stale(error: httpx.TransportError) -> bool:
-    import httpx
-
-    return isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError)
+    kind = UnreachableError if response.status == 503 else EngineError
+    raise kind(message or f"the engine answered with status {response.status}")

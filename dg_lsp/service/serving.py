@@ -41,6 +41,11 @@ GRACE_S = 2
 CLOSE_S = 8
 """For the denoising step under way; a thread that hangs cannot be ended otherwise."""
 
+ACCEPTED_AT_ONCE = 4
+"""Connections taken before those that were taken are looked after: asyncio would take all that
+wait, which may be more than there are descriptors, though most clients are gone again."""
+WAITING_CONNECTIONS = 128
+
 CLAIMS, CLAIM_S = 5, 0.02
 STALL_GRACE_S = 0.5
 """For the word to the client before the process with a hanging model is ended."""
@@ -167,6 +172,12 @@ def make_server(app: object, on_signal: Callable[[], None]) -> uvicorn.Server:
         def handle_exit(self, sig: int, frame: object) -> None:
             on_signal()
 
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            # The backlog below is meant for accepting; the kernel may hold more.
+            for listener in sockets or ():
+                listener.listen(WAITING_CONNECTIONS)
+
     return Server(
         uvicorn.Config(
             app,  # type: ignore[arg-type]
@@ -177,6 +188,7 @@ def make_server(app: object, on_signal: Callable[[], None]) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            backlog=ACCEPTED_AT_ONCE,
             timeout_keep_alive=KEEP_S,
             timeout_graceful_shutdown=GRACE_S,
         )
@@ -250,7 +262,7 @@ def _listen(listening: Listening) -> Iterator[tuple[socket.socket, Address]]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(path))
             path.chmod(0o600)
-            listener.listen(128)
+            listener.listen(WAITING_CONNECTIONS)
             try:
                 yield listener, found
             finally:
@@ -286,9 +298,8 @@ def _logging(listening: Listening) -> Iterator[str]:
     before = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    # uvicorn tells of each start and end, httpx of each request.
-    for name in ("uvicorn", "httpx"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # uvicorn tells of each start and end.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         yield "" if isinstance(handler, logging.NullHandler) else str(path)
     finally:

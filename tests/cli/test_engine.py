@@ -183,7 +183,7 @@ def test_the_help_of_the_group_loads_nothing_heavy():
 import sys
 from dg_lsp.cli import run
 print(run(["engine", "--help"]), run(["engine", "run", "--help"]))
-print([name for name in ("torch", "httpx", "uvicorn", "starlette") if name in sys.modules])
+print([name for name in ("torch", "h11", "uvicorn", "starlette") if name in sys.modules])
 """
     ended = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60

@@ -43,14 +43,14 @@ def test_an_old_python(monkeypatch):
 
 def test_a_package_that_is_gone(monkeypatch):
     def version(name: str) -> str:
-        if name == "httpx":
+        if name == "h11":
             raise importlib.metadata.PackageNotFoundError(name)
         return "1"
 
     monkeypatch.setattr(machine.importlib.metadata, "version", version)
     [finding] = check_packages()
 
-    assert (finding.level, finding.said) == (Level.PROBLEM, "httpx cannot be found")
+    assert (finding.level, finding.said) == (Level.PROBLEM, "h11 cannot be found")
 
 
 def test_the_torch_of_the_tests_can_be_used():

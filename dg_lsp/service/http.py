@@ -1,0 +1,266 @@
+"""HTTP/1.1 requests to one engine, over asyncio streams and h11.
+
+A request that is cancelled, at whatever point, closes its connection before anything else
+happens, so a front end has as many descriptors as it has open requests. That is why this is not
+httpx: its pool (httpcore 1.0.9) keeps a connection for ever whose request was cancelled between
+connecting and sending, and anyio resolves the connection's future after it was cancelled.
+Knows nothing of jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, unquote, urlsplit
+
+import h11
+
+from dg_lsp import __version__
+from dg_lsp.service.address import Address
+
+CONNECT_S = 2.0
+KEEP_S = 5.0
+"""Unused connections are closed before the server does it (`serving.KEEP_S`)."""
+MOST_KEPT = 4
+"""Unused connections; more only come together when many documents end at once."""
+READ_BYTES = 65536
+MAX_BODY_BYTES = 32 * 1024 * 1024
+BACKLOG_S = 0.01
+"""A Unix socket whose backlog is full refuses at once; then it is asked again after so long."""
+
+
+class NobodyAnswersError(Exception):
+    """No connection could be made."""
+
+
+class SilenceError(Exception):
+    """The other side has sent nothing for too long."""
+
+
+class BrokenOffError(Exception):
+    """The connection ended, or what came is not HTTP."""
+
+    def __init__(self, message: str, *, is_answered: bool) -> None:
+        super().__init__(message)
+        self.is_answered = is_answered
+        """Whether the head of an answer had come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The head of an answer, and its body as it comes."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    read_piece: Callable[[], Awaitable[bytes]]
+    """Waits for the next piece of the body; empty at its end."""
+
+    async def read(self) -> bytes:
+        """The whole body, which must not be longer than any answer of an engine."""
+        body = bytearray()
+        while piece := await self.read_piece():
+            body += piece
+            if len(body) > MAX_BODY_BYTES:
+                raise BrokenOffError("the answer is too long", is_answered=True)
+        return bytes(body)
+
+
+class HttpClient:
+    """Sends requests to one address and keeps a few connections for the next ones."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        parts = urlsplit(address.url)
+        self._is_tls = parts.scheme == "https"
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if self._is_tls else 80)
+        self._path = quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=")
+        self._headers = {
+            "host": parts.netloc.rpartition("@")[2].encode("idna").decode(),
+            "user-agent": f"dg-lsp/{__version__}",
+            "content-type": "application/json",
+        }
+        if address.token is not None:
+            self._headers["authorization"] = f"Bearer {address.token}"
+        elif parts.username:
+            words = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+            self._headers["authorization"] = f"Basic {base64.b64encode(words).decode()}"
+        self._tls: ssl.SSLContext | None = None
+        self._kept: dict[_Connection, asyncio.TimerHandle] = {}
+        self._is_closed = False
+
+    @contextlib.asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        silence_s: float,
+    ) -> AsyncIterator[Response]:
+        """Send a request; its answer may be read as long as the context is open.
+
+        `silence_s` is the longest time without a byte from the other side.
+        """
+        sent = h11.Request(
+            method=method,
+            target=self._path + path,
+            headers=[
+                *{**self._headers, **(headers or {})}.items(),
+                ("content-length", str(len(body))),
+            ],
+        )
+        connection = self._take_kept()
+        if connection is None:
+            connection = await self._connect()
+        try:
+            try:
+                response = await connection.ask(sent, body, silence_s)
+            except BrokenOffError as error:
+                if not connection.is_used or error.is_answered:
+                    raise
+                # The server had closed it while nobody used it.
+                connection.abort()
+                connection = await self._connect()
+                response = await connection.ask(sent, body, silence_s)
+            yield response
+        finally:
+            if connection.start_next() and not self._is_closed:
+                self._keep(connection)
+            else:
+                connection.abort()
+
+    def close(self) -> None:
+        """Close what is kept; requests under way close theirs when they end."""
+        self._is_closed = True
+        for connection in [*self._kept]:
+            self._drop(connection)
+
+    def _take_kept(self) -> _Connection | None:
+        while self._kept:
+            connection, timer = self._kept.popitem()
+            timer.cancel()
+            if not connection.is_over:
+                return connection
+            connection.abort()
+        return None
+
+    def _keep(self, connection: _Connection) -> None:
+        if len(self._kept) >= MOST_KEPT:
+            self._drop(next(iter(self._kept)))
+        loop = asyncio.get_running_loop()
+        self._kept[connection] = loop.call_later(KEEP_S, self._drop, connection)
+
+    def _drop(self, connection: _Connection) -> None:
+        self._kept.pop(connection).cancel()
+        connection.abort()
+
+    async def _connect(self) -> _Connection:
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                if self._address.socket is not None:
+                    return _Connection(*await _open_unix(str(self._address.socket)))
+                if self._is_tls and self._tls is None:
+                    self._tls = await asyncio.to_thread(_tls_context)
+                return _Connection(
+                    *await asyncio.open_connection(self._host, self._port, ssl=self._tls)
+                )
+        except (OSError, UnicodeError) as error:
+            raise NobodyAnswersError(str(error)) from error
+
+
+class _Connection:
+    """One connection, and where its exchange of messages stands."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._http = h11.Connection(h11.CLIENT)
+        self.is_used = False
+        """Whether an answer was read to its end here."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the other side has closed it."""
+        return self._reader.at_eof() or self._writer.is_closing()
+
+    async def ask(self, request: h11.Request, body: bytes, silence_s: float) -> Response:
+        """Send a request and wait for the head of its answer."""
+        for part in (request, h11.Data(data=body), h11.EndOfMessage()):
+            self._writer.write(self._http.send(part) or b"")
+        try:
+            async with asyncio.timeout(silence_s):
+                await self._writer.drain()
+        except TimeoutError as error:
+            raise SilenceError from error
+        except OSError:
+            # It may have refused before it had read everything; the answer says so.
+            pass
+        while True:
+            event = await self._next(silence_s, is_answered=False)
+            if isinstance(event, h11.Response):
+                break
+            if not isinstance(event, h11.InformationalResponse):
+                raise BrokenOffError("it closed the connection", is_answered=False)
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers
+        }
+        return Response(event.status_code, headers, lambda: self._read_piece(silence_s))
+
+    async def _read_piece(self, silence_s: float) -> bytes:
+        event = await self._next(silence_s, is_answered=True)
+        return bytes(event.data) if isinstance(event, h11.Data) else b""
+
+    async def _next(self, silence_s: float, *, is_answered: bool) -> object:
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                async with asyncio.timeout(silence_s):
+                    self._http.receive_data(await self._reader.read(READ_BYTES))
+        except TimeoutError as error:
+            raise SilenceError from error
+        except (OSError, h11.RemoteProtocolError) as error:
+            raise BrokenOffError(str(error), is_answered=is_answered) from error
+        return event
+
+    def start_next(self) -> bool:
+        """Make ready for the next request; false where the connection cannot take one."""
+        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        self.is_used = True
+        return True
+
+    def abort(self) -> None:
+        """Close it at once: nothing that is still to be sent is of use to anybody."""
+        self._writer.transport.abort()
+
+
+async def _open_unix(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a Unix socket, which works at once or not at all, whatever asyncio thinks."""
+    with contextlib.ExitStack() as closing:
+        unix = closing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        unix.setblocking(False)
+        while True:
+            try:
+                unix.connect(path)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(BACKLOG_S)
+        opened = await asyncio.open_unix_connection(sock=unix)
+        closing.pop_all()
+    return opened
+
+
+def _tls_context() -> ssl.SSLContext:
+    """Trusts whom this system trusts, and whom browsers do, as some systems say nothing."""
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
