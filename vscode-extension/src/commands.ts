@@ -1,6 +1,7 @@
 /** The commands, each a line; what they do is elsewhere. */
 import * as vscode from "vscode";
 import { askInstruction } from "./ask";
+import { enable, enableLanguage, isEnabled, isLanguageEnabled } from "./config";
 import type { Extension } from "./extension";
 import * as ext from "./lspExt";
 
@@ -18,7 +19,7 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
     "dgLsp.retryRewrite": () => rewriting.retry("same"),
     "dgLsp.rewriteMoreFreely": () => rewriting.retry("more"),
     "dgLsp.rewriteLessFreely": () => rewriting.retry("less"),
-    "dgLsp.suggest": () => vscode.commands.executeCommand("editor.action.inlineSuggest.trigger"),
+    "dgLsp.suggest": () => suggest(),
     "dgLsp.acceptDraft": () => drafts.accept(),
     "dgLsp.discardDraft": () => completion.discard(),
     "dgLsp.showMenu": () => status.showMenu(),
@@ -45,6 +46,22 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
       ),
   };
   return Object.entries(table).map(([name, run]) => vscode.commands.registerCommand(name, run));
+}
+
+/** What a file is paused for is what comes by itself; what the settings switch off is off. */
+async function suggest(): Promise<void> {
+  const language = vscode.window.activeTextEditor?.document.languageId;
+  if (language === undefined || (isEnabled() && isLanguageEnabled(language))) {
+    await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
+    return;
+  }
+  const [where, resume] = isEnabled()
+    ? [`for ${language}`, () => enableLanguage(language, true)]
+    : ["everywhere", () => enable(true)];
+  const text = `dg-lsp is paused ${where}.`;
+  if ((await vscode.window.showInformationMessage(text, "Resume")) === "Resume") {
+    await resume();
+  }
 }
 
 async function rewriteSelection(extension: Extension): Promise<void> {

@@ -54,7 +54,8 @@ export class Completion implements vscode.InlineCompletionItemProvider, vscode.D
     context: vscode.InlineCompletionContext,
     cancelled: vscode.CancellationToken,
   ): Promise<vscode.InlineCompletionItem[]> {
-    if (this.isPaused(document)) {
+    const isByHand = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
+    if (!isByHand && this.isPaused(document)) {
       return [];
     }
     const client = await this.client.whenRunning(cancelled);

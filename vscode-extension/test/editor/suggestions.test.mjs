@@ -1,7 +1,8 @@
 /** Suggestions and rewrites with the bundled model, as a user sees them. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { after, afterEach, before, test } from "node:test";
-import { until, Workplace } from "./harness.mjs";
+import { DG_LSP, until, Workplace } from "./harness.mjs";
 
 const CART = `class Cart:
     def __init__(self):
@@ -278,6 +279,55 @@ test("it is paused in a file and resumed", async () => {
   const ghost = await window.settledGhost();
   await window.page.keyboard.press("Tab");
   assert.equal(await window.saved(place.file), inserted(place, `.${ghost}`));
+});
+
+/** How the last request was made that was answered with text. */
+async function lastAnswered() {
+  const told = execFileSync(DG_LSP, ["trace"], { env: workplace.environment, encoding: "utf8" });
+  const line = told.split("\n").find((one) => / offered /.test(one));
+  return /invoked|automatic/.exec(line ?? "")?.[0];
+}
+
+test("by hand, with the key and from the palette, where nothing comes by itself", async () => {
+  workplace.set({ "dgLsp.trigger": "manual" });
+  const place = await at("byhand.py", CART + TOTAL.replace("self\n", "self|\n"));
+  // The server is told of the setting at its own time.
+  await until(async () => {
+    await window.page.keyboard.type(".");
+    await window.page.waitForTimeout(1500);
+    const { drafts, ghost } = await window.shown();
+    const isQuiet = drafts.length === 0 && ghost === "";
+    return isQuiet || (await window.page.keyboard.press("Backspace"), false);
+  });
+  await window.page.keyboard.press("Alt+\\");
+  const ghost = await window.settledGhost();
+  assert.equal(await lastAnswered(), "invoked");
+  await window.page.keyboard.press("Alt+]");
+  await until(async () => ![ghost, ""].includes(await window.ghost()));
+  await window.page.keyboard.press("Escape");
+  await until(async () => (await window.ghost()) === "");
+  await window.command("dg-lsp: Suggest Here");
+  assert.equal(await window.settledGhost(), ghost);
+  await window.page.keyboard.press("Tab");
+  assert.equal(await window.saved(place.file), inserted(place, `.${ghost}`));
+  workplace.set({ "dgLsp.trigger": "automatic" });
+});
+
+test("by hand while one is on its way by itself, and in a file that is paused", async () => {
+  const place = await at("insists.py", CART + TOTAL.replace("self\n", "self|\n"));
+  await window.page.keyboard.type(".");
+  await window.heldDraft();
+  await window.page.keyboard.press("Alt+\\");
+  workplace.signalEngine("SIGCONT");
+  await until(async () => (await window.settledGhost()) && (await lastAnswered()) === "invoked");
+  await window.page.keyboard.press("Escape");
+  await window.command("dg-lsp: Pause or Resume in This File");
+  await window.goTo(11, 33);
+  await window.page.keyboard.press("Alt+\\");
+  const ghost = await window.settledGhost();
+  await window.page.keyboard.press("Tab");
+  assert.equal(await window.saved(place.file), inserted(place, `.${ghost}`));
+  await window.command("dg-lsp: Pause or Resume in This File");
 });
 
 test("the menu has everything", async () => {

@@ -1,5 +1,6 @@
 /** The commands as a user runs them, with the parts that they are made for. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import * as vscode from "vscode";
 import manifest from "../../package.json";
 import { registerCommands } from "../../src/commands";
 import { Extension } from "../../src/extension";
@@ -222,6 +223,40 @@ test("pausing in a file takes away what is drawn there", async () => {
   await until(() => editor.drawn.length === 1);
   await workbench.execute("dgLsp.toggleFile");
   expect(editor.drawn).toEqual([]);
+});
+
+describe("asking for a suggestion by hand", () => {
+  const TRIGGER = ["editor.action.inlineSuggest.trigger"];
+
+  test("is VS Code's own command, on Alt+\\ and in the palette of every editor", async () => {
+    const { commands, keybindings } = manifest.contributes;
+    expect(keybindings.find(({ key }) => key === "alt+\\")?.command).toBe("dgLsp.suggest");
+    // While the palette is open the text has no focus.
+    const { enablement } = commands.find(({ command }) => command === "dgLsp.suggest") ?? {};
+    expect(enablement).not.toMatch(/Focus/);
+    await workbench.execute("dgLsp.suggest");
+    expect(workbench.executed).toContainEqual(TRIGGER);
+  });
+
+  test("works in a file that is paused", async () => {
+    await workbench.execute("dgLsp.toggleFile");
+    await workbench.execute("dgLsp.suggest");
+    expect(workbench.executed).toContainEqual(TRIGGER);
+  });
+
+  test.each([
+    ["everywhere", "dgLsp.enable", false, true],
+    ["for python", "dgLsp.languages", { python: false }, { "*": true, python: true }],
+  ])("says that it is paused %s", async (where, setting, off, on) => {
+    workbench.settings.set(setting, off);
+    const asked = workbench.execute("dgLsp.suggest");
+    await until(() => workbench.questions.length > 0);
+    expect(workbench.question.text).toContain(where);
+    workbench.question.answer("Resume");
+    await asked;
+    expect(workbench.executed).not.toContainEqual(TRIGGER);
+    expect(vscode.workspace.getConfiguration().get(setting)).toEqual(on);
+  });
 });
 
 describe("the engine", () => {

@@ -15,9 +15,13 @@ vi.mock("node:child_process", () => import("./fake/server"));
 interface Params {
   textDocument: { uri: string; version: number };
   position: { line: number; character: number };
+  context: { triggerKind: number };
   formattingOptions: unknown;
   draftToken: string;
 }
+
+/** In the protocol, which numbers the kinds otherwise than VS Code. */
+const INVOKED = 1;
 
 let session: Session;
 let completion: Completion;
@@ -43,14 +47,18 @@ afterEach(async () => {
   await session.client.stop();
 });
 
+const { Automatic, Invoke } = vscode.InlineCompletionTriggerKind;
+
 /** VS Code asks, at the cursor; the last to ask has been cancelled before. */
-function ask(one = editor): { found: Promise<api.InlineCompletionItem[]>; cancel(): void } {
+function ask(
+  one = editor,
+  context: Partial<api.InlineCompletionContext> = {},
+): { found: Promise<api.InlineCompletionItem[]>; cancel(): void } {
   const source = new vscode.CancellationTokenSource();
-  const context = { triggerKind: 1, selectedCompletionInfo: undefined };
   const found = completion.provideInlineCompletionItems(
     one.document,
     one.selection.active,
-    context,
+    { triggerKind: Automatic, selectedCompletionInfo: undefined, ...context },
     source.token,
   );
   return { found, cancel: () => source.cancel() };
@@ -202,10 +210,26 @@ test("an error takes the draft away, and is written to the log alone", async () 
   expect(workbench.questions).toEqual([]);
 });
 
-test("nothing is asked in a file that is paused", async () => {
+test("nothing is asked in a file that is paused, unless it is by hand", async () => {
   isPaused = true;
   expect(await ask().found).toEqual([]);
   expect(requests).toEqual([]);
+  const { found } = ask(editor, { triggerKind: Invoke });
+  const asked = await request(1);
+  expect(asked.params.context.triggerKind).toBe(INVOKED);
+  asked.answer(list("a + b", 1, 11));
+  expect(await found).toHaveLength(1);
+});
+
+test("asking by hand does not wait for what is asked by itself", async () => {
+  const first = ask();
+  await request(1);
+  first.cancel();
+  const { found } = ask(editor, { triggerKind: Invoke });
+  const asked = await request(2);
+  expect(asked.params.context.triggerKind).toBe(INVOKED);
+  asked.answer(list("a + b", 1, 11));
+  expect(await found).toHaveLength(1);
 });
 
 test("what is typed before the server runs is answered when it does", async () => {
