@@ -38,6 +38,7 @@ MAY_IMPORT = {
         "dg_lsp.document",
         "dg_lsp.diagnosis.records",
         "dg_lsp.diagnosis.pages",
+        "cattrs",
         "pygls",
         "lsprotocol",
     ),

@@ -13,7 +13,7 @@ from lsprotocol import types
 from dg_lsp.document.offers import Offer
 from dg_lsp.document.position import LINE_END, last_line
 from dg_lsp.server.convert import offset_at, range_at
-from dg_lsp.server.inline_completion import NOT_OPEN, ask, is_unchanged
+from dg_lsp.server.inline_completion import ask, is_unchanged, why_missing
 from dg_lsp.server.jobs import Wanted
 from dg_lsp.server.session import Session
 from dg_lsp.server.tracing import Trace
@@ -37,7 +37,8 @@ async def _complete(
     document = session.documents.get(params.text_document.uri)
     if document is None or not session.settings.completion_fallback:
         reason = "completions in the ordinary list are switched off in the settings"
-        trace.refuse(NOT_OPEN if document is None else reason)
+        missing = why_missing(session, params.text_document.uri)
+        trace.refuse(missing if document is None else reason)
         return nothing
     trace.language = document.language
     cursor = offset_at(document.text, params.position, session.units)

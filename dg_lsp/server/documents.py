@@ -7,6 +7,7 @@ while, to find a span again in a document that has moved on. Reads nothing from 
 
 from __future__ import annotations
 
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pygls.uris import to_fs_path
 
 from dg_lsp.job import Span
 from dg_lsp.server.convert import Units, apply_change
+from dg_lsp.server.tolerance import NO_VERSION
 
 _OF_WINDOWS = re.compile(r"[A-Za-z]:[/\\]|\\\\")
 
@@ -41,7 +43,7 @@ class Document:
     @property
     def path(self) -> str:
         """The file's path, or the URI where the document is no file."""
-        return to_fs_path(self.uri) or self.uri
+        return path_of(self.uri) or self.uri
 
     @property
     def newline(self) -> str:
@@ -65,6 +67,8 @@ class Documents:
         self._older: OrderedDict[tuple[str, int | None], Document] = OrderedDict()
         self._edited: set[str] = set()
         self._closed: OrderedDict[str, Document] = OrderedDict()
+        self._lost: dict[str, str] = {}
+        """Languages of the documents whose text is not known: an edit could not be read."""
 
     def __iter__(self) -> Iterator[Document]:
         """The open documents, the one edited last first."""
@@ -77,6 +81,10 @@ class Documents:
 
     def get(self, uri: str) -> Document | None:
         return self._open.get(uri)
+
+    def is_lost(self, uri: str) -> bool:
+        """Whether the client has the document open, but with a text that is not known here."""
+        return uri in self._lost
 
     def at_version(self, uri: str, version: int | None) -> Document | None:
         """The snapshot of a version, where it is still there; no version means now."""
@@ -94,26 +102,51 @@ class Documents:
         changes: list[types.TextDocumentContentChangeEvent],
         units: Units,
     ) -> bool:
-        """Apply edits in order; false for a document that is not open."""
-        before = self._open.get(identifier.uri)
-        if before is None:
+        """Apply edits in order; false where that makes no text that is sure.
+
+        A lost document comes back with an edit that replaces all of its text.
+        """
+        uri = identifier.uri
+        before = self._open.get(uri)
+        whole = [
+            at
+            for at, change in enumerate(changes)
+            if isinstance(change, types.TextDocumentContentChangeWholeDocument)
+        ]
+        if before is None and (uri not in self._lost or not whole):
             return False
-        text = before.text
-        for change in changes:
+        text = "" if before is None else before.text
+        for change in changes[whole[-1] if whole else 0 :]:
             span = None
             if isinstance(change, types.TextDocumentContentChangePartial):
                 span = change.range
             text = apply_change(text, span, change.text, units)
-        self._edited.add(before.uri)
-        self._older[before.uri, before.version] = before
-        self._put(replace(before, version=identifier.version, text=text))
+        version = None if identifier.version == NO_VERSION else identifier.version
+        if before is None:
+            self._put(Document(uri, self._lost[uri], version, text))
+        else:
+            self._older[uri, before.version] = before
+            self._put(replace(before, version=version, text=text))
+        self._edited.add(uri)
         kept = sum(len(older.text) for older in self._older.values())
-        while len(self._older) > KEPT_SNAPSHOTS or (kept > KEPT_CHARS and self._older):
+        while self._older and (len(self._older) > KEPT_SNAPSHOTS or kept > KEPT_CHARS):
             _, dropped = self._older.popitem(last=False)
             kept -= len(dropped.text)
         return True
 
+    def lose(self, uri: str, language: str | None, is_opened: bool) -> None:
+        """The client's text is not known any more, or never was where it opens the document."""
+        known = self._open.get(uri)
+        if language is None:
+            language = known.language if known else self._lost.get(uri)
+        if language is None and is_opened:
+            language = "plaintext"
+        self.close(uri)
+        if language is not None:
+            self._lost[uri] = language
+
     def close(self, uri: str) -> None:
+        self._lost.pop(uri, None)
         closed = self._open.pop(uri, None)
         if closed is not None and uri in self._edited and len(closed.text) <= KEPT_CHARS:
             self._closed[uri] = closed
@@ -125,8 +158,19 @@ class Documents:
 
     def _put(self, document: Document) -> None:
         self._closed.pop(document.uri, None)
+        self._lost.pop(document.uri, None)
         self._open[document.uri] = document
         self._open.move_to_end(document.uri)
+
+
+def path_of(uri: str) -> str:
+    """The path that a URI names; empty where it names no file that can be on this machine."""
+    try:
+        path = to_fs_path(uri) or ""
+        os.fsencode(path)
+    except ValueError:
+        return ""
+    return "" if "\0" in path else path
 
 
 def find_again(span: Span, before: str, now: str) -> Span | None:

@@ -1,17 +1,26 @@
 """Cuts a byte stream into the bodies of LSP base protocol messages.
 
-Header names are read in any case and order. A header that has no usable length is skipped up
-to its end, so that one bad frame does not end the session. Knows nothing of JSON.
+A header block that cannot be right raises `FrameError`: from there on nobody knows where the
+next message begins, and a server that skipped ahead would be deaf without saying so.
 """
 
 from __future__ import annotations
 
-MAX_HEADER_BYTES = 64 * 1024
+import re
+from collections.abc import Iterator
+
+MAX_HEADER_BYTES = 8 * 1024
 MAX_BODY_BYTES = 1024 * 1024 * 1024
+
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A header name, which is a `token` of RFC 9110."""
+_LENGTH = re.compile(rb"[0-9]{1,20}")
+_ODD_LENGTH = re.compile(rb"[-+0-9.,]{0,30}")
+"""What a log may show: after a cut in the wrong place, a header holds the user's text."""
 
 
 class FrameError(ValueError):
-    """What came in cannot be read as frames any more."""
+    """The stream cannot be read as frames any more; the message is one line."""
 
 
 class FrameReader:
@@ -21,34 +30,65 @@ class FrameReader:
         self._buffer = bytearray()
         self._length: int | None = None
 
-    def feed(self, piece: bytes) -> list[bytes]:
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the bodies that are complete now; those before a bad frame come first."""
         self._buffer += piece
-        bodies: list[bytes] = []
         while True:
-            if self._length is None and not self._read_header():
-                return bodies
             if self._length is None:
-                continue
-            if len(self._buffer) < self._length:
-                return bodies
-            bodies.append(bytes(self._buffer[: self._length]))
+                self._length = self._read_header()
+            if self._length is None or len(self._buffer) < self._length:
+                return
+            body = bytes(self._buffer[: self._length])
             del self._buffer[: self._length]
             self._length = None
+            yield body
 
-    def _read_header(self) -> bool:
-        """Whether a whole header was there; it may still have had no length."""
+    def _read_header(self) -> int | None:
+        """The length that the next header block gives, once all of the block is there."""
+        # Clients that end a message with a line end of their own are understood.
+        while self._buffer.startswith((b"\r", b"\n")):
+            del self._buffer[:1]
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
-            if len(self._buffer) > MAX_HEADER_BYTES:
-                raise FrameError(f"a header of more than {MAX_HEADER_BYTES} bytes")
-            return False
-        header = bytes(self._buffer[:end])
+            _check_beginning(bytes(self._buffer[: MAX_HEADER_BYTES + 1]))
+            return None
+        length = _length_of(bytes(self._buffer[:end]))
         del self._buffer[: end + 4]
-        for line in header.split(b"\r\n"):
-            name, _, value = line.partition(b":")
-            if name.strip().lower() == b"content-length" and value.strip().isdigit():
-                length = int(value.strip()[:20])
-                if length > MAX_BODY_BYTES:
-                    raise FrameError(f"a message of {length} bytes")
-                self._length = length
-        return True
+        return length
+
+
+def _check_beginning(header: bytes) -> None:
+    """Refuse what cannot become a header block, rather than wait for its end for ever."""
+    if len(header) > MAX_HEADER_BYTES:
+        raise FrameError(f"a header is longer than {MAX_HEADER_BYTES} bytes")
+    *lines, last = header.removesuffix(b"\r").split(b"\r\n")
+    for line in lines:
+        _split(line)
+    if last and not _NAME.fullmatch(last.rstrip()):
+        _split(last)
+
+
+def _length_of(header: bytes) -> int:
+    lengths = set()
+    for line in header.split(b"\r\n"):
+        name, value = _split(line)
+        if name == b"content-length":
+            if not _LENGTH.fullmatch(value):
+                shown = ascii(value.decode()) if _ODD_LENGTH.fullmatch(value) else "no number"
+                raise FrameError(f"Content-Length is {shown}, not a number of bytes")
+            lengths.add(int(value))
+    if not lengths:
+        raise FrameError(f"a header of {len(header)} bytes has no Content-Length")
+    if len(lengths) > 1:
+        raise FrameError(f"a header with {len(lengths)} different values of Content-Length")
+    length = lengths.pop()
+    if length > MAX_BODY_BYTES:
+        raise FrameError(f"a message of {length} bytes; the limit is {MAX_BODY_BYTES}")
+    return length
+
+
+def _split(line: bytes) -> tuple[bytes, bytes]:
+    name, colon, value = line.partition(b":")
+    if not colon or not _NAME.fullmatch(name.rstrip(b" \t")) or b"\n" in line:
+        raise FrameError(f"{len(line)} bytes are no header line, which ends with CR LF")
+    return name.rstrip(b" \t").lower(), value.strip(b" \t")

@@ -23,6 +23,10 @@ from dg_lsp.server.suggestions import Answer, OfferListener
 from dg_lsp.server.tracing import Outcome, Trace
 
 NOT_OPEN = "the document is not open"
+OUT_OF_SYNC = (
+    "the document is out of sync, because an edit of it could not be read; "
+    "close it and open it again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ async def _complete(
     params, nothing = request.params, types.InlineCompletionList([])
     document = session.documents.get(params.text_document.uri)
     if document is None:
-        trace.refuse(NOT_OPEN)
+        trace.refuse(why_missing(session, params.text_document.uri))
         return nothing
     trace.language = document.language
     if request.version not in (None, document.version):
@@ -114,6 +118,11 @@ async def ask(
     else:
         session.status.well()
     return answer
+
+
+def why_missing(session: Session, uri: str) -> str:
+    """Why there is no text for a document."""
+    return OUT_OF_SYNC if session.documents.is_lost(uri) else NOT_OPEN
 
 
 def is_unchanged(session: Session, document: Document, trace: Trace) -> bool:

@@ -12,7 +12,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, TypeGuard
 
 from lsprotocol import types
 from pygls.exceptions import (
@@ -27,20 +27,21 @@ from pygls.protocol import (
     JsonRPCRequestMessage,
     JsonRPCResponseMessage,
     LanguageServerProtocol,
-    default_converter,
     lsp_method,
 )
 from pygls.protocol.json_rpc import MsgId
-from pygls.uris import to_fs_path
 
 from dg_lsp.server.convert import Units, units_of
-from dg_lsp.server.documents import Documents
+from dg_lsp.server.documents import Documents, path_of
 from dg_lsp.server.lsp_ext import read_extras
+from dg_lsp.server.tolerance import UnreadableError, make_converter, structure
 
 log = logging.getLogger(__name__)
 
 _INTERNAL_ERROR = -32603
 _PARSE_ERROR = -32700
+_UNDERSTOOD = (types.CANCEL_REQUEST, types.SET_TRACE)
+"""Notifications that begin with `$/` and are not optional."""
 _SYNC = (types.TEXT_DOCUMENT_DID_OPEN, types.TEXT_DOCUMENT_DID_CHANGE)
 
 
@@ -76,31 +77,40 @@ class Protocol(LanguageServerProtocol):
         for future in [*self._request_futures.values()]:
             future.cancel()
 
+    def say_garbled(self, reason: str) -> None:
+        """The client cannot be understood any more; it is told before the session ends."""
+        self._refuse(None, _PARSE_ERROR, reason)
+
     def receive(self, body: bytes) -> None:
         """Handle one message; nothing that comes in makes this raise."""
         try:
-            message = json.loads(body)
+            message = _read_json(body)
         except (ValueError, RecursionError):
             log.warning("a message of %d bytes is not JSON", len(body))
             self._refuse(None, _PARSE_ERROR, "the message is not JSON")
             return
-        if not isinstance(message, dict) or message.get("jsonrpc") != self.VERSION:
+        # LSP has no batches; where a client sends one, each of its messages counts.
+        for one in message if isinstance(message, list) and message else [message]:
+            try:
+                self._dispatch(one)
+            except Exception:
+                log.exception("a message could not be handled")
+
+    def _dispatch(self, message: Any) -> None:
+        if not isinstance(message, dict):
             self._refuse(None, JsonRpcInvalidRequest.CODE, "not a JSON-RPC 2.0 message")
             return
-        try:
-            self._dispatch(message)
-        except Exception:
-            log.exception("a message could not be handled")
-
-    def _dispatch(self, message: dict[str, Any]) -> None:
         method, msg_id = message.get("method"), message.get("id")
-        if method is None:
+        # Some clients leave the version out, as there is only one in LSP.
+        if message.setdefault("jsonrpc", self.VERSION) != self.VERSION:
+            self._refuse(msg_id, JsonRpcInvalidRequest.CODE, "not a JSON-RPC 2.0 message")
+        elif method is None:
             self._take_response(message)
         elif not isinstance(method, str):
             self._refuse(msg_id, JsonRpcInvalidRequest.CODE, "the method is not a string")
         elif "id" not in message:
             self._take_notification(method, message)
-        elif not isinstance(msg_id, (str, int)) or isinstance(msg_id, bool):
+        elif not _is_id(msg_id):
             self._refuse(None, JsonRpcInvalidRequest.CODE, "the id is no string or integer")
         else:
             self._take_request(msg_id, method, message)
@@ -118,19 +128,27 @@ class Protocol(LanguageServerProtocol):
             self._refuse(msg_id, *(twice if self._initialized else early))
             return
         try:
-            self.handle_message(self._decode(JsonRPCRequestMessage, message))
-        except JsonRpcException:
-            self._refuse(msg_id, JsonRpcInvalidParams.CODE, f"bad parameters of {method}")
+            decoded = self._decode(JsonRPCRequestMessage, message)
+        except UnreadableError as error:
+            self._refuse(msg_id, JsonRpcInvalidParams.CODE, f"{method}: {error}")
+            return
+        self.handle_message(decoded)
 
     def _take_notification(self, method: str, message: dict[str, Any]) -> None:
         if method != types.EXIT and (self._shutdown or not self._initialized):
             return
+        if method.startswith("$/") and method not in _UNDERSTOOD:
+            log.debug("the notification %s is ignored, as the protocol allows", method)
+            return
+        subject = _document_of(message.get("params")) if method in _SYNC else None
         try:
             decoded = self._decode(JsonRPCNotification, message)
-        except JsonRpcException:
-            log.warning("the parameters of the notification %s do not decode", method)
-            if method in _SYNC:
-                self._lose_document(message.get("params"))
+        except UnreadableError as error:
+            level = logging.DEBUG if method.startswith("$/") else logging.WARNING
+            log.log(level, "the notification %s is ignored: %s", method, error)
+            if subject is not None:
+                # Better no text than a wrong one.
+                self.documents.lose(*subject, method == types.TEXT_DOCUMENT_DID_OPEN)
             return
         self.handle_message(decoded)
 
@@ -145,11 +163,13 @@ class Protocol(LanguageServerProtocol):
         if "error" in message:
             kind = types.ResponseErrorMessage
         try:
-            self.handle_message(self._structure(message, kind or JsonRPCResponseMessage))
-        except JsonRpcException as error:
-            log.warning("a response of the client does not decode")
+            decoded = structure(self._converter, message, kind or JsonRPCResponseMessage)
+        except UnreadableError as error:
+            log.warning("a response of the client cannot be used: %s", error)
             self._request_futures.pop(msg_id, None)
-            future.set_exception(error)
+            future.set_exception(JsonRpcInvalidParams(str(error)))
+            return
+        self.handle_message(decoded)
 
     def _decode(self, fallback: type[Any], message: dict[str, Any]) -> Any:
         """The typed message; parameters of methods beyond LSP stay as they came."""
@@ -158,25 +178,11 @@ class Protocol(LanguageServerProtocol):
         if kind is None:
             known = {key: message[key] for key in ("id", "method") if key in message}
             return fallback(**known, params=message.get("params"), jsonrpc=self.VERSION)
-        decoded = self._structure(message, kind)
+        decoded = structure(self._converter, message, kind)
         extended = read_extras(method, decoded.params, message.get("params"))
         if extended is decoded.params:
             return decoded
         return fallback(id=message["id"], method=method, params=extended, jsonrpc=self.VERSION)
-
-    def _structure(self, message: dict[str, Any], kind: type[Any]) -> Any:
-        try:
-            return self._converter.structure(message, kind)
-        except Exception as error:
-            # What cattrs says of it can hold the user's text.
-            raise JsonRpcInvalidParams from error
-
-    def _lose_document(self, params: Any) -> None:
-        """An edit was not understood: better no text than a wrong one."""
-        identifier = params.get("textDocument") if isinstance(params, dict) else None
-        uri = identifier.get("uri") if isinstance(identifier, dict) else None
-        if isinstance(uri, str):
-            self.documents.close(uri)
 
     def _handle_request(self, msg_id: MsgId, method_name: str, params: Any) -> None:
         self._unanswered.add(msg_id)
@@ -197,8 +203,13 @@ class Protocol(LanguageServerProtocol):
         super()._send_handler_result(future, msg_id=msg_id)
 
     def _refuse(self, msg_id: Any, code: int, reason: str) -> None:
-        error = {"code": code, "message": reason}
-        self._send_data({"jsonrpc": self.VERSION, "id": msg_id, "error": error})
+        self._send_data(
+            {
+                "jsonrpc": self.VERSION,
+                "id": msg_id if _is_id(msg_id) else None,
+                "error": {"code": code, "message": reason},
+            }
+        )
 
     def _send_response(
         self, msg_id: MsgId, result: Any = None, error: types.ResponseError | None = None
@@ -216,8 +227,18 @@ class Protocol(LanguageServerProtocol):
 
     def _send_data(self, data: Any) -> None:
         try:
-            super()._send_data(data)
-        except BrokenPipeError:
+            body = json.dumps(data, default=self._serialize_message).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            # What a client sent along comes back to it, however deep it is.
+            log.error("a message cannot be written as JSON: %s", type(error).__name__)
+            if not hasattr(data, "method"):
+                self._refuse(data.id, _INTERNAL_ERROR, "the answer cannot be written as JSON")
+            return
+        if self.writer is None:
+            return
+        try:
+            self.writer.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        except (OSError, ValueError):
             # The reader's end of file ends the session; until then nobody listens.
             log.info("the client does not listen any more")
 
@@ -227,9 +248,11 @@ class Protocol(LanguageServerProtocol):
     ) -> Generator[Any, Any, types.InitializeResult]:
         self._initialized = True
         for folder in params.workspace_folders or []:
-            self.roots[folder.uri] = _path_of(folder.uri)
+            self.roots[folder.uri] = path_of(folder.uri)
         if not self.roots and params.root_uri:
-            self.roots[params.root_uri] = _path_of(params.root_uri)
+            self.roots[params.root_uri] = path_of(params.root_uri)
+        # pygls would look for paths in these, for documents of its own, and fail at odd ones.
+        params.root_path = params.root_uri = params.workspace_folders = None
         try:
             result: types.InitializeResult = yield from super().lsp_initialize(params)
         except BaseException:
@@ -256,7 +279,7 @@ class Protocol(LanguageServerProtocol):
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
         changes = [*params.content_changes]
         if not self.documents.change(params.text_document, changes, self.units):
-            log.warning("an edit of a document that is not open is ignored")
+            log.warning("an edit is ignored: the document is not open or out of sync")
         self._tell(types.TEXT_DOCUMENT_DID_CHANGE, params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
@@ -271,7 +294,7 @@ class Protocol(LanguageServerProtocol):
         for folder in params.event.removed:
             self.roots.pop(folder.uri, None)
         for folder in params.event.added:
-            self.roots[folder.uri] = _path_of(folder.uri)
+            self.roots[folder.uri] = path_of(folder.uri)
 
     @lsp_method(types.WORKSPACE_EXECUTE_COMMAND)
     async def lsp_workspace__execute_command(  # type: ignore[override]
@@ -300,7 +323,7 @@ class Server(LanguageServer):
             version,
             types.TextDocumentSyncKind.Incremental,
             protocol_cls=Protocol,
-            converter_factory=default_converter,
+            converter_factory=make_converter,
         )
 
     def report_server_error(self, error: Exception, source: Any) -> None:
@@ -309,5 +332,24 @@ class Server(LanguageServer):
             log.error("%s in a handler", type(error).__name__)
 
 
-def _path_of(uri: str) -> str:
-    return to_fs_path(uri) or ""
+def _read_json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # Python reads no integer of thousands of digits; nobody needs one exactly.
+        return json.loads(body, parse_int=lambda digits: int(digits[:30]))
+
+
+def _document_of(params: Any) -> tuple[str, str | None] | None:
+    """The URI, and the language where it is given, of the document that a message is about."""
+    item = params.get("textDocument") if isinstance(params, dict) else None
+    if not isinstance(item, dict) or not isinstance(item.get("uri"), str):
+        return None
+    language = item.get("languageId")
+    return item["uri"], language if isinstance(language, str) else None
+
+
+def _is_id(value: Any) -> TypeGuard[MsgId]:
+    return isinstance(value, (str, int)) and not isinstance(value, bool)

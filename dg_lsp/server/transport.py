@@ -145,7 +145,9 @@ async def _feed(
                 # before it and none after it.
                 await asyncio.sleep(0)
     except FrameError as error:
-        log.error("the client cannot be understood any more: %s", error)
+        log.error("The session ends because the client's messages are garbled: %s", error)
+        protocol.say_garbled(str(error))
+        end(1)
     finally:
         end(protocol.exit_status)
 

@@ -137,7 +137,6 @@ def test_what_is_no_message_ends_nothing(start_server):
     server = start_server()
     server.begin()
     server.raw(b"Content-Length: 3\r\n\r\n{]}")
-    server.raw(b"Nonsense\r\n\r\n")
     body = b'{"jsonrpc": "2.0", "id": 77, "method": "no/such"}'
     server.raw(b"content-length: %d\r\n\r\n" % len(body) + body)
     assert server.answer(77)["error"]["code"] == -32601
@@ -145,6 +144,32 @@ def test_what_is_no_message_ends_nothing(start_server):
     assert len(server.inline(0, 4)) == 1
     server.finish()
     assert server.wait()[0] == 0
+
+
+@pytest.mark.parametrize(
+    "garbled",
+    [
+        b'Content-Length: 9\r\n\r\n{"jsonrpc": "2.0", "id": 77, "method": "my secret"}',
+        b"Content-Length: -4\r\n\r\n{}",
+        b"Content-Length: +5\r\n\r\n{}",
+        b"Content-Type: x\r\n\r\n{}",
+        b"Content-Length: 99999999999\r\n\r\n{}",
+        b'{"jsonrpc": "2.0", "id": 77, "method": "shutdown"}\n',
+    ],
+)
+def test_garbled_frames_end_the_session_with_a_message(start_server, garbled):
+    server = start_server()
+    server.begin()
+    server.open("x = ")
+    server.raw(garbled)
+
+    told = [one for one in server.to_the_end() if one.get("error")]
+    assert {one["error"]["code"] for one in told} == {-32700}
+    assert [one["id"] for one in told] == [None] * len(told)
+    status, log = server.wait()
+    assert status == 1
+    assert "garbled" in log
+    assert "secret" not in log
 
 
 @pytest.mark.parametrize("how", ["exit", "end of file"])

@@ -147,6 +147,10 @@ class Editor:
         items = await self.inline(line, character, kind, **extra)
         return [item["insertText"] for item in items]
 
+    async def trace(self) -> Any:
+        """What became of the last request."""
+        return await self.ask("workspace/executeCommand", {"command": "dg-lsp.trace"})
+
     def _send(self, message: dict[str, Any], soon: bool = False) -> None:
         body = json.dumps({"jsonrpc": "2.0", **message}).encode()
         if soon:

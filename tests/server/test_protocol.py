@@ -27,7 +27,17 @@ def answers(editor) -> list[dict]:
         (b"\xff\xfe", None, -32700),
         (b"[" * 100_000, None, -32700),
         (b"[]", None, -32600),
-        (b'{"id": 7, "method": "shutdown"}', None, -32600),
+        (b'"jsonrpc"', None, -32600),
+        (b'{"id": 7, "method": "no/such/method"}', 7, -32601),
+        (b'{"id": 7, "method": "codeAction/resolve", "params": {}}', 7, -32602),
+        (b'{"jsonrpc": "1.0", "id": 7, "method": "shutdown"}', 7, -32600),
+        (b'{"jsonrpc": 2, "id": {}, "method": "shutdown"}', None, -32600),
+        (b'[{"jsonrpc": "2.0", "id": 7, "method": "no/such/method"}]', 7, -32601),
+        (
+            b'{"jsonrpc": "2.0", "id": 7, "method": "a", "params": ' + b"9" * 5000 + b"}",
+            7,
+            -32601,
+        ),
         (body(id=7, method=5), 7, -32600),
         (body(id=None, method="shutdown"), None, -32600),
         (body(id=1.5, method="shutdown"), None, -32600),
@@ -81,6 +91,10 @@ async def test_what_cannot_be_done_is_answered_once(editor, message, msg_id, cod
         body(method="textDocument/didChange", params={}),
         body(method="$/cancelRequest", params={"id": 99}),
         body(method="$/cancelRequest", params={}),
+        body(method="$/cancelRequest", params={"id": {"odd": 1}}),
+        body(method="$/odd", params={"any": "thing"}),
+        body(method="$/progress", params={"token": [], "value": None}),
+        b"[" + body(method="no/such/notification") + b"]",
         body(method="$/setTrace", params={"value": "odd"}),
         body(id="never asked", result=None),
         body(id="never asked", error={"code": 1, "message": ""}),
@@ -107,11 +121,218 @@ async def test_before_initialize_requests_are_refused_and_notifications_dropped(
     assert await editor.texts(0, 4) == []
 
 
-async def test_an_edit_that_does_not_decode_closes_the_document(editor):
+@pytest.mark.parametrize("changes", [None, 5, [None], [{"text": None}], [{"range": {}}]])
+@pytest.mark.parametrize("revived_by", ["a whole text", "opening it again"])
+async def test_an_odd_edit_silences_the_document_until_its_text_is_sure(
+    editor, changes, revived_by
+):
     editor.open("x = ")
-    change = {"textDocument": {"uri": URI, "version": 2}, "contentChanges": 5}
+    identifier = {"uri": URI, "version": 2}
+    change = {"textDocument": identifier, "contentChanges": changes}
     editor.notify("textDocument/didChange", change)
     assert await editor.texts(0, 4) == []
+    assert "out of sync" in (await editor.trace())["reason"]
+    at = {"line": 0, "character": 0}
+    edit = {"range": {"start": at, "end": at}, "text": "y = 1\n"}
+    editor.notify(
+        "textDocument/didChange", {"textDocument": identifier, "contentChanges": [edit]}
+    )
+    assert await editor.texts(0, 4) == []
+
+    if revived_by == "a whole text":
+        editor.replace("x = ")
+    else:
+        editor.open("x = ")
+    assert await editor.texts(0, 4) == ["1"]
+    assert editor.session.documents.get(URI).language == "python"
+
+
+async def test_edits_around_one_that_replaces_all_count_from_there(editor):
+    at = {"line": 0, "character": 0}
+    edits = [
+        {"text": "lost"},
+        {"text": "= "},
+        {"range": {"start": at, "end": at}, "text": "x "},
+    ]
+    editor.notify("textDocument/didOpen", {"textDocument": {"uri": URI, "text": None}})
+    editor.notify(
+        "textDocument/didChange", {"textDocument": {"uri": URI}, "contentChanges": edits}
+    )
+    assert await editor.texts(0, 4) == ["1"]
+
+
+async def test_requests_for_a_lost_document_are_all_answered(editor):
+    editor.open("x = ")
+    editor.notify("textDocument/didChange", {"textDocument": {"uri": URI, "version": 2}})
+    at = {"line": 0, "character": 4}
+    place = {"textDocument": {"uri": URI}, "range": {"start": at, "end": at}}
+    argument = {"uri": URI, "position": at}
+    command = {"command": "dg-lsp.infill", "arguments": [argument]}
+    resolve = {"title": "Fill here", "data": {"uri": URI, "range": place["range"]}}
+
+    assert await editor.ask("textDocument/codeAction", {**place, "context": {}}) == []
+    assert (await editor.refused("workspace/executeCommand", command))["code"] == -32602
+    assert (await editor.refused("codeAction/resolve", resolve))["code"] == -32602
+
+
+async def test_a_request_without_a_context_is_an_automatic_one(editor):
+    editor.open("x = ")
+    params = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 4}}
+    result = await editor.ask("textDocument/inlineCompletion", params)
+    assert [item["insertText"] for item in result["items"]] == ["1"]
+    assert (await editor.trace())["trigger"] == "automatic"
+
+
+async def test_initialize_is_answered_whatever_the_client_says_beside(make_editor):
+    said = {
+        "processId": 2**40,
+        "clientInfo": {},
+        "trace": "compact",
+        "rootUri": "//[bad",
+        "rootPath": "//odd",
+        "workspaceFolders": [{"uri": "file://[bad", "name": ""}, {"uri": 5}, None],
+        "workDoneToken": {"odd": 1},
+        "capabilities": {
+            "general": {"positionEncodings": [5, {}, "utf-8"]},
+            "workspace": {"symbol": {"symbolKind": {"valueSet": [1, 99]}}, "applyEdit": "yes"},
+            "textDocument": {
+                "completion": {"completionItem": {"documentationFormat": ["html"]}},
+                "publishDiagnostics": {"tagSupport": {"valueSet": [1, 2, -1]}},
+                "inlineCompletion": {"dynamicRegistration": 3},
+            },
+        },
+        "initializationOptions": [[[["odd"]]]],
+    }
+    editor = make_editor()
+    result = await editor.ask("initialize", said)
+    assert result["capabilities"]["positionEncoding"] == "utf-8"
+    editor.notify("initialized", {})
+    editor.open("x = ")
+    assert await editor.texts(0, 4) == ["1"]
+
+
+async def test_a_diagnostic_of_somebody_else_does_not_cost_the_menu(editor):
+    editor.open("x = ")
+    at = {"line": 0, "character": 4}
+    spans = [{"start": at, "end": at}, {"start": {"line": None, "character": 0}, "end": at}]
+    diagnostics = [
+        {"range": spans[0], "message": "m", "severity": 0, "tags": [3]},
+        {"range": spans[1], "message": "m"},
+        {"range": {"start": {"line": 0, "character": -1}, "end": at}, "message": "m"},
+        "odd",
+    ]
+    params = {
+        "textDocument": {"uri": URI},
+        "range": spans[0],
+        "context": {"diagnostics": diagnostics, "triggerKind": 1},
+    }
+    menu = await editor.ask("textDocument/codeAction", params)
+    assert "Fill here" in [entry["title"] for entry in menu]
+
+
+@pytest.mark.parametrize("token", [{"odd": 1}, ["odd"], 1.5, True, None])
+async def test_a_token_of_the_wrong_type_is_none(editor, token):
+    editor.open("x = ")
+    answer = await editor.answer(editor.send_inline(0, 4, workDoneToken=token))
+    assert [item["insertText"] for item in answer["result"]["items"]] == ["1"]
+    assert editor.told("$/progress") == []
+
+
+async def test_every_message_of_a_batch_counts(editor):
+    item = {"uri": URI, "languageId": "python", "version": 1, "text": "x = "}
+    at = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 4}}
+    editor.raw(
+        json.dumps(
+            [
+                {"method": "textDocument/didOpen", "params": {"textDocument": item}},
+                {"id": "a", "method": "textDocument/inlineCompletion", "params": at},
+                5,
+                {"id": "b", "method": "no/such/method"},
+            ]
+        ).encode()
+    )
+    await editor.until(lambda: len(answers(editor)) == 3)
+    ids = {one["id"]: one.get("error", {}).get("code") for one in answers(editor)}
+    assert ids == {"a": None, None: -32600, "b": -32601}
+
+
+async def test_thousands_of_unknown_requests_are_answered_once_each(editor):
+    requests = [editor.send("no/such/method", {"any": number}) for number in range(3000)]
+    codes = [(await editor.answer(request))["error"]["code"] for request in requests]
+    assert codes == [-32601] * 3000
+    await editor.ask("workspace/executeCommand", {"command": "dg-lsp.status"})
+    assert len(answers(editor)) == 3001
+
+
+async def test_an_answer_that_cannot_be_written_is_an_error(editor):
+    data: dict = {}
+    for _ in range(300):
+        data = {"deeper": data}
+    editor.open("x = ")
+    at = {"line": 0, "character": 4}
+    diagnostic = {"range": {"start": at, "end": at}, "message": "m", "data": data}
+    params = {
+        "textDocument": {"uri": URI},
+        "range": diagnostic["range"],
+        "context": {"diagnostics": [diagnostic]},
+    }
+    answer = await editor.answer(editor.send("textDocument/codeAction", params))
+    assert "result" in answer or answer["error"]["code"] == -32603
+
+
+async def test_unknown_notifications_with_a_dollar_are_quiet(editor, caplog):
+    for method in ("$/odd", "$/logTrace", "$/progress"):
+        editor.notify(method, {"any": "thing"})
+    await editor.ask("workspace/executeCommand", {"command": "dg-lsp.status"})
+    assert caplog.text == ""
+
+
+ODD_URIS = [
+    "//[bad",
+    "file://[bad/a.py",
+    "%zz",
+    "file:///%zz/%",
+    "file://host:port:x",
+    "",
+    "file:///" + "a" * 10_000,
+    "file:///a%00b.py",
+    "file:///\ud800.py",
+    "file:",
+    ":",
+    "untitled:Untitled-1",
+    "vscode-notebook-cell:/a.ipynb#W0",
+    "\0",
+]
+
+
+@pytest.mark.parametrize("odd", ODD_URIS)
+async def test_an_odd_uri_costs_no_request_of_any_document(make_editor, odd):
+    editor = make_editor()
+    capabilities = {
+        "textDocument": {
+            "codeAction": {"codeActionLiteralSupport": {"codeActionKind": {"valueSet": []}}}
+        }
+    }
+    await editor.begin(capabilities, {"completionFallback": True})
+    editor.open("x = ", odd)
+    editor.open("x = ")
+    at = {"line": 0, "character": 4}
+    for uri in (URI, odd):
+        place = {"textDocument": {"uri": uri}, "position": at}
+        items = (await editor.ask("textDocument/inlineCompletion", place))["items"]
+        assert [item["insertText"] for item in items] == ["1"]
+        listed = await editor.ask("textDocument/completion", place)
+        assert [item["textEdit"]["newText"] for item in listed["items"]] == ["1"]
+        span = {"textDocument": {"uri": uri}, "range": {"start": at, "end": at}}
+        menu = await editor.ask("textDocument/codeAction", {**span, "context": {}})
+        data = {"uri": uri, "range": span["range"]}
+        action = {"title": "Fill here", "data": data}
+        assert (await editor.ask("codeAction/resolve", action))["edit"]
+        assert "Fill here" in [entry["title"] for entry in menu]
+    identifier = {"uri": odd}
+    editor.notify("textDocument/didSave", {"textDocument": identifier})
+    editor.notify("textDocument/didClose", {"textDocument": identifier})
+    assert await editor.texts(0, 4) == ["1"]
 
 
 async def test_after_shutdown_requests_are_refused(editor):

@@ -1,0 +1,242 @@
+"""Reads incoming messages part by part: one that does not decode is dropped, the rest is kept.
+
+Clients send values that are newer than our copy of the protocol, and now and then plain
+mistakes, in parts that nobody looks at. A message is refused only where a part that it cannot
+do without does not decode; the error names the part. The edits of a document are never dropped
+one by one, as the text would be wrong from then on.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import re
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Any, Optional, Union
+
+from cattrs import (
+    AttributeValidationNote,
+    BaseValidationError,
+    Converter,
+    IterableValidationNote,
+)
+from cattrs.cols import is_sequence, list_structure_factory
+from lsprotocol import types
+from pygls.protocol import default_converter
+
+log = logging.getLogger(__name__)
+
+Path = tuple[str | int, ...]
+"""Keys and indexes in a message, from outside to inside."""
+
+NO_VERSION = -(2**31)
+"""Stands for the version of a change that does not give one."""
+MOST = 2**31 - 1
+"""The largest number of the protocol; clients mean "the end" by even larger ones."""
+
+_EDITS = "contentChanges"
+_OUT_OF_RANGE = re.compile(r"\w+\.(\w+) should be in range ")
+_STAND_INS: MappingProxyType[str, dict[Path, Any]] = MappingProxyType(
+    {
+        types.INITIALIZE: {("capabilities",): {}},
+        types.TEXT_DOCUMENT_DID_OPEN: {
+            ("textDocument", "languageId"): "plaintext",
+            ("textDocument", "version"): 0,
+        },
+        types.TEXT_DOCUMENT_DID_CHANGE: {("textDocument", "version"): NO_VERSION},
+        types.TEXT_DOCUMENT_INLINE_COMPLETION: {
+            ("context",): {"triggerKind": types.InlineCompletionTriggerKind.Automatic.value}
+        },
+        types.TEXT_DOCUMENT_CODE_ACTION: {
+            ("context",): {"diagnostics": []},
+            ("context", "diagnostics"): [],
+        },
+    }
+)
+"""By method: what required parameters are taken to be where they are missing."""
+
+
+class UnreadableError(ValueError):
+    """A part that a message cannot do without does not decode; the message names the part."""
+
+
+class _PartError(ValueError):
+    """The part `key` of a value is wrong."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+def make_converter() -> Converter:
+    """A converter that takes no value for another one, as in `str(None)`."""
+    converter: Converter = default_converter()  # type: ignore[no-untyped-call]
+    converter.register_structure_hook(str, _structure_text)
+    converter.register_structure_hook(int, _structure_number)
+    converter.register_structure_hook(types.Position, _structure_position)
+    # lsprotocol's hooks for these let anything through.
+    converter.register_structure_hook(Union[int, str], _structure_token)  # noqa: UP007
+    converter.register_structure_hook(Optional[Union[int, str]], _structure_token)  # noqa: UP007, UP045
+    converter.register_structure_hook_factory(is_sequence, _array_hook)
+    return converter
+
+
+def structure(converter: Converter, message: dict[str, Any], kind: type[Any]) -> Any:
+    """The typed message; what is dropped for it is missing from `message` afterwards.
+
+    `UnreadableError` where what is left is no such message.
+    """
+    causes: dict[Path, Path] = {}
+    while True:
+        _fill_in(message)
+        try:
+            return converter.structure(message, kind)
+        except Exception as error:
+            bad = {_existing(message, path): path for path in _bad_paths(error, ())}
+        for target, path in bad.items():
+            if len(target) < 2 or _is_edit(message, target):
+                while causes.get(path, path) != path:
+                    path = causes[path]
+                raise UnreadableError(_told(message, path, path in causes))
+        # From the inside out and from the end, so that no removal moves another target.
+        for target in sorted(bad, key=_depth_and_index, reverse=True):
+            del _at(message, target[:-1])[target[-1]]
+            log.debug("dropped %s of %s", _written(target), message.get("method", "a response"))
+        causes |= bad
+
+
+def _fill_in(message: dict[str, Any]) -> None:
+    for path, value in _STAND_INS.get(message.get("method", ""), {}).items():
+        holder = _at(message, ("params", *path[:-1]))
+        if isinstance(holder, dict) and holder.get(path[-1]) is None:
+            holder[path[-1]] = copy.deepcopy(value)
+
+
+def _bad_paths(error: BaseException, path: Path) -> Iterator[Path]:
+    """Where the innermost errors of a failed conversion are."""
+    if isinstance(error, _PartError):
+        yield (*path, error.key)
+    elif isinstance(error, BaseValidationError):
+        for inner in error.exceptions:
+            step: Path = ()
+            for note in getattr(inner, "__notes__", ()):
+                if isinstance(note, AttributeValidationNote):
+                    step = (_json_name(note.name),)
+                elif isinstance(note, IterableValidationNote):
+                    step = (note.index,)
+            yield from _bad_paths(inner, path + step)
+    else:
+        # lsprotocol checks ranges when it makes the object, and names the field in words.
+        named = _OUT_OF_RANGE.match(str(error))
+        yield (*path, _json_name(named[1])) if named else path
+
+
+def _existing(message: dict[str, Any], path: Path) -> Path:
+    """The innermost part on the way that is there; a missing part spoils the one around it."""
+    found: Any = message
+    for depth, key in enumerate(path):
+        try:
+            found = found[key]
+        except (KeyError, IndexError, TypeError):
+            return path[:depth]
+    return path
+
+
+def _is_edit(message: dict[str, Any], target: Path) -> bool:
+    """Whether the part is an edit of a document, or one that decides what the edit is."""
+    is_unused = target[-1] == "rangeLength" or _at(message, target) is None
+    return target[1] == _EDITS and (len(target) < 4 or not is_unused)
+
+
+def _told(message: dict[str, Any], path: Path, was_dropped: bool) -> str:
+    if was_dropped:
+        return f"{_written(path)} is not valid"
+    if _existing(message, path) != path:
+        return f"{_written(path)} is missing"
+    value = _at(message, path)
+    # Of what is wrong nothing is said that may be the user's text.
+    is_plain = value is None or isinstance(value, (bool, int, float))
+    shown = f" ({json.dumps(value)[:20]})" if is_plain else ""
+    return f"{_written(path)} is not valid{shown}"
+
+
+def _at(message: dict[str, Any], path: Path) -> Any:
+    found: Any = message
+    for key in path:
+        try:
+            found = found[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return found
+
+
+def _depth_and_index(path: Path) -> tuple[int, int]:
+    return len(path), path[-1] if isinstance(path[-1], int) else -1
+
+
+def _written(path: Path) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)[1:]
+
+
+def _json_name(name: str) -> str:
+    first, *others = name.removesuffix("_").split("_")
+    return first + "".join(word.title() for word in others)
+
+
+def _structure_text(raw: Any, kind: type[Any]) -> Any:
+    if not isinstance(raw, str):
+        raise TypeError("a string is needed")
+    return raw if kind is str else kind(raw)
+
+
+def _structure_number(raw: Any, kind: type[Any]) -> Any:
+    """For integers, and for what cattrs takes for them: booleans and enumerations."""
+    if kind is bool:
+        if not isinstance(raw, bool):
+            raise TypeError("true or false is needed")
+        return raw
+    number = _whole(raw)
+    if not -MOST - 1 <= number <= MOST:
+        raise ValueError("the number is out of range")
+    return number if kind is int else kind(number)
+
+
+def _structure_position(raw: Any, _: Any) -> types.Position:
+    numbers = []
+    for key in ("line", "character"):
+        try:
+            number = _whole(raw[key])
+        except (TypeError, KeyError) as error:
+            raise _PartError(key) from error
+        if number < 0:
+            raise _PartError(key)
+        numbers.append(min(number, MOST))
+    return types.Position(*numbers)
+
+
+def _structure_token(raw: Any, _: Any) -> int | str | None:
+    if raw is None or isinstance(raw, str):
+        return raw
+    return _whole(raw)
+
+
+def _array_hook(kind: Any, converter: Converter) -> Any:
+    structure_list = list_structure_factory(kind, converter)
+
+    def structure_array(raw: Any, kind: Any) -> Any:
+        if not isinstance(raw, list):
+            raise TypeError("an array is needed")
+        return structure_list(raw, kind)
+
+    return structure_array
+
+
+def _whole(raw: Any) -> int:
+    """A whole number; some JSON libraries write 1.0 for 1."""
+    if isinstance(raw, float) and raw.is_integer():
+        return int(raw)
+    if not isinstance(raw, int) or isinstance(raw, bool):
+        raise TypeError("a whole number is needed")
+    return raw
