@@ -1,15 +1,34 @@
 /** Asks the user what a rewrite is to do, with what was asked before. */
 import * as vscode from "vscode";
+import { StrayKeys } from "./stray";
 
 const HISTORY = "instructions";
 const MAX_KEPT = 30;
 const SETTLES_MS = 100;
-const WITHOUT_WORDS = "$(sparkle) Rewrite without words";
+const GET_MODEL = "dgLsp.openWalkthrough";
+
+/** What the box must know of the model, which may be loaded while the box is open. */
+export interface Listener {
+  /** The model's name, where it is known to follow no instructions. */
+  deafModel(): string | undefined;
+  readonly onDidChange: vscode.Event<unknown>;
+}
+
+export interface Selected {
+  readonly document: vscode.TextDocument;
+  readonly range: vscode.Range;
+}
+
+type Entry = vscode.QuickPickItem & { readonly does: "words" | "anew" | "get" };
 
 /** The instruction; empty for a rewrite without words, `undefined` where the user gave up. */
-export async function askInstruction(memory: vscode.Memento): Promise<string | undefined> {
+export async function askInstruction(
+  memory: vscode.Memento,
+  listener: Listener,
+  selected: Selected,
+): Promise<string | undefined> {
   const history = memory.get<string[]>(HISTORY, []);
-  const said = await pick(history);
+  const said = await pick(history, listener, selected);
   if (said) {
     const kept = [said, ...history.filter((one) => one !== said)].slice(0, MAX_KEPT);
     await memory.update(HISTORY, kept);
@@ -17,37 +36,97 @@ export async function askInstruction(memory: vscode.Memento): Promise<string | u
   return said;
 }
 
-async function pick(history: string[]): Promise<string | undefined> {
-  const box = vscode.window.createQuickPick();
-  box.title = "Rewrite";
-  box.placeholder = "What should change? Nothing: rewrite without words";
+async function pick(
+  history: string[],
+  listener: Listener,
+  selected: Selected,
+): Promise<string | undefined> {
+  const box = vscode.window.createQuickPick<Entry>();
   const offer = () => {
-    const typed = box.value.trim();
-    // What is typed is what Enter asks for: which line is chosen is told by its number, in a list
-    // that lags behind the typing. So there is nothing to choose beside it.
-    box.items = typed
-      ? [{ label: typed, alwaysShow: true }]
-      : [
-          { label: WITHOUT_WORDS, alwaysShow: true },
-          ...history.map((label) => ({ label, description: "asked before" })),
-        ];
+    const deaf = listener.deafModel();
+    box.title = deaf === undefined ? "Rewrite" : `Rewrite: the ${deaf} model can't follow words`;
+    box.placeholder =
+      deaf === undefined
+        ? "What should change? Nothing: rewrite without words"
+        : "Enter rewrites the selection anew, without words";
+    box.items = entries(box.value.trim(), history, deaf);
   };
   offer();
+  let strayLength = 0;
+  const stray = strayKeys(selected, (typed) => {
+    box.value = box.value.slice(0, strayLength) + typed + box.value.slice(strayLength);
+    strayLength += typed.length;
+    offer();
+  });
+  const subscriptions = [box, listener.onDidChange(offer)];
   try {
     return await new Promise<string | undefined>((resolve) => {
       box.onDidChangeValue(offer);
       box.onDidAccept(() => {
+        // What is typed from now on is not meant for the box, nor to replace the selection.
+        unselect(selected);
         // The last letter that was typed may be told after Enter.
         setTimeout(() => {
           const [item] = box.activeItems;
-          const earlier = item === box.items[0] ? "" : (item?.label ?? "");
-          resolve(box.value.trim() || earlier);
+          if (item?.does === "get") {
+            void vscode.commands.executeCommand(GET_MODEL);
+            resolve(undefined);
+          } else if (listener.deafModel() !== undefined) {
+            resolve("");
+          } else {
+            const earlier = item === undefined || item === box.items[0] ? "" : item.label;
+            resolve(box.value.trim() || earlier);
+          }
         }, SETTLES_MS);
       });
       box.onDidHide(() => resolve(undefined));
       box.show();
     });
   } finally {
-    box.dispose();
+    await stray?.settled();
+    vscode.Disposable.from(...subscriptions, ...(stray ? [stray] : [])).dispose();
   }
+}
+
+function entries(typed: string, history: string[], deaf: string | undefined): Entry[] {
+  const anew = typed ? "anew, without these words" : "without words";
+  const without: Entry = { label: `$(sparkle) Rewrite ${anew}`, does: "anew", alwaysShow: true };
+  if (deaf !== undefined) {
+    return [
+      { ...without, detail: `The ${deaf} model can only write the selection once more.` },
+      {
+        label: "$(cloud-download) Get a model that follows instructions…",
+        does: "get",
+        alwaysShow: true,
+      },
+    ];
+  }
+  if (typed) {
+    // What is typed is what Enter asks for: which line is chosen is told by its number, in a list
+    // that lags behind the typing. So there is nothing to choose beside it.
+    return [{ label: typed, does: "words", alwaysShow: true }];
+  }
+  const earlier = history.map((label) => ({ label, description: "asked before" }));
+  return [without, ...earlier.map((one) => ({ ...one, does: "words" as const }))];
+}
+
+function strayKeys(selected: Selected, take: (typed: string) => void): StrayKeys | undefined {
+  const editor = editorOf(selected.document);
+  return editor && new StrayKeys(editor, selected.range, take);
+}
+
+/** Puts the cursor where the text begins that was selected: typing does not replace it then. */
+export function unselect({ document, range }: Selected): void {
+  const editor = editorOf(document);
+  if (editor !== undefined) {
+    editor.selection = new vscode.Selection(range.start, range.start);
+    editor.revealRange(new vscode.Range(range.start, range.start));
+  }
+}
+
+function editorOf(document: vscode.TextDocument): vscode.TextEditor | undefined {
+  const active = vscode.window.activeTextEditor;
+  return active?.document === document
+    ? active
+    : vscode.window.visibleTextEditors.find((one) => one.document === document);
 }

@@ -14,6 +14,7 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
     "dgLsp.previewRewrite": (target: ext.Target) => rewriteTarget(extension, target, "as is"),
     "dgLsp.rewrite": () => rewriteSelection(extension),
     "dgLsp.acceptRewrite": () => rewriting.accept(),
+    "dgLsp.acceptRewriteChange": (index?: number) => rewriting.acceptChange(index),
     "dgLsp.discardRewrite": () => rewriting.discard(),
     "dgLsp.compareRewrite": () => rewriting.compare(),
     "dgLsp.retryRewrite": () => rewriting.retry("same"),
@@ -75,7 +76,7 @@ async function rewriteSelection(extension: Extension): Promise<void> {
     await vscode.window.showInformationMessage("dg-lsp: select the text that is to be rewritten.");
     return;
   }
-  await rewrite(extension, document, range, () => wantedInstruction(extension));
+  await rewrite(extension, document, range, () => ask(extension, document, range));
 }
 
 /** From a code action: the server says where, and perhaps what. */
@@ -95,7 +96,7 @@ async function rewriteTarget(
   const { start, end } = target.range;
   const range = new vscode.Range(start.line, start.character, end.line, end.character);
   await rewrite(extension, document, range, async () =>
-    how === "asked" ? wantedInstruction(extension) : (target.instruction ?? ""),
+    how === "asked" ? ask(extension, document, range) : (target.instruction ?? ""),
   );
 }
 
@@ -118,12 +119,18 @@ async function rewrite(
   await extension.rewriting.begin({ document, range, ...words(instruction) });
 }
 
-/** A model that takes no words is not given any. */
-async function wantedInstruction(extension: Extension): Promise<string | undefined> {
-  if (extension.status.said?.followsInstructions === false) {
-    return "";
-  }
-  return askInstruction(extension.context.globalState);
+/** The box always opens: where the model takes no words, that is said in it. */
+function ask(
+  extension: Extension,
+  document: vscode.TextDocument,
+  range: vscode.Range,
+): Promise<string | undefined> {
+  const { client, context, status } = extension;
+  const listener = {
+    deafModel: () => (status.said?.followsInstructions === false ? status.said.model : undefined),
+    onDidChange: client.onStatus,
+  };
+  return askInstruction(context.globalState, listener, { document, range });
 }
 
 function words(instruction: string): { instruction?: string } {

@@ -1,5 +1,5 @@
 /** A rewrite as rows of a diff. Knows nothing of `vscode`. */
-import { diffArrays } from "diff";
+import { diffArrays, type ChangeObject } from "diff";
 import type { Confidence } from "./lspExt";
 import { rowsOf, type Row } from "./overlay";
 
@@ -13,11 +13,19 @@ export interface Frame {
   readonly after: string;
 }
 
+/** The lines that a text is a part of. */
+export function linesIn({ before, after }: Frame, text: string): string[] {
+  return (before + text + after).split(LINE_END);
+}
+
+/** Runs of lines that stay, go or come, in order. */
+export function changedLines(frame: Frame, old: string, text: string): ChangeObject<string[]>[] {
+  return diffArrays(linesIn(frame, old), linesIn(frame, text));
+}
+
 /** What goes, what comes and how sure it is, line by line. */
 export function diffRows(frame: Frame, old: string, text: string, confidence: Confidence): Row[] {
-  const oldLines = (frame.before + old + frame.after).split(LINE_END);
   const newText = frame.before + text + frame.after;
-  const newLines = newText.split(LINE_END);
   const said = confidence.reduce((sum, [, length]) => sum + length, 0);
   const shades = rowsOf(newText, [
     [1, frame.before.length],
@@ -27,7 +35,7 @@ export function diffRows(frame: Frame, old: string, text: string, confidence: Co
   ]);
   const rows: Row[] = [];
   let at = 0;
-  for (const part of diffArrays(oldLines, newLines)) {
+  for (const part of changedLines(frame, old, text)) {
     for (const line of part.value) {
       if (part.removed) {
         rows.push({ look: "removed", runs: [{ text: line, probability: 1 }] });

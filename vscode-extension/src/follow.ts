@@ -29,6 +29,24 @@ export function followed(span: Span, changes: readonly Change[]): Span | undefin
   return { start, end };
 }
 
+/** The span with what was edited inside it or at its ends; `undefined` where an edit crosses one. */
+export function stretched(span: Span, changes: readonly Change[]): Span | undefined {
+  let { start, end } = span;
+  for (const change of changes) {
+    const changeEnd = change.rangeOffset + change.rangeLength;
+    const moved = change.text.length - change.rangeLength;
+    if (change.rangeOffset >= span.start && changeEnd <= span.end) {
+      end += moved;
+    } else if (changeEnd < span.start) {
+      start += moved;
+      end += moved;
+    } else if (change.rangeOffset <= span.end) {
+      return undefined;
+    }
+  }
+  return { start, end };
+}
+
 /** What was typed at a place where a text is drawn, if the event was that and nothing else. */
 export function typedAt(
   offset: number,

@@ -1,18 +1,47 @@
 /** What stands over a rewrite: how it is going, or what can be done with it. */
 import * as vscode from "vscode";
 
-export function lensesOf(at: vscode.Position, isReady: boolean, noise: number): vscode.CodeLens[] {
-  const lens = (title: string, command: string) =>
-    new vscode.CodeLens(new vscode.Range(at, at), { title, command: `dgLsp.${command}` });
-  if (!isReady) {
-    return [lens("$(loading~spin) Rewriting… Stop", "discardRewrite")];
+export interface Shown {
+  readonly isReady: boolean;
+  readonly noise: number;
+  /** How far it is, in words; empty where there is nothing to say. */
+  readonly progress: string;
+  /** What is wrong with the proposal, where something is. */
+  readonly warning: string | undefined;
+}
+
+/** Titles are short: VS Code cuts off what does not fit beside the indentation. */
+export function lensesOf(at: vscode.Position, shown: Shown, numHunks: number): vscode.CodeLens[] {
+  const lens = (title: string, command: string, tooltip: string) => {
+    const run = { title, command: command && `dgLsp.${command}`, tooltip };
+    return new vscode.CodeLens(new vscode.Range(at, at), run);
+  };
+  if (!shown.isReady) {
+    return [
+      lens(`$(loading~spin) Rewriting${shown.progress}`, "", ""),
+      lens("$(close) Stop", "discardRewrite", "Stop rewriting; the text stays as it is"),
+    ];
   }
+  const percent = Math.round(shown.noise * 100);
+  const warning = shown.warning ? [lens("$(warning) Check", "compareRewrite", shown.warning)] : [];
   return [
-    lens("$(check) Accept", "acceptRewrite"),
-    lens("$(close) Discard", "discardRewrite"),
-    lens("$(diff) Compare", "compareRewrite"),
-    lens("$(refresh) Retry", "retryRewrite"),
-    lens("More Freely", "rewriteMoreFreely"),
-    lens(`Less Freely (now ${Math.round(noise * 100)}%)`, "rewriteLessFreely"),
+    ...warning,
+    lens(`$(check) Accept${numHunks > 1 ? " All" : ""}`, "acceptRewrite", "Make this rewrite"),
+    lens("$(close) Discard", "discardRewrite", "Leave the text as it is"),
+    lens("$(diff) Compare", "compareRewrite", "Open the diff editor"),
+    lens("$(refresh) Retry", "retryRewrite", "Another attempt, just as free"),
+    lens("Freer", "rewriteMoreFreely", `Another attempt that may change more (now ${percent}%)`),
+    lens("Closer", "rewriteLessFreely", `Another attempt that may change less (now ${percent}%)`),
   ];
+}
+
+/** Over each change of a rewrite that has several. */
+export function hunkLens(line: number, index: number): vscode.CodeLens {
+  const at = new vscode.Range(line, 0, line, 0);
+  return new vscode.CodeLens(at, {
+    title: "$(check) Accept This Change",
+    command: "dgLsp.acceptRewriteChange",
+    tooltip: "Make this change alone; the others stay pending",
+    arguments: [index],
+  });
 }

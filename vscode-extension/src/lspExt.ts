@@ -45,6 +45,9 @@ export interface Draft {
   step: number;
   stepsAllowed: number;
   settled: number;
+  /** Which block of a long rewrite is being written, from 1. */
+  block: number;
+  blocks: number;
 }
 
 export interface Status {

@@ -28,21 +28,24 @@ export function previewRows(
   if (text === undefined) {
     return [];
   }
-  const first = document.lineAt(document.positionAt(span.start).line);
-  const last = document.lineAt(document.positionAt(span.end).line);
-  const start = document.offsetAt(first.range.start);
-  const end = document.offsetAt(last.range.end);
-  const frame: Frame = {
-    before: first.text.slice(0, span.start - start),
-    after: last.text.slice(last.text.length - (end - span.end)),
-  };
+  const first = document.positionAt(span.start).line;
   const tabSize = typeof editor.options.tabSize === "number" ? editor.options.tabSize : 4;
-  const all = diffRows(frame, old, text, confidence).slice(0, MAX_ROWS);
+  const all = diffRows(frameOf(document, span), old, text, confidence).slice(0, MAX_ROWS);
   return all.map((row, index) => {
-    const wanted = first.lineNumber + index;
+    const wanted = first + index;
     const line = Math.min(wanted, document.lineCount - 1);
     const edge = index === all.length - 1 ? "bottom" : "none";
     const before = coveringRow(row, tabSize, wanted - line, edge);
     return { range: new vscode.Range(line, 0, line, 0), renderOptions: { before } };
   });
+}
+
+/** What stands before and after the span in its lines. */
+export function frameOf(document: vscode.TextDocument, span: Span): Frame {
+  const start = document.positionAt(span.start);
+  const end = document.positionAt(span.end);
+  return {
+    before: document.lineAt(start.line).text.slice(0, start.character),
+    after: document.lineAt(end.line).text.slice(end.character),
+  };
 }

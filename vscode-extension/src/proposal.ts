@@ -52,7 +52,7 @@ export async function propose(
   return withEdit(attempt, answer);
 }
 
-export function rangeOf({ document, span }: Attempt): vscode.Range {
+export function rangeOf({ document, span }: Pick<Attempt, "document" | "span">): vscode.Range {
   return new vscode.Range(document.positionAt(span.start), document.positionAt(span.end));
 }
 

@@ -7,11 +7,14 @@
 import * as vscode from "vscode";
 import { SCHEMES, type Client } from "./client";
 import { Comparison, type Sides } from "./compare";
+import { unselect } from "./ask";
 import { shifted } from "./diff";
-import { followed, type Span } from "./follow";
-import { lensesOf } from "./lenses";
+import { followed, stretched, type Span } from "./follow";
+import { hunksOf, withHunk, type Hunk } from "./hunks";
+import { hunkLens, lensesOf } from "./lenses";
 import type { Draft } from "./lspExt";
-import { previewRows } from "./preview";
+import { frameOf, previewRows } from "./preview";
+import { Progress } from "./progress";
 import { propose, rangeOf } from "./proposal";
 
 const UNDER_WAY = "dgLsp.rewriting";
@@ -27,7 +30,9 @@ export interface Wish {
 interface Session extends Wish {
   /** Where the text that is rewritten is by now. */
   span: Span;
-  readonly old: string;
+  old: string;
+  /** What stood there at one time: the text itself, and with some of the changes accepted. */
+  readonly olds: Set<string>;
   readonly starts: Map<number, vscode.Position>;
   noise: number;
   seed: number;
@@ -38,6 +43,9 @@ interface Session extends Wish {
   text?: string;
   confidence: Draft["confidence"];
   isReady: boolean;
+  progress?: Progress;
+  /** Which block of a long rewrite is being written. */
+  block: string;
   /** Accepted: it is shown until the document holds it. */
   isTaken: boolean;
 }
@@ -69,6 +77,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       }),
       vscode.window.onDidChangeVisibleTextEditors(() => this.draw()),
       vscode.window.onDidChangeActiveTextEditor(() => this.setContexts()),
+      vscode.window.onDidChangeTextEditorSelection(() => this.setContexts()),
     ];
   }
 
@@ -77,10 +86,12 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const { document, range } = wish;
     const old = document.getText(range);
     const start = document.offsetAt(range.start);
+    unselect(wish);
     this.session = {
       ...wish,
       span: { start, end: document.offsetAt(range.end) },
       old,
+      olds: new Set([old]),
       starts: new Map(),
       noise: 0.6,
       seed: 0,
@@ -88,6 +99,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       stop: new vscode.CancellationTokenSource(),
       confidence: [],
       isReady: false,
+      block: "",
       isTaken: false,
     };
     await this.attempt(this.session);
@@ -99,15 +111,29 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       return;
     }
     session.isTaken = true;
-    const edit = new vscode.WorkspaceEdit();
-    edit.replace(session.document.uri, rangeOf(session), session.text);
-    const isDone = await vscode.workspace.applyEdit(edit);
+    await this.edit(session, session.text);
     if (this.session === session) {
       this.end();
     }
-    if (!isDone) {
-      await vscode.window.showWarningMessage("dg-lsp: the editor did not take the rewrite.");
+  }
+
+  /** Makes one of the changes, by default the one at the cursor; the others stay pending. */
+  async acceptChange(index?: number): Promise<void> {
+    const session = this.session;
+    const hunks = session ? hunksIn(session) : [];
+    const hunk = index === undefined ? this.hunkAtCursor(hunks) : hunks[index];
+    if (session === undefined || hunk === undefined || session.isTaken) {
+      return;
     }
+    if (hunks.length === 1) {
+      return this.accept();
+    }
+    const { document, span, old } = session;
+    const lineEnd = document.eol === vscode.EndOfLine.CRLF ? "\r\n" : "\n";
+    const text = withHunk(frameOf(document, span), old, hunk, lineEnd);
+    // The edit is followed like any other: what was made is what is there now.
+    session.olds.add(text);
+    await this.edit(session, text);
   }
 
   discard(): void {
@@ -142,8 +168,14 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     if (document !== this.session?.document) {
       return [];
     }
-    const { span, isReady, noise } = this.session;
-    return lensesOf(document.positionAt(span.start), isReady, noise);
+    const { session } = this;
+    const hunks = hunksIn(session);
+    const start = rangeOf(session).start;
+    const shown = { ...session, progress: session.block, warning: undefined };
+    const lenses = lensesOf(start, shown, hunks.length);
+    const ofHunks = hunks.length > 1 ? hunks : [];
+    const lineOf = ({ row }: Hunk) => Math.min(start.line + row, document.lineCount - 1);
+    return [...lenses, ...ofHunks.map((hunk, index) => hunkLens(lineOf(hunk), index))];
   }
 
   dispose(): void {
@@ -155,6 +187,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const token = (session.token = `rewrite-${++this.numAttempts}`);
     session.stop = new vscode.CancellationTokenSource();
     session.isReady = false;
+    const progress = (session.progress = new Progress(() => this.discard()));
+    session.block = "";
     delete session.text;
     noteStart(session);
     this.changed();
@@ -176,6 +210,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
         const why = this.client.language ? said : "the server is not running";
         await vscode.window.showWarningMessage(`dg-lsp: ${why}`);
       }
+    } finally {
+      progress.dispose();
     }
   }
 
@@ -184,6 +220,12 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     if (session && !session.isReady && draft.token === session.token) {
       session.text = draft.text;
       session.confidence = draft.confidence;
+      session.progress?.show(draft);
+      const block = draft.blocks > 1 ? ` ${draft.block}/${draft.blocks}` : "";
+      if (block !== session.block) {
+        session.block = block;
+        this.lensesChanged.fire();
+      }
       this.draw();
     }
   }
@@ -193,7 +235,12 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     if (!session || event.document !== session.document || event.contentChanges.length === 0) {
       return;
     }
-    const span = followed(session.span, event.contentChanges);
+    const { document, contentChanges } = event;
+    const inner = stretched(session.span, contentChanges);
+    const now = inner && document.getText(rangeOf({ document, span: inner }));
+    // Accepting a change, and undoing that, goes from one text that is known to another.
+    const isKnown = now !== undefined && !session.isTaken && session.olds.has(now);
+    const span = isKnown ? inner : followed(session.span, contentChanges);
     if (span === undefined) {
       this.discard();
       if (!session.isTaken) {
@@ -202,11 +249,29 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       return;
     }
     session.span = span;
+    session.old = isKnown ? now : session.old;
     noteStart(session);
     this.changed();
+    if (isKnown && session.isReady) {
+      this.comparison.update(session.document.uri, sidesOf(session));
+    }
+  }
+
+  private async edit(session: Session, text: string): Promise<void> {
+    const edit = new vscode.WorkspaceEdit();
+    edit.replace(session.document.uri, rangeOf(session), text);
+    if (!(await vscode.workspace.applyEdit(edit))) {
+      await vscode.window.showWarningMessage("dg-lsp: the editor did not take the rewrite.");
+    }
+  }
+
+  private hunkAtCursor(hunks: Hunk[]): Hunk | undefined {
+    const line = this.lineInPreview();
+    return hunks.find(({ row, numRows }) => line >= row && line < row + numRows);
   }
 
   private end(): void {
+    this.session?.progress?.dispose();
     this.session = undefined;
     this.changed();
     void this.comparison.close();
@@ -218,13 +283,28 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     this.draw();
   }
 
-  /** The keys have other meanings in other editors. */
+  /** The keys keep their ordinary meaning unless the cursor is in what is shown. */
   private setContexts(): void {
     const active = vscode.window.activeTextEditor?.document;
-    const isHere = active === this.session?.document || this.comparison.shows(active);
+    const isHere = this.lineInPreview() >= 0 || this.comparison.shows(active);
     const session = isHere ? this.session : undefined;
     void vscode.commands.executeCommand("setContext", UNDER_WAY, session !== undefined);
     void vscode.commands.executeCommand("setContext", READY, session?.isReady === true);
+  }
+
+  /** Which line of the text or of what is drawn over it the cursor is in; -1 for none. */
+  private lineInPreview(): number {
+    const editor = vscode.window.activeTextEditor;
+    const { session } = this;
+    if (session === undefined || editor?.document !== session.document) {
+      return -1;
+    }
+    const { start, end } = rangeOf(session);
+    const isBrushed = end.character === 0 && end.line > start.line;
+    const numLines = end.line - start.line + (isBrushed ? 0 : 1);
+    const numRows = Math.max(numLines, previewRows(session, editor).length);
+    const line = editor.selection.active.line - start.line;
+    return line < numRows ? Math.max(-1, line) : -1;
   }
 
   private draw(): void {
@@ -236,6 +316,10 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       );
     }
   }
+}
+
+function hunksIn({ document, span, old, text, isReady }: Session): Hunk[] {
+  return isReady && text !== undefined ? hunksOf(frameOf(document, span), old, text) : [];
 }
 
 function noteStart({ document, span, starts }: Session): void {

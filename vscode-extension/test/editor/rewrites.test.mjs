@@ -141,7 +141,7 @@ test("another attempt has another seed, and is more or less free", async () => {
   await attempt(1, 0.6);
   await window.page.keyboard.press("Alt+=");
   await attempt(2, 0.8);
-  await window.page.locator(".codelens-decoration a", { hasText: "Less Freely" }).click();
+  await window.page.locator(".codelens-decoration a", { hasText: "Closer" }).click();
   await attempt(3, 0.6);
   await window.page.locator(".codelens-decoration a", { hasText: "Discard" }).click();
   await ended();

@@ -119,18 +119,134 @@ describe("rewriting asks what should change", () => {
     ]);
   });
 
-  test("unless the model takes no words", async () => {
-    const status = { busy: false, kind: "Normal", message: "", model: "bundled", device: "cpu" };
-    await servers[0]?.connection.sendNotification(ext.STATUS, {
-      ...status,
-      memoryBytes: 0,
-      followsInstructions: false,
+  describe("and where the model takes no words", () => {
+    const says = (followsInstructions: boolean) =>
+      servers[0]?.connection.sendNotification(ext.STATUS, {
+        busy: false,
+        kind: "Normal",
+        message: "",
+        model: "bundled",
+        device: "cpu",
+        memoryBytes: 0,
+        followsInstructions,
+      });
+
+    beforeEach(async () => {
+      await says(false);
+      await until(() => extension.status.said !== undefined);
+      workbench.select(editor, 0, 14);
     });
-    await until(() => extension.status.said !== undefined);
-    workbench.select(editor, 0, 14);
-    void workbench.execute("dgLsp.rewrite");
-    await until(() => asked.length === 1);
-    expect(workbench.inputs).toHaveLength(0);
+
+    test("the box opens all the same, and says so", async () => {
+      await rewrite();
+      expect(box().title).toContain("bundled");
+      expect(box().labels[0]).toMatch(/without words/);
+      expect(box().labels[1]).toMatch(/Get a model/);
+      box().type("use sum");
+      expect(box().labels[0]).toMatch(/without these words/);
+      expect(asked).toEqual([]);
+      box().accept();
+      await textAsked();
+      expect(asked[0]).not.toHaveProperty("instruction");
+      await rewrite();
+      expect(box().labels).toHaveLength(2);
+    });
+
+    test("a way to one that does is a line of it", async () => {
+      await rewrite();
+      box().chosen = 1;
+      box().accept();
+      await until(() => workbench.executed.length > 0 && !box().isVisible);
+      await quiet();
+      expect(asked).toEqual([]);
+    });
+
+    test("also where that is known only once the box is open, or is so no more", async () => {
+      await says(true);
+      await until(() => extension.status.said?.followsInstructions === true);
+      await rewrite();
+      expect(box().labels).toHaveLength(1);
+      await says(false);
+      await until(() => box().labels.length === 2);
+      await says(true);
+      await until(() => box().labels.length === 1);
+      box().type("use sum");
+      box().accept();
+      await textAsked();
+      expect(asked[0]?.instruction).toBe("use sum");
+    });
+  });
+
+  describe("and what is typed before the box has the keyboard", () => {
+    const line = TEXT.indexOf("    return a");
+
+    async function opened(anchor: number, active: number): Promise<void> {
+      workbench.select(editor, anchor, active);
+      await rewrite();
+    }
+
+    test.each([
+      ["a selection", line, TEXT.indexOf("\n\n")],
+      ["whole lines", line, TEXT.indexOf("\n\n") + 1],
+      ["the line of the cursor", line + 6, line + 6],
+    ])("is put into the box, and does not replace %s", async (_, anchor, active) => {
+      await opened(anchor, active);
+      workbench.type("u");
+      workbench.type("s");
+      await until(() => editor.document.getText() === TEXT);
+      expect(box().value).toBe("us");
+      box().type("use");
+      await until(() => editor.document.getText() === TEXT);
+      box().accept();
+      await until(() => asked.length === 1);
+      expect(asked[0]?.instruction).toBe("use");
+      expect(await textAsked()).toBe(anchor === active ? "return a" : "    return a");
+    });
+
+    test("also what deletes or surrounds it, or breaks the line", async () => {
+      await opened(line + 4, line + 12);
+      workbench.type("\n    ");
+      await until(() => editor.document.getText() === TEXT);
+      workbench.type("");
+      await until(() => editor.document.getText() === TEXT);
+      const at = (offset: number) => {
+        const position = editor.document.positionAt(offset);
+        return new vscode.Range(position, position);
+      };
+      editor.document.apply([
+        { range: at(line + 4), newText: "(" },
+        { range: at(line + 12), newText: ")" },
+      ]);
+      await until(() => editor.document.getText() === TEXT);
+      expect(box().value).toBe("(");
+      expect(editor.document.getText(editor.selection)).toBe("return a");
+    });
+
+    test("comes before what was typed into the box by then", async () => {
+      await opened(line + 4, line + 12);
+      box().type("e sum");
+      workbench.type("us");
+      expect(box().value).toBe("use sum");
+    });
+
+    test("what is typed after Enter finds nothing selected", async () => {
+      await opened(line + 4, line + 12);
+      box().type("use sum");
+      box().accept();
+      expect(editor.selection.isEmpty).toBe(true);
+      expect(editor.selection.active).toEqual(editor.document.positionAt(line + 4));
+      await until(() => asked.length === 1);
+    });
+
+    test("and the selection stays where nothing is asked for", async () => {
+      await opened(line + 4, line + 12);
+      box().hide();
+      await quiet();
+      expect(editor.document.getText(editor.selection)).toBe("return a");
+      workbench.type("x");
+      await quiet();
+      expect(editor.document.getText()).toBe(TEXT.replace("return a", "x"));
+    });
   });
 
   test("and does nothing where the user leaves it", async () => {

@@ -29,6 +29,8 @@ function draft(text: string, changes: Partial<Draft> = {}): Draft {
     step: 1,
     stepsAllowed: 8,
     settled: 0,
+    block: 1,
+    blocks: 1,
     ...changes,
   };
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { followed, typedAt } from "../../src/follow";
+import { followed, stretched, typedAt } from "../../src/follow";
 
 const SPAN = { start: 10, end: 20 };
 
@@ -40,3 +40,20 @@ test("more than one edit is not typing along", () => {
   expect(typedAt(3, "items", [change, change])).toBeUndefined();
   expect(typedAt(3, "items", [])).toBeUndefined();
 });
+
+test.each([
+  [4, 0, "xy", { start: 4, end: 10 }, "at its start"],
+  [8, 0, "xy", { start: 4, end: 10 }, "at its end"],
+  [5, 2, "", { start: 4, end: 6 }, "inside"],
+  [4, 4, "xyz", { start: 4, end: 7 }, "all of it"],
+  [0, 1, "xyz", { start: 6, end: 10 }, "before it"],
+  [9, 1, "xyz", { start: 4, end: 8 }, "after it"],
+  [3, 2, "", undefined, "over its start"],
+  [7, 2, "", undefined, "over its end"],
+])(
+  "an edit at %i of %i characters to %j: %j, %s",
+  (rangeOffset, rangeLength, text, expected, _) => {
+    const span = { start: 4, end: 8 };
+    expect(stretched(span, [{ rangeOffset, rangeLength, text }])).toEqual(expected);
+  },
+);

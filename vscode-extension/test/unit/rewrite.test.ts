@@ -1,7 +1,7 @@
 /** A rewrite and its preview, with the real language client and a server that a test answers for. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import * as vscode from "vscode";
-import type { Target } from "../../src/lspExt";
+import type { Draft, Target } from "../../src/lspExt";
 import { Rewriting } from "../../src/rewrite";
 import type { Document, Editor } from "./fake/documents";
 import { quiet, until } from "./fake/server";
@@ -57,6 +57,8 @@ function answer(asked: Asked<unknown>, version = document.version, linesAbove = 
   asked.answer({ title: "Rewrite", edit: { documentChanges: [{ textDocument, edits }] } });
 }
 
+const never = { isCancellationRequested: false, onCancellationRequested: () => ({ dispose() {} }) };
+
 async function begun(): Promise<Asked<{ data: Target }>> {
   const asked = await begin();
   answer(asked);
@@ -71,10 +73,15 @@ function lenses(): string[] {
   return rewriting.provideCodeLenses(document).map((lens) => lens.command?.title ?? "");
 }
 
-async function draft(asked: Asked<{ data: Target }>, text: string): Promise<void> {
+async function draft(
+  asked: Asked<{ data: Target }>,
+  text: string,
+  step: Partial<Draft> = {},
+): Promise<void> {
   const { token = "", uri, range } = asked.params.data;
   const version = document.version;
-  await session.draft({ token, uri, version, range, text, confidence: [[0.4, text.length]] });
+  const confidence = [[0.4, text.length]] as const;
+  await session.draft({ token, uri, version, range, text, confidence, ...step });
 }
 
 test("the server is asked for the text, what to do with it and how freely", async () => {
@@ -92,7 +99,7 @@ test("the server is asked for the text, what to do with it and how freely", asyn
 
 test("it comes into focus over the text, which stays as it is", async () => {
   const asked = await begin();
-  expect(lenses()).toEqual(["$(loading~spin) Rewriting… Stop"]);
+  expect(lenses()).toEqual(["$(loading~spin) Rewriting", "$(close) Stop"]);
   expect([isUnderWay(), isReady()]).toEqual([true, false]);
   await draft(asked, "    return xum(items)");
   expect(editor.drawn).toEqual(["    n = 0", "    return n", "    return xum(items)"]);
@@ -271,7 +278,8 @@ describe("another attempt", () => {
     expect(editor.drawn).toEqual([]);
     answer(requests[1] as Asked<unknown>);
     await until(isReady);
-    expect(lenses().at(-1)).toBe(`Less Freely (now ${noise * 100}%)`);
+    const last = rewriting.provideCodeLenses(document).at(-1)?.command;
+    expect(last?.tooltip).toContain(`now ${noise * 100}%`);
   });
 
   test("is for the place where the text is by then", async () => {
@@ -292,6 +300,155 @@ describe("another attempt", () => {
     await quiet();
     expect(requests).toHaveLength(1);
   });
+});
+
+describe("a selection that is rewritten", () => {
+  test("is none any more, so that what is typed does not replace it", async () => {
+    workbench.select(
+      editor,
+      BEFORE.indexOf("    n = 0"),
+      BEFORE.indexOf("\n", BEFORE.indexOf("n\n")),
+    );
+    const asked = await begin();
+    expect(editor.selection.isEmpty).toBe(true);
+    workbench.type("\n");
+    expect(document.getText()).toContain("    n = 0\n    return n\n");
+    answer(asked, 1, 0);
+    await until(isReady);
+    workbench.type("\n");
+    await rewriting.accept();
+    expect(document.getText()).toBe(AFTER.replace("    return", "\n\n    return"));
+  });
+});
+
+describe("a long rewrite", () => {
+  const step = { block: 3, blocks: 7, step: 5, stepsAllowed: 24 };
+
+  test("says how far it is, and can be stopped there", async () => {
+    const asked = await begin();
+    await draft(asked, "    return xum", step);
+    await draft(asked, "    return sum", { ...step, step: 6 });
+    expect(lenses()).toEqual(["$(loading~spin) Rewriting 3/7", "$(close) Stop"]);
+    const [work] = workbench.work;
+    expect(work?.messages).toEqual(["block 3 of 7, step 5 of 24", "block 3 of 7, step 6 of 24"]);
+    work?.cancel.cancel();
+    expect(isUnderWay()).toBe(false);
+    await until(() => asked.isCancelled);
+  });
+
+  test("says nothing of it once it is there; a short one never does", async () => {
+    const short = await begin();
+    await draft(short, "    return xum", { ...step, block: 1, blocks: 1 });
+    expect(workbench.work).toEqual([]);
+    const asked = await begin();
+    await draft(asked, "    return xum", step);
+    expect(workbench.work.length).toBe(1);
+    answer(asked);
+    await until(isReady);
+    expect(workbench.work[0]?.isOver).toBe(true);
+  });
+});
+
+describe("one change of several", () => {
+  const OLD = "one\ntwo\nthree\nfour\nfive\n";
+  const NEW = "ONE\ntwo\nTHREE\n3\nfour\nFIVE\n";
+
+  beforeEach(() => {
+    editor = workbench.open(OLD, "/work/numbers.py");
+    document = editor.document;
+  });
+
+  async function proposed(): Promise<void> {
+    const count = requests.length;
+    void rewriting.begin({ document, range: new vscode.Range(0, 0, 5, 0) });
+    const asked = await next(count);
+    const textDocument = { uri: document.uri.toString(), version: document.version };
+    const range = { start: { line: 0, character: 0 }, end: { line: 5, character: 0 } };
+    const edits = [{ range, newText: NEW }];
+    asked.answer({ title: "Rewrite", edit: { documentChanges: [{ textDocument, edits }] } });
+    await until(isReady);
+  }
+
+  const changeLenses = () =>
+    rewriting
+      .provideCodeLenses(document)
+      .filter((lens) => lens.command?.command === "dgLsp.acceptRewriteChange");
+
+  test("can be accepted alone, each in one step of undo, until none is left", async () => {
+    await proposed();
+    expect(changeLenses().map((lens) => lens.range.start.line)).toEqual([0, 3, 5]);
+    await rewriting.acceptChange(1);
+    expect(document.getText()).toBe("one\ntwo\nTHREE\n3\nfour\nfive\n");
+    expect(isReady()).toBe(true);
+    expect(changeLenses()).toHaveLength(2);
+    await rewriting.acceptChange(1);
+    expect(document.getText()).toBe("one\ntwo\nTHREE\n3\nfour\nFIVE\n");
+    await rewriting.acceptChange(0);
+    expect(document.getText()).toBe(NEW);
+    expect(isUnderWay()).toBe(false);
+    document.undo();
+    expect(document.getText()).toBe("one\ntwo\nTHREE\n3\nfour\nFIVE\n");
+    document.undo();
+    document.undo();
+    expect(document.getText()).toBe(OLD);
+  });
+
+  test("and taken back, while the others stay pending", async () => {
+    await proposed();
+    await rewriting.acceptChange(0);
+    await rewriting.acceptChange(0);
+    document.undo();
+    expect(document.getText()).toBe("ONE\ntwo\nthree\nfour\nfive\n");
+    expect(isReady()).toBe(true);
+    expect(changeLenses()).toHaveLength(2);
+    await rewriting.accept();
+    expect(document.getText()).toBe(NEW);
+  });
+
+  test("is the one at the cursor, where none is named", async () => {
+    await proposed();
+    // The third row is the second line; the change below it is drawn in four rows.
+    workbench.select(editor, OLD.indexOf("four"));
+    await rewriting.acceptChange();
+    expect(document.getText()).toBe("one\ntwo\nTHREE\n3\nfour\nfive\n");
+    workbench.select(editor, 4);
+    await rewriting.acceptChange();
+    expect(document.getText()).toBe("ONE\ntwo\nTHREE\n3\nfour\nfive\n");
+  });
+
+  test("the others can be discarded", async () => {
+    await proposed();
+    await rewriting.acceptChange(2);
+    rewriting.discard();
+    expect(document.getText()).toBe("one\ntwo\nthree\nfour\nFIVE\n");
+    expect(editor.drawn).toEqual([]);
+  });
+
+  test("is seen in the comparison as well", async () => {
+    await proposed();
+    await rewriting.compare();
+    await rewriting.acceptChange(0);
+    const [comparison] = workbench.comparisons;
+    const provider = workbench.contents.get(comparison?.original.scheme ?? "");
+    const before = provider?.provideTextDocumentContent(comparison!.original, never);
+    expect(before).toBe("ONE\ntwo\nthree\nfour\nfive\n");
+  });
+});
+
+test("the keys act on a rewrite only with the cursor in it", async () => {
+  await begun();
+  const at = (line: number) => {
+    workbench.select(editor, document.offsetAt(new vscode.Position(line, 0)));
+    return [isUnderWay(), isReady()];
+  };
+  expect(at(0)).toEqual([false, false]);
+  expect(at(2)).toEqual([false, false]);
+  expect(at(3)).toEqual([true, true]);
+  expect(at(4)).toEqual([true, true]);
+  // The last of three rows is drawn over the line below.
+  expect(at(5)).toEqual([true, true]);
+  workbench.change(editor, 0, 0, "\n");
+  expect(at(3)).toEqual([false, false]);
 });
 
 test("the keys act on a rewrite only in the editor that shows it", async () => {

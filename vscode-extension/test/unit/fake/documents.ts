@@ -131,6 +131,9 @@ export class Editor implements vscode.TextEditor {
   get selections(): vscode.Selection[] {
     return [this.selection];
   }
+  set selections([first]: readonly Selection[]) {
+    this.selection = first ?? this.selection;
+  }
 
   setDecorations(type: Decoration, found: readonly (vscode.Range | vscode.DecorationOptions)[]) {
     const options = found.map((one) => ("range" in one ? one : { range: one }));
@@ -160,6 +163,7 @@ export class Editor implements vscode.TextEditor {
     const builder = {
       insert: (at: vscode.Position, newText: string) =>
         edits.push({ range: new Range(at, at), newText }),
+      replace: (range: vscode.Range, newText: string) => edits.push({ range, newText }),
     };
     callback(builder as unknown as vscode.TextEditorEdit);
     this.document.apply(edits);

@@ -46,6 +46,10 @@ export enum QuickPickItemKind {
   Separator = -1,
   Default,
 }
+export enum EndOfLine {
+  LF = 1,
+  CRLF,
+}
 export enum LogLevel {
   Off,
   Trace,
@@ -139,10 +143,11 @@ export const window = {
       cancelled: vscode.CancellationToken,
     ) => Promise<Result>,
   ) => {
-    const work = { title, messages: [] as string[], cancel: new CancellationTokenSource() };
+    const cancel = new CancellationTokenSource();
+    const work = { title, messages: [] as string[], cancel, isOver: false };
     workbench.work.push(work);
     const report = (said: { message?: string }) => work.messages.push(said.message ?? "");
-    return task({ report }, work.cancel.token);
+    return task({ report }, work.cancel.token).finally(() => (work.isOver = true));
   },
   showTextDocument: async (document: Editor["document"]) => {
     const editor = new Editor(document);

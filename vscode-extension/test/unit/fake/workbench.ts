@@ -22,6 +22,7 @@ export interface Work {
   readonly title: string;
   readonly messages: string[];
   readonly cancel: CancellationTokenSource;
+  isOver: boolean;
 }
 
 export class StatusBarItem {

@@ -1,0 +1,49 @@
+/**
+ * The changes that a rewrite is made of, so that each can be accepted alone. Knows nothing of
+ * `vscode`.
+ */
+import { changedLines, linesIn, type Frame } from "./diff";
+
+/** Some lines that are replaced. */
+export interface Hunk {
+  /** The first row of the diff that belongs to it, and how many there are. */
+  readonly row: number;
+  readonly numRows: number;
+  /** The lines that go, within the framed old text. */
+  readonly oldStart: number;
+  readonly oldEnd: number;
+  /** The lines that come instead. */
+  readonly lines: readonly string[];
+}
+
+export function hunksOf(frame: Frame, old: string, text: string): Hunk[] {
+  const hunks: Hunk[] = [];
+  let row = 0;
+  let oldStart = 0;
+  let hunk: Hunk | undefined;
+  for (const { value, added, removed } of changedLines(frame, old, text)) {
+    if (added || removed) {
+      hunk ??= { row, numRows: 0, oldStart, oldEnd: oldStart, lines: [] };
+      hunk = {
+        ...hunk,
+        numRows: hunk.numRows + value.length,
+        oldEnd: hunk.oldEnd + (removed ? value.length : 0),
+        lines: added ? [...hunk.lines, ...value] : hunk.lines,
+      };
+    } else if (hunk !== undefined) {
+      hunks.push(hunk);
+      hunk = undefined;
+    }
+    row += value.length;
+    oldStart += added ? 0 : value.length;
+  }
+  return hunk === undefined ? hunks : [...hunks, hunk];
+}
+
+/** The old text with this change made, and no other. */
+export function withHunk(frame: Frame, old: string, hunk: Hunk, lineEnd: string): string {
+  const lines = linesIn(frame, old);
+  lines.splice(hunk.oldStart, hunk.oldEnd - hunk.oldStart, ...hunk.lines);
+  const framed = lines.join(lineEnd);
+  return framed.slice(frame.before.length, framed.length - frame.after.length);
+}
