@@ -117,7 +117,7 @@ def run(
     journal = Journal(state_directory())
     try:
         listening = Listening(
-            directory=runtime_dir or runtime_directory(),
+            directory=runtime_directory(runtime_dir),
             name=engine_name(model, device),
             tcp=None if listen is None else parse_listen(listen),
             token=None if token_file is None else read_token(token_file),
@@ -204,7 +204,7 @@ def stop(
             token = None if token_file is None else read_token(token_file)
             asyncio.run(shut_down(parse_address(address, token)))
             return
-        directory = runtime_dir or runtime_directory()
+        directory = runtime_directory(runtime_dir)
         stopped = [
             name
             for name in engine_names(directory)
@@ -223,7 +223,7 @@ def _running_engines(runtime_dir: Path | None) -> list[Address]:
     from dg_lsp.service.address import engine_names, local_address, runtime_directory
     from dg_lsp.service.lock import is_held
 
-    directory = runtime_dir or runtime_directory()
+    directory = runtime_directory(runtime_dir)
     names = [name for name in engine_names(directory) if is_held(directory / f"{name}.lock")]
     return [found for name in names if (found := local_address(directory, name)) is not None]
 

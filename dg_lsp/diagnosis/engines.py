@@ -14,6 +14,7 @@ from dg_lsp import __version__
 from dg_lsp.diagnosis.findings import Finding, ok, one_line, problem, size_of, time_of, warning
 from dg_lsp.service.address import (
     IS_WINDOWS,
+    WAY_OUT,
     AddressError,
     engine_names,
     local_address,
@@ -28,10 +29,9 @@ STOP = "`dg-lsp engine stop` ends it; the next request starts another"
 def check_engines(directory: Path | None) -> Iterator[Finding]:
     """The runtime directory, and each engine that runs or has run there."""
     try:
-        directory = runtime_directory() if directory is None else directory
+        directory = runtime_directory(directory)
     except (AddressError, OSError) as error:
-        advice = "mend that, or set DG_LSP_RUNTIME_DIR to a directory of your own"
-        yield problem("runtime", one_line(error), advice)
+        yield problem("runtime", one_line(error), WAY_OUT)
         return
     yield _runtime(directory)
     names = engine_names(directory)

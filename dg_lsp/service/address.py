@@ -13,8 +13,6 @@ import json
 import os
 import stat
 import sys
-import tempfile
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,6 +22,11 @@ import platformdirs
 IS_WINDOWS = sys.platform == "win32"
 MAX_SOCKET_PATH_BYTES = 100
 """The kernel takes 104 (macOS) or 108 (Linux) with the closing zero."""
+LONGEST_NAME = len("/engine-12345678.sock")
+SHORT_PARENT = Path("/tmp")
+SESSIONS = Path("/run/user")
+"""Where systemd makes the directories that XDG_RUNTIME_DIR names."""
+WAY_OUT = "set DG_LSP_RUNTIME_DIR to a directory of your own, for the editor too"
 
 
 class AddressError(ValueError):
@@ -52,8 +55,13 @@ def parse_address(text: str, token: str | None = None) -> Address:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
+        (host or "").encode("idna")
     except ValueError as error:
         raise AddressError(f"{text} is no address: {error}") from error
+    if "@" in parts.netloc:
+        raise AddressError("an address must not hold a password; an engine asks for a token")
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise AddressError("the token must be of printable ASCII characters")
     if parts.scheme not in ("http", "https") or not host:
         raise AddressError(f"{text} is no address; give HOST:PORT or unix:/path")
     if port is None and "://" not in text:
@@ -100,25 +108,35 @@ def engine_name(model: str | None, device: str | None) -> str:
     return f"engine-{hashlib.sha256(asked).hexdigest()[:8]}"
 
 
-def runtime_directory() -> Path:
+def runtime_directory(given: Path | None = None) -> Path:
     """The user's own directory for sockets and locks, made where it is missing and checked.
 
-    `DG_LSP_RUNTIME_DIR` moves it.
+    Every process of the user must come to the same one, so it depends on the environment alone:
+    `DG_LSP_RUNTIME_DIR` moves it (or `given`, on the command line). `AddressError` says what is
+    wrong with it; no other one is taken instead, where a second engine could be started.
     """
     moved = os.environ.get("DG_LSP_RUNTIME_DIR")
-    directory = Path(moved) if moved else _default_directory()
+    if given is None and moved:
+        given = Path(moved).expanduser()
+        if not given.is_absolute():
+            raise AddressError(f"DG_LSP_RUNTIME_DIR is {moved!r}; it must be an absolute path")
+    directory = given or _default_directory()
+    if IS_WINDOWS:
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
     # A path too long for a socket gets a short stand-in that is the same for every process.
-    if not IS_WINDOWS and len(os.fsencode(directory)) + 24 > MAX_SOCKET_PATH_BYTES:
+    if len(os.fsencode(directory)) + LONGEST_NAME > MAX_SOCKET_PATH_BYTES:
         known_by = hashlib.sha256(os.fsencode(directory)).hexdigest()[:12]
-        directory = Path(tempfile.gettempdir()) / f"dg-lsp-{os.getuid()}-{known_by}"
+        directory = SHORT_PARENT / f"dg-lsp-{os.getuid()}-{known_by}"
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(directory.parent)
+        _check_parent(directory)
+        _make(directory)
     except OSError as error:
         raise AddressError(
-            f"the runtime directory {directory} cannot be made: {error}"
+            f"the runtime directory {directory} cannot be made: {error.strerror}; {WAY_OUT}"
         ) from error
-    if not IS_WINDOWS:
-        _check(directory)
+    _check(directory)
     return directory
 
 
@@ -139,27 +157,43 @@ def engine_names(directory: Path) -> list[str]:
 
 
 def _default_directory() -> Path:
-    with warnings.catch_warnings():
-        # It warns where there is no XDG_RUNTIME_DIR, and its stand-in has an unchecked parent.
-        warnings.simplefilter("error")
-        try:
-            return Path(platformdirs.user_runtime_dir("dg-lsp", appauthor=False))
-        except Warning:
-            return Path(tempfile.gettempdir()) / f"dg-lsp-{os.getuid()}"
+    if IS_WINDOWS or sys.platform == "darwin":
+        return Path(platformdirs.user_runtime_dir("dg-lsp", appauthor=False))
+    session = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(session):
+        return Path(session, "dg-lsp")
+    # Not all processes of a user are given the variable: those that cron starts are not. Nor do
+    # all have the same TMPDIR.
+    session = str(SESSIONS / str(os.getuid()))
+    if os.access(session, os.W_OK | os.X_OK):
+        return Path(session, "dg-lsp")
+    return SHORT_PARENT / f"dg-lsp-{os.getuid()}"
+
+
+def _make(directory: Path) -> None:
+    """With parents that are the user's alone as well, whatever the umask is."""
+    if not directory.parent.exists():
+        _make(directory.parent)
+    directory.mkdir(mode=0o700, exist_ok=True)
+
+
+def _check_parent(directory: Path) -> None:
+    """Others must not be able to put another directory in its place."""
+    above = directory.parent.stat()
+    if above.st_uid not in (os.getuid(), 0):
+        raise AddressError(f"{directory.parent} belongs to another user; {WAY_OUT}")
+    if above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX:
+        raise AddressError(f"others may write to {directory.parent}; {WAY_OUT}")
 
 
 def _check(directory: Path) -> None:
-    """Others must be able neither to enter the directory nor to put another in its place."""
-    if IS_WINDOWS:
-        return
+    """Others must not be able to enter the directory."""
     found = os.lstat(directory)
     if not stat.S_ISDIR(found.st_mode):
-        raise AddressError(f"the runtime directory {directory} is no directory")
+        raise AddressError(f"the runtime directory {directory} is no directory; {WAY_OUT}")
     if found.st_uid != os.getuid():
-        raise AddressError(f"the runtime directory {directory} belongs to another user")
+        raise AddressError(
+            f"the runtime directory {directory} belongs to another user; {WAY_OUT}"
+        )
     if found.st_mode & 0o077:
         raise AddressError(f"the runtime directory {directory} is open to others; chmod 700 it")
-    above = directory.resolve().parent.stat()
-    is_safe = not above.st_mode & 0o022 or above.st_mode & stat.S_ISVTX
-    if above.st_uid not in (os.getuid(), 0) or not is_safe:
-        raise AddressError(f"others may write to {directory.parent}; move DG_LSP_RUNTIME_DIR")

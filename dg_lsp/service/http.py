@@ -10,13 +10,12 @@ Knows nothing of jobs.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import h11
 
@@ -82,15 +81,12 @@ class HttpClient:
         self._port = parts.port or (443 if self._is_tls else 80)
         self._path = quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=")
         self._headers = {
-            "host": parts.netloc.rpartition("@")[2].encode("idna").decode(),
+            "host": parts.netloc.encode("idna").decode(),
             "user-agent": f"dg-lsp/{__version__}",
             "content-type": "application/json",
         }
         if address.token is not None:
             self._headers["authorization"] = f"Bearer {address.token}"
-        elif parts.username:
-            words = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-            self._headers["authorization"] = f"Basic {base64.b64encode(words).decode()}"
         self._tls: ssl.SSLContext | None = None
         self._kept: dict[_Connection, asyncio.TimerHandle] = {}
         self._is_closed = False

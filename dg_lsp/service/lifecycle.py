@@ -75,7 +75,8 @@ async def ensure_engine(
 
     Raises `EngineError` (or `AddressError` for the directory) with the reason.
     """
-    directory = runtime_directory() if directory is None else directory
+    # Made again where it was removed meanwhile, as a logout does.
+    directory = runtime_directory(directory)
     try:
         return await _find_or_start(wish, directory, patience_s)
     except OSError as error:
@@ -100,7 +101,7 @@ class SharedEngine:
     def __init__(self, wish: EngineWish, directory: Path | None = None) -> None:
         """Starts nothing yet; the first job does, or `start`. May raise `AddressError`."""
         self._wish = wish
-        self._directory = runtime_directory() if directory is None else directory
+        self._directory = runtime_directory(directory)
         # A name that nobody listens on, where there is no address yet.
         address = local_address(self._directory, wish.name) or Address("http://127.0.0.1:9")
         self._infiller = HttpInfiller(address, reconnect=self._find)
@@ -299,6 +300,7 @@ async def _started(wish: EngineWish, directory: Path, deadline: float) -> Addres
     lock = directory / f"{wish.name}.lock"
     loop = asyncio.get_running_loop()
     process: subprocess.Popen[bytes] | None = None
+    address = local_address(directory, wish.name)
     while loop.time() < deadline:
         address = local_address(directory, wish.name)
         if address is not None and (address.socket is None or address.socket.exists()):
@@ -312,6 +314,11 @@ async def _started(wish: EngineWish, directory: Path, deadline: float) -> Addres
             raise EngineError(said or f"the engine ended at once, status {process.returncode}")
         await asyncio.sleep(POLL_S)
     pid = holder(lock) if process is None else process.pid
+    if address is not None and address.socket is not None and not address.socket.exists():
+        raise EngineError(
+            f"the engine, process {pid}, has lost its socket {address.socket}; "
+            "`dg-lsp engine stop` ends it, and the next request starts another"
+        )
     raise EngineError(
         f"the engine, process {pid}, does not answer; `dg-lsp engine stop` ends it"
     )

@@ -47,6 +47,8 @@ wait, which may be more than there are descriptors, though most clients are gone
 WAITING_CONNECTIONS = 128
 
 CLAIMS, CLAIM_S = 5, 0.02
+LOOK_S = 2.0
+"""How soon an engine notices that nobody can find it any more."""
 STALL_GRACE_S = 0.5
 """For the word to the client before the process with a hanging model is ended."""
 
@@ -107,7 +109,10 @@ def serve(
         log.info("engine %s of dg-lsp %s at %s", listening.name, __version__, address)
         access = Access(address.token, loopback_only=listening.insecure)
         ready = functools.partial(on_ready, address)
-        asyncio.run(_serve(loader, idle, listener, access, log_path, ready, on_tool_job))
+        found_by = _files(listening, address)
+        asyncio.run(
+            _serve(loader, idle, listener, access, log_path, ready, on_tool_job, found_by)
+        )
 
 
 async def _serve(
@@ -118,6 +123,7 @@ async def _serve(
     log_path: str,
     on_ready: Callable[[], None],
     on_tool_job: ToolJobListener,
+    found_by: tuple[Path, ...],
 ) -> None:
     metrics = Metrics()
     ending, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -150,8 +156,10 @@ async def _serve(
     host.start_loading()
     on_ready()
     waiting = asyncio.create_task(ending.wait())
-    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    lost = asyncio.create_task(_until_lost(found_by, host))
+    await asyncio.wait({serving, waiting, lost}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
+    lost.cancel()
     log.info("the engine ends")
     # First the jobs, so that their streams end and the server can.
     try:
@@ -162,6 +170,33 @@ async def _serve(
         os._exit(1)
     server.should_exit = True
     await serving
+
+
+def _files(listening: Listening, address: Address) -> tuple[Path, ...]:
+    """What others find this engine by."""
+    if address.socket is None:
+        return ()
+    return address.socket, listening.directory / f"{listening.name}.lock"
+
+
+async def _until_lost(found_by: tuple[Path, ...], host: EngineHost) -> None:
+    """Wait until one of the files is gone or another's, and no job is open.
+
+    Something tidied up the directory, or a logout removed it. Front ends start another engine,
+    and two of them must not hold the model.
+    """
+    ours = [_identity(path) for path in found_by]
+    while [_identity(path) for path in found_by] == ours or any(host.count_jobs()):
+        await asyncio.sleep(LOOK_S)
+    log.warning("files of %s were removed: nobody finds this engine", found_by[0].parent)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def make_server(app: object, on_signal: Callable[[], None]) -> uvicorn.Server:
@@ -263,10 +298,13 @@ def _listen(listening: Listening) -> Iterator[tuple[socket.socket, Address]]:
             listener.bind(str(path))
             path.chmod(0o600)
             listener.listen(WAITING_CONNECTIONS)
+            ours = _identity(path)
             try:
                 yield listener, found
             finally:
-                path.unlink(missing_ok=True)
+                # It may be another's by now, where ours was removed.
+                if _identity(path) == ours:
+                    path.unlink(missing_ok=True)
 
 
 def _tcp_socket(host: str, port: int) -> socket.socket:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,7 @@ from dg_lsp.service.address import (
 )
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="modes and sockets are of POSIX")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="systemd's variable counts")
 
 
 @pytest.mark.parametrize(
@@ -39,13 +44,33 @@ def test_reads_addresses(text, expect):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "box", "ftp://box:1", "http://", "box:port", "box:99999", "http://[::1"]
+    "text",
+    [
+        "",
+        "box",
+        "ftp://box:1",
+        "http://",
+        "box:port",
+        "box:99999",
+        "http://[::1",
+        "http://me:secret@box",
+        f"http://{'x' * 70}.org",
+    ],
 )
 def test_refuses_what_is_no_address(text):
     with pytest.raises(AddressError) as refused:
         parse_address(text)
 
     assert "\n" not in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("token", ["geheimnis-ü-0123456789", "line\r\nX-Other: secret"])
+def test_refuses_a_token_that_no_header_can_hold(token):
+    with pytest.raises(AddressError) as refused:
+        parse_address("box:1", token)
+
+    assert token[:5] not in str(refused.value)
 
 
 def test_a_token_is_not_shown():
@@ -142,9 +167,87 @@ def test_a_long_path_has_a_short_stand_in(tmp_path, monkeypatch):
     directory.rmdir()
 
 
-@posix_only
-def test_without_a_runtime_directory_of_the_system_there_is_one_in_tmp(tmp_path, monkeypatch):
-    monkeypatch.delenv("DG_LSP_RUNTIME_DIR", raising=False)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+ASK_TWICE = """
+import sys
+from pathlib import Path
+from dg_lsp.service import address
+address.SESSIONS, address.SHORT_PARENT = Path(sys.argv[1], "sessions"), Path(sys.argv[1])
+for _ in range(3):
+    try:
+        print(address.runtime_directory())
+    except address.AddressError as error:
+        print(error)
+"""
 
-    assert runtime_directory().parent == tmp_path
+
+def directories(root: Path, **environment: str) -> set[str]:
+    """What two processes with this environment say, each asked three times."""
+    kept = {name: value for name, value in os.environ.items() if "RUNTIME_DIR" not in name}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", ASK_TWICE, str(root)],
+            env={**kept, **environment},
+            umask=umask,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout.splitlines()
+        for umask in (0o000, 0o077)
+    ]
+    assert [len(lines) for lines in said] == [3, 3]
+    return {line for lines in said for line in lines}
+
+
+@posix_only
+@linux_only
+def test_every_process_comes_to_the_same_directory(tmp_path):
+    tmp_path.chmod(0o700)
+    short = Path(tempfile.mkdtemp(prefix="dgl"))
+    uid = os.getuid()
+
+    # Neither the variable nor systemd's directory, whatever TMPDIR is.
+    assert directories(short) == {str(short / f"dg-lsp-{uid}")}
+    assert directories(short, XDG_RUNTIME_DIR="") == {str(short / f"dg-lsp-{uid}")}
+    assert directories(short, XDG_RUNTIME_DIR="rel") == {str(short / f"dg-lsp-{uid}")}
+    assert directories(short, TMPDIR=str(tmp_path)) == {str(short / f"dg-lsp-{uid}")}
+    # A variable whose directory is missing, and one that is as systemd makes it.
+    assert directories(short, XDG_RUNTIME_DIR=str(short / "a/b")) == {str(short / "a/b/dg-lsp")}
+    assert (short / "a").stat().st_mode & 0o777 == 0o700
+    session = short / "sessions" / str(uid)
+    session.mkdir(parents=True, mode=0o700)
+    assert directories(short, XDG_RUNTIME_DIR=str(session)) == {str(session / "dg-lsp")}
+    # A process that was not given the variable finds that one too.
+    assert directories(short) == {str(session / "dg-lsp")}
+    # A long one has a short stand-in.
+    [found] = directories(short, XDG_RUNTIME_DIR=str(short / ("x" * 120)))
+    assert Path(found).parent == short
+    assert Path(found).stat().st_mode & 0o777 == 0o700
+    shutil.rmtree(short)
+
+
+@posix_only
+@linux_only
+def test_a_session_directory_of_another_user_is_refused_and_left_as_it_is(
+    tmp_path, monkeypatch
+):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o755)
+    mine = os.getuid()
+    if mine == 0:
+        os.chown(theirs, 12345, 12345)
+    monkeypatch.setattr(os, "getuid", lambda: mine + 1)
+    monkeypatch.delenv("DG_LSP_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(theirs))
+
+    with pytest.raises(AddressError, match="belongs to another user; set DG_LSP_RUNTIME_DIR"):
+        runtime_directory()
+    assert [*theirs.iterdir()] == []
+
+
+@posix_only
+def test_a_directory_that_depends_on_where_one_is_is_refused(monkeypatch):
+    monkeypatch.setenv("DG_LSP_RUNTIME_DIR", "here")
+
+    with pytest.raises(AddressError, match="'here'; it must be an absolute path"):
+        runtime_directory()

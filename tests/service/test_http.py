@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
 import os
@@ -184,16 +183,6 @@ async def test_https_is_for_those_whom_the_system_trusts(monkeypatch):
         client = HttpClient(address)
         assert [(await ask(client))[:3] for _ in range(2)] == ["GET"] * 2
         client.close()
-
-
-async def test_a_name_and_a_password_in_the_address_are_shown():
-    async with listening(Server()) as server:
-        client = HttpClient(Address(f"http://me:p%40ss@127.0.0.1:{server.port}"))
-        head = await ask(client)
-        client.close()
-
-    assert f"Basic {base64.b64encode(b'me:p@ss').decode()}" in head
-    assert f"host: 127.0.0.1:{server.port}\r\n" in head
 
 
 async def test_a_socket_whose_backlog_is_full_is_asked_again(directory):

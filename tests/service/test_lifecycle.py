@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -322,3 +326,84 @@ async def test_as_on_windows_a_port_and_a_token_only_the_user_can_read(
         await engine.close()
     assert await stop_engine(directory, "engine")
     assert not known.exists()
+
+
+ONE_OF_MANY = """
+import asyncio, sys
+from pathlib import Path
+from dg_lsp.cli import run
+from dg_lsp.service import address
+from dg_lsp.service.lifecycle import EngineWish, SharedEngine
+
+root, script, *command = sys.argv[1:]
+address.SESSIONS, address.SHORT_PARENT = Path(root, "sessions"), Path(root)
+
+async def front_ends():
+    wish = EngineWish(command=(sys.executable, "-P", script))
+    engines = [SharedEngine(wish) for _ in range(2)]
+    print(*[(await engine.start()).pid for engine in engines])
+    for engine in engines:
+        await engine.close()
+
+sys.exit(run(command) if command else asyncio.run(front_ends()))
+"""
+
+
+async def test_without_a_variable_there_is_one_engine_that_all_commands_see(
+    wish, directory, monkeypatch
+):
+    monkeypatch.delenv("DG_LSP_RUNTIME_DIR")
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+
+    async def process(*command: str) -> str:
+        run = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", ONE_OF_MANY, str(directory), wish.command[-1], *command),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        return (await run.communicate())[0].decode()
+
+    pids = [pid for _ in range(2) for pid in (await process()).split()]
+    said = await process("engine", "status", "--json")
+    status = [json.loads(line) for line in said.splitlines()]
+
+    assert len(pids) == 4
+    assert {*pids} == {str(one["pid"]) for one in status}
+    assert await process("engine", "stop") == "stopped 1 engine\n"
+    assert await process("engine", "stop") == "no engine runs\n"
+
+
+@pytest.mark.parametrize("gone", ["socket", "lock", "directory"])
+async def test_an_engine_that_nobody_finds_any_more_makes_way(wish, gone, monkeypatch):
+    root = Path(tempfile.mkdtemp(prefix="dgl"))
+    directory = root / "d"
+    monkeypatch.setattr("dg_lsp.service.lifecycle.PATIENCE_S", 30)
+    engine = SharedEngine(wish, directory)
+    pid = await pid_of(engine)
+    await engine.close()
+    if gone == "directory":
+        shutil.rmtree(directory)
+    else:
+        (directory / f"engine.{'sock' if gone == 'socket' else gone}").unlink()
+
+    # Another window, which knows nothing of that.
+    engine = SharedEngine(wish, directory)
+    while await pid_of(engine) == pid:
+        await asyncio.sleep(0.1)
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.kill(pid, 0)
+            await asyncio.sleep(0.05)
+    # The one that went has left the other's files alone.
+    assert (await probe(engine.address)).pid == holder(directory / "engine.lock")
+    await engine.close()
+    await stop_engine(directory, "engine")
+    shutil.rmtree(root)
+
+
+async def test_an_engine_that_lost_its_socket_and_stays_is_named(wish, directory):
+    lock = FileLock(directory / "engine.lock")
+    assert lock.try_acquire()
+    lock.write(f"{os.getpid()}\n")
+    with pytest.raises(EngineError, match=f"process {os.getpid()}, has lost its socket"):
+        await ensure_engine(wish, directory, patience_s=0.2)
+    lock.release()
