@@ -21,7 +21,7 @@ _BLANKS = " \t\r\n"
 class Place:
     """A cursor or a selection in a document, and everything around it.
 
-    All of the document, not the model's window of it: brackets may close far below.
+    Far more of the document than the model's window: brackets may close far below.
     """
 
     uri: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+from dg_lsp.document.excerpt import excerpt
 from dg_lsp.document.offers import Place
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, last_line
 from dg_lsp.job import Snippet
@@ -96,7 +97,8 @@ class WorkspaceContext:
         """Why the model must not see this very place, where that is so."""
         from dg_lsp.document.masking import touches_secret
 
-        if not touches_secret(document.text, start, end):
+        first, last = excerpt(document.text, start, end, document.language)
+        if not touches_secret(document.text[first:last], start - first, end - first):
             return None
         where = "the cursor is in" if start == end else "the selection holds"
         return f"{where} what looks like a secret"

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import enum
 import re
+from typing import NamedTuple
 
 from lsprotocol import types
 
 from dg_lsp.document.position import LINE_END, line_ends_before
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_LONE_CR = re.compile(r"\r(?!\n)")
 
 
 class Units(enum.Enum):
@@ -35,7 +37,7 @@ def width(text: str, units: Units) -> int:
     if units is Units.UTF32 or text.isascii():
         return len(text)
     if units is Units.UTF16:
-        return len(text) + sum(character > "\uffff" for character in text)
+        return len(text.encode("utf-16-le", "surrogatepass")) // 2
     return len(text.encode("utf-8", "surrogatepass"))
 
 
@@ -48,8 +50,18 @@ def position_at(text: str, offset: int, units: Units) -> types.Position:
     """The position of an offset; between CR and LF it is that of the CR."""
     if text[offset - 1 : offset + 1] == "\r\n":
         offset -= 1
-    start = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
-    line = line_ends_before(text, start)
+    mark = _mark_of(text)
+    start = text.rfind("\n", 0, offset) + 1
+    if mark.has_lone_cr:
+        start = max(start, text.rfind("\r", 0, offset) + 1)
+        line = line_ends_before(text, start)
+    elif start >= mark.start:
+        line = mark.line + text.count("\n", mark.start, start)
+    elif start >= mark.start // 2:
+        line = mark.line - text.count("\n", start, mark.start)
+    else:
+        line = text.count("\n", 0, start)
+    _set_mark(_Mark(text, mark.has_lone_cr, line, start))
     return types.Position(line, width(text[start:offset], units))
 
 
@@ -73,15 +85,21 @@ def apply_change(text: str, span: types.Range | None, new: str, units: Units) ->
     if span is None:
         return _join_pairs(new)
     start, cut_start = _locate(text, span.start, units)
-    end, cut_end = _locate(text, span.end, units)
+    end, cut_end = start, cut_start
+    if span.end != span.start:
+        end, cut_end = _locate(text, span.end, units)
     if (end, cut_end) < (start, cut_start):
         start, cut_start, end, cut_end = end, cut_end, start, cut_start
-    left, right = text[:start], text[end:]
     if units is Units.UTF16 and cut_start:
-        left += _halves(text[start])[0]
+        new = _halves(text[start])[0] + new
     if units is Units.UTF16 and cut_end:
-        right = _halves(text[end])[1] + right[1:]
-    return _join_pairs(left + new + right)
+        new, end = new + _halves(text[end])[1], end + 1
+    # Only where texts meet can the halves of a pair come together.
+    before, after = text[max(0, start - 1) : start], text[end : end + 1]
+    new = _join_pairs(before + new + after)
+    changed = "".join((text[: start - len(before)], new, text[end + len(after) :]))
+    _carry_mark(text, changed, start - len(before), new[: len(new) - len(after)])
+    return changed
 
 
 def without_surrogates(text: str) -> str:
@@ -95,24 +113,44 @@ def _locate(text: str, position: types.Position, units: Units) -> tuple[int, int
     if bounds is None:
         return len(text), 0
     start, end = bounds
-    line = text[start:end]
+    # A character has at least one unit, so that no more of them are passed than units.
+    line = text[start : min(end, start + position.character + 1)]
     if units is Units.UTF32 or line.isascii():
-        return start + min(position.character, len(line)), 0
-    used = 0
-    for index, character in enumerate(line):
-        size = width(character, units)
-        if used + size > position.character:
-            return start + index, position.character - used
-        used += size
-    return end, 0
+        return min(start + position.character, end), 0
+    inside = _inside_utf16 if units is Units.UTF16 else _inside_utf8
+    passed, cut = inside(line, position.character)
+    return start + passed, cut
+
+
+def _inside_utf16(line: str, at: int) -> tuple[int, int]:
+    """The characters before a place in UTF-16, and the units of the next one before it."""
+    encoded = line.encode("utf-16-le", "surrogatepass")[: 2 * at + 2]
+    cuts_pair = (
+        len(encoded) > 2 * at > 0
+        and encoded[2 * at - 1] & 0xFC == 0xD8
+        and encoded[2 * at + 1] & 0xFC == 0xDC
+    )
+    whole = encoded[: 2 * (at - cuts_pair)]
+    return len(whole.decode("utf-16-le", "surrogatepass")), int(cuts_pair)
+
+
+def _inside_utf8(line: str, at: int) -> tuple[int, int]:
+    """The characters before a place in UTF-8, and the units of the next one before it."""
+    encoded = line.encode("utf-8", "surrogatepass")
+    start = min(at, len(encoded))
+    while start < len(encoded) and encoded[start] & 0xC0 == 0x80:
+        start -= 1
+    return len(encoded[:start].decode("utf-8", "surrogatepass")), min(at, len(encoded)) - start
 
 
 def _line_bounds(text: str, line: int) -> tuple[int, int] | None:
     """Where a line starts and where it ends, without its line end."""
-    if "\r" not in text or text.count("\r") == text.count("\r\n"):
-        start = _nth_line_start(text, line)
+    mark = _mark_of(text)
+    if not mark.has_lone_cr:
+        start = _line_start(mark, line)
         if start is None:
             return None
+        _set_mark(_Mark(text, False, line, start))
         end = text.find("\n", start)
         if end < 0:
             return start, len(text)
@@ -128,12 +166,65 @@ def _line_bounds(text: str, line: int) -> tuple[int, int] | None:
     return start, found.start() if found else len(text)
 
 
-def _nth_line_start(text: str, line: int) -> int | None:
-    """The offset behind `line` line feeds; by halves, as counting is faster than finding."""
-    if line == 0:
-        return 0
-    at, left = 0, line
-    size = 1 << len(text).bit_length()
+class _Mark(NamedTuple):
+    """What is remembered of the text that was looked at last: where one of its lines starts."""
+
+    text: str
+    has_lone_cr: bool
+    """Whether a line may end at a CR without a LF, so that counting LFs is not enough."""
+    line: int
+    start: int
+
+
+_NEAR_LINES = 256
+_latest = _Mark("", False, 0, 0)
+
+
+def _mark_of(text: str) -> _Mark:
+    """A mark in the text: while one types, the next place is near the last one.
+
+    Without it, every conversion would count the lines of a long document from its beginning.
+    """
+    if _latest.text is text:
+        return _latest
+    return _set_mark(_Mark(text, _LONE_CR.search(text) is not None, 0, 0))
+
+
+def _set_mark(mark: _Mark) -> _Mark:
+    global _latest
+    _latest = mark
+    return mark
+
+
+def _carry_mark(text: str, changed: str, start: int, new: str) -> None:
+    """Keep the mark of a text for what it was changed to: it has `new` at `start`."""
+    if _latest.text is not text:
+        return
+    lone = _LONE_CR.search(changed[start : start + len(new) + 1])
+    has_lone_cr = _latest.has_lone_cr or (lone is not None and lone.start() < len(new))
+    line, at = (_latest.line, _latest.start) if _latest.start <= start else (0, 0)
+    _set_mark(_Mark(changed, has_lone_cr, line, at))
+
+
+def _line_start(mark: _Mark, line: int) -> int | None:
+    """The offset behind `line` line feeds, or `None` where there are fewer.
+
+    Searches from the mark in growing steps, then by halves, as counting is faster than finding.
+    """
+    text, at, left = mark.text, mark.start, line - mark.line
+    if -_NEAR_LINES <= left < 0:
+        for _ in range(-left):
+            at = text.rfind("\n", 0, at - 1) + 1
+        return at
+    if left < 0:
+        at, left = 0, line
+    if left == 0:
+        return at
+    size = 1024
+    while at < len(text) and (passed := text.count("\n", at, at + size)) < left:
+        at += size
+        left -= passed
+        size *= 2
     while size > 1:
         size //= 2
         passed = text.count("\n", at, at + size)

@@ -45,19 +45,6 @@ class Document:
         """The file's path, or the URI where the document is no file."""
         return path_of(self.uri) or self.uri
 
-    @property
-    def newline(self) -> str:
-        """The commonest line end."""
-        if "\r" not in self.text:
-            return "\n"
-        pairs = self.text.count("\r\n")
-        counts = {
-            "\n": self.text.count("\n") - pairs,
-            "\r\n": pairs,
-            "\r": self.text.count("\r") - pairs,
-        }
-        return max(counts, key=lambda newline: counts[newline])
-
 
 class Documents:
     """What is open now, and what was a moment ago."""
@@ -161,6 +148,19 @@ class Documents:
         self._lost.pop(document.uri, None)
         self._open[document.uri] = document
         self._open.move_to_end(document.uri)
+
+
+def commonest_newline(*texts: str) -> str:
+    """The line end that most lines of the texts have."""
+    if not any("\r" in text for text in texts):
+        return "\n"
+    pairs = sum(text.count("\r\n") for text in texts)
+    counts = {
+        "\n": sum(text.count("\n") for text in texts) - pairs,
+        "\r\n": pairs,
+        "\r": sum(text.count("\r") for text in texts) - pairs,
+    }
+    return max(counts, key=lambda newline: counts[newline])
 
 
 def path_of(uri: str) -> str:

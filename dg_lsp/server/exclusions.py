@@ -138,7 +138,7 @@ def file_of(uri: str) -> Path:
     elif authority and scheme.lower() == "file":
         # A share of Windows.
         path = f"//{authority}{path}"
-    return Path(path or uri)
+    return Path(path or without_surrogates(uri).replace("\0", ""))
 
 
 def is_other_version(one: str, other: str) -> bool:

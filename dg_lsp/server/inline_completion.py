@@ -148,8 +148,8 @@ def _target(
     span = range_at(text, start, end, units)
     if span.start.line != span.end.line:
         return None
-    place = session.place(document, start)
-    place = replace(place, prefix=text[:start] + selected.text, suffix=text[end:])
+    place = session.place(document, start, end)
+    place = replace(place, prefix=place.prefix + selected.text, replaced=None)
     return Target(place, span, selected.text)
 
 

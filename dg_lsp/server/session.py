@@ -7,11 +7,17 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from dg_lsp.document.excerpt import excerpt
 from dg_lsp.document.offers import Place
 from dg_lsp.server.capabilities import ClientFeatures
 from dg_lsp.server.context import WorkspaceContext
 from dg_lsp.server.convert import Units
-from dg_lsp.server.documents import Document, Documents, relative_path
+from dg_lsp.server.documents import (
+    Document,
+    Documents,
+    commonest_newline,
+    relative_path,
+)
 from dg_lsp.server.engine_link import EngineLink
 from dg_lsp.server.jobs import Jobs
 from dg_lsp.server.protocol import Server
@@ -76,14 +82,18 @@ class Session:
 
     def place(self, document: Document, start: int, end: int | None = None) -> Place:
         """A cursor, or a selection where there is an end."""
+        span_end = start if end is None else end
+        text = document.text
+        first, last = excerpt(text, start, span_end, document.language)
+        prefix, suffix = text[first:start], text[span_end:last]
         return Place(
             uri=document.uri,
             path=relative_path(document.path, self.context.roots),
             language=document.language,
-            newline=document.newline,
-            prefix=document.text[:start],
-            suffix=document.text[start if end is None else end :],
-            replaced=None if end is None else document.text[start:end],
+            newline=commonest_newline(prefix, suffix),
+            prefix=prefix,
+            suffix=suffix,
+            replaced=None if end is None else text[start:end],
         )
 
     def refusal(self, document: Document) -> str | None:

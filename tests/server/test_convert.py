@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,3 +124,106 @@ def test_lines_are_found_in_documents_of_either_line_end(lines, is_mixed):
     after = offset_at(text, types.Position(len(lines) + is_mixed, 1), Units.UTF16)
     assert after == start + is_mixed + 1
     assert offset_at(text, types.Position(len(lines) + 5, 0), Units.UTF16) == len(text)
+
+
+def slow_offset(line: str, character: int, units: Units) -> tuple[int, int]:
+    """Character by character: where a position is in a line, and how far inside of one."""
+    used = 0
+    for index, one in enumerate(line):
+        size = slow_width(one, units)
+        if used + size > character:
+            return index, character - used
+        used += size
+    return len(line), 0
+
+
+ODD_LINES = st.text(alphabet="ab\xe9\u0301\u2028\uffff🙂\U0010ffff\ud83d\udfff", max_size=40)
+
+
+@given(line=ODD_LINES, character=st.integers(0, 200), units=st.sampled_from(Units))
+def test_positions_are_those_of_counting_character_by_character(line, character, units):
+    # A high half before a low one is one character to whoever reads UTF-16.
+    line = line.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    text = f"first\n{line}\nlast"
+    offset, cut = slow_offset(line, character, units)
+    assert offset_at(text, types.Position(1, character), units) == 6 + offset
+    assert position_at(text, 6 + offset, units) == types.Position(
+        1, sum(slow_width(one, units) for one in line[:offset])
+    )
+    if units is not Units.UTF16 or not cut:
+        at = types.Position(1, character)
+        expect = f"first\n{line[:offset]}+{line[offset:]}\nlast"
+        assert apply_change(text, types.Range(at, at), "+", units) == expect
+
+
+def slow_width(character: str, units: Units) -> int:
+    if units is Units.UTF8:
+        return len(character.encode("utf-8", "surrogatepass"))
+    return 1 + (units is Units.UTF16 and character > "\uffff")
+
+
+def slow_lines(text: str) -> list[tuple[int, int]]:
+    """Where each line starts and ends."""
+    ends = [(found.start(), found.end()) for found in re.finditer("\r\n|\r|\n", text)]
+    starts = [0, *(end for _, end in ends)]
+    return [*zip(starts, [*(start for start, _ in ends), len(text)], strict=True)]
+
+
+PLACE = st.tuples(st.integers(0, 30), st.integers(0, 8))
+EDIT = st.tuples(PLACE, PLACE, st.text(alphabet="ab\n\r\xe9🙂", max_size=8))
+
+
+@given(
+    text=st.text(alphabet="ab\xe9🙂\n", max_size=300) | LINES,
+    edits=st.lists(EDIT, max_size=12),
+    looks=st.lists(PLACE, min_size=12, max_size=12),
+)
+def test_what_is_remembered_of_a_text_is_right_after_every_edit(text, edits, looks):
+    units = Units.UTF32
+    for edit, look in zip([None, *edits], looks, strict=False):
+        if edit is not None:
+            ends = [types.Position(*edit[0]), types.Position(*edit[1])]
+            lines = slow_lines(text)
+            start, end = sorted(
+                min(lines[at.line][0] + at.character, lines[at.line][1])
+                if at.line < len(lines)
+                else len(text)
+                for at in ends
+            )
+            expect = text[:start] + edit[2] + text[end:]
+            text = apply_change(text, types.Range(*ends), edit[2], units)
+            assert text == expect
+        lines = slow_lines(text)
+        line = look[0] % len(lines)
+        first, last = lines[line]
+        assert offset_at(text, types.Position(line, look[1]), units) == min(
+            first + look[1], last
+        )
+        assert position_at(text, last, units) == types.Position(line, last - first)
+
+
+def test_a_long_document_is_not_counted_anew_at_each_key(monkeypatch):
+    text = "a line\n" * 100_000
+    at = types.Position(50_000, 3)
+    offset_at(text, at, Units.UTF16)
+    searched = []
+
+    class Watched(str):
+        __slots__ = ()
+
+        def count(self, *arguments):
+            searched.append(arguments[2] - arguments[1])
+            return super().count(*arguments)
+
+        def rfind(self, *arguments):
+            searched.append(1)
+            return super().rfind(*arguments)
+
+    text = Watched(text)
+    offset_at(text, at, Units.UTF16)
+    assert sum(searched) > 100_000
+    searched.clear()
+    for line in (50_000, 50_001, 49_990, 50_100):
+        offset_at(text, types.Position(line, 3), Units.UTF16)
+        position_at(text, 7 * line + 3, Units.UTF16)
+    assert sum(searched) < 5_000

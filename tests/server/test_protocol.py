@@ -302,6 +302,7 @@ ODD_URIS = [
     "untitled:Untitled-1",
     "vscode-notebook-cell:/a.ipynb#W0",
     "\0",
+    "\ud800",
 ]
 
 

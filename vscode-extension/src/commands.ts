@@ -4,7 +4,6 @@ import { askInstruction } from "./ask";
 import { enable, enableLanguage, isEnabled, isLanguageEnabled } from "./config";
 import type { Extension } from "./extension";
 import * as ext from "./lspExt";
-import { openSample } from "./sample";
 
 const MOVED = "dg-lsp: the text has changed in the meantime.";
 
@@ -37,12 +36,7 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
     "dgLsp.restartEngine": () => tellEngine(extension, ext.COMMAND_RESTART_ENGINE),
     "dgLsp.unloadModel": () => tellEngine(extension, ext.COMMAND_UNLOAD_MODEL),
     "dgLsp.doctor": () => reports.doctor(extension.serverCommand),
-    "dgLsp.trace": (uri?: string) => reports.trace(client, uri),
-    "dgLsp.reportIssue": () => reports.issue(extension.serverCommand),
-    "dgLsp.openIssue": (report: string) => reports.openIssue(report),
-    "dgLsp.copyText": (text: string) => vscode.env.clipboard.writeText(text),
-    "dgLsp.getModel": () => extension.models.choose(),
-    "dgLsp.openSample": () => openSample(extension.context),
+    "dgLsp.trace": () => reports.trace(client),
     "dgLsp.showLog": () => log.show(),
     "dgLsp.openSettings": () =>
       vscode.commands.executeCommand("workbench.action.openSettings", "dgLsp"),
