@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_width, last_line
 
+_LONG_ENDINGS = {'"""': '"""', "'''": "'''", "/*": "*/"}
 _CLOSE = {")": "(", "]": "[", "}": "{"}
 # A quote after a letter other than a string prefix is an apostrophe; after `&` or `<` it
 # begins a lifetime.
@@ -29,7 +30,7 @@ _LINE_COMMENT = (
 )
 # Every alternative begins with a plain character: the search then skips all others fast.
 _TOKEN = re.compile(
-    rf"""\"\"\"|'''|/\*(?s:.*?)\*/|{_LINE_COMMENT}|{_STRING}|\(|\)|\[|\]|\{{|\}}"""
+    rf"""\"\"\"|'''|/\*|{_LINE_COMMENT}|{_STRING}|\(|\)|\[|\]|\{{|\}}"""
     r"|</(?P<shut>[A-Za-z][\w.-]*)>|<(?P<tag>[A-Za-z][\w.-]*)(?=[\s>])(?![^<>]*/>)"
 )
 
@@ -70,13 +71,16 @@ def nesting(text: str, start: int = 0) -> Nesting:
 
 def tokens(text: str, start: int = 0) -> Iterator[Token]:
     """The brackets, tags, strings and comments of a text from an offset on."""
+    unclosed: set[str] = set()
     while match := _TOKEN.search(text, start):
         word, start = match[0], match.end()
-        if word in ('"""', "'''"):
-            end = text.find(word, start)
+        if ending := _LONG_ENDINGS.get(word):
+            end = -1 if word in unclosed else text.find(ending, start)
             if end >= 0:
-                start = end + len(word)
+                start = end + len(ending)
                 yield Token(match.start(), start, "", False)
+            else:
+                unclosed.add(word)
         elif word in _CLOSE or word in "([{":
             yield Token(match.start(), start, _CLOSE.get(word, word), word not in _CLOSE)
         elif tag := match["tag"] or match["shut"]:
@@ -117,16 +121,21 @@ def open_text_end(text: str, ending: str) -> int:
     return stop if found < 0 or found == stop else found + len(ending)
 
 
+def opened_in(prefix: str) -> tuple[Token, ...]:
+    """The brackets and tags that are open at the end of a prefix, as far as it is near."""
+    near, ending = prefix[-NEAR_CHARS:], open_text(prefix)
+    begun = near.rfind("/*" if ending == "*/" else ending) if ending.strip() else -1
+    return _opened(near if begun < 0 else near[:begun])
+
+
 def brackets_around(prefix: str, suffix: str) -> tuple[Counter[str], Counter[str]]:
     """By kind, the brackets that the suffix fails to close, and those that it closes.
 
     A closing bracket at the start of a line closes nothing that is indented deeper.
     """
     near, after = prefix[-NEAR_CHARS:], suffix[:NEAR_CHARS]
-    ending = open_text(prefix)
-    begun = near.rfind("/*" if ending == "*/" else ending) if ending.strip() else -1
-    opened = list(_opened(near if begun < 0 else near[:begun]))
-    closed = _closed(after, open_text_end(suffix, ending))
+    opened = [*opened_in(prefix)]
+    closed = _closed(after, open_text_end(suffix, open_text(prefix)))
     missing: Counter[str] = Counter()
     for token in closed:
         if not opened:

@@ -78,6 +78,9 @@ async def _complete(
     if target is None:
         trace.refuse("the entry selected in the editor's list goes over several lines")
         return nothing
+    if request.formatting is not None:
+        unit = " " * request.formatting.tab_size if request.formatting.insert_spaces else "\t"
+        target = replace(target, place=replace(target.place, indent_unit=unit))
     on_draft = None
     if session.client.extensions.drafts:
         token = _draft_token(request, session)
@@ -88,11 +91,9 @@ async def _complete(
     answer = await ask(session, target.place, wanted, params.work_done_token, trace, on_draft)
     if not is_unchanged(session, document, trace):
         return nothing
-    texts = [_indented(offer.text, target.place, request.formatting) for offer in answer.offers]
     # Offers may come down to the same first line, or to one with nothing in it.
-    items = {
-        item.insert_text: item for item in (_item(session, target, text) for text in texts)
-    }
+    made = (_item(session, target, offer.text) for offer in answer.offers)
+    items = {item.insert_text: item for item in made}
     items.pop("", None)
     return types.InlineCompletionList([*items.values()])
 
@@ -178,24 +179,3 @@ def _draft_token(
         if token is not None:
             return token
     return session.server.protocol.msg_id or 0
-
-
-def _indented(text: str, place: Place, formatting: lsp_ext.FormattingOptions | None) -> str:
-    """The editor's indentation, where the document has none to go by."""
-    if formatting is None or _has_indentation(place.prefix) or _has_indentation(place.suffix):
-        return text
-    first, *others = text.split("\n")
-    spaces = " " * formatting.tab_size
-    for index, line in enumerate(others):
-        body = line.lstrip(" \t")
-        columns = len(line[: len(line) - len(body)].expandtabs(formatting.tab_size))
-        if formatting.insert_spaces:
-            others[index] = " " * columns + body
-        else:
-            tabs, rest = divmod(columns, len(spaces))
-            others[index] = "\t" * tabs + " " * rest + body
-    return "\n".join([first, *others])
-
-
-def _has_indentation(text: str) -> bool:
-    return text[:1] in ("\t", " ") or "\n\t" in text or "\n  " in text

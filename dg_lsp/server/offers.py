@@ -49,7 +49,8 @@ def offer_draft(
     mean = sum(draft.confidence) / len(draft.confidence) if draft.confidence else 0.0
     confidences = left_of(draft.text, draft.confidence, text, mean)
     # Finishing costs time in a long document; where it has cut at the start nothing stands.
-    stands = match_newlines(draft.text[: _settled(before, draft)], place.newline)
+    raw = match_newlines(draft.text[: _settled(before, draft)], place.newline)
+    stands = place.edges[0] + raw if raw else ""
     settled = common_length(stands, text, min(len(stands), len(text)))
     offer = Offer(text, mean, confidences)
     return DraftOffer(
@@ -92,6 +93,7 @@ def typed_between(asked: Place, now: Place) -> str | None:
         and now.replaced == asked.replaced
         and now.prefix.startswith(asked.prefix)
         and now.language == asked.language
+        and now.indent_unit == asked.indent_unit
     ):
         return now.prefix[len(asked.prefix) :]
     return None

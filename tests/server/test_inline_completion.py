@@ -40,7 +40,7 @@ async def test_what_would_break_the_code_comes_only_where_nothing_else_is_if_at_
     assert await editor.texts(0, 8) == ["2"]
     assert await editor.texts(0, 8, kind=1) == ["2"]
     assert await editor.texts(1, 9) == []
-    assert await editor.texts(1, 9, kind=1) == ["(1,", ")"]
+    assert await editor.texts(1, 9, kind=1) == ["(1,"]
 
 
 async def test_who_cannot_ask_may_have_several_candidates_while_typing(make_editor):
@@ -245,10 +245,28 @@ async def test_the_version_that_copilot_clients_send_is_checked(editor, version,
     assert await editor.texts(0, 4, textDocument={"version": version}) == expect
 
 
-async def test_the_indentation_that_copilot_clients_send_counts_in_a_new_file(editor):
-    editor.open("for i in ")
-    options = {"tabSize": 2, "insertSpaces": False}
-    assert await editor.texts(0, 9, formattingOptions=options) == ["range(n):\n\t\tprint(i)\n"]
+@pytest.mark.parametrize(
+    ("document", "size", "spaces", "unit"),
+    [
+        ("for i in ", 2, True, "  "),
+        ("for i in ", 8, False, "\t"),
+        ("for i in ", 2, False, "\t"),
+        # The document's own indentation counts for more.
+        ("if x:\n   y\nfor i in ", 2, False, "   "),
+        ("if x:\n\ty\nfor i in ", 2, True, "\t"),
+    ],
+)
+async def test_the_indentation_that_copilot_clients_send_counts_in_a_new_file(
+    editor, document, size, spaces, unit
+):
+    editor.open(document)
+    line = document.count("\n")
+    for _ in range(2):
+        options = {"tabSize": size, "insertSpaces": spaces}
+        found = await editor.texts(line, 9, formattingOptions=options)
+        assert found == [f"range(n):\n{unit}print(i)\n"]
+        # Another setting is another question at the same place.
+        assert await editor.texts(line, 9) != []
 
 
 async def test_at_the_deadline_what_is_settled_is_answered_and_the_job_runs_on(make_editor):

@@ -1,0 +1,187 @@
+"""Takes off what an infill writes a second time: what stands behind the cursor already.
+
+Pure functions of text; none of them parses a language.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice, takewhile
+
+from dg_lsp.document.nesting import brackets_around, nesting, open_text, open_text_end
+from dg_lsp.document.position import (
+    LINE_END,
+    NEAR_CHARS,
+    indent_width,
+    last_line,
+    lines_of,
+    may_cut,
+)
+
+_MIN_PARTIAL_LINE = 4
+"""Characters of a line begun but not finished that count as a repetition of it."""
+
+_MOST_OVERLAPS = 64
+"""Only a text that repeats itself over and over has more."""
+
+CLOSERS_ONLY = re.compile(r"[\s;,]*(?:(?:</[\w.-]+>|\*/|-->|[)\]}\"'`])[\s;,]*)+")
+_BLANK_START = re.compile(r"[ \t]*(?:\r\n|\r|\n)")
+BLANK_LINES = re.compile(r"\A(?:[ \t]*(\r\n|\r|\n))+")
+_KEY_ENDS = re.compile(r"\s*(?::|=>)")
+"""Behind a string that is a key: what was written needs its value."""
+
+
+def trim_to_suffix(infill: str, suffix: str) -> str:
+    """Drop from the end of the infill what repeats the beginning of the suffix.
+
+    What counts as a repetition: the whole rest of the current line, with or without lines
+    after it, or closing brackets, quotes and tags. A letter or a blank in common does not,
+    and what closes something that the infill itself opened stays. Blank lines need not
+    agree; those at the end of the infill go where the suffix begins with a line end.
+    """
+    pairs = nesting(infill).pairs
+    # The second form finds a repetition that has left out the blank lines.
+    for start in (suffix, BLANK_LINES.sub(r"\1", suffix)):
+        for length in islice(_overlaps(infill, start), _MOST_OVERLAPS):
+            cut = len(infill) - length
+            if (
+                not any(left < cut < right for left, right in pairs)
+                and may_cut(infill, cut)
+                and may_cut(start, length)
+                and _is_repetition(start[:length], start[length:])
+            ):
+                return drop_blank_end(infill[:cut], suffix)
+    return drop_blank_end(infill, suffix)
+
+
+def trim_what_is_closed(infill: str, prefix: str, suffix: str) -> str:
+    """Trim to the suffix, but keep closing brackets that the document would lack."""
+    trimmed = trim_to_suffix(infill, suffix)
+    dropped = infill[len(trimmed) :]
+    closers = [token.kind for token in nesting(dropped).closed]
+    if closers and not any(character.isalnum() for character in dropped):
+        missing, _ = brackets_around(prefix + trimmed, suffix)
+        if any(missing[kind] > 0 for kind in closers):
+            return drop_blank_end(infill, suffix)
+    return trimmed
+
+
+def stop_at_next_lines(infill: str, prefix: str, suffix: str) -> str:
+    """Stop before the lines that the document goes on with, however they are indented.
+
+    Two lines in a row count, or all that is left of the infill. The infill's first line is
+    one of its lines where it starts a line.
+    """
+    below = [line.strip() for line in lines_of(suffix[:NEAR_CHARS])[1:] if line.strip()]
+    if not below:
+        return infill
+    starts = [0, *(end.end() for end in LINE_END.finditer(infill))]
+    lines = [line.strip() for line in lines_of(infill)]
+    for index, (start, line) in enumerate(zip(starts, lines, strict=True)):
+        if line != below[0] or not any(map(str.isalnum, line)):
+            continue
+        if index == 0 and last_line(prefix).strip():
+            continue
+        left = [other for other in lines[index:] if other]
+        same = len(
+            [*takewhile(lambda pair: pair[0] == pair[1], zip(left, below, strict=False))]
+        )
+        begun = left[same:]
+        ends = not begun or (
+            len(begun) == 1
+            and len(begun[0]) >= _MIN_PARTIAL_LINE
+            and same < len(below)
+            and below[same].startswith(begun[0])
+        )
+        is_same_depth = index == 0 or indent_width(infill[start:]) == _depth_below(suffix)
+        if (ends or same > 1) and is_same_depth:
+            return infill[:start]
+    return infill
+
+
+def stop_at_quote(infill: str, prefix: str, suffix: str) -> str:
+    """Stay in the string that the cursor is in, where the document closes it already.
+
+    What was written behind its end goes; nothing is left of a string that was to be a key,
+    as its value would be behind the quote that is there. An infill that leaves the string and
+    ends in another one stays: the quote that is there closes that.
+    """
+    quote = closed_quote(prefix, suffix)
+    if not quote:
+        return infill
+    line_end = LINE_END.search(infill)
+    first = infill[: line_end.start()] if line_end else infill
+    quotes = [*_unescaped(quote, first)]
+    if len(quotes) % 2 == 0:
+        # Strings in such quotes end with their line.
+        return infill if quote == "`" else first
+    for at in reversed(quotes[::2]):
+        if not _KEY_ENDS.match(first, at + 1):
+            return first[:at]
+    return ""
+
+
+def closed_quote(prefix: str, suffix: str) -> str:
+    """The quote of the string that the cursor is in, where its line closes it behind."""
+    quote = open_text(prefix)
+    if quote not in ("'", '"', "`"):
+        return ""
+    rest, *_ = LINE_END.split(suffix, maxsplit=1)
+    end = open_text_end(rest, quote)
+    return quote if rest[end - 1 : end] == quote != open_text(rest[end:]) else ""
+
+
+def drop_blank_end(infill: str, suffix: str) -> str:
+    """The infill without its last line ends, where the suffix begins with one."""
+    filled = infill.rstrip(" \t\r\n")
+    ends_in_blank = LINE_END.search(infill, len(filled)) and _BLANK_START.match(suffix)
+    return filled if ends_in_blank else infill
+
+
+def _overlaps(text: str, start: str) -> Iterator[int]:
+    """The lengths, longest first, of what ends `text` and begins `start` (Knuth, Morris and
+    Pratt's failure function: linear in both)."""
+    start = start[: len(text)]
+    shorter = [0] * (len(start) + 1)
+    length = 0
+    for index in range(1, len(start)):
+        while length and start[index] != start[length]:
+            length = shorter[length]
+        length += start[index] == start[length]
+        shorter[index + 1] = length
+    length = 0
+    for character in text[len(text) - len(start) :] if start else "":
+        while length and (length == len(start) or start[length] != character):
+            length = shorter[length]
+        length += start[length] == character
+    while length:
+        yield length
+        length = shorter[length]
+
+
+def _is_repetition(overlap: str, after: str) -> bool:
+    """Whether text that the infill's end and the suffix's beginning share is no accident."""
+    lines = lines_of(overlap)
+    tail = lines[-1].strip()
+    ends_line = not after.strip() or _BLANK_START.match(after) is not None
+    if CLOSERS_ONLY.fullmatch(overlap):
+        return True
+    if len(lines) == 1:
+        return ends_line and re.fullmatch(r"\w?", tail) is None
+    return not tail or ends_line or len(tail) >= _MIN_PARTIAL_LINE
+
+
+def _unescaped(quote: str, line: str) -> Iterator[int]:
+    at = 0
+    while at < len(line):
+        if line[at] == "\\":
+            at += 1
+        elif line[at] == quote:
+            yield at
+        at += 1
+
+
+def _depth_below(suffix: str) -> int:
+    lines = lines_of(suffix[:NEAR_CHARS])[1:]
+    return next((indent_width(line) for line in lines if line.strip()), -1)

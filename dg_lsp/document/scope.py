@@ -1,0 +1,226 @@
+"""Ends an infill where the scope that it starts in ends, and takes off what closes nothing.
+
+Told by brackets, tags, quotes and indentation, alike in all languages but for the few whose
+closing brackets need no opening ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict, deque
+
+from dg_lsp.document.indentation import INDENT, opens_block
+from dg_lsp.document.nesting import (
+    Token,
+    brackets_around,
+    nesting,
+    open_text,
+    open_text_end,
+    opened_in,
+    pop_opener,
+    tokens,
+)
+from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_width, last_line, lines_of
+from dg_lsp.document.repetition import BLANK_LINES, CLOSERS_ONLY, closed_quote
+
+_INDENTED = ("coffeescript", "gdscript", "haskell", "nim", "pug", "python", "sass", "yaml")
+UNJUDGED = ("diff", "latex", "markdown", "plaintext", "restructuredtext", "shellscript")
+
+_CLOSING_WORDS = {
+    "elixir": r"end",
+    "julia": r"end",
+    "lua": r"end[,;)]*",
+    "makefile": r"endif|endef",
+    "ruby": r"end",
+    "shellscript": r"fi|done|esac",
+}
+_CLOSERS = re.compile(r"(?:[ \t;,)\]}]|</[\w.-]+>)*")
+_CLOSER_OF = {"(": ")", "[": "]", "{": "}"}
+
+
+def limit_to_scope(
+    infill: str, prefix: str, suffix: str, language: str, replaced: str = ""
+) -> str:
+    """Stop where the scope that the infill starts in ends.
+
+    At the first closing bracket or tag that the infill did not open and the suffix has
+    already; in languages with significant indentation also at the first line that is
+    indented less than the one where the infill starts, or any that it replaces. Left alone
+    are prose and shell scripts, whose closing brackets need no opening ones, and an infill
+    that ends with the opener of a block that stands in the suffix.
+    """
+    if language in UNJUDGED or _leads_into(infill, suffix):
+        return infill
+    end = _closing_end(infill, prefix, suffix)
+    if language in _INDENTED:
+        end = min(end, _dedent_end(infill, prefix, suffix, replaced))
+    if end == len(infill):
+        return infill
+    # The blank before a bracket that was cut off would double the one before its twin.
+    return infill[:end].rstrip(" \t") if suffix[:1].isspace() else infill[:end]
+
+
+def drop_stray_closers(infill: str, prefix: str, suffix: str, language: str) -> str:
+    """Take off brackets, tags and quotes that close nothing.
+
+    Nothing is open for them in what can be seen of the document, nor by the bare count of
+    brackets in all of it: where the two disagree, a closer stays. A line that begins with a
+    stray one ends the infill.
+    """
+    infill = _stop_at_stray_word(infill, prefix, language)
+    if language in UNJUDGED or closed_quote(prefix, suffix):
+        return infill
+    kept: list[str] = []
+    done = 0
+    begins = 0 if last_line(prefix).strip() else _closers_end(infill, 0)
+    for start, end in _strays(infill, prefix):
+        for line_end in LINE_END.finditer(infill, done, start):
+            begins = _closers_end(infill, line_end.end())
+        if start < begins:
+            return "".join(kept) + infill[done:start].rstrip()
+        kept.append(infill[done:start])
+        done = end
+    return _drop_stray_quotes("".join(kept) + infill[done:], prefix, suffix)
+
+
+def _closers_end(infill: str, start: int) -> int:
+    """Where the closers and blanks end that a line begins with."""
+    found = _CLOSERS.match(infill, start)
+    return found.end() if found else start
+
+
+def _strays(infill: str, prefix: str) -> list[tuple[int, int]]:
+    """Where closers stand that nothing before them has opened."""
+    free = Counter(token.kind for token in opened_in(prefix))
+    counted: dict[str, int] = {}
+    opened: list[Token] = []
+    strays: list[tuple[int, int]] = []
+    for token in tokens(infill, open_text_end(infill, open_text(prefix))):
+        kind = token.kind
+        if token.opens:
+            opened.append(token)
+        if token.opens or not kind or pop_opener(opened, kind):
+            continue
+        if kind not in counted:
+            closer = _CLOSER_OF.get(kind, f"</{kind[1:]}>")
+            counted[kind] = prefix.count(kind) - prefix.count(closer)
+        if free[kind] <= 0 and counted[kind] <= 0:
+            strays.append((token.start, token.end))
+        free[kind] -= 1
+        counted[kind] -= 1
+    return strays
+
+
+def _drop_stray_quotes(infill: str, prefix: str, suffix: str) -> str:
+    """Take off a quote that ends a line of code, but for closers, and opens nothing there."""
+    before = last_line(prefix)
+    if open_text(prefix):
+        return infill
+    rest, *_ = LINE_END.split(suffix, maxsplit=1)
+    pieces = re.split(r"(\r\n|\r|\n)", infill)
+    for index in range(0, len(pieces), 2):
+        head = before if index == 0 else ""
+        line = head + pieces[index]
+        quote = open_text(line)
+        at = line.rfind(quote) if quote in ("'", '"') else -1
+        if at < len(head) or not line[:at].strip() or any(map(str.isalnum, line[at:])):
+            continue
+        if index < len(pieces) - 1 or not rest.strip():
+            pieces[index] = line[len(head) : at] + re.sub("[\"'`]", "", line[at:])
+        elif CLOSERS_ONLY.fullmatch(rest):
+            # Whatever closes here closes before the end of the statement.
+            pieces[index] = line[len(head) : at]
+    return "".join(pieces)
+
+
+def _stop_at_stray_word(infill: str, prefix: str, language: str) -> str:
+    """Stop at an `end` at the left margin behind which no block is open."""
+    words = _CLOSING_WORDS.get(language)
+    if words is None:
+        return infill
+    current = last_line(prefix)
+    above = lines_of(prefix[-NEAR_CHARS:])[:-1]
+    starts = [0, *(end.end() for end in LINE_END.finditer(infill))]
+    for start, line in zip(starts, lines_of(current + infill), strict=True):
+        is_stray = re.fullmatch(words, line.rstrip()) and not _has_open_block(above, words)
+        if is_stray and not (current and start == 0):
+            return infill[:start].rstrip()
+        above.append(line)
+    return infill
+
+
+def _has_open_block(lines: list[str], words: str) -> bool:
+    """Whether the last line at the left margin opens a block, or goes on with one."""
+    deeper = False
+    for line in reversed(lines):
+        if line.strip() and not line[0].isspace():
+            return not re.match(rf"(?:{words})\b", line) and (deeper or opens_block(line))
+        deeper = deeper or bool(line.strip())
+    return deeper
+
+
+def _closing_end(infill: str, prefix: str, suffix: str) -> int:
+    """Where the infill first closes what the suffix closes."""
+    missing, closed_after = brackets_around(prefix, suffix)
+    found = list(tokens(infill, open_text_end(infill, open_text(prefix))))
+    ahead: defaultdict[str, deque[Token]] = defaultdict(deque)
+    for token in found:
+        if token.opens:
+            ahead[token.kind].append(token)
+    opened: list[Token] = []
+    exchanged: set[Token] = set()
+    for token in found:
+        if token.opens and token not in exchanged:
+            opened.append(token)
+        if token.opens or not token.kind or pop_opener(opened, token.kind):
+            continue
+        if missing[token.kind] > 0:
+            missing[token.kind] -= 1
+            continue
+        # `} else {` and `) + f(` close and open again on one line: the depth stays.
+        openers = ahead[token.kind]
+        while openers and openers[0].start < token.start:
+            openers.popleft()
+        if openers and not LINE_END.search(infill, token.end, openers[0].start):
+            exchanged.add(openers.popleft())
+        elif closed_after[token.kind]:
+            return token.start
+    return len(infill)
+
+
+def _dedent_end(infill: str, prefix: str, suffix: str, replaced: str) -> int:
+    """Where the first line starts that is indented less than the one the infill starts in."""
+    missing, _ = brackets_around(prefix, suffix)
+    position = open_text_end(infill, open_text(prefix))
+    pairs, opened, _ = nesting(infill, position)
+    current = last_line(prefix)
+    first, *others = lines_of(infill)
+    base = indent_width(current + first)
+    inner = next((indent_width(line) for line in others if line.strip()), base)
+    opens = current.rstrip().endswith(":") and inner > base
+    if not first.strip() and (current == "" or opens):
+        base = inner
+    base = min([base, *(indent_width(line) for line in lines_of(replaced)[1:] if line.strip())])
+    for indent in INDENT.finditer(infill):
+        start, width = indent.start(), indent_width(indent[0])
+        inside = any(left < start < right for left, right in pairs)
+        if start < max(position, 1) or width >= base or inside:
+            continue
+        if any(token.start < start and token.kind in "([{" for token in opened):
+            break
+        closer = next(tokens(infill[indent.end()]), None)
+        if not closer or closer.opens or missing[closer.kind] <= 0:
+            return start
+        missing[closer.kind] -= 1
+        base = width
+    return len(infill)
+
+
+def _leads_into(infill: str, suffix: str) -> bool:
+    """Whether the infill ends with a block opener whose block stands in the suffix."""
+    last = infill.rstrip()
+    blank = BLANK_LINES.match(suffix)
+    below = suffix[blank.end() :] if blank else ""
+    return last.endswith((":", "(", "[", "{")) and indent_width(below) > indent_width(
+        last_line(last)
+    )
