@@ -7,7 +7,10 @@ their own `generation_config.json` and the prompt's through `dg_lsp.json` (model
 from __future__ import annotations
 
 import enum
+import os
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 class PromptStyle(enum.Enum):
@@ -105,3 +108,15 @@ class EngineSettings:
     """Free tokens per canvas of a long span; the checkpoint says how long its canvas may be."""
     min_confidence: float = 0.0
     """Candidates below are not offered; 0 offers all."""
+
+
+def model_directory(model: str) -> Path | None:
+    """The directory that a model is given as; `None` where it is the name of one.
+
+    A name never means a directory of the working directory that happens to be called so: that
+    may be a project that somebody was just sent. A path is absolute or starts with `./`, `../`
+    or `~/`.
+    """
+    if not re.match(r"(\.|\.\.|~)([/\\]|$)", model) and not Path(model).is_absolute():
+        return None
+    return Path(os.path.expanduser(model)).absolute()

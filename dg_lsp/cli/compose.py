@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dg_lsp.config import model_directory
 from dg_lsp.job import Infiller
 
 if TYPE_CHECKING:
@@ -45,9 +45,8 @@ class OpenedInfiller:
 
 def model_for_engine(model: str | None) -> str | None:
     """The model as an engine process must be told, which has another working directory."""
-    if model is not None and model != "bundled" and Path(model).is_dir():
-        return str(Path(model).absolute())
-    return model
+    directory = None if model is None else model_directory(model)
+    return model if directory is None else str(directory)
 
 
 def open_infiller(

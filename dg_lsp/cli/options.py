@@ -7,7 +7,12 @@ from typing import Annotated
 import typer
 
 ModelOption = Annotated[
-    str | None, typer.Option("--model", metavar="NAME_OR_PATH", help="Model to use.")
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME_OR_PATH",
+        help="Name of a model (dg-lsp models), or directory: /x, ./x, ~/x.",
+    ),
 ]
 DeviceOption = Annotated[
     str | None,

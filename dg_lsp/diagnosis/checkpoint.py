@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sized
 from pathlib import Path
 from typing import Any
 
+from dg_lsp.config import model_directory
 from dg_lsp.diagnosis.findings import Finding, ok, one_line, problem, size_of
 
 BUNDLED = "bundled"
@@ -26,6 +27,7 @@ SUMS = "SHA256SUMS"
 MAX_HEADER_BYTES = 100_000_000
 """What the safetensors library itself takes."""
 DOWNLOAD_AGAIN = "download the checkpoint again"
+PATHS = "a directory is given as an absolute path, or with ./ in front"
 PACK_AGAIN = "make it again with dg-lsp pull; dg-lsp models --verify compares all checksums"
 
 
@@ -56,11 +58,15 @@ def models_directory() -> Path:
 
 def examine_checkpoint(name: str) -> Finding:
     """Look at the bundled model, a packed one by its name, or a checkpoint directory."""
-    directory, advice = Path(os.path.expanduser(name)), DOWNLOAD_AGAIN
+    advice = DOWNLOAD_AGAIN
+    given = model_directory(name)
     if name == BUNDLED:
         directory, advice = BUNDLED_DIRECTORY, "install dg-lsp again"
-    elif (models_directory() / name / MANIFEST).is_file():
-        directory = models_directory() / name
+    elif given is None and not (models_directory() / name / MANIFEST).is_file():
+        said = f"no model here is called {name!r}"
+        return problem("model", said, f"`dg-lsp models` lists them; {PATHS}")
+    else:
+        directory = given or models_directory() / name
     if (directory / MANIFEST).is_file():
         return _examine_packed(name, directory)
     try:

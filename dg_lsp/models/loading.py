@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from dg_lsp.config import (
     PromptSettings,
     PromptStyle,
     SamplerSettings,
+    model_directory,
 )
 from dg_lsp.engine.denoiser import CausalDenoiser
 from dg_lsp.engine.family import Family
@@ -164,9 +164,13 @@ def _best_name(device: torch.device, budget: int) -> str:
 def _find(name: str) -> Path:
     if name == BUNDLED:
         return BUNDLED_DIRECTORY
-    path = Path(os.path.expanduser(name))
-    # A directory goes before a name, as the front end makes paths absolute for the engine.
-    return path if path.is_dir() else store.find(name) or path
+    directory = model_directory(name) or store.find(name)
+    if directory is None:
+        raise CheckpointError(
+            f"no model here is called {name!r}; dg-lsp models lists those that are here, and a "
+            f"checkpoint directory is given as an absolute path or as ./{name}"
+        )
+    return directory
 
 
 def _load_weights(

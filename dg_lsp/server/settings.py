@@ -17,6 +17,8 @@ from typing import Any
 from dg_lsp.server.section import about, parse_section, section_schema, section_table
 
 SECTION = "dgLsp"
+MODEL = r"^$|^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$|^(~?[/\\]|[A-Za-z]:[/\\])"
+"""A relative path would mean another model in each project that is opened."""
 ADDRESS = r"^$|^https?://[^\s/@]+(/\S*)?$|^(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}$"
 
 
@@ -91,8 +93,10 @@ class EngineAccess:
     model: str = field(
         default="",
         metadata=about(
-            "Name of a model (`dg-lsp models`), directory of a checkpoint, or `bundled`. "
-            "Empty: the best here."
+            "Name of a model (`dg-lsp models`), `bundled`, or the directory of a checkpoint as "
+            "an absolute path or one that starts with `~/`. Empty: the best here.",
+            needs="the name of a model, or an absolute path (~/ is your home directory)",
+            pattern=MODEL,
         ),
     )
     device: str = field(

@@ -147,3 +147,10 @@ def test_the_store_is_where_the_models_are(monkeypatch):
 
     monkeypatch.delenv("DG_LSP_MODELS_DIR", raising=False)
     assert models_directory() == store.models_directory()
+
+
+def test_a_directory_of_the_project_is_not_the_model_of_its_name(copied, monkeypatch):
+    monkeypatch.chdir(copied.parent)
+
+    assert examine_checkpoint(copied.name).level is Level.PROBLEM
+    assert examine_checkpoint(f"./{copied.name}").level is Level.OK

@@ -340,3 +340,26 @@ def test_loading_says_nothing_on_the_terminal(tiny_checkpoint, capfd):
     load(str(tiny_checkpoint), "cpu")
 
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_directory_of_the_project_is_not_the_model_of_its_name(
+    tiny_checkpoint, tmp_path, monkeypatch, store
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "packed1").symlink_to(tiny_checkpoint)
+    with pytest.raises(CheckpointError, match=r"'packed1'; dg-lsp models lists .* ./packed1"):
+        load("packed1", "cpu")
+
+    assert load("./packed1", "cpu").name == "packed1"
+
+
+def test_a_directory_of_the_project_does_not_stand_in_for_one_of_the_store(
+    tiny_checkpoint, packed_checkpoint, tmp_path, monkeypatch, store
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").symlink_to(tiny_checkpoint)
+    store.mkdir()
+    (store / "mine").symlink_to(packed_checkpoint)
+
+    assert load("mine", "cpu").memory.weights == load(str(store / "mine"), "cpu").memory.weights
+    assert load("mine", "cpu").memory.weights != load("./mine", "cpu").memory.weights

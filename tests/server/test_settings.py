@@ -19,6 +19,7 @@ from dg_lsp.server.settings import (
     parse,
 )
 
+MODEL_NEEDS = "the name of a model, or an absolute path (~/ is your home directory)"
 DOCS = Path(__file__).parent.parent.parent / "docs" / "settings.md"
 DEFAULTS = Settings()
 
@@ -106,7 +107,11 @@ def test_the_section_may_come_with_its_name() -> None:
             'languages is ["python"]; an object with true or false for each name',
         ),
         ({"engine": {"device": "tpu"}}, 'engine.device is "tpu"; cpu, cuda or cuda:N'),
-        ({"engine": {"model": 4}}, "engine.model is 4; a string"),
+        ({"engine": {"model": 4}}, f"engine.model is 4; {MODEL_NEEDS}"),
+        # They would mean another model in each project, perhaps one that came with it.
+        ({"engine": {"model": "./packed1"}}, f'engine.model is "./packed1"; {MODEL_NEEDS}'),
+        ({"engine": {"model": "../x"}}, f'engine.model is "../x"; {MODEL_NEEDS}'),
+        ({"engine": {"model": "a/packed1"}}, f'engine.model is "a/packed1"; {MODEL_NEEDS}'),
     ],
 )
 def test_what_is_not_valid_is_named_and_the_default_stays(raw: object, message: str) -> None:
@@ -292,3 +297,10 @@ def test_nothing_that_is_sent_raises(raw: object) -> None:
     assert all(len(message.splitlines()) == 1 for message in messages)
     assert isinstance(parsed, Settings)
     assert parse(raw, parsed)[0] == parsed
+
+
+@pytest.mark.parametrize("model", ["", "bundled", "packed-1.5_b", "/m/x", "~/m x", "C:\\\\m"])
+def test_a_model_is_a_name_or_an_absolute_path(model: str) -> None:
+    parsed, messages = parse({"engine": {"model": model}}, DEFAULTS)
+
+    assert (parsed.engine.model, messages) == (model, [])

@@ -229,7 +229,7 @@ def _write_card(model: str, options: str, rows: list[Row]) -> None:
     from dg_lsp.models.store import BUNDLED, BUNDLED_DIRECTORY
     from dg_lsp.training.card import with_measurements
 
-    path = (BUNDLED_DIRECTORY if model == BUNDLED else Path(model)) / "README.md"
+    path = (BUNDLED_DIRECTORY if model == BUNDLED else Path(model).expanduser()) / "README.md"
     first = [row for row in rows if row.method == rows[0].method]
     measured = (
         f"`dg-lsp eval spans {options}` on the held-out files but for pip's; means of the "
