@@ -32,6 +32,8 @@ class Place:
     prefix: str
     suffix: str
     replaced: str | None = None
+    before: str = ""
+    """Text that the model sees before the document: earlier cells of a notebook."""
     indent_unit: str = ""
     """One level of indentation as the editor has it, for a document that shows none."""
 

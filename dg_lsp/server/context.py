@@ -16,6 +16,7 @@ from dg_lsp.document.position import LINE_END, NEAR_CHARS, last_line
 from dg_lsp.job import Snippet
 from dg_lsp.server.documents import Document, relative_path
 from dg_lsp.server.jobs import SNIPPET_SHARE
+from dg_lsp.server.notebooks import joined
 from dg_lsp.server.protocol import Protocol
 from dg_lsp.server.settings import ContextSettings, Settings
 
@@ -67,14 +68,17 @@ class WorkspaceContext:
 
         if not settings.related_files:
             return ()
+        shown = [cell.uri for cell in self._earlier_cells(place.uri)]
         others = [
             other
             for other in self._protocol.documents.recent()
-            if not is_other_version(other.uri, place.uri) and self.exclusion(other) is None
+            if not is_other_version(other.uri, place.uri)
+            and other.uri not in shown
+            and self.exclusion(other) is None
         ]
         # By whole lines, so that the choice stands while one types in a line: snippets come
         # first in the prompt, and an engine encodes anew whatever follows a change.
-        above = place.prefix[: len(place.prefix) - len(last_line(place.prefix))]
+        above = place.before + place.prefix[: len(place.prefix) - len(last_line(place.prefix))]
         below = place.suffix[len(LINE_END.split(place.suffix, maxsplit=1)[0]) :]
         versions = {other.uri: other.version for other in others}
         key = place.uri, versions, above[-NEAR_CHARS:], below[:NEAR_CHARS], settings
@@ -87,6 +91,18 @@ class WorkspaceContext:
             found = related_snippets(above, below, files, budget_chars, place.path)
             self._related = key, found
         return self._related[1]
+
+    def before(self, document: Document) -> str:
+        """What the model sees before a cell of a notebook: the cells above it.
+
+        They are in the same file, so that they are excluded where it is.
+        """
+        cells = self._earlier_cells(document.uri)
+        return joined(cells, self._settings.context.budget_chars) if cells else ""
+
+    def _earlier_cells(self, uri: str) -> list[Document]:
+        document = self._protocol.documents.get(uri)
+        return [] if document is None else self._protocol.notebooks.earlier(document)
 
     def mask_around(self, text: str, start: int, end: int) -> str:
         from dg_lsp.document.masking import mask_around

@@ -18,7 +18,6 @@ from dg_lsp.server.documents import Document
 from dg_lsp.server.drafts import send_drafts
 from dg_lsp.server.jobs import Wanted
 from dg_lsp.server.session import Session
-from dg_lsp.server.settings import Trigger
 from dg_lsp.server.suggestions import Answer, OfferListener
 from dg_lsp.server.tracing import Outcome, Trace
 
@@ -68,8 +67,8 @@ async def _complete(
     cursor = offset_at(document.text, params.position, session.units)
     refusal = session.refusal_at(document, cursor)
     trace.check_ms = trace.so_far_ms
-    if refusal is None and not is_invoked and session.settings.trigger is Trigger.MANUAL:
-        refusal = "text is offered on demand only"
+    if refusal is None and not is_invoked:
+        refusal = session.reluctance(document)
     if refusal is not None:
         trace.refuse(refusal)
         session.status.quiet(refusal)

@@ -18,7 +18,7 @@ from dg_lsp.document.window import WindowBudget, split_window
 from dg_lsp.job import SPARES, Draft, Infill, InfillJob, JobState, Snippet
 from dg_lsp.server.convert import without_surrogates
 from dg_lsp.server.engine_link import EngineLink, EngineUnavailableError, ModelFacts
-from dg_lsp.server.limits import follows_no_instructions, too_long
+from dg_lsp.server.limits import follows_no_instructions
 from dg_lsp.server.settings import ContextSettings, Settings
 from dg_lsp.server.tracing import Work
 
@@ -87,7 +87,7 @@ class Jobs:
         try:
             work.rest()
             infiller = await self._link.infiller()
-            self._check(place, wanted)
+            self._check(wanted)
             work.lap("start")
             work.job = self._job(place, wanted, settings, work)
             handle = infiller.submit(work.job)
@@ -106,15 +106,10 @@ class Jobs:
             log.error("a job failed: %s", infill.reason)
         return Filled(infill, handle.state)
 
-    def _check(self, place: Place, wanted: Wanted) -> None:
-        model, replaced = self._link.state.model, place.replaced
-        if model is None:
-            return
-        if wanted.instruction is not None and not model.follows_instructions:
+    def _check(self, wanted: Wanted) -> None:
+        model = self._link.state.model
+        if wanted.instruction is not None and model and not model.follows_instructions:
             raise EngineUnavailableError(follows_no_instructions(model))
-        reason = replaced and too_long(model, self._link.measure, place.prefix, replaced)
-        if reason:
-            raise EngineUnavailableError(reason)
 
     def _job(self, place: Place, wanted: Wanted, settings: Settings, work: Work) -> InfillJob:
         model = self._link.state.model
@@ -122,8 +117,9 @@ class Jobs:
             raise EngineUnavailableError("the engine does not say which model it has")
         place = place.core
         replaced = place.replaced or ""
-        start, end = len(place.prefix), len(place.prefix) + len(replaced)
-        text = place.prefix + replaced + place.suffix
+        before = place.before + place.prefix
+        start, end = len(before), len(before) + len(replaced)
+        text = before + replaced + place.suffix
         seen = without_surrogates(self._context.mask_around(text, start, end))
         work.lap("mask")
         budget = _window_budget(model, settings.context)

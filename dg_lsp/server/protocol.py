@@ -26,7 +26,6 @@ from pygls.protocol import (
     JsonRPCNotification,
     JsonRPCRequestMessage,
     JsonRPCResponseMessage,
-    LanguageServerProtocol,
     lsp_method,
 )
 from pygls.protocol.json_rpc import MsgId
@@ -34,6 +33,7 @@ from pygls.protocol.json_rpc import MsgId
 from dg_lsp.server.convert import Units, units_of
 from dg_lsp.server.documents import Documents, path_of
 from dg_lsp.server.lsp_ext import read_extras
+from dg_lsp.server.notebooks import SYNC, NotebookProtocol, Notebooks
 from dg_lsp.server.tolerance import UnreadableError, make_converter, structure
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ _UNDERSTOOD = (types.CANCEL_REQUEST, types.SET_TRACE)
 _SYNC = (types.TEXT_DOCUMENT_DID_OPEN, types.TEXT_DOCUMENT_DID_CHANGE)
 
 
-class Protocol(LanguageServerProtocol):
+class Protocol(NotebookProtocol):
     """One session with one client."""
 
     documents: Documents
@@ -55,6 +55,7 @@ class Protocol(LanguageServerProtocol):
     def __init__(self, server: Any, converter: Any) -> None:
         super().__init__(server, converter)
         self.documents = Documents()
+        self.notebooks = Notebooks(self.documents)
         self.units = Units.UTF16
         self.roots: dict[str, str] = {}
         """Workspace folders: URI to path."""
@@ -149,6 +150,8 @@ class Protocol(LanguageServerProtocol):
             if subject is not None:
                 # Better no text than a wrong one.
                 self.documents.lose(*subject, method == types.TEXT_DOCUMENT_DID_OPEN)
+            elif method == types.NOTEBOOK_DOCUMENT_DID_CHANGE:
+                self.notebooks.lose(message.get("params"))
             return
         self.handle_message(decoded)
 
@@ -273,19 +276,19 @@ class Protocol(LanguageServerProtocol):
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:
         self.documents.open(params.text_document)
-        self._tell(types.TEXT_DOCUMENT_DID_OPEN, params)
+        self.tell(types.TEXT_DOCUMENT_DID_OPEN, params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
         changes = [*params.content_changes]
         if not self.documents.change(params.text_document, changes, self.units):
             log.warning("an edit is ignored: the document is not open or out of sync")
-        self._tell(types.TEXT_DOCUMENT_DID_CHANGE, params)
+        self.tell(types.TEXT_DOCUMENT_DID_CHANGE, params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
         self.documents.close(params.text_document.uri)
-        self._tell(types.TEXT_DOCUMENT_DID_CLOSE, params)
+        self.tell(types.TEXT_DOCUMENT_DID_CLOSE, params)
 
     @lsp_method(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     def lsp_workspace__did_change_workspace_folders(
@@ -306,11 +309,6 @@ class Protocol(LanguageServerProtocol):
             raise JsonRpcInvalidParams(f"there is no command {params.command!r}")
         return await handler(params)
 
-    def _tell(self, method: str, params: Any) -> None:
-        handler = self.fm.features.get(method)
-        if handler is not None:
-            handler(params)
-
 
 class Server(LanguageServer):
     """pygls' server with our protocol; transports are in transport.py."""
@@ -322,6 +320,7 @@ class Server(LanguageServer):
             name,
             version,
             types.TextDocumentSyncKind.Incremental,
+            SYNC,
             protocol_cls=Protocol,
             converter_factory=make_converter,
         )

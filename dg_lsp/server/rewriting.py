@@ -7,6 +7,7 @@ carries a warning where none of them does better. Commands and code actions both
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +21,9 @@ from dg_lsp.job import Draft, JobState, Span
 from dg_lsp.server.convert import range_at
 from dg_lsp.server.documents import Document, find_again
 from dg_lsp.server.drafts import send_drafts
+from dg_lsp.server.engine_link import EngineUnavailableError
 from dg_lsp.server.jobs import Filled, Wanted
+from dg_lsp.server.limits import too_long
 from dg_lsp.server.lsp_ext import JobToken
 from dg_lsp.server.offers import DraftOffer, offer_draft, one_line
 from dg_lsp.server.session import Session
@@ -89,6 +92,8 @@ async def _change(session: Session, request: Request, trace: Trace, report: Repo
     if refusal is None:
         # A rewrite of masked text would put the mask into the document.
         refusal = session.context.hides(document, span.start, span.end)
+    if refusal is None:
+        refusal = await _too_long(session, document, span)
     if refusal is not None:
         trace.refuse(refusal)
         raise RewriteRefusedError(refusal)
@@ -125,6 +130,16 @@ async def _change(session: Session, request: Request, trace: Trace, report: Repo
         trace.end(Outcome.NOTHING, moved)
         raise DocumentMovedError(moved)
     return Change(now, found, offers[0].text, flaw_at(offers[0].text, place))
+
+
+async def _too_long(session: Session, document: Document, span: Span) -> str | None:
+    with contextlib.suppress(EngineUnavailableError):
+        # Only a model that is loaded tells how much it takes.
+        await session.link.infiller()
+    model = session.link.state.model
+    if model is None:
+        return None
+    return too_long(model, session.link.measure, document.text, span)
 
 
 def workspace_edit(session: Session, change: Change, label: str) -> types.WorkspaceEdit:

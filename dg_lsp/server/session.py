@@ -20,8 +20,9 @@ from dg_lsp.server.documents import (
 )
 from dg_lsp.server.engine_link import EngineLink
 from dg_lsp.server.jobs import Jobs
+from dg_lsp.server.notebooks import script_path
 from dg_lsp.server.protocol import Server
-from dg_lsp.server.settings import Settings
+from dg_lsp.server.settings import Settings, Trigger
 from dg_lsp.server.status import StatusBoard
 from dg_lsp.server.suggestions import Suggestions
 from dg_lsp.server.tracing import Journal, Tracer
@@ -88,12 +89,13 @@ class Session:
         prefix, suffix = text[first:start], text[span_end:last]
         return Place(
             uri=document.uri,
-            path=relative_path(document.path, self.context.roots),
+            path=relative_path(script_path(document), self.context.roots),
             language=document.language,
             newline=commonest_newline(prefix, suffix),
             prefix=prefix,
             suffix=suffix,
             replaced=None if end is None else text[start:end],
+            before=self.context.before(document),
         )
 
     def refusal(self, document: Document) -> str | None:
@@ -110,6 +112,18 @@ class Session:
         """Why nothing is offered at a cursor, where that is so."""
         refusal = self.refusal(document)
         return self.context.hides(document, cursor, cursor) if refusal is None else refusal
+
+    def reluctance(self, document: Document) -> str | None:
+        """Why nothing comes by itself in a document, where that is so."""
+        if self.settings.trigger is Trigger.MANUAL:
+            return "text is offered on demand only"
+        is_text = self.server.protocol.notebooks.is_text(document.uri)
+        if is_text and document.language not in self.settings.languages:
+            return (
+                "text cells of a notebook are completed on demand only, "
+                f"unless the setting languages names {document.language}"
+            )
+        return None
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something beside the handlers."""

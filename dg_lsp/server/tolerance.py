@@ -36,7 +36,9 @@ NO_VERSION = -(2**31)
 MOST = 2**31 - 1
 """The largest number of the protocol; clients mean "the end" by even larger ones."""
 
-_EDITS = "contentChanges"
+_EDITS, _CELL_EDITS = "contentChanges", ("change", "cells")
+_UNUSED = ("rangeLength", "metadata", "executionSummary")
+"""Parts of an edit that decide nothing."""
 _OUT_OF_RANGE = re.compile(r"\w+\.(\w+) should be in range ")
 _STAND_INS: MappingProxyType[str, dict[Path, Any]] = MappingProxyType(
     {
@@ -146,8 +148,9 @@ def _existing(message: dict[str, Any], path: Path) -> Path:
 
 def _is_edit(message: dict[str, Any], target: Path) -> bool:
     """Whether the part is an edit of a document, or one that decides what the edit is."""
-    is_unused = target[-1] == "rangeLength" or _at(message, target) is None
-    return target[1] == _EDITS and (len(target) < 4 or not is_unused)
+    is_unused = not {*target}.isdisjoint(_UNUSED) or _at(message, target) is None
+    is_edit = target[1] == _EDITS or target[1:3] == _CELL_EDITS
+    return is_edit and (len(target) < 4 or not is_unused)
 
 
 def _told(message: dict[str, Any], path: Path, was_dropped: bool) -> str:
