@@ -88,7 +88,7 @@ def config_of_shape(vocab_size: int, **changes):
     """A tiny configuration of the real class, or a larger one."""
     from transformers import DiffusionGemmaConfig, DiffusionGemmaTextConfig
 
-    from dg_lsp.models.diffusion_gemma import NO_VISION
+    from dg_lsp.models.gemma.diffusion_gemma import NO_VISION
 
     shape = {
         "hidden_size": 64,
@@ -134,7 +134,7 @@ def larger_config(tiny_tokenizer):
 def tiny_model(tiny_config):
     import torch
 
-    from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
+    from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 
     torch.manual_seed(7)
     return TextDiffusionGemma(tiny_config).eval()
@@ -154,7 +154,7 @@ def packed_checkpoint(tiny_checkpoint, tmp_path_factory) -> Path:
     """The tiny checkpoint in 4 bits."""
     import torch
 
-    from dg_lsp.models.packing import pack, plan_packing
+    from dg_lsp.models.nf4.packing import pack, plan_packing
 
     target = tmp_path_factory.mktemp("packed") / "tiny-nf4"
     plan = plan_packing(tiny_checkpoint)

@@ -1,6 +1,6 @@
 """`dg-lsp bench gpu`: how fast a model of the real shape runs here, with random weights.
 
-Knows nothing of how that is measured (dg_lsp/evaluation/gpu).
+Knows nothing of how that is measured (dg_lsp/benchmark/gpu).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def gpu(
 
     Needs no model: one of the real shape is made of random weights on the device.
     """
-    from dg_lsp.evaluation.gpu.__main__ import measure
+    from dg_lsp.benchmark.gpu.__main__ import measure
     from dg_lsp.models.checkpoint import CheckpointError
 
     try:

@@ -33,8 +33,9 @@ def models(
 
         print_available(as_json=as_json)
         return
-    from dg_lsp.models import packed, store
+    from dg_lsp.models import store
     from dg_lsp.models.checkpoint import CheckpointError
+    from dg_lsp.models.nf4 import packed
 
     found = store.list_models()
     damage: dict[str, str] = {}
@@ -79,13 +80,13 @@ def _row(model: StoredModel, damage: dict[str, str]) -> dict[str, Any]:
 
 def _bundled_row() -> dict[str, Any]:
     from dg_lsp.models import store
-    from dg_lsp.models.checkpoint import WEIGHTS, read_config
-    from dg_lsp.models.quantization import parameters_of
+    from dg_lsp.models.checkpoint import WEIGHTS
+    from dg_lsp.models.registry import open_checkpoint
 
     directory = store.BUNDLED_DIRECTORY
     return {
         "name": store.BUNDLED,
-        "parameters": parameters_of(read_config(directory)),
+        "parameters": open_checkpoint(directory).tensors.parameters,
         "bytes": (directory / WEIGHTS).stat().st_size,
         "precision": "float16",
         "checksum": "ok",

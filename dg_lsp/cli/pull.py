@@ -139,15 +139,14 @@ def _agree(remote: Remote, accepted: bool) -> None:
 
 def _fetch(told: Told, remote: Remote, directory: Path) -> None:
     from dg_lsp.models import hub
-    from dg_lsp.models.checkpoint import read_config, read_fitting_codec
-    from dg_lsp.models.packing import check_disk, packed_bytes
-    from dg_lsp.models.quantization import expected_shapes, skeleton
+    from dg_lsp.models.nf4.packing import check_disk, packed_bytes
+    from dg_lsp.models.registry import open_checkpoint
 
     directory.mkdir(parents=True, exist_ok=True)
     hub.download_small(remote, directory)
-    config = read_config(directory)
-    read_fitting_codec(directory, config)
-    packed = packed_bytes(expected_shapes(skeleton(config)))
+    checkpoint = open_checkpoint(directory)
+    checkpoint.read_codec()
+    packed = packed_bytes(checkpoint.tensors)
     check_disk(directory, hub.missing_bytes(remote, directory) + packed)
     with told.progress("downloading") as count:
         hub.download_weights(remote, directory, count)
@@ -157,7 +156,7 @@ def _pack(told: Told, source: Path, name: str, origin: str, device: str | None) 
     from dg_lsp.models import store
     from dg_lsp.models.checkpoint import count_in_words, size_in_words
     from dg_lsp.models.device import choose_device
-    from dg_lsp.models.packing import pack, plan_packing
+    from dg_lsp.models.nf4.packing import pack, plan_packing
 
     _refuse_if_there(name)
     chosen = choose_device(device)

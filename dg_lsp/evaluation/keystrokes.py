@@ -29,8 +29,8 @@ from dg_lsp.config import PromptSettings, PromptStyle
 from dg_lsp.document.window import WindowBudget, split_window
 from dg_lsp.engine.conversation import build_prompt
 from dg_lsp.job import InfillJob
+from dg_lsp.models.gemma.prefix_cache import common_length
 from dg_lsp.models.loading import LoadedModel, load
-from dg_lsp.models.prefix_cache import common_length
 from dg_lsp.models.store import BUNDLED
 
 app = typer.Typer(help=__doc__)

@@ -21,6 +21,7 @@ from dg_lsp.engine.family import FoundText
 from dg_lsp.engine.infilling import Filling
 from dg_lsp.engine.prompt import Prompt, healed_ids
 from dg_lsp.engine.span_text import meeting_point
+from dg_lsp.evaluation.asking import reference_of
 from dg_lsp.evaluation.scores import edit_similarity, is_match, stays_valid
 from dg_lsp.evaluation.spans import TrueSpan, job_of
 from dg_lsp.job import SPARES, Candidate, InfillJob
@@ -162,7 +163,7 @@ def reference(model: LoadedModel, span: TrueSpan) -> Outcome:
         def end(self) -> None: ...
 
     torch.manual_seed(job.seed)
-    output = model.denoiser.model.generate(
+    output = reference_of(model).generate(
         ids, streamer=Steps(), max_new_tokens=model.denoiser.canvas_length
     )
     written = output.sequences[0, ids.shape[1] :].tolist()

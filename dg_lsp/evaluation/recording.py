@@ -22,6 +22,7 @@ from dg_lsp.engine.ranking import likelihoods_of
 from dg_lsp.engine.span_length import lengths_to_try
 from dg_lsp.engine.span_text import span_text
 from dg_lsp.evaluation import EvaluationError
+from dg_lsp.evaluation.asking import causal_of
 from dg_lsp.evaluation.spans import TrueSpan, job_of
 from dg_lsp.models.loading import LoadedModel
 
@@ -93,7 +94,7 @@ def record(model: LoadedModel, span: TrueSpan) -> Race:
         fits,
         texts,
         ids,
-        likelihoods_of(model.denoiser, encoded, prompt, ids),
+        likelihoods_of(causal_of(model), encoded, prompt, ids),
         strict=True,
     ):
         of_span = len(own) * math.log(max(likelihood.per_token, 1e-30))

@@ -18,6 +18,7 @@ from dg_lsp.engine.conversation import build_prompt
 from dg_lsp.engine.denoising import Denoising
 from dg_lsp.engine.prompt import plan_canvas, plan_open_canvas
 from dg_lsp.engine.span_text import span_text
+from dg_lsp.evaluation.asking import causal_of
 from dg_lsp.evaluation.counting import CountingDenoiser
 from dg_lsp.evaluation.lengths import Choice
 from dg_lsp.evaluation.methods import OpenFilling
@@ -31,7 +32,7 @@ FITTED_TOKENS = 4
 
 def cut_open_canvas(model: LoadedModel, span: TrueSpan) -> Choice:
     """Fill a span with open canvases, cut where they meet the suffix."""
-    denoiser = CountingDenoiser(model.denoiser)
+    denoiser = CountingDenoiser(causal_of(model))
     filling = OpenFilling(
         job_of(span),
         denoiser,
@@ -47,7 +48,7 @@ def cut_open_canvas(model: LoadedModel, span: TrueSpan) -> Choice:
 
 def shifted(model: LoadedModel, span: TrueSpan) -> Choice:
     """Fill a span by shifting its right anchor."""
-    denoiser = CountingDenoiser(model.denoiser)
+    denoiser = CountingDenoiser(causal_of(model))
     job = job_of(span)
     prompt = build_prompt(job, model.codec, model.settings.prompt)
     encoded = model.denoiser.encode(prompt.ids)

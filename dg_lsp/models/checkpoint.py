@@ -11,39 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from transformers import DiffusionGemmaConfig
 
-from dg_lsp.models.tokenizer import FileCodec, TokenizerError, read_codec
-
-MODEL_TYPE = "diffusion_gemma"
 METADATA, GENERATION = "dg_lsp.json", "generation_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 class CheckpointError(ValueError):
     """A model that can't be used, in one line with the way out."""
-
-
-def read_config(directory: Path) -> DiffusionGemmaConfig:
-    """The configuration of a DiffusionGemma checkpoint, and of no other."""
-    if not directory.exists():
-        raise CheckpointError(
-            f"model {str(directory)!r} does not exist; "
-            "give a checkpoint directory or 'bundled'; dg-lsp models lists what is here"
-        )
-    path = directory / "config.json"
-    if not path.is_file():
-        raise CheckpointError(f"{directory} is no checkpoint directory: it has no config.json")
-    raw = read_json(path)
-    found = raw.get("model_type")
-    if found != MODEL_TYPE:
-        raise CheckpointError(
-            f"{directory} holds a {found!r} model; only {MODEL_TYPE!r} checkpoints can infill"
-        )
-    try:
-        return DiffusionGemmaConfig.from_pretrained(directory)
-    except Exception as error:  # The config classes raise whatever their validation raises.
-        raise CheckpointError(f"{path} is not valid: {one_line(error)}") from error
 
 
 def list_shards(directory: Path) -> list[Path]:
@@ -72,23 +46,6 @@ def read_headers(shards: list[Path]) -> dict[Path, dict[str, tuple[int, ...]]]:
                 f"{path} is cut off or corrupt ({one_line(error)}); download it again"
             ) from error
     return headers
-
-
-def read_fitting_codec(directory: Path, config: DiffusionGemmaConfig) -> FileCodec:
-    """The tokenizer of a checkpoint, if it can serve the model."""
-    try:
-        codec = read_codec(directory)
-    except TokenizerError as error:
-        raise CheckpointError(
-            f"{error}; copy the one that belongs to the checkpoint"
-        ) from error
-    vocabulary = config.text_config.vocab_size
-    if codec.vocab_size > vocabulary:
-        raise CheckpointError(
-            f"{directory}: the tokenizer has {codec.vocab_size} tokens, the model only "
-            f"{vocabulary}; they do not belong together"
-        )
-    return codec
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.models.kernels import OLDEST_CAPABILITY
+from dg_lsp.models.nf4.kernels import OLDEST_CAPABILITY
 
 
 def choose_device(device: str | None) -> torch.device:

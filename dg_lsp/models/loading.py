@@ -6,17 +6,14 @@ names the file and the way out. Knows nothing of jobs.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import DiffusionGemmaConfig
-from transformers.utils import logging as transformers_logging
 
 from dg_lsp.config import (
     CacheSettings,
@@ -27,25 +24,19 @@ from dg_lsp.config import (
     SamplerSettings,
     model_directory,
 )
-from dg_lsp.engine.denoiser import CausalDenoiser
+from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.family import Family
-from dg_lsp.engine.gemma import gemma_family
 from dg_lsp.models import store
 from dg_lsp.models.checkpoint import (
     GENERATION,
     METADATA,
     CheckpointError,
     list_shards,
-    one_line,
-    read_config,
-    read_fitting_codec,
     read_headers,
     read_json,
 )
-from dg_lsp.models.denoiser import GemmaDenoiser
 from dg_lsp.models.device import choose_device
-from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
-from dg_lsp.models.experts import ALL_EXPERTS
+from dg_lsp.models.family import ModelFamily, RunnableModel
 from dg_lsp.models.memory import (
     MemoryPlan,
     check_budget,
@@ -55,15 +46,12 @@ from dg_lsp.models.memory import (
     plan_memory,
     prompt_tokens,
 )
-from dg_lsp.models.packed import is_packed_checkpoint, load_packed, read_manifest
-from dg_lsp.models.quantization import parameters_of
+from dg_lsp.models.nf4.packed import is_packed_checkpoint, read_manifest
+from dg_lsp.models.registry import open_checkpoint
 from dg_lsp.models.store import BUNDLED, BUNDLED_DIRECTORY
 from dg_lsp.models.tokenizer import FileCodec
 
 log = logging.getLogger(__name__)
-
-MOST_EXPERTS_AT_ONCE = 8
-"""Up to so many experts a CPU is faster with all of them than with a grouped product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +60,20 @@ class LoadedModel:
 
     name: str
     device: str
-    denoiser: GemmaDenoiser
+    kind: ModelFamily
+    denoiser: RunnableModel
     codec: FileCodec
     settings: EngineSettings
     follows_instructions: bool
     memory: MemoryPlan
 
     def family(
-        self, settings: EngineSettings | None = None, denoiser: CausalDenoiser | None = None
+        self, settings: EngineSettings | None = None, denoiser: Denoiser | None = None
     ) -> Family:
         """How the model fills spans, under its own settings and by itself unless given."""
-        return gemma_family(settings or self.settings, denoiser or self.denoiser, self.codec)
+        return self.kind.strategies(
+            settings or self.settings, denoiser or self.denoiser, self.codec
+        )
 
 
 def load(
@@ -103,35 +94,38 @@ def load(
     budget = default_budget(chosen) if vram is None else vram
     name = name_or_path or _best_name(chosen, budget)
     directory = _find(name)
-    config = read_config(directory)
+    checkpoint = open_checkpoint(directory)
     is_packed = is_packed_checkpoint(directory)
     if not is_packed:
+        # A file that is cut off is told before memory is planned for it.
         read_headers(list_shards(directory))
-    codec = read_fitting_codec(directory, config)
+    codec = checkpoint.read_codec()
     metadata = read_json(directory / METADATA) if (directory / METADATA).is_file() else {}
     settings = _settings(directory, metadata)
     # float16 products are slow on CPUs; GPUs are at home in bfloat16.
+    canvas_tokens = checkpoint.dimensions.canvas_tokens
     dtype = torch.float32 if chosen.type == "cpu" else torch.bfloat16
     memory = plan_memory(
         name,
-        config,
+        checkpoint,
         read_manifest(directory).weight_bytes
         if is_packed
-        else parameters_of(config) * dtype.itemsize,
+        else checkpoint.tensors.parameters * dtype.itemsize,
         budget,
-        prompt_tokens(settings.prompt, config.canvas_length),
+        prompt_tokens(settings.prompt, canvas_tokens),
         on_gpu=chosen.type == "cuda",
     )
     log.info("%s on %s: %s", name, chosen, memory)
-    if is_packed:
-        model = load_packed(directory, config, chosen, dtype, report)
-    else:
-        model = _load_weights(directory, config, chosen, dtype, report)
-    prompt = fit_prompt(settings.prompt, memory.context_tokens, config.canvas_length)
+    cache = _cache_settings(chosen, memory)
+    denoiser = checkpoint.family.load(
+        directory, checkpoint.config, chosen, dtype, cache, report
+    )
+    prompt = fit_prompt(settings.prompt, memory.context_tokens, canvas_tokens)
     return LoadedModel(
         name=name if name == BUNDLED else directory.name,
         device=str(chosen),
-        denoiser=GemmaDenoiser(model, _cache_settings(chosen, memory)),
+        kind=checkpoint.family,
+        denoiser=denoiser,
         codec=codec,
         settings=dataclasses.replace(settings, prompt=prompt),
         follows_instructions=bool(metadata.get("follows_instructions", True)),
@@ -171,48 +165,6 @@ def _find(name: str) -> Path:
             f"checkpoint directory is given as an absolute path or as ./{name}"
         )
     return directory
-
-
-def _load_weights(
-    directory: Path,
-    config: DiffusionGemmaConfig,
-    device: torch.device,
-    dtype: torch.dtype,
-    report: Callable[[float], None],
-) -> TextDiffusionGemma:
-    with _quiet(report):
-        try:
-            model, found = TextDiffusionGemma.from_pretrained(
-                directory,
-                config=config,
-                dtype=dtype,
-                device_map={"": device},
-                output_loading_info=True,
-                # Told below in one line, with the other ways in which tensors can be wrong.
-                ignore_mismatched_sizes=True,
-            )
-        except Exception as error:  # Whatever the loader meets in a foreign file.
-            raise CheckpointError(
-                f"{directory} could not be loaded: {one_line(error)}"
-            ) from error
-    problems = {
-        kind: sorted(
-            key if isinstance(key, str) else str(key[0])
-            for key in found.get(f"{kind}_keys", ())
-        )
-        for kind in ("missing", "mismatched", "unexpected")
-    }
-    for kind, keys in problems.items():
-        if keys:
-            raise CheckpointError(
-                f"{directory} has {len(keys)} {kind} tensors, the first is {keys[0]}; "
-                "it is not a whole DiffusionGemma checkpoint"
-            )
-    text = config.text_config
-    if device.type == "cpu" and text.num_experts <= MOST_EXPERTS_AT_ONCE:
-        model.set_experts_implementation(ALL_EXPERTS)
-    loaded: TextDiffusionGemma = model
-    return loaded
 
 
 def _settings(directory: Path, metadata: dict[str, Any]) -> EngineSettings:
@@ -264,33 +216,3 @@ def _sampler_settings(path: Path) -> SamplerSettings:
         return SamplerSettings(**numbers)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not valid: {error}") from error
-
-
-@contextlib.contextmanager
-def _quiet(report: Callable[[float], None]) -> Iterator[None]:
-    """Keep bars and reports of the loader off the terminal; what matters is raised or told."""
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    hook = transformers_logging.set_tqdm_hook(
-        lambda factory, args, kwargs: _Reporting(report, *args, **kwargs)
-    )
-    try:
-        yield
-    finally:
-        transformers_logging.set_tqdm_hook(hook)
-        transformers_logging.set_verbosity(verbosity)
-
-
-class _Reporting(transformers_logging.EmptyTqdm):  # type: ignore[misc]
-    """A bar of the loader that is not drawn: what it counts is reported."""
-
-    def __init__(self, report: Callable[[float], None], *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._report = report
-
-    def __iter__(self) -> Iterator[Any]:
-        items = list(super().__iter__())
-        for done, item in enumerate(items):
-            self._report(done / len(items))
-            yield item
-        self._report(1.0)

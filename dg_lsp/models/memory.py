@@ -10,10 +10,10 @@ import dataclasses
 from dataclasses import dataclass
 
 import torch
-from transformers import DiffusionGemmaConfig
 
 from dg_lsp.config import PromptSettings
 from dg_lsp.models.checkpoint import CheckpointError, size_in_words
+from dg_lsp.models.registry import Checkpoint
 
 GB = 1e9
 LEAST_CONTEXT_TOKENS = 1024
@@ -51,7 +51,7 @@ class MemoryPlan:
 
 def plan_memory(
     name: str,
-    config: DiffusionGemmaConfig,
+    checkpoint: Checkpoint,
     weights: int,
     budget: int,
     wanted_tokens: int,
@@ -59,10 +59,15 @@ def plan_memory(
     on_gpu: bool,
 ) -> MemoryPlan:
     """Divide a budget so that the wanted tokens fit, or as many as can; or say what lacks."""
-    workspace = working_bytes(config) + (RUNTIME_BYTES if on_gpu else 0)
+
+    def cache_bytes(tokens: int) -> int:
+        return checkpoint.family.cache_bytes(checkpoint.config, tokens)
+
+    workspace = checkpoint.family.working_bytes(checkpoint.config)
+    workspace += RUNTIME_BYTES if on_gpu else 0
     rest = budget - weights - workspace
     # Once where documents are kept, and once where a step reads the current one.
-    least = 2 * cache_bytes(config, LEAST_CONTEXT_TOKENS)
+    least = 2 * cache_bytes(LEAST_CONTEXT_TOKENS)
     if rest < least:
         needed = weights + workspace + least
         raise CheckpointError(
@@ -71,38 +76,12 @@ def plan_memory(
             f"{LEAST_CONTEXT_TOKENS} tokens) and may take {size_in_words(budget)}; "
             "end what else uses the device, raise --vram, or use a smaller --model"
         )
-    tokens = min(wanted_tokens, config.text_config.max_position_embeddings)
-    while 2 * cache_bytes(config, tokens) > rest:
+    tokens = min(wanted_tokens, checkpoint.dimensions.context_tokens)
+    while 2 * cache_bytes(tokens) > rest:
         tokens = max(LEAST_CONTEXT_TOKENS, tokens * 7 // 8)
-    current = cache_bytes(config, tokens)
+    current = cache_bytes(tokens)
     cache = min(rest - current, MOST_DOCUMENTS * current)
     return MemoryPlan(budget, weights, workspace + current, cache, tokens)
-
-
-def cache_bytes(config: DiffusionGemmaConfig, tokens: int) -> int:
-    """Keys and values of one document; sliding layers keep a window and as much again, so that
-    an edit within it need not read the document anew."""
-    text = config.text_config
-    total = 0
-    for index, kind in enumerate(text.layer_types):
-        layer = text.per_layer_config[index]
-        kept = tokens if kind == "full_attention" else min(tokens, 2 * text.sliding_window)
-        total += 2 * 2 * layer.num_key_value_heads * layer.head_dim * kept
-    return total
-
-
-def working_bytes(config: DiffusionGemmaConfig) -> int:
-    """Activations of one step, and hidden states of a prompt that is read in pieces.
-
-    A step is granted what two float32 rows of logits per canvas position would take: selection
-    works in chunks and holds less, but masks, captured graphs and what allocators waste come
-    out of it too.
-    """
-    text = config.text_config
-    logits = 2 * 4 * config.canvas_length * text.vocab_size
-    experts = (text.num_experts and text.top_k_experts) or 1
-    widths = 8 * text.hidden_size + experts * (text.hidden_size + text.moe_intermediate_size)
-    return int(logits + 2 * 2 * LEAST_CONTEXT_TOKENS * widths)
 
 
 def default_budget(device: torch.device) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Canvases, Prediction
-from dg_lsp.models.sampling import Head, select
+from dg_lsp.models.gemma.sampling import Head, select
 
 CAP = 30.0
 PATIENCE_S = 20.0

@@ -24,7 +24,8 @@ from rich.progress import (
 )
 from tokenizers import Tokenizer
 
-from dg_lsp.models.loading import load
+from dg_lsp.models.gemma.weights import load_weights
+from dg_lsp.models.registry import open_checkpoint
 from dg_lsp.models.store import BUNDLED_DIRECTORY
 from dg_lsp.models.tokenizer import FileCodec
 from dg_lsp.training import corpus
@@ -85,7 +86,8 @@ def main(
     trainer = Trainer(gathered.training, codec, recipe, state)
     trainer.resume()
     if init is not None and trainer.step == 0:
-        finished = load(str(init), "cpu").denoiser.model
+        checkpoint = open_checkpoint(init)
+        finished = load_weights(init, checkpoint.config, torch.device("cpu"), torch.float32)
         trainer.start_from(dict(finished.named_parameters()))
     stopped = False
 

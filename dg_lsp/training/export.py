@@ -18,7 +18,7 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
 )
 
 from dg_lsp.config import SamplerSettings
-from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 
 # Chosen by `dg-lsp eval tune` and `dg-lsp eval lengths`; docs/quality.md has the tables.
 SAMPLER = SamplerSettings(

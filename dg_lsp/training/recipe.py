@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from dg_lsp.engine.codec import Codec
-from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
-from dg_lsp.models.experts import ALL_EXPERTS
+from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.gemma.experts import ALL_EXPERTS
 from dg_lsp.training.corpus import SourceFile
 from dg_lsp.training.examples import IGNORED, Batch, ExampleMaker, Shape
 from dg_lsp.training.optimizer import Optimizer

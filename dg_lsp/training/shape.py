@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transformers import DiffusionGemmaConfig, DiffusionGemmaTextConfig
 
-from dg_lsp.models.diffusion_gemma import NO_VISION
+from dg_lsp.models.gemma.diffusion_gemma import NO_VISION
 from dg_lsp.training.tokenizer import CONTROL
 
 VOCABULARY = 4096

@@ -10,10 +10,10 @@ import pytest
 from safetensors.torch import load_file
 
 from dg_lsp import cli
-from dg_lsp.models import packing
 from dg_lsp.models.checkpoint import WEIGHTS
 from dg_lsp.models.loading import load
-from dg_lsp.models.packed import read_manifest
+from dg_lsp.models.nf4 import packing
+from dg_lsp.models.nf4.packed import read_manifest
 
 
 def pull(*arguments: str) -> int:

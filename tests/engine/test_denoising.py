@@ -12,8 +12,8 @@ from dg_lsp.engine.codec import ControlTokens
 from dg_lsp.engine.denoising import Denoising
 from dg_lsp.engine.prompt import CanvasPlan
 from dg_lsp.engine.uniform import UniformCorruption
-from dg_lsp.models.denoiser import GemmaDenoiser
-from dg_lsp.models.sampling import Head
+from dg_lsp.models.gemma.denoiser import GemmaDenoiser
+from dg_lsp.models.gemma.sampling import Head
 
 PROMPT = [2, 40, 41, 50, 51, 52, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 80, 81]
 

@@ -18,8 +18,8 @@ pytestmark = [
 SCRIPT = """
 import functools
 import torch
-from dg_lsp.evaluation.gpu.weights import random_nf4
-from dg_lsp.models.kernels import nf4, reference
+from dg_lsp.benchmark.gpu.weights import random_nf4
+from dg_lsp.models.nf4.kernels import nf4, reference
 
 cuda = torch.device("cuda")
 gelu = functools.partial(torch.nn.functional.gelu, approximate="tanh")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import psutil
 import pytest
@@ -12,20 +13,20 @@ import torch
 from dg_lsp.config import PromptSettings
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.models.device import choose_device
+from dg_lsp.models.gemma.family import FAMILY
+from dg_lsp.models.gemma.footprint import cache_bytes, working_bytes
+from dg_lsp.models.gemma.shapes import real_shape
 from dg_lsp.models.loading import load
 from dg_lsp.models.memory import (
     LEAST_CONTEXT_TOKENS,
-    cache_bytes,
     default_budget,
     fit_prompt,
     parse_bytes,
     plan_memory,
     prompt_tokens,
-    working_bytes,
 )
-from dg_lsp.models.packing import packed_bytes
-from dg_lsp.models.quantization import expected_shapes, parameters_of, skeleton
-from dg_lsp.models.shapes import real_shape
+from dg_lsp.models.nf4.packing import packed_bytes
+from dg_lsp.models.registry import Checkpoint
 
 GB = 10**9
 
@@ -36,12 +37,13 @@ def real():
 
 
 def plan(real, budget: int, wanted: int = 8192):
-    weights = packed_bytes(expected_shapes(skeleton(real)))
-    return plan_memory("the real one", real, weights, budget, wanted, on_gpu=True)
+    checkpoint = Checkpoint(Path(), FAMILY, real)
+    weights = packed_bytes(checkpoint.tensors)
+    return plan_memory("the real one", checkpoint, weights, budget, wanted, on_gpu=True)
 
 
 def test_the_real_shape_has_the_published_size(real):
-    assert parameters_of(real) == pytest.approx(25.25e9, rel=0.002)
+    assert FAMILY.tensors(real).parameters == pytest.approx(25.25e9, rel=0.002)
     # 204.8 kB per token in the windows, 20.5 kB in the five global layers.
     assert cache_bytes(real, 100) == 100 * (204_800 + 20_480)
     assert cache_bytes(real, 8192) == 2048 * 204_800 + 8192 * 20_480

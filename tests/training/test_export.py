@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from dg_lsp.models.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.loading import BUNDLED_DIRECTORY, load
 from dg_lsp.training.export import METADATA, SAMPLER, Training, export, read_training
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from dg_lsp.models.denoiser import GemmaDenoiser
-from dg_lsp.models.step import head_of
+from dg_lsp.models.gemma.denoiser import GemmaDenoiser
+from dg_lsp.models.gemma.step import head_of
 from dg_lsp.training import recipe
 from dg_lsp.training.corpus import SourceFile
 from dg_lsp.training.examples import IGNORED

@@ -1,0 +1,94 @@
+"""Models of a given shape with random weights, made where they are used.
+
+Values are drawn so that activations stay finite through thirty layers; routing by random
+weights is close to even, which touches more experts than real text does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from transformers import DiffusionGemmaConfig
+
+from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.gemma.quantization import (
+    assemble,
+    expected_shapes,
+    is_packed,
+    skeleton,
+)
+from dg_lsp.models.nf4.format import BLOCK, SCALE_BLOCK, Nf4, bitsandbytes, to_bitsandbytes
+from dg_lsp.models.nf4.modules import PackedStack
+
+SPREAD = 0.02
+
+
+def packed_model(config: DiffusionGemmaConfig, device: torch.device) -> TextDiffusionGemma:
+    """Our NF4, as a pulled model has it."""
+    model = skeleton(config)
+    shapes = expected_shapes(model)
+
+    def weights() -> Iterator[tuple[str, Tensor | Nf4]]:
+        for name, shape in shapes.items():
+            if is_packed(name, shape):
+                yield name, random_nf4(shape, device)
+            else:
+                yield name, random_tensor(name, shape, device)
+
+    return assemble(model, weights(), device, dtype_on(device))
+
+
+def full_model(config: DiffusionGemmaConfig, device: torch.device) -> TextDiffusionGemma:
+    """bfloat16 everywhere, with transformers' own grouped products."""
+    model = skeleton(config)
+    shapes = expected_shapes(model)
+    weights = ((name, random_tensor(name, shape, device)) for name, shape in shapes.items())
+    assemble(model, weights, device, dtype_on(device))
+    model.set_experts_implementation("grouped_mm")
+    return model
+
+
+def parametrize(model: TextDiffusionGemma) -> TextDiffusionGemma:
+    """Hand the packed experts to bitsandbytes' parametrization: decoded at every access."""
+    library = bitsandbytes()
+    from bitsandbytes.nn.parametrize import replace_parameter_4bit_prequantized
+
+    for layer in model.model.decoder.layers:
+        for name in ("gate_up_proj", "down_proj"):
+            stack: PackedStack = getattr(layer.experts, name)
+            state = to_bitsandbytes(stack.nf4, model.lm_head.weight.dtype)
+            delattr(layer.experts, name)
+            packed = nn.Parameter(stack.packed[:, None], requires_grad=False)
+            layer.experts.register_parameter(name, packed)
+            replace_parameter_4bit_prequantized(
+                layer.experts, name, state.as_dict(packed=True), packed.device
+            )
+    assert library is not None
+    model.set_experts_implementation("grouped_mm")
+    return model
+
+
+def random_nf4(shape: tuple[int, ...], device: torch.device) -> Nf4:
+    """Any codes, and scales that spread the values about as `random_tensor` does."""
+    values = torch.Size(shape).numel()
+    blocks = values // BLOCK
+    return Nf4(
+        torch.randint(0, 256, (values // 2,), dtype=torch.uint8, device=device),
+        torch.randint(0, 256, (blocks,), dtype=torch.uint8, device=device),
+        torch.full((-(-blocks // SCALE_BLOCK),), SPREAD / 4, device=device),
+        torch.linspace(-1, 1, 256, device=device),
+        torch.tensor(2 * SPREAD, device=device),
+        shape,
+    )
+
+
+def random_tensor(name: str, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    if "norm" in name or "scal" in name:
+        return torch.ones(shape, dtype=dtype_on(device), device=device)
+    return torch.empty(shape, dtype=dtype_on(device), device=device).normal_(std=SPREAD)
+
+
+def dtype_on(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "cpu" else torch.bfloat16

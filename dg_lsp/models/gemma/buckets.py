@@ -1,0 +1,215 @@
+"""Denoising steps on tensors of a few fixed sizes at fixed addresses.
+
+On a GPU a step of a small canvas takes less time than launching its kernels one by one, so
+steps are captured as CUDA graphs and replayed. A graph knows its sizes and addresses only:
+rows, selected rows and cached tokens are therefore padded up to a bucket, with masks that let
+nothing of the padding be seen. Everything but the capture itself (models/graphs.py) runs, and
+is tested, on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dg_lsp.engine.denoiser import Canvases, Prediction
+from dg_lsp.models.gemma.attention import fold
+from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.gemma.masks import canvas_mask, offsets
+from dg_lsp.models.gemma.sampling import Selection
+from dg_lsp.models.gemma.step import StepInputs, run_step
+from dg_lsp.models.gemma.workspace import Workspace, rounded
+
+ROWS = (16, 32, 48, 64, 96, 128, 192, 256, 320, 384, 512)
+"""Rows of a forward, and of them those that are sampled. Rows cost little up to about 200."""
+CACHED = (256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384)
+"""Cached tokens; at most a third of what attention reads is padding."""
+WARM = ((32, 16), (48, 32), (64, 48), (128, 64), (192, 96), (384, 192))
+"""Rows and sampled rows of the steps that are prepared at the start: one line, a few lines,
+a race that is nearly over, one that begins. Others are prepared when they are needed."""
+RULES = 4
+"""One for control tokens and one for each way in which a position is healed."""
+
+Outcome = tuple[Selection, Tensor]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Bucket:
+    """The sizes of a step."""
+
+    cached: int
+    rows: int
+    free: int
+
+
+def bucket_for(cached: int, rows: int, free: int) -> Bucket | None:
+    """The smallest bucket that holds a step; `None` where there is none."""
+    sampled = _least(ROWS, free)
+    held = _least(CACHED, cached)
+    if sampled is None or held is None:
+        return None
+    # The padded selection is looked at in as many rows as the forward has.
+    total = _least(ROWS, max(rows, sampled + rows - free))
+    return None if total is None else Bucket(held, total, sampled)
+
+
+def _least(sizes: Iterable[int], wanted: int) -> int | None:
+    return next((size for size in sizes if size >= wanted), None)
+
+
+class Runner(Protocol):
+    """How a step that reads and writes fixed addresses is run again and again."""
+
+    def __call__(self) -> Outcome: ...
+
+
+Capture = Callable[[Callable[[], Outcome]], Runner]
+"""Prepares a step to be run; what it returns may be overwritten by the next run."""
+
+
+def uncaptured(step: Callable[[], Outcome]) -> Runner:
+    """Run the step as it is, operation by operation."""
+    return step
+
+
+class BucketedSteps:
+    """The steps of one model, one set of buffers per bucket, made when first needed."""
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        self._steps: dict[Bucket, _Step] = {}
+
+    @property
+    def buckets(self) -> list[Bucket]:
+        """The buckets that were needed so far."""
+        return sorted(self._steps)
+
+    def clear(self) -> None:
+        """Forget all steps: the workspace moved, or memory is short."""
+        self._steps.clear()
+
+    def prepared(
+        self, model: TextDiffusionGemma, workspace: Workspace, bucket: Bucket
+    ) -> _Step:
+        """The step of a bucket, whose room the workspace has."""
+        if bucket not in self._steps:
+            self._steps[bucket] = _Step(model, workspace, bucket, self._capture)
+        return self._steps[bucket]
+
+
+class _Step:
+    """One bucket: buffers, and the step that reads them."""
+
+    def __init__(
+        self,
+        model: TextDiffusionGemma,
+        workspace: Workspace,
+        bucket: Bucket,
+        capture: Capture,
+    ) -> None:
+        weight = model.lm_head.weight
+        device, vocab = weight.device, weight.shape[0]
+        self._bucket = bucket
+        self._window: int = model.config.text_config.sliding_window
+        # Rounded up, as attention wants its masks aligned; one slot may stay unseen.
+        self._slots = {
+            "full_attention": bucket.cached,
+            "sliding_attention": min(bucket.cached, rounded(self._window - 1)),
+        }
+        self._groups = {
+            kind: layer.self_attn.num_key_value_groups
+            for kind, layer in zip(
+                model.config.text_config.layer_types, model.model.decoder.layers, strict=True
+            )
+        }
+
+        def ids(*size: int) -> Tensor:
+            return torch.zeros(size, dtype=torch.long, device=device)
+
+        self._conditioning = weight.new_zeros(bucket.rows, weight.shape[1])
+        self._inputs = StepInputs(
+            canvas=ids(bucket.rows),
+            conditioning=self._conditioning,
+            positions=ids(bucket.rows),
+            masks={
+                kind: weight.new_zeros(
+                    1, 1, groups * bucket.rows, self._slots[kind] + bucket.rows
+                )
+                for kind, groups in self._groups.items()
+            },
+            order=ids(bucket.rows),
+            target=ids(bucket.free),
+            barred=torch.zeros(RULES, vocab, dtype=torch.bool, device=device),
+            rule=ids(bucket.free),
+            temperature=torch.ones((), device=device),
+            share=torch.zeros(bucket.free, device=device),
+        )
+        self._canvases: Canvases | None = None
+        self._cached = 0
+        view = workspace.view(
+            self._slots["full_attention"], self._slots["sliding_attention"], bucket.rows
+        )
+        self._run = capture(lambda: run_step(model, view, self._inputs))
+
+    def arrange(self, canvases: Canvases, cached: int) -> None:
+        """Fill in what stays the same in all steps of `canvases` after `cached` tokens."""
+        if canvases is self._canvases and cached == self._cached:
+            return
+        inputs, bucket = self._inputs, self._bucket
+        free, pinned = len(canvases.free), len(canvases.pinned)
+        positions = offsets(canvases.lengths) + cached
+        inputs.canvas.zero_()
+        self._conditioning.zero_()
+        inputs.positions.fill_(cached)
+        inputs.positions[: len(positions)] = positions.to(inputs.positions.device)
+        seen = {
+            "full_attention": cached,
+            "sliding_attention": min(cached, self._window - 1),
+        }
+        for kind, mask in inputs.masks.items():
+            assert mask is not None
+            visible = canvas_mask(canvases.lengths, seen[kind], bucket.rows, self._slots[kind])
+            folded = fold(visible[None, None].to(mask.device), self._groups[kind])
+            mask.zero_().masked_fill_(~folded, -torch.inf)
+        inputs.order.zero_()
+        inputs.order[:free] = canvases.free
+        inputs.order[bucket.free : bucket.free + pinned] = canvases.pinned
+        # One past the end: written, and never read.
+        inputs.target.fill_(bucket.rows)
+        inputs.target[:free] = canvases.free
+        inputs.barred.zero_()
+        inputs.barred[: len(canvases.barred)] = canvases.barred
+        inputs.rule.zero_()
+        inputs.rule[:free] = canvases.rule
+        self._canvases, self._cached = canvases, cached
+
+    def __call__(
+        self, canvas: Tensor, conditioning: Tensor | None, temperature: float, share: Tensor
+    ) -> Prediction:
+        """One step of what was arranged."""
+        inputs = self._inputs
+        rows, free = len(canvas), len(share)
+        inputs.canvas[:rows] = canvas
+        if conditioning is None:
+            self._conditioning.zero_()
+        else:
+            self._conditioning[:rows] = conditioning
+        inputs.temperature.fill_(temperature)
+        inputs.share[:free] = share
+        selection, soft = self._run()
+        first = self._bucket.free
+        pinned = rows - free
+        # Copies: the next run writes over these.
+        return Prediction(
+            sampled=selection.sampled[:free].clone(),
+            argmax=selection.argmax[:free].clone(),
+            log_probability=selection.log_probability[:free].clone(),
+            entropy=selection.entropy[:free].clone(),
+            free_fit=selection.fit[:free].clone(),
+            pinned_fit=selection.fit[first : first + pinned].clone(),
+            conditioning=soft[:rows].clone(),
+        )

@@ -1,0 +1,350 @@
+"""A loaded DiffusionGemma as the engine's denoiser. Knows nothing of jobs or text."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from dg_lsp.config import CacheSettings
+from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError, Prediction
+from dg_lsp.models.gemma import attention
+from dg_lsp.models.gemma.buckets import RULES, WARM, Bucket, BucketedSteps, bucket_for
+from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.gemma.graphs import GraphCapture
+from dg_lsp.models.gemma.masks import canvas_mask, causal_mask, offsets
+from dg_lsp.models.gemma.prefix_cache import LayerShape, Prefix, PrefixCache
+from dg_lsp.models.gemma.sampling import Selection, log_probabilities
+from dg_lsp.models.gemma.step import Masks, StepInputs, decode, head_of, run_step
+from dg_lsp.models.gemma.workspace import Workspace
+
+ENCODE_TOKENS = 512
+"""Tokens that are read in one forward: enough to keep a GPU busy, few enough that a sliding
+layer holds little more than its window meanwhile."""
+
+_serials = itertools.count()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """A prompt that was read. Stays good when its document was read anew since."""
+
+    ids: tuple[int, ...]
+    document: str
+    prefix: Prefix
+    last_hidden: Tensor
+    """(hidden,) what the encoder made of the last token."""
+    serial: int = field(default_factory=lambda: next(_serials))
+
+    @property
+    def length(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(slots=True)
+class _Arranged:
+    """What stays the same in all steps of the same canvases on the same prompt."""
+
+    serial: int
+    canvases: Canvases
+    inputs: StepInputs
+
+
+class GemmaDenoiser:
+    """Implements `engine.denoiser.Denoiser` over the transformers class."""
+
+    def __init__(
+        self,
+        model: TextDiffusionGemma,
+        cache: CacheSettings | None = None,
+        bucketed: BucketedSteps | None = None,
+    ) -> None:
+        """With `bucketed` steps run on padded tensors at fixed addresses; without it they are
+        captured on a GPU, and run on tensors of their own size on a CPU."""
+        self.model = model.eval()
+        attention.install(model)
+        text = model.config.text_config
+        self.vocab_size: int = text.vocab_size
+        self.canvas_length: int = model.config.canvas_length
+        self.device: torch.device = model.lm_head.weight.device
+        self._dtype: torch.dtype = model.lm_head.weight.dtype
+        self._window: int = text.sliding_window
+        self._groups: dict[str, int] = {}
+        self.layer_shapes: list[LayerShape] = []
+        for kind, layer in zip(text.layer_types, model.model.decoder.layers, strict=True):
+            groups = layer.self_attn.num_key_value_groups
+            self._groups[kind] = groups
+            self.layer_shapes.append(
+                LayerShape(
+                    heads=text.num_attention_heads // groups,
+                    dim=layer.self_attn.head_dim,
+                    window=self._window if kind == "sliding_attention" else None,
+                )
+            )
+        cache = cache or CacheSettings()
+        self._slack = cache.slack_tokens
+        self.prefixes = PrefixCache(cache.prefix_bytes)
+        self.tokens_encoded = 0
+        """Tokens that the encoder has read for prompts so far."""
+        self._workspace = Workspace(self.layer_shapes, self._dtype, self.device)
+        self._loaded: int | None = None
+        """Serial of the prompt in the workspace."""
+        self._arranged: _Arranged | None = None
+        if bucketed is None and self.device.type == "cuda":
+            bucketed = BucketedSteps(GraphCapture())
+        self._bucketed = bucketed
+
+    @torch.inference_mode()
+    def encode(
+        self, ids: Sequence[int], document: str = "", after: Sequence[int] = ()
+    ) -> Encoded:
+        if not ids:
+            raise ValueError("a prompt needs at least one token")
+        if after:
+            raise ValueError("a causal encoder reads nothing after the canvas")
+        with _told_of_memory(self.device):
+            # Out of the cache until it is whole again.
+            prefix = self.prefixes.take(document)
+            if prefix is None:
+                prefix = Prefix(self.layer_shapes, self._slack, self._dtype, self.device)
+            last_hidden = self._read_on(prefix, ids)
+            self.prefixes.put(document, prefix)
+        return Encoded(tuple(ids), document, prefix, last_hidden)
+
+    @torch.inference_mode()
+    def denoise(
+        self,
+        encoded: Encoded,
+        canvases: Canvases,
+        canvas: Tensor,
+        conditioning: Tensor | None,
+        temperature: float,
+        share: Tensor,
+    ) -> Prediction:
+        rows = len(canvas)
+        with _told_of_memory(self.device):
+            bucket = self._bucket(encoded, canvases)
+            if bucket is not None and self._bucketed is not None:
+                self._load(encoded, rows, bucket)
+                step = self._bucketed.prepared(self.model, self._workspace, bucket)
+                step.arrange(canvases, encoded.length)
+                return step(canvas, conditioning, temperature, share)
+            self._load(encoded, rows)
+            inputs = self._arrange(encoded, canvases).inputs
+            inputs.canvas, inputs.conditioning, inputs.share = canvas, conditioning, share
+            inputs.temperature.fill_(temperature)
+            view = self._workspace.view(encoded.length, self._seen(encoded), rows)
+            selection, soft = run_step(self.model, view, inputs)
+        return _prediction(selection, soft)
+
+    @torch.inference_mode()
+    def logits(
+        self,
+        encoded: Encoded,
+        canvas: Tensor,
+        lengths: Sequence[int],
+        conditioning: Tensor | None,
+    ) -> Tensor:
+        hidden = self.hidden(encoded, canvas, lengths, conditioning)
+        return head_of(self.model).logits(hidden)
+
+    @torch.inference_mode()
+    def hidden(
+        self,
+        encoded: Encoded,
+        canvas: Tensor,
+        lengths: Sequence[int],
+        conditioning: Tensor | None,
+    ) -> Tensor:
+        """The decoder's last hidden states (rows, hidden)."""
+        none = canvas[:0]
+        canvases = Canvases(tuple(lengths), none, none, none[None].bool(), none)
+        self._load(encoded, len(canvas))
+        inputs = self._arrange(encoded, canvases).inputs
+        inputs.canvas, inputs.conditioning = canvas, conditioning
+        view = self._workspace.view(encoded.length, self._seen(encoded), len(canvas))
+        return decode(self.model, view, inputs)[0]
+
+    @torch.inference_mode()
+    def score(self, encoded: Encoded, continuations: Sequence[Sequence[int]]) -> list[Tensor]:
+        lengths = [len(tokens) for tokens in continuations]
+        if not any(lengths):
+            return [torch.empty(0, device=self.device) for _ in lengths]
+        tokens = torch.tensor([i for each in continuations for i in each], device=self.device)
+        with _told_of_memory(self.device):
+            self._load(encoded, len(tokens))
+            seen = self._seen(encoded)
+            masks: Masks = {
+                "full_attention": causal_mask(lengths, encoded.length, None),
+                "sliding_attention": causal_mask(lengths, seen, self._window),
+            }
+            hidden = self.model.model.encoder.language_model(
+                input_ids=tokens[None],
+                attention_mask=self._folded(masks),
+                position_ids=(offsets(lengths) + encoded.length).to(self.device)[None],
+                past_key_values=self._workspace.view(encoded.length, seen, len(tokens)),
+            ).last_hidden_state[0]
+            # A token is predicted at the position before it: the first by the prompt's last.
+            before = torch.cat([encoded.last_hidden[None], hidden[:-1]])
+            starts = [sum(lengths[:n]) for n, length in enumerate(lengths) if length]
+            before[torch.tensor(starts, device=self.device)] = encoded.last_hidden
+            each = log_probabilities(head_of(self.model), before, tokens)
+        return list(each.split(lengths))
+
+    @torch.inference_mode()
+    def warm_up(self, prompt_tokens: int, on_progress: Callable[[int, int], None]) -> None:
+        """Prepare the usual steps after prompts of up to `prompt_tokens`.
+
+        `on_progress` is told how many of how many are ready.
+        """
+        wanted = [bucket_for(prompt_tokens, rows, free) for rows, free in WARM]
+        buckets = [bucket for bucket in wanted if bucket is not None]
+        if self._bucketed is None or not buckets:
+            return
+        self._workspace.reserve(
+            max(bucket.cached for bucket in buckets), max(bucket.rows for bucket in buckets)
+        )
+        for done, bucket in enumerate(buckets, 1):
+            self._bucketed.prepared(self.model, self._workspace, bucket)
+            on_progress(done, len(buckets))
+
+    def shrink(self) -> int:
+        freed = self.prefixes.clear() + self._workspace.nbytes
+        self._workspace = Workspace(self.layer_shapes, self._dtype, self.device)
+        self._loaded = self._arranged = None
+        if self._bucketed is not None:
+            self._bucketed.clear()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return freed
+
+    def _read_on(self, prefix: Prefix, ids: Sequence[int]) -> Tensor:
+        """Read what `prefix` does not hold of `ids`; the last token's hidden state."""
+        start = prefix.keep_common(ids)
+        hidden = prefix.last_hidden
+        for at in range(start, len(ids), ENCODE_TOKENS):
+            piece = list(ids[at : at + ENCODE_TOKENS])
+            count = len(piece)
+            output = self.model.model.encoder.language_model(
+                input_ids=torch.tensor([piece], device=self.device),
+                attention_mask=self._reading_masks(at, count),
+                position_ids=torch.arange(at, at + count, device=self.device)[None],
+                past_key_values=prefix,
+            )
+            hidden = output.last_hidden_state[0, -1]
+            prefix.ids += piece
+            self.tokens_encoded += count
+        assert hidden is not None
+        # A copy: the last row alone must not keep all of them in memory.
+        prefix.last_hidden = hidden.clone()
+        return prefix.last_hidden
+
+    def _reading_masks(self, at: int, count: int) -> Masks:
+        """Causal masks for tokens `[at, at + count)`; none where the kernel's own will do."""
+        seen = min(at, self._window - 1)
+        full = sliding = None
+        if at > 0 and count > 1:
+            full = causal_mask([count], at, None)
+        if (at > 0 or count > self._window) and count > 1:
+            sliding = causal_mask([count], seen, self._window)
+        return self._folded({"full_attention": full, "sliding_attention": sliding})
+
+    def _seen(self, encoded: Encoded) -> int:
+        """Cached tokens that a sliding layer shows to a row after the prompt."""
+        return min(encoded.length, self._window - 1)
+
+    def _bucket(self, encoded: Encoded, canvases: Canvases) -> Bucket | None:
+        """The bucket of a step; `None` where it runs on tensors of its own size."""
+        if self._bucketed is None or len(canvases.barred) > RULES:
+            return None
+        return bucket_for(encoded.length, sum(canvases.lengths), len(canvases.free))
+
+    def _load(self, encoded: Encoded, rows: int, bucket: Bucket | None = None) -> None:
+        """See to it that the workspace holds the prompt and has room for `rows`."""
+        cached = encoded.length
+        if bucket is not None:
+            cached, rows = max(cached, bucket.cached), max(rows, bucket.rows)
+        if self._workspace.reserve(cached, rows):
+            self._loaded = None
+            if self._bucketed is not None:
+                self._bucketed.clear()
+        if self._loaded == encoded.serial:
+            return
+        self._loaded = None
+        prefix = encoded.prefix
+        if not prefix.holds(encoded.ids):
+            # Its document was read anew since; then so is this.
+            prefix = self.encode(encoded.ids, encoded.document).prefix
+        self._workspace.load(prefix, encoded.length)
+        self._loaded = encoded.serial
+
+    def _arrange(self, encoded: Encoded, canvases: Canvases) -> _Arranged:
+        arranged = self._arranged
+        if (
+            arranged is not None
+            and arranged.serial == encoded.serial
+            and arranged.canvases is canvases
+        ):
+            return arranged
+        lengths = canvases.lengths
+        masks: Masks = {"full_attention": None, "sliding_attention": None}
+        # A canvas that is alone sees everything.
+        if len(lengths) > 1:
+            masks["full_attention"] = canvas_mask(lengths, encoded.length)
+            masks["sliding_attention"] = canvas_mask(lengths, self._seen(encoded))
+        none = canvases.free[:0]
+        inputs = StepInputs(
+            canvas=none,
+            conditioning=None,
+            positions=(offsets(lengths) + encoded.length).to(self.device),
+            masks=self._folded(masks),
+            order=torch.cat([canvases.free, canvases.pinned]),
+            target=canvases.free,
+            barred=canvases.barred,
+            rule=canvases.rule,
+            temperature=torch.ones((), device=self.device),
+            share=none,
+        )
+        self._arranged = _Arranged(encoded.serial, canvases, inputs)
+        return self._arranged
+
+    def _folded(self, masks: Masks) -> Masks:
+        """Masks (rows, keys) as the layers of each kind take them."""
+        return {
+            kind: None
+            if mask is None
+            else attention.fold(mask[None, None].to(self.device), self._groups[kind])
+            for kind, mask in masks.items()
+            if kind in self._groups
+        }
+
+
+def _prediction(selection: Selection, conditioning: Tensor) -> Prediction:
+    free = len(selection.argmax)
+    return Prediction(
+        sampled=selection.sampled,
+        argmax=selection.argmax,
+        log_probability=selection.log_probability,
+        entropy=selection.entropy,
+        free_fit=selection.fit[:free],
+        pinned_fit=selection.fit[free:],
+        conditioning=conditioning,
+    )
+
+
+@contextlib.contextmanager
+def _told_of_memory(device: torch.device) -> Iterator[None]:
+    """Turn whatever torch raises when memory runs out into the engine's own error."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(f"out of memory on {device}") from error
+    except RuntimeError as error:
+        # On a CPU it has no class of its own.
+        if "can't allocate memory" not in str(error):
+            raise
+        raise OutOfMemoryError(f"out of memory on {device}") from error

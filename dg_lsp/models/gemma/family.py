@@ -1,0 +1,63 @@
+"""DiffusionGemma as one of the families that `registry.py` knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import DiffusionGemmaConfig
+
+from dg_lsp.config import CacheSettings, EngineSettings
+from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.denoiser import CausalDenoiser
+from dg_lsp.engine.family import Family
+from dg_lsp.engine.gemma import gemma_family
+from dg_lsp.models.family import Dimensions, ModelFamily, TensorLayout
+from dg_lsp.models.gemma import footprint
+from dg_lsp.models.gemma.denoiser import GemmaDenoiser
+from dg_lsp.models.gemma.quantization import tensor_layout
+from dg_lsp.models.gemma.weights import load_packed, load_weights
+from dg_lsp.models.nf4.packed import is_packed_checkpoint
+
+
+class DiffusionGemma:
+    """Implements `models.family.ModelFamily`."""
+
+    name = "DiffusionGemma"
+
+    def parse_config(self, directory: Path) -> DiffusionGemmaConfig:
+        return DiffusionGemmaConfig.from_pretrained(directory)
+
+    def dimensions(self, config: DiffusionGemmaConfig) -> Dimensions:
+        text = config.text_config
+        return Dimensions(text.vocab_size, config.canvas_length, text.max_position_embeddings)
+
+    def tensors(self, config: DiffusionGemmaConfig) -> TensorLayout:
+        return tensor_layout(config)
+
+    def cache_bytes(self, config: DiffusionGemmaConfig, tokens: int) -> int:
+        return footprint.cache_bytes(config, tokens)
+
+    def working_bytes(self, config: DiffusionGemmaConfig) -> int:
+        return footprint.working_bytes(config)
+
+    def load(
+        self,
+        directory: Path,
+        config: DiffusionGemmaConfig,
+        device: torch.device,
+        dtype: torch.dtype,
+        cache: CacheSettings,
+        report: Callable[[float], None],
+    ) -> GemmaDenoiser:
+        read = load_packed if is_packed_checkpoint(directory) else load_weights
+        return GemmaDenoiser(read(directory, config, device, dtype, report), cache)
+
+    def strategies(
+        self, settings: EngineSettings, denoiser: CausalDenoiser, codec: Codec
+    ) -> Family:
+        return gemma_family(settings, denoiser, codec)
+
+
+FAMILY: ModelFamily = DiffusionGemma()

@@ -1,0 +1,52 @@
+"""The shape of the real model, and one that a CPU can run. Knows nothing of weights."""
+
+from __future__ import annotations
+
+from transformers import DiffusionGemmaConfig, DiffusionGemmaTextConfig
+
+from dg_lsp.models.gemma.diffusion_gemma import NO_VISION
+
+
+def real_shape() -> DiffusionGemmaConfig:
+    """DiffusionGemma 26B-A4B: 25.25 billion parameters of text, 22.84 of them in experts."""
+    text = DiffusionGemmaTextConfig(
+        vocab_size=262_144,
+        hidden_size=2816,
+        intermediate_size=2112,
+        num_hidden_layers=30,
+        num_attention_heads=16,
+        num_key_value_heads=8,
+        head_dim=256,
+        global_head_dim=512,
+        num_global_key_value_heads=2,
+        num_experts=128,
+        top_k_experts=8,
+        moe_intermediate_size=704,
+        sliding_window=1024,
+    )
+    return DiffusionGemmaConfig(
+        text_config=text, vision_config=dict(NO_VISION), canvas_length=256
+    )
+
+
+def tiny_shape() -> DiffusionGemmaConfig:
+    """The same architecture at four layers of 128."""
+    text = DiffusionGemmaTextConfig(
+        vocab_size=512,
+        hidden_size=128,
+        intermediate_size=128,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        global_head_dim=64,
+        num_global_key_value_heads=1,
+        num_experts=8,
+        top_k_experts=2,
+        moe_intermediate_size=64,
+        sliding_window=64,
+        layer_types=[*["sliding_attention"] * 3, "full_attention"],
+    )
+    return DiffusionGemmaConfig(
+        text_config=text, vision_config=dict(NO_VISION), canvas_length=32
+    )

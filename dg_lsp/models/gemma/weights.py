@@ -1,0 +1,73 @@
+"""From the files of a DiffusionGemma checkpoint to the transformers class with its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import DiffusionGemmaConfig
+
+from dg_lsp.models.checkpoint import CheckpointError, one_line
+from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.gemma.experts import ALL_EXPERTS
+from dg_lsp.models.gemma.quantization import assemble, skeleton, tensor_layout
+from dg_lsp.models.nf4.packed import read_packed
+from dg_lsp.models.quiet import quiet_loader
+
+MOST_EXPERTS_AT_ONCE = 8
+"""Up to so many experts a CPU is faster with all of them than with a grouped product."""
+
+
+def load_packed(
+    directory: Path,
+    config: DiffusionGemmaConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    report: Callable[[float], None] = lambda share: None,
+) -> TextDiffusionGemma:
+    """The model of a packed checkpoint; `dtype` is that of what is not packed."""
+    tensors = read_packed(directory, tensor_layout(config), device, report)
+    return assemble(skeleton(config), tensors.items(), device, dtype)
+
+
+def load_weights(
+    directory: Path,
+    config: DiffusionGemmaConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    report: Callable[[float], None] = lambda share: None,
+) -> TextDiffusionGemma:
+    """The model of a checkpoint that is not packed; raises `CheckpointError`."""
+    with quiet_loader(report):
+        try:
+            model, found = TextDiffusionGemma.from_pretrained(
+                directory,
+                config=config,
+                dtype=dtype,
+                device_map={"": device},
+                output_loading_info=True,
+                # Told below in one line, with the other ways in which tensors can be wrong.
+                ignore_mismatched_sizes=True,
+            )
+        except Exception as error:  # Whatever the loader meets in a foreign file.
+            raise CheckpointError(
+                f"{directory} could not be loaded: {one_line(error)}"
+            ) from error
+    problems = {
+        kind: sorted(
+            key if isinstance(key, str) else str(key[0])
+            for key in found.get(f"{kind}_keys", ())
+        )
+        for kind in ("missing", "mismatched", "unexpected")
+    }
+    for kind, keys in problems.items():
+        if keys:
+            raise CheckpointError(
+                f"{directory} has {len(keys)} {kind} tensors, the first is {keys[0]}; "
+                "it is not a whole DiffusionGemma checkpoint"
+            )
+    if device.type == "cpu" and config.text_config.num_experts <= MOST_EXPERTS_AT_ONCE:
+        model.set_experts_implementation(ALL_EXPERTS)
+    loaded: TextDiffusionGemma = model
+    return loaded

@@ -1,0 +1,97 @@
+"""One place in memory for the keys and values of a forward: [cached tokens | rows].
+
+The cached tokens of a prompt are copied in once and end where the rows begin, so that every
+forward writes its rows to the same place and reads one contiguous view, however long the
+prompt is. Addresses stay, as a captured graph needs. Knows nothing of documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dg_lsp.models.gemma.prefix_cache import LayerShape, Prefix
+
+STEP = 64
+"""Sizes are multiples of this; attention kernels want their masks aligned."""
+
+
+class Workspace:
+    """Buffers of all layers, each (1, heads, cached + rows, dim), with the rows at the end."""
+
+    def __init__(
+        self, shapes: Sequence[LayerShape], dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self._shapes = list(shapes)
+        self._dtype, self._device = dtype, device
+        self.cached = self.rows = 0
+        self._keys: list[Tensor] = []
+        self._values: list[Tensor] = []
+
+    @property
+    def nbytes(self) -> int:
+        return sum(buffer.nbytes for buffer in (*self._keys, *self._values))
+
+    def reserve(self, cached: int, rows: int) -> bool:
+        """Make room for so many tokens; true where buffers moved and what they held is gone."""
+        if cached <= self.cached and rows <= self.rows:
+            return False
+        self.cached = max(self.cached, rounded(cached))
+        self.rows = max(self.rows, rounded(rows))
+        # Freed first: the old and the new ones may not fit side by side.
+        self._keys, self._values = [], []
+        for shape in self._shapes:
+            size = (1, shape.heads, self.room(shape) + self.rows, shape.dim)
+            # What no mask lets through must still be a number.
+            for buffers in (self._keys, self._values):
+                buffers.append(torch.zeros(size, dtype=self._dtype, device=self._device))
+        return True
+
+    def room(self, shape: LayerShape) -> int:
+        """Cached tokens that a layer has room for."""
+        return self.cached if shape.window is None else min(self.cached, window_room(shape))
+
+    def load(self, prefix: Prefix, length: int) -> None:
+        """Copy in what a row after the first `length` tokens sees."""
+        for layer, shape, keys, values in zip(
+            prefix.layers, self._shapes, self._keys, self._values, strict=True
+        ):
+            end = self.room(shape)
+            for buffer, held in zip((keys, values), layer.seen_at(length), strict=True):
+                buffer[:, :, end - held.shape[2] : end] = held
+
+    def view(self, full: int, sliding: int, rows: int) -> WorkspaceView:
+        """The first `rows` rows and the cached tokens before them, by kind of layer."""
+        slices = []
+        for shape, keys, values in zip(self._shapes, self._keys, self._values, strict=True):
+            seen = full if shape.window is None else sliding
+            end = self.room(shape)
+            held = slice(end - seen, end + rows)
+            slices.append((keys[:, :, held], values[:, :, held], seen))
+        return WorkspaceView(slices)
+
+
+class WorkspaceView:
+    """`KeyValues` of forwards with as many rows over as many cached tokens."""
+
+    def __init__(self, slices: list[tuple[Tensor, Tensor, int]]) -> None:
+        self._slices = slices
+
+    def update(self, keys: Tensor, values: Tensor, layer_idx: int) -> tuple[Tensor, Tensor]:
+        all_keys, all_values, seen = self._slices[layer_idx]
+        all_keys[:, :, seen:] = keys
+        all_values[:, :, seen:] = values
+        return all_keys, all_values
+
+
+def rounded(count: int) -> int:
+    """The next multiple of `STEP`."""
+    return -(-count // STEP) * STEP
+
+
+def window_room(shape: LayerShape) -> int:
+    """Cached tokens that a sliding layer ever reads, rounded up."""
+    assert shape.window is not None
+    return rounded(shape.window - 1)

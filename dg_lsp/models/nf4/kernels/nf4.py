@@ -1,0 +1,151 @@
+"""Products with NF4 weights that `tiles.py` decodes in registers; launched without a wait.
+
+Grids depend on shapes alone and nothing is read back, so a CUDA graph can hold every call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dg_lsp.models.nf4.format import Nf4, code
+from dg_lsp.models.nf4.kernels import is_interpreted, tiles
+
+PAIRS_PER_LOOK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How a product is cut up. `dg-lsp bench gpu` tries others."""
+
+    outputs: int
+    """Of one program, gate and up counted apart."""
+    stages: int = 4
+    """Loads in flight, so that memory hides behind decoding."""
+    warps: int = 4
+
+
+EXPERTS = Tiling(outputs=128)
+"""As many outputs as four warps hold with 64 tokens."""
+MATRIX = Tiling(outputs=64)
+"""One matrix has too few outputs to keep all multiprocessors busy with larger tiles."""
+
+
+def sort_by_expert(index: Tensor, experts: int) -> tuple[Tensor, Tensor]:
+    """As `reference.sort_by_expert`, without waiting for the device."""
+    order = torch.empty(index.numel(), dtype=torch.int32, device=index.device)
+    starts = torch.empty(experts + 1, dtype=torch.int32, device=index.device)
+    tiles.sort_by_expert[(experts,)](
+        index.contiguous(),
+        order,
+        starts,
+        index.numel(),
+        experts,
+        PER_LOOK=PAIRS_PER_LOOK,
+    )
+    return order, starts
+
+
+def grouped_experts(
+    hidden: Tensor,
+    index: Tensor,
+    weights: Tensor,
+    gate_up: Nf4,
+    down: Nf4,
+    tiling: Tiling = EXPERTS,
+) -> Tensor:
+    """As `reference.grouped_experts`, with the tanh form of gelu."""
+    rows, width = hidden.shape
+    experts, _, inner = down.shape
+    top_k = index.shape[1]
+    order, starts = sort_by_expert(index, experts)
+    tile = tokens_per_tile(rows * top_k, experts)
+    activated = hidden.new_empty(rows * top_k, inner)
+    tiles.gate_up[(inner // (tiling.outputs // 2), experts)](
+        _split(hidden),
+        order,
+        starts,
+        *gate_up.tensors(),
+        code(hidden.device, hidden.dtype),
+        activated,
+        TOP_K=top_k,
+        HIDDEN=width,
+        INNER=inner,
+        TILE_N=tiling.outputs,
+        TILE_M=tile,
+        **_common(hidden.dtype, tiling),
+    )
+    pairs = hidden.new_empty(rows * top_k, width)
+    tile_n = tiling.outputs if width % tiling.outputs == 0 else 64
+    tiles.down[(width // tile_n, experts)](
+        activated,
+        order,
+        starts,
+        weights.contiguous(),
+        *down.tensors(),
+        code(hidden.device, hidden.dtype),
+        pairs,
+        HIDDEN=width,
+        INNER=inner,
+        TILE_N=tile_n,
+        TILE_M=tile,
+        **_common(hidden.dtype, tiling),
+    )
+    # A sum in a fixed order: atomics would make a job's text depend on chance.
+    return pairs.view(rows, top_k, width).sum(dim=1)
+
+
+def linear(rows: Tensor, weight: Nf4) -> Tensor:
+    """As `reference.linear`."""
+    outputs, inputs = weight.shape
+    count = rows.shape[0]
+    out = rows.new_empty(count, outputs)
+    tile = min(64, max(16, _power_of_two(count)))
+    tiles.linear[(-(-outputs // MATRIX.outputs), -(-count // tile))](
+        _split(rows),
+        count,
+        *weight.tensors(),
+        code(rows.device, rows.dtype),
+        out,
+        OUTPUTS=outputs,
+        INPUTS=inputs,
+        TILE_N=MATRIX.outputs,
+        TILE_M=tile,
+        **_common(rows.dtype, MATRIX),
+    )
+    return out
+
+
+def tokens_per_tile(pairs: int, experts: int) -> int:
+    """Tokens in one tile, so that most experts need one and few lanes stay empty.
+
+    Decided from shapes, as the counts are on the device. Every further tile of an expert
+    decodes its weights anew, so twice the average is room for uneven routing. Beyond 64 the
+    accumulators no longer fit into registers.
+    """
+    return min(64, max(16, _power_of_two(2 * pairs // experts)))
+
+
+def _power_of_two(at_least: int) -> int:
+    return 1 << (at_least - 1).bit_length() if at_least > 0 else 1
+
+
+def _split(rows: Tensor) -> Tensor:
+    """Every fourth column, four times over, (rows, inputs)."""
+    count, inputs = rows.shape
+    return rows.view(count, inputs // 4, 4).transpose(1, 2).reshape(count, inputs)
+
+
+def _common(dtype: torch.dtype, tiling: Tiling) -> dict[str, Any]:
+    """Constants of every product."""
+    # The interpreter multiplies bfloat16 as if it were an integer; in float32 it is the same.
+    is_half = dtype is torch.bfloat16
+    return {
+        "IN_REGISTERS": is_half and not is_interpreted(),
+        "WIDEN": is_half and is_interpreted(),
+        "num_stages": tiling.stages,
+        "num_warps": tiling.warps,
+    }

@@ -1,0 +1,75 @@
+"""From a checkpoint directory to the family that reads it."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dg_lsp.models.checkpoint import CheckpointError, one_line, read_json
+from dg_lsp.models.family import Dimensions, ModelFamily, TensorLayout
+from dg_lsp.models.tokenizer import FileCodec, TokenizerError, read_codec
+
+FAMILIES = {"diffusion_gemma": "dg_lsp.models.gemma.family"}
+"""The module of each family by the `model_type` of its checkpoints."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint directory, its family and its configuration."""
+
+    directory: Path
+    family: ModelFamily
+    config: Any
+    """Of the family's own class."""
+
+    @cached_property
+    def dimensions(self) -> Dimensions:
+        return self.family.dimensions(self.config)
+
+    @cached_property
+    def tensors(self) -> TensorLayout:
+        return self.family.tensors(self.config)
+
+    def read_codec(self) -> FileCodec:
+        """The tokenizer, if it can serve the model."""
+        try:
+            codec = read_codec(self.directory)
+        except TokenizerError as error:
+            raise CheckpointError(
+                f"{error}; copy the one that belongs to the checkpoint"
+            ) from error
+        vocabulary = self.dimensions.vocab_size
+        if codec.vocab_size > vocabulary:
+            raise CheckpointError(
+                f"{self.directory}: the tokenizer has {codec.vocab_size} tokens, the model "
+                f"only {vocabulary}; they do not belong together"
+            )
+        return codec
+
+
+def open_checkpoint(directory: Path) -> Checkpoint:
+    """The checkpoint in a directory; raises `CheckpointError` where no family reads it."""
+    if not directory.exists():
+        raise CheckpointError(
+            f"model {str(directory)!r} does not exist; "
+            "give a checkpoint directory or 'bundled'; dg-lsp models lists what is here"
+        )
+    path = directory / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{directory} is no checkpoint directory: it has no config.json")
+    found = read_json(path).get("model_type")
+    module = FAMILIES.get(found) if isinstance(found, str) else None
+    if module is None:
+        known = " or ".join(map(repr, FAMILIES))
+        raise CheckpointError(
+            f"{directory} holds a {found!r} model; only {known} checkpoints can infill"
+        )
+    family: ModelFamily = importlib.import_module(module).FAMILY
+    try:
+        config = family.parse_config(directory)
+    except Exception as error:  # The config classes raise whatever their validation raises.
+        raise CheckpointError(f"{path} is not valid: {one_line(error)}") from error
+    return Checkpoint(directory, family, config)
