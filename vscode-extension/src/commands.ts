@@ -4,6 +4,7 @@ import { askInstruction } from "./ask";
 import { enable, enableLanguage, isEnabled, isLanguageEnabled } from "./config";
 import type { Extension } from "./extension";
 import * as ext from "./lspExt";
+import { openSample } from "./sample";
 
 const MOVED = "dg-lsp: the text has changed in the meantime.";
 
@@ -36,7 +37,12 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
     "dgLsp.restartEngine": () => tellEngine(extension, ext.COMMAND_RESTART_ENGINE),
     "dgLsp.unloadModel": () => tellEngine(extension, ext.COMMAND_UNLOAD_MODEL),
     "dgLsp.doctor": () => reports.doctor(extension.serverCommand),
-    "dgLsp.trace": () => reports.trace(client),
+    "dgLsp.trace": (uri?: string) => reports.trace(client, uri),
+    "dgLsp.reportIssue": () => reports.issue(extension.serverCommand),
+    "dgLsp.openIssue": (report: string) => reports.openIssue(report),
+    "dgLsp.copyText": (text: string) => vscode.env.clipboard.writeText(text),
+    "dgLsp.getModel": () => extension.models.choose(),
+    "dgLsp.openSample": () => openSample(extension.context),
     "dgLsp.showLog": () => log.show(),
     "dgLsp.openSettings": () =>
       vscode.commands.executeCommand("workbench.action.openSettings", "dgLsp"),

@@ -7,6 +7,7 @@ import { showsDrafts } from "./config";
 import type { Missing, Server } from "./discovery";
 import { Drafts } from "./drafts";
 import type { Target } from "./lspExt";
+import { Models } from "./models";
 import { onDidSelectInterpreter } from "./python";
 import { Reports } from "./reports";
 import { Rewriting } from "./rewrite";
@@ -21,7 +22,8 @@ export class Extension implements vscode.Disposable {
   readonly client: Client;
   readonly completion: Completion;
   readonly drafts = new Drafts(showsDrafts);
-  readonly reports = new Reports();
+  readonly models: Models;
+  readonly reports: Reports;
   readonly rewriting: Rewriting;
   readonly status: StatusItem;
   /** The file that was found, whether or not it runs. */
@@ -36,10 +38,14 @@ export class Extension implements vscode.Disposable {
       this.status.isPaused(document),
     );
     this.rewriting = new Rewriting(this.client);
+    this.models = new Models(this.client, this.log, () => this.serverCommand);
+    this.reports = new Reports(context);
     void removeLeftovers(environmentsRoot(context)).catch((error) => this.log.warn(String(error)));
     this.subscriptions = [
       this.client.onDraft((draft) => this.drafts.take(draft)),
       this.client.onDidChange(() => {
+        const isRunning = this.client.phase === "running";
+        void vscode.commands.executeCommand("setContext", "dgLsp.running", isRunning);
         if (this.client.phase === "failed" && this.serverCommand !== undefined) {
           void this.offerRestart(this.serverCommand);
         }

@@ -27,6 +27,7 @@ export async function run(
   signal?.throwIfAborted();
   const lines: string[] = [];
   let last = "";
+  let fault = "";
   await new Promise<void>((resolve, reject) => {
     // Windows looks for a program in the working directory first; that must not be the user's folder.
     const child = spawn(command, [...options], {
@@ -47,6 +48,8 @@ export async function run(
     const listen = (stream: NodeJS.ReadableStream, keep: boolean) =>
       readline.createInterface({ input: stream }).on("line", (line) => {
         last = line.trim() || last;
+        // Advice often follows what went wrong.
+        fault = /^(error|ERROR): /.test(line) && !/ResolutionImpossible/.test(line) ? line : fault;
         if (keep) {
           lines.push(line);
         }
@@ -70,7 +73,7 @@ export async function run(
       } else if (isLate) {
         end(new ProgramError(`${command} did not end within ${Number(patienceMs) / 1000} s`));
       } else {
-        end(new ProgramError(last || `${command} ended with status ${status}`));
+        end(new ProgramError(fault || last || `${command} ended with status ${status}`));
       }
     });
   });

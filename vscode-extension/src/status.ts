@@ -3,7 +3,7 @@ import * as vscode from "vscode";
 import type { Client } from "./client";
 import { enable, enableLanguage, isEnabled, isLanguageEnabled } from "./config";
 import type { Status } from "./lspExt";
-import { describe } from "./statusText";
+import { describe, type Shown } from "./statusText";
 
 const COLORS = { warning: "warningBackground", error: "errorBackground" } as const;
 
@@ -17,6 +17,7 @@ export class StatusItem implements vscode.Disposable {
   private readonly pausedFiles = new Set<string>();
   /** What the server said last. */
   said: Status | undefined;
+  private shown: Shown = { text: "", tooltip: "", severity: "normal" };
 
   constructor(private readonly client: Client) {
     this.item.name = "dg-lsp";
@@ -69,11 +70,17 @@ export class StatusItem implements vscode.Disposable {
   }
 
   async showMenu(): Promise<void> {
-    const entries = [...this.pauses(), ...ACTIONS];
-    const items = entries.map(([label, command]) => ({ label, command }));
+    const lead: Entry[] = this.shown.isSmall ? [HELPFUL_MODEL] : [];
+    const models: Entry[] = this.shown.isSmall ? [] : [MODELS];
+    const entries = [...lead, ...this.pauses(), ...ACTIONS, ...models, ...REPORTS];
+    const items = entries.map(([label, command, description = ""]) => ({
+      label,
+      command,
+      description,
+    }));
     const picked = await vscode.window.showQuickPick(items, {
       title: "dg-lsp",
-      placeHolder: String(this.item.tooltip).split("\n").slice(0, 2).join(" · "),
+      placeHolder: this.shown.tooltip.split("\n").slice(0, 2).join(" · "),
     });
     if (picked !== undefined) {
       await vscode.commands.executeCommand(`dgLsp.${picked.command}`);
@@ -118,8 +125,12 @@ export class StatusItem implements vscode.Disposable {
     const { isTrusted } = vscode.workspace;
     const paused = this.paused();
     const shown = describe({ phase, trouble, status: this.said, paused, isTrusted });
+    this.shown = shown;
     this.item.text = shown.text;
-    this.item.tooltip = shown.tooltip;
+    this.item.tooltip = shown.isSmall ? withLead(shown.tooltip) : shown.tooltip;
+    // A tooltip with links is read out as its source otherwise.
+    const name = shown.text.replace(/^\$\(.*?\) /, "");
+    this.item.accessibilityInformation = { label: `${name}, ${shown.tooltip}` };
     this.item.backgroundColor =
       shown.severity === "normal"
         ? undefined
@@ -127,7 +138,14 @@ export class StatusItem implements vscode.Disposable {
   }
 }
 
-type Entry = [label: string, command: string];
+type Entry = [label: string, command: string, description?: string];
+
+const HELPFUL_MODEL: Entry = [
+  "$(cloud-download) Get a model that helps…",
+  "getModel",
+  "the small one is only for trying things out",
+];
+const MODELS: Entry = ["$(cloud-download) Get or choose a model…", "getModel"];
 
 const ACTIONS: Entry[] = [
   ["$(edit) Rewrite the selection…", "rewrite"],
@@ -135,8 +153,21 @@ const ACTIONS: Entry[] = [
   ["$(server) Choose the server…", "chooseServer"],
   ["$(refresh) Restart the engine, for all windows", "restartEngine"],
   ["$(archive) Unload the model", "unloadModel"],
+];
+const REPORTS: Entry[] = [
   ["$(pulse) Doctor's report", "doctor"],
-  ["$(list-tree) Trace of the last request", "trace"],
+  ["$(list-tree) Trace of this file's last request", "trace"],
+  ["$(report) Report an issue…", "reportIssue"],
   ["$(output) Log", "showLog"],
   ["$(gear) Settings", "openSettings"],
+  ["$(book) Walkthrough", "openWalkthrough"],
 ];
+
+/** The way to a better model, where the mouse rests on the item anyway. */
+function withLead(tooltip: string): vscode.MarkdownString {
+  const shown = new vscode.MarkdownString("", true);
+  shown.isTrusted = { enabledCommands: ["dgLsp.getModel"] };
+  shown.appendText(tooltip);
+  shown.appendMarkdown("\n\n[$(cloud-download) Get a model that helps…](command:dgLsp.getModel)");
+  return shown;
+}

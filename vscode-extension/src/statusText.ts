@@ -15,6 +15,8 @@ export interface Shown {
   readonly text: string;
   readonly tooltip: string;
   readonly severity: "normal" | "warning" | "error";
+  /** What runs is the small bundled model, and a larger one would help. */
+  readonly isSmall?: boolean;
 }
 
 const SMALL_MODEL = "bundled";
@@ -60,6 +62,7 @@ function running(status: Status): Shown {
     text: `$(${icon}) ${label}`,
     tooltip: tooltip(status),
     severity: status.kind === "Error" ? "error" : status.kind === "Warning" ? "warning" : "normal",
+    isSmall: status.model === SMALL_MODEL,
   };
 }
 
@@ -72,7 +75,7 @@ function tooltip(status: Status): string {
     lines.push(`Memory: ${(status.memoryBytes / 1024 ** 3).toFixed(1)} GiB`);
   }
   if (status.model === SMALL_MODEL) {
-    lines.push("The small model that comes with dg-lsp: it knows a little Python.");
+    lines.push("The small model that comes with dg-lsp is only for trying things out.");
   }
   if (status.message !== "" && !status.message.includes("small bundled model")) {
     const inactive = status.kind === "Inactive" ? "Nothing is offered here: " : "";

@@ -20,7 +20,7 @@ def wheel(name, version, source, commands=""):
         made.writestr(f"{info}/RECORD", "")
 run = f"import os, sys\\ndef main():\\n    os.execv({command!r}, [{command!r}, *sys.argv[1:]])\\n"
 wheel("dg_lsp_here", "1.0", run, "[console_scripts]\\ndg-lsp = dg_lsp_here:main\\n")
-wheel("torch", "9.0", "")
+wheel("torch", "2.9.0", "")
 `;
 
 let workplace;

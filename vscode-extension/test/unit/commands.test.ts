@@ -8,7 +8,7 @@ import type { Target } from "../../src/lspExt";
 import * as ext from "../../src/lspExt";
 import { newContext } from "./fake/context";
 import type { Editor } from "./fake/documents";
-import { programsDo, programsServe, quiet, until, type Server } from "./fake/server";
+import { programsServe, quiet, until, type Server } from "./fake/server";
 import { workbench, type QuickPick } from "./fake/workbench";
 
 vi.mock("node:child_process", () => import("./fake/server"));
@@ -398,49 +398,5 @@ describe("the engine", () => {
     void workbench.execute("dgLsp.unloadModel");
     await until(() => workbench.questions.length === 1);
     expect(workbench.question.text).toBe("dg-lsp: the server is not running");
-  });
-});
-
-describe("reports", () => {
-  test("the trace of the last request opens as a document", async () => {
-    servers[0]?.connection.onRequest("workspace/executeCommand", () => ({ how: "new job" }));
-    await workbench.execute("dgLsp.trace");
-    expect(workbench.active?.document.uri.toString()).toBe("dg-lsp:/trace.json");
-    expect(JSON.parse(workbench.active?.document.getText() ?? "")).toEqual({ how: "new job" });
-  });
-
-  test("no trace is no document", async () => {
-    servers[0]?.connection.onRequest("workspace/executeCommand", () => null);
-    void workbench.execute("dgLsp.trace");
-    await until(() => workbench.questions.length === 1);
-    expect(workbench.question.text).toBe("dg-lsp: this dg-lsp keeps no traces");
-    expect(workbench.active).toBe(editor);
-  });
-
-  test("the doctor comes to a server that does not run", async () => {
-    extension.serverCommand = "/bin/dg-lsp";
-    programsDo((program) => {
-      program.stdout.write('{"ok": false}');
-      program.end(1);
-    });
-    await workbench.execute("dgLsp.doctor");
-    expect(workbench.active?.document.getText()).toBe('{\n  "ok": false\n}');
-  });
-
-  test("or says what it said instead", async () => {
-    extension.serverCommand = "/bin/dg-lsp";
-    programsDo((program) => {
-      program.say("no module torch");
-      program.end(1);
-    });
-    void workbench.execute("dgLsp.doctor");
-    await until(() => workbench.questions.length === 1);
-    expect(workbench.question.text).toBe("dg-lsp doctor gave no report: no module torch");
-  });
-
-  test("and needs something to look at", async () => {
-    void workbench.execute("dgLsp.doctor");
-    await until(() => workbench.questions.length === 1);
-    expect(workbench.question.text).toBe("dg-lsp: there is no server to be looked at.");
   });
 });

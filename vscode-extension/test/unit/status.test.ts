@@ -146,11 +146,25 @@ describe("the menu", () => {
       "Choose the server…",
       "Restart the engine, for all windows",
       "Unload the model",
+      "Get or choose a model…",
       "Doctor's report",
-      "Trace of the last request",
+      "Trace of this file's last request",
+      "Report an issue…",
       "Log",
       "Settings",
+      "Walkthrough",
     ]);
+  });
+
+  test("leads to a model that helps where the small one runs, and so does the item", async () => {
+    await session.start();
+    await session.status(RUNNING);
+    expect((await entries())[0]).toBe("Get a model that helps…");
+    expect(workbench.question.choices.filter((one) => /model/.test(one))).toHaveLength(2);
+    expect(item.tooltip).toMatchObject({ isTrusted: { enabledCommands: ["dgLsp.getModel"] } });
+    expect(item.accessibilityInformation?.label).toMatch(/^dg-lsp: small model, Model: bundled/);
+    await session.status({ ...RUNNING, model: "diffusiongemma" });
+    expect(typeof item.tooltip).toBe("string");
   });
 
   test("offers to resume what is paused", async () => {

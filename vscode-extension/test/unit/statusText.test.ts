@@ -27,14 +27,16 @@ test("the model, the device and its memory", () => {
     text: "$(sparkle) dg-lsp: diffusiongemma-26B",
     tooltip: "Model: /models/diffusiongemma-26B\nDevice: cuda:0\nMemory: 18.0 GiB",
     severity: "normal",
+    isSmall: false,
   });
   expect(check({ model: "C:\\models\\big", device: "cpu" }).text).toContain("dg-lsp: big");
 });
 
 test("the small model is named as what it is", () => {
-  const { text, tooltip } = check({ model: "bundled", device: "cpu", memoryBytes: 0 });
+  const { text, tooltip, isSmall } = check({ model: "bundled", device: "cpu", memoryBytes: 0 });
   expect(text).toBe("$(sparkle) dg-lsp: small model");
-  expect(tooltip).toContain("knows a little Python");
+  expect(tooltip).toContain("only for trying things out");
+  expect(isSmall).toBe(true);
 });
 
 describe("work", () => {

@@ -230,3 +230,20 @@ export class TabInputTextDiff implements vscode.TabInputTextDiff {
 export class ThemeColor implements vscode.ThemeColor {
   constructor(readonly id: string) {}
 }
+
+/** Only what is built up piece by piece. */
+export class MarkdownString {
+  isTrusted: boolean | { readonly enabledCommands: readonly string[] } | undefined;
+  constructor(
+    public value = "",
+    readonly supportThemeIcons = false,
+  ) {}
+  appendText(text: string): this {
+    this.value += text;
+    return this;
+  }
+  appendMarkdown(text: string): this {
+    this.value += text;
+    return this;
+  }
+}

@@ -5,7 +5,7 @@
 import type * as vscode from "vscode";
 import { URI, Utils } from "vscode-uri";
 import { Editor } from "./documents";
-import { StatusBarItem, QuickPick, workbench } from "./workbench";
+import { Panel, StatusBarItem, QuickPick, workbench } from "./workbench";
 import {
   CancellationTokenSource,
   Disposable,
@@ -21,6 +21,7 @@ export const version = "1.91.0";
 export const env = {
   appName: "Fake Code",
   language: "en",
+  openExternal: async (uri: vscode.Uri) => void workbench.visited.push(uri.toString(true)),
   clipboard: { writeText: async (text: string) => void workbench.copied.push(text) },
 };
 
@@ -41,6 +42,9 @@ export enum ConfigurationTarget {
 export enum InlineCompletionTriggerKind {
   Invoke,
   Automatic,
+}
+export enum ViewColumn {
+  Active = -1,
 }
 export enum QuickPickItemKind {
   Separator = -1,
@@ -81,8 +85,11 @@ function output(): object {
 
 const say =
   (kind: "error" | "warning" | "information") =>
-  (text: string, ...buttons: string[]) =>
-    workbench.ask(kind, text, buttons);
+  (text: string, ...rest: (string | vscode.MessageOptions)[]) => {
+    const buttons = rest.filter((one) => typeof one === "string");
+    const [options] = rest.filter((one) => typeof one !== "string");
+    return workbench.ask(kind, text, buttons, options?.detail ? [options.detail] : []);
+  };
 
 export const window = {
   get activeTextEditor() {
@@ -129,12 +136,24 @@ export const window = {
   showQuickPick: async (coming: Listed[] | Promise<Listed[]>, options: { placeHolder: string }) => {
     const items = await coming;
     const labels = items.map((one) => one.label);
-    const label = await workbench.ask("pick", options.placeHolder, labels);
+    const details = items.map((one) => `${one.description ?? ""} ${one.detail ?? ""}`.trim());
+    const label = await workbench.ask("pick", options.placeHolder, labels, details);
     return items.find((one) => one.label === label && one.kind !== QuickPickItemKind.Separator);
   },
   showOpenDialog: async ({ title }: { title: string }) => {
     const file = await workbench.ask("file", title, []);
     return file === undefined ? undefined : [URI.file(file)];
+  },
+  showInputBox: ({ title }: { title: string }) => workbench.ask("input", title, []),
+  createWebviewPanel: (
+    _kind: string,
+    title: string,
+    _column: unknown,
+    { enableCommandUris }: { enableCommandUris: string[] },
+  ) => {
+    const panel = new Panel(title, enableCommandUris);
+    workbench.panels.push(panel);
+    return panel;
   },
   withProgress: <Result>(
     { title = "" }: { title?: string },
@@ -185,7 +204,10 @@ export const workspace = {
     workbench.contents.set(scheme, provider);
     return new Disposable(() => workbench.contents.delete(scheme));
   },
-  openTextDocument: async (uri: vscode.Uri) => {
+  openTextDocument: async (uri: vscode.Uri | { content: string; language: string }) => {
+    if ("content" in uri) {
+      return workbench.open(uri.content, "untitled:Untitled-1").document;
+    }
     const provider = workbench.contents.get(uri.scheme);
     const { token } = new CancellationTokenSource();
     const text = String((await provider?.provideTextDocumentContent(uri, token)) ?? "");

@@ -11,9 +11,11 @@ import type { TabInputTextDiff, WorkspaceEdit } from "./values";
 
 /** What is said with buttons, or a list to pick from, until the user answers. */
 export interface Question {
-  readonly kind: "error" | "warning" | "information" | "pick" | "file";
+  readonly kind: "error" | "warning" | "information" | "pick" | "file" | "input";
   readonly text: string;
   readonly choices: readonly string[];
+  /** What stands below, in a dialog or an entry of a list. */
+  readonly details: readonly string[];
   /** Without a choice: it is dismissed. */
   answer(choice?: string): void;
 }
@@ -28,7 +30,8 @@ export interface Work {
 export class StatusBarItem {
   name: string | undefined;
   text = "";
-  tooltip: string | undefined;
+  tooltip: string | vscode.MarkdownString | undefined;
+  accessibilityInformation: vscode.AccessibilityInformation | undefined;
   command: string | undefined;
   backgroundColor: vscode.ThemeColor | undefined;
   isVisible = false;
@@ -37,6 +40,21 @@ export class StatusBarItem {
   }
   dispose(): void {
     this.isVisible = false;
+  }
+}
+
+/** A page in a webview. */
+export class Panel {
+  readonly webview = { html: "" };
+  private readonly disposed = new EventEmitter<void>();
+  readonly onDidDispose = this.disposed.event;
+  constructor(
+    public title: string,
+    readonly commands: readonly string[],
+  ) {}
+  reveal(): void {}
+  dispose(): void {
+    this.disposed.fire();
   }
 }
 
@@ -50,6 +68,9 @@ export class Workbench {
   readonly contexts = new Map<string, unknown>();
   readonly statusBar: StatusBarItem[] = [];
   readonly log: string[] = [];
+  readonly panels: Panel[] = [];
+  /** Addresses that were opened outside. */
+  readonly visited: string[] = [];
   /** What was put on the clipboard. */
   readonly copied: string[] = [];
   readonly documents: Document[] = [];
@@ -154,15 +175,21 @@ export class Workbench {
     return run?.(...values);
   }
 
-  ask(kind: Question["kind"], text: string, choices: readonly string[]): Promise<string> {
+  ask(
+    kind: Question["kind"],
+    text: string,
+    choices: readonly string[],
+    details: readonly string[] = [],
+  ): Promise<string> {
     return new Promise((resolve) => {
       const answer = (choice?: string) => {
-        if (choice !== undefined && !choices.includes(choice) && kind !== "file") {
+        const isFree = kind === "file" || kind === "input";
+        if (choice !== undefined && !choices.includes(choice) && !isFree) {
           throw new Error(`${choice} is none of ${choices.join(", ")}`);
         }
         resolve(choice as string);
       };
-      this.questions.push({ kind, text, choices, answer });
+      this.questions.push({ kind, text, choices, details, answer });
     });
   }
 

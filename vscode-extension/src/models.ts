@@ -1,0 +1,290 @@
+/** Getting a model and choosing one: what there is, whether it fits, how far it is. */
+import * as path from "node:path";
+import * as vscode from "vscode";
+import type { Client } from "./client";
+import { COMMAND_RESTART_ENGINE } from "./lspExt";
+import { ProgramError, run } from "./programs";
+import { sizeOf } from "./torchBuild";
+
+/** What `dg-lsp models --available --json` prints. */
+export interface Available {
+  name: string;
+  repository: string;
+  about: string;
+  licence: string;
+  licence_url: string;
+  download_bytes: number;
+  kept_bytes: number;
+  is_here: boolean;
+  is_begun: boolean;
+  obstacles: string[];
+}
+
+/** What `dg-lsp models --json` prints. */
+interface Here {
+  name: string;
+  bytes: number;
+  default: boolean;
+  checksum: string;
+}
+
+/** A line of `dg-lsp pull --json`. */
+interface PullEvent {
+  event: "found" | "progress" | "said" | "done";
+  what: string;
+  done: number;
+  total: number;
+  name: string;
+  licence: string;
+  needs_consent: boolean;
+  missing_bytes: number;
+}
+
+/** From the hub, or from a directory of this machine. */
+type Source = { repository: string; url: string } | { directory: string };
+
+interface Choice extends vscode.QuickPickItem {
+  readonly take?: () => Promise<void>;
+}
+
+export class Models {
+  constructor(
+    private readonly client: Client,
+    private readonly log: vscode.LogOutputChannel,
+    private readonly command: () => string | undefined,
+  ) {}
+
+  /** The list of all models, and what the user does with it. */
+  async choose(): Promise<void> {
+    const command = this.command();
+    if (command === undefined) {
+      const install = "Install dg-lsp";
+      const text = "dg-lsp: a model needs the server, which is not there yet.";
+      if ((await vscode.window.showWarningMessage(text, install)) === install) {
+        await vscode.commands.executeCommand("dgLsp.installServer");
+      }
+      return;
+    }
+    try {
+      const picked = await vscode.window.showQuickPick(this.choices(command), {
+        title: "Models for dg-lsp",
+        placeHolder: "Get a model, or choose one that is here",
+        matchOnDetail: true,
+      });
+      await picked?.take?.();
+    } catch (error) {
+      await this.fail("The models cannot be listed", error);
+    }
+  }
+
+  private async choices(command: string): Promise<Choice[]> {
+    const [available, here] = await Promise.all([
+      lines<Available>(command, ["models", "--available", "--json"]),
+      lines<Here>(command, ["models", "--json"]),
+    ]);
+    const coming = available.filter((one) => !one.is_here);
+    return [
+      ...(coming.length === 0 ? [] : [heading("Can be downloaded")]),
+      ...coming.map((model) => this.availableChoice(command, model)),
+      heading("Here already"),
+      ...here.map(({ name, bytes, default: isDefault, checksum }) => ({
+        label: `$(${name === "bundled" ? "package" : "sparkle"}) ${name}`,
+        description: `${sizeOf(bytes)}${isDefault ? ", used where none is set" : ""}`,
+        detail: name === "bundled" ? "Small, only for trying things out" : whole(checksum),
+        take: () => this.use(name),
+      })),
+      heading("From elsewhere"),
+      {
+        label: "$(folder-opened) A checkpoint on this disk…",
+        take: () => this.fromDisk(command),
+      },
+      { label: "$(globe) Another repository on the hub…", take: () => this.fromHub(command) },
+    ];
+  }
+
+  private availableChoice(command: string, model: Available): Choice {
+    const { about, download_bytes, kept_bytes, licence, is_begun, obstacles } = model;
+    const verdict =
+      obstacles.length === 0 ? "$(check) Fits this machine" : `$(warning) ${obstacles.join(" ")}`;
+    return {
+      label: `$(cloud-download) ${about}`,
+      description: `${sizeOf(download_bytes)} to download, ${sizeOf(kept_bytes)} to keep`,
+      detail: `${is_begun ? "Begun; it goes on where it stopped. " : ""}${verdict} · Licence: ${licence}`,
+      take: () => this.get(command, model),
+    };
+  }
+
+  private async get(command: string, model: Available): Promise<void> {
+    if (model.obstacles.length > 0) {
+      const anyway = "Download Anyway";
+      const text = `${model.name} will not help on this machine.`;
+      const options = { modal: true, detail: model.obstacles.join("\n") };
+      if ((await vscode.window.showWarningMessage(text, options, anyway)) !== anyway) {
+        return;
+      }
+    }
+    await this.fetch(command, { repository: model.repository, url: model.licence_url });
+  }
+
+  private async fromDisk(command: string): Promise<void> {
+    const [folder] =
+      (await vscode.window.showOpenDialog({
+        title: "A checkpoint of DiffusionGemma",
+        canSelectFolders: true,
+        canSelectFiles: false,
+      })) ?? [];
+    if (folder !== undefined) {
+      await this.pull(command, { directory: folder.fsPath });
+    }
+  }
+
+  private async fromHub(command: string): Promise<void> {
+    const repository = await vscode.window.showInputBox({
+      title: "A repository on the hub",
+      prompt: "OWNER/NAME of a checkpoint of DiffusionGemma",
+      ignoreFocusOut: true,
+    });
+    if (repository?.trim()) {
+      const url = `https://huggingface.co/${repository.trim()}`;
+      await this.fetch(command, { repository: repository.trim(), url });
+    }
+  }
+
+  /** Licence and size first, as the hub has them now. */
+  private async fetch(command: string, source: { repository: string; url: string }) {
+    const options = { location: vscode.ProgressLocation.Window, title: "dg-lsp: asking the hub" };
+    try {
+      const look = ["pull", source.repository, "--look", "--json"];
+      const [found] = await vscode.window.withProgress(options, () =>
+        lines<PullEvent>(command, look),
+      );
+      if (found === undefined || !(await agreed(source, found))) {
+        return;
+      }
+    } catch (error) {
+      await this.fail(`${source.repository} cannot be got`, error);
+      return;
+    }
+    await this.pull(command, source);
+  }
+
+  private async pull(command: string, source: Source): Promise<void> {
+    const named = "directory" in source ? source.directory : source.repository;
+    const words =
+      "directory" in source
+        ? ["--from", source.directory]
+        : [source.repository, "--accept-licence"];
+    const abort = new AbortController();
+    const options = {
+      location: vscode.ProgressLocation.Notification,
+      title: `Getting ${path.basename(named)}`,
+      cancellable: true,
+    };
+    let name = "";
+    try {
+      await vscode.window.withProgress(options, async (progress, cancelled) => {
+        cancelled.onCancellationRequested(() => abort.abort());
+        let percent = 0;
+        const report = (line: string) => {
+          const event = parsed(line);
+          if (event === undefined) {
+            this.log.info(line);
+          } else if (event.event === "progress") {
+            const now = (100 * event.done) / Math.max(1, event.total);
+            const message = `${event.what}: ${sizeOf(event.done)} of ${sizeOf(event.total)}`;
+            progress.report({ message, increment: now - percent });
+            percent = now;
+          } else if (event.event === "done") {
+            name = event.name;
+          }
+        };
+        await run(command, ["pull", ...words, "--json"], { report, signal: abort.signal });
+      });
+    } catch (error) {
+      const again = abort.signal.aborted ? "Go On" : "Try Again";
+      const shown = abort.signal.aborted
+        ? vscode.window.showInformationMessage(
+            `Getting ${named} was stopped. What is here is kept.`,
+            again,
+          )
+        : this.fail(`${named} could not be got`, error, again);
+      if ((await shown) === again) {
+        await this.pull(command, source);
+      }
+      return;
+    }
+    await this.useAtOnce(command, name);
+  }
+
+  /** The engine starts again with it; the setting stays empty where it is the best anyway. */
+  private async useAtOnce(command: string, name: string): Promise<void> {
+    const here = await lines<Here>(command, ["models", "--json"]);
+    const isDefault = here.some((one) => one.default && one.name === name);
+    const set = vscode.workspace.getConfiguration("dgLsp").get<string>("engine.model", "");
+    if (!isDefault || set !== "") {
+      await this.use(name);
+    }
+    await this.client.execute(COMMAND_RESTART_ENGINE, {});
+    void vscode.window.showInformationMessage(`dg-lsp uses ${name} now.`);
+  }
+
+  private async use(name: string): Promise<void> {
+    const config = vscode.workspace.getConfiguration("dgLsp");
+    await config.update("engine.model", name, vscode.ConfigurationTarget.Global);
+  }
+
+  private async fail(what: string, error: unknown, ...ways: string[]): Promise<string | undefined> {
+    const why = error instanceof Error ? error.message : String(error);
+    this.log.error(`${what}: ${why}`);
+    const show = "Show Log";
+    const text = `${what}: ${why.replace(/^dg-lsp: /, "")}`;
+    const picked = await vscode.window.showErrorMessage(text, ...ways, show);
+    if (picked === show) {
+      this.log.show();
+    }
+    return picked;
+  }
+}
+
+/** The user has seen licence and size; to read the licence does not answer the question. */
+async function agreed({ repository, url }: { repository: string; url: string }, found: PullEvent) {
+  const get = found.needs_consent ? "Agree and Download" : "Download";
+  const read = "Read the Licence";
+  const text = `${repository}: ${sizeOf(found.missing_bytes)} to download`;
+  const detail = `Licence: ${found.licence} (${url}). The download can be stopped and goes on later where it was.`;
+  for (;;) {
+    const options = { modal: true, detail };
+    const picked = await vscode.window.showInformationMessage(text, options, get, read);
+    if (picked !== read) {
+      return picked === get;
+    }
+    await vscode.env.openExternal(vscode.Uri.parse(url));
+  }
+}
+
+function heading(label: string): Choice {
+  return { label, kind: vscode.QuickPickItemKind.Separator };
+}
+
+function whole(checksum: string): string {
+  return checksum === "wrong" || checksum === "damaged" ? "$(warning) It is damaged" : "";
+}
+
+async function lines<Line>(command: string, options: string[]): Promise<Line[]> {
+  const output = await run(command, options);
+  return output.split("\n").map((line) => {
+    try {
+      return JSON.parse(line) as Line;
+    } catch {
+      throw new ProgramError(`${command} ${options.join(" ")} said ${line.slice(0, 200)}`);
+    }
+  });
+}
+
+function parsed(line: string): PullEvent | undefined {
+  try {
+    return JSON.parse(line) as PullEvent;
+  } catch {
+    return undefined;
+  }
+}
