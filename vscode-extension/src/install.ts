@@ -60,7 +60,11 @@ export async function install(
     const pip = await makeEnvironment(wish, directory, options);
     if (build.index !== undefined) {
       report("installing PyTorch");
-      await pip(["--index-url", build.index, TORCH]);
+      await pip(["--index-url", build.index, TORCH]).catch((error: unknown) => {
+        signal.throwIfAborted();
+        const why = error instanceof Error ? error.message : String(error);
+        throw new ProgramError(`PyTorch could not be got from ${build.index}: ${why}`);
+      });
     }
     report("installing dg-lsp and what it needs");
     await pip([build.extra === undefined ? wish.requirement : withExtra(wish, build.extra)]);

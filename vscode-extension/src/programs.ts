@@ -73,7 +73,11 @@ export async function run(
       } else if (isLate) {
         end(new ProgramError(`${command} did not end within ${Number(patienceMs) / 1000} s`));
       } else {
-        end(new ProgramError(fault || last || `${command} ended with status ${status}`));
+        end(
+          new ProgramError(
+            fault.replace(/^error: /i, "") || last || `${command} ended with status ${status}`,
+          ),
+        );
       }
     });
   });

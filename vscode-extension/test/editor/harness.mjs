@@ -6,7 +6,15 @@
 import assert from "node:assert/strict";
 import { spawn, execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import path from "node:path";
@@ -21,6 +29,7 @@ const CODE_SERVER = path.join(TOOLS, "server/node_modules/code-server/out/node/e
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const PATIENCE_MS = Number(process.env.DG_LSP_PATIENCE_MS ?? 90_000);
 export const DG_LSP = path.join(ROOT, ".venv/bin/dg-lsp");
+export const BUNDLED = path.join(ROOT, "dg_lsp/models/bundled");
 const SCRIPTED = `${path.join(ROOT, ".venv/bin/python")} ${path.join(ROOT, "tests/e2e/serve_scripted.py")}`;
 
 export const SETTINGS = {
@@ -91,6 +100,23 @@ export class Workplace {
     const file = path.join(this.directory, name);
     writeFileSync(file, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
     return file;
+  }
+
+  /**
+   * What is installed beside this checkout, without dg-lsp itself, for environments that are made
+   * in this workplace: they need not download it again, and get dg-lsp from nowhere else.
+   */
+  offerPackages() {
+    const python = path.join(ROOT, ".venv/bin/python");
+    const code = "import os, torch; print(os.path.dirname(os.path.dirname(torch.__file__)))";
+    const site = execFileSync(python, ["-c", code], { encoding: "utf8" }).trim();
+    const packages = this.make("packages");
+    for (const name of readdirSync(site)) {
+      if (!/^(dg_lsp|_*editable|__pycache__)|\.pth$/.test(name)) {
+        symlinkSync(path.join(site, name), path.join(packages, name));
+      }
+    }
+    Object.assign(this.environment, { PYTHONPATH: packages, PIP_NO_INDEX: "1" });
   }
 
   /** The real server with an engine that follows a script (tests/e2e/serve_scripted.py). */
@@ -409,6 +435,27 @@ export class Window {
     return this.page.$$eval(".action-widget .monaco-list-row.action", (all) =>
       all.map((one) => one.textContent ?? ""),
     );
+  }
+
+  /** What the pages in the window say: the frames of its webviews. */
+  async pageText() {
+    const frames = this.page.frames().filter((one) => one !== this.page.mainFrame());
+    const texts = await Promise.all(
+      frames.map((one) => one.evaluate(() => document.body?.innerText ?? "").catch(() => "")),
+    );
+    return texts.join("\n");
+  }
+
+  /** Click a link of a page. */
+  async clickLink(label) {
+    for (const frame of this.page.frames()) {
+      const link = frame.locator("a", { hasText: label }).first();
+      if ((await link.count().catch(() => 0)) > 0) {
+        await link.click();
+        return;
+      }
+    }
+    throw new Error(`no link ${label}`);
   }
 
   async notifications() {

@@ -146,14 +146,28 @@ test("it is paused for a language and everywhere, in the settings", async () => 
   await until(async () => !/Paused/.test(await window.tooltip()));
 });
 
-test("the doctor's report", async () => {
+test("the doctor's report is a page", async () => {
   await window.command("dg-lsp: Show the Doctor's Report");
-  await window.page.locator('.tab.active[data-resource-name="doctor.json"]').waitFor();
-  const text = window.page.locator(".monaco-editor .view-lines").first();
-  await until(async () => /"findings"/.test((await text.textContent()) ?? ""));
+  await until(async () => /Everything that was looked at/.test(await window.pageText()));
+  await window.picture("vscode-doctor", 560);
 });
 
-test("the trace of the last request", async () => {
-  await window.command("dg-lsp: Show the Trace of the Last Request");
-  await window.page.locator('.tab.active[data-resource-name="trace.json"]').waitFor();
+test("the trace of this file's last request is a page, with links", async () => {
+  await window.page.locator('.tab[data-resource-name="a.py"]').click();
+  await window.command("dg-lsp: Show the Trace of This File's Last Request");
+  await until(async () => /Request at a\.py/.test(await window.pageText()));
+  await window.picture("vscode-trace", 560);
+  await window.clickLink("Report an Issue");
+  await until(async () => /This is everything that the report holds/.test(await window.pageText()));
+  const said = await window.pageText();
+  assert.match(said, /nothing has been sent/);
+  assert.ok(!said.slice(said.indexOf("### Environment")).includes(workplace.directory));
+  await window.picture("vscode-issue", 560);
+});
+
+test("a file that nothing was asked for in has no trace of another's", async () => {
+  workplace.file("b.txt", "nothing here\n");
+  await window.openFile("b.txt");
+  await window.command("dg-lsp: Show the Trace of This File's Last Request");
+  await said(/nothing has been asked for in this file yet/);
 });

@@ -1,0 +1,121 @@
+/** A new user: no server, the first suggestion, the small model, and the way to a larger one. */
+import assert from "node:assert/strict";
+import { cpSync, existsSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { BUNDLED, until, Workplace } from "./harness.mjs";
+
+let workplace;
+let window;
+
+before(async () => {
+  workplace = new Workplace({ "dgLsp.server.path": "" });
+  workplace.offerPackages();
+  await workplace.start();
+  window = await workplace.open(workplace.file("a.py", "def add(a, b):\n    return a\n"));
+  await window.page.keyboard.press("Control+b");
+});
+
+// What a failed test has left on the screen.
+afterEach((context) => window.pictureOf(context));
+
+after(async () => {
+  await workplace.close();
+});
+
+async function said(pattern) {
+  await until(async () => (await window.notifications()).some((text) => pattern.test(text)));
+}
+
+async function entry(pattern) {
+  await window.box();
+  return until(async () => (await window.entries()).find((text) => pattern.test(text)));
+}
+
+/** Pick an entry of the list that is open. */
+async function pick(pattern) {
+  await entry(pattern);
+  await window.page.locator(".quick-input-list .monaco-list-row", { hasText: pattern }).click();
+}
+
+test("the walkthrough leads from nothing to the first suggestion", async () => {
+  await said(/has not been installed for VS Code yet/);
+  await window.command("dg-lsp: Open Walkthrough");
+  await window.page.locator(".getting-started-step", { hasText: "Get a model" }).waitFor();
+  await window.command("Notifications: Clear All Notifications");
+  await window.page.mouse.move(450, 20);
+  await window.picture("vscode-walkthrough", 560);
+});
+
+test("the server that the extension carries is installed, from no other place", async () => {
+  await window.command("dg-lsp: Install the Server in Its Own Environment");
+  assert.match(await entry(/For the CPU/), /350 MB to download, 1\.6 GB on disk/);
+  await entry(/For an NVIDIA GPU/);
+  await window.picture("vscode-install", 300);
+  await pick(/For the CPU/);
+  await said(/Installing dg-lsp/);
+  await window.picture("vscode-installing", 560);
+  await until(async () => (await window.status()) === "dg-lsp: small model", 240_000);
+  const [pid] = workplace.pids("serve");
+  const [python, , command] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  const own = path.join(workplace.data, "User", "globalStorage", "dg-lsp.dg-lsp", "server");
+  assert.ok(python.startsWith(own) && (command ?? own), `${python} is not in ${own}`);
+  const environment = path.dirname(path.dirname(python));
+  const site = path.join(environment, "lib", "python3.11", "site-packages", "dg_lsp");
+  assert.ok(existsSync(path.join(site, "models", "bundled", "config.json")));
+});
+
+test("the sample has its first gap filled, and Tab takes it", async () => {
+  await window.command("dg-lsp: Open a Sample File");
+  await until(async () => /items/.test(await window.ghost()));
+  await window.picture("vscode-sample", 420);
+  await window.page.keyboard.press("Tab");
+  const lines = window.page.locator(".monaco-editor .view-lines").first();
+  await until(async () =>
+    ((await lines.textContent()) ?? "").replaceAll("\u00a0", " ").includes("not in self.items:"),
+  );
+});
+
+test("the small model is named, and its item leads to a model that helps", async () => {
+  assert.match(await window.tooltip(), /only for trying things out/);
+  await window.page.locator("[id*='dgLsp.status'] a").first().hover();
+  const link = window.page.locator(".monaco-hover a", { hasText: "Get a model that helps" });
+  await link.waitFor();
+  await window.picture("vscode-small-model", 560);
+  await window.page.mouse.move(450, 300);
+  await window.command("dg-lsp: Show Menu");
+  assert.match((await window.entries())[0], /Get a model that helps/);
+  await window.picture("vscode-menu", 560);
+  await pick(/Get a model that helps/);
+});
+
+test("models are offered with size, licence and an honest word on this machine", async () => {
+  const offered = await entry(/DiffusionGemma 26B/);
+  assert.match(offered, /52\.0 GB to download/);
+  assert.match(offered, /needs an NVIDIA GPU|Fits this machine/);
+  assert.match(offered, /Licence/);
+  await window.picture("vscode-models", 400);
+  await pick(/DiffusionGemma 26B/);
+  const dialog = window.page.locator(".monaco-dialog-box");
+  await dialog.waitFor();
+  assert.match((await dialog.textContent()) ?? "", /will not help on this machine/);
+  await window.picture("vscode-model-warning", 560);
+  await window.page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+});
+
+test("a model that was got is used at once", async () => {
+  const source = path.join(workplace.directory, "my-model");
+  cpSync(BUNDLED, source, { recursive: true });
+  await window.command("dg-lsp: Get or Choose a Model…");
+  await pick(/A checkpoint on this disk/);
+  const box = window.page.locator(".quick-input-widget input");
+  await until(async () => (await box.inputValue()).startsWith("/"));
+  await box.fill(`${source}/`);
+  await window.page.keyboard.press("Enter");
+  await until(async () => (await window.status()) === "dg-lsp: my-model", 240_000);
+  await window.command("dg-lsp: Show Menu");
+  await entry(/Get or choose a model/);
+  assert.ok(!(await window.entries()).some((one) => /that helps/.test(one)));
+  await window.page.keyboard.press("Escape");
+});
