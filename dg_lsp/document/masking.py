@@ -1,17 +1,21 @@
 """Masks the secrets around a place in a document, fast enough for every keystroke.
 
-A document is masked in pieces of whole lines, and pieces away from the place are remembered:
-while one types, only the piece with the place is looked at anew. Piece boundaries are counted
-from both ends of the document, so that an edit between them moves none. Knows nothing of what a
-secret is (secrets.py).
+What is masked is cut out first: no more than a window can hold, on either side of the place. It
+is masked in pieces of a few lines, and a piece that was masked before is remembered: while one
+types, only the piece with the place is looked at anew. Piece boundaries are counted from both
+ends of the document, so that an edit between them moves none. A line that is longer than a
+piece, as in minified code, is divided between two of its words. Knows nothing of what a secret
+is (secrets.py).
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from itertools import pairwise
 
-from dg_lsp.document.secrets import mask_secrets
+from dg_lsp.document.secret_shapes import MAX_KEY_BLOCK_CHARS
+from dg_lsp.document.secrets import mask_key_blocks, mask_secrets
 
 REACH_CHARS = 128 * 1024
 """What is masked on either side of the place: more than any window holds, and any secret
@@ -19,58 +23,71 @@ beside it. What lies beyond is left as it is."""
 PIECE_CHARS = 2048
 CONTEXT_CHARS = 256
 """Text before a piece that may tell of a secret in it (a name, a word such as `sha256`)."""
+CONTEXT_CHARS_AFTER = 64
+"""Text behind a piece that ends amid a line, which may tell what its end is."""
+
+# No token and hardly any password has one of these.
+_BETWEEN_WORDS = re.compile(r"[\s;,(){}<>]")
 
 
-def mask_around(text: str, start: int, end: int) -> str:
+def mask_around(text: str, start: int, end: int, reach_chars: int = REACH_CHARS) -> str:
     """The text with its secrets covered around `[start, end)`, every character in its place."""
-    ends = _piece_ends(text, start, end)
-    if text.find("PRIVATE KEY", ends[0], ends[-1]) < 0:
-        masked = "".join(
-            _masked(text[max(0, left - CONTEXT_CHARS) : left], text[left:right])
-            for left, right in pairwise(ends)
+    ends = _piece_ends(text, start, end, reach_chars)
+    first, last = ends[0], ends[-1]
+    # The one kind of secret that goes over many pieces, and is found fast.
+    near = mask_key_blocks(text[first:last])
+    pieces = [
+        _masked(
+            near[max(0, left - CONTEXT_CHARS) : left],
+            near[left:right],
+            "" if near[right - 1] == "\n" else near[right : right + CONTEXT_CHARS_AFTER],
         )
-    else:
-        # The one kind of secret that goes over many lines.
-        masked = mask_secrets(text[ends[0] : ends[-1]])
-    return text[: ends[0]] + masked + text[ends[-1] :]
+        for left, right in pairwise(at - first for at in ends)
+    ]
+    return text[:first] + "".join(pieces) + text[last:]
 
 
 def touches_secret(text: str, start: int, end: int) -> bool:
     """Whether a secret stands in `[start, end)`, or right beside it."""
-    masked = mask_around(text, start, end)
+    masked = mask_around(text, start, end, MAX_KEY_BLOCK_CHARS)
     near = slice(max(0, start - 1), end + 1)
     return masked[near] != text[near]
 
 
-def _piece_ends(text: str, start: int, end: int) -> list[int]:
+def mask_start(text: str, length: int) -> str:
+    """About so many characters of the start of a text, with its secrets covered."""
+    cut = text[: _piece_end(text, length, length + PIECE_CHARS)]
+    return mask_around(cut, 0, 0, len(cut))
+
+
+def _piece_ends(text: str, start: int, end: int, reach_chars: int) -> list[int]:
     """Where pieces end, ascending: multiples of a size from either end, moved to a line's end.
 
     The piece with the place goes from the last end before its line to the first one after.
     """
-    first = max(0, start - REACH_CHARS) // PIECE_CHARS * PIECE_CHARS
-    head = [_line_end(text, at) for at in range(first, start, PIECE_CHARS)]
+    first = max(0, start - reach_chars) // PIECE_CHARS * PIECE_CHARS
+    limit = min(len(text), end + reach_chars + PIECE_CHARS)
+    head = [_piece_end(text, at, limit) for at in range(first, start, PIECE_CHARS)]
     back = len(text) - end
-    last = -(-max(0, back - REACH_CHARS) // PIECE_CHARS) * PIECE_CHARS
-    tail = [_line_end(text, len(text) - at) for at in range(last, back, PIECE_CHARS)]
-    inner = [at for at in head if at <= start]
-    outer = [at for at in reversed(tail) if at >= end]
-    if first == 0:
-        inner.insert(0, 0)
-    if not inner:
-        inner = [first]
-    if not outer:
-        outer = [len(text)]
+    last = -(-max(0, back - reach_chars) // PIECE_CHARS) * PIECE_CHARS
+    tail = [_piece_end(text, len(text) - at, limit) for at in range(last, back, PIECE_CHARS)]
+    inner = [at for at in head if at <= start] or [first]
+    outer = [at for at in tail if at >= end] or [limit]
     return sorted({*inner, *outer})
 
 
-def _line_end(text: str, at: int) -> int:
-    """The end of the line that an offset is in, behind its line feed."""
+def _piece_end(text: str, at: int, limit: int) -> int:
+    """The end of the line that an offset is in, or of its word where that is far."""
     if at == 0:
         return 0
-    found = text.find("\n", at - 1)
-    return len(text) if found < 0 else found + 1
+    found = text.find("\n", at - 1, min(limit, at + PIECE_CHARS))
+    if found < 0:
+        between = _BETWEEN_WORDS.search(text, at, limit)
+        found = between.start() if between else limit - 1
+    return found + 1
 
 
-@functools.lru_cache(maxsize=512)
-def _masked(before: str, piece: str) -> str:
-    return mask_secrets(before + piece)[len(before) :]
+@functools.lru_cache(maxsize=2048)
+def _masked(before: str, piece: str, after: str) -> str:
+    masked = mask_secrets(before + piece + after)
+    return masked[len(before) : len(before) + len(piece)]

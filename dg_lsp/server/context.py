@@ -7,7 +7,6 @@ all their patterns, are imported when the first document is there: `initialize` 
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 from dg_lsp.document.excerpt import excerpt
@@ -63,7 +62,8 @@ class WorkspaceContext:
         return self._exclusions.verdict(document, self.roots)
 
     def snippets(self, place: Place, settings: ContextSettings) -> tuple[Snippet, ...]:
-        from dg_lsp.document.related import related_snippets
+        from dg_lsp.document.masking import mask_start
+        from dg_lsp.document.related import MAX_FILE_CHARS, related_snippets
         from dg_lsp.server.exclusions import is_other_version
 
         if not settings.related_files:
@@ -84,7 +84,10 @@ class WorkspaceContext:
         key = place.uri, versions, above[-NEAR_CHARS:], below[:NEAR_CHARS], settings
         if key != self._related[0]:
             files = [
-                Snippet(relative_path(other.path, self.roots), _mask(other.text))
+                Snippet(
+                    relative_path(other.path, self.roots),
+                    mask_start(other.text, MAX_FILE_CHARS),
+                )
                 for other in others
             ]
             budget_chars = round(settings.budget_chars * SNIPPET_SHARE)
@@ -118,11 +121,3 @@ class WorkspaceContext:
             return None
         where = "the cursor is in" if start == end else "the selection holds"
         return f"{where} what looks like a secret"
-
-
-@functools.lru_cache(maxsize=16)
-def _mask(text: str) -> str:
-    """Kept, as other files stay as they are while one types."""
-    from dg_lsp.document.secrets import mask_secrets
-
-    return mask_secrets(text)

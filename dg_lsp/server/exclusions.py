@@ -127,7 +127,7 @@ def file_of(uri: str) -> Path:
     if path.startswith("//"):
         authority, slash, path = path[2:].partition("/")
         path = slash + path
-    path = unquote(path, errors="surrogateescape").replace("\0", "")
+    path = (unquote(path, errors="surrogateescape") or uri).replace("\0", "")
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
@@ -138,7 +138,7 @@ def file_of(uri: str) -> Path:
     elif authority and scheme.lower() == "file":
         # A share of Windows.
         path = f"//{authority}{path}"
-    return Path(path or without_surrogates(uri).replace("\0", ""))
+    return Path(path)
 
 
 def is_other_version(one: str, other: str) -> bool:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dg_lsp.document.masking import PIECE_CHARS, REACH_CHARS, mask_around, touches_secret
+from dg_lsp.document.masking import (
+    PIECE_CHARS,
+    REACH_CHARS,
+    mask_around,
+    mask_start,
+    touches_secret,
+)
+from dg_lsp.document.related import MAX_FILE_CHARS
 from dg_lsp.document.secrets import mask_secrets
 
 TOKEN = "ghp_0123456789abcdefghij0123456789abcdef"
@@ -26,6 +35,9 @@ lines = st.lists(
             "  'aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW',\n",
             "key: 'aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW'\r\n",
             "x" * 5000 + "\n",
+            "f(1);" * 900 + "password='hunter2!';" + "g(x,2);" * 700 + "\n",
+            f"a={{token:'{TOKEN}',b:[" + "1,2,3," * 1000 + "]}",
+            "config = {\n  password:\n    'hunter2!'\n}\n",
         ]
     ),
     max_size=40,
@@ -71,3 +83,63 @@ def test_a_selection_with_a_secret_in_it_touches_it():
     text = f"x = 1\ntoken = '{TOKEN}'\ny = 2\n"
     assert touches_secret(text, 0, len(text))
     assert not touches_secret(text, 0, 5)
+
+
+@pytest.fixture
+def num_masked(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How many characters have been looked at since it was asked last."""
+    seen: list[int] = []
+
+    def counted(text: str) -> str:
+        seen.append(len(text))
+        return mask_secrets(text)
+
+    monkeypatch.setattr("dg_lsp.document.masking.mask_secrets", counted)
+
+    def since() -> int:
+        total = sum(seen)
+        seen.clear()
+        return total
+
+    return since
+
+
+MINIFIED = "".join(f"e.f{n}=function(t,n){{return t+n}};" for n in range(25_000))
+KEYS = "var k='ghp_0123456789abcdefghij0123456789abcdef',password='hunter2!';"
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_key_in_minified_code_costs_a_piece_whatever_its_size(num_masked, times):
+    text = (KEYS + MINIFIED[: len(MINIFIED) // 4]) * times
+    assert "\n" not in text
+    at = text.index(";", len(text) // 2) + 1
+    mask_around(text, at, at)
+    assert num_masked() <= 2.5 * REACH_CHARS
+
+    for _ in range(20):
+        text = text[:at] + "x" + text[at:]
+        at += 1
+        masked = mask_around(text, at, at)
+        touches_secret(text, at, at)
+        assert num_masked() <= 5 * PIECE_CHARS
+    assert "ghp_" not in masked[at - 60_000 : at + 60_000]
+
+
+def test_a_key_in_a_file_with_a_private_key_costs_a_piece_too(num_masked):
+    text = FILLER * 20 + KEY_BLOCK + "-----END PRIVATE KEY-----\n" + FILLER * 20
+    at = len(FILLER) * 10
+    mask_around(text, at, at)
+    num_masked()
+
+    masked = mask_around(text[:at] + "x" + text[at:], at + 1, at + 1)
+    assert num_masked() <= 4 * PIECE_CHARS
+    assert "MIIE" not in masked
+
+
+def test_of_a_growing_log_its_start_is_masked_once(num_masked):
+    line = "2026-11-28 10:00:00 INFO request {} done in 12 ms\n"
+    log = "".join(line.format(n) for n in range(20_000)) * 10
+    for _ in range(3):
+        log += line.format("x")
+        assert len(mask_start(log, MAX_FILE_CHARS)) >= MAX_FILE_CHARS
+    assert num_masked() <= 1.5 * MAX_FILE_CHARS

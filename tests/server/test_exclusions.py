@@ -120,6 +120,8 @@ def test_a_document_is_judged_by_its_file_whatever_its_scheme(root: Path, uri: s
         ("file:///a/\ud83d.py", "/a/\ufffd.py"),
         ("//[bad", "//[bad"),
         ("", "."),
+        ("\0", "."),
+        ("\ud83d", "\ufffd"),
     ],
 )
 def test_the_file_of_a_uri(uri: str, expect: str) -> None:

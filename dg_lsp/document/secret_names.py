@@ -1,0 +1,282 @@
+"""Finds secrets by the name that stands before them: `password = "..."`, `--token ...`.
+
+A name is followed by a *link* and a value. The link says how sure it is that the value is what
+the name says: a quoted value after an equals sign may be any word, but the second argument of a
+call that has `"password"` for its first must look like a password. Knows nothing of programming
+languages; the links are those of assignments, calls, mark-up, command lines and configuration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dg_lsp.document.secret_shapes import Secret, every
+from dg_lsp.document.secret_values import (
+    is_password,
+    is_strong_password,
+    is_strong_word,
+    is_token,
+)
+
+MAX_NAME_CHARS = 80
+"""How far before a name its line is looked at."""
+MAX_VALUE_CHARS = 4096
+"""Session tokens and keys in base64 have up to some thousand characters."""
+MIN_PASSWORD_CHARS = 4
+MIN_BARE_CHARS = 6
+"""Without quotes, fewer are a number or a word."""
+
+_NAME_ENDS = (
+    *("pass", "pwd", "secret", "token", "key", "credential", "bearer", "session", "psk", "pw"),
+    "identified by",
+)
+# "key" alone is the name of anything; these make a secret of it.
+_KEYS = (
+    *(
+        "api",
+        "access",
+        "auth",
+        "account",
+        "private",
+        "encryption",
+        "signing",
+        "master",
+        "client",
+    ),
+    *("secret", "shared", "preshared", "license", "app", "server", "service"),
+)
+_NAME = re.compile(
+    r"(?i:(?P<password>pass(?:word|wd|phrase|code)?|pwd|psk|pw|identified by)|bearer"
+    r"|session(?:[_-]?id|[_-]?token)|secret(?:[_-]?key)?(?:_?base)?|token|key(?:[_-]data)?"
+    r"|credentials?)\d?"
+)
+_PUBLIC_NAME = re.compile(r"(?:::|arn:)[\w:/-]*$|public[_-]?(?:key)?[_-]?$")
+_CLOSE = r"(?P<close>\\{0,3}[\"'`])?\]?"
+_LINK = re.compile(
+    _CLOSE + r"(?:"
+    # Arguments behind a name: a call, a dictionary's get, a default of an option.
+    r"(?P<argument>\)?[ \t]{0,4},\s{0,40}(?:default[ \t]?=[ \t]?)?|\)\.\w{1,20}\([ \t]{0,4})"
+    r"|(?P<call>\([ \t]{0,4})"
+    r"|(?P<other>\)?[ \t]{0,4}(?:\|\||\?\?|or\b)[ \t]{0,4})"
+    # Mark-up: an element, a value attribute beside the name, `<key>` and `<string>` of a plist.
+    r"|(?P<pair>[ \t]{1,8}value[ \t]?=[ \t]?|[ \t]{0,8}\r?\n[ \t]{0,40}value:[ \t]{1,8}"
+    r"|[ \t]{1,4}\{\s{0,40}default[ \t]{1,8}=[ \t]{1,8})"
+    r"|(?P<element>>|</key>\s{0,40}<string>)"
+    # An assignment, perhaps with a type, and perhaps on the next line.
+    r"|(?P<assign>(?:\[\])?[ \t]{0,16}"
+    r"(?::[ \t]?[&A-Za-z'][\w.\[\]|<>'& ]{0,40}=|=>|:=|[!=]={1,2}|=|:)"
+    r"(?P<space>[ \t]{0,16}(?:(?P<block>[|>][-+]?|[(\\])?[ \t]{0,8}\r?\n[ \t]{0,80})?))"
+    r"|(?P<blank>[ \t]{1,8}\(?)"
+    r")"
+)
+_OPEN = re.compile(r"[A-Za-z@$]{0,2}(?P<escape>\\{0,3})(?P<quote>\"\"\"\s?|'''\s?|[\"'`])")
+_BARE_PASSWORD = re.compile(r"[^\s\"'`()\[\]{}<>,;&\\]{4,200}+")
+# An equals sign is only padding: a row of names and signs is read once, not once for each.
+_BARE_TOKEN = re.compile(r"[^\s\"'`()\[\]{}<>,;&\\=]{4,4096}+={0,2}")
+_INDENTED = re.compile(r"[ \t]*([^\s\"'`(){}<>]{4,4096}+)")
+_ELEMENT = re.compile(r"[ \t]*([^\s<>]{4,4096}+)[ \t]*<")
+_IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*")
+_ODD = re.compile(r"[0-9!@#%^&?~+]")
+_COMPARISONS = ("==", "===", "!=", "!==")
+_DEFAULT = re.compile(r"\$\{[\w.-]*$")
+_BARE_LINE = re.compile(
+    r"[ \t]*(?:(?:#|//|--|;|<!--|\*)[ \t]*)?"
+    r"(?:(?:export|ENV|ARG|set|env:|-)[ \t]+)?[ \t]*[\w.:/-]{0,60}"
+)
+_LINE_REST = re.compile(r"[ \t]{0,16}(?:[\r\n]|$|#|//|-->)")
+_WORD_REST = re.compile(r"[\s;&\"'`}]|\\n|$|,[a-z]+=")
+_IN_TEXT = re.compile(r"(?:^|[\s;&?\"'`,{(-])[\w.-]{0,60}$")
+_COMMAND = re.compile(
+    r"(?:^|[\s;&|\"'`])"
+    r"(?:(?:ENV|ARG|setenv|set|#[ \t]?define)(?:[ \t]+-\w{1,4}){0,3}[ \t]+\w{0,60}"
+    r"|--[\w-]{0,40}|login[ \t]+\S{1,60}[ \t]+)$",
+    re.IGNORECASE,
+)
+_SQL = re.compile(r"(?:^|\s)(?:with|set|=|user\s+\S{1,60})\s+$|^\s*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """A name that may be a secret's, with what stands before and behind it."""
+
+    is_password: bool
+    is_word: bool
+    """Whether it may be a password by another name: a secret, but no token and no key."""
+    is_queried: bool
+    """Whether it is a keyword of SQL that a password follows."""
+    line: str
+    """Its line up to the name, the last characters of it."""
+    is_whole: bool
+    """Whether that is all of the line."""
+    link: re.Match[str]
+
+    @property
+    def bare(self) -> re.Pattern[str]:
+        """What its value looks like without quotes."""
+        return _BARE_PASSWORD if self.is_password else _BARE_TOKEN
+
+    def judge(self, value: str, is_sure: bool) -> bool:
+        """Whether the value may be what it is called."""
+        if not self.is_password:
+            return is_token(value) or (self.is_word and is_sure and is_strong_word(value))
+        return is_password(value) if is_sure else is_strong_password(value)
+
+
+def named_secrets(text: str) -> Iterator[Secret]:
+    """The values that names call a secret."""
+    # U+0130 is the one character whose lower case is longer.
+    lowered = text.replace("\u0130", "I").lower()
+    for part in _NAME_ENDS:
+        for at in every(lowered, part):
+            name = _name_at(text, lowered, at)
+            found = _value(text, name) if name else None
+            if name and found:
+                yield Secret(*found, "a password" if name.is_password else "a named secret")
+
+
+def _name_at(text: str, lowered: str, at: int) -> _Name | None:
+    name = _NAME.match(text, at)
+    link = _LINK.match(text, name.end()) if name else None
+    if name is None or link is None:
+        return None
+    near = max(0, at - MAX_NAME_CHARS)
+    before = lowered[near:at]
+    # `AWS::IAM::AccessKey` is the name of a type.
+    if _PUBLIC_NAME.search(before):
+        return None
+    if name[0][:3].lower() == "key" and not before.rstrip("_-. ").endswith(_KEYS):
+        return None
+    # "bypass" and "compass" are no passwords; "userPass" may be one.
+    if name[0] in ("pass", "pw", "psk") and before[-1:].isalpha():
+        return None
+    start = max(text.rfind("\n", near, at), text.rfind("\r", near, at)) + 1
+    line = text[max(start, near) : at]
+    word = name[0].lower()
+    return _Name(
+        is_password=name["password"] is not None,
+        is_word=word == "secret",
+        is_queried=word in ("password", "identified by"),
+        line=line,
+        is_whole=start > 0 or near == 0,
+        link=link,
+    )
+
+
+def _value(text: str, name: _Name) -> tuple[int, int] | None:
+    """Where the value is, if it is a secret."""
+    link, kind, at = name.link, name.link.lastgroup, name.link.end()
+    if kind == "element":
+        return _element(text, name, at)
+    if kind == "argument" and link["close"] is None:
+        return None
+    quoted = _quoted(text, at)
+    if kind == "blank":
+        return _behind_blank(text, name, quoted)
+    if quoted:
+        is_compared = kind == "assign" and link["assign"].strip() in _COMPARISONS
+        is_sure = kind in ("assign", "other", "pair") and not is_compared
+        start, end = quoted
+        return quoted if name.judge(text[start:end], is_sure) else None
+    if kind == "pair":
+        return _to_line_end(text, name, at)
+    return _bare(text, name) if kind == "assign" else None
+
+
+def _quoted(text: str, at: int) -> tuple[int, int] | None:
+    """What stands in the quotes that open here."""
+    opened = _OPEN.match(text, at)
+    if opened is None:
+        return None
+    quote, start = opened["quote"].rstrip(), opened.end()
+    closing = opened["escape"] + quote
+    end = start
+    while True:
+        end = text.find(closing, end, start + MAX_VALUE_CHARS + 4)
+        if end < 0:
+            return None
+        if not _is_escaped(text, end):
+            break
+        end += 1
+    if len(quote) == 3:
+        start += len(text[start:end]) - len(text[start:end].lstrip())
+        end = start + len(text[start:end].rstrip())
+    is_one_line = text.find("\n", start, end) < 0 and text.find("\r", start, end) < 0
+    return (start, end) if is_one_line and end - start >= MIN_PASSWORD_CHARS else None
+
+
+def _is_escaped(text: str, at: int) -> bool:
+    before = text[max(0, at - 8) : at]
+    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
+
+
+def _element(text: str, name: _Name, at: int) -> tuple[int, int] | None:
+    """The text of `<password>...</password>`, or of `<... name="password">...<`."""
+    value = _ELEMENT.match(text, at) if "<" in name.line else None
+    return value.span(1) if value and name.judge(value[1], is_sure=False) else None
+
+
+def _behind_blank(
+    text: str, name: _Name, quoted: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """`ENV DB_PASSWORD ...`, `--token ...`, `PASSWORD '...'`."""
+    is_command = _COMMAND.search(name.line) is not None
+    if quoted:
+        is_query = name.is_queried and _SQL.search(name.line)
+        start, end = quoted
+        return (
+            quoted if (is_command or is_query) and name.judge(text[start:end], True) else None
+        )
+    value = name.bare.match(text, name.link.end()) if is_command else None
+    if value is None or not _WORD_REST.match(text, value.end()):
+        return None
+    return value.span() if name.judge(value[0], is_sure=False) else None
+
+
+def _to_line_end(text: str, name: _Name, at: int) -> tuple[int, int] | None:
+    value = _INDENTED.match(text, at)
+    if value is None or not _LINE_REST.match(text, value.end()):
+        return None
+    return value.span(1) if name.judge(value[1], is_sure=False) else None
+
+
+def _bare(text: str, name: _Name) -> tuple[int, int] | None:
+    """`NAME=value` and `name: value`, as in shell scripts, connection strings and YAML."""
+    space, at = name.link["space"], name.link.end()
+    if "\n" in space:
+        is_block = name.link["block"] and name.link["block"][0] in "|>"
+        return _to_line_end(text, name, at) if is_block else None
+    sign = name.link["assign"].strip()
+    has_default = sign == ":" and _DEFAULT.search(name.line)
+    if has_default:
+        at += text[at : at + 1] in ("-", "=")
+    value = name.bare.match(text, at)
+    if value is None or len(value[0]) < MIN_BARE_CHARS or name.link["close"]:
+        return None
+    end = value.end()
+    if has_default:
+        is_secret = text[end : end + 1] == "}" and name.judge(value[0], is_sure=False)
+    elif name.is_whole and _BARE_LINE.fullmatch(name.line) and _LINE_REST.match(text, end):
+        is_secret = _is_on_its_own(name, sign, value[0])
+    else:
+        # Amid other text only without blanks, where a name is hardly ever code.
+        is_tight = sign == "=" and not space and bool(_IN_TEXT.search(name.line))
+        is_header = sign == ":" and not name.is_password and text[end : end + 1] in ("'", '"')
+        is_secret = (
+            (is_tight or is_header)
+            and _WORD_REST.match(text, end) is not None
+            and name.judge(value[0], is_sure=False)
+        )
+    return value.span() if is_secret else None
+
+
+def _is_on_its_own(name: _Name, sign: str, value: str) -> bool:
+    """Whether what is all that a line gives a name is a secret, and not code."""
+    if not name.is_password:
+        return is_token(value)
+    if sign == "=" and not name.link["space"]:
+        return is_password(value) and _ODD.search(value) is not None and not value.isdigit()
+    if sign != ":" and _IDENTIFIER.fullmatch(value):
+        return is_token(value)
+    return is_strong_password(value)
