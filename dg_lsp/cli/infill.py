@@ -22,10 +22,10 @@ import typer
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 from dg_lsp.document.edit import minimal_replacement
+from dg_lsp.document.masking import mask_around
 from dg_lsp.document.offers import Offer, Place, Standard, flaw_at, offers_of
 from dg_lsp.document.position import line_column_at, offset_at
 from dg_lsp.document.retrying import Try, first_sound
-from dg_lsp.document.secrets import mask_secrets
 from dg_lsp.document.source import Source, language_of, read_source
 from dg_lsp.document.window import WindowBudget, split_window
 from dg_lsp.job import SPARES, Draft, Infill, InfillJob, JobState
@@ -225,7 +225,7 @@ async def _fill(
             )
         budget = WindowBudget(opened.prefix_tokens, opened.suffix_tokens)
         # Masks are as long as what they hide, so that places stay the same.
-        shown = mask_secrets(span.source.text)
+        shown = mask_around(span.source.text, span.start, span.end)
         place, core = span.place(job.language), span.place(job.language).core
         start, end = len(core.prefix), len(core.prefix) + len(core.replaced or "")
         window = split_window(shown, start, end, budget, opened.measure)

@@ -31,7 +31,7 @@ _ALPHABETS = {
     "b32l": string.ascii_lowercase + "234567",
     "bech32": "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L",
 }
-_WORDS = re.findall(
+_WORDS: list[str] = re.findall(
     r"\w+",
     """amber anchor basil beacon cedar cobalt comet copper coral delta ember falcon garnet
     harbor indigo juniper lagoon maple meadow nectar nimbus onyx orchid pepper quartz
