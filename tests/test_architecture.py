@@ -44,7 +44,7 @@ MAY_IMPORT = {
     ),
     "dg_lsp.document": ("dg_lsp.job",),
     "dg_lsp.engine": SEAM,
-    "dg_lsp.service": (*SEAM, "h11", "platformdirs"),
+    "dg_lsp.service": (*SEAM, "dg_lsp.document", "h11", "platformdirs"),
     "dg_lsp.diagnosis": (*SEAM, "dg_lsp.service", "platformdirs"),
     "dg_lsp.benchmark": ("dg_lsp.server.frames",),
     # It times the model itself, and reports by itself.

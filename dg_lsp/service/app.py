@@ -22,6 +22,7 @@ from dg_lsp.service.client import CLIENT_HEADER, SEQUENCE_HEADER
 from dg_lsp.service.events import data_only
 from dg_lsp.service.feed import FedJob, Sender
 from dg_lsp.service.fields import Json, WireError, dump_json
+from dg_lsp.service.finishing import finished, with_query
 from dg_lsp.service.forms import (
     FormRequest,
     cut_at,
@@ -142,7 +143,7 @@ class _Service:
         return EventStream(self._submit(request, job))  # type: ignore[return-value]
 
     async def llama_infill(self, request: Request) -> Response:
-        asked = read_llama(await read_json(request))
+        asked = read_llama(with_query(await read_json(request), request.query_params))
         if asked.wants_nothing:
             self._host.start_loading()
             return _json(200, write_llama(asked, Infill((), 0), (0, 0), is_last_chunk=False))
@@ -155,7 +156,7 @@ class _Service:
         return _chunks([data_only(write_llama_chunk(text)), data_only(end)])
 
     async def openai_completions(self, request: Request) -> Response:
-        asked = read_openai(await read_json(request))
+        asked = read_openai(with_query(await read_json(request), request.query_params))
         infill, tokens = await self._fill(request, asked)
         name, created_s = f"cmpl-{uuid.uuid4().hex}", int(time.time())
         if not asked.streams:
@@ -295,6 +296,7 @@ class _Service:
         reason = failure(handle.state, infill)
         if reason is not None:
             raise RequestError(500, reason)
+        infill = finished(infill, asked.job, asked.finishing)
         opened = self._host.opened
         if opened is None:
             return infill, (0, 0)

@@ -14,6 +14,7 @@ from typing import Any
 
 from dg_lsp.job import Infill, InfillJob, JobState, Snippet
 from dg_lsp.service.fields import Fields, Json, WireError
+from dg_lsp.service.finishing import Finishing, job_to_finish, read_finishing
 from dg_lsp.service.wire import MAX_CANDIDATES, MAX_TOKENS
 
 MIN_DEADLINE_S = 0.05
@@ -40,6 +41,7 @@ class FormRequest:
     """OpenAI: a last chunk with the token counts."""
     wants_nothing: bool = False
     """llama.cpp: the client only warms the cache."""
+    finishing: Finishing | None = None
 
 
 def read_llama(value: Json) -> FormRequest:
@@ -58,12 +60,14 @@ def read_llama(value: Json) -> FormRequest:
         deadline_s=max(limit_ms / 1e3, MIN_DEADLINE_S) if limit_ms > 0 else None,
         seed=_seed(fields, value),
     )
+    finishing = read_finishing(value)
     return FormRequest(
-        job,
+        job_to_finish(job, finishing),
         stops=_stops(value),
         streams=_flag(fields, value, "stream"),
         response_fields=_texts(value, "response_fields"),
         wants_nothing=wanted == 0,
+        finishing=finishing,
     )
 
 
@@ -133,11 +137,13 @@ def read_openai(value: Json) -> FormRequest:
         max_tokens=_whole(fields, value, "max_tokens", 1, MAX_TOKENS, _DEFAULT.max_tokens),
         seed=_seed(fields, value),
     )
+    finishing = read_finishing(value)
     return FormRequest(
-        job,
+        job_to_finish(job, finishing),
         stops=_stops(value),
         streams=_flag(fields, value, "stream"),
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        finishing=finishing,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import threading
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -212,6 +213,23 @@ async def test_llama_streams_one_piece_and_an_end(http):
 
     assert (text["content"], text["stop"]) == ("self", False)
     assert (end["content"], end["stop"], end["stop_type"]) == ("", True, "eos")
+
+
+@pytest.mark.parametrize(("path", "body"), [("/infill", LLAMA), ("/v1/completions", OPENAI)])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_text_is_finished_on_request(http, monkeypatch, path, body, stream):
+    def cut(infill, job, finishing):
+        texts = [replace(one, text=one.text[:2]) for one in infill.candidates]
+        return replace(infill, candidates=tuple(texts)) if finishing else infill
+
+    monkeypatch.setattr("dg_lsp.service.app.finished", cut)
+    body = {**body, "stream": stream}
+    assert '"self"' in (await http.post(path, json=body)).text
+    assert '"se"' in (await http.post(path, json={**body, "finish": True})).text
+    assert '"se"' in (await http.post(f"{path}?finish=true", json=body)).text
+    refused = await http.post(f"{path}?finish=perhaps", json=body)
+    assert refused.status_code == 400
+    assert "perhaps" in message(refused)
 
 
 async def test_text_is_cut_at_a_stop(http):

@@ -1,0 +1,74 @@
+"""Finishes texts as the language server does, for clients that insert what comes as it is.
+
+A client asks for it with a field of its request or, where it cannot add fields, in the query of
+the address. It sends a part of its document only, so brackets are judged by that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from dg_lsp.document.edit import is_only_closers
+from dg_lsp.document.offers import Place, Standard, offers_of
+from dg_lsp.document.position import LINE_END
+from dg_lsp.job import SPARES, Candidate, Infill, InfillJob
+from dg_lsp.service.fields import Fields, Json, WireError
+
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Finishing:
+    """How texts are to be finished."""
+
+    language: str
+    """LSP language id; empty where the client does not say, and then brackets count alone."""
+
+
+def with_query(value: Json, query: Mapping[str, str]) -> Json:
+    """A request with what the query of its address says; its own fields count for more."""
+    said: Json = {}
+    if "finish" in query:
+        if query["finish"] not in _FLAGS:
+            raise WireError(f"finish in the address is {query['finish']!r}, not true or false")
+        said["finish"] = _FLAGS[query["finish"]]
+    if "language" in query:
+        said["language"] = query["language"]
+    return {**said, **value}
+
+
+def read_finishing(value: Json) -> Finishing | None:
+    """What a request says of finishing; None where it does not want any."""
+    fields = Fields(value, "")
+    wanted = value.get("finish") is not None and fields.boolean("finish", False)
+    return Finishing(fields.text("language", "")) if wanted else None
+
+
+def job_to_finish(job: InfillJob, finishing: Finishing | None) -> InfillJob:
+    """The job with what finishing needs: its language, and texts to fall back on."""
+    if finishing is None:
+        return job
+    return replace(job, language=finishing.language or job.language, spares=SPARES)
+
+
+def finished(infill: Infill, job: InfillJob, finishing: Finishing | None) -> Infill:
+    """The infill with finished texts, those that would be offered, best first."""
+    if finishing is None:
+        return infill
+    place = Place(
+        uri="",
+        path=job.path,
+        language=finishing.language,
+        newline="\r\n" if "\r\n" in job.prefix + job.suffix else "\n",
+        prefix=job.prefix,
+        suffix=job.suffix,
+    )
+    rest, *_ = LINE_END.split(job.suffix, maxsplit=1)
+    standard = Standard(job.candidates, one_line=not is_only_closers(rest))
+    offers = offers_of(infill.candidates, place, standard)
+    candidates = tuple(
+        Candidate(offer.text, offer.confidence, -float(rank), offer.confidences)
+        for rank, offer in enumerate(offers)
+    )
+    return replace(infill, candidates=candidates)
