@@ -111,10 +111,10 @@ async def measure(plan: Plan, serving: Serving, report: Callable[[str], None]) -
     try:
         for name in OTHER_MODULES:
             editor.open(f"file:///bench/{name}.py", _source(name))
-        dice = random.Random(plan.seed)
+        rng = random.Random(plan.seed)
         for num_bytes in plan.document_bytes:
             text = document_of(num_bytes)
-            document = _Document(editor, f"{URI}?{num_bytes}", text, dice)
+            document = _Document(editor, f"{URI}?{num_bytes}", text, rng)
             editor.open(document.uri, text)
             for _ in range(NUM_WARM_UPS):
                 await document.key()
@@ -152,9 +152,9 @@ def document_of(num_bytes: int) -> str:
 class _Document:
     """One open document, and places in it to type at."""
 
-    def __init__(self, editor: Editor, uri: str, text: str, dice: random.Random) -> None:
+    def __init__(self, editor: Editor, uri: str, text: str, rng: random.Random) -> None:
         self.uri = uri
-        self._editor, self._dice = editor, dice
+        self._editor, self._rng = editor, rng
         self._lines = [len(line) for line in text.split("\n")]
 
     async def key(self) -> Sample:
@@ -168,7 +168,7 @@ class _Document:
     async def _until_asked(self, keys: str) -> Sample:
         """Type somewhere, and elsewhere until the last request is one that asks the model."""
         for _ in range(MAX_TRIES):
-            line = self._dice.randrange(len(self._lines) // 4, len(self._lines) * 3 // 4)
+            line = self._rng.randrange(len(self._lines) // 4, len(self._lines) * 3 // 4)
             for key in keys[:-1]:
                 self._type(line, key)
                 await asyncio.sleep(BURST_S)
@@ -205,13 +205,13 @@ async def _measure_stops(plan: Plan, serving: Serving) -> Stops:
     capabilities = {"experimental": {"dgLsp": {"drafts": True}}}
     editor = await Editor.start(serving, capabilities, OPTIONS)
     try:
-        text, dice = document_of(min(plan.document_bytes)), random.Random(plan.seed)
+        text, rng = document_of(min(plan.document_bytes)), random.Random(plan.seed)
         stops = Stops()
         editor.open(URI, text)
         editor.open(OTHER_URI, text)
-        document = _Document(editor, OTHER_URI, text, dice)
+        document = _Document(editor, OTHER_URI, text, rng)
         while len(stops.free) < plan.rounds:
-            await _stop_once(editor, document, dice.randrange(20, 200), stops)
+            await _stop_once(editor, document, rng.randrange(20, 200), stops)
         return stops
     finally:
         await editor.close()

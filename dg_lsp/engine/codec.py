@@ -14,7 +14,7 @@ class ControlTokens:
     turn_start: int
     turn_end: int
     pad: int
-    barred: tuple[int, ...]
+    disallowed: tuple[int, ...]
     """Every id that must not be written into a span: the above and all other control tokens."""
 
 

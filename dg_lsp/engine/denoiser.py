@@ -24,18 +24,18 @@ class Canvases:
     """(free,) rows that are sampled, ascending."""
     pinned: Tensor
     """(pinned,) all other rows, ascending."""
-    barred: Tensor
-    """(rules, vocab) boolean, tokens that a free row may not hold."""
-    rule: Tensor
-    """(free,) which row of `barred` holds for a free row."""
+    disallowed: Tensor
+    """(constraints, vocab) boolean, tokens that a free row may not hold."""
+    constraint: Tensor
+    """(free,) which row of `disallowed` holds for a free row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """What one denoising step found, all on the device; float32 unless said otherwise.
 
-    "Limited" is at the step's temperature and within the rules; a fit is the log-probability
-    at temperature 1 and without rules.
+    "Limited" is at the step's temperature and within the constraints; a fit is the
+    log-probability at temperature 1 and without constraints.
     """
 
     sampled: Tensor

@@ -7,7 +7,7 @@ The steps carry the numbers of transformers' `DiffusionGemmaGenerationMixin.gene
     1.c  for each denoising step:
          i    the decoder predicts all positions from the canvases, the cache and the
               self-conditioning of the step before
-         ii   tokens are selected: limits, temperature, a sample and an argmax per position
+         ii   tokens are selected: constraints, temperature, a sample and an argmax per position
          iii  the sampler accepts and renoises; pinned positions are never written
          iv   the stopping criterion looks at the free positions
          v    what was predicted becomes self-conditioning, as soft embeddings
@@ -16,7 +16,7 @@ The steps carry the numbers of transformers' `DiffusionGemmaGenerationMixin.gene
 What differs from the reference: only free positions are sampled, accepted, counted and
 renoised; a pinned position is exactly its token, in the canvas and in self-conditioning; a
 healed position may only hold tokens that agree with the characters typed there, and its noise
-is the typed token. With nothing pinned, healed or barred and the same random numbers, the
+is the typed token. With nothing pinned, healed or disallowed and the same random numbers, the
 canvases are the reference's, token for token (a test holds this).
 
 Several canvases ("lanes") go through the decoder in one forward, each blind to the others.
@@ -34,7 +34,7 @@ from torch import Tensor
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Denoiser, Prediction
 from dg_lsp.engine.family import Corruption, LengthStrategy
-from dg_lsp.engine.lanes import Lane, Limits, StepView, arrange
+from dg_lsp.engine.lanes import Constraints, Lane, StepView, arrange
 from dg_lsp.engine.prompt import CanvasPlan
 
 
@@ -52,7 +52,7 @@ class Denoising:
         """Step 1.b. Raises `ValueError` for a canvas with no free position."""
         self._denoiser, self._encoded, self._corruption = denoiser, encoded, corruption
         self._device = denoiser.device
-        self._limits = Limits(codec, denoiser.vocab_size, corruption.control_tokens)
+        self._constraints = Constraints(codec, denoiser.vocab_size, corruption.control_tokens)
         self.step_idx = 0
         self.lanes: list[Lane] = []
         for plan in plans:
@@ -61,7 +61,7 @@ class Denoising:
             empty = torch.zeros(plan.free_length)
             lane = Lane(plan, corruption.memory(plan), empty.long() - 1, empty)
             self.lanes.append(lane)
-        self._rows = arrange(self.lanes, self._limits, self._device)
+        self._rows = arrange(self.lanes, self._constraints, self._device)
         self._canvas = self._filled([plan.ids for plan in plans])
         self._conditioning: Tensor | None = None
 
@@ -138,7 +138,7 @@ class Denoising:
                 *ids,
                 *canvas[len(canvas) - (len(lane.plan.ids) - lane.plan.free_end) :],
             ]
-        self._rows = arrange(self.lanes, self._limits, self._device)
+        self._rows = arrange(self.lanes, self._constraints, self._device)
         self._canvas = torch.tensor([i for ids in canvases for i in ids], device=self._device)
 
     def keep(self, lanes: Sequence[Lane]) -> None:
@@ -155,7 +155,7 @@ class Denoising:
         self._canvas = self._canvas[index]
         if self._conditioning is not None:
             self._conditioning = self._conditioning[index]
-        self._rows = arrange(self.lanes, self._limits, self._device)
+        self._rows = arrange(self.lanes, self._constraints, self._device)
 
     def _filled(self, canvases: Sequence[Sequence[int]]) -> Tensor:
         """All canvases (rows,), with noise where they hold -1."""

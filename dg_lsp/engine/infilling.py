@@ -188,8 +188,8 @@ class Filling:
         return min(self._settings.block_tokens, self._denoiser.canvas_length)
 
     def _noised(self, ids: Sequence[int]) -> list[int]:
-        dice = random.Random(f"{self._job.seed} {len(ids)}")
-        return [-1 if dice.random() < self._job.noise else token_id for token_id in ids]
+        rng = random.Random(f"{self._job.seed} {len(ids)}")
+        return [-1 if rng.random() < self._job.noise else token_id for token_id in ids]
 
     def _denoise(self, plans: Sequence[CanvasPlan], prompt: Prompt, encoded: Any) -> list[Lane]:
         corruption = self._family.corrupt(self._job.seed)

@@ -31,7 +31,7 @@ class Lane:
     """(free,) its log-probability at the step's temperature, float32."""
     free_fit: float = 0.0
     """Mean log-probability of the best tokens as the model gives it: at temperature 1 and
-    without limits, so that a healed position tells whether its token belongs there."""
+    without constraints, so that a healed position tells whether its token belongs there."""
     pinned_fit: float = 0.0
     """The same of the pinned tokens."""
     settled: bool = False
@@ -68,7 +68,7 @@ class Rows:
     pinned_slices: tuple[slice, ...]
 
 
-def arrange(lanes: Sequence[Lane], limits: Limits, device: torch.device) -> Rows:
+def arrange(lanes: Sequence[Lane], constraints: Constraints, device: torch.device) -> Rows:
     """Index the rows of all lanes."""
     free: list[int] = []
     pinned: list[int] = []
@@ -76,13 +76,13 @@ def arrange(lanes: Sequence[Lane], limits: Limits, device: torch.device) -> Rows
     typed: list[tuple[int, int]] = []
     free_slices: list[slice] = []
     pinned_slices: list[slice] = []
-    rule: list[int] = []
+    constraint: list[int] = []
     start = 0
     for number, lane in enumerate(lanes):
         plan = lane.plan
         first = len(free)
         last = first + plan.free_length - 1
-        rule += limits.of(plan)
+        constraint += constraints.of(plan)
         if plan.left_token is not None:
             typed.append((first, plan.left_token))
         if plan.right_token is not None and last > first:
@@ -104,8 +104,8 @@ def arrange(lanes: Sequence[Lane], limits: Limits, device: torch.device) -> Rows
             lengths=tuple(len(lane.plan.ids) for lane in lanes),
             free=tensor(free),
             pinned=tensor(pinned),
-            barred=limits.table(device),
-            rule=tensor(rule),
+            disallowed=constraints.table(device),
+            constraint=tensor(constraint),
         ),
         lane_index=tensor(lane_index),
         typed_rows=tensor([row for row, _ in typed]),
@@ -115,35 +115,35 @@ def arrange(lanes: Sequence[Lane], limits: Limits, device: torch.device) -> Rows
     )
 
 
-class Limits:
+class Constraints:
     """Which tokens the free positions of some canvases may not hold.
 
-    Lanes of one job are healed alike, so a rule is made once for all of them.
+    Lanes of one job are healed alike, so a constraint is made once for all of them.
     """
 
     def __init__(self, codec: Codec, vocab_size: int, allowed_control: frozenset[int]) -> None:
         self._codec = codec
-        barred = torch.zeros(vocab_size, dtype=torch.bool)
-        barred[[i for i in codec.control.barred if i not in allowed_control]] = True
-        barred[codec.vocab_size :] = True
-        self._rows = [barred]
+        disallowed = torch.zeros(vocab_size, dtype=torch.bool)
+        disallowed[[i for i in codec.control.disallowed if i not in allowed_control]] = True
+        disallowed[codec.vocab_size :] = True
+        self._rows = [disallowed]
         self._numbers: dict[tuple[int | None, int | None], int] = {}
         self._table: Tensor | None = None
 
     def of(self, plan: CanvasPlan) -> list[int]:
-        """The rule of each free position of a canvas; rule 0 bars control tokens only."""
-        rules = [0] * plan.free_length
-        if not rules:
-            return rules
-        if len(rules) == 1:
-            rules[0] = self._number(plan.left_token, plan.right_token)
+        """The constraint of each free position; constraint 0 excludes control tokens only."""
+        constraints = [0] * plan.free_length
+        if not constraints:
+            return constraints
+        if len(constraints) == 1:
+            constraints[0] = self._number(plan.left_token, plan.right_token)
         else:
-            rules[0] = self._number(plan.left_token, None)
-            rules[-1] = self._number(None, plan.right_token)
-        return rules
+            constraints[0] = self._number(plan.left_token, None)
+            constraints[-1] = self._number(None, plan.right_token)
+        return constraints
 
     def table(self, device: torch.device) -> Tensor:
-        """(rules, vocab) boolean, true where a token is barred."""
+        """(constraints, vocab) boolean, true where a token is disallowed."""
         if self._table is None or len(self._table) != len(self._rows):
             self._table = torch.stack(self._rows).to(device)
         return self._table

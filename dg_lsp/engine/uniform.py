@@ -35,8 +35,8 @@ class UniformCorruption:
     def noise(self, rows: Rows) -> Tensor:
         """Random text tokens; typed tokens where positions are healed."""
         if self._text_tokens is None:
-            # Rule 0 bars control tokens only, and is the same for all lanes of a run.
-            self._text_tokens = torch.nonzero(~rows.canvases.barred[0]).squeeze(-1)
+            # Constraint 0 excludes control tokens only, and is the same for all lanes of a run.
+            self._text_tokens = torch.nonzero(~rows.canvases.disallowed[0]).squeeze(-1)
         size = (len(rows.lane_index),)
         drawn = torch.randint(
             len(self._text_tokens), size, generator=self._generator, device=self._device

@@ -49,14 +49,14 @@ class Keystroke:
     suffix: str
 
 
-def typed(prefix: str, text: str, suffix: str, dice: random.Random) -> Iterator[Keystroke]:
+def typed(prefix: str, text: str, suffix: str, rng: random.Random) -> Iterator[Keystroke]:
     """Every state of a file on the way from `prefix` and `suffix` to `text` between them."""
     at = 0
     yield Keystroke("start", prefix, suffix)
     while at < len(text):
         character = text[at]
         at += 1
-        if dice.random() < TYPING_ERROR_SHARE:
+        if rng.random() < TYPING_ERROR_SHARE:
             yield Keystroke("error", prefix + "q", suffix)
             yield Keystroke("error taken back", prefix, suffix)
         kind = "character"
@@ -104,16 +104,16 @@ def keystrokes(
     loaded = load(model)
     own = loaded.settings.prompt
     settings = own if style is own.style else PromptSettings(style=style)
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     counts: dict[str, list[int]] = {}
     lengths: list[int] = []
     for place in range(places):
         path = Path(MODULES[place % len(MODULES)].__file__ or "")
         text = path.read_text(encoding="utf-8")
-        at = text.find("\n", dice.randrange(len(text) - 2 * characters)) + 1
+        at = text.find("\n", rng.randrange(len(text) - 2 * characters)) + 1
         end = at + characters
         before: tuple[int, ...] = ()
-        for state in typed(text[:at], text[at:end], text[end:], dice):
+        for state in typed(text[:at], text[at:end], text[end:], rng):
             ids = prompt_ids(loaded, settings, path.name, state)
             if before:
                 anew = len(ids) - common_length(before, ids)

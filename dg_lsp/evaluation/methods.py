@@ -167,8 +167,8 @@ def reference(model: LoadedModel, span: TrueSpan) -> Outcome:
         ids, streamer=Steps(), max_new_tokens=model.denoiser.canvas_length
     )
     written = output.sequences[0, ids.shape[1] :].tolist()
-    barred = set(model.codec.control.barred)
-    end = next((n for n, token in enumerate(written) if token in barred), len(written))
+    disallowed = set(model.codec.control.disallowed)
+    end = next((n for n, token in enumerate(written) if token in disallowed), len(written))
     text = b"".join(model.codec.token_bytes(i) for i in written[:end]).decode(errors="replace")
     text = text[: meeting_point(text, span.suffix)]
     elapsed = (time.perf_counter() - start) * 1e3

@@ -64,12 +64,12 @@ def quiet_places(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[
     """`per_kind` places of each kind, spread over all files, or all there are."""
     places = []
     for kind, find in QUIET_KINDS.items():
-        dice = random.Random(f"{seed} {kind}")
+        rng = random.Random(f"{seed} {kind}")
         order = [*files]
-        dice.shuffle(order)
+        rng.shuffle(order)
         found: list[TrueSpan] = []
         # One place of each file in turn, so that a long file does not speak for all.
-        pools = [(file, _shuffled(find(file.text), dice)) for file in order[: 4 * per_kind]]
+        pools = [(file, _shuffled(find(file.text), rng)) for file in order[: 4 * per_kind]]
         while len(found) < per_kind and any(pool for _, pool in pools):
             for file, pool in pools:
                 if pool and len(found) < per_kind:
@@ -150,9 +150,9 @@ def quiet_by_kind(answers: Sequence[Shown], threshold: float) -> dict[str, float
     return {kind: sum(quiet) / len(quiet) for kind, quiet in kinds.items()}
 
 
-def _shuffled(places: Iterator[int], dice: random.Random) -> list[int]:
+def _shuffled(places: Iterator[int], rng: random.Random) -> list[int]:
     listed = [*places]
-    dice.shuffle(listed)
+    rng.shuffle(listed)
     return listed
 
 

@@ -95,13 +95,13 @@ def cut_spans(files: Sequence[File], per_kind: int, seed: int) -> list[Problem]:
     problems: list[Problem] = []
     for language, own in sorted(by_language.items()):
         for kind, cut in CUTS.items():
-            dice = random.Random(f"{seed} {language} {kind}")
+            rng = random.Random(f"{seed} {language} {kind}")
             found: dict[tuple[str, int], Problem] = {}
             for _ in range(per_kind * ATTEMPTS):
                 if len(found) == per_kind:
                     break
-                file = dice.choice(own)
-                place = cut(file.text, dice)
+                file = rng.choice(own)
+                place = cut(file.text, rng)
                 if place is not None and _is_worth_asking(file.text[slice(*place)]):
                     found[file.path, place[0]] = _problem(file, kind, *place)
             problems += found.values()
@@ -137,28 +137,28 @@ def _text_of(path: Path) -> str | None:
 Place = tuple[int, int]
 
 
-def _identifier(text: str, dice: random.Random) -> Place | None:
+def _identifier(text: str, rng: random.Random) -> Place | None:
     """A name that the file has elsewhere too."""
-    word = _random_word(text, dice)
+    word = _random_word(text, rng)
     if word is None or len(re.findall(rf"\b{word[0]}\b", text)) < 2:
         return None
     return word.span()
 
 
-def _inside_a_token(text: str, dice: random.Random) -> Place | None:
+def _inside_a_token(text: str, rng: random.Random) -> Place | None:
     """The rest of a name of which two characters or more are typed."""
-    word = _random_word(text, dice)
+    word = _random_word(text, rng)
     if word is None or len(word[0]) < 5:
         return None
-    return word.start() + dice.randint(2, len(word[0]) - 2), word.end()
+    return word.start() + rng.randint(2, len(word[0]) - 2), word.end()
 
 
-def _call_arguments(text: str, dice: random.Random) -> Place | None:
+def _call_arguments(text: str, rng: random.Random) -> Place | None:
     """What stands between the brackets of a call, on one line."""
     calls = [*_CALL.finditer(text)]
     if not calls:
         return None
-    start = dice.choice(calls).end()
+    start = rng.choice(calls).end()
     line_start, line_end = _line_around(text, start)
     if _NO_CALL.search(text, line_start, start) or _is_prose(text, start - 1):
         return None
@@ -166,18 +166,18 @@ def _call_arguments(text: str, dice: random.Random) -> Place | None:
     return (start, start + closed[0] - 2) if closed else None
 
 
-def _line(text: str, dice: random.Random) -> Place | None:
+def _line(text: str, rng: random.Random) -> Place | None:
     """A line without its indentation."""
-    start, end = _line_around(text, dice.randrange(len(text)))
+    start, end = _line_around(text, rng.randrange(len(text)))
     line = text[start:end]
     if is_only_closers(line):
         return None
     return start + len(indent_of(line)), end
 
 
-def _block(text: str, dice: random.Random) -> Place | None:
+def _block(text: str, rng: random.Random) -> Place | None:
     """All lines that are indented below one that opens a block."""
-    _, opener_end = _line_around(text, dice.randrange(len(text)))
+    _, opener_end = _line_around(text, rng.randrange(len(text)))
     opener_start = text.rfind("\n", 0, opener_end) + 1
     opener = text[opener_start:opener_end]
     if not opener.rstrip().endswith((":", "{", "then", "do")):
@@ -203,9 +203,9 @@ CUTS: dict[str, Callable[[str, random.Random], Place | None]] = {
 }
 
 
-def _random_word(text: str, dice: random.Random) -> re.Match[str] | None:
+def _random_word(text: str, rng: random.Random) -> re.Match[str] | None:
     """A name in code; in comments and strings there is none."""
-    word = _WORD.search(text, dice.randrange(len(text)))
+    word = _WORD.search(text, rng.randrange(len(text)))
     if word is None or (word.start() and re.match(r"\w", text[word.start() - 1])):
         return None
     if keyword.iskeyword(word[0]) or _is_prose(text, word.start()):

@@ -36,11 +36,11 @@ class TrueSpan:
 
 def draw_spans(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[TrueSpan]:
     """`per_kind` spans of each kind, the same for the same seed, spread over all files."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     spans = []
     for kind in KINDS:
         for _ in range(per_kind):
-            while (span := _draw(dice.choice(files), kind, dice)) is None:
+            while (span := _draw(rng.choice(files), kind, rng)) is None:
                 pass
             spans.append(span)
     return spans
@@ -58,9 +58,9 @@ def job_of(span: TrueSpan, max_tokens: int = MAX_TOKENS) -> InfillJob:
     )
 
 
-def _draw(file: SourceFile, kind: str, dice: random.Random) -> TrueSpan | None:
+def _draw(file: SourceFile, kind: str, rng: random.Random) -> TrueSpan | None:
     text = file.text
-    at = dice.randrange(len(text))
+    at = rng.randrange(len(text))
     line_start = text.rfind("\n", 0, at) + 1
     line_end = text.find("\n", at)
     line_end = len(text) if line_end < 0 else line_end
@@ -78,7 +78,7 @@ def _draw(file: SourceFile, kind: str, dice: random.Random) -> TrueSpan | None:
         if first is None:
             return None
         # A word, not the space before it, is what a cursor stands at.
-        chosen = words[first : first + dice.randint(least, most)]
+        chosen = words[first : first + rng.randint(least, most)]
         start, end = chosen[0].start(), chosen[-1].end()
     if not text[start:end].strip() or end - start > 160:
         return None

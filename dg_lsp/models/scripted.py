@@ -101,8 +101,8 @@ class ScriptedDenoiser:
             Head(torch.eye(self.vocab_size), CAP),
             hidden[torch.cat([canvases.free, canvases.pinned])],
             canvas[canvases.pinned],
-            canvases.barred,
-            canvases.rule,
+            canvases.disallowed,
+            canvases.constraint,
             torch.tensor(temperature),
             share,
         )

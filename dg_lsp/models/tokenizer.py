@@ -45,7 +45,7 @@ class FileCodec:
             turn_start=special[TURN_START],
             turn_end=special[TURN_END],
             pad=special[PAD],
-            barred=tuple(sorted(i for i, piece in enumerate(self._bytes) if not piece)),
+            disallowed=tuple(sorted(i for i, piece in enumerate(self._bytes) if not piece)),
         )
         written = [(piece, i) for i, piece in enumerate(self._bytes) if piece]
         self._forward = sorted(written)

@@ -83,9 +83,9 @@ class ExampleMaker:
         self._codec = codec
         self._shape = shape
         self._seed = seed
-        barred = set(codec.control.barred)
+        disallowed = set(codec.control.disallowed)
         self._noise_ids = np.array(
-            [i for i in range(codec.vocab_size) if i not in barred], dtype=np.int64
+            [i for i in range(codec.vocab_size) if i not in disallowed], dtype=np.int64
         )
 
     def batch(self, step: int, size: int) -> Batch:

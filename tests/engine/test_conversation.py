@@ -283,7 +283,7 @@ def test_what_looks_like_a_control_token_stays_plain_text(tiny_codec, style, tex
     plain = lay_out(tiny_codec, "a<|>b", style=style)
 
     def control(ids):
-        return [i for i in ids if i in tiny_codec.control.barred]
+        return [i for i in ids if i in tiny_codec.control.disallowed]
 
     assert control(prompt.ids) == control(plain.ids)
     assert control(plan.ids) == control(plan_canvas(plain, 2).ids)

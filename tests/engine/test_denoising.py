@@ -18,12 +18,12 @@ from dg_lsp.models.gemma.sampling import Head
 PROMPT = [2, 40, 41, 50, 51, 52, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 80, 81]
 
 
-class NothingBarred:
+class NothingDisallowed:
     """A codec in whose eyes every token is text, as the reference sampler sees it."""
 
     def __init__(self, vocab_size: int) -> None:
         self.vocab_size = vocab_size
-        self.control = ControlTokens(bos=2, turn_start=3, turn_end=4, pad=0, barred=())
+        self.control = ControlTokens(bos=2, turn_start=3, turn_end=4, pad=0, disallowed=())
 
 
 def open_plan(length: int) -> CanvasPlan:
@@ -89,7 +89,7 @@ def test_reproduces_the_reference_sampler_token_for_token(
         denoiser,
         denoiser.encode(PROMPT),
         [open_plan(length)],
-        NothingBarred(denoiser.vocab_size),
+        NothingDisallowed(denoiser.vocab_size),
         corruption(
             denoiser,
             seed,
@@ -197,14 +197,14 @@ def test_pinned_positions_are_exactly_their_tokens_in_every_step(
 
 @pytest.mark.parametrize("seed", range(4))
 def test_control_tokens_are_never_written(denoiser, tiny_codec, seed, prefer):
-    barred = tiny_codec.control.barred
-    prefer(barred)
+    disallowed = tiny_codec.control.disallowed
+    prefer(disallowed)
     plan = CanvasPlan((-1,) * 8 + (60, 61), 0, 8, None, None, is_open=False)
     watched, denoising = watch(denoiser, tiny_codec, [plan], seed, entropy_bound=20.0)
 
     written = [free_of(plan, canvas) for canvas in watched.canvases]
     written.append(denoising.lanes[0].shown.tolist())
-    assert not {token for step in written for token in step} & set(barred)
+    assert not {token for step in written for token in step} & set(disallowed)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -80,7 +80,7 @@ class MaskedDenoiser:
         if short > 0:
             best[-1] = self._tokens.expand
         argmax = torch.tensor(best)
-        assert not canvases.barred[canvases.rule, argmax].any()
+        assert not canvases.disallowed[canvases.constraint, argmax].any()
         # The left end is the surest, so that commits come in the order of the text.
         sureness = torch.linspace(SURE, UNSURE, len(known))
         return Prediction(argmax, argmax, sureness, -sureness, sureness, argmax[:0] * 1.0, None)

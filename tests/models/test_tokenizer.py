@@ -58,7 +58,7 @@ def test_any_text_comes_back_as_it_was(codec, text):
 
     ids = codec.encode(text)
     assert read(codec, ids) == text
-    assert not set(ids) & set(codec.control.barred)
+    assert not set(ids) & set(codec.control.disallowed)
 
 
 def stems(codec: FileCodec) -> st.SearchStrategy[bytes]:
@@ -87,9 +87,9 @@ def test_control_tokens_write_nothing_and_are_barred(codec):
     control = codec.control
     named = (control.pad, control.bos, control.turn_start, control.turn_end)
 
-    assert set(control.barred) == set(range(len(CONTROL)))
-    assert set(named) < set(control.barred)
-    assert [codec.token_bytes(i) for i in control.barred] == [b""] * len(CONTROL)
+    assert set(control.disallowed) == set(range(len(CONTROL)))
+    assert set(named) < set(control.disallowed)
+    assert [codec.token_bytes(i) for i in control.disallowed] == [b""] * len(CONTROL)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_text_that_was_added_as_a_token_of_its_own_is_still_text(text):
     number = len(CONTROL)
 
     assert codec.token_bytes(number) == written.encode()
-    assert number not in codec.control.barred
+    assert number not in codec.control.disallowed
     assert read(codec, codec.encode(f"a{text}b")) == f"a{written}b"
 
 

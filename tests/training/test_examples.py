@@ -117,7 +117,7 @@ def test_only_free_positions_are_noised_and_never_with_control_tokens(tiny_codec
     assert np.all(batch.canvas[~shown] == tiny_codec.control.pad)
     changed = (batch.canvas != batch.targets) & shown
     assert changed.any()
-    assert not np.isin(batch.canvas[changed], tiny_codec.control.barred).any()
+    assert not np.isin(batch.canvas[changed], tiny_codec.control.disallowed).any()
 
 
 def test_weights_say_free_pinned_or_padding(batch):

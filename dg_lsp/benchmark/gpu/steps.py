@@ -163,13 +163,15 @@ def selection_ms(model: TextDiffusionGemma, rows: int, rounds: int) -> float:
     text, device = model.config.text_config, model.lm_head.weight.device
     hidden = torch.randn(rows, text.hidden_size, dtype=model.dtype, device=device)
     none = torch.zeros(0, dtype=torch.long, device=device)
-    barred = torch.zeros(1, text.vocab_size, dtype=torch.bool, device=device)
-    rule = torch.zeros(rows, dtype=torch.long, device=device)
+    disallowed = torch.zeros(1, text.vocab_size, dtype=torch.bool, device=device)
+    constraint = torch.zeros(rows, dtype=torch.long, device=device)
     temperature = torch.full((), 0.8, device=device)
     share = torch.rand(rows, device=device)
     head = head_of(model)
     return median_ms(
-        lambda: select(head, hidden, none, barred, rule, temperature, share), device, rounds
+        lambda: select(head, hidden, none, disallowed, constraint, temperature, share),
+        device,
+        rounds,
     )
 
 

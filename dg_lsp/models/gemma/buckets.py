@@ -31,7 +31,7 @@ CACHED = (256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384)
 WARM = ((32, 16), (48, 32), (64, 48), (128, 64), (192, 96), (384, 192))
 """Rows and sampled rows of the steps that are prepared at the start: one line, a few lines,
 a race that is nearly over, one that begins. Others are prepared when they are needed."""
-RULES = 4
+CONSTRAINTS = 4
 """One for control tokens and one for each way in which a position is healed."""
 
 Outcome = tuple[Selection, Tensor]
@@ -143,8 +143,8 @@ class _Step:
             },
             order=ids(bucket.rows),
             target=ids(bucket.free),
-            barred=torch.zeros(RULES, vocab, dtype=torch.bool, device=device),
-            rule=ids(bucket.free),
+            disallowed=torch.zeros(CONSTRAINTS, vocab, dtype=torch.bool, device=device),
+            constraint=ids(bucket.free),
             temperature=torch.ones((), device=device),
             share=torch.zeros(bucket.free, device=device),
         )
@@ -181,10 +181,10 @@ class _Step:
         # One past the end: written, and never read.
         inputs.target.fill_(bucket.rows)
         inputs.target[:free] = canvases.free
-        inputs.barred.zero_()
-        inputs.barred[: len(canvases.barred)] = canvases.barred
-        inputs.rule.zero_()
-        inputs.rule[:free] = canvases.rule
+        inputs.disallowed.zero_()
+        inputs.disallowed[: len(canvases.disallowed)] = canvases.disallowed
+        inputs.constraint.zero_()
+        inputs.constraint[:free] = canvases.constraint
         self._canvases, self._cached = canvases, cached
 
     def __call__(

@@ -13,7 +13,7 @@ from torch import Tensor
 from dg_lsp.config import CacheSettings
 from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError, Prediction
 from dg_lsp.models.gemma import attention
-from dg_lsp.models.gemma.buckets import RULES, WARM, Bucket, BucketedSteps, bucket_for
+from dg_lsp.models.gemma.buckets import CONSTRAINTS, WARM, Bucket, BucketedSteps, bucket_for
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.graphs import GraphCapture
 from dg_lsp.models.gemma.masks import canvas_mask, causal_mask, offsets
@@ -259,7 +259,7 @@ class GemmaDenoiser:
 
     def _bucket(self, encoded: Encoded, canvases: Canvases) -> Bucket | None:
         """The bucket of a step; `None` where it runs on tensors of its own size."""
-        if self._bucketed is None or len(canvases.barred) > RULES:
+        if self._bucketed is None or len(canvases.disallowed) > CONSTRAINTS:
             return None
         return bucket_for(encoded.length, sum(canvases.lengths), len(canvases.free))
 
@@ -304,8 +304,8 @@ class GemmaDenoiser:
             masks=self._folded(masks),
             order=torch.cat([canvases.free, canvases.pinned]),
             target=canvases.free,
-            barred=canvases.barred,
-            rule=canvases.rule,
+            disallowed=canvases.disallowed,
+            constraint=canvases.constraint,
             temperature=torch.ones((), device=self.device),
             share=none,
         )

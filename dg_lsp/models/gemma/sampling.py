@@ -1,8 +1,8 @@
 """From hidden states to chosen tokens, without ever holding all logits.
 
-The output layer, the soft-cap, the limits, the temperature, the sample and the soft embedding
-that the next step is conditioned on are computed in one pass over the vocabulary, chunk by
-chunk. Sums are kept relative to the highest logit so far and rescaled when a higher one
+The output layer, the soft-cap, the constraints, the temperature, the sample and the soft
+embedding that the next step is conditioned on are computed in one pass over the vocabulary,
+chunk by chunk. Sums are kept relative to the highest logit so far and rescaled when a higher one
 comes, as in the online softmax of Milakov and Gimelshein (arXiv 1805.02867). Nothing waits
 for the device. Knows no canvas and no schedule.
 """
@@ -49,16 +49,16 @@ class Selection:
     """What was selected for each free row, in the order of the rows."""
 
     sampled: Tensor
-    """(free,) drawn at the temperature, within the limits."""
+    """(free,) drawn at the temperature, within the constraints."""
     argmax: Tensor
-    """(free,) the best token within the limits."""
+    """(free,) the best token within the constraints."""
     log_probability: Tensor
-    """(free,) of the best token, at the temperature, within the limits."""
+    """(free,) of the best token, at the temperature, within the constraints."""
     entropy: Tensor
-    """(free,) in nats, at the temperature, within the limits."""
+    """(free,) in nats, at the temperature, within the constraints."""
     fit: Tensor
     """(rows,) log-probability of the best token, of the given one where a row is pinned, as
-    the model gives it: at temperature 1 and without limits."""
+    the model gives it: at temperature 1 and without constraints."""
     soft: Tensor
     """(free, hidden) mean of the output weights by probability, float32."""
 
@@ -67,16 +67,16 @@ def select(
     head: Head,
     hidden: Tensor,
     pinned: Tensor,
-    barred: Tensor,
-    rule: Tensor,
+    disallowed: Tensor,
+    constraint: Tensor,
     temperature: Tensor,
     share: Tensor,
 ) -> Selection:
     """Select a token for each free row and see how well the pinned ones fit.
 
     `hidden` (free + pinned, hidden), the free rows first; `pinned` (pinned,) tokens of the
-    others; `barred` (rules, vocab) tokens that may not be written, by rule; `rule` (free,)
-    which of them holds; `temperature` a scalar; `share` (free,) uniform in [0, 1): the sample
+    others; `disallowed` (constraints, vocab) tokens that may not be written; `constraint`
+    (free,) which row of it holds; `temperature` a scalar; `share` (free,) uniform in [0, 1): the sample
     is the first token up to which the probabilities exceed that share of their sum.
     """
     rows, free = hidden.shape[0], share.shape[0]
@@ -95,7 +95,7 @@ def select(
         # Relative to the cap no sum can overflow, and none vanishes.
         total += (logits - head.cap).exp_().sum(-1)
         scaled = logits[:free].div_(temperature)
-        scaled = scaled.masked_fill_(barred[rule, start:end], RULED_OUT)
+        scaled = scaled.masked_fill_(disallowed[constraint, start:end], RULED_OUT)
         highest, index = scaled.max(-1)
         best = torch.where(highest > peak, index + start, best)
         risen = torch.maximum(peak, highest)
@@ -120,7 +120,9 @@ def select(
     within = (
         _blocks_of(weights, block)
         if len(blocks) == 1
-        else _weights_again(head, hidden[:free], block, barred, rule, temperature, peak)
+        else _weights_again(
+            head, hidden[:free], block, disallowed, constraint, temperature, peak
+        )
     )
     capped = torch.cat([peak * temperature, head.logit_of(hidden[free:], pinned)])
     return Selection(
@@ -184,8 +186,8 @@ def _weights_again(
     head: Head,
     hidden: Tensor,
     block: Tensor,
-    barred: Tensor,
-    rule: Tensor,
+    disallowed: Tensor,
+    constraint: Tensor,
     temperature: Tensor,
     peak: Tensor,
 ) -> Tensor:
@@ -196,5 +198,5 @@ def _weights_again(
     tokens = tokens.clamp_max(vocab - 1)
     raw = torch.bmm(head.weight[tokens], hidden[:, :, None]).squeeze(2).float()
     scaled = head.capped(raw).div_(temperature)
-    scaled.masked_fill_(barred[rule[:, None], tokens] | beyond, RULED_OUT)
+    scaled.masked_fill_(disallowed[constraint[:, None], tokens] | beyond, RULED_OUT)
     return scaled.sub_(peak[:, None]).exp_()

@@ -35,9 +35,9 @@ class StepInputs:
     """(selected,) rows that are looked at, the free ones first."""
     target: Tensor
     """(free,) rows of the new conditioning that free rows write; one past the end is none."""
-    barred: Tensor
-    """(rules, vocab) boolean."""
-    rule: Tensor
+    disallowed: Tensor
+    """(constraints, vocab) boolean."""
+    constraint: Tensor
     """(free,)"""
     temperature: Tensor
     """Scalar."""
@@ -60,8 +60,8 @@ def run_step(
         head_of(model),
         hidden[inputs.order],
         inputs.canvas[inputs.order[free:]],
-        inputs.barred,
-        inputs.rule,
+        inputs.disallowed,
+        inputs.constraint,
         inputs.temperature,
         inputs.share,
     )

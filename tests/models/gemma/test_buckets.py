@@ -41,13 +41,13 @@ def canvases(model, lengths: list[int], free_share: float, seed: int) -> Canvase
     is_free = torch.rand(sum(lengths), generator=generator) < free_share
     is_free[0] = True
     vocab = model.lm_head.weight.shape[0]
-    barred = torch.rand(2, vocab, generator=generator) < 0.3
+    disallowed = torch.rand(2, vocab, generator=generator) < 0.3
     free = is_free.nonzero().squeeze(1)
     return Canvases(
         tuple(lengths),
         free,
         (~is_free).nonzero().squeeze(1),
-        barred,
+        disallowed,
         torch.randint(2, (len(free),), generator=generator),
     )
 

@@ -116,7 +116,7 @@ def test_says_what_it_is(denoiser, tiny_config):
 
 
 def canvases_of(denoiser: GemmaDenoiser, rows: int) -> Canvases:
-    """One canvas that is all free, with nothing barred."""
+    """One canvas that is all free, with nothing disallowed."""
     everything = torch.zeros(1, denoiser.vocab_size, dtype=torch.bool)
     none = torch.empty(0, dtype=torch.long)
     return Canvases((rows,), torch.arange(rows), none, everything, torch.zeros(rows).long())

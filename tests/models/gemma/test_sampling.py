@@ -18,8 +18,8 @@ def plainly(
     head: Head,
     hidden: torch.Tensor,
     pinned: torch.Tensor,
-    barred: torch.Tensor,
-    rule: torch.Tensor,
+    disallowed: torch.Tensor,
+    constraint: torch.Tensor,
     temperature: torch.Tensor,
     share: torch.Tensor,
 ) -> Selection:
@@ -27,7 +27,7 @@ def plainly(
     free = len(share)
     weight = head.weight.double()
     logits = torch.tanh(hidden.double() @ weight.T / head.cap) * head.cap
-    limited = (logits[:free] / temperature).masked_fill(barred[rule], -torch.inf)
+    limited = (logits[:free] / temperature).masked_fill(disallowed[constraint], -torch.inf)
     probabilities = limited.softmax(-1)
     best, argmax = limited.log_softmax(-1).max(-1)
     summed = probabilities.cumsum(-1)
@@ -43,18 +43,20 @@ def plainly(
 
 
 def inputs(vocab: int, free: int, pinned: int, seed: int, spread: float = 1.0, hidden: int = 8):
-    """Random arguments of `select`: three rules, the first of which bars nearly nothing."""
+    """Random arguments of `select`: three constraints, the first of which is hardly one."""
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(vocab, hidden, generator=generator)
     states = torch.randn(free + pinned, hidden, generator=generator) * spread
-    barred = torch.rand(3, vocab, generator=generator) < torch.tensor([[0.01], [0.5], [0.95]])
-    # The last token may always be written, so that no rule bars all.
-    barred[:, -1] = False
+    disallowed = torch.rand(3, vocab, generator=generator) < torch.tensor(
+        [[0.01], [0.5], [0.95]]
+    )
+    # The last token may always be written, so that no constraint excludes all.
+    disallowed[:, -1] = False
     return (
         Head(weight, CAP),
         states,
         torch.randint(vocab, (pinned,), generator=generator),
-        barred,
+        disallowed,
         torch.randint(3, (free,), generator=generator),
         torch.tensor(0.2 + 0.6 * float(torch.rand((), generator=generator))),
         torch.rand(free, generator=generator),
@@ -90,11 +92,11 @@ def test_no_draw_falls_outside_what_may_be_written(monkeypatch, chunk, share):
     monkeypatch.setattr(sampling, "VOCABULARY_CHUNK", chunk)
     for seed in range(20):
         arguments = inputs(300, 6, 0, seed)
-        barred, rule = arguments[3], arguments[4]
+        disallowed, constraint = arguments[3], arguments[4]
         selection = select(*arguments[:-1], torch.full((6,), share))
 
-        assert not barred[rule, selection.sampled].any()
-        assert not barred[rule, selection.argmax].any()
+        assert not disallowed[constraint, selection.sampled].any()
+        assert not disallowed[constraint, selection.argmax].any()
 
 
 @pytest.mark.parametrize("chunk", [64, 8192])
