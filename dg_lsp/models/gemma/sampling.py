@@ -2,8 +2,8 @@
 
 The output layer, the soft-cap, the constraints, the temperature, the sample and the soft
 embedding that the next step is conditioned on are computed in one pass over the vocabulary,
-chunk by chunk. Sums are kept relative to the highest logit so far and rescaled when a higher one
-comes, as in the online softmax of Milakov and Gimelshein (arXiv 1805.02867). Nothing waits
+chunk by chunk. Sums are kept relative to the highest logit so far and rescaled when a higher
+one comes, as in the online softmax of Milakov and Gimelshein (arXiv 1805.02867). Nothing waits
 for the device. Knows no canvas and no schedule.
 """
 
@@ -76,8 +76,8 @@ def select(
 
     `hidden` (free + pinned, hidden), the free rows first; `pinned` (pinned,) tokens of the
     others; `disallowed` (constraints, vocab) tokens that may not be written; `constraint`
-    (free,) which row of it holds; `temperature` a scalar; `share` (free,) uniform in [0, 1): the sample
-    is the first token up to which the probabilities exceed that share of their sum.
+    (free,) which row of it holds; `temperature` a scalar; `share` (free,) uniform in [0, 1):
+    the sample is the first token up to which the probabilities exceed that share of their sum.
     """
     rows, free = hidden.shape[0], share.shape[0]
     total = hidden.new_zeros(rows, dtype=torch.float32)
