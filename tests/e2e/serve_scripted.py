@@ -4,7 +4,8 @@ Usage: serve_scripted.py '{"answers": {"TEXT BEFORE": ["INFILL", ...]}, "step_s"
 
 `"rewrites": {"WORDS": "TEXT"}` says what comes of an instruction with these words in it; any
 other one comes back as a comment.
-`{noise}` and `{seed}` in the text are those of the job. Further arguments change nothing.
+`{noise}` and `{seed}` in the text are those of the job. `"blocks": {"WORDS": NUMBER}` says in
+how many blocks such a rewrite is written. Further arguments change nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dg_lsp.server.app import create_server
 from dg_lsp.server.scripted import Pace, ScriptedLink
 from dg_lsp.server.transport import serve_stdio, serve_tcp
 
-PACE = ("num_drafts", "step_s", "blocks")
+PACE = ("num_drafts", "step_s")
 
 
 async def main() -> int:
@@ -26,6 +27,7 @@ async def main() -> int:
     answers, rewrites = options.get("answers", {}), options.get("rewrites", {})
 
     def script(job: InfillJob) -> list[str]:
+        pace.blocks = options.get("blocks", {}).get(job.instruction, 1)
         if job.instruction is not None:
             for words, text in rewrites.items():
                 if words in job.instruction:

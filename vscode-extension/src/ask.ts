@@ -5,7 +5,7 @@ import { StrayKeys } from "./stray";
 const HISTORY = "instructions";
 const MAX_KEPT = 30;
 const SETTLES_MS = 100;
-const GET_MODEL = "dgLsp.openWalkthrough";
+const GET_MODEL = "dgLsp.getModel";
 
 /** What the box must know of the model, which may be loaded while the box is open. */
 export interface Listener {

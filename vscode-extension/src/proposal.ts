@@ -27,12 +27,19 @@ export interface Attempt {
   readonly token: string;
 }
 
-/** The text to be put in place of the span; an error says why there is none. */
+export interface Proposal {
+  /** To be put in place of the span. */
+  readonly text: string;
+  /** What is wrong with it, where the server found something and no attempt was better. */
+  readonly warning: string | undefined;
+}
+
+/** What the server proposes; an error says why that is nothing. */
 export async function propose(
   client: LanguageClient | undefined,
   attempt: Attempt,
   cancelled: vscode.CancellationToken,
-): Promise<string> {
+): Promise<Proposal> {
   if (client === undefined) {
     throw new Error("the server is not running");
   }
@@ -49,7 +56,8 @@ export async function propose(
   };
   const action: CodeAction = { title: "Rewrite", kind: "refactor.rewrite", data };
   const answer = await client.sendRequest(CodeActionResolveRequest.type, action, cancelled);
-  return withEdit(attempt, answer);
+  const { warning } = (answer.data ?? {}) as { warning?: string | null };
+  return { text: withEdit(attempt, answer), warning: warning ?? undefined };
 }
 
 export function rangeOf({ document, span }: Pick<Attempt, "document" | "span">): vscode.Range {

@@ -42,6 +42,7 @@ interface Session extends Wish {
   /** The last draft or, when `isReady`, what is proposed. */
   text?: string;
   confidence: Draft["confidence"];
+  warning?: string | undefined;
   isReady: boolean;
   progress?: Progress;
   /** Which block of a long rewrite is being written. */
@@ -171,7 +172,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const { session } = this;
     const hunks = hunksIn(session);
     const start = rangeOf(session).start;
-    const shown = { ...session, progress: session.block, warning: undefined };
+    const shown = { ...session, progress: session.block, warning: session.warning };
     const lenses = lensesOf(start, shown, hunks.length);
     const ofHunks = hunks.length > 1 ? hunks : [];
     const lineOf = ({ row }: Hunk) => Math.min(start.line + row, document.lineCount - 1);
@@ -194,11 +195,13 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     this.changed();
     try {
       const client = await this.client.whenRunning(session.stop.token);
-      const text = await this.client.patiently(propose(client, session, session.stop.token));
+      const proposing = propose(client, session, session.stop.token);
+      const { text, warning } = await this.client.patiently(proposing);
       if (this.session !== session || session.token !== token) {
         return;
       }
       session.text = text;
+      session.warning = warning;
       session.confidence = [[1, text.length]];
       session.isReady = true;
       this.changed();

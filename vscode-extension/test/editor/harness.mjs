@@ -417,6 +417,13 @@ export class Window {
     );
   }
 
+  /** Rewrite the selection without words. */
+  async rewriteAnew() {
+    await this.page.keyboard.press("Control+Alt+r");
+    await this.box();
+    await this.page.keyboard.press("Enter");
+  }
+
   async previewReady() {
     await until(async () => (await this.lenses()).includes("Accept"));
   }

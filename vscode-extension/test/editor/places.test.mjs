@@ -97,6 +97,31 @@ test("once it is trusted it does, without a reload", async () => {
   await modelIsThere();
 });
 
+test("the instruction box opens, and says that the small model follows no words", async () => {
+  const file = path.join(workplace.folder, "first.py");
+  await window.select(5, 7);
+  await window.page.keyboard.press("Control+Alt+r");
+  await window.box();
+  await until(async () => (await window.entries()).some((row) => /Get a model/.test(row)));
+  await window.page.keyboard.type("use sum");
+  await until(async () => (await window.entries()).some((row) => /without these words/.test(row)));
+  await window.page.waitForTimeout(300);
+  await window.picture("vscode-ask-small", 320);
+  await window.page.keyboard.press("Escape");
+  const before = readFileSync(file, "utf8");
+  // More than it rewrites at once is refused with the lines that it would take.
+  const long = workplace.file("long.py", TEXT.repeat(12));
+  await window.openFile("long.py");
+  await window.select(10, 90);
+  await window.rewriteAnew();
+  await until(async () =>
+    (await window.notifications()).some((text) => /select lines 10 to \d+/.test(text)),
+  );
+  await window.command("Notifications: Clear All Notifications");
+  assert.equal(await window.saved(long), TEXT.repeat(12));
+  assert.equal(readFileSync(file, "utf8"), before);
+});
+
 test("a file that is read-only is left alone", async () => {
   const file = workplace.file("locked.py", TEXT);
   await window.openFile("locked.py");
@@ -189,7 +214,7 @@ test("the side of a comparison that can be edited", async () => {
   await window.goTo(7, 200);
   const taken = await suggestion();
   await window.select(5, 5);
-  await window.page.keyboard.press("Control+Alt+r");
+  await window.rewriteAnew();
   await until(async () => (await window.drafts()).length > 0);
   await window.page.keyboard.press("Escape");
   await until(async () => (await window.drafts()).length === 0);

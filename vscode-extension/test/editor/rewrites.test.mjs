@@ -39,6 +39,7 @@ const LONGER = `def total(items):
 const REWRITES = {
   "use sum": SUMMED,
   docstring: LONGER,
+  "write the docs": LONGER,
   "which attempt": "# seed {seed}, noise {noise}",
   "Trailing comma": '  "prices": [1, 2, 3]',
 };
@@ -51,8 +52,13 @@ before(async () => {
     "editor.lightbulb.enabled": "on",
     "dgLsp.draftIntervalMs": 0,
   });
-  const answers = { "return ": ["number / 2"] };
-  const scripted = workplace.scripted({ rewrites: REWRITES, answers, num_drafts: 8, step_s: 0.2 });
+  const answers = {
+    "return ": ["number / 2"],
+    "import math\n\nprint(math.": ["pi)"],
+  };
+  const blocks = { "write the docs": 5 };
+  const engine = { rewrites: REWRITES, answers, blocks, num_drafts: 8, step_s: 0.2 };
+  const scripted = workplace.scripted(engine);
   workplace.set({ "dgLsp.server.path": scripted });
   await workplace.start();
   window = await workplace.open(workplace.file("first.py", TEXT));
@@ -162,6 +168,142 @@ test("a rewrite that is longer than its selection is compared where nothing is c
   await until(async () => (await window.page.locator(".monaco-diff-editor").count()) === 0);
   await until(async () => (await window.page.locator(".tab.active.dirty").count()) === 1);
   assert.equal(await window.saved(file), `${HEAD}${LONGER}\n${TAIL}`);
+});
+
+test("the diff editor has buttons to accept and to discard", async () => {
+  const file = await selected("buttons.py");
+  await ask("use sum");
+  await window.previewReady();
+  const compare = window.page.locator(".codelens-decoration a", { hasText: "Compare" });
+  const button = (title) =>
+    window.page.locator(`.editor-actions .action-item a[aria-label^="${title}"]`);
+  await compare.click();
+  await button("dg-lsp: Discard Rewrite").or(button("Discard Rewrite")).first().waitFor();
+  await button("Accept Rewrite").first().click();
+  await until(async () => (await window.page.locator(".monaco-diff-editor").count()) === 0);
+  assert.equal(await window.saved(file), `${HEAD}${SUMMED}\n${TAIL}`);
+});
+
+test("each change of a rewrite can be accepted alone", async () => {
+  const file = await selected("changes.py");
+  await ask("docstring");
+  await window.previewReady();
+  const one = window.page.locator(".codelens-decoration a", { hasText: "Accept This Change" });
+  await until(async () => (await one.count()) === 2);
+  await window.page.waitForTimeout(500);
+  await window.picture("vscode-changes", 420);
+  await one.nth(1).click();
+  const checked = LONGER.replace(/    """.*"""\n/s, "");
+  await until(async () => (await one.count()) === 0);
+  assert.equal(await window.saved(file), `${HEAD}${checked}\n${TAIL}`);
+  assert.match(await window.lenses(), /Accept/, "the other one is pending");
+  await window.page.keyboard.press("Control+z");
+  await until(async () => (await one.count()) === 2);
+  assert.equal(await window.saved(file), TEXT);
+  await one.first().click();
+  await until(async () => (await one.count()) === 0);
+  await window.page.keyboard.press("Control+Enter");
+  await ended();
+  assert.equal(await window.saved(file), `${HEAD}${LONGER}\n${TAIL}`);
+  await window.page.keyboard.press("Control+z");
+  await window.page.keyboard.press("Control+z");
+  await until(async () => (await window.saved(file)) === TEXT);
+});
+
+test("keys typed at once after the command go into the box, and replace nothing", async () => {
+  const file = await selected("keys.py");
+  await window.page.keyboard.press("Control+Alt+r");
+  await window.page.keyboard.type("use sum", { delay: 15 });
+  await window.box();
+  const box = window.page.locator(".quick-input-widget input").first();
+  // A letter that was typed while the box was given others may be lost, the code never is.
+  await until(async () => /^u?s?e? ?s?u?m?$/.test(await box.inputValue()));
+  await window.page.keyboard.press("Escape");
+  await until(async () => (await window.saved(file)) === TEXT);
+});
+
+test("the keys act on a rewrite only with the cursor in it", async () => {
+  const file = await selected("elsewhere.py");
+  await ask("use sum");
+  await window.previewReady();
+  await window.goTo(1, 1);
+  await window.page.keyboard.press("Escape");
+  await window.page.keyboard.press("Control+Enter");
+  await until(async () => (await window.saved(file)) === TEXT.replace("\n", "\n\n"));
+  assert.match(await window.lenses(), /Accept/);
+  await window.page.keyboard.press("Control+z");
+  await window.goTo(FIRST, 1);
+  await window.page.keyboard.press("Control+Enter");
+  await ended();
+  assert.equal(await window.saved(file), `${HEAD}${SUMMED}\n${TAIL}`);
+});
+
+test("what can be done is in view beside deep indentation, in a narrow editor", async () => {
+  const deep = " ".repeat(28);
+  const text = `def f(x):\n${deep}y = x\n${deep}return y\n`;
+  workplace.file("deep.py", text);
+  await window.openFile("deep.py");
+  await window.command("View: Split Editor Right");
+  await window.select(2, 3);
+  await ask("use sum");
+  await window.previewReady();
+  await window.page.waitForTimeout(500);
+  await window.picture("vscode-narrow", 320);
+  const cut = await window.page.$$eval(".monaco-editor", (editors) =>
+    editors.flatMap((editor) => {
+      const right = editor.getBoundingClientRect().right;
+      const links = [...editor.querySelectorAll(".codelens-decoration a")];
+      return links.filter((one) => one.getBoundingClientRect().right > right).length;
+    }),
+  );
+  assert.ok(
+    cut.every((number) => number === 0),
+    `${cut}`,
+  );
+  await window.page.keyboard.press("Escape");
+  await ended();
+  await window.command("View: Close All Editor Groups");
+});
+
+test("a long rewrite says how far it is and can be stopped", async () => {
+  const file = await selected("long.py");
+  await ask("write the docs");
+  await until(async () => (await window.notifications()).some((text) => /rewriting/.test(text)));
+  await until(async () => /Rewriting [2-5]\/5/.test(await window.lenses()));
+  await until(async () =>
+    (await window.notifications()).some((text) => /block \d of 5, step \d of 9/.test(text)),
+  );
+  await window.picture("vscode-long", 560);
+  await window.page
+    .locator(".notification-list-item a.monaco-button", { hasText: "Cancel" })
+    .click();
+  await ended();
+  await until(async () => (await window.notifications()).length === 0);
+  assert.equal(await window.saved(file), TEXT);
+});
+
+test("a cell of a notebook sees the code cells above it", async () => {
+  const cell = (cell_type, source) => ({ cell_type, metadata: {}, source: [source] });
+  const code = (source) => ({ ...cell("code", source), execution_count: null, outputs: [] });
+  const notebook = {
+    cells: [code("import math"), cell("markdown", "# Circles"), code("print(math")],
+    metadata: { language_info: { name: "python" } },
+    nbformat: 4,
+    nbformat_minor: 5,
+  };
+  workplace.file("circles.ipynb", JSON.stringify(notebook));
+  await window.openFile("circles.ipynb");
+  await window.page.locator(".cell .view-line", { hasText: "print" }).first().click();
+  await window.page.keyboard.press("End");
+  await window.page.keyboard.type(".");
+  await until(async () => {
+    await window.page.keyboard.press("Alt+\\");
+    return (await window.settledGhost(2000)) === "pi)";
+  });
+  await window.picture("vscode-cells", 420);
+  await window.page.keyboard.press("Tab");
+  await window.page.keyboard.press("Control+s");
+  await until(async () => (await window.page.locator(".tab.active.dirty").count()) === 0);
 });
 
 test("the menu at a selection has rewrites in words of its own", async () => {

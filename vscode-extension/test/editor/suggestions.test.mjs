@@ -198,7 +198,7 @@ const SUM = `${CART}    def total(self):
 test("a rewrite is shown as a diff, taken, and undone in one step", async () => {
   const place = await at("rewrite.py", `|${SUM}`);
   await window.select(11, 12);
-  await window.page.keyboard.press("Control+Alt+r");
+  await window.rewriteAnew();
   await window.heldDraft();
   assert.match(await window.lenses(), /Rewriting/);
   await window.picture("vscode-rewriting", 420);
@@ -214,6 +214,7 @@ test("a rewrite is shown as a diff, taken, and undone in one step", async () => 
   await window.page.keyboard.press("Alt+=");
   await until(async () => (await window.lenses()).includes("now 80%"));
   await window.previewReady();
+  await window.goTo(12, 9);
   await window.page.keyboard.press("Control+Enter");
   await until(async () => (await window.drafts()).length === 0);
   const rewritten = await window.saved(place.file);
@@ -227,12 +228,13 @@ test("a rewrite is shown as a diff, taken, and undone in one step", async () => 
 test("typing elsewhere does not disturb a rewrite, typing in it ends it", async () => {
   const place = await at("elsewhere.py", `|${SUM}`);
   await window.select(11, 12);
-  await window.page.keyboard.press("Control+Alt+r");
+  await window.rewriteAnew();
   await window.heldDraft();
   await window.goTo(1, 1);
   await window.page.keyboard.type("# more\n");
   workplace.signalEngine("SIGCONT");
   await window.previewReady();
+  await window.goTo(12, 9);
   await window.page.keyboard.press("Control+Enter");
   await until(async () => (await window.drafts()).length === 0);
   const rewritten = await window.saved(place.file);
@@ -245,7 +247,7 @@ test("typing elsewhere does not disturb a rewrite, typing in it ends it", async 
     rewritten,
   );
   await window.select(11, 12);
-  await window.page.keyboard.press("Control+Alt+r");
+  await window.rewriteAnew();
   await window.heldDraft();
   await window.goTo(11, 9);
   await window.page.keyboard.type("x");
@@ -256,7 +258,7 @@ test("typing elsewhere does not disturb a rewrite, typing in it ends it", async 
 test("a rewrite can be discarded", async () => {
   const place = await at("discarded.py", `|${SUM}`);
   await window.select(11, 12);
-  await window.page.keyboard.press("Control+Alt+r");
+  await window.rewriteAnew();
   await window.previewReady();
   await window.page.keyboard.press("Escape");
   await until(async () => (await window.drafts()).length === 0);

@@ -42,7 +42,7 @@ async function check(marked: string, ...edits: [Place, Place, string][]): Promis
     newText,
   }));
   requests[0]?.answer({ edit: { documentChanges: [{ textDocument, edits: made }] } });
-  return proposed;
+  return (await proposed).text;
 }
 
 test("an edit in the first line, which begins before the text", async () => {

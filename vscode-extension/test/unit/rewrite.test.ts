@@ -349,6 +349,25 @@ describe("a long rewrite", () => {
   });
 });
 
+test("what is wrong with a proposal is said over it, in full where the mouse is", async () => {
+  const asked = await begin();
+  const warning = "it leaves the code invalid, and three other attempts did not do any better";
+  const textDocument = { uri: document.uri.toString(), version: 1 };
+  const range = { start: { line: 3, character: 4 }, end: { line: 4, character: 12 } };
+  const edits = [{ range, newText: "return (" }];
+  const data = { ...asked.params.data, warning };
+  asked.answer({ title: "Rewrite", data, edit: { documentChanges: [{ textDocument, edits }] } });
+  await until(isReady);
+  const [first, second] = rewriting.provideCodeLenses(document);
+  expect(first?.command?.title).toMatch(/it leaves the code invalid/);
+  expect(first?.command?.tooltip).toBe(warning);
+  expect(second?.command?.command).toBe("dgLsp.acceptRewrite");
+  void rewriting.retry("same");
+  answer(await next(1));
+  await until(isReady);
+  expect(lenses()[0]).toBe("$(check) Accept");
+});
+
 describe("one change of several", () => {
   const OLD = "one\ntwo\nthree\nfour\nfive\n";
   const NEW = "ONE\ntwo\nTHREE\n3\nfour\nFIVE\n";
