@@ -16,6 +16,9 @@ from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.prompt import Prompt, is_whole
 from dg_lsp.job import InfillJob
 
+MAX_CHARS_PER_TOKEN = 16
+"""Bounds the text that is tokenized at all, as in `document.window`. Source code has 2 to 5."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConversationLayout:
@@ -31,21 +34,27 @@ class ConversationLayout:
 
 
 def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prompt:
-    """Lay a job out in tokens; text beyond the budgets is left out, farthest first."""
-    known = codec.encode(job.prefix)
+    """Lay a job out in tokens; text beyond the budgets is left out, farthest first.
+
+    Text is cut by characters before it is cut by tokens: a tokenizer takes seconds for a
+    megabyte, and no other thread of the process runs meanwhile.
+    """
+    known = codec.encode(_end(job.prefix, settings.prefix_tokens))
     if settings.style is PromptStyle.INSTRUCT:
         known = _nearest(known, settings.prefix_tokens)
     known = _last(known, settings.prefix_tokens)
-    after = codec.encode(job.suffix)
+    suffix = _start(job.suffix, settings.suffix_tokens + settings.right_anchor_tokens + 1)
+    after = codec.encode(suffix)
     left_token = known.pop() if known and is_whole(codec, known[-1]) else None
     anchored = settings.right_anchor_tokens > 0
     healed = 1 if anchored and after and is_whole(codec, after[0]) else 0
     right_token = after[0] if healed else None
     anchor = tuple(after[healed : healed + settings.right_anchor_tokens])
     closing: tuple[int, ...] = ()
-    if anchored and len(after) <= healed + settings.right_anchor_tokens:
+    is_whole_suffix = len(suffix) == len(job.suffix)
+    if anchored and is_whole_suffix and len(after) <= healed + settings.right_anchor_tokens:
         closing = (*_reply_closing(codec, settings), codec.control.turn_end)
-    user = _user_turn(job, codec, settings, _shown(job, codec, settings, after))
+    user = _user_turn(job, codec, settings, _shown(suffix, codec, settings, after))
     control = codec.control
     newline = codec.encode("\n")
     ids = (
@@ -63,6 +72,18 @@ def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prom
     return Prompt(ids, left_token, right_token, anchor, closing)
 
 
+def _end(text: str, tokens: int) -> str:
+    """The last characters, enough for so many tokens, from a place that rarely moves."""
+    over = len(text) - MAX_CHARS_PER_TOKEN * tokens
+    step = max(1, tokens)
+    return text[-(-over // step) * step :] if over > 0 else text
+
+
+def _start(text: str, tokens: int) -> str:
+    """The first characters, enough for so many tokens."""
+    return text[: MAX_CHARS_PER_TOKEN * tokens]
+
+
 def _nearest(ids: list[int], count: int) -> list[int]:
     """At most the last `count` tokens, from a place that rarely moves while text is added."""
     if len(ids) <= count:
@@ -75,16 +96,14 @@ def _last(ids: list[int], count: int) -> list[int]:
     return ids[max(0, len(ids) - count) :]
 
 
-def _shown(
-    job: InfillJob, codec: Codec, settings: PromptSettings, after: list[int]
-) -> list[int]:
+def _shown(suffix: str, codec: Codec, settings: PromptSettings, after: list[int]) -> list[int]:
     """The text after the span as the user turn holds it.
 
     The rest of the line changes with every bracket that an editor closes by itself, and all
     that follows it would be read anew: where the canvas holds that rest, it is left out. The
     bare style is what the bundled model was trained on, so there it stays.
     """
-    rest = job.suffix.partition("\n")
+    rest = suffix.partition("\n")
     if (
         settings.style is PromptStyle.INSTRUCT
         and len(codec.encode(rest[0])) <= settings.right_anchor_tokens
@@ -99,7 +118,10 @@ def _user_turn(
     name = job.path.replace("\\", "/").rsplit("/", 1)[-1]
     snippets: list[int] = []
     for snippet in reversed(job.snippets):
-        piece = codec.encode(f"{snippet.path}\n{snippet.text}\n")
+        text = f"{snippet.path}\n{snippet.text}\n"
+        if len(text) > MAX_CHARS_PER_TOKEN * settings.snippet_tokens:
+            break
+        piece = codec.encode(text)
         if len(snippets) + len(piece) > settings.snippet_tokens:
             break
         snippets = piece + snippets

@@ -59,6 +59,8 @@ Endpoint = Callable[["Request"], Awaitable["Response"]]
 log = logging.getLogger(__name__)
 
 MAX_TEXTS = 1024
+MAX_MEASURED_CHARS = 250_000
+"""Of all texts of a request: a tokenizer lets nothing else run while it reads one."""
 REMEMBERED_DOCUMENTS = 4096
 
 
@@ -170,6 +172,11 @@ class _Service:
             raise RequestError(400, "texts must be a list of texts")
         if len(texts) > MAX_TEXTS:
             raise RequestError(400, f"{len(texts)} texts are too many; at most {MAX_TEXTS}")
+        chars = sum(map(len, texts))
+        if chars > MAX_MEASURED_CHARS:
+            raise RequestError(
+                413, f"texts have {chars} characters together; at most {MAX_MEASURED_CHARS}"
+            )
         opened = self._host.opened
         if opened is None:
             self._host.start_loading()
@@ -299,11 +306,8 @@ class _Service:
         infill = finished(infill, asked.job, asked.finishing)
         opened = self._host.opened
         if opened is None:
-            return infill, (0, 0)
-        measure, job, texts = opened.measure, asked.job, offered_texts(infill)
-        return infill, await asyncio.to_thread(
-            lambda: (measure(job.prefix) + measure(job.suffix), sum(map(measure, texts)))
-        )
+            return infill, (infill.prompt_tokens, 0)
+        return infill, (infill.prompt_tokens, sum(map(opened.measure, offered_texts(infill))))
 
 
 def _json(status: int, body: Json) -> Response:

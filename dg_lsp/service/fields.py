@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -14,14 +16,23 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 
+_HALF_ESCAPE, _HALF = re.compile(r"\\ud[89a-f]", re.IGNORECASE), re.compile("[\ud800-\udfff]")
+
+
 class WireError(ValueError):
     """What came in is not what it should be; the message names the field and the value."""
 
 
-def parse_json(body: bytes | str) -> Json:
-    """A JSON object; anything else is a `WireError`."""
+def parse_json(body: bytes) -> Json:
+    """A JSON object of text in Unicode; anything else is a `WireError` that names the field."""
     try:
-        value = json.loads(body)
+        text = body.decode("utf-8-sig")
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+        # Halves of characters can only come as escapes, which are rare enough to look for.
+        if _HALF_ESCAPE.search(text):
+            _refuse_halves(value, "")
+    except WireError:
+        raise
     except (ValueError, RecursionError) as error:
         raise WireError(f"the body is not JSON: {one_line(str(error))}") from error
     if not isinstance(value, dict):
@@ -57,10 +68,14 @@ class Fields:
             raise WireError(f"{self._where}{name} is missing")
         return self._left.pop(name)
 
-    def text(self, name: str, default: str | None = None) -> str:
+    def text(self, name: str, default: str | None = None, most: int | None = None) -> str:
         value = self._value(name, default)
         if not isinstance(value, str):
             raise self._wrong(name, value, "a text is needed")
+        if most is not None and len(value) > most:
+            raise WireError(
+                f"{self._where}{name} has {len(value)} characters; at most {most} are allowed"
+            )
         return value
 
     def boolean(self, name: str, default: bool) -> bool:
@@ -83,7 +98,8 @@ class Fields:
         value = self._value(name, default)
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise self._wrong(name, value, "a number is needed")
-        if not least <= value <= most or not math.isfinite(value):
+        # A whole number may be larger than any floating-point number.
+        if not least <= value <= most or not abs(value) <= sys.float_info.max:
             raise self._wrong(name, value, f"it must be from {least:g} to {most:g}")
         return float(value)
 
@@ -142,6 +158,32 @@ class Fields:
 
     def _wrong(self, name: str, value: object, needed: str) -> WireError:
         return WireError(f"{self._where}{name} is {shown(value)}; {needed}")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Json:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise WireError(f"{one_line(twice)} is there more than once")
+    return value
+
+
+def _no_number(name: str) -> None:
+    raise WireError(f"the body is not JSON: {name} is not a number there")
+
+
+def _refuse_halves(value: object, where: str) -> None:
+    if isinstance(value, str) and _HALF.search(value):
+        place = one_line(where) or "a name"
+        raise WireError(f"{place} has half of a character, a lone surrogate")
+    if isinstance(value, list):
+        for number, item in enumerate(value):
+            _refuse_halves(item, f"{where}[{number}]")
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _refuse_halves(name, "")
+            _refuse_halves(item, f"{where}.{name}" if where else name)
 
 
 def shown(value: object) -> str:

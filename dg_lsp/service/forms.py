@@ -7,7 +7,6 @@ are let through here; the ones that are used are checked. Pure functions.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +14,13 @@ from typing import Any
 from dg_lsp.job import Infill, InfillJob, JobState, Snippet
 from dg_lsp.service.fields import Fields, Json, WireError
 from dg_lsp.service.finishing import Finishing, job_to_finish, read_finishing
-from dg_lsp.service.wire import MAX_CANDIDATES, MAX_TOKENS
+from dg_lsp.service.wire import MAX_CANDIDATES, MAX_NAME_CHARS, MAX_SNIPPETS, MAX_TOKENS
 
 MIN_DEADLINE_S = 0.05
 """Clients send 1 ms to warm a cache; a job needs time for at least one step."""
 
 _DEFAULT = InfillJob("", "")
-_MARKED_PROMPT = re.compile(
-    r"<\|fim_prefix\|>(.*?)<\|fim_suffix\|>(.*)<\|fim_middle\|>", re.DOTALL
-)
+PREFIX_MARK, SUFFIX_MARK, MIDDLE_MARK = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
 """How Qwen's models are asked to infill; Zed writes its prompts so."""
 
 
@@ -52,6 +49,8 @@ def read_llama(value: Json) -> FormRequest:
     extra = value.get("input_extra") or []
     if not isinstance(extra, list):
         raise WireError('"input_extra" must be an array of {"filename", "text"}')
+    if len(extra) > MAX_SNIPPETS:
+        raise WireError(f"input_extra has {len(extra)} items; at most {MAX_SNIPPETS}")
     job = InfillJob(
         prefix=fields.text("input_prefix") + _text(fields, value, "prompt"),
         suffix=fields.text("input_suffix"),
@@ -128,8 +127,8 @@ def read_openai(value: Json) -> FormRequest:
         raise WireError("prompt must be one text; lists and token ids are not understood")
     options = value.get("stream_options")
     suffix = _text(fields, value, "suffix")
-    if not suffix and (marked := _MARKED_PROMPT.fullmatch(prompt)):
-        prompt, suffix = marked.groups()
+    if not suffix:
+        prompt, suffix = _sides(prompt)
     job = InfillJob(
         prefix=prompt,
         suffix=suffix,
@@ -202,6 +201,15 @@ def cut_at(text: str, stops: Sequence[str]) -> tuple[str, str]:
     return text[:at], stop
 
 
+def _sides(prompt: str) -> tuple[str, str]:
+    """What stands before and after the place, in a prompt that marks it; or all and nothing."""
+    inner = prompt.removeprefix(PREFIX_MARK).removesuffix(MIDDLE_MARK)
+    before, mark, after = inner.partition(SUFFIX_MARK)
+    if not mark or len(prompt) != len(PREFIX_MARK) + len(inner) + len(MIDDLE_MARK):
+        return prompt, ""
+    return before, after
+
+
 def _choice(place: int, text: str, end: str | None) -> Json:
     return {"text": text, "index": place, "logprobs": None, "finish_reason": end}
 
@@ -229,7 +237,7 @@ def _extra(item: object) -> Snippet:
     if not isinstance(item, Mapping):
         raise WireError('"input_extra" must be an array of {"filename", "text"}')
     fields = Fields(dict(item), "input_extra.")
-    return Snippet(fields.text("filename", ""), fields.text("text"))
+    return Snippet(fields.text("filename", "", MAX_NAME_CHARS), fields.text("text"))
 
 
 def _text(fields: Fields, value: Json, name: str) -> str:

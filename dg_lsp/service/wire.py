@@ -32,6 +32,11 @@ MAX_CANDIDATES = 32
 MAX_SNIPPETS = 256
 MAX_SEED = 2**32 - 1
 MAX_DEADLINE_S = 3600.0
+MAX_NAME_CHARS = 4096
+"""Of a path, a language or a document: as long as paths can be."""
+MAX_INSTRUCTION_CHARS = 16_384
+MAX_REPLACED_CHARS = 16 * MAX_TOKENS
+"""Instruction and selection are shown to the model whole, so they cannot be cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +110,15 @@ def decode_job(value: Json) -> InfillJob:
         job = InfillJob(
             prefix=fields.text("prefix"),
             suffix=fields.text("suffix"),
-            path=fields.text("path", default.path),
-            language=fields.text("language", default.language),
+            path=fields.text("path", default.path, MAX_NAME_CHARS),
+            language=fields.text("language", default.language, MAX_NAME_CHARS),
             snippets=fields.each("snippets", _decode_snippet, MAX_SNIPPETS),
-            replaced=fields.optional("replaced", fields.text),
-            instruction=fields.optional("instruction", fields.text),
+            replaced=fields.optional(
+                "replaced", lambda name: fields.text(name, most=MAX_REPLACED_CHARS)
+            ),
+            instruction=fields.optional(
+                "instruction", lambda name: fields.text(name, most=MAX_INSTRUCTION_CHARS)
+            ),
             noise=fields.number("noise", 0.0, 1.0, default.noise),
             candidates=fields.integer("candidates", 1, MAX_CANDIDATES, default.candidates),
             spares=fields.integer("spares", 0, MAX_CANDIDATES, default.spares),
@@ -122,7 +131,7 @@ def decode_job(value: Json) -> InfillJob:
                 "deadline_s", lambda name: fields.number(name, 0.0, MAX_DEADLINE_S)
             ),
             seed=fields.integer("seed", 0, MAX_SEED, default.seed),
-            document=fields.text("document", default.document),
+            document=fields.text("document", default.document, MAX_NAME_CHARS),
         )
     except WireError:
         raise
@@ -242,7 +251,7 @@ def decode_status(value: Json) -> EngineStatus:
 
 
 def _decode_snippet(fields: Fields) -> Snippet:
-    return Snippet(fields.text("path"), fields.text("text"))
+    return Snippet(fields.text("path", most=MAX_NAME_CHARS), fields.text("text"))
 
 
 def _decode_candidate(fields: Fields) -> Candidate:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dg_lsp.config import PromptSettings, PromptStyle
 from dg_lsp.engine.codec import Codec
-from dg_lsp.engine.conversation import build_prompt
+from dg_lsp.engine.conversation import MAX_CHARS_PER_TOKEN, build_prompt
 from dg_lsp.engine.prompt import (
     Prompt,
     healed_ids,
@@ -302,3 +304,71 @@ def test_a_rewrite_starts_from_given_tokens(tiny_codec):
 def test_a_canvas_with_nothing_free_is_refused(tiny_codec):
     with pytest.raises(ValueError, match="free position"):
         plan_canvas(lay_out(tiny_codec, "a<|>b"), 0)
+
+
+class CountingCodec:
+    """Counts the characters that are tokenized."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec, self.chars = codec, 0
+
+    def encode(self, text: str) -> list[int]:
+        self.chars += len(text)
+        return self._codec.encode(text)
+
+    def __getattr__(self, name: str):
+        return getattr(self._codec, name)
+
+
+LINES = DOCUMENT * 2000
+BUDGETS = {"prefix_tokens": 300, "suffix_tokens": 100, "snippet_tokens": 200}
+
+
+@pytest.mark.parametrize("style", PromptStyle)
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"prefix": LINES, "suffix": ""},
+        {"prefix": "", "suffix": LINES},
+        {"prefix": "x = ", "suffix": LINES.replace("\n", " ")},
+        {"prefix": " " * len(LINES), "suffix": " " * len(LINES)},
+        {"prefix": "", "suffix": "", "snippets": (Snippet("a.py", LINES),) * 3},
+    ],
+)
+def test_text_beyond_the_budget_is_not_tokenized(tiny_codec, job, style):
+    codec = CountingCodec(tiny_codec)
+    build_prompt(InfillJob(**job), codec, PromptSettings(style=style, **BUDGETS))
+
+    # The suffix is looked at twice, with and without the rest of its line.
+    assert codec.chars < MAX_CHARS_PER_TOKEN * (300 + 2 * 120 + 200) + 1000
+
+
+@pytest.mark.parametrize("style", PromptStyle)
+def test_a_long_document_has_the_prompt_of_what_is_near(tiny_codec, style):
+    settings = PromptSettings(style=style, **BUDGETS)
+    near = len(LINES) // 4
+    far = build_prompt(InfillJob(LINES, LINES), tiny_codec, settings)
+    cut = build_prompt(InfillJob(LINES[-near:], LINES[:near]), tiny_codec, settings)
+
+    assert (far.left_token, far.right_token) == (cut.left_token, cut.right_token)
+    assert (far.right_anchor, far.closing) == (cut.right_anchor, ())
+    # The instruct style cuts in steps of an eighth of its budget.
+    assert far.ids[-250:] == cut.ids[-250:]
+
+
+def test_a_keystroke_in_a_long_document_only_appends(tiny_codec):
+    settings = PromptSettings(style=PromptStyle.INSTRUCT, **BUDGETS)
+    prompts = [
+        build_prompt(InfillJob(LINES + "radius " * n, ""), tiny_codec, settings).ids
+        for n in range(40)
+    ]
+    moved = sum(after[: len(before)] != before for before, after in itertools.pairwise(prompts))
+
+    assert moved <= 6
+
+
+def test_the_end_of_turn_is_not_pinned_where_the_suffix_was_cut(tiny_codec):
+    settings = PromptSettings(suffix_tokens=0, right_anchor_tokens=1)
+    spaces = build_prompt(InfillJob("", " " * 5000), tiny_codec, settings)
+
+    assert spaces.closing == ()

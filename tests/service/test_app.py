@@ -13,6 +13,7 @@ import pytest
 
 from dg_lsp.service.address import Address
 from dg_lsp.service.client import EngineError, HttpInfiller
+from dg_lsp.service.forms import read_openai
 from dg_lsp.service.host import ModelState
 from dg_lsp.service.request import Access
 from dg_lsp.service.wire import decode_job
@@ -154,6 +155,154 @@ async def test_a_malformed_job_is_refused_in_one_line(http, body, expect):
     answer = await http.post("/v1/infill", content=body)
 
     assert (answer.status_code, message(answer)) == (400, expect)
+
+
+HALF = r"x = '\ud83d"
+"""Half of an emoji, as an editor sends it that cuts between UTF-16 units (K4)."""
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "expect"),
+    [
+        ("/infill", {"input_prefix": HALF, "input_suffix": ""}, "input_prefix has half"),
+        ("/infill", {"input_prefix": "", "input_suffix": HALF}, "input_suffix has half"),
+        ("/infill", {**LLAMA, "prompt": HALF}, "prompt has half"),
+        (
+            "/infill",
+            {**LLAMA, "input_extra": [{"text": "a"}, {"text": HALF}]},
+            "input_extra[1].text has half",
+        ),
+        ("/infill", {**LLAMA, "stop": [HALF]}, "stop[0] has half"),
+        ("/v1/completions", {"prompt": HALF}, "prompt has half"),
+        ("/v1/completions", {"prompt": "a", "suffix": r"\udc00"}, "suffix has half"),
+        ("/v1/infill", {**JOB, "prefix": HALF}, "prefix has half"),
+        ("/v1/infill", {**JOB, "path": r"\ud83d\ud83d\ude42"}, "path has half"),
+        ("/v1/infill", {**JOB, HALF: 1}, "a name has half"),
+        (
+            "/v1/infill",
+            {**JOB, "snippets": [{"path": "a", "text": HALF}]},
+            "snippets[0].text has half",
+        ),
+        ("/v1/infill", {**JOB, "replaced": HALF, "instruction": "a"}, "replaced has half"),
+        ("/v1/infill", {**JOB, "replaced": "", "instruction": HALF}, "instruction has half"),
+        ("/v1/measure", {"texts": ["a", HALF]}, "texts[1] has half"),
+    ],
+)
+async def test_half_of_a_character_is_refused_with_the_field(http, path, body, expect):
+    content = json.dumps(body).replace("\\\\u", "\\u")
+    answer = await http.post(path, content=content)
+
+    assert (answer.status_code, message(answer)) == (
+        400,
+        f"{expect} of a character, a lone surrogate",
+    )
+
+
+async def test_a_whole_character_may_come_as_two_escapes(http):
+    body = json.dumps({**JOB, "prefix": "# 🙂\nname = "})
+    assert "\\ud83d" in body
+
+    assert (await http.post("/v1/infill", content=body)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/infill", "/infill", "/v1/completions", "/v1/measure"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"prefix": NaN}',
+        '{"prefix": -Infinity}',
+        '{"seed": 1' + "0" * 5000 + "}",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        '{"a": ' + "[" * 900 + r'"\ud83d"' + "]" * 900 + "}",
+        '{"prefix": "a", "prefix": "b"}',
+        '{"x": {"a": 1, "a": 2}}',
+        b'{"prefix": "\xed\xa0\xbd"}',
+        b'{"prefix": "\xff"}',
+        '{"prefix": "a"}'.encode("utf-16"),
+    ],
+)
+async def test_what_is_not_json_is_refused(http, path, text):
+    answer = await http.post(path, content=text)
+
+    assert answer.status_code == 400
+    assert len(message(answer)) < 300
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/infill", {**JOB, "seed": 10**400}, "seed"),
+        ("/v1/infill", {**JOB, "noise": 10**400}, "noise"),
+        ("/v1/infill", {**JOB, "deadline_s": 10**400}, "deadline_s"),
+        ("/v1/infill", {**JOB, "snippets": {}}, "snippets"),
+        ("/v1/infill", {**JOB, "prefix": None}, "prefix"),
+        ("/v1/infill", {**JOB, "path": "p" * 5000}, "path"),
+        ("/v1/infill", {**JOB, "replaced": "", "instruction": "i" * 20_000}, "instruction"),
+        ("/v1/infill", {**JOB, "replaced": "r" * 300_000}, "replaced"),
+        ("/infill", {**LLAMA, "t_max_predict_ms": 10**400}, "t_max_predict_ms"),
+        ("/infill", {**LLAMA, "t_max_predict_ms": "soon"}, "t_max_predict_ms"),
+        ("/infill", {**LLAMA, "n_predict": 10**400}, "n_predict"),
+        ("/infill", {**LLAMA, "stream": 1}, "stream"),
+        (
+            "/infill",
+            {**LLAMA, "input_extra": [{"text": "", "filename": "a"}] * 300},
+            "input_extra",
+        ),
+        ("/v1/completions", {**OPENAI, "n": 1.5}, "n"),
+        ("/v1/completions", {**OPENAI, "seed": 10**400}, "seed"),
+        ("/v1/completions", {**OPENAI, "stop": 4}, "stop"),
+    ],
+)
+async def test_a_wrong_value_is_refused_with_its_field(http, path, body, field):
+    answer = await http.post(path, content=json.dumps(body))
+
+    assert answer.status_code == 400
+    assert message(answer).startswith(f"{field} ")
+
+
+def test_a_prompt_full_of_marks_is_read_at_once():
+    inner = "a" + "<|fim_suffix|>" * 100_000
+    unmarked = read_openai({"prompt": f"<|fim_prefix|>{inner}"}).job
+    marked = read_openai({"prompt": f"<|fim_prefix|>{inner}<|fim_middle|>"}).job
+
+    assert (unmarked.prefix, unmarked.suffix) == (f"<|fim_prefix|>{inner}", "")
+    assert (marked.prefix, len(marked.suffix)) == ("a", 99_999 * len("<|fim_suffix|>"))
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/infill", {"input_prefix": "{}name = ", "input_suffix": ".name\n"}),
+        ("/infill", {"input_prefix": "name = ", "input_suffix": "{}"}),
+        ("/infill", {**LLAMA, "input_extra": [{"text": "{}", "filename": "a.py"}]}),
+        ("/v1/completions", {"prompt": "{}name = ", "suffix": ".name\n"}),
+        ("/v1/infill", {**JOB, "prefix": "{}name = "}),
+        ("/v1/infill", {**JOB, "suffix": "{}"}),
+    ],
+)
+async def test_megabytes_are_cut_before_they_are_tokenized(
+    http, path, body, tiny_codec, monkeypatch
+):
+    await http.post("/v1/infill", json=JOB)
+    handed, encode = [], tiny_codec.encode
+    monkeypatch.setattr(
+        tiny_codec, "encode", lambda text: handed.append(len(text)) or encode(text)
+    )
+    text = "name = self\n" * 500_000
+    # The scripted model knows no such document, which does not matter here.
+    await http.post(path, content=json.dumps(body).replace("{}", json.dumps(text)[1:-1]))
+
+    # The window of 3072 and 1024 tokens, the suffix twice, and what is small.
+    assert 0 < sum(handed) < 16 * (3072 + 2 * 1041 + 2048) + 10_000
+
+
+async def test_too_much_to_measure_is_refused(http):
+    await http.post("/v1/infill", json=JOB)
+    answer = await http.post("/v1/measure", json={"texts": ["a" * 100_000] * 3})
+
+    assert answer.status_code == 413
+    assert message(answer).startswith("texts have 300000 characters")
 
 
 async def test_a_body_that_is_too_large_is_refused(http, monkeypatch):

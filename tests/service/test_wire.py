@@ -25,7 +25,7 @@ from dg_lsp.service.wire import (
 )
 
 FULL_JOB = InfillJob(
-    prefix="é 🙂 \ud800\n",
+    prefix="é 🙂\n",
     suffix="\x00\r\n",
     path="a/b.py",
     language="python",
