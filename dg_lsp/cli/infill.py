@@ -25,6 +25,7 @@ from dg_lsp.document.edit import minimal_replacement
 from dg_lsp.document.masking import mask_around
 from dg_lsp.document.offers import Offer, Place, Standard, flaw_at, offers_of
 from dg_lsp.document.position import line_column_at, offset_at
+from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.retrying import Try, first_sound
 from dg_lsp.document.source import Source, language_of, read_source
 from dg_lsp.document.window import WindowBudget, split_window
@@ -245,9 +246,9 @@ async def _fill(
     finally:
         await opened.infiller.close()
     infill = replace(infill, model=infill.model or opened.model)
-    reason = infill.reason or "nothing new is left of what the model wrote"
+    reason = None if offers else str(why_nothing(infill, place, Standard(job.candidates)))
     warning = flaw_at(offers[0].text, place) if offers else None
-    return _Ending(infill, offers, None if offers else reason, warning)
+    return _Ending(infill, offers, reason, warning)
 
 
 async def _run(job: InfillJob, opened: OpenedInfiller, show: Callable[[Draft], None]) -> Infill:

@@ -23,7 +23,7 @@ from dg_lsp.engine.prompt import (
     plan_rewrite,
 )
 from dg_lsp.engine.span_text import meeting_point, span_text
-from dg_lsp.job import Candidate, Draft, Infill, InfillJob
+from dg_lsp.job import NOTHING_MISSING, Candidate, Draft, Infill, InfillJob
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ class Filling:
         if not ranked:
             return (), "the model wrote bytes that form no text"
         if not ranked[0].text:
-            return (), "the model would leave the span empty"
+            return (), NOTHING_MISSING
         written = [candidate for candidate in ranked if candidate.text]
         least = self._settings.min_confidence
         sure = [candidate for candidate in written if candidate.confidence >= least]

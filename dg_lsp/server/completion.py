@@ -12,8 +12,9 @@ from lsprotocol import types
 
 from dg_lsp.document.offers import Offer
 from dg_lsp.document.position import LINE_END, last_line
+from dg_lsp.job import Reason, ReasonCode
 from dg_lsp.server.convert import offset_at, range_at
-from dg_lsp.server.inline_completion import ask, is_unchanged, why_missing
+from dg_lsp.server.inline_completion import ask, is_unchanged
 from dg_lsp.server.jobs import Wanted
 from dg_lsp.server.session import Session
 from dg_lsp.server.tracing import Trace
@@ -36,9 +37,9 @@ async def _complete(
     nothing = types.CompletionList(True, [])
     document = session.documents.get(params.text_document.uri)
     if document is None or not session.settings.completion_fallback:
-        reason = "completions in the ordinary list are switched off in the settings"
-        missing = why_missing(session, params.text_document.uri)
-        trace.refuse(missing if document is None else reason)
+        off = "lists of completions are switched off by the setting `completionFallback`"
+        missing = session.missing(params.text_document.uri)
+        trace.refuse(missing if document is None else Reason(ReasonCode.SWITCHED_OFF, off))
         return nothing
     trace.language = document.language
     cursor = offset_at(document.text, params.position, session.units)

@@ -12,6 +12,7 @@ from lsprotocol import types
 
 from dg_lsp.document.offers import Place
 from dg_lsp.document.position import LINE_END
+from dg_lsp.job import Reason, ReasonCode
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offset_at, offsets_of, range_at
 from dg_lsp.server.documents import Document
@@ -20,12 +21,6 @@ from dg_lsp.server.jobs import Wanted
 from dg_lsp.server.session import Session
 from dg_lsp.server.suggestions import Answer, OfferListener
 from dg_lsp.server.tracing import Outcome, Trace
-
-NOT_OPEN = "the document is not open"
-OUT_OF_SYNC = (
-    "the document is out of sync, because an edit of it could not be read; "
-    "close it and open it again"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +53,12 @@ async def _complete(
     params, nothing = request.params, types.InlineCompletionList([])
     document = session.documents.get(params.text_document.uri)
     if document is None:
-        trace.refuse(why_missing(session, params.text_document.uri))
+        trace.refuse(session.missing(params.text_document.uri))
         return nothing
     trace.language = document.language
     if request.version not in (None, document.version):
-        trace.refuse(f"asked for version {request.version}, which is not the one that is open")
+        other = f"asked for version {request.version}, which is not the one that is open"
+        trace.refuse(Reason(ReasonCode.OTHER_VERSION, other))
         return nothing
     cursor = offset_at(document.text, params.position, session.units)
     refusal = session.refusal_at(document, cursor)
@@ -75,7 +71,8 @@ async def _complete(
         return nothing
     target = _target(session, document, cursor, params.context.selected_completion_info)
     if target is None:
-        trace.refuse("the entry selected in the editor's list goes over several lines")
+        lines = "the entry selected in the editor's list goes over several lines"
+        trace.refuse(Reason(ReasonCode.SELECTED_LINES, lines))
         return nothing
     if request.formatting is not None:
         unit = " " * request.formatting.tab_size if request.formatting.insert_spaces else "\t"
@@ -114,15 +111,10 @@ async def ask(
         )
     trace.answer(answer.offers, answer.reason, answer.failed)
     if answer.failed:
-        session.status.failed(answer.reason or "the job failed")
+        session.status.job_failed(str(answer.reason or "the job failed"))
     else:
         session.status.well()
     return answer
-
-
-def why_missing(session: Session, uri: str) -> str:
-    """Why there is no text for a document."""
-    return OUT_OF_SYNC if session.documents.is_lost(uri) else NOT_OPEN
 
 
 def is_unchanged(session: Session, document: Document, trace: Trace) -> bool:
@@ -130,7 +122,8 @@ def is_unchanged(session: Session, document: Document, trace: Trace) -> bool:
     now = session.documents.get(document.uri)
     if now is not None and now.text == document.text:
         return True
-    trace.end(Outcome.NOTHING, "the document changed while the model wrote")
+    changed = Reason(ReasonCode.CHANGED, "the document changed while the model wrote")
+    trace.end(Outcome.NOTHING, changed)
     return False
 
 

@@ -149,6 +149,8 @@ class Status:
     model: str
     device: str
     memory_bytes: int
+    code: str | None = None
+    """Where the message is a reason: one of `job.ReasonCode`, for programs."""
     percent: int | None = None
     """Of the model's loading, where it can be told."""
     follows_instructions: bool | None = None
@@ -159,6 +161,7 @@ class Status:
             "busy": self.busy,
             "kind": self.kind,
             "message": self.message,
+            "code": self.code,
             "model": self.model,
             "device": self.device,
             "memoryBytes": self.memory_bytes,

@@ -16,8 +16,9 @@ from lsprotocol import types
 
 from dg_lsp.document.edit import minimal_replacement
 from dg_lsp.document.offers import Offer, Place, Standard, flaw_at, offers_of
+from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.retrying import Try, first_sound
-from dg_lsp.job import Draft, JobState, Span
+from dg_lsp.job import Draft, JobState, Reason, ReasonCode, Span
 from dg_lsp.server.convert import range_at
 from dg_lsp.server.documents import Document, find_again
 from dg_lsp.server.drafts import send_drafts
@@ -88,15 +89,13 @@ async def rewrite(
 
 async def _change(session: Session, request: Request, trace: Trace, report: Report) -> Change:
     document, span = request.document, request.span
-    refusal = session.context.exclusion(document)
-    if refusal is None:
-        # A rewrite of masked text would put the mask into the document.
-        refusal = session.context.hides(document, span.start, span.end)
-    if refusal is None:
-        refusal = await _too_long(session, document, span)
+    # A rewrite of masked text would put the mask into the document.
+    refusal = session.exclusion(document) or session.secret(document, span.start, span.end)
+    if refusal is None and (long := await _too_long(session, document, span)) is not None:
+        refusal = Reason(ReasonCode.TOO_LONG, long)
     if refusal is not None:
         trace.refuse(refusal)
-        raise RewriteRefusedError(refusal)
+        raise RewriteRefusedError(str(refusal))
     is_infill = span.start == span.end
     place = session.place(document, span.start, None if is_infill else span.end)
     wanted = Wanted(
@@ -119,15 +118,15 @@ async def _change(session: Session, request: Request, trace: Trace, report: Repo
         return filled, offers
 
     filled, offers = await first_sound(write, place, request.seed)
-    reason = filled.infill.reason or "the model proposes nothing new"
-    trace.answer(offers, None if offers else reason, filled.state is JobState.FAILED)
-    if not offers:
-        raise RewriteRefusedError(reason)
+    reason = None if offers else why_nothing(filled.infill, place, standard)
+    trace.answer(offers, reason, filled.state is JobState.FAILED)
+    if reason is not None:
+        raise RewriteRefusedError(str(reason))
     now = session.documents.get(document.uri)
     found = None if now is None else find_again(span, document.text, now.text)
     if now is None or found is None:
         moved = "the text to be changed has changed in the meantime"
-        trace.end(Outcome.NOTHING, moved)
+        trace.end(Outcome.NOTHING, Reason(ReasonCode.CHANGED, moved))
         raise DocumentMovedError(moved)
     return Change(now, found, offers[0].text, flaw_at(offers[0].text, place))
 

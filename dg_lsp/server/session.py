@@ -9,6 +9,7 @@ from typing import Any
 
 from dg_lsp.document.excerpt import excerpt
 from dg_lsp.document.offers import Place
+from dg_lsp.job import Reason, ReasonCode
 from dg_lsp.server.capabilities import ClientFeatures
 from dg_lsp.server.context import WorkspaceContext
 from dg_lsp.server.convert import Units
@@ -98,32 +99,57 @@ class Session:
             before=self.context.before(document),
         )
 
-    def refusal(self, document: Document) -> str | None:
+    def refusal(self, document: Document) -> Reason | None:
         """Why nothing is offered in a document, where that is so."""
-        if not self.settings.enable:
-            return "switched off in the settings"
-        if not self.settings.offers_language(document.language):
-            return f"switched off for {document.language} in the settings"
+        settings, language = self.settings, document.language
+        if not settings.enable:
+            return Reason(ReasonCode.SWITCHED_OFF, "switched off by the setting `enable`")
+        if not settings.offers_language(language):
+            off = f"switched off for {language} by the setting `languages`"
+            return Reason(ReasonCode.SWITCHED_OFF, off)
         if not self.context.is_included(document):
-            return "the settings include other files only"
-        return self.context.exclusion(document)
+            globs = ", ".join(settings.include)[:100]
+            other = f"the setting `include` names other files only ({globs})"
+            return Reason(ReasonCode.NOT_INCLUDED, other)
+        return self.exclusion(document)
 
-    def refusal_at(self, document: Document, cursor: int) -> str | None:
+    def refusal_at(self, document: Document, cursor: int) -> Reason | None:
         """Why nothing is offered at a cursor, where that is so."""
-        refusal = self.refusal(document)
-        return self.context.hides(document, cursor, cursor) if refusal is None else refusal
+        return self.refusal(document) or self.secret(document, cursor, cursor)
 
-    def reluctance(self, document: Document) -> str | None:
+    def reluctance(self, document: Document) -> Reason | None:
         """Why nothing comes by itself in a document, where that is so."""
         if self.settings.trigger is Trigger.MANUAL:
-            return "text is offered on demand only"
+            manual = 'text is offered on demand only, as the setting `trigger` is "manual"'
+            return Reason(ReasonCode.ON_DEMAND, manual)
         is_text = self.server.protocol.notebooks.is_text(document.uri)
         if is_text and document.language not in self.settings.languages:
-            return (
+            cells = (
                 "text cells of a notebook are completed on demand only, "
-                f"unless the setting languages names {document.language}"
+                f"unless the setting `languages` names {document.language}"
             )
+            return Reason(ReasonCode.ON_DEMAND, cells)
         return None
+
+    def exclusion(self, document: Document) -> Reason | None:
+        """Why the model must not see a document, where that is so."""
+        why = self.context.exclusion(document)
+        return None if why is None else Reason(ReasonCode.EXCLUDED, why)
+
+    def secret(self, document: Document, start: int, end: int) -> Reason | None:
+        """Why the model must not see this very place, where that is so."""
+        why = self.context.hides(document, start, end)
+        return None if why is None else Reason(ReasonCode.SECRET, why)
+
+    def missing(self, uri: str) -> Reason:
+        """Why there is no text of a document."""
+        if self.documents.is_lost(uri):
+            return Reason(
+                ReasonCode.OUT_OF_SYNC,
+                "the document is out of sync, because an edit of it could not be read; "
+                "close it and open it again",
+            )
+        return Reason(ReasonCode.NOT_OPEN, "the document is not open")
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something beside the handlers."""

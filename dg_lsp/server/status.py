@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import uuid
 from collections.abc import Callable, Iterator
 
 from lsprotocol import types
 
+from dg_lsp.job import Reason, ReasonCode
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.capabilities import ClientFeatures
 from dg_lsp.server.engine_link import EnginePhase, EngineState
@@ -36,19 +38,22 @@ class StatusBoard:
         self._client: ClientFeatures | None = None
         self._num_busy = 0
         self._trouble: str | None = None
-        self._quiet: str | None = None
+        self._quiet: Reason | None = None
+        self._told: set[str] = set()
+        """Causes of trouble that the user was told of in a message."""
         self._sent: lsp_ext.Status | None = None
         self._progress: str | None = None
 
     @property
     def now(self) -> lsp_ext.Status:
         engine, model = self._engine, self._engine.model
+        code = None
         if engine.phase is EnginePhase.FAILED:
-            kind, message = "Error", engine.message
+            kind, message, code = "Error", engine.message, ReasonCode.ENGINE
         elif self._trouble is not None:
             kind, message = "Warning", self._trouble
         elif self._quiet is not None:
-            kind, message = "Inactive", self._quiet
+            kind, message, code = "Inactive", self._quiet.sentence, self._quiet.code
         else:
             kind, message = "Normal", engine.message
             if not message and model is not None and model.name == BUNDLED:
@@ -57,6 +62,7 @@ class StatusBoard:
             busy=self._num_busy > 0 or engine.phase is EnginePhase.STARTING,
             kind=kind,
             message=message,
+            code=code.value if code else None,
             model=model.name if model else "",
             device=model.device if model else "",
             memory_bytes=model.memory_bytes if model else 0,
@@ -111,7 +117,12 @@ class StatusBoard:
         self._trouble = reason
         self._send()
 
-    def quiet(self, reason: str) -> None:
+    def job_failed(self, reason: str) -> None:
+        """A request failed of which the user hears nothing but the empty answer."""
+        self._tell_once(reason)
+        self.failed(reason)
+
+    def quiet(self, reason: Reason) -> None:
         """Nothing is offered here, on purpose."""
         self._trouble, self._quiet = None, reason
         self._send()
@@ -121,6 +132,8 @@ class StatusBoard:
         self._engine = engine
         if engine.phase is EnginePhase.READY:
             self._trouble = None
+        elif engine.phase is EnginePhase.FAILED:
+            self._tell_once(engine.message)
         self._send()
         if self._client is None or not self._client.shows_progress:
             return
@@ -150,6 +163,18 @@ class StatusBoard:
             return
         report = types.WorkDoneProgressReport(message=engine.message, percentage=engine.percent)
         progress.report(self._progress, report)
+
+    def _tell_once(self, trouble: str) -> None:
+        """One message per cause and session, for clients that show no status."""
+        # Numbers of ports, processes and seconds make no other cause.
+        cause = re.sub(r"\d+", "", trouble)
+        if self._client is None or self._client.extensions.status or cause in self._told:
+            return
+        self._told.add(cause)
+        advice = "The command `dg-lsp doctor` says more."
+        text = f"dg-lsp: {trouble.rstrip('.')}. {advice}"
+        shown = types.ShowMessageParams(types.MessageType.Warning, text)
+        self._server.window_show_message(shown)
 
     def _send(self) -> None:
         if self._client is None or not self._client.extensions.status:

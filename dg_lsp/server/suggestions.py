@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dg_lsp.document.offers import Offer, Place, Standard, finish_at, offers_of
-from dg_lsp.job import Draft, JobState
+from dg_lsp.document.reasons import why_nothing
+from dg_lsp.job import Draft, JobState, Reason, ReasonCode
 from dg_lsp.server.jobs import Filled, Jobs, Wanted
 from dg_lsp.server.offers import (
     DraftOffer,
@@ -39,11 +40,13 @@ class Answer:
     """What a request is answered with; with no offers, `reason` says why."""
 
     offers: tuple[Offer, ...] = ()
-    reason: str | None = None
+    reason: Reason | None = None
     failed: bool = False
 
 
-SUPERSEDED = Answer(reason="superseded by a newer request")
+SUPERSEDED = Answer(
+    reason=Reason(ReasonCode.SUPERSEDED, "a newer request of the same document came in")
+)
 
 
 class Suggestions:
@@ -180,11 +183,12 @@ class _Ask:
     def answer(self) -> Answer:
         """The outcome of the job that has ended."""
         if self.task.cancelled():
-            return Answer(reason="cancelled")
+            return Answer(reason=Reason(ReasonCode.CANCELLED, "the job was cancelled"))
         error = self.task.exception()
         if error is not None:
             log.error("a job could not be handed to the engine", exc_info=error)
-            return Answer(reason="the server failed, see its log", failed=True)
+            defect = Reason(ReasonCode.DEFECT, "the server failed; its log says how")
+            return Answer(reason=defect, failed=True)
         filled = self.task.result()
         is_automatic = self.wanted.may_be_empty
         self.work.rest()
@@ -197,10 +201,8 @@ class _Ask:
         candidates = filled.infill.candidates
         offers = offers_of(candidates, self.place, standard)
         self.work.lap("finish")
-        reason = filled.infill.reason or "nothing new is left of what the model wrote"
-        if not offers and offers_of(candidates, self.place, replace(standard, may_break=True)):
-            reason = "the code would not be valid with what the model wrote"
-        return Answer(offers, None if offers else reason, filled.state is JobState.FAILED)
+        reason = None if offers else why_nothing(filled.infill, self.place, standard)
+        return Answer(offers, reason, filled.state is JobState.FAILED)
 
     def _finished(self, raw: str) -> str:
         on_one = one_line(self.place, self.settings.multi_line)

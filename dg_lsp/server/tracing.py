@@ -21,7 +21,7 @@ from lsprotocol import types
 
 from dg_lsp.diagnosis.records import Record, work_record
 from dg_lsp.document.offers import Offer
-from dg_lsp.job import Infill, InfillJob, JobState
+from dg_lsp.job import Infill, InfillJob, JobState, Reason, ReasonCode
 from dg_lsp.server.settings import TraceDetail
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class Trace:
     began_at: float = field(default_factory=time.time)
     language: str = ""
     outcome: Outcome | None = None
-    reason: str | None = None
+    reason: Reason | None = None
     how: How | None = None
     offers: Sequence[Offer] = ()
     work: Work | None = None
@@ -131,17 +131,19 @@ class Trace:
     def so_far_ms(self) -> float:
         return (time.perf_counter() - self.began) * 1e3
 
-    def end(self, outcome: Outcome, reason: str | None, offers: Sequence[Offer] = ()) -> None:
+    def end(
+        self, outcome: Outcome, reason: Reason | None, offers: Sequence[Offer] = ()
+    ) -> None:
         self.outcome, self.reason, self.offers = outcome, reason, offers
 
-    def answer(self, offers: Sequence[Offer], reason: str | None, failed: bool) -> None:
+    def answer(self, offers: Sequence[Offer], reason: Reason | None, failed: bool) -> None:
         """What the request is answered with."""
         if self.outcome is not Outcome.SUPERSEDED:
             bad = Outcome.FAILED if failed else Outcome.NOTHING
             self.outcome = Outcome.OFFERED if offers else bad
         self.reason, self.offers = reason, offers
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, reason: Reason) -> None:
         """The model is not asked."""
         self.end(Outcome.REFUSED, reason)
 
@@ -166,11 +168,13 @@ class Tracer:
         try:
             yield trace
         except asyncio.CancelledError:
-            trace.end(Outcome.CANCELLED, "the editor withdrew the request")
+            withdrawn = Reason(ReasonCode.CANCELLED, "the editor withdrew the request")
+            trace.end(Outcome.CANCELLED, withdrawn)
             raise
         except Exception as error:
             if trace.outcome is None:
-                trace.end(Outcome.FAILED, f"the server failed: {type(error).__name__}")
+                failed = f"the server failed: {type(error).__name__}"
+                trace.end(Outcome.FAILED, Reason(ReasonCode.DEFECT, failed))
             raise
         finally:
             self._keep(trace)
@@ -211,7 +215,8 @@ def _record(trace: Trace, client: str) -> Record:
         "language": trace.language,
         "position": [trace.position.line, trace.position.character],
         "outcome": outcome.value,
-        "reason": trace.reason,
+        "reason": trace.reason.sentence if trace.reason else None,
+        "reason_code": trace.reason.code.value if trace.reason else None,
         "how": trace.how.value if trace.how else None,
         "offers": [
             {"chars": len(one.text), "confidence": round(one.confidence, 3)}

@@ -308,7 +308,7 @@ def test_prints_the_best_candidate_alone(
     ("infill", "reason"),
     [
         (infill_of(reason="not sure enough"), "not sure enough"),
-        (infill_of(""), "nothing new is left of what the model wrote"),
+        (infill_of(""), "the model wrote nothing, or only blanks"),
     ],
 )
 def test_says_why_nothing_is_offered(
@@ -407,7 +407,7 @@ def test_a_rewrite_that_changes_nothing_is_no_offer(
     report = report_of(capsys, f"{source}:2:1", "--to", f"2:{len(old) + 1}")
 
     assert (report["text"], report["edit"]) == (None, None)
-    assert report["reason"] == "nothing new is left of what the model wrote"
+    assert report["reason"] == "everything that the model wrote stands there already"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from dg_lsp.config import (
 )
 from dg_lsp.engine.gemma import gemma_family
 from dg_lsp.engine.infilling import Filling, JobStoppedError
-from dg_lsp.job import Draft, Infill, InfillJob
+from dg_lsp.job import NOTHING_MISSING, Draft, Infill, InfillJob
 from dg_lsp.models.scripted import ScriptedDenoiser
 
 AREA = "def area(self, radius):\n    return <|3.14 * radius|> ** 2\n"
@@ -421,7 +421,7 @@ def test_nothing_to_write_is_said(tiny_codec):
 
     assert (filled.texts, filled.infill.reason) == (
         [],
-        "the model would leave the span empty",
+        NOTHING_MISSING,
     )
 
 

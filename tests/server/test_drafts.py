@@ -131,7 +131,7 @@ async def test_status_is_sent_when_it_changes(watching):
     statuses = watching.told("dgLsp/status")
     assert all(one != other for one, other in pairwise(statuses))
     assert {
-        *("busy", "kind", "message", "model", "device", "memoryBytes"),
+        *("busy", "kind", "message", "code", "model", "device", "memoryBytes"),
         *("percent", "followsInstructions"),
     } == set(statuses[0])
     assert True in [status["busy"] for status in statuses]

@@ -309,17 +309,23 @@ async def test_while_the_model_loads_the_first_request_waits(make_editor):
 
 
 @pytest.mark.parametrize(
-    ("uri", "language", "settings", "reason"),
+    ("uri", "language", "settings", "code", "names"),
     [
-        ("file:///work/.env", "python", Settings(), "an environment file"),
-        ("file:///work/a.py", "python", Settings(enable=False), "switched off"),
-        ("file:///work/a.py", "sql", Settings(languages={"sql": False}), "for sql"),
-        ("file:///work/b/a.py", "python", Settings(exclude=("b/",)), "b/"),
-        ("file:///work/a.py", "python", Settings(include=("*.c",)), "other files only"),
+        ("file:///work/.env", "python", Settings(), "excluded", ".env*"),
+        ("file:///work/a.py", "python", Settings(enable=False), "switched-off", "`enable`"),
+        ("file:///work/a.py", "sql", Settings(languages={"sql": False}), "switched-off", "sql"),
+        ("file:///work/b/a.py", "python", Settings(exclude=("b/",)), "excluded", "b/"),
+        (
+            "file:///work/a.py",
+            "python",
+            Settings(include=("*.c",)),
+            "not-included",
+            "`include`",
+        ),
     ],
 )
 async def test_excluded_documents_get_nothing_and_the_status_says_why(
-    make_editor, uri, language, settings, reason
+    make_editor, uri, language, settings, code, names
 ):
     editor = make_editor(settings=settings)
     await editor.begin()
@@ -327,8 +333,8 @@ async def test_excluded_documents_get_nothing_and_the_status_says_why(
 
     assert await editor.texts(0, 4, textDocument={"uri": uri}) == []
     status = await editor.ask("workspace/executeCommand", {"command": "dg-lsp.status"})
-    assert status["kind"] == "Inactive"
-    assert reason in status["message"]
+    assert (status["kind"], status["code"]) == ("Inactive", code)
+    assert names in status["message"]
     assert editor.engine.jobs == []
 
 
@@ -337,8 +343,7 @@ async def test_in_a_secret_nothing_is_offered_and_the_status_says_why(editor):
     for kind in (1, 2):
         assert await editor.texts(0, 20, kind) == []
     status = await editor.ask("workspace/executeCommand", {"command": "dg-lsp.status"})
-    expect = ("Inactive", "the cursor is in what looks like a secret")
-    assert (status["kind"], status["message"]) == expect
+    assert (status["kind"], status["code"]) == ("Inactive", "secret")
     assert editor.engine.jobs == []
     assert await editor.texts(1, 4) == ["1"]
 

@@ -131,7 +131,7 @@ async def test_an_odd_edit_silences_the_document_until_its_text_is_sure(
     change = {"textDocument": identifier, "contentChanges": changes}
     editor.notify("textDocument/didChange", change)
     assert await editor.texts(0, 4) == []
-    assert "out of sync" in (await editor.trace())["reason"]
+    assert (await editor.trace())["reason_code"] == "out-of-sync"
     at = {"line": 0, "character": 0}
     edit = {"range": {"start": at, "end": at}, "text": "y = 1\n"}
     editor.notify(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from dg_lsp.job import Infill, JobState
+from dg_lsp.job import Infill, JobState, ReasonCode
 from dg_lsp.server.settings import Settings, TraceDetail, Trigger
 from dg_lsp.server.tracing import Work
 
@@ -51,20 +52,18 @@ def test_what_the_engine_accounts_for_is_not_counted_as_the_way_to_it():
 
 
 @pytest.mark.parametrize(
-    ("settings", "text", "uri", "extra", "outcome", "reason"),
+    ("settings", "text", "uri", "extra", "outcome", "code"),
     [
-        (Settings(), "x = \n", "file:///work/.env", {}, "refused", "an environment file"),
-        (Settings(enable=False), ADD, None, {}, "refused", "switched off in the settings"),
-        (Settings(trigger=Trigger.MANUAL), ADD, None, {}, "refused", "on demand only"),
-        (Settings(), ADD, "file:///work/b.py", {}, "refused", "the document is not open"),
-        (Settings(), ADD, None, {"version": 7}, "refused", "asked for version 7"),
-        (Settings(), "none = \n", None, {}, "nothing", "nothing new is left"),
-        (Settings(), "broken = \n", None, {}, "nothing", "the code would not be valid"),
+        (Settings(), "x = \n", "file:///work/.env", {}, "refused", "excluded"),
+        (Settings(enable=False), ADD, None, {}, "refused", "switched-off"),
+        (Settings(trigger=Trigger.MANUAL), ADD, None, {}, "refused", "on-demand"),
+        (Settings(), ADD, "file:///work/b.py", {}, "refused", "not-open"),
+        (Settings(), ADD, None, {"version": 7}, "refused", "other-version"),
+        (Settings(), "none = \n", None, {}, "nothing", "nothing-missing"),
+        (Settings(), "broken = \n", None, {}, "nothing", "invalid"),
     ],
 )
-async def test_why_nothing_was_offered(
-    make_editor, settings, text, uri, extra, outcome, reason
-):
+async def test_why_nothing_was_offered(make_editor, settings, text, uri, extra, outcome, code):
     editor = make_editor(settings=settings)
     await editor.begin()
     editor.open(text, uri if uri and uri.endswith(".env") else "file:///work/a.py")
@@ -72,7 +71,7 @@ async def test_why_nothing_was_offered(
     assert await editor.inline(0, len(text) - 1, textDocument=where) == []
 
     assert last(editor)["outcome"] == outcome
-    assert reason in last(editor)["reason"]
+    assert last(editor)["reason_code"] == code
     assert last(editor)["offers"] == []
 
 
@@ -83,10 +82,8 @@ async def test_an_engine_that_is_not_there_is_a_failure(make_editor):
     editor.open(ADD)
     await editor.inline(1, 11)
 
-    assert (last(editor)["outcome"], last(editor)["reason"]) == (
-        "failed",
-        "no model named absent",
-    )
+    assert (last(editor)["outcome"], last(editor)["reason_code"]) == ("failed", "engine")
+    assert last(editor)["reason"] == "no model named absent"
 
 
 async def test_the_rest_of_the_last_answer_asks_no_model(editor):
@@ -130,7 +127,7 @@ async def test_an_answer_for_a_text_that_has_changed(make_editor):
     editor.engine.gate.set()
     await editor.answer(request)
 
-    assert last(editor)["reason"] == "the document changed while the model wrote"
+    assert last(editor)["reason_code"] == "changed"
     assert last(editor)["candidates"] != []
     assert last(editor)["offers"] == []
 
@@ -183,3 +180,9 @@ async def test_nothing_is_kept_where_traces_are_off(make_editor):
     await editor.inline(1, 11)
 
     assert last(editor) is None
+
+
+def test_every_reason_is_documented():
+    codes = {code.value for code in ReasonCode}
+    lines = Path("docs/troubleshooting.md").read_text().splitlines()
+    assert codes == {line.split("`")[1] for line in lines if line.startswith("| `")} & codes

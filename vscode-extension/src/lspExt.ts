@@ -54,6 +54,8 @@ export interface Status {
   busy: boolean;
   kind: "Normal" | "Warning" | "Error" | "Inactive";
   message: string;
+  /** What the message says, for programs, where it is a reason. */
+  code?: string | null;
   model: string;
   device: string;
   memoryBytes: number;

@@ -1,0 +1,42 @@
+"""Why nothing is left of what a model wrote. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from dg_lsp.document.offers import Place, Standard, offers_of
+from dg_lsp.job import NOTHING_MISSING, Infill, Reason, ReasonCode
+
+
+def why_nothing(infill: Infill, place: Place, standard: Standard) -> Reason:
+    """The reason for an infill of which nothing is offered by the standard.
+
+    The standard is lowered bit by bit, in the order in which a user would ask: what decides is
+    the first thing that would have to be otherwise.
+    """
+    written = infill.candidates
+    if not written:
+        if infill.reason in (None, NOTHING_MISSING):
+            return Reason(ReasonCode.NOTHING_MISSING, NOTHING_MISSING)
+        return Reason(ReasonCode.ENGINE, infill.reason or "")
+    lowered = replace(standard, min_confidence=0.0)
+    if unsure := offers_of(written, place, lowered):
+        best = math.floor(100 * max(one.confidence for one in unsure)) / 100
+        least = f"{standard.min_confidence:g}"
+        return Reason(ReasonCode.LOW_CONFIDENCE, f"below `minConfidence` {least} ({best:.2f})")
+    lowered = replace(lowered, may_break=True)
+    if offers_of(written, place, lowered):
+        return Reason(
+            ReasonCode.INVALID, "the code would not be valid with what the model wrote"
+        )
+    if offers_of(written, place, replace(lowered, one_line=False)):
+        return Reason(
+            ReasonCode.ONE_LINE,
+            "only one line may go in here (`multiLine`), and the model began with a line end",
+        )
+    if not any(one.text.strip() for one in written):
+        return Reason(ReasonCode.BLANK, "the model wrote nothing, or only blanks")
+    return Reason(
+        ReasonCode.ALREADY_THERE, "everything that the model wrote stands there already"
+    )

@@ -1,0 +1,78 @@
+"""What reaches the user of a client that shows no status of ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from dg_lsp.server.engine_link import EnginePhase, EngineState
+
+STATUS = {"experimental": {"dgLsp": {"status": True}}}
+CAUSES = [
+    "no model here is called 'no-such-model'; dg-lsp models lists those that are here",
+    "no GPU with 18 GB",
+    "nobody answers at 127.0.0.1:9999",
+    "the runtime directory /run/user/0/dg-lsp belongs to somebody else",
+]
+
+
+def warnings(editor) -> list[str]:
+    return [shown["message"] for shown in editor.told("window/showMessage")]
+
+
+async def fail(editor, cause: str) -> None:
+    editor.link.refusal = cause
+    assert await editor.texts(0, 4) == []
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+async def test_why_there_is_no_engine_is_said_once(editor, cause):
+    editor.open("x = ")
+    for _ in range(3):
+        await fail(editor, cause)
+    [said] = warnings(editor)
+    assert cause in said
+    assert "dg-lsp doctor" in said
+
+
+async def test_each_cause_is_said_once_and_numbers_make_no_other_one(editor):
+    editor.open("x = ")
+    for cause in ["port 4000 is closed", "no GPU", "port 4001 is closed", "no GPU"]:
+        await fail(editor, cause)
+    assert len(warnings(editor)) == 2
+
+
+async def test_a_job_that_fails_at_every_key_is_said_once(editor):
+    editor.open("x = ")
+    editor.engine.error = "out of memory"
+    for _ in range(3):
+        assert await editor.texts(0, 4) == []
+    [said] = warnings(editor)
+    assert "out of memory" in said
+
+
+async def test_a_client_with_our_status_gets_no_message(make_editor):
+    editor = make_editor()
+    await editor.begin(STATUS)
+    editor.open("x = ")
+    await fail(editor, CAUSES[0])
+    assert warnings(editor) == []
+    told = editor.told("dgLsp/status")[-1]
+    assert (told["kind"], told["code"], told["message"]) == ("Error", "engine", CAUSES[0])
+
+
+async def test_what_failed_before_the_client_listens_is_said_when_it_does(make_editor):
+    editor = make_editor()
+    params = {"processId": None, "rootUri": None, "capabilities": {}}
+    await editor.ask("initialize", params)
+    editor.session.status.engine_changed(EngineState(EnginePhase.FAILED, CAUSES[1]))
+    assert warnings(editor) == []
+    editor.notify("initialized", {})
+    await editor.until(lambda: len(warnings(editor)) == 1)
+
+
+async def test_staying_quiet_on_purpose_is_no_message(editor):
+    editor.open("x = ", "file:///work/.env")
+    assert await editor.texts(0, 4, textDocument={"uri": "file:///work/.env"}) == []
+    editor.open("none = ")
+    assert await editor.texts(0, 7) == []
+    assert warnings(editor) == []
