@@ -28,9 +28,14 @@ _LINE_COMMENT = (
     r"\#(?<!\S\#)(?=[\s!]|\Z)[^\r\n]*"
     r"|//(?m:(?<=^//)|(?<=\t//)|(?<=  //)|(?<=[;{},(]//)|(?<=[;{},(] //))[^\r\n]*"
 )
+# A regular expression of JavaScript or Ruby, behind what no operand ends with.
+_PATTERN = (
+    r"/(?:(?<=\A/)|(?<=[(,=:\[!&|?{;]/)|(?<=[(,=:\[!&|?{;]\ /))(?![/*>\s])"
+    r"(?:\\.|\[(?:\\.|[^\]\\\r\n])*\]|[^/\\\[\r\n])+/"
+)
 # Every alternative begins with a plain character: the search then skips all others fast.
 _TOKEN = re.compile(
-    rf"""\"\"\"|'''|/\*|{_LINE_COMMENT}|{_STRING}|\(|\)|\[|\]|\{{|\}}"""
+    rf"""\"\"\"|'''|/\*|{_LINE_COMMENT}|{_STRING}|{_PATTERN}|\\[()\[\]{{}}]|\(|\)|\[|\]|\{{|\}}"""
     r"|</(?P<shut>[A-Za-z][\w.-]*)>|<(?P<tag>[A-Za-z][\w.-]*)(?=[\s>])(?![^<>]*/>)"
 )
 
@@ -85,7 +90,7 @@ def tokens(text: str, start: int = 0) -> Iterator[Token]:
             yield Token(match.start(), start, _CLOSE.get(word, word), word not in _CLOSE)
         elif tag := match["tag"] or match["shut"]:
             yield Token(match.start(), start, "<" + tag, match["shut"] is None)
-        else:
+        elif word[0] != "\\":
             yield Token(match.start(), start, "", False)
 
 

@@ -73,29 +73,25 @@ def stop_at_next_lines(infill: str, prefix: str, suffix: str) -> str:
     Two lines in a row count, or all that is left of the infill. The infill's first line is
     one of its lines where it starts a line.
     """
-    below = [line.strip() for line in lines_of(suffix[:NEAR_CHARS])[1:] if line.strip()]
+    below = [line for line in lines_of(suffix[:NEAR_CHARS])[1:] if line.strip()]
     if not below:
         return infill
+    next_lines = [line.strip() for line in below]
     starts = [0, *(end.end() for end in LINE_END.finditer(infill))]
-    lines = [line.strip() for line in lines_of(infill)]
+    lines = lines_of(infill)
     for index, (start, line) in enumerate(zip(starts, lines, strict=True)):
-        if line != below[0] or not any(map(str.isalnum, line)):
+        code = line.strip()
+        if code != next_lines[0] or not any(map(str.isalnum, code)):
             continue
-        if index == 0 and last_line(prefix).strip():
+        # The first line goes on where the cursor is, at whatever depth that is.
+        if last_line(prefix).strip() if index == 0 else not _same_depth(line, below[0]):
             continue
-        left = [other for other in lines[index:] if other]
-        same = len(
-            [*takewhile(lambda pair: pair[0] == pair[1], zip(left, below, strict=False))]
-        )
-        begun = left[same:]
-        ends = not begun or (
-            len(begun) == 1
-            and len(begun[0]) >= _MIN_PARTIAL_LINE
-            and same < len(below)
-            and below[same].startswith(begun[0])
-        )
-        is_same_depth = index == 0 or indent_width(infill[start:]) == _depth_below(suffix)
-        if (ends or same > 1) and is_same_depth:
+        left = [other.strip() for other in lines[index:] if other.strip()]
+        pairs = takewhile(lambda pair: pair[0] == pair[1], zip(left, next_lines, strict=False))
+        same = len([*pairs])
+        begun, then = left[same:], next_lines[same : same + 1]
+        is_begun = len(begun) == len(then) == 1 and len(begun[0]) >= _MIN_PARTIAL_LINE
+        if not begun or same > 1 or (is_begun and then[0].startswith(begun[0])):
             return infill[:start]
     return infill
 
@@ -182,6 +178,5 @@ def _unescaped(quote: str, line: str) -> Iterator[int]:
         at += 1
 
 
-def _depth_below(suffix: str) -> int:
-    lines = lines_of(suffix[:NEAR_CHARS])[1:]
-    return next((indent_width(line) for line in lines if line.strip()), -1)
+def _same_depth(line: str, other: str) -> bool:
+    return indent_width(line) == indent_width(other)

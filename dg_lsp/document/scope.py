@@ -26,14 +26,32 @@ from dg_lsp.document.repetition import BLANK_LINES, CLOSERS_ONLY, closed_quote
 _INDENTED = ("coffeescript", "gdscript", "haskell", "nim", "pug", "python", "sass", "yaml")
 UNJUDGED = ("diff", "latex", "markdown", "plaintext", "restructuredtext", "shellscript")
 
-_CLOSING_WORDS = {
-    "elixir": r"end",
-    "julia": r"end",
-    "lua": r"end[,;)]*",
-    "makefile": r"endif|endef",
-    "ruby": r"end",
-    "shellscript": r"fi|done|esac",
+# What opens a block and what closes it, where words do that.
+_WORDS = {
+    "elixir": (r"\bdo\b(?!:)|\bfn\b", r"end"),
+    "julia": (r"^\s*(?:begin|for|function|if|let|macro|module|struct|try|while)\b", r"end"),
+    "lua": (r"\b(?:do|function|if|repeat)\b", r"end[,;)]*"),
+    "makefile": (r"^(?:define|ifn?eq|ifn?def)\b", r"endif|endef"),
+    "ruby": (
+        r"^\s*(?:begin|case|class|def|for|if|module|unless|until|while)\b|\bdo\b",
+        r"end",
+    ),
+    "shellscript": (r"(?:^|;)\s*(?:case|if)\b|\bdo\b", r"fi|done|esac"),
 }
+_COMMENT = re.compile(r"\s*(?:#|--)")
+# Where a quote may stand alone: it transposes, quotes a list or begins a comment.
+_LONE_QUOTES = (
+    "clojure",
+    "haskell",
+    "julia",
+    "lisp",
+    "matlab",
+    "ocaml",
+    "octave",
+    "scheme",
+    "vb",
+    "vim",
+)
 _CLOSERS = re.compile(r"(?:[ \t;,)\]}]|</[\w.-]+>)*")
 _CLOSER_OF = {"(": ")", "[": "]", "{": "}"}
 
@@ -80,7 +98,8 @@ def drop_stray_closers(infill: str, prefix: str, suffix: str, language: str) -> 
             return "".join(kept) + infill[done:start].rstrip()
         kept.append(infill[done:start])
         done = end
-    return _drop_stray_quotes("".join(kept) + infill[done:], prefix, suffix)
+    infill = "".join(kept) + infill[done:]
+    return infill if language in _LONE_QUOTES else _drop_stray_quotes(infill, prefix, suffix)
 
 
 def _closers_end(infill: str, start: int) -> int:
@@ -103,12 +122,16 @@ def _strays(infill: str, prefix: str) -> list[tuple[int, int]]:
             continue
         if kind not in counted:
             closer = _CLOSER_OF.get(kind, f"</{kind[1:]}>")
-            counted[kind] = prefix.count(kind) - prefix.count(closer)
+            counted[kind] = _count(kind, prefix) - _count(closer, prefix)
         if free[kind] <= 0 and counted[kind] <= 0:
             strays.append((token.start, token.end))
         free[kind] -= 1
         counted[kind] -= 1
     return strays
+
+
+def _count(bracket: str, text: str) -> int:
+    return text.count(bracket) - text.count("\\" + bracket)
 
 
 def _drop_stray_quotes(infill: str, prefix: str, suffix: str) -> str:
@@ -125,6 +148,8 @@ def _drop_stray_quotes(infill: str, prefix: str, suffix: str) -> str:
         at = line.rfind(quote) if quote in ("'", '"') else -1
         if at < len(head) or not line[:at].strip() or any(map(str.isalnum, line[at:])):
             continue
+        if any(quote in later for later in pieces[index + 1 :]):
+            continue  # A string over several lines.
         if index < len(pieces) - 1 or not rest.strip():
             pieces[index] = line[len(head) : at] + re.sub("[\"'`]", "", line[at:])
         elif CLOSERS_ONLY.fullmatch(rest):
@@ -135,27 +160,32 @@ def _drop_stray_quotes(infill: str, prefix: str, suffix: str) -> str:
 
 def _stop_at_stray_word(infill: str, prefix: str, language: str) -> str:
     """Stop at an `end` at the left margin behind which no block is open."""
-    words = _CLOSING_WORDS.get(language)
-    if words is None:
+    if language not in _WORDS:
         return infill
+    opener, closer = _WORDS[language]
     current = last_line(prefix)
     above = lines_of(prefix[-NEAR_CHARS:])[:-1]
     starts = [0, *(end.end() for end in LINE_END.finditer(infill))]
     for start, line in zip(starts, lines_of(current + infill), strict=True):
-        is_stray = re.fullmatch(words, line.rstrip()) and not _has_open_block(above, words)
-        if is_stray and not (current and start == 0):
+        if start == 0 and current:
+            pass
+        elif re.fullmatch(closer, line.rstrip()) and not _is_open(above, opener, closer):
             return infill[:start].rstrip()
         above.append(line)
     return infill
 
 
-def _has_open_block(lines: list[str], words: str) -> bool:
-    """Whether the last line at the left margin opens a block, or goes on with one."""
+def _is_open(lines: list[str], opener: str, closer: str) -> bool:
+    """Whether a block may be open at the left margin: by its words, or by indentation."""
+    code = [line for line in lines if line.strip() and not _COMMENT.match(line)]
+    opened = sum(len(re.findall(opener, line)) for line in code)
+    if opened > sum(len(re.findall(rf"\b(?:{closer})(?!\w)", line)) for line in code):
+        return True
     deeper = False
-    for line in reversed(lines):
-        if line.strip() and not line[0].isspace():
-            return not re.match(rf"(?:{words})\b", line) and (deeper or opens_block(line))
-        deeper = deeper or bool(line.strip())
+    for line in reversed(code):
+        if not line[0].isspace():
+            return not re.match(rf"(?:{closer})\b", line) and (deeper or opens_block(line))
+        deeper = True
     return deeper
 
 

@@ -25,6 +25,12 @@ from dg_lsp.document.nesting import brackets_around, nesting, open_text, open_te
         ("a <b && c> d", "<b", ""),
         ("<Foo a={b} /></ul>", "", "<ul"),
         ("(<br>)", "", ""),
+        # Regular expressions, and what looks like one.
+        ("s.replace(/\\(([^)]*)\\)/g, (", "( (", ""),
+        ("x = /[(]/, {", "{", ""),
+        ("a = b / (c / d", "(", ""),
+        ("a = b \\( \\)", "", ""),
+        ("url(/a/b.png) (", "(", ""),
     ],
 )
 def test_nesting(text: str, opened: str, closed: str) -> None:

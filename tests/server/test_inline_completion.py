@@ -480,3 +480,47 @@ async def test_typing_on_after_a_deadline_takes_what_is_there_and_then_the_rest(
     [item] = (await editor.answer(request))["result"]["items"]
     assert item["insertText"] == "    print(i)\n"
     assert len(editor.engine.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("language", "document", "written", "expect"),
+    [
+        ("javascript", "import x from '¦'\n", ["./x';"], ["./x"]),
+        ("javascript", 'd = {"¦"}', ['a": 1, "b": 2}'], []),
+        ("javascript", "foo(a, ¦\nbar()\n", ["b));"], ["b);"]),
+        ("javascript", "function f() {\n}\n¦\n", ["}"], []),
+        ("python", "a = 1\n¦\nb = 2\nc = 3\n", ["b = 2"], []),
+        ("javascript", "a = 1\n¦\nb = 2\nc = 3\n", ["b = 2"], []),
+        ("python", "password = 's3cr3t-9x8y7z'\nx = ¦", ["'*****'"], []),
+        (
+            "javascript",
+            "  if (x) {\n    ¦\n  }\n",
+            ["    y();\n    z();\n"],
+            ["y();\n    z();"],
+        ),
+        (
+            "makefile",
+            "SRC = a.c \\\n    b.c \\\n    c.c\n\nx:\n\techo\n\nall:¦\n",
+            ["\n\tgcc -o a $(SRC)"],
+            ["\n\tgcc -o a $(SRC)"],
+        ),
+        ("javascript", "foo(¦)", ["  "], []),
+        ("python", "def f():\n    return 1¦", ["\n    "], []),
+        ("python", "x = ¦\n", ["1   ", "1", "1 "], ["1"]),
+    ],
+)
+@pytest.mark.parametrize("kind", [1, 2])
+async def test_what_is_shown_has_the_form_of_the_place(
+    make_editor, language, document, written, expect, kind
+):
+    editor = make_editor()
+    editor.link._script = lambda job: written
+    await editor.begin({"experimental": {"dgLsp": {"drafts": True}}})
+    before, after = document.split("¦")
+    editor.open(before + after, language=language)
+    line, character = before.count("\n"), len(before.rpartition("\n")[2])
+
+    assert await editor.texts(line, character, kind=kind) == expect
+    # Nor is a mask shown in between, or what is nothing in the end.
+    shown = "".join(draft["text"] for draft in editor.told("dgLsp/draft"))
+    assert "***" not in shown
