@@ -53,7 +53,17 @@ PUBLIC_FACTS = {
 }
 """What the anonymous report holds of each area: numbers and names of products."""
 PUBLIC_TRACE = (
-    *("client", "method", "trigger", "language", "outcome", "how", "seen", "candidates"),
+    *(
+        "client",
+        "method",
+        "trigger",
+        "language",
+        "outcome",
+        "reason_code",
+        "how",
+        "seen",
+        "candidates",
+    ),
     *("offers", "steps", "timings_ms", "engine_ms", "total_ms"),
 )
 _HARMLESS = re.compile(r"`(dg-lsp [a-z -]+|dgLsp\.[\w.]+)`|\btextDocument/|\bworkspace/")

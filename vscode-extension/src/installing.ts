@@ -138,7 +138,7 @@ async function pickBuild(
   root: string,
 ): Promise<Build | undefined> {
   const freeBytes = await freeIn(root);
-  const free = freeBytes === undefined ? "" : `; ${sizeOf(freeBytes)} are free there`;
+  const free = freeBytes === undefined ? "" : `${sizeOf(freeBytes)} free in `;
   const items = builds.map((build, index) => ({
     label: build.label,
     description:
@@ -149,7 +149,7 @@ async function pickBuild(
   }));
   const picked = await vscode.window.showQuickPick(items, {
     title: `Install dg-lsp ${version}`,
-    placeHolder: `With ${using}, into ${root}${free}`,
+    placeHolder: `With ${using}; ${free}${root}`,
     ignoreFocusOut: true,
   });
   if (picked !== undefined && freeBytes !== undefined && freeBytes < picked.build.diskBytes) {

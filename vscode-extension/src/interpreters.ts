@@ -192,7 +192,7 @@ async function inKnownPlaces({ environment, home, platform }: Search): Promise<s
     return roots.map((root) => of.join(root, "python.exe"));
   }
   const each = [
-    of.join(environment["PYENV_ROOT"] ?? at(".pyenv"), "versions"),
+    of.join(environment["PYENV_ROOT"] || at(".pyenv"), "versions"),
     at(".local", "share", "uv", "python"),
     at(".local", "share", "mise", "installs", "python"),
     at(".asdf", "installs", "python"),

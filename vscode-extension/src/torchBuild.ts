@@ -19,7 +19,7 @@ const CPU: Build = {
   detail: "Runs the small bundled model. PyTorch comes from download.pytorch.org.",
   index: "https://download.pytorch.org/whl/cpu",
   downloadBytes: 0.35e9,
-  diskBytes: 1.6e9,
+  diskBytes: 1.3e9,
 };
 const CUDA: Build = {
   label: "For an NVIDIA GPU",
@@ -32,7 +32,7 @@ const PLAIN: Build = {
   label: "Install dg-lsp",
   detail: "With PyTorch from PyPI.",
   downloadBytes: 0.35e9,
-  diskBytes: 1.6e9,
+  diskBytes: 1.3e9,
 };
 
 /** The recommended one first. Only on Linux does PyPI have builds with CUDA. */

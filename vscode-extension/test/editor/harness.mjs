@@ -79,6 +79,8 @@ export class Workplace {
       PATH: "/usr/bin:/bin",
       NODE_OPTIONS: "",
     };
+    // Pythons of the machine that no new user of it would have.
+    delete this.environment.PYENV_ROOT;
     this.set({});
   }
 
@@ -472,12 +474,12 @@ export class Window {
   }
 
   /** A picture of the editor's upper part, for the documents. */
-  async picture(name, height = 300) {
+  async picture(name, height = 300, width = 900) {
     const directory = process.env.DG_LSP_PICTURES ?? path.join(EXTENSION, "dist", "pictures");
     mkdirSync(directory, { recursive: true });
     await this.page.screenshot({
       path: path.join(directory, `${name}.png`),
-      clip: { x: 0, y: 0, width: 900, height },
+      clip: { x: 0, y: 0, width, height },
     });
   }
 

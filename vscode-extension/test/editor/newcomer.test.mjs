@@ -43,13 +43,17 @@ test("the walkthrough leads from nothing to the first suggestion", async () => {
   await window.command("dg-lsp: Open Walkthrough");
   await window.page.locator(".getting-started-step", { hasText: "Get a model" }).waitFor();
   await window.command("Notifications: Clear All Notifications");
-  await window.page.mouse.move(450, 20);
-  await window.picture("vscode-walkthrough", 560);
+  await window.page.setViewportSize({ width: 1200, height: 640 });
+  await window.page.getByRole("button", { name: /Type, and watch/ }).click();
+  await window.page.mouse.move(600, 20);
+  await window.page.waitForTimeout(1000);
+  await window.picture("vscode-walkthrough", 640, 1200);
+  await window.page.setViewportSize({ width: 900, height: 560 });
 });
 
 test("the server that the extension carries is installed, from no other place", async () => {
   await window.command("dg-lsp: Install the Server in Its Own Environment");
-  assert.match(await entry(/For the CPU/), /350 MB to download, 1\.6 GB on disk/);
+  assert.match(await entry(/For the CPU/), /350 MB to download, 1\.3 GB on disk/);
   await entry(/For an NVIDIA GPU/);
   await window.picture("vscode-install", 300);
   await pick(/For the CPU/);
