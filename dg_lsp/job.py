@@ -168,6 +168,9 @@ class Draft:
     the old text, with a confidence of 0."""
     blocks: int = 1
     """How many blocks there will be."""
+    candidate: Candidate | None = None
+    """What the job would end with now, of the texts that can no longer change; `None` while
+    too many still can, and for a rewrite."""
 
     @property
     def share_done(self) -> float:

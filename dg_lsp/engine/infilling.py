@@ -74,6 +74,10 @@ class Filling:
         """What is found already while a longer text is looked for."""
         self._lanes: list[Lane] = []
         """The lanes under way, for drafts and for the deadline."""
+        self._num_ranked = 0
+        """How many settled lanes there were when `_candidate` was ranked."""
+        self._candidate: Candidate | None = None
+        """The best of the lanes that have settled."""
 
     def run(self) -> Infill:
         """Fill the span. Raises `JobStoppedError`."""
@@ -84,9 +88,6 @@ class Filling:
             found = self._find(prompt, encoded)
         except _DeadlineError:
             found = self._complete or self._texts(self._family.lengths.fittest(self._lanes))
-        found = [one for one in found if "\ufffd" not in one.text]
-        if not self._job.may_be_empty:
-            found = [one for one in found if one.text] or found
         ranked = self._timed("rank", lambda: self._ranked(found, prompt, encoded))
         self._timings_ms["total"] = (time.perf_counter() - self._started) * 1e3
         offered, reason = self._offered(ranked)
@@ -199,6 +200,8 @@ class Filling:
         def after_step() -> None:
             self._steps += 1
             self._lanes = denoising.lanes
+            if self._job.replaced is None and not self._is_open_ended and not denoising.done:
+                self._rank_settled(prompt, encoded)
             self._send_draft(denoising.step_idx, corruption.max_steps)
             if self._cancelled():
                 raise JobStoppedError
@@ -249,13 +252,31 @@ class Filling:
             found.append(FoundText(text[:end], confidences[:end], meets=end is not None))
         return found
 
+    def _rank_settled(self, prompt: Prompt, encoded: Any) -> None:
+        """Judge the lanes that have settled as at the end, once they are half of all.
+
+        How sure the decoder is of a lane says nothing about whether its text will be offered;
+        the ranking does, and a settled lane keeps its place in it.
+        """
+        settled = [lane for lane in self._lanes if lane.settled]
+        if 2 * len(settled) < len(self._lanes) or len(settled) == self._num_ranked:
+            return
+        self._num_ranked = len(settled)
+        self._candidate = next(iter(self._ranked(self._texts(settled), prompt, encoded)), None)
+
     def _send_draft(self, step: int, allowed: int) -> None:
         best = self._texts(self._family.lengths.fittest(self._lanes)[:1])[0]
         self._on_draft(
-            Draft(best.text, best.confidences, step, allowed, self._block, self._blocks)
+            Draft(
+                *(best.text, best.confidences, step, allowed, self._block, self._blocks),
+                candidate=self._candidate,
+            )
         )
 
     def _ranked(self, found: list[FoundText], prompt: Prompt, encoded: Any) -> list[Candidate]:
+        found = [one for one in found if "\ufffd" not in one.text]
+        if not self._job.may_be_empty:
+            found = [one for one in found if one.text] or found
         is_rewrite = self._job.replaced is not None
         return self._family.ranker.rank(found, prompt, encoded, is_rewrite=is_rewrite)
 

@@ -6,6 +6,7 @@ comes about (suggestions.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lsprotocol import types
@@ -18,6 +19,7 @@ from dg_lsp.server.convert import offset_at, offsets_of, range_at
 from dg_lsp.server.documents import Document
 from dg_lsp.server.drafts import send_drafts
 from dg_lsp.server.jobs import Wanted
+from dg_lsp.server.offers import DraftOffer
 from dg_lsp.server.session import Session
 from dg_lsp.server.suggestions import Answer, OfferListener
 from dg_lsp.server.tracing import Outcome, Trace
@@ -81,6 +83,8 @@ async def _complete(
     if session.client.extensions.drafts:
         token = _draft_token(request, session)
         on_draft = send_drafts(session, document, target.range, target.head, token)
+        if params.context.selected_completion_info is not None:
+            on_draft = _show_nothing
     wanted = Wanted(candidates=session.settings.candidates_while_typing)
     if is_invoked:
         wanted = Wanted(candidates=session.settings.candidates, may_be_empty=False)
@@ -162,6 +166,10 @@ def _item(session: Session, target: Target, text: str) -> types.InlineCompletion
     if session.client.inserts_line_ends_as_they_are:
         text = LINE_END.sub("\n", text)
     return types.InlineCompletionItem(text, range=span)
+
+
+def _show_nothing(offer_now: Callable[[], DraftOffer | None]) -> None:
+    """Beside an open list of completions a draft would be one thing too many that moves."""
 
 
 def _draft_token(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState
 from dg_lsp.server.engine_link import (
@@ -28,6 +28,8 @@ class Pace:
 
     num_drafts: int = 3
     step_s: float = 0.0
+    confidences: tuple[float, ...] = ()
+    """Of the candidates, best first; those that it has no more for are sure."""
     blocks: int = 1
     """Drafts go through so many blocks, as those of a long rewrite do."""
 
@@ -114,25 +116,41 @@ class ScriptedHandle:
             self.end(JobState.FAILED, Infill((), 0, reason=infiller.error))
             return
         texts = infiller.script(self.job)[: self.job.candidates + self.job.spares]
+        sureness = (*pace.confidences, *[0.9] * len(texts))
+        candidates = [
+            Candidate(text, sure, -float(rank), (sure,) * len(text))
+            for rank, (text, sure) in enumerate(zip(texts, sureness, strict=False))
+        ]
         best = texts[0] if texts else ""
-        for number in range(pace.blocks * pace.num_drafts):
+        total = pace.blocks * pace.num_drafts
+        for number in range(total):
             await asyncio.sleep(pace.step_s)
             block, step = divmod(number, pace.num_drafts)
-            done = len(best) * (number + 1) // (pace.blocks * pace.num_drafts + 1)
-            draft = best[:done] + "?" * (len(best) - done)
-            sure = (0.99,) * done + (0.4,) * (len(best) - done)
+            sure = _partly_sure(best, (number + 1) / (total + 1))
+            draft = "".join(
+                one if share > 0.5 else "?" for one, share in zip(best, sure, strict=True)
+            )
+            # They settle one after the other, the best one last.
+            candidate = None
+            if candidates and self.job.replaced is None:
+                candidate = candidates[len(candidates) * (total - 1 - number) // total]
+                shares = _partly_sure(candidate.text, (number + 1) / (total + 1))
+                candidate = replace(candidate, confidences=shares)
             self._draft = Draft(
-                draft, sure, step + 1, pace.num_drafts + 1, block + 1, pace.blocks
+                *(draft, sure, step + 1, pace.num_drafts + 1, block + 1, pace.blocks),
+                candidate=candidate,
             )
             self._news.set()
         await infiller.gate.wait()
-        candidates = [
-            Candidate(text, 0.9, -float(rank), (0.9,) * len(text))
-            for rank, text in enumerate(texts)
-        ]
         self.end(
             JobState.DONE, Infill(tuple(candidates), pace.num_drafts + 1, model="scripted")
         )
+
+
+def _partly_sure(text: str, share: float) -> tuple[float, ...]:
+    """The probabilities of a text whose beginning has come into focus."""
+    done = int(len(text) * share)
+    return (0.99,) * done + (0.4,) * (len(text) - done)
 
 
 class ScriptedLink:

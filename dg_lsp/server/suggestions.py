@@ -15,12 +15,11 @@ from dataclasses import dataclass
 
 from dg_lsp.document.offers import Offer, Place, Standard, finish_at, offers_of
 from dg_lsp.document.reasons import why_nothing
-from dg_lsp.job import Draft, JobState, Reason, ReasonCode
+from dg_lsp.job import Candidate, Draft, JobState, Reason, ReasonCode
 from dg_lsp.server.jobs import Filled, Jobs, Wanted
 from dg_lsp.server.offers import (
     DraftOffer,
     cut_typed,
-    offer_draft,
     one_line,
     remainders,
     settled_lines,
@@ -107,8 +106,8 @@ class Suggestions:
                         return answer
                     ends_at = None
                     continue
-                answer = line.finish(ask)
-                typed = typed_between(ask.place, place)
+                typed = typed_between(ask.place, place) or ""
+                answer = line.finish(ask, typed)
                 if not typed:
                     return answer
                 left = remainders(answer.offers, typed)
@@ -149,6 +148,17 @@ class _Ask:
         self._listening_at = place
         self._before: Draft | None = None
         self._latest: Draft | None = None
+        is_automatic = wanted.may_be_empty
+        self._standard = Standard(
+            wanted.candidates,
+            settings.min_confidence if is_automatic else 0.0,
+            may_break=not is_automatic,
+            one_line=one_line(place, settings.multi_line),
+        )
+        self._judged: tuple[Candidate, Offer | None] | None = None
+        """The candidate of the last drafts, and what would be offered if the job ended so."""
+        self._shown: Offer | None = None
+        """What the user has seen of it so far."""
         self.task = asyncio.create_task(self._run())
 
     def is_for(self, place: Place, wanted: Wanted) -> bool:
@@ -160,7 +170,7 @@ class _Ask:
         typed = typed_between(self.place, place)
         if typed is None:
             return False
-        return not typed or (self._latest is not None and self._latest.text.startswith(typed))
+        return not typed or any(text.startswith(typed) for text in self._texts())
 
     def listen(self, place: Place, listener: OfferListener | None) -> None:
         """Tell the listener of drafts from now on, as they would stand at the place."""
@@ -170,8 +180,7 @@ class _Ask:
         """What can be offered before the end."""
         if self._latest is None:
             return ()
-        raw = settled_lines(self._before, self._latest)
-        text = self._finished(raw)
+        text = self._finished(settled_lines(self._before, self._latest))
         return (Offer(text, 1.0, (1.0,) * len(text)),) if text else ()
 
     def is_done(self) -> bool:
@@ -180,8 +189,11 @@ class _Ask:
             return False
         return self.task.result().state is JobState.DONE
 
-    def answer(self) -> Answer:
-        """The outcome of the job that has ended."""
+    def answer(self, typed: str) -> Answer:
+        """The outcome of the job that has ended, for somebody who has typed that since.
+
+        What was shown and has passed for an offer stands where nothing else comes up to it.
+        """
         if self.task.cancelled():
             return Answer(reason=Reason(ReasonCode.CANCELLED, "the job was cancelled"))
         error = self.task.exception()
@@ -190,16 +202,12 @@ class _Ask:
             defect = Reason(ReasonCode.DEFECT, "the server failed; its log says how")
             return Answer(reason=defect, failed=True)
         filled = self.task.result()
-        is_automatic = self.wanted.may_be_empty
         self.work.rest()
-        standard = Standard(
-            self.wanted.candidates,
-            self.settings.min_confidence if is_automatic else 0.0,
-            may_break=not is_automatic,
-            one_line=one_line(self.place, self.settings.multi_line),
-        )
-        candidates = filled.infill.candidates
+        candidates, standard = filled.infill.candidates, self._standard
         offers = offers_of(candidates, self.place, standard)
+        shown = () if self._shown is None else (self._shown,)
+        if remainders(shown, typed) and not remainders(offers, typed) and self.is_done():
+            offers = shown
         self.work.lap("finish")
         reason = None if offers else why_nothing(filled.infill, self.place, standard)
         return Answer(offers, reason, filled.state is JobState.FAILED)
@@ -225,11 +233,30 @@ class _Ask:
             self._listener(self._offer_now)
 
     def _offer_now(self) -> DraftOffer | None:
+        """What would be offered if the job ended now: nothing else is worth a look."""
         typed = typed_between(self.place, self._listening_at)
-        if self._latest is None or typed is None:
+        draft = self._latest
+        if draft is None or draft.candidate is None or typed is None:
             return None
-        multi_line = self.settings.multi_line
-        return cut_typed(offer_draft(self._before, self._latest, self.place, multi_line), typed)
+        if self._judged is None or self._judged[0] != draft.candidate:
+            offers = offers_of([draft.candidate], self.place, self._standard)
+            self._judged = draft.candidate, offers[0] if offers else None
+        offer = self._judged[1]
+        if offer is None:
+            return None
+        left = cut_typed(
+            DraftOffer(offer, len(offer.text), draft.step, draft.steps_allowed), typed
+        )
+        if left is not None:
+            self._shown = offer
+        return left
+
+    def _texts(self) -> list[str]:
+        """All that it may turn out to write, for what is known."""
+        texts = [] if self._shown is None else [self._shown.text]
+        if self._latest is not None:
+            texts.append(self._latest.text)
+        return texts
 
 
 class _Line:
@@ -284,8 +311,8 @@ class _Line:
         if ask is not None:
             ask.task.cancel()
 
-    def finish(self, ask: _Ask) -> Answer:
-        answer = ask.answer()
+    def finish(self, ask: _Ask, typed: str) -> Answer:
+        answer = ask.answer(typed)
         if self.ask is ask:
             self.ask = None
         if ask.is_done():
@@ -305,7 +332,7 @@ class _Line:
 
     def _ended(self, ask: _Ask) -> None:
         if self.ask is ask and self.waiter is None:
-            self.finish(ask)
+            self.finish(ask, "")
         elif not ask.task.cancelled():
             # Retrieved, or asyncio would complain of an error that nobody looked at.
             ask.task.exception()

@@ -116,14 +116,21 @@ class Fields:
             raise self._wrong(name, value, "a list is needed")
         if len(value) > most:
             raise WireError(f"{self._where}{name} has {len(value)} items; at most {most}")
-        items = []
-        for number, item in enumerate(value):
-            if not isinstance(item, dict):
-                raise self._wrong(f"{name}[{number}]", item, "an object is needed")
-            fields = Fields(item, f"{self._where}{name}[{number}].")
-            items.append(read(fields))
-            fields.end()
-        return tuple(items)
+        return tuple(
+            self._part(f"{name}[{number}]", item, read) for number, item in enumerate(value)
+        )
+
+    def part(self, name: str, read: Callable[[Fields], T]) -> T:
+        """An object with fields of its own."""
+        return self._part(name, self.take(name), read)
+
+    def _part(self, name: str, value: Any, read: Callable[[Fields], T]) -> T:
+        if not isinstance(value, dict):
+            raise self._wrong(name, value, "an object is needed")
+        fields = Fields(value, f"{self._where}{name}.")
+        item = read(fields)
+        fields.end()
+        return item
 
     def runs(self, name: str, length: int) -> tuple[float, ...]:
         """Runs of equal confidences; all together they must have the given length."""

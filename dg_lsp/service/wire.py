@@ -149,6 +149,7 @@ def encode_draft(draft: Draft) -> Json:
         "steps_allowed": draft.steps_allowed,
         "block": draft.block,
         "blocks": draft.blocks,
+        "candidate": draft.candidate and _encode_candidate(draft.candidate),
     }
 
 
@@ -162,6 +163,7 @@ def decode_draft(value: Json) -> Draft:
         fields.integer("steps_allowed", 0, 2**31),
         fields.integer("block", 1, 2**31, 1),
         fields.integer("blocks", 1, 2**31, 1),
+        fields.optional("candidate", lambda name: fields.part(name, _decode_candidate)),
     )
     fields.end()
     return draft
@@ -170,16 +172,7 @@ def decode_draft(value: Json) -> Draft:
 def encode_infill(infill: Infill) -> Json:
     return {
         "version": WIRE_VERSION,
-        "candidates": [
-            {
-                "text": one.text,
-                "confidence": one.confidence,
-                # JSON has no infinity; a text that the model rules out has that score.
-                "score": one.score if math.isfinite(one.score) else None,
-                "confidences": _runs(one.confidences),
-            }
-            for one in infill.candidates
-        ],
+        "candidates": [_encode_candidate(one) for one in infill.candidates],
         "steps": infill.steps,
         "timings_ms": dict(infill.timings_ms),
         "reason": infill.reason,
@@ -252,6 +245,17 @@ def decode_status(value: Json) -> EngineStatus:
 
 def _decode_snippet(fields: Fields) -> Snippet:
     return Snippet(fields.text("path", most=MAX_NAME_CHARS), fields.text("text"))
+
+
+def _encode_candidate(candidate: Candidate) -> Json:
+    score = candidate.score
+    return {
+        "text": candidate.text,
+        "confidence": candidate.confidence,
+        # JSON has no infinity; a text that the model rules out has that score.
+        "score": score if math.isfinite(score) else None,
+        "confidences": _runs(candidate.confidences),
+    }
 
 
 def _decode_candidate(fields: Fields) -> Candidate:

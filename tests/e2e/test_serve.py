@@ -112,7 +112,8 @@ def test_the_newest_wins_though_the_client_never_cancels(start_server):
 
 
 def test_drafts_in_order_and_none_after_cancel(start_server):
-    server = start_server(step_s=0.01, num_drafts=200)
+    answers = {"return ": ["a + b", "a - b", "a * b", "a / b", "b - a"]}
+    server = start_server(step_s=0.01, num_drafts=200, answers=answers)
     server.begin({**VS_CODE, "experimental": {"dgLsp": {"drafts": True}}})
     server.open(ADD)
     request = server.send_inline(1, 11, draftToken="mine")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from dg_lsp.config import (
     EngineSettings,
@@ -193,6 +194,42 @@ def test_the_budget_bounds_what_is_written(tiny_codec, budget):
 
         for text in filled.texts:
             assert len(tiny_codec.encode(text)) <= budget + 2
+
+
+class OneByOne(ScriptedDenoiser):
+    """Its lanes settle one after the other, the first one at once."""
+
+    def logits(
+        self, encoded: Any, canvas: Tensor, lengths: Sequence[int], conditioning: Any
+    ) -> Tensor:
+        logits = super().logits(encoded, canvas, lengths, conditioning)
+        for number, lane in enumerate(logits.split(list(lengths))):
+            if encoded.steps < 2 * number:
+                lane *= 0.5
+        return logits
+
+
+def test_drafts_carry_what_the_job_would_end_with(tiny_codec):
+    denoiser = OneByOne(tiny_codec, plain(AREA))
+    filled = fill(
+        tiny_codec, AREA, spares=30, length={"keep_after": ((1, 4),)}, denoiser=denoiser
+    )
+
+    judged = [draft.candidate for draft in filled.drafts if draft.candidate is not None]
+    assert judged, "no lane settled before the others"
+    for candidate in judged:
+        [same] = [one for one in filled.infill.candidates if one.text == candidate.text]
+        assert candidate.confidence == pytest.approx(same.confidence)
+    # A lane that has settled keeps its text, so what comes later is no worse.
+    scores = [candidate.score for candidate in judged]
+    assert scores == sorted(scores)
+
+
+def test_drafts_of_a_rewrite_are_not_judged(tiny_codec):
+    filled = fill(tiny_codec, AREA, replaced="2 * radius")
+
+    assert filled.drafts
+    assert {draft.candidate for draft in filled.drafts} == {None}
 
 
 def test_drafts_count_the_steps_and_end_in_the_text(tiny_codec):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -59,8 +60,10 @@ def test_a_job_by_hand_needs_two_fields():
 @pytest.mark.parametrize("confidence", [(0.1, 0.1, 0.9), (1.0, 0.0, 1.0), ()])
 def test_a_draft_comes_back(confidence):
     draft = Draft("ab🙂", confidence, 3, 12, 2, 5)
+    judged = dataclasses.replace(draft, candidate=Candidate("ab", 0.5, -1.5, (0.5, 0.25)))
 
-    assert decode_draft(through_json(encode_draft(draft))) == draft
+    for one in (draft, judged):
+        assert decode_draft(through_json(encode_draft(one))) == one
 
 
 @pytest.mark.parametrize("score", [-1.5, -math.inf])
@@ -168,4 +171,4 @@ def test_an_infill_of_another_version_is_refused():
 def test_a_draft_is_small_on_the_wire():
     draft = Draft("x" * 400, (0.123456789,) * 400, 3, 12)
 
-    assert len(json.dumps(encode_draft(draft))) < 520
+    assert len(json.dumps(encode_draft(draft))) < 540

@@ -72,6 +72,10 @@ export class Completion implements vscode.InlineCompletionItemProvider, vscode.D
     this.underWay = { document, token, withdraw };
     const listener = cancelled.onCancellationRequested(() => this.giveUpSoon(token));
     this.drafts.expect(token);
+    if (context.selectedCompletionInfo !== undefined) {
+      // The list of completions is open.
+      this.drafts.clear();
+    }
     const params = client.code2ProtocolConverter.asInlineCompletionParams(
       document,
       position,

@@ -11,14 +11,17 @@ import { typedAt } from "./follow";
 import type { Confidence, Draft } from "./lspExt";
 import { coveringRow, inlineRow, rowsOf, withoutStart, type Attachment } from "./overlay";
 
-/** The context key of keybindings. */
+/** The context keys of keybindings. */
 const VISIBLE = "dgLsp.draftVisible";
+/** Tab takes the draft: it can no longer change, and Tab does not indent here. */
+const TAKEN_WITH_TAB = "dgLsp.draftTakenWithTab";
 
 interface Shown {
   readonly document: vscode.TextDocument;
   readonly offset: number;
   readonly text: string;
   readonly confidence: Confidence;
+  readonly isSettled: boolean;
 }
 
 export class Drafts implements vscode.Disposable {
@@ -29,6 +32,8 @@ export class Drafts implements vscode.Disposable {
   /** The `draftToken` of the request that is under way. */
   private token: string | undefined;
   private shown: Shown | undefined;
+  /** What the context keys hold. */
+  private readonly said = new Map<string, boolean>();
 
   constructor(private readonly isWanted: () => boolean) {
     this.subscriptions = [
@@ -69,6 +74,7 @@ export class Drafts implements vscode.Disposable {
       offset: document.offsetAt(range.end),
       text: draft.text.slice(there.length),
       confidence: withoutStart(draft.confidence, there.length),
+      isSettled: draft.settled === draft.text.length,
     });
   }
 
@@ -101,7 +107,15 @@ export class Drafts implements vscode.Disposable {
       editor.setDecorations(this.decoration, []);
       editor.setDecorations(this.hiding, []);
     }
-    void vscode.commands.executeCommand("setContext", VISIBLE, false);
+    this.say(VISIBLE, false);
+    this.say(TAKEN_WITH_TAB, false);
+  }
+
+  private say(key: string, value: boolean): void {
+    if ((this.said.get(key) ?? false) !== value) {
+      this.said.set(key, value);
+      void vscode.commands.executeCommand("setContext", key, value);
+    }
   }
 
   dispose(): void {
@@ -121,7 +135,7 @@ export class Drafts implements vscode.Disposable {
       return;
     }
     this.draw(editor, {
-      document: shown.document,
+      ...shown,
       offset: shown.offset + typed.length,
       text: shown.text.slice(typed.length),
       confidence: withoutStart(shown.confidence, typed.length),
@@ -142,13 +156,13 @@ export class Drafts implements vscode.Disposable {
   }
 
   private draw(editor: vscode.TextEditor, shown: Shown): void {
-    if (this.shown === undefined) {
-      void vscode.commands.executeCommand("setContext", VISIBLE, true);
-    }
     this.shown = shown;
     const { document, text, confidence } = shown;
     const at = document.positionAt(shown.offset);
     const line = document.lineAt(at.line);
+    const isIndenting = line.text.slice(0, at.character).trim() === "";
+    this.say(VISIBLE, true);
+    this.say(TAKEN_WITH_TAB, shown.isSettled && !isIndenting);
     const tabSize = typeof editor.options.tabSize === "number" ? editor.options.tabSize : 4;
     const [first = [], ...others] = rowsOf(text, confidence);
     const after = line.text.slice(at.character);

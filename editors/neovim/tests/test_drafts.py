@@ -11,8 +11,9 @@ BODY = "range(n):\n    print(i)\n"
 
 @pytest.fixture
 def drafting(plugged):
-    """A draft of `alpha + beta` at the end of the first line."""
-    editor = plugged({"draftIntervalMs": 0}, answers={"= ": ["alpha + beta"]}, **SLOW)
+    """Drafts of `alpha + beta` and of shorter texts at the end of the first line."""
+    texts = ["alpha + beta", "alpha + bet", "alpha + be", "alpha", "alph"]
+    editor = plugged({"draftIntervalMs": 0}, answers={"= ": texts}, **SLOW)
     editor.events("DgLspDraft", "DgLspShown")
     editor.open("x =\nother\n")
     editor.keys("A ")
@@ -26,7 +27,7 @@ def test_drafts_come_in_order_and_hand_over_to_ghost_text(drafting):
     assert drafting.draft() is None
     *drafts, last = drafting.noted()
     steps = [data["step"] for _, data in drafts]
-    assert len(steps) > 5
+    assert len(steps) > 2
     assert steps == sorted(set(steps))
     assert last == ["DgLspShown", {"buf": 1, "candidates": 1}]
 
@@ -69,7 +70,7 @@ def test_dismissing_stops_the_job(drafting):
 
 
 def test_several_lines_in_the_middle_of_a_line_are_drafted_as_they_will_be(plugged):
-    editor = plugged({"draftIntervalMs": 0}, answers={LOOP: [BODY]}, **SLOW)
+    editor = plugged({"draftIntervalMs": 0}, answers={LOOP: [BODY.rstrip()]}, **SLOW)
     editor.open(f"{LOOP})]\nend\n")
     editor.keys("f)i")
     editor.until(lambda: "\n    pr" in (editor.draft() or ""))

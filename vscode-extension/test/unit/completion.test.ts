@@ -119,6 +119,15 @@ test("a draft for the text as it was before is not drawn", async () => {
   expect(editor.drawn).toEqual([]);
 });
 
+test("a draft yields to the list of completions", async () => {
+  void ask();
+  await draw(await request(1), "a + b");
+  const entry = { text: "append", range: new vscode.Range(1, 11, 1, 11) };
+  void ask(editor, { selectedCompletionInfo: entry });
+  await request(2);
+  expect(editor.drawn).toEqual([]);
+});
+
 describe("a request that VS Code cancels", () => {
   test("is withdrawn after a moment, and its draft with it", async () => {
     const { found, cancel } = ask();

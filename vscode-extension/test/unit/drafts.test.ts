@@ -36,6 +36,7 @@ function draft(text: string, changes: Partial<Draft> = {}): Draft {
 }
 
 const isVisible = () => workbench.contexts.get("dgLsp.draftVisible") === true;
+const isTakenWithTab = () => workbench.contexts.get("dgLsp.draftTakenWithTab") === true;
 
 describe("a draft", () => {
   test("is drawn at the cursor, and the next one takes its place", () => {
@@ -171,6 +172,33 @@ describe("what the user does", () => {
     workbench.type("c");
     await drafts.accept();
     expect(editor.document.getText()).toBe("def add(a, b):\n    return c\n");
+  });
+});
+
+describe("Tab", () => {
+  const settled = (text: string) => draft(text, { settled: text.length });
+
+  test("takes a draft that can no longer change, also while that is typed along", () => {
+    drafts.take(settled("a + b"));
+    expect(isTakenWithTab()).toBe(true);
+    workbench.type("a");
+    expect(isTakenWithTab()).toBe(true);
+    workbench.type("c");
+    expect(isTakenWithTab()).toBe(false);
+  });
+
+  test("is left alone by one that is not settled to its end", () => {
+    drafts.take(settled("a"));
+    drafts.take(draft("a + b", { settled: 4 }));
+    expect(isVisible()).toBe(true);
+    expect(isTakenWithTab()).toBe(false);
+  });
+
+  test.each(["|", "    |", "\t|", "def f():\n    |\n"])("indents a blank line: %j", (text) => {
+    editor = workbench.open(text, "/work/blank.py");
+    drafts.take(settled("return 1"));
+    expect(editor.drawn).toEqual(["return 1"]);
+    expect(isTakenWithTab()).toBe(false);
   });
 });
 
