@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def no_models_of_the_user(tmp_path_factory):
     """What the developer pulled must not be the best model of a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DG_LSP_MODELS_DIR", str(tmp_path_factory.mktemp("no-models")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_engine_of_the_user() -> Iterator[None]:
+    """What an editor of the developer started must not answer a test."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory("dgl") as directory:
+        patch.setenv("DG_LSP_RUNTIME_DIR", directory)
         yield
 
 

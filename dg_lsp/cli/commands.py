@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import shutil
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from typer.core import TyperGroup
 from dg_lsp import __version__
 from dg_lsp.cli import EXIT_INTERRUPTED, EXIT_REFUSED, ArgumentError
 
+LEAST_BOX_COLUMNS = 72
 COMMANDS = {
     "infill": "dg_lsp.cli.infill",
     "engine": "dg_lsp.cli.engine",
@@ -32,9 +34,11 @@ COMMANDS = {
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status; its errors are raised."""
-    command = typer.main.get_command(_app)
+    command = _readable(typer.main.get_command(_app))
     try:
-        with command.make_context("dg-lsp", list(arguments)) as context:
+        with command.make_context(
+            "dg-lsp", list(arguments), terminal_width=_narrow_columns()
+        ) as context:
             command.invoke(context)
     except typer.Exit as end:
         return end.exit_code
@@ -58,10 +62,26 @@ class _Commands(TyperGroup):
         if isinstance(function, typer.Typer):
             group = typer.main.get_command(function)
             group.name = cmd_name
-            return group
+            return _readable(group)
         app = typer.Typer(add_completion=False)
         app.command(cmd_name, help=help_of(function))(function)
-        return typer.main.get_command(app)
+        return _readable(typer.main.get_command(app))
+
+
+def _narrow_columns() -> int | None:
+    """The width of a terminal that is too narrow for boxes; `None` for all others."""
+    columns = shutil.get_terminal_size().columns
+    return columns if columns < LEAST_BOX_COLUMNS else None
+
+
+def _readable(command: Any) -> Any:
+    """A narrow terminal gets its help as plain text: boxes cut the names of options there."""
+    if _narrow_columns() is not None:
+        command.rich_markup_mode = None
+        command.short_help = (command.help or "").partition("\n\n")[0]
+        for inner in getattr(command, "commands", {}).values():
+            _readable(inner)
+    return command
 
 
 def help_of(function: Callable[..., None]) -> str:

@@ -7,6 +7,7 @@ Knows nothing of tokens, tensors or LSP; the drawing is in live.py.
 from __future__ import annotations
 
 import asyncio
+import enum
 import functools
 import io
 import json
@@ -40,6 +41,13 @@ _DEFAULT = InfillJob(prefix="", suffix="")
 _MAX_SEED = 2**32 - 1
 
 
+class EngineUse(enum.Enum):
+    """Who runs the model."""
+
+    AUTO = "auto"
+    NEVER = "never"
+
+
 def infill(
     place: Annotated[
         str,
@@ -65,6 +73,12 @@ def infill(
     model: ModelOption = None,
     device: DeviceOption = None,
     vram: VramOption = None,
+    engine: Annotated[
+        EngineUse,
+        typer.Option(
+            help="auto: the running engine, if it has the model; never: load the model here."
+        ),
+    ] = EngineUse.AUTO,
     max_tokens: Annotated[
         int, typer.Option(metavar="N", help="The most tokens of one candidate.")
     ] = _DEFAULT.max_tokens,
@@ -81,9 +95,9 @@ def infill(
     On a terminal the span is drawn while it is being denoised. Into a file or a pipe goes the
     best candidate alone, in UTF-8, with a newline added unless it ends with one; --json has
     it to the character.
-    """
-    from dg_lsp.cli.compose import open_infiller
 
+    The engine that runs for the editors is used where it has the model; none is started.
+    """
     for option, value in (("--instruction", instruction), ("--noise", noise)):
         if value is not None and to is None:
             raise ArgumentError(f"{option} needs a selection; give its end with --to")
@@ -96,7 +110,8 @@ def infill(
         job = InfillJob(
             prefix="",
             suffix="",
-            path=span.path,
+            # A name that is no Unicode cannot be sent.
+            path=span.path.encode(errors="replace").decode(),
             language=language_of(span.source.path),
             # Its secrets are masked later, with the text around it in view.
             replaced=span.text or None,
@@ -111,7 +126,7 @@ def infill(
     except ValueError as error:
         raise ArgumentError(str(error)) from error
     terminal = None if as_json else _terminal()
-    open_model = functools.partial(open_infiller, model, device, vram=vram)
+    open_model = functools.partial(_open_model, model, device, vram, engine)
     if terminal is not None:
         _fill_on(terminal, span, job, open_model)
         return
@@ -120,6 +135,17 @@ def infill(
     # Bytes, so that neither newlines nor characters are translated on the way out.
     sys.stdout.buffer.write(output.encode())
     sys.stdout.buffer.flush()
+
+
+def _open_model(
+    model: str | None, device: str | None, vram: str | None, engine: EngineUse
+) -> OpenedInfiller:
+    from dg_lsp.cli.compose import open_infiller
+    from dg_lsp.cli.running import open_running
+
+    # An amount of memory is for a model that is loaded for it.
+    found = open_running(model, device) if engine is EngineUse.AUTO and vram is None else None
+    return found or open_infiller(model, device, vram=vram)
 
 
 class InfillFailed(RuntimeError):

@@ -129,14 +129,18 @@ def final_frame(
 ) -> Group:
     """The source with the best offer in place, the others below it, and what it took."""
     if offers:
-        parts = infilled_rows(view, offers[0].text, offers[0].confidences, screen)
-        parts.append(Text(f"confidence {offers[0].confidence:.0%}"))
+        best = offers[0]
+        parts = infilled_rows(view, best.text, _tempered(best), screen)
+        style = _style_of(best.confidence, screen)
+        parts.append(Text.assemble("confidence ", (f"{best.confidence:.0%}", style)))
     else:
         parts = source_rows(view, screen)
         parts.append(Text(f"nothing is offered: {reason}"))
     for number, offer in enumerate(offers[1:], start=2):
-        parts.append(Text(f"candidate {number} · confidence {offer.confidence:.0%}"))
-        for line in _coloured(offer.text, offer.confidences, screen):
+        style = _style_of(offer.confidence, screen)
+        said = (f"{offer.confidence:.0%}", style)
+        parts.append(Text.assemble(f"candidate {number} · confidence ", said))
+        for line in _coloured(offer.text, _tempered(offer), screen):
             rows = wrapped(cells_of(line, 0), [], max(4, screen.width - 5))
             parts += [_row("  ▌ ", row) for row in rows]
     stages = "".join(f" · {stage} {ms:.0f} ms" for stage, ms in infill.timings_ms.items())
@@ -311,9 +315,17 @@ def _context(view: SourceView) -> _Context:
 
 
 def _coloured(text: str, confidences: Sequence[float], screen: Screen) -> list[Line]:
-    top = len(screen.palette) - 1
-    styles = [screen.palette[round(share * top)] for share in confidences]
+    styles = [_style_of(share, screen) for share in confidences]
     return split_lines(list(zip(text, styles, strict=True)))
+
+
+def _style_of(confidence: float, screen: Screen) -> Style:
+    return screen.palette[round(confidence * (len(screen.palette) - 1))]
+
+
+def _tempered(offer: Offer) -> list[float]:
+    """No character is surer than the whole, which was weighed by who did not write it."""
+    return [min(share, offer.confidence) for share in offer.confidences]
 
 
 def _row(gutter: str, cells: Iterable[Cell]) -> Text:

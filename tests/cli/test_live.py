@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import unicodedata
 
 import pytest
@@ -260,6 +261,22 @@ def test_the_final_frame_says_what_it_took() -> None:
         "12 steps · queue 0 ms · denoise 300 ms · total 312 ms",
         "model some-model",
     ]
+
+
+def test_a_result_that_the_model_is_not_sure_of_is_not_shown_as_if_it_were() -> None:
+    unsure, sure = (178, 95, 95), (30, 160, 75)
+    for confidence, expect in ((0.03, unsure), (1.0, sure)):
+        console = terminal()
+        # Each character looked right to the one who wrote it.
+        offers = [Offer("abc", confidence, (1.0,) * 3)] * 2
+        infill = Infill((), 1, model="m")
+        frame = final_frame(view_of("x = ‸"), offers, infill, None, screen_of(console))
+        console.print(frame)
+        colours = {
+            tuple(map(int, found))
+            for found in re.findall(r"38;2;(\d+);(\d+);(\d+)m", console.file.getvalue())  # type: ignore[attr-defined]
+        }
+        assert colours == {expect}
 
 
 def test_the_final_frame_says_why_there_is_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -228,3 +229,27 @@ def test_draws_on_a_real_terminal(tmp_path: Path, python_on_a_terminal) -> None:
     assert (status, said) == (0, b"")
     assert b"step 1 of 2" in drawn
     assert b"cd" in drawn
+
+
+def test_the_help_of_every_command_is_readable_on_forty_columns() -> None:
+    script = """
+import sys, typer
+from dg_lsp.cli import commands, run
+
+def visit(command, path):
+    run([*path, "--help"])
+    shown = [one for one in command.params if not getattr(one, "hidden", False)]
+    print("NAMES", *(name for one in shown for name in one.opts if name.startswith("-")))
+    for name in commands.COMMANDS if not path else getattr(command, "commands", {}):
+        visit(command.get_command(None, name), [*path, name])
+
+visit(typer.main.get_command(commands._app), [])
+"""
+    pages = python("-c", script, env={**os.environ, "COLUMNS": "40"}).stdout.split("NAMES")
+    assert len(pages) > 20
+    for page, names in itertools.pairwise(pages):
+        text = page.partition("Usage:")[2]
+        assert text
+        assert "…" not in text
+        assert max(map(len, text.splitlines())) <= 40
+        assert all(name in text for name in names.partition("\n")[0].split())

@@ -1,0 +1,76 @@
+"""Uses the engine that runs already, if it has the model that is asked for.
+
+Starts none: a command that is run once would leave a process with a model behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from dg_lsp.cli.compose import OpenedInfiller, model_for_engine
+
+if TYPE_CHECKING:
+    from dg_lsp.service.address import Address
+    from dg_lsp.service.wire import EngineStatus
+
+CHARS_PER_TOKEN = 3
+"""What the language server reckons with; the engine cuts to the token what is too much."""
+
+
+def open_running(model: str | None, device: str | None) -> OpenedInfiller | None:
+    """The engine of this user that has the model or is loading it; `None` where none is."""
+    from dg_lsp.service.client import HttpInfiller
+
+    found = asyncio.run(_find(model, device))
+    if found is None:
+        return None
+    address, status = found
+    return OpenedInfiller(
+        infiller=HttpInfiller(address),
+        model=status.model,
+        device=status.device,
+        measure=lambda text: len(text) // CHARS_PER_TOKEN,
+        prefix_tokens=status.prefix_tokens,
+        suffix_tokens=status.suffix_tokens,
+        follows_instructions=status.follows_instructions,
+    )
+
+
+async def _find(model: str | None, device: str | None) -> tuple[Address, EngineStatus] | None:
+    from dg_lsp import __version__
+    from dg_lsp.service.address import (
+        engine_name,
+        engine_names,
+        local_address,
+        runtime_directory,
+    )
+    from dg_lsp.service.client import HttpInfiller
+    from dg_lsp.service.lock import is_held
+
+    asked = engine_name(model_for_engine(model), device)
+    try:
+        directory = runtime_directory()
+        # The one that was started for just this comes first.
+        for name in sorted(engine_names(directory), key=lambda name: name != asked):
+            address = local_address(directory, name)
+            if address is None or not is_held(directory / f"{name}.lock"):
+                continue
+            client = HttpInfiller(address)
+            try:
+                status = await client.status()
+                is_right = name == asked or _has(status, model, device)
+                if is_right and status.version == __version__:
+                    return address, await client.wait_ready()
+            finally:
+                await client.close()
+    except (ValueError, OSError):
+        # Whatever is wrong with it, the model can be loaded here.
+        return None
+    return None
+
+
+def _has(status: EngineStatus, model: str | None, device: str | None) -> bool:
+    """Whether an engine that was started otherwise has the model that is asked for by name."""
+    is_there = status.state == "ready" and model is not None and status.model == model
+    return is_there and device in (None, status.device)
