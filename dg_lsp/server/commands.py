@@ -29,6 +29,7 @@ from dg_lsp.server.rewriting import (
     workspace_edit,
 )
 from dg_lsp.server.session import Session
+from dg_lsp.server.tolerance import read_position
 
 Command = Callable[[Session, types.ExecuteCommandParams], Awaitable[Any]]
 MAX_INSTRUCTION_CHARS = 4000
@@ -232,10 +233,7 @@ def _read_span(session: Session, document: Document, raw: dict[str, Any]) -> Spa
     if found is None and raw.get("position") is not None:
         found = {"start": raw["position"], "end": raw["position"]}
     try:
-        ends = [
-            types.Position(found[end]["line"], found[end]["character"])
-            for end in ("start", "end")
-        ]
+        ends = [read_position(found[end]) for end in ("start", "end")]
     except (TypeError, KeyError, ValueError) as error:
         raise JsonRpcInvalidParams("range or position: where, as in LSP, is needed") from error
     return Span(*offsets_of(document.text, types.Range(*ends), session.units))

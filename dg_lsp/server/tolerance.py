@@ -77,7 +77,7 @@ def make_converter() -> Converter:
     converter: Converter = default_converter()  # type: ignore[no-untyped-call]
     converter.register_structure_hook(str, _structure_text)
     converter.register_structure_hook(int, _structure_number)
-    converter.register_structure_hook(types.Position, _structure_position)
+    converter.register_structure_hook(types.Position, lambda raw, _: read_position(raw))
     # lsprotocol's hooks for these let anything through.
     converter.register_structure_hook(Union[int, str], _structure_token)  # noqa: UP007
     converter.register_structure_hook(Optional[Union[int, str]], _structure_token)  # noqa: UP007, UP045
@@ -107,6 +107,20 @@ def structure(converter: Converter, message: dict[str, Any], kind: type[Any]) ->
             del _at(message, target[:-1])[target[-1]]
             log.debug("dropped %s of %s", _written(target), message.get("method", "a response"))
         causes |= bad
+
+
+def read_position(raw: Any) -> types.Position:
+    """A position in JSON; a `ValueError` where it is none."""
+    numbers = []
+    for key in ("line", "character"):
+        try:
+            number = _whole(raw[key])
+        except (TypeError, KeyError) as error:
+            raise _PartError(key) from error
+        if number < 0:
+            raise _PartError(key)
+        numbers.append(min(number, MOST))
+    return types.Position(*numbers)
 
 
 def _fill_in(message: dict[str, Any]) -> None:
@@ -204,19 +218,6 @@ def _structure_number(raw: Any, kind: type[Any]) -> Any:
     if not -MOST - 1 <= number <= MOST:
         raise ValueError("the number is out of range")
     return number if kind is int else kind(number)
-
-
-def _structure_position(raw: Any, _: Any) -> types.Position:
-    numbers = []
-    for key in ("line", "character"):
-        try:
-            number = _whole(raw[key])
-        except (TypeError, KeyError) as error:
-            raise _PartError(key) from error
-        if number < 0:
-            raise _PartError(key)
-        numbers.append(min(number, MOST))
-    return types.Position(*numbers)
 
 
 def _structure_token(raw: Any, _: Any) -> int | str | None:

@@ -271,3 +271,26 @@ def test_an_edit_is_never_dropped():
             params = with_part(MESSAGES["textDocument/didChange"], ("contentChanges", at), odd)
             with pytest.raises(UnreadableError):
                 read("textDocument/didChange", params)
+
+
+async def test_whatever_is_odd_each_request_has_one_answer_and_the_session_goes_on(editor):
+    editor.open("x = ")
+    at = len(editor.messages)
+    requests = []
+    for method, params in MESSAGES.items():
+        for path in parts(params):
+            for odd in ODD[:6]:
+                changed = with_part(params, path, odd)
+                if method in ("textDocument/didOpen", "workspace/didChangeConfiguration"):
+                    continue
+                if types.METHOD_TO_TYPES[method][1] is None:
+                    editor.notify(method, changed)
+                else:
+                    requests.append(editor.send(method, changed))
+    codes = [(await editor.answer(one)).get("error", {}).get("code") for one in requests]
+    assert -32603 not in codes
+    answered = [one["id"] for one in editor.messages[at:] if "method" not in one]
+    assert sorted(answered) == requests
+
+    editor.open("x = ")
+    assert await editor.texts(0, 4) == ["1"]
