@@ -7,6 +7,7 @@ elsewhere.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -37,19 +38,43 @@ _OPTIONS = [
         ("zip ", r"-P[ \t]+"),
         ("plink ", r"-pw[ \t]+"),
         ("pscp ", r"-pw[ \t]+"),
+        ("openssl enc", r"-k[ \t]+"),
+        ("ssh-keygen ", r"-N[ \t]+"),
+        ("twine ", r"-p[ \t]+"),
+        ("cargo login ", r"cargo login[ \t]+"),
+        ("composer config", r"http-basic\.\S{1,80}[ \t]+\S{1,60}[ \t]+"),
         ("openssl ", r"-pass(?:in|out)?[ \t]+pass:"),
         ("net user ", r"net user \S{1,60}[ \t]+"),
         ("ConvertTo-SecureString", r"ConvertTo-SecureString[ \t]+(?:-String[ \t]+)?"),
+        ("htpasswd ", r"-\w{0,6}b\w{0,6}[ \t]+\S{1,200}[ \t]+\S{1,60}[ \t]+"),
         # A user before it, and a colon.
+        ("http ", r"(?:-a|--auth)[ =]?\\?[\"']?[^\s:\"']{0,64}:"),
         ("curl", r"(?:-u|--user|--proxy-user)[ =]?\\?[\"']?[^\s:\"']{0,64}:"),
         ("smbclient ", r"-U[ \t]?[\"']?[^\s%\"']{1,64}%"),
     )
 ]
-# `auth=("me", "...")`, `HTTPBasicAuth('me', '...')`, `NetworkCredential("me", "...")`
+# What is piped to a program that reads a password.
+_PIPED = re.compile(
+    r"echo[ \t]+(?:-n[ \t]+)?[\"']?(?:\w{1,32}:)?(?P<value>[^\s\"'|]{4,128})[\"']?[ \t]*\|"
+    r"[ \t]*(?:sudo[ \t]+(?:-\w+[ \t]+)*-S|(?:sudo[ \t]+)?chpasswd|[\w ]{1,40}--password-stdin)"
+)
+# The base64 of a user and a password, made on the spot.
+_ENCODED = re.compile(
+    r"(?:btoa|b64encode|uffer\.from|ncodeToString)\(b?[\"'`][\w.@-]{1,64}:"
+    r"(?P<value>[^\s\"'`]{4,128})[\"'`]"
+)
+# `auth=("me", "...")`, `HTTPBasicAuth('me', '...')`, `new PDO($dsn, "me", "...")`
 _PAIR = re.compile(
-    r"(?:uth|redentials?|ogin)[ \t]{0,4}(?:=[ \t]{0,4})?\([ \t]{0,4}"
+    r"(?:uth|redentials?|ogin|onnect(?:ion)?|egin|PDO|mysqli)"
+    r"[ \t]{0,4}(?:=[ \t]{0,4})?\([ \t]{0,4}(?:[$\w.\"']{1,60},[ \t]{0,4})?"
     r"[\"'][^\"'\r\n]{1,64}[\"'],[ \t]{0,4}(?P<quote>[\"'])(?P<value>[^\"'\s]{4,128})(?P=quote)"
 )
+
+_PLACES = [
+    (_PAIR, ("uth", "redential", "ogin", "onnect", "egin", "PDO", "mysqli")),
+    (_PIPED, ("echo ",)),
+    (_ENCODED, ("btoa", "b64encode", "uffer.from", "ncodeToString")),
+]
 
 
 def logins(text: str) -> Iterator[Secret]:
@@ -62,11 +87,11 @@ def logins(text: str) -> Iterator[Secret]:
             found = option.search(text, at, end)
             if found and _is_typed(found["value"]):
                 yield Secret(*found.span("value"), "a password")
-    for part in ("uth", "redential", "ogin"):
-        for at in every(text, part):
-            pair = _PAIR.match(text, at)
-            if pair and is_strong_password(pair["value"]):
-                yield Secret(*pair.span("value"), "a password")
+    for expression, parts in _PLACES:
+        for at in itertools.chain.from_iterable(every(text, part) for part in parts):
+            found = expression.match(text, at)
+            if found and is_strong_password(found["value"]):
+                yield Secret(*found.span("value"), "a password")
 
 
 def _is_typed(value: str) -> bool:

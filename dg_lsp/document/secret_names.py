@@ -29,36 +29,29 @@ MIN_BARE_CHARS = 6
 """Without quotes, fewer are a number or a word."""
 
 _NAME_ENDS = (
-    *("pass", "pwd", "secret", "token", "key", "credential", "bearer", "session", "psk", "pw"),
-    "identified by",
+    *("pass", "pwd", "pw", "psk", "secret", "token", "key", "credential", "bearer", "session"),
+    *("identified by", "mnemonic"),
+)
+_NAME = re.compile(
+    r"(?i:(?P<password>pass(?:word|wd|phrase|code)?|pwd|pw|psk|identified by|mnemonic)"
+    r"|bearer|session(?:[_-]?id|[_-]?token)|secret(?:[_-]?key)?(?:_?base)?|token"
+    r"|key(?:[_-]data)?|credentials?)\d?"
 )
 # "key" alone is the name of anything; these make a secret of it.
 _KEYS = (
-    *(
-        "api",
-        "access",
-        "auth",
-        "account",
-        "private",
-        "encryption",
-        "signing",
-        "master",
-        "client",
-    ),
-    *("secret", "shared", "preshared", "license", "app", "server", "service"),
+    *("api", "access", "auth", "account", "private", "encryption", "signing", "master"),
+    *("client", "secret", "shared", "preshared", "license", "app", "server", "service"),
 )
-_NAME = re.compile(
-    r"(?i:(?P<password>pass(?:word|wd|phrase|code)?|pwd|psk|pw|identified by)|bearer"
-    r"|session(?:[_-]?id|[_-]?token)|secret(?:[_-]?key)?(?:_?base)?|token|key(?:[_-]data)?"
-    r"|credentials?)\d?"
-)
+# Words that end like a name: "bypass" is no password.
+_OTHER_WORDS = ("by", "com", "encom", "sur", "tres", "over", "under", "im", "surrogate")
 _PUBLIC_NAME = re.compile(r"(?:::|arn:)[\w:/-]*$|public[_-]?(?:key)?[_-]?$")
 _CLOSE = r"(?P<close>\\{0,3}[\"'`])?\]?"
 _LINK = re.compile(
     _CLOSE + r"(?:"
     # Arguments behind a name: a call, a dictionary's get, a default of an option.
-    r"(?P<argument>\)?[ \t]{0,4},\s{0,40}(?:default[ \t]?=[ \t]?)?|\)\.\w{1,20}\([ \t]{0,4})"
-    r"|(?P<call>\([ \t]{0,4})"
+    r"(?P<argument>\)?[ \t]{0,4},\s{0,40}(?:[\"']?(?:default|value)[\"']?[ \t]?[=:][ \t]?)?"
+    r"|\)\.\w{1,20}\([ \t]{0,4})"
+    r"|(?P<call>(?:\.\w{1,20})?\((?:\w{1,12}\()?[ \t]{0,4})"
     r"|(?P<other>\)?[ \t]{0,4}(?:\|\||\?\?|or\b)[ \t]{0,4})"
     # Mark-up: an element, a value attribute beside the name, `<key>` and `<string>` of a plist.
     r"|(?P<pair>[ \t]{1,8}value[ \t]?=[ \t]?|[ \t]{0,8}\r?\n[ \t]{0,40}value:[ \t]{1,8}"
@@ -66,7 +59,7 @@ _LINK = re.compile(
     r"|(?P<element>>|</key>\s{0,40}<string>)"
     # An assignment, perhaps with a type, and perhaps on the next line.
     r"|(?P<assign>(?:\[\])?[ \t]{0,16}"
-    r"(?::[ \t]?[&A-Za-z'][\w.\[\]|<>'& ]{0,40}=|=>|:=|[!=]={1,2}|=|:)"
+    r"(?:(?::[ \t]?|[Aa]s )[&A-Za-z'][\w.\[\]|<>'& ]{0,40}=|=>|<-|[:?+]=|[!=]={1,2}|=|:)"
     r"(?P<space>[ \t]{0,16}(?:(?P<block>[|>][-+]?|[(\\])?[ \t]{0,8}\r?\n[ \t]{0,80})?))"
     r"|(?P<blank>[ \t]{1,8}\(?)"
     r")"
@@ -77,7 +70,7 @@ _BARE_PASSWORD = re.compile(r"[^\s\"'`()\[\]{}<>,;&\\]{4,200}+")
 _BARE_TOKEN = re.compile(r"[^\s\"'`()\[\]{}<>,;&\\=]{4,4096}+={0,2}")
 _INDENTED = re.compile(r"[ \t]*([^\s\"'`(){}<>]{4,4096}+)")
 _ELEMENT = re.compile(r"[ \t]*([^\s<>]{4,4096}+)[ \t]*<")
-_IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z_.]*\d{0,2}|[a-z]\w*(?:\.\w+)+")
 _ODD = re.compile(r"[0-9!@#%^&?~+]")
 _COMPARISONS = ("==", "===", "!=", "!==")
 _DEFAULT = re.compile(r"\$\{[\w.-]*$")
@@ -86,26 +79,25 @@ _BARE_LINE = re.compile(
     r"(?:(?:export|ENV|ARG|set|env:|-)[ \t]+)?[ \t]*[\w.:/-]{0,60}"
 )
 _LINE_REST = re.compile(r"[ \t]{0,16}(?:[\r\n]|$|#|//|-->)")
-_WORD_REST = re.compile(r"[\s;&\"'`}]|\\n|$|,[a-z]+=")
-_IN_TEXT = re.compile(r"(?:^|[\s;&?\"'`,{(-])[\w.-]{0,60}$")
+_WORD_REST = re.compile(r"[\s;&\"'`}]|\\n|$|,[a-z]+=|, [A-Z_]+:")
+_IN_TEXT = re.compile(r"(?:^|[\s;&?\"'`,{(=-])[\w.-]{0,60}$")
+_IN_BRACES = re.compile(r"[{,][ \t]{0,4}[A-Z][A-Z0-9_]{0,60}$")
 _COMMAND = re.compile(
     r"(?:^|[\s;&|\"'`])"
     r"(?:(?:ENV|ARG|setenv|set|#[ \t]?define)(?:[ \t]+-\w{1,4}){0,3}[ \t]+\w{0,60}"
-    r"|--[\w-]{0,40}|login[ \t]+\S{1,60}[ \t]+)$",
+    r"|--?[\w-]{0,40}|login[ \t]+\S{1,60}[ \t]+)$",
     re.IGNORECASE,
 )
-_SQL = re.compile(r"(?:^|\s)(?:with|set|=|user\s+\S{1,60})\s+$|^\s*$", re.IGNORECASE)
+# A line of a configuration that has a name, a blank and a value: `requirepass ...`.
+_DIRECTIVE = re.compile(r"[ \t]*[\w.-]{0,40}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Name:
     """A name that may be a secret's, with what stands before and behind it."""
 
+    word: str
     is_password: bool
-    is_word: bool
-    """Whether it may be a password by another name: a secret, but no token and no key."""
-    is_queried: bool
-    """Whether it is a keyword of SQL that a password follows."""
     line: str
     """Its line up to the name, the last characters of it."""
     is_whole: bool
@@ -118,9 +110,13 @@ class _Name:
         return _BARE_PASSWORD if self.is_password else _BARE_TOKEN
 
     def judge(self, value: str, is_sure: bool) -> bool:
-        """Whether the value may be what it is called."""
+        """Whether the value may be what it is called, and is not just its name again."""
+        if f"{self.line}{self.word}".lower().endswith(value.lower()):
+            return False
         if not self.is_password:
-            return is_token(value) or (self.is_word and is_sure and is_strong_word(value))
+            return is_token(value) or (
+                is_sure and self.word.lower() == "secret" and is_strong_word(value)
+            )
         return is_password(value) if is_sure else is_strong_password(value)
 
 
@@ -148,16 +144,15 @@ def _name_at(text: str, lowered: str, at: int) -> _Name | None:
         return None
     if name[0][:3].lower() == "key" and not before.rstrip("_-. ").endswith(_KEYS):
         return None
-    # "bypass" and "compass" are no passwords; "userPass" may be one.
-    if name[0] in ("pass", "pw", "psk") and before[-1:].isalpha():
+    if name[0] == "pass" and before.endswith(_OTHER_WORDS):
+        return None
+    if name[0] in ("pw", "psk") and before[-1:].isalpha() and not before.endswith("bind"):
         return None
     start = max(text.rfind("\n", near, at), text.rfind("\r", near, at)) + 1
     line = text[max(start, near) : at]
-    word = name[0].lower()
     return _Name(
+        word=name[0],
         is_password=name["password"] is not None,
-        is_word=word == "secret",
-        is_queried=word in ("password", "identified by"),
         line=line,
         is_whole=start > 0 or near == 0,
         link=link,
@@ -169,7 +164,8 @@ def _value(text: str, name: _Name) -> tuple[int, int] | None:
     link, kind, at = name.link, name.link.lastgroup, name.link.end()
     if kind == "element":
         return _element(text, name, at)
-    if kind == "argument" and link["close"] is None:
+    is_literal = link["close"] is not None or name.word.isupper() or name.line.endswith("{")
+    if kind == "argument" and not is_literal:
         return None
     quoted = _quoted(text, at)
     if kind == "blank":
@@ -220,18 +216,23 @@ def _element(text: str, name: _Name, at: int) -> tuple[int, int] | None:
 def _behind_blank(
     text: str, name: _Name, quoted: tuple[int, int] | None
 ) -> tuple[int, int] | None:
-    """`ENV DB_PASSWORD ...`, `--token ...`, `PASSWORD '...'`."""
+    """`PASSWORD '...'`, `ENV DB_PASSWORD ...`, `--token ...`, `requirepass ...`."""
     is_command = _COMMAND.search(name.line) is not None
     if quoted:
-        is_query = name.is_queried and _SQL.search(name.line)
         start, end = quoted
-        return (
-            quoted if (is_command or is_query) and name.judge(text[start:end], True) else None
-        )
-    value = name.bare.match(text, name.link.end()) if is_command else None
-    if value is None or not _WORD_REST.match(text, value.end()):
+        return quoted if name.judge(text[start:end], is_sure=is_command) else None
+    value = name.bare.match(text, name.link.end())
+    if value is None or not name.judge(value[0], is_sure=False):
         return None
-    return value.span() if name.judge(value[0], is_sure=False) else None
+    is_directive = (
+        name.is_password
+        and name.is_whole
+        and _DIRECTIVE.fullmatch(name.line)
+        and _LINE_REST.match(text, value.end())
+    )
+    if is_directive or (is_command and _WORD_REST.match(text, value.end())):
+        return value.span()
+    return None
 
 
 def _to_line_end(text: str, name: _Name, at: int) -> tuple[int, int] | None:
@@ -263,8 +264,9 @@ def _bare(text: str, name: _Name) -> tuple[int, int] | None:
         # Amid other text only without blanks, where a name is hardly ever code.
         is_tight = sign == "=" and not space and bool(_IN_TEXT.search(name.line))
         is_header = sign == ":" and not name.is_password and text[end : end + 1] in ("'", '"')
-        is_secret = (
-            (is_tight or is_header)
+        is_in_braces = sign == ":" and _IN_BRACES.search(name.line)
+        is_secret = bool(
+            (is_tight or is_header or is_in_braces)
             and _WORD_REST.match(text, end) is not None
             and name.judge(value[0], is_sure=False)
         )

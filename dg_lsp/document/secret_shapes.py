@@ -86,6 +86,7 @@ _SHAPES = [
     ),
     # docs.slack.dev/authentication/tokens, .../sending-messages-using-incoming-webhooks
     _shape("a Slack token", "xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs-", r"xox.-[\w-]{10,255}"),
+    _shape("a Slack token", "xoxe.xoxb- xoxe.xoxp-", r"xoxe\.xox.-[\w-]{10,255}"),
     _shape("a Slack token", "xapp-", r"xapp-[\w-]{10,255}"),
     _shape("a Slack webhook", "hooks.slack.com/", r"hooks\.slack\.com/\w+/([\w/]{20,255})"),
     # discord.com/developers/docs/resources/webhook
@@ -126,6 +127,8 @@ _SHAPES = [
     _shape("an Azure key", "AccountKey=", r"AccountKey=([A-Za-z0-9+/]{43,88}={0,2})"),
     _shape("an Azure key", "SharedAccessKey=", r"\w+=([A-Za-z0-9+/]{40,88}={0,2})"),
     _shape("an Azure signature", "sig=", r"sig=((?:[\w+/-]|%[0-9A-Fa-f]{2}){40,120}={0,2})"),
+    _shape("a SonarQube token", "sqp_ squ_ sqa_", r"sq._[a-f0-9]{40}"),
+    _shape("a SonarQube token", ".login=", r"\.login=([a-f0-9]{40})"),
     _shape("a Linear key", "lin_api_ lin_oauth_", r"lin_\w+_[A-Za-z0-9]{32,64}"),
     _shape("a Notion token", "ntn_", r"ntn_[A-Za-z0-9]{40,64}"),
     # developer.atlassian.com: API tokens begin with ATATT3 since 2023
@@ -196,7 +199,8 @@ _SCANS = [
     )
 ]
 _TOKEN_HEADER = re.compile(
-    r"uthorization[\"']?\]?[ \t]?[:=,][ \t]?[\"'`]?[Tt]oken[ =]([\w-]{20,255})"
+    r"uthorization[\"']?\]?[ \t]?[:=,][ \t]?[A-Za-z]?[\"'`]?"
+    r"(?:[Tt]oken|Api[Kk]ey|Api-Key|GenieKey|SSWS)[ =]([\w.~+/-]{20,255}={0,2})"
 )
 _URL_PASSWORD = re.compile(r"://[^\s/:@\"'<>`]{0,64}:([^\s/@\"'`]{4,128})@")
 _KEY_BLOCK_EDGE = re.compile(
@@ -238,7 +242,8 @@ def tokens(text: str) -> Iterator[Secret]:
                 yield Secret(*match.span(group), shape.what)
     for what, hint, expression in _SCANS:
         for match in expression.finditer(text) if hint in text else ():
-            if _is_varied(match[1]) and not is_placeholder(match[1]):
+            check = is_password if what.startswith("a password") else _is_varied
+            if check(match[1]):
                 yield Secret(*match.span(1), what)
     for match in matches(_TOKEN_HEADER, text, every(text, "uthorization")):
         if _is_bearer(match[1]):

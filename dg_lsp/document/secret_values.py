@@ -26,13 +26,13 @@ _ABOUT = re.compile(
     r"|contrase|senha|wachtwoord|parol|heslo|salasana|senord|adgangs|kennwort|sifre|jelsz"
 )
 _ALGORITHM = re.compile(
-    r"(?i)(?:[a-z]{0,4}sha|md|utf|ucs|base|aes|rsa|u?int|float|uint|ed|x|hs|rs|es|latin)[-_]?\d{1,5}"
+    r"(?i)(?:[a-z]{0,4}sha|md|utf|ucs|base|aes|rsa|u?int|float|uint|ed|x|hs|rs|es|latin)[-_]?\d{1,5}|0x[0-9a-f]{1,16}"
 )
 # A name with a number of bits or a counter behind it: `Base64`, `u8`, `Utf8`; `valid?`, `&str`.
 _TYPE_NAME = re.compile(
     r"[A-Za-z_][A-Za-z_.]*(?:\d|16|32|64|128|256|512)[?!]?|[A-Za-z_.]+[?!]|[&*].*"
 )
-_PHRASE = re.compile(r"[a-z]{3,}(?: [a-z0-9]{3,}){2,7}")
+_PHRASE = re.compile(r"[a-z]{3,}(?: [a-z0-9]{3,}){2,23}")
 _SENTENCE = re.compile(r"\b(?:the|and|for|are|not|has|must|your|with|this|that|from|was|can)\b")
 _NUMBER = re.compile(r"\d{3}|\d.*[!@#%^&?~+$]|[!@#%^&?~+$].*\d")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")

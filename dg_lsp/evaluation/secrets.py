@@ -2,8 +2,8 @@
 
 The cases are texts with values that are drawn anew, from a seed: no key was ever real. In a
 file of cases a line `== name` begins each; `«` and `»` surround what is secret, and `{hex:32}`
-stands for 32 drawn characters. Every second case is *held out*: the rules were written looking
-at the others only, so that this half says what they do with formats that nobody thought of.
+stands for 32 drawn characters. The rules were written without looking at the cases whose name
+ends in `[held out]`, so that these say what the rules do with formats that nobody thought of.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _WORDS: list[str] = re.findall(
     raven saffron summit thistle timber topaz velvet violet walnut willow zephyr""",
 )
 _DRAWN = re.compile(r"\{([A-Za-z]\w*)(?::(\d+))?\}")
+_HELD_OUT = " [held out]"
 _MARK = re.compile("[«»]")
 
 
@@ -69,10 +70,10 @@ class Tally:
 
 
 def read_cases(file: Path) -> list[Case]:
-    """The cases of a file, in order; every second one is held out."""
+    """The cases of a file, in order."""
     blocks = re.split(r"^== (.+)\n", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
     pairs = zip(blocks[1::2], blocks[2::2], strict=True)
-    return [Case(name, text, index % 2 == 1) for index, (name, text) in enumerate(pairs)]
+    return [Case(name.removesuffix(_HELD_OUT), text, _HELD_OUT in name) for name, text in pairs]
 
 
 def sample(case: Case, rng: random.Random) -> Sample:

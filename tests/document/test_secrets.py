@@ -97,11 +97,48 @@ def test_secrets_are_known_by_their_names_and_their_looks(marked: str) -> None:
     check_masked(marked)
 
 
+BASE64 = string.ascii_letters + string.digits + "+/"
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        f"aws_session_token = «{drawn(300, BASE64)}»",
+        f"AWS_SECRET_ACCESS_KEY=«/{drawn(39, BASE64)}»",
+        "Server=h;User Id=sa;Password=«tiger#19»;",
+        "define('DB_PASSWORD', '«tiger#19»');",
+        "<password>«tiger#19»</password>",
+        "ENV DB_PASSWORD «tiger#19»",
+        "deploy --user me --password «tiger#19» now",
+        "mysql -u root -p«tiger#19» shop",
+        "curl -u admin:«tiger#19» https://example.org/",
+        "Authorization: Basic «YWRtaW46aHVudGVyMg==»",
+        '{\\"password\\": \\"«tiger#19»\\"}',
+        f"client.run('«MTk4{drawn(21)}.Gh7x2L.{drawn(38)}»')",
+        f"bot = Bot('«123456789:AA{drawn(33)}»')",
+        f"https://x.blob.core.windows.net/c?sv=1&sig=«{drawn(43)}%3D»",
+        f"MAILGUN = «key-{drawn(32, HEX)}»",
+        f"    client-key-data: «LS0tLS1CRUdJTi{drawn(900, BASE64)}»",
+        "password = os.getenv('DB_PASSWORD', '«tiger#19»')",
+        "# password: «tiger#19»",
+        'password = \\\n    "«tiger#19»"\n',
+        'password = """«tiger#19»"""',
+        "password: |\n  «tiger#19»\n",
+        "\"password = '«tiger#19»'\\n\",",
+        f"https://api.example.com/v1?access_token=«{drawn(40)}»&x=1",
+        'password = "«correct horse battery staple»"',
+    ],
+)
+def test_secrets_are_found_wherever_they_are_written(marked: str) -> None:
+    check_masked(marked)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "",
         "****",
+        "aws_access_key_id = AKIAIOSFODNN7EXAMPLE",
         "password = get_password()",
         "password = os.environ['DB_PASSWORD']",
         'password = ""',

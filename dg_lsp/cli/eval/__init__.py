@@ -10,7 +10,7 @@ from collections.abc import Callable
 import typer
 
 from dg_lsp.cli.commands import help_of
-from dg_lsp.cli.eval import benchmarks, research
+from dg_lsp.cli.eval import benchmarks, masking, research
 
 eval = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Measure how well a model infills."
@@ -24,6 +24,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "lengths": research.lengths,
     "tune": research.tune,
     "profile": research.profile,
+    "secrets": masking.secrets,
 }
 for name, function in _COMMANDS.items():
     eval.command(name, help=help_of(function))(function)
