@@ -17,6 +17,9 @@ import { removeLeftovers } from "./install";
 import { chooseServer, locateServer, offerWaysOut } from "./server";
 import { StatusItem } from "./status";
 
+/** The version of the extension whose server was offered last. */
+const UPDATE_OFFERED = "updateOffered";
+
 export class Extension implements vscode.Disposable {
   readonly log = vscode.window.createOutputChannel("dg-lsp", { log: true });
   readonly client: Client;
@@ -123,13 +126,16 @@ export class Extension implements vscode.Disposable {
     }
   }
 
-  /** The extension is newer than the server that it has installed. */
+  /** The extension is newer than the server that it has installed; said once for each version. */
   private async offerUpdate(server: Server): Promise<void> {
     const own = await installedServer(this.context);
     const version = extensionVersion(this.context);
-    if (own?.command !== server.command || own.version === version) {
+    const memory = this.context.globalState;
+    const isNews = memory.get<string>(UPDATE_OFFERED) !== version;
+    if (own?.command !== server.command || own.version === version || !isNews) {
       return;
     }
+    await memory.update(UPDATE_OFFERED, version);
     const update = "Update";
     const text = `dg-lsp ${own.version} is installed, and the extension brings ${version}.`;
     if ((await vscode.window.showInformationMessage(text, update)) === update) {

@@ -28,7 +28,6 @@ async function said(pattern) {
 }
 
 async function entry(pattern) {
-  await window.box();
   return until(async () => (await window.entries()).find((text) => pattern.test(text)));
 }
 
@@ -40,9 +39,10 @@ async function pick(pattern) {
 
 test("the walkthrough leads from nothing to the first suggestion", async () => {
   await said(/has not been installed for VS Code yet/);
+  await window.command("Notifications: Clear All Notifications");
+  await until(async () => (await window.notifications()).length === 0);
   await window.command("dg-lsp: Open Walkthrough");
   await window.page.locator(".getting-started-step", { hasText: "Get a model" }).waitFor();
-  await window.command("Notifications: Clear All Notifications");
   await window.page.setViewportSize({ width: 1200, height: 640 });
   await window.page.getByRole("button", { name: /Type, and watch/ }).click();
   await window.page.mouse.move(600, 20);
@@ -52,7 +52,8 @@ test("the walkthrough leads from nothing to the first suggestion", async () => {
 });
 
 test("the server that the extension carries is installed, from no other place", async () => {
-  await window.command("dg-lsp: Install the Server in Its Own Environment");
+  await window.page.getByRole("button", { name: /Install the server/ }).click();
+  await window.page.getByRole("button", { name: "Install dg-lsp" }).click();
   assert.match(await entry(/For the CPU/), /350 MB to download, 1\.3 GB on disk/);
   await entry(/For an NVIDIA GPU/);
   await window.picture("vscode-install", 300);

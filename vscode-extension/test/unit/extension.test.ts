@@ -340,13 +340,17 @@ describe("installing where a server runs", () => {
   });
 });
 
-test("a server that an older extension has installed is offered anew", async () => {
+test("a server that an older extension has installed is offered anew, once", async () => {
   workbench.settings.set("dgLsp.server.installFrom", "dg-lsp==9");
   own("0.0.1");
   await extension.start();
   await until(() => workbench.questions.length === 1);
   expect(workbench.question.text).toContain("dg-lsp 0.0.1 is installed");
   expect(workbench.question.choices).toEqual(["Update"]);
+  workbench.question.answer();
+  await extension.start();
+  await quiet();
+  expect(workbench.questions, "it is said once").toHaveLength(1);
 });
 
 describe("a server that does not run", () => {
