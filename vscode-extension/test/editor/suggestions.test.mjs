@@ -93,11 +93,8 @@ test("a suggestion comes into focus, settles and is taken with Tab", async () =>
   for (const frame of frames.slice(start)) {
     assert.ok(frame.drafts.length > 0 || frame.ghost !== "", `a blank: ${JSON.stringify(frames)}`);
   }
-  const drafts = new Set(frames.flatMap((frame) => frame.drafts));
-  assert.ok(
-    [...drafts].some((draft) => draft !== ghost),
-    "it came at once and did not sharpen",
-  );
+  // Few texts on the way, as each of them was worth it.
+  assert.ok(new Set(frames.flatMap((frame) => frame.drafts)).size <= 3, JSON.stringify(frames));
 });
 
 test("a draft is shaded, and Escape discards it", async () => {
@@ -111,6 +108,33 @@ test("a draft is shaded, and Escape discards it", async () => {
   await until(async () => (await window.status()) === "dg-lsp: small model");
   assert.equal(await window.ghost(), "");
   assert.equal(await window.saved(place.file), inserted(place, "."));
+});
+
+test("Tab indents a blank line, whatever draft is drawn there", async () => {
+  const place = await at("blank.py", `${CART}    def total(self):\n|\n`);
+  await window.page.keyboard.type("    ");
+  await window.heldDraft();
+  await window.picture("vscode-blank");
+  await window.page.keyboard.press("Tab");
+  assert.equal(await window.saved(place.file), inserted(place, " ".repeat(8)));
+  workplace.signalEngine("SIGCONT");
+});
+
+test("a draft yields to the list of completions", async () => {
+  workplace.set({ "editor.wordBasedSuggestions": "currentDocument" });
+  const place = await at("list.py", CART + TOTAL.replace("self\n", "self|\n"));
+  await window.page.keyboard.type(".");
+  await window.heldDraft();
+  await window.page.keyboard.press("Control+Space");
+  await window.page.locator(".suggest-widget.visible .monaco-list-row.focused").waitFor();
+  await until(async () => (await window.drafts()).length === 0);
+  workplace.signalEngine("SIGCONT");
+  await window.page.waitForTimeout(1500);
+  assert.deepEqual(await window.drafts(), []);
+  await window.picture("vscode-list");
+  await window.page.keyboard.press("Escape");
+  assert.equal(await window.saved(place.file), inserted(place, "."));
+  workplace.set({ "editor.wordBasedSuggestions": "off" });
 });
 
 test("what is typed along is taken from the draft, and from the suggestion", async () => {
