@@ -42,7 +42,8 @@ def doctor(
         typer.Option("--in-process", help="Fill the span here, not in the shared engine."),
     ] = False,
     no_self_test: Annotated[
-        bool, typer.Option("--no-self-test", help="Look, but do not fill a span.")
+        bool,
+        typer.Option("--no-self-test", help="Look, but neither import torch nor fill a span."),
     ] = False,
     model: ModelOption = None,
     device: DeviceOption = None,
@@ -94,7 +95,7 @@ def _findings(
     from dg_lsp.diagnosis.findings import Level, guarded, warning
 
     is_broken = False
-    for finding in examine(wish, runtime_dir):
+    for finding in examine(wish, runtime_dir, imports_torch=not no_self_test):
         # It may take this very process along.
         is_broken |= finding.area == "torch" and finding.level is Level.PROBLEM
         yield finding

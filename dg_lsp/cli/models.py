@@ -35,13 +35,13 @@ def models(
         return
     from dg_lsp.models import store
     from dg_lsp.models.checkpoint import CheckpointError
-    from dg_lsp.models.nf4 import packed
+    from dg_lsp.models.nf4 import manifest
 
     found = store.list_models()
     damage: dict[str, str] = {}
     for model in found if verify else ():
         try:
-            packed.verify(model.directory, model.manifest, anew=True)
+            manifest.verify(model.directory, model.manifest, anew=True)
         except CheckpointError as error:
             damage[model.name] = str(error)
     rows = [_row(model, damage) for model in (store.list_models() if verify else found)]
@@ -80,13 +80,12 @@ def _row(model: StoredModel, damage: dict[str, str]) -> dict[str, Any]:
 
 def _bundled_row() -> dict[str, Any]:
     from dg_lsp.models import store
-    from dg_lsp.models.checkpoint import WEIGHTS
-    from dg_lsp.models.registry import open_checkpoint
+    from dg_lsp.models.checkpoint import WEIGHTS, count_parameters
 
     directory = store.BUNDLED_DIRECTORY
     return {
         "name": store.BUNDLED,
-        "parameters": open_checkpoint(directory).tensors.parameters,
+        "parameters": count_parameters(directory / WEIGHTS),
         "bytes": (directory / WEIGHTS).stat().st_size,
         "precision": "float16",
         "checksum": "ok",
@@ -99,15 +98,25 @@ def _bundled_row() -> dict[str, Any]:
 def _mark_default(rows: list[dict[str, Any]]) -> None:
     """What runs without --model; on a GPU that another program fills, the bundled one."""
     from dg_lsp.models import store
-    from dg_lsp.models.device import choose_device
-    from dg_lsp.models.memory import default_budget
 
-    device = choose_device(None)
-    best = store.best(device.type == "cuda", default_budget(device))
+    # Looking for a GPU takes a moment, and only matters where there is a choice.
+    best = store.best(*_device_in_sight()) if len(rows) > 1 else None
     name = best.name if best else store.BUNDLED
     for row in rows:
         row["default"] = row["name"] == name
     rows.sort(key=lambda row: not row["default"])
+
+
+def _device_in_sight() -> tuple[bool, int]:
+    """Whether a model would run on a GPU, and what it may take there, without asking torch."""
+    from dg_lsp.diagnosis.machine import free_memory_bytes, visible_gpus
+
+    gpus = visible_gpus()
+    if not gpus:
+        return False, free_memory_bytes()
+    free = gpus[0]["free_bytes"]
+    # The margin of models/memory.py, which needs torch.
+    return True, int(free - max(0.05 * free, 0.5e9))
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

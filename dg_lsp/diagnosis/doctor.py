@@ -18,6 +18,7 @@ from dg_lsp.diagnosis.machine import (
     check_memory,
     check_packages,
     check_python,
+    look_at_torch,
 )
 from dg_lsp.service.joblog import log_directory
 
@@ -40,10 +41,12 @@ def last_wish() -> Wish:
     return Wish(*(one if isinstance(one, str) and one else None for one in asked))
 
 
-def examine(wish: Wish, runtime: Path | None = None) -> Iterator[Finding]:
+def examine(
+    wish: Wish, runtime: Path | None = None, *, imports_torch: bool = True
+) -> Iterator[Finding]:
     """Look at everything but whether a span is filled; findings come as they are made."""
     # It takes seconds; what can be told before it is told meanwhile.
-    probe = _begin_probe()
+    probe = _begin_probe() if imports_torch else look_at_torch()
     try:
         yield from guarded("python", check_python)
         yield from guarded("packages", check_packages)

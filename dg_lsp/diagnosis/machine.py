@@ -6,10 +6,13 @@ it, and an examination has to survive that.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +23,7 @@ from typing import Any
 from dg_lsp.diagnosis.findings import Finding, ok, one_line, problem, size_of, warning
 
 LEAST_PYTHON = (3, 11)
+DRIVER_S = 10.0
 IMPORT_S = 120.0
 """A first import of torch from a slow disk takes its time."""
 PACKAGES = (
@@ -83,15 +87,64 @@ class TorchProbe:
             facts = json.loads(said.strip().splitlines()[-1])
         except (ValueError, IndexError):
             return problem("torch", "torch gave no answer", INSTALL_AGAIN)
-        build = f"CUDA {facts['cuda_build']}" if facts["cuda_build"] else "no CUDA"
-        threads = facts["threads"]
-        return ok("torch", f"torch {facts['version']}, {build}, {threads} threads", **facts)
+        return ok("torch", f"{_told(facts)}, {facts['threads']} threads", **facts)
 
     def end(self) -> None:
         """Stop what is still under way."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.communicate()
+
+
+def visible_gpus() -> list[dict[str, Any]]:
+    """The GPUs that torch would find, by what NVIDIA's driver and torch's files say."""
+    if not torch_facts().get("cuda_build") or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return []
+    query = "--query-gpu=memory.total,memory.free,compute_cap,name"
+    try:
+        said = subprocess.run(
+            ["nvidia-smi", query, "--format=csv,noheader,nounits"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DRIVER_S,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    gpus = []
+    for line in said.splitlines():
+        with contextlib.suppress(ValueError):
+            total, free, capability, name = (part.strip() for part in line.split(",", 3))
+            sizes = {"total_bytes": int(total) * 2**20, "free_bytes": int(free) * 2**20}
+            gpus.append({"name": name, "capability": capability, **sizes})
+    return gpus
+
+
+def torch_facts() -> dict[str, Any]:
+    """Version and CUDA build of torch as its files say; empty where there is none."""
+    try:
+        spec = importlib.util.find_spec("torch")
+        if spec is None or spec.origin is None:
+            return {}
+        text = (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8")
+    except (OSError, ValueError, ImportError):
+        return {}
+    found = dict(re.findall(r"^(__version__|cuda)\b.*= '([^']*)'", text, re.MULTILINE))
+    return {"version": found.get("__version__", ""), "cuda_build": found.get("cuda")}
+
+
+def look_at_torch() -> Finding:
+    """What torch's files and the driver say, in an instant; whether it works is not known."""
+    facts = torch_facts()
+    if not facts:
+        return problem("torch", "torch cannot be found", INSTALL_AGAIN)
+    return ok("torch", f"{_told(facts)}; not imported", **facts, devices=visible_gpus())
+
+
+def free_memory_bytes() -> int:
+    """Of the main memory; 0 where the system does not say."""
+    return _memory_bytes()[0]
 
 
 def check_python() -> Iterator[Finding]:
@@ -169,6 +222,11 @@ def check_memory(model_bytes: int) -> Iterator[Finding]:
         yield warning("memory", said, advice, **facts)
     else:
         yield ok("memory", said, **facts)
+
+
+def _told(facts: dict[str, Any]) -> str:
+    build = f"CUDA {facts['cuda_build']}" if facts["cuda_build"] else "no CUDA"
+    return f"torch {facts['version']}, {build}"
 
 
 def _broken(status: int, complaint: str) -> Finding:

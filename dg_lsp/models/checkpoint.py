@@ -7,6 +7,7 @@ file and the way out. Reads headers and JSON; loads no weights.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ def read_headers(shards: list[Path]) -> dict[Path, dict[str, tuple[int, ...]]]:
                 f"{path} is cut off or corrupt ({one_line(error)}); download it again"
             ) from error
     return headers
+
+
+def count_parameters(path: Path) -> int:
+    """How many numbers a file of weights holds, by its header alone."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(math.prod(one["shape"]) for name, one in header.items() if name[0] != "_")
 
 
 def read_json(path: Path) -> dict[str, Any]:

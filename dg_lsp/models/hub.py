@@ -25,7 +25,7 @@ from huggingface_hub.errors import (
 )
 
 from dg_lsp.models.checkpoint import CheckpointError, one_line
-from dg_lsp.models.nf4.packed import hash_file
+from dg_lsp.models.nf4.manifest import hash_file
 
 DIFFUSION_GEMMA = "google/diffusiongemma-26B-A4B-it"
 WANTED = (

@@ -46,7 +46,7 @@ from dg_lsp.models.memory import (
     plan_memory,
     prompt_tokens,
 )
-from dg_lsp.models.nf4.packed import is_packed_checkpoint, read_manifest
+from dg_lsp.models.nf4.manifest import is_packed_checkpoint, read_manifest
 from dg_lsp.models.registry import open_checkpoint
 from dg_lsp.models.store import BUNDLED, BUNDLED_DIRECTORY
 from dg_lsp.models.tokenizer import FileCodec

@@ -14,8 +14,8 @@ from pathlib import Path
 import platformdirs
 
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.models.nf4.packed import Integrity, Manifest, integrity, is_packed_checkpoint
-from dg_lsp.models.nf4.packed import read_manifest as read_packed_manifest
+from dg_lsp.models.nf4.manifest import Integrity, Manifest, integrity, is_packed_checkpoint
+from dg_lsp.models.nf4.manifest import read_manifest as read_packed_manifest
 
 BUNDLED = "bundled"
 BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"

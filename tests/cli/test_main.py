@@ -253,3 +253,26 @@ visit(typer.main.get_command(commands._app), [])
         assert "…" not in text
         assert max(map(len, text.splitlines())) <= 40
         assert all(name in text for name in names.partition("\n")[0].split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["models"], ["doctor", "--no-self-test"], ["engine", "status"], ["engine", "stop"]],
+)
+def test_commands_that_only_look_load_no_tensor_library(
+    command: list[str], tmp_path: Path
+) -> None:
+    # Not in a process of their own either: one that is started would find this torch.
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise SystemExit('torch was imported')")
+    (tmp_path / "torch" / "version.py").write_text("__version__ = '9.9'\ncuda = None\n")
+    script = f"""
+import sys
+from dg_lsp.cli import run
+run({command})
+print([name for name in ("torch", "transformers") if name in sys.modules])
+"""
+    ended = python("-c", script, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+
+    assert ended.stdout.endswith("[]\n")
+    assert "torch was imported" not in ended.stdout + ended.stderr

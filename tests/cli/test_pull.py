@@ -13,7 +13,7 @@ from dg_lsp import cli
 from dg_lsp.models.checkpoint import WEIGHTS
 from dg_lsp.models.loading import load
 from dg_lsp.models.nf4 import packing
-from dg_lsp.models.nf4.packed import read_manifest
+from dg_lsp.models.nf4.manifest import read_manifest
 
 
 def pull(*arguments: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 
 import pytest
@@ -121,3 +122,39 @@ def test_a_system_that_does_not_tell_its_memory(monkeypatch):
     [finding] = check_memory(10**12)
 
     assert finding.level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("cuda", "environment", "expect"),
+    [
+        ("'12.8'", {}, ["NVIDIA H200, the first", "T4"]),
+        ("None", {}, []),
+        ("'12.8'", {"CUDA_VISIBLE_DEVICES": ""}, []),
+        ("'12.8'", {"PATH": "/nowhere"}, []),
+    ],
+)
+def test_gpus_are_seen_without_importing_torch(
+    tmp_path, monkeypatch, cuda, environment, expect
+):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise SystemExit")
+    (tmp_path / "torch" / "version.py").write_text(
+        f"__version__ = '2.15.0'\ncuda: Optional[str] = {cuda}\nhip: Optional[str] = None\n"
+    )
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text(
+        "#!/bin/sh\necho '143771, 1000, 9.0, NVIDIA H200, the first'\necho odd\n"
+        "echo '[N/A], 1, 7.5, X'\necho '15000, 14000, 7.5, T4'\n"
+    )
+    smi.chmod(0o755)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    gpus = machine.visible_gpus()
+    assert [gpu["name"] for gpu in gpus] == expect
+    assert not gpus or gpus[0]["free_bytes"] == 1000 * 2**20
+    assert machine.look_at_torch().facts["version"] == "2.15.0"

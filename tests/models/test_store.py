@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from dg_lsp.models import store as models
-from dg_lsp.models.nf4.packed import read_manifest
+from dg_lsp.models.nf4.manifest import read_manifest
 
 GB = 10**9
 

@@ -18,7 +18,7 @@ from dg_lsp.models.gemma import footprint
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.quantization import tensor_layout
 from dg_lsp.models.gemma.weights import load_packed, load_weights
-from dg_lsp.models.nf4.packed import is_packed_checkpoint
+from dg_lsp.models.nf4.manifest import is_packed_checkpoint
 
 
 class DiffusionGemma:

@@ -33,7 +33,7 @@ from dg_lsp.models.checkpoint import (
 from dg_lsp.models.family import TensorLayout
 from dg_lsp.models.memory import check_free
 from dg_lsp.models.nf4.format import QuantizationError, quantize, to_tensors
-from dg_lsp.models.nf4.packed import (
+from dg_lsp.models.nf4.manifest import (
     Manifest,
     hash_file,
     is_packed_checkpoint,

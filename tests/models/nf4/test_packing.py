@@ -18,7 +18,7 @@ from dg_lsp.models.checkpoint import WEIGHTS, CheckpointError
 from dg_lsp.models.loading import load
 from dg_lsp.models.nf4 import format as nf4
 from dg_lsp.models.nf4 import packing
-from dg_lsp.models.nf4.packed import MANIFEST, Integrity, integrity, is_packed_checkpoint
+from dg_lsp.models.nf4.manifest import MANIFEST, Integrity, integrity, is_packed_checkpoint
 from dg_lsp.models.nf4.packing import PROGRESS, pack, plan_packing
 from dg_lsp.models.registry import open_checkpoint
 

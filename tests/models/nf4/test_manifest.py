@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.models.loading import load
-from dg_lsp.models.nf4.packed import (
+from dg_lsp.models.nf4.manifest import (
     MANIFEST,
     Integrity,
     hash_file,
@@ -63,7 +63,7 @@ def test_files_are_hashed_once(packed, monkeypatch):
     hashed = []
     original = hash_file
     monkeypatch.setattr(
-        "dg_lsp.models.nf4.packed.hash_file",
+        "dg_lsp.models.nf4.manifest.hash_file",
         lambda path: hashed.append(path.name) or original(path),
     )
     manifest = read_manifest(packed)
