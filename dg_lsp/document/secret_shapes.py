@@ -151,6 +151,12 @@ _SHAPES = [
         r"[a-z8]{2,5}[_-][\w-]{32,120}",
         is_random,
     ),
+    _shape(
+        "a password",
+        "sqlplus ",
+        r"sqlplus (?:-\w+ ){0,3}\w{1,32}/([^\s/@\"'*]{4,64})@",
+        is_password,
+    ),
     # RFC 7519, RFC 7515
     _shape("a JSON web token", "eyJ", r"eyJ[\w-]{8,999}+\.[\w-]{8,4999}+(?:\.[\w-]{1,1999})?"),
     # RFC 6750, RFC 7617, and the scheme of Django REST framework
@@ -160,49 +166,36 @@ _SHAPES = [
     _shape("a password", "Basic basic", r".asic[ \t]([A-Za-z0-9+/]{8,400}={0,2})", _is_basic),
 ]
 
-# Shapes whose beginning is no text to look for; the hint must be somewhere in the text. Where
-# it is common, the expression begins with a set of characters, which `re` skips to, and looks
-# behind only then.
-_SCANS = [
-    (what, hint, re.compile(expression))
-    for what, hint, expression in (
+# Shapes that are known by what stands amid them: that and what follows it, which begins with
+# plain text so that `re` is fast, and what stands before it.
+_INNER_SHAPES = [
+    (what, re.compile(rest), re.compile(rf"(?<![\w*-]){start}\Z"))
+    for what, rest, start in (
         # discord.com/developers/docs/reference#authentication: an id, a time, a signature
-        (
-            "a Discord token",
-            ".",
-            r"([MNO](?<![\w.*-].)[\w-]{23,26}\.[\w-]{6}\.[\w-]{27,38})(?![\w-])",
-        ),
+        ("a Discord token", r"\.[\w-]{6}\.[\w-]{27,38}(?![\w-])", r"[MNO][\w-]{23,26}"),
         # core.telegram.org/bots/api#authorizing-your-bot
-        (
-            "a Telegram token",
-            ":AA",
-            r"(\d(?<![\d*].)\d{7,9}:AA[\w-]{33})(?![\w-])",
-        ),
+        ("a Telegram token", r":AA[\w-]{33}(?![\w-])", r"(?:bot)?\d{8,10}"),
         # Entra client secrets, as issued since 2021
-        ("an Azure secret", "Q~", r"(?<![\w~.*-])([\w.~-]{3}[78]Q~[\w.~-]{31,37})(?![\w~-])"),
+        ("an Azure secret", r"Q~[\w.~-]{31,37}(?![\w~-])", r"[\w.~-]{3}[78]"),
         # mailchimp.com/developer/marketing/docs/fundamentals; Mailgun's sending keys
         (
             "a mail key",
-            "-",
-            r"([0-9a-f](?<![\w*-].)[0-9a-f]{31}-(?:us\d{1,2}|[0-9a-f]{8}-[0-9a-f]{8}))(?![\w-])",
+            r"-(?:us\d{1,2}|[0-9a-f]{8}-[0-9a-f]{8})(?![\w-])",
+            r"[0-9a-f]{32}",
         ),
-        ("a New Relic key", "NRAL", r"(?<![\w*])([0-9a-f]{36}NRAL)(?!\w)"),
+        ("a New Relic key", r"NRAL(?!\w)", r"[0-9a-f]{36}"),
         # developer.hashicorp.com/terraform/cloud-docs/users-teams-organizations/api-tokens
-        ("a Terraform token", ".atlasv1.", r"(?<![\w*])(\w{14}\.atlasv1\.[\w-]{60,90})"),
-        # github.com/go-sql-driver/mysql#dsn-data-source-name
-        (
-            "a password in a URL",
-            "(",
-            r":([^\s/@:\"'`*]{4,64})@(?:tcp|unix)\(",
-        ),
-        ("a password", "sqlplus", r"sqlplus (?:-\w+ ){0,3}\w{1,32}/([^\s/@\"'*]{4,64})@"),
+        ("a Terraform token", r"\.atlasv1\.[\w-]{60,90}", r"\w{14}"),
     )
 ]
+MAX_START_CHARS = 48
 _TOKEN_HEADER = re.compile(
     r"uthorization[\"']?\]?[ \t]?[:=,][ \t]?[A-Za-z]?[\"'`]?"
     r"(?:[Tt]oken|Api[Kk]ey|Api-Key|GenieKey|SSWS)[ =]([\w.~+/-]{20,255}={0,2})"
 )
 _URL_PASSWORD = re.compile(r"://[^\s/:@\"'<>`]{0,64}:([^\s/@\"'`]{4,128})@")
+# github.com/go-sql-driver/mysql#dsn-data-source-name
+_DSN_PASSWORD = re.compile(r":([^\s/@:\"'`*]{4,64})\Z")
 _KEY_BLOCK_EDGE = re.compile(
     r"-----(BEGIN|END) (?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 )
@@ -240,21 +233,26 @@ def tokens(text: str) -> Iterator[Secret]:
         for match in matches(shape.expression, text, starts):
             if shape.check(match[group]):
                 yield Secret(*match.span(group), shape.what)
-    for what, hint, expression in _SCANS:
-        for match in expression.finditer(text) if hint in text else ():
-            check = is_password if what.startswith("a password") else _is_varied
-            if check(match[1]):
-                yield Secret(*match.span(1), what)
+    for what, rest, beginning in _INNER_SHAPES:
+        for match in rest.finditer(text):
+            near = max(0, match.start() - MAX_START_CHARS)
+            begun = beginning.search(text, near, match.start())
+            if begun and _is_varied(text[begun.start() : match.end()]):
+                yield Secret(begun.start(), match.end(), what)
     for match in matches(_TOKEN_HEADER, text, every(text, "uthorization")):
         if _is_bearer(match[1]):
             yield Secret(*match.span(1), "a token in a header")
 
 
 def url_passwords(text: str) -> Iterator[Secret]:
-    """The password in the userinfo of a URL (RFC 3986, 3.2.1)."""
+    """The password in the userinfo of a URL (RFC 3986, 3.2.1), and in what is like one."""
     for match in matches(_URL_PASSWORD, text, every(text, "://")):
         if is_password(match[1]):
             yield Secret(*match.span(1), "a password in a URL")
+    for at in itertools.chain(every(text, "@tcp("), every(text, "@unix(")):
+        password = _DSN_PASSWORD.search(text, max(0, at - 2 * MAX_START_CHARS), at)
+        if password and is_password(password[1]):
+            yield Secret(*password.span(1), "a password in a URL")
 
 
 def matches(

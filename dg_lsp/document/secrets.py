@@ -74,7 +74,7 @@ def _masked(text: str, secrets: list[Secret] | tuple[Secret, ...]) -> str:
 
 
 _NOT_LINE_END = re.compile(r"[^\r\n]")
-_LITERAL = re.compile(r"(\\{0,3}[\"'`])([A-Za-z0-9+/_-]{24,100}={0,2})\1")
+_LITERAL = re.compile(r"([\"'`])([A-Za-z0-9+/_-]{24,100}={0,2})\\{0,3}\1")
 _PUBLIC = re.compile(
     r"(?i)sha\d|md5|hash|digest|checksum|integrity|fingerprint|etag|signature|public|commit|cert"
     r"|nonce|uuid|guid|revision|base64|b64|alphabet|chars|site-?key|pk_"
