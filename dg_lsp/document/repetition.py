@@ -28,6 +28,7 @@ _MOST_OVERLAPS = 64
 CLOSERS_ONLY = re.compile(r"[\s;,]*(?:(?:</[\w.-]+>|\*/|-->|[)\]}\"'`])[\s;,]*)+")
 _BLANK_START = re.compile(r"[ \t]*(?:\r\n|\r|\n)")
 BLANK_LINES = re.compile(r"\A(?:[ \t]*(\r\n|\r|\n))+")
+_WORD_ALONE = re.compile(r"\w+[;:,)\]}]*")
 _KEY_ENDS = re.compile(r"\s*(?::|=>)")
 """Behind a string that is a key: what was written needs its value."""
 
@@ -81,17 +82,23 @@ def stop_at_next_lines(infill: str, prefix: str, suffix: str) -> str:
     lines = lines_of(infill)
     for index, (start, line) in enumerate(zip(starts, lines, strict=True)):
         code = line.strip()
-        if code != next_lines[0] or not any(map(str.isalnum, code)):
+        if code != next_lines[0]:
             continue
-        # The first line goes on where the cursor is, at whatever depth that is.
-        if last_line(prefix).strip() if index == 0 else not _same_depth(line, below[0]):
+        head = last_line(prefix) if index == 0 else ""
+        if index == 0 and code == last_line(prefix.rstrip()).strip():
+            continue  # The document itself has the line over and over.
+        # A word alone (`end`, `else`) may well stand there twice, at two depths.
+        may_differ = index == 0 and not _WORD_ALONE.fullmatch(code)
+        if head.strip() or not (may_differ or _same_depth(head + line, below[0])):
             continue
         left = [other.strip() for other in lines[index:] if other.strip()]
-        pairs = takewhile(lambda pair: pair[0] == pair[1], zip(left, next_lines, strict=False))
-        same = len([*pairs])
-        begun, then = left[same:], next_lines[same : same + 1]
-        is_begun = len(begun) == len(then) == 1 and len(begun[0]) >= _MIN_PARTIAL_LINE
-        if not begun or same > 1 or (is_begun and then[0].startswith(begun[0])):
+        pairs = zip(left, next_lines, strict=False)
+        same = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+        begun, then = left[len(same) :], next_lines[len(same) : len(same) + 1]
+        ends = not begun or (len(begun) == len(then) == 1 and then[0].startswith(begun[0]))
+        # A line of brackets is no repetition by itself.
+        said = any(map(str.isalnum, "".join(same)))
+        if said and (len(same) > 1 or (ends and any(map(str.isalnum, code)))):
             return infill[:start]
     return infill
 

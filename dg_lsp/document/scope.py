@@ -38,7 +38,10 @@ _WORDS = {
     ),
     "shellscript": (r"(?:^|;)\s*(?:case|if)\b|\bdo\b", r"fi|done|esac"),
 }
+_HOLD_SHELL = ("dockerfile", "make", "makefile", "yaml")
 _COMMENT = re.compile(r"\s*(?:#|--)")
+# Such as no other language has for code.
+_LINE_COMMENT = re.compile(r"(?:^|\s)--\s|^\s*[;%]")
 # Where a quote may stand alone: it transposes, quotes a list or begins a comment.
 _LONE_QUOTES = (
     "clojure",
@@ -86,31 +89,48 @@ def drop_stray_closers(infill: str, prefix: str, suffix: str, language: str) -> 
     stray one ends the infill.
     """
     infill = _stop_at_stray_word(infill, prefix, language)
-    if language in UNJUDGED or closed_quote(prefix, suffix):
+    if language in UNJUDGED or closed_quote(prefix, suffix) or _in_comment(prefix):
+        return infill
+    if language in _HOLD_SHELL and re.search(r"\bcase\b", prefix[-NEAR_CHARS:] + infill):
         return infill
     kept: list[str] = []
     done = 0
-    begins = 0 if last_line(prefix).strip() else _closers_end(infill, 0)
-    for start, end in _strays(infill, prefix):
+    head = last_line(prefix)
+    begins, ends = _code_of_line(head, infill, 0)
+    comment = infill.rfind("/*") if _in_comment(infill) else len(infill)
+    for start, end in _strays(infill[:comment], prefix):
         for line_end in LINE_END.finditer(infill, done, start):
-            begins = _closers_end(infill, line_end.end())
+            begins, ends = _code_of_line("", infill, line_end.end())
         if start < begins:
             return "".join(kept) + infill[done:start].rstrip()
-        kept.append(infill[done:start])
-        done = end
+        if start < ends:
+            kept.append(infill[done:start])
+            done = end
     infill = "".join(kept) + infill[done:]
     return infill if language in _LONE_QUOTES else _drop_stray_quotes(infill, prefix, suffix)
 
 
-def _closers_end(infill: str, start: int) -> int:
-    """Where the closers and blanks end that a line begins with."""
-    found = _CLOSERS.match(infill, start)
-    return found.end() if found else start
+def _code_of_line(head: str, infill: str, start: int) -> tuple[int, int]:
+    """Where the closers end that a line begins with, and where its code does; `head` is the
+    part of it that stands in the document."""
+    closers, line_end = _CLOSERS.match(infill, start), LINE_END.search(infill, start)
+    stop = line_end.start() if line_end else len(infill)
+    comment = _LINE_COMMENT.search(head + infill[start:stop])
+    if comment:
+        stop = max(start, start + comment.start() - len(head))
+    return start if head.strip() or not closers else closers.end(), stop
+
+
+def _in_comment(text: str) -> bool:
+    """Whether a text may end in a block comment, however its lines begin."""
+    near = text[-NEAR_CHARS:]
+    return near.rfind("/*") > near.rfind("*/")
 
 
 def _strays(infill: str, prefix: str) -> list[tuple[int, int]]:
     """Where closers stand that nothing before them has opened."""
     free = Counter(token.kind for token in opened_in(prefix))
+    in_tag = re.search(r"<[^<>]*\Z", last_line(prefix)) is not None
     counted: dict[str, int] = {}
     opened: list[Token] = []
     strays: list[tuple[int, int]] = []
@@ -120,6 +140,8 @@ def _strays(infill: str, prefix: str) -> list[tuple[int, int]]:
             opened.append(token)
         if token.opens or not kind or pop_opener(opened, kind):
             continue
+        if kind[0] == "<" and in_tag:
+            continue  # What it closes may have begun before the cursor.
         if kind not in counted:
             closer = _CLOSER_OF.get(kind, f"</{kind[1:]}>")
             counted[kind] = _count(kind, prefix) - _count(closer, prefix)
@@ -150,9 +172,11 @@ def _drop_stray_quotes(infill: str, prefix: str, suffix: str) -> str:
             continue
         if any(quote in later for later in pieces[index + 1 :]):
             continue  # A string over several lines.
+        if _in_comment("".join(pieces[: index + 1])):
+            continue
         if index < len(pieces) - 1 or not rest.strip():
             pieces[index] = line[len(head) : at] + re.sub("[\"'`]", "", line[at:])
-        elif CLOSERS_ONLY.fullmatch(rest):
+        elif CLOSERS_ONLY.fullmatch(rest) and quote not in rest:
             # Whatever closes here closes before the end of the statement.
             pieces[index] = line[len(head) : at]
     return "".join(pieces)

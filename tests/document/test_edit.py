@@ -101,6 +101,15 @@ WHAT_IS_THERE = [
     ("lua", "f(function()\n  b()\n¦\n", "end)", "end)"),
     ("matlab", "B = (A + 1)¦\n", "';", "';"),
     ("ruby", "x = ¦\n", 'f("\n  a\n")', 'f("\n  a\n")'),
+    # What only looks like it.
+    ("html", "<b>a</b> <spa¦\n", "n>for</span> b", "n>for</span> b"),
+    ("lua", "local a = 1\n¦\n", "-- In [0..a).", "-- In [0..a)."),
+    ("lua", "f(a .. '<¦]')\n", "b' .. '<", "b' .. '<"),
+    ("lua", 'f(¦]")\n', 'a .. "', 'a .. "'),
+    ("css", "/* a\n   ¦\n*/\n", "b) 'c' d\"", "b) 'c' d\""),
+    ("c", "int a;\n¦\n", "/* b)\n * 'c' d\"", "/* b)\n * 'c' d\""),
+    ("makefile", "a:\n\tcase b in \\\n\t¦\n", "c) d ;; esac", "c) d ;; esac"),
+    ("python", "a = [\n    'b',\n    ¦\n    'b',\n]\n", "'b',", "'b',"),
     # The next line, the next lines.
     ("python", "a = 1\n¦\nb = 2\nc = 3\n", "b = 2", ""),
     ("javascript", "a = 1\n¦\nb = 2\nc = 3\n", "b = 2", ""),
@@ -125,6 +134,14 @@ WHAT_IS_THERE = [
         "@property\ndef a(): ...",
     ),
     ("javascript", "a = 1\n¦\nb = 2\nc = 3\n", "b = 2\nd = 4", "b = 2\nd = 4"),
+    ("c", "int a;\n¦\n}\n\nint c;\n", "int b;\n}\n\nint", "int b;"),
+    (
+        "go",
+        '¦\nimport "b"\n\nx\n',
+        'import "a"\nimport "b"\n\nf',
+        'import "a"\nimport "b"\n\nf',
+    ),
+    ("lua", "  if a then\n    ¦\n  end\nend\n", "b()\n  end\nend\n", "b()"),
     # The mask of a secret.
     ("python", "password = 's3cr3t'\nx = ¦", "'*****'", ""),
     ("javascript", "const a = 1;\nconst b = ¦\n", '"********";', ""),

@@ -106,12 +106,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     await this.attempt(this.session);
   }
 
-  /** By a key, it is done only with the cursor in it: VS Code hears late where the cursor is. */
-  async accept(by?: "key"): Promise<void> {
+  async accept(): Promise<void> {
     const session = this.session;
-    if (by === "key" && !this.isHere()) {
-      return;
-    }
     if (!session?.isReady || session.isTaken || session.text === undefined) {
       return;
     }
@@ -141,8 +137,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     await this.edit(session, text);
   }
 
-  discard(by?: "key"): void {
-    if (this.session !== undefined && (by === undefined || this.isHere())) {
+  discard(): void {
+    if (this.session !== undefined) {
       this.session.stop.cancel();
       this.end();
     }
@@ -176,8 +172,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const { session } = this;
     const hunks = hunksIn(session);
     const start = rangeOf(session).start;
-    const { isReady, noise, block } = session;
-    const shown = { isReady, noise, progress: block };
+    const shown = { ...session, progress: session.block, warning: session.warning };
     const lenses = lensesOf(start, shown, hunks.length);
     const ofHunks = hunks.length > 1 ? hunks : [];
     const lineOf = ({ row }: Hunk) => Math.min(start.line + row, document.lineCount - 1);
@@ -196,7 +191,6 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const progress = (session.progress = new Progress(() => this.discard()));
     session.block = "";
     delete session.text;
-    delete session.warning;
     noteStart(session);
     this.changed();
     try {
@@ -270,7 +264,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const edit = new vscode.WorkspaceEdit();
     edit.replace(session.document.uri, rangeOf(session), text);
     if (!(await vscode.workspace.applyEdit(edit))) {
-      void vscode.window.showWarningMessage("dg-lsp: the editor did not take the rewrite.");
+      await vscode.window.showWarningMessage("dg-lsp: the editor did not take the rewrite.");
     }
   }
 
@@ -294,14 +288,11 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
 
   /** The keys keep their ordinary meaning unless the cursor is in what is shown. */
   private setContexts(): void {
-    const session = this.isHere() ? this.session : undefined;
+    const active = vscode.window.activeTextEditor?.document;
+    const isHere = this.lineInPreview() >= 0 || this.comparison.shows(active);
+    const session = isHere ? this.session : undefined;
     void vscode.commands.executeCommand("setContext", UNDER_WAY, session !== undefined);
     void vscode.commands.executeCommand("setContext", READY, session?.isReady === true);
-  }
-
-  private isHere(): boolean {
-    const active = vscode.window.activeTextEditor?.document;
-    return this.lineInPreview() >= 0 || this.comparison.shows(active);
   }
 
   /** Which line of the text or of what is drawn over it the cursor is in; -1 for none. */
