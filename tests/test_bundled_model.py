@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from dg_lsp.models.store import BUNDLED_DIRECTORY
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "docs" / "demo" / "inventory.py"
 PLACE = f"{DEMO}:14:19"
+SAMPLE = ROOT / "vscode-extension" / "media" / "sample" / "shop.py.txt"
 
 
 def dg_lsp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
@@ -60,6 +62,25 @@ def test_a_selection_is_written_anew():
     assert ran.returncode == 0
     assert report["text"]
     assert "\n" not in report["text"].rstrip("\n")
+
+
+async def test_the_sample_of_the_vscode_extension_is_filled_right():
+    """At the extension's default `minConfidence`, or a new user sees nothing."""
+    from dg_lsp.cli.compose import open_infiller
+    from dg_lsp.job import InfillJob
+
+    marked = SAMPLE.read_text(encoding="utf-8")
+    text = re.sub("«.*?»", "", marked)
+    infiller = open_infiller("bundled", "cpu").infiller
+    try:
+        for gap in re.finditer("«(.*?)»", marked):
+            start = len(re.sub("«.*?»", "", marked[: gap.start()]))
+            job = InfillJob(text[:start], text[start:], path="shop.py", language="python")
+            best = (await infiller.submit(job).result()).candidates[0]
+            assert best.text == gap[1]
+            assert best.confidence > 0.3
+    finally:
+        await infiller.close()
 
 
 def test_the_span_sharpens_on_a_real_terminal(python_on_a_terminal):

@@ -6,6 +6,8 @@ import importlib.util
 import json
 from pathlib import Path
 
+from dg_lsp import __version__
+
 ROOT = Path(__file__).parent.parent
 EXTENSION = ROOT / "vscode-extension"
 
@@ -32,6 +34,21 @@ def test_every_setting_says_who_may_set_it_and_what_its_choices_mean() -> None:
         assert len(entry.get("enumDescriptions", [])) == len(entry.get("enum", [])), name
     restricted = package["capabilities"]["untrustedWorkspaces"]["restrictedConfigurations"]
     assert set(restricted) <= set(properties)
+
+
+def test_the_version_is_that_of_the_server_that_it_carries() -> None:
+    package = json.loads((EXTENSION / "package.json").read_text(encoding="utf-8"))
+    assert package["version"] == __version__
+
+
+def test_every_picture_of_the_walkthrough_is_there() -> None:
+    package = json.loads((EXTENSION / "package.json").read_text(encoding="utf-8"))
+    [walkthrough] = package["contributes"]["walkthroughs"]
+    for step in walkthrough["steps"]:
+        [file] = [
+            step["media"][kind] for kind in ("image", "markdown") if kind in step["media"]
+        ]
+        assert (EXTENSION / file).is_file(), file
 
 
 def test_the_licence_is_the_licence() -> None:
