@@ -119,16 +119,40 @@ class Neovim:
 class Editor:
     """One Neovim; everything is said and asked over its API."""
 
-    def __init__(self, directory: Path, program: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        program: str,
+        environment: dict[str, str],
+        init: str | None = None,
+        packages: dict[str, Path] | None = None,
+    ) -> None:
         self.directory = directory
         for name in ("config", "data", "state", "cache"):
-            environment[f"XDG_{name.upper()}_HOME"] = str(directory / f".{name}")
-        self.nvim = Neovim([program, "--embed", "--headless", "--clean", "-n"], environment)
+            folder = directory / f".{name}"
+            environment.setdefault(f"XDG_{name.upper()}_HOME", str(folder))
+        self._configure(Path(environment["XDG_CONFIG_HOME"]), init)
+        self._link(Path(environment["XDG_DATA_HOME"]), packages or {})
+        arguments = ["--embed", "--headless", "-n", *(["--clean"] if init is None else [])]
+        self.nvim = Neovim([program, *arguments], environment)
         # Without a screen nothing is drawn, and nothing can be looked at.
         self.nvim.call("nvim_ui_attach", 80, 24, {"rgb": True, "ext_linegrid": True})
         # Messages are asked for and must not wait for a key.
         self.lua("pcall(vim.cmd.set, 'messagesopt=wait:0,history:500')")
         self.command(f"cd {directory}")
+
+    @staticmethod
+    def _configure(config: Path, init: str | None) -> None:
+        if init is not None:
+            (config / "nvim").mkdir(parents=True, exist_ok=True)
+            (config / "nvim/init.lua").write_text(init)
+
+    @staticmethod
+    def _link(data: Path, packages: dict[str, Path]) -> None:
+        for name, package in packages.items():
+            link = data / "nvim/site/pack/test/opt" / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(package)
 
     def lua(self, code: str, *arguments: Any) -> Any:
         return self.nvim.call("nvim_exec_lua", code, list(arguments))
@@ -207,10 +231,10 @@ class Editor:
 
     def virtual(self, namespace: str) -> str | None:
         """The virtual text of a namespace, line by line."""
-        marks = self.marks(namespace)
-        if not marks:
+        drawn = [mark[3] for mark in self.marks(namespace)]
+        details = next((one for one in drawn if {"virt_text", "virt_lines"} & one.keys()), None)
+        if details is None:
             return None
-        details = marks[0][3]
         lines = [details.get("virt_text") or [], *(details.get("virt_lines") or [])]
         return "\n".join("".join(chunk[0] for chunk in line) for line in lines)
 
@@ -306,11 +330,16 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Editor]]:
     """Start editors that end with the test."""
     editors: list[Editor] = []
 
-    def begin(program: str | None = None, **environment: str) -> Editor:
+    def begin(
+        program: str | None = None,
+        init: str | None = None,
+        packages: dict[str, Path] | None = None,
+        **environment: str,
+    ) -> Editor:
         directory = tmp_path / f"editor-{len(editors)}"
         directory.mkdir()
         (directory / ".git").mkdir()
-        editors.append(Editor(directory, program or neovim(), environment))
+        editors.append(Editor(directory, program or neovim(), environment, init, packages))
         return editors[-1]
 
     yield begin

@@ -101,14 +101,56 @@ def test_the_trace_tells_what_happened_and_no_text(plugged):
     assert "ghost-1: asked" in trace
     assert "1 shown of 1" in trace
     assert "accepted 12 of 12 characters" in trace
-    assert "as the server saw it" in trace
-    assert "textDocument/inlineCompletion" in trace
+    assert trace.startswith("# Request at a.py:1:8")
+    assert "## Where the time went" in trace
     assert "alpha" not in trace
+
+
+def test_the_trace_is_of_this_file_and_q_closes_it(plugged):
+    editor = plugged(answers=SUM)
+    editor.open("return\n")
+    editor.keys("A ")
+    editor.wait_for_ghost("alpha + beta")
+    editor.keys("<Esc>")
+    editor.open("x = 1\n", "b.py")
+    editor.keys(":DgLsp trace<CR>")
+    editor.until(lambda: editor.lua("return vim.bo.filetype") == "markdown")
+    assert editor.text()[0] == "# Nothing was asked for in this file yet"
+    editor.keys("q")
+    editor.until(lambda: editor.lua("return vim.fn.expand('%:t')") == "b.py")
+    assert editor.lua("return #vim.api.nvim_list_wins()") == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "heading"), [("doctor", "# dg-lsp doctor"), ("report", "### Environment")]
+)
+def test_the_doctor_writes_a_page(plugged_with_model, word, heading):
+    editor = plugged_with_model
+    editor.open("x = 1\n")
+    editor.command(f"DgLsp {word}")
+    editor.until(lambda: editor.lua("return vim.bo.filetype") == "markdown", patience_s=90)
+    page = editor.text()
+    assert page[0] == heading
+    assert not [line for line in page if line.startswith(("{", "  area ="))]
+    assert editor.lua("return vim.bo.modifiable") is False
+
+
+def test_the_status_is_one_line_and_is_said_once(plugged):
+    editor = plugged(answers=SUM)
+    editor.open("return\n")
+    editor.command("messages clear")
+    editor.command("DgLsp status")
+    editor.until(lambda: editor.messages())
+    editor.settle()
+    (line,) = editor.messages().splitlines()
+    assert line.startswith("dg-lsp: ready")
+    assert line.count("dg-lsp") == 1
 
 
 def test_words_are_completed(plugged):
     editor = plugged()
     assert editor.lua("return vim.fn.getcompletion('DgLsp re', 'cmdline')") == [
+        "report",
         "restart",
         "resume",
         "retry",
@@ -131,7 +173,7 @@ def test_nothing_is_loaded_before_it_is_needed(start):
         ({"keys": {"acept": "x"}}, "keys.acept is not known"),
         ({"drafts": "yes"}, 'drafts is "yes"; a boolean is needed'),
         ({"menu": "both"}, "menu is 'both'; 'hide' or 'show' is needed"),
-        ({"cmd": ["dg-lsp-that-is-not-there"]}, "'dg-lsp-that-is-not-there' cannot be run"),
+        ({"cmd": ["dg-lsp-that-is-not-there"]}, "'dg-lsp-that-is-not-there' is not installed"),
     ],
 )
 def test_a_wrong_setting_is_named(start, options, said):

@@ -82,6 +82,61 @@ def test_several_lines_in_the_middle_of_a_line_are_drafted_as_they_will_be(plugg
     assert others == ["end"]
 
 
+@pytest.mark.parametrize("keys", ["o", "o    ", "A "])
+def test_tab_never_accepts_a_draft(plugged, keys):
+    """On a blank line it indents until the suggestion is ready."""
+    editor = plugged({"draftIntervalMs": 0}, otherwise=["alpha + beta"], **SLOW)
+    editor.open("if x:\n")
+    editor.command("set expandtab shiftwidth=4 noautoindent indentexpr=")
+    editor.keys(keys)
+    editor.until(editor.draft)
+    before = editor.text()[-1]
+    editor.keys("<Tab>")
+    editor.until(lambda: editor.text()[-1] != before)
+    assert editor.text()[-1].rstrip() == before.rstrip()
+    assert len(editor.text()[-1]) > len(before)
+    editor.wait_for_ghost("alpha + beta")
+    editor.keys("<Tab>")
+    editor.until(lambda: editor.text()[-1].endswith("alpha + beta"))
+
+
+MENU = """
+vim.o.completeopt = 'menuone,noselect'
+vim.fn.complete(vim.fn.col('.'), { 'one', 'two' })
+"""
+OTHER_MENU = """
+package.loaded['blink.cmp'] = { is_menu_visible = function() return _G.is_open end }
+function _G.set_open(is_open)
+  _G.is_open = is_open
+  local event = is_open and 'BlinkCmpMenuOpen' or 'BlinkCmpMenuClose'
+  vim.api.nvim_exec_autocmds('User', { pattern = event })
+end
+"""
+
+
+def test_drafts_and_ghost_text_make_room_for_a_menu_and_come_back(drafting):
+    drafting.lua(MENU)
+    drafting.until(lambda: drafting.draft() is None, patience_s=0.5)
+    drafting.until(lambda: drafting.jobs() == ["done"])
+    drafting.settle()
+    assert (drafting.draft(), drafting.ghost()) == (None, None)
+    drafting.keys("<C-e>")
+    drafting.wait_for_ghost("alpha + beta")
+    drafting.lua(MENU)
+    drafting.wait_for_no_ghost()
+
+
+def test_the_menu_of_another_plugin_counts(drafting):
+    drafting.lua(OTHER_MENU)
+    drafting.lua("set_open(true)")
+    drafting.until(lambda: drafting.draft() is None, patience_s=0.5)
+    drafting.until(lambda: drafting.jobs() == ["done"])
+    drafting.settle()
+    assert drafting.ghost() is None
+    drafting.lua("set_open(false)")
+    drafting.wait_for_ghost("alpha + beta")
+
+
 def test_without_drafts_there_are_none(plugged):
     editor = plugged({}, {"drafts": False}, answers={"= ": ["alpha"]}, **SLOW)
     editor.events("DgLspDraft")

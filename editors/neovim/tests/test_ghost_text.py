@@ -89,6 +89,25 @@ def test_accepting_is_a_step_of_undo(at_return):
     at_return.until(lambda: at_return.text() == ["return "])
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "written", "repeated"),
+    [
+        ("return", "", "alpha + beta", "x alpha + beta"),
+        ("f(", ")", "alpha,\n  beta", "x alpha,\n  beta"),
+    ],
+)
+def test_a_dot_repeats_an_accept(plugged, before, after, written, repeated):
+    editor = plugged(answers={f"{before} ": [written]})
+    editor.open(f"x\n{before}{after}\n")
+    editor.keys(f"j0{len(before) - 1}la " if after else "jA ")
+    editor.wait_for_ghost()
+    editor.keys("<Tab>")
+    accepted = f"{before} {written}{after}"
+    editor.until(lambda: "\n".join(editor.text()[1:]) == accepted)
+    editor.keys("<Esc>gg.")
+    editor.until(lambda: "\n".join(editor.text()) == f"{repeated}\n{accepted}")
+
+
 def test_the_next_candidate_is_asked_for_and_accepted(at_return):
     at_return.keys("<M-]>")
     at_return.wait_for_ghost("alpha - beta (2/3)")
@@ -117,6 +136,34 @@ def test_on_demand_only(plugged):
     assert editor.ghost() is None
     editor.keys("<M-\\>")
     editor.wait_for_ghost("alpha + beta")
+
+
+def test_asked_by_hand_in_vain_the_reason_is_said(plugged):
+    editor = plugged({"languages": {"python": False}}, answers=SUM)
+    editor.open("return\n")
+    editor.keys("A ")
+    editor.settle()
+    assert editor.messages() == ""
+    editor.keys("<M-\\>")
+    editor.until(lambda: "languages" in editor.messages())
+
+
+def test_by_hand_without_a_server_it_says_so(plugged):
+    editor = plugged({}, {"filetypes": ["lua"]})
+    editor.command("edit a.py")
+    editor.keys("i<M-\\>")
+    editor.until(lambda: "no server runs in this buffer" in editor.messages())
+    assert editor.mode() == "i"
+
+
+def test_where_there_is_one_candidate_only_it_is_said(plugged):
+    editor = plugged(answers={"= ": ["alpha"]})
+    editor.open("x =\n")
+    editor.keys("A ")
+    editor.wait_for_ghost("alpha")
+    editor.keys("<M-]>")
+    editor.until(lambda: "there is no other candidate" in editor.messages())
+    assert editor.ghost() == "alpha"
 
 
 def test_several_lines_in_the_middle_of_a_line_are_shown_as_they_will_be(plugged):

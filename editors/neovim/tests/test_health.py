@@ -64,7 +64,8 @@ def test_a_missing_server_is_an_error(start):
     editor.lua("vim.opt.runtimepath:prepend(...)", PLUGIN)
     editor.lua("pcall(require('dg_lsp').setup, { cmd = { 'not-there' } })")
     said = report(editor)
-    assert "ERROR 'not-there' cannot be run; install dg-lsp" in said
+    assert "ERROR 'not-there' cannot be run" in said
+    assert "uv tool install ." in said
 
 
 def test_a_server_without_a_doctor_is_no_trouble(start, tmp_path):

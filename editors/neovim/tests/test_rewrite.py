@@ -5,6 +5,29 @@ from __future__ import annotations
 import pytest
 
 CODE = "a = 1\nb = 2\nc = 3\n"
+HINT = "<CR> accept, <Esc> discard, R retry"
+CHOOSE = """
+vim.ui.select = function(items, options, choose)
+  _G.menu = vim.tbl_map(options.format_item, items)
+  for index, title in ipairs(_G.menu) do
+    if title == TITLE then choose(items[index]) end
+  end
+end
+"""
+
+
+def choose(editor, title: str) -> None:
+    """From now on this entry is chosen from the menu of code actions."""
+    editor.lua(f"local TITLE = ...\n{CHOOSE}", title)
+
+
+def watch_progress(editor) -> None:
+    editor.lua(
+        "_G.told = {}\n"
+        "vim.api.nvim_create_autocmd('LspProgress', { callback = function(event)\n"
+        "  table.insert(_G.told, event.data.params.value)\n"
+        "end })"
+    )
 
 
 @pytest.fixture
@@ -26,13 +49,14 @@ def test_the_bundled_model_rewrites_and_one_undo_takes_it_back(plugged_with_mode
     editor.until(
         lambda: any(data.get("state") == "written" for _, data in editor.noted()), patience_s=90
     )
-    preview = editor.preview()
+    # The last line has the keys, and a warning may stand above it.
+    preview = [line for line in editor.preview().split("\n")[1:-1] if "Warning: " not in line]
     assert any(name == "DgLspDraft" for name, _ in editor.noted())
     assert editor.text() == before
     editor.keys("<CR>")
     editor.until(lambda: editor.text() != before)
     written = editor.text()[1:-1]
-    assert preview.split("\n")[1:-1] == written
+    assert preview == written
     editor.keys("u")
     editor.until(lambda: editor.text() == before)
 
@@ -44,6 +68,78 @@ def test_with_words_the_bundled_model_says_that_it_cannot(plugged_with_model):
     editor.until(lambda: "follows no instructions" in editor.messages(), patience_s=90)
     assert editor.preview() is None
     assert editor.text() == CODE.split("\n")[:-1]
+
+
+def test_what_is_written_stands_below_the_selection(shown):
+    assert shown.screen()[:4] == ["a = 1", "b = 2", "# in capitals", HINT]
+
+
+def test_below_a_long_selection_it_is_scrolled_into_view(plugged):
+    editor = plugged()
+    lines = [f"a{number} = {number}" for number in range(60)]
+    editor.open("\n".join(lines) + "\n")
+    editor.keys("ggV39j:DgLsp rewrite shout<CR>")
+    editor.until(lambda: f"# shout\n{HINT}" in (editor.preview() or ""))
+    screen = editor.screen()
+    assert screen[screen.index("a39 = 39") + 1 :][:2] == ["# shout", HINT]
+    editor.keys("<CR>")
+    editor.until(lambda: editor.text() == ["# shout", *lines[40:]])
+
+
+def test_elsewhere_the_keys_do_what_they_did(shown):
+    shown.keys("G<CR>R!<Esc>")
+    shown.until(lambda: shown.text() == ["a = 1", "b = 2", "! = 3"])
+    shown.keys("<Esc>")
+    shown.settle()
+    assert "# in capitals" in shown.preview()
+    shown.keys("gg<CR>")
+    shown.until(lambda: shown.text() == ["# in capitals", "! = 3"])
+
+
+def test_elsewhere_mappings_of_the_user_go_on(plugged):
+    editor = plugged()
+    editor.open(CODE)
+    editor.command("nnoremap <CR> ix<Esc>")
+    editor.lua("vim.keymap.set('n', 'R', function() vim.b.pressed = true end)")
+    editor.keys("V:DgLsp rewrite shout<CR>")
+    editor.until(lambda: "# shout" in (editor.preview() or ""))
+    editor.keys("G<CR>R")
+    editor.until(lambda: editor.text() == ["a = 1", "b = 2", "xc = 3"])
+    assert editor.lua("return vim.b.pressed") is True
+
+
+def test_a_rewrite_that_breaks_the_code_carries_a_warning(plugged):
+    editor = plugged(rewrites={"break": "a = (\n"})
+    editor.open(CODE)
+    editor.keys("V:DgLsp rewrite break it<CR>")
+    editor.until(lambda: "a = (\nWarning: " in (editor.preview() or ""))
+    assert editor.text() == CODE.split("\n")[:-1]
+
+
+def test_a_rewrite_that_takes_long_shows_progress(plugged):
+    editor = plugged({"draftIntervalMs": 0}, num_drafts=12, step_s=0.2)
+    watch_progress(editor)
+    editor.open(CODE)
+    editor.keys("V:DgLsp rewrite shout<CR>")
+    editor.until(lambda: "step " in editor.lua("return vim.lsp.status()"))
+    editor.until(lambda: "# shout\n<CR>" in (editor.preview() or ""))
+    told = editor.lua("return _G.told")
+    assert [one["kind"] for one in told[:1] + told[-1:]] == ["begin", "end"]
+    assert {one["title"] for one in told} == {"dg-lsp: rewriting"}
+    shares = [one["percentage"] for one in told[1:-1]]
+    assert shares == sorted(set(shares))
+    assert 0 < shares[0] < shares[-1] <= 100
+
+
+def test_a_rewrite_that_is_quick_shows_none(plugged):
+    editor = plugged()
+    watch_progress(editor)
+    editor.open(CODE)
+    editor.keys("V:DgLsp rewrite shout<CR>")
+    editor.until(lambda: "# shout" in (editor.preview() or ""))
+    editor.settle()
+    editor.settle()
+    assert editor.lua("return _G.told") == []
 
 
 def test_accepting_replaces_the_selection_in_one_step(shown):
@@ -142,13 +238,65 @@ def test_what_cannot_be_done_is_said(plugged, command, said):
     assert editor.preview() is None
 
 
-def test_the_code_action_asks_for_words(plugged):
+@pytest.mark.parametrize(
+    ("typed", "written"), [("shout", "# shout"), ("", "infilled"), (None, None)]
+)
+def test_the_code_action_asks_for_words(plugged, typed, written):
     editor = plugged()
     editor.open(CODE)
-    editor.lua("vim.ui.input = function(_, done) done('shout') end")
-    editor.keys("V")
+    editor.lua("local typed = ...\nvim.ui.input = function(_, done) done(typed) end", typed)
+    choose(editor, "Rewrite selection…")
+    editor.keys("Vgra")
+    if written is None:
+        editor.settle()
+        assert editor.preview() is None
+    else:
+        editor.until(lambda: f"{written}\n<CR>" in (editor.preview() or ""))
+    assert editor.text() == CODE.split("\n")[:-1]
+
+
+@pytest.mark.parametrize(
+    ("keys", "title", "preview"),
+    [
+        ("jVgra", "Rewrite selection anew", "\ninfilled\n"),
+        ("jVgra", "Simplify", "\n# Simplify this code without changing what it does.\n"),
+        ("jA + <Esc>gra", "Fill here", "\nb = 2 +infilled \n"),
+    ],
+)
+def test_code_actions_are_previewed(plugged, keys, title, preview):
+    editor = plugged()
+    editor.open(CODE)
+    choose(editor, title)
+    editor.keys(keys)
+    editor.until(lambda: (editor.preview() or "").startswith(preview))
+    before = editor.text()
+    editor.keys("<CR>")
+    editor.until(lambda: editor.text() != before)
+    assert editor.text() == [before[0], preview.strip("\n"), before[2]]
+
+
+def test_a_problem_that_another_tool_found_is_fixed_in_a_preview(plugged):
+    editor = plugged()
+    editor.open(CODE)
     editor.lua(
-        "vim.lsp.buf.code_action({ apply = true,\n"
-        "  filter = function(action) return action.title == 'Rewrite selection…' end })"
+        "local namespace = vim.api.nvim_create_namespace('test')\n"
+        "vim.diagnostic.set(namespace, 0, {\n"
+        "  { lnum = 1, col = 0, end_col = 5, message = 'wrong' } })"
     )
-    editor.until(lambda: "# shout" in (editor.preview() or ""))
+    choose(editor, "Fix this problem")
+    editor.keys("jgra")
+    editor.until(lambda: "# Fix these problems: wrong\n<CR>" in (editor.preview() or ""))
+    assert editor.text() == CODE.split("\n")[:-1]
+
+
+def test_the_menu_holds_nothing_that_cannot_be_chosen(plugged_with_model):
+    editor = plugged_with_model
+    editor.open(CODE)
+    editor.until(
+        lambda: editor.lua("return (require('dg_lsp.status').now() or {}).model == 'bundled'"),
+        patience_s=90,
+    )
+    choose(editor, "none of them")
+    editor.keys("Vgra")
+    editor.until(lambda: editor.lua("return _G.menu"))
+    assert editor.lua("return _G.menu") == ["Rewrite selection…", "Rewrite selection anew"]

@@ -1,7 +1,11 @@
 --- The language server as Neovim runs it: its configuration, what it tells us, and its end.
+local actions = require('dg_lsp.actions')
 local config = require('dg_lsp.config')
 local ghost = require('dg_lsp.ghost')
+local menu = require('dg_lsp.menu')
 local rewrite = require('dg_lsp.rewrite')
+local say = require('dg_lsp.say').say
+local server = require('dg_lsp.server')
 local status = require('dg_lsp.status')
 local trace = require('dg_lsp.trace')
 
@@ -26,7 +30,7 @@ local function on_exit(code, signal)
     local how = signal ~= 0 and ('signal %d'):format(signal) or ('status %d'):format(code)
     if num_crashes > config.now.restarts then
       status.fail(('the server ended with %s; :DgLsp restart starts it again'):format(how))
-      vim.notify('dg-lsp: ' .. status.now().message, vim.log.levels.ERROR)
+      say(status.now().message, vim.log.levels.ERROR)
       return
     end
     status.fail(('the server ended with %s and is started again'):format(how))
@@ -42,12 +46,14 @@ end
 local function configuration()
   local now = config.now
   return {
-    cmd = now.cmd,
+    cmd = server.command(),
     filetypes = now.filetypes,
     root_markers = now.root_markers,
     init_options = now.settings,
     settings = { dgLsp = now.settings },
     capabilities = {
+      -- Code actions come with commands, which are carried out here, and not with edits.
+      textDocument = { codeAction = { dataSupport = false } },
       experimental = { dgLsp = { drafts = now.drafts, status = true, askInstruction = true } },
     },
     handlers = {
@@ -58,40 +64,12 @@ local function configuration()
       end,
       ['dgLsp/status'] = function(_, said)
         status.take(said)
+        status.announce()
       end,
     },
-    commands = {
-      ['dgLsp.askInstruction'] = function(command)
-        local range = command.arguments[1].range
-        M.ask_instruction(range)
-      end,
-    },
+    commands = actions.commands(M.here),
     on_exit = on_exit,
   }
-end
-
---- The code action `Rewrite selection…` was chosen.
----@param range lsp.Range
-function M.ask_instruction(range)
-  local client = M.here()
-  if not client then
-    return
-  end
-  local function byte(position)
-    local line = api.nvim_buf_get_lines(0, position.line, position.line + 1, false)[1]
-    return vim.str_byteindex(line or '', client.offset_encoding, position.character, false)
-  end
-  local selection = {
-    row = range.start.line,
-    col = byte(range.start),
-    end_row = range['end'].line,
-    end_col = byte(range['end']),
-  }
-  vim.ui.input({ prompt = 'How is it to be rewritten? ' }, function(instruction)
-    if instruction and instruction:find('%S') then
-      rewrite.start(client, selection, instruction)
-    end
-  end)
 end
 
 ---@param ev { buf: integer, data: { client_id: integer } }
@@ -101,6 +79,7 @@ local function on_attach(ev)
     return
   end
   trace.note('attached to buffer %d', ev.buf)
+  actions.watch(client)
   if not vim.lsp.inline_completion then
     return
   end
@@ -136,21 +115,18 @@ local function on_detach(ev)
   end
 end
 
---- Whether the command can be run at all; else why not.
----@return string?
-function M.missing()
-  local program = config.now.cmd[1]
-  if vim.fn.executable(program) == 0 then
-    return ("'%s' cannot be run; install dg-lsp, or set cmd in setup()"):format(program)
-  end
-end
-
---- Start the server wherever it belongs.
+--- Start the server wherever it belongs; where its program is missing the user is told.
 function M.enable()
   is_ended_by_us = false
+  local missing = server.missing()
+  if missing then
+    say(missing, vim.log.levels.ERROR)
+    return
+  end
   local group = api.nvim_create_augroup('dg_lsp', { clear = true })
   api.nvim_create_autocmd('LspAttach', { group = group, callback = on_attach })
   api.nvim_create_autocmd('LspDetach', { group = group, callback = on_detach })
+  menu.watch(group, ghost.menu_changed)
   vim.lsp.config(M.NAME, configuration())
   vim.lsp.enable(M.NAME)
 end

@@ -1,16 +1,14 @@
 --- `:DgLsp`: what each of its words does.
 local client = require('dg_lsp.client')
+local models = require('dg_lsp.models')
+local page = require('dg_lsp.page')
 local rewrite = require('dg_lsp.rewrite')
+local say = require('dg_lsp.say').say
+local server = require('dg_lsp.server')
 local status = require('dg_lsp.status')
 local trace = require('dg_lsp.trace')
 
 local M = {}
-
----@param message string
----@param level? integer
-local function say(message, level)
-  vim.notify('dg-lsp: ' .. message, level or vim.log.levels.INFO)
-end
 
 --- Run a command of the server that answers with `done` and `reason`.
 ---@param name string
@@ -18,14 +16,14 @@ end
 local function ask_server(name, success)
   local running = client.any()
   if not running then
-    say('no server runs', vim.log.levels.WARN)
+    say(server.missing() or 'no server runs')
     return
   end
   running:request('workspace/executeCommand', { command = name }, function(err, result)
     if err or not result.done then
-      say(err and err.message or result.reason, vim.log.levels.WARN)
+      say(err and err.message or result.reason)
     else
-      say(success)
+      say(success, vim.log.levels.INFO)
     end
   end, 0)
 end
@@ -56,12 +54,12 @@ local words = {}
 --- Rewrite the selection, as the rest of the command says, or anew.
 function words.rewrite(args, rest)
   if args.range == 0 then
-    say("select what is to be rewritten: :'<,'>DgLsp rewrite [instruction]", vim.log.levels.WARN)
+    say("select what is to be rewritten: :'<,'>DgLsp rewrite [instruction]")
     return
   end
   local running = client.here()
   if not running then
-    say('no server runs in this buffer; :checkhealth dg_lsp tells why', vim.log.levels.WARN)
+    say('no server runs in this buffer; :checkhealth dg_lsp says why')
     return
   end
   rewrite.start(running, selection(args), rest ~= '' and rest or nil)
@@ -72,7 +70,9 @@ function words.accept()
 end
 
 function words.discard()
-  rewrite.discard()
+  if not rewrite.discard() then
+    say('nothing is being rewritten here')
+  end
 end
 
 function words.retry()
@@ -82,16 +82,18 @@ end
 function words.status()
   local running = client.any()
   if not running or status.paused then
-    say(table.concat(status.describe(), '\n'))
+    say(status.describe(), vim.log.levels.INFO)
     return
   end
   running:request('workspace/executeCommand', { command = 'dg-lsp.status' }, function(_, said)
     if said then
       status.take(said)
     end
-    say(table.concat(status.describe(), '\n'))
+    say(status.describe(), vim.log.levels.INFO)
   end, 0)
 end
+
+words.models = models.show
 
 --- Start the engine anew, for every editor that shares it; or the server, where it has ended.
 function words.restart()
@@ -117,15 +119,60 @@ function words.resume()
   require('dg_lsp').resume()
 end
 
+--- What became of the last request of this file, and what happened lately in this editor.
 function words.trace()
-  local running = client.any()
+  local happened = trace.markdown()
+  local running = client.here()
   if not running then
-    trace.show()
+    page.show('trace', happened)
     return
   end
-  running:request('workspace/executeCommand', { command = 'dg-lsp.trace' }, function(_, traced)
-    trace.show(type(traced) == 'table' and traced or nil)
+  running:request('workspace/executeCommand', {
+    command = 'dg-lsp.trace',
+    arguments = { { uri = vim.uri_from_bufnr(0), markdown = true } },
+  }, function(_, traced)
+    local is_there = type(traced) == 'table' and traced.markdown
+    local last = is_there and traced.markdown or '# Nothing was asked for in this file yet\n'
+    page.show('trace', last .. '\n' .. happened)
   end, 0)
+end
+
+--- Show a page of the doctor: the server's own, or the program's where no server runs.
+---@param name string
+---@param option string Of the command and of the program.
+local function examine(name, option)
+  local missing = server.missing()
+  if missing then
+    say(missing)
+    return
+  end
+  say('looking at everything, which takes some seconds', vim.log.levels.INFO)
+  local running = client.any()
+  if running then
+    running:request('workspace/executeCommand', {
+      command = 'dg-lsp.doctor',
+      arguments = { { [option] = true } },
+    }, function(err, report)
+      page.show(name, err and err.message or report[option])
+    end, 0)
+    return
+  end
+  local command = server.other('doctor', '--' .. option, '--no-self-test')
+  vim.system(command, { text = true }, function(ended)
+    vim.schedule(function()
+      page.show(name, ended.stdout ~= '' and ended.stdout or ended.stderr)
+    end)
+  end)
+end
+
+--- Whether everything is in order, and what to do where it is not.
+function words.doctor()
+  examine('doctor', 'markdown')
+end
+
+--- What helps with an issue, without paths and text of the user's.
+function words.report()
+  examine('report', 'anonymous')
 end
 
 ---@param args vim.api.keyset.create_user_command.command_args
@@ -136,7 +183,7 @@ function M.run(args)
     run(args, rest)
   else
     local known = table.concat(M.complete('', 'DgLsp '), ', ')
-    say(("'%s' is not known; there is %s"):format(word, known), vim.log.levels.WARN)
+    say(("'%s' is not known; there is %s"):format(word, known))
   end
 end
 

@@ -6,9 +6,12 @@
 --- Neovim is told through the handler that came with its request, and in no other way.
 local config = require('dg_lsp.config')
 local drafts = require('dg_lsp.drafts')
+local insertion = require('dg_lsp.insertion')
 local items = require('dg_lsp.items')
 local menu = require('dg_lsp.menu')
+local say = require('dg_lsp.say').say
 local shading = require('dg_lsp.shading')
+local status = require('dg_lsp.status')
 local text = require('dg_lsp.text')
 local trace = require('dg_lsp.trace')
 
@@ -16,13 +19,13 @@ local api = vim.api
 local M = {}
 
 local METHOD = 'textDocument/inlineCompletion'
-local INVOKED = 1
+local INVOKED, AUTOMATIC = 1, 2
 
 ---@class dg_lsp.Asked The newest request of a buffer, until it is answered.
 ---@field token string
 ---@field place dg_lsp.Place
 ---@field started integer
----@field cycle integer How many candidates further to go when they are there.
+---@field cycle integer? Asked by hand: how many candidates further to go when they are there.
 
 ---@class dg_lsp.Channel How to ask again, and how to tell Neovim what to show.
 ---@field client vim.lsp.Client
@@ -37,6 +40,7 @@ local shown = {} ---@type table<integer, dg_lsp.Shown?>
 local channels = {} ---@type table<integer, dg_lsp.Channel?>
 local insists = {} ---@type table<integer, integer?> Asks by hand on their way, with their cycle.
 local watched = setmetatable({}, { __mode = 'k' }) ---@type table<vim.lsp.Client, true?>
+local held = {} ---@type table<integer, dg_lsp.Place?> Where a menu kept ghost text away.
 local num_asked = 0
 
 ---@return boolean
@@ -109,14 +113,27 @@ local function answered(bufnr, mine, err, result)
     hide(bufnr)
     return
   end
-  local answer = { place = mine.place, items = result and result.items or {}, index = 1 }
   local now = place_now(bufnr)
+  local reason = reason_for_silence()
+  if reason then
+    trace.note('%s: %.0f ms, not shown: %s', mine.token, took, reason)
+    held[bufnr] = now
+    hide(bufnr)
+    return
+  end
+  local answer = { place = mine.place, items = result and result.items or {}, index = 1 }
   local left = is_inserting() and items.left(answer, now, channel.client.offset_encoding) or {}
   trace.note('%s: %.0f ms, %d shown of %d', mine.token, took, #left, #answer.items)
   shown[bufnr] = #left > 0 and { place = now, items = left, index = 1 } or nil
   feed(bufnr, left)
-  if mine.cycle ~= 0 and #left > 1 then
-    M.cycle(mine.cycle)
+  if mine.cycle then
+    if #left == 0 then
+      say(status.reason(), vim.log.levels.INFO)
+    elseif mine.cycle ~= 0 and #left == 1 then
+      say('there is no other candidate', vim.log.levels.INFO)
+    elseif mine.cycle ~= 0 then
+      M.cycle(mine.cycle)
+    end
   end
   trace.tell('Shown', { buf = bufnr, candidates = #left })
 end
@@ -132,16 +149,21 @@ local function ask(channel, params, bufnr)
   local reason = reason_for_silence()
   if reason or not is_inserting() then
     trace.note('not asked: %s', reason or 'not in insert mode')
+    held[bufnr] = place_now(bufnr)
     hide(bufnr)
+    if cycle and reason then
+      say(('nothing is suggested here: %s'):format(reason), vim.log.levels.INFO)
+    end
     return true
   end
+  held[bufnr] = nil
   M.refresh(bufnr)
   num_asked = num_asked + 1
   local mine = {
     token = 'ghost-' .. num_asked,
     place = place_now(bufnr),
     started = vim.uv.hrtime(),
-    cycle = cycle or 0,
+    cycle = cycle,
   }
   asked[bufnr] = mine
   params.draftToken = mine.token
@@ -157,6 +179,18 @@ local function ask(channel, params, bufnr)
   return channel.request(channel.client, METHOD, params, function(err, result)
     answered(bufnr, mine, err, result)
   end, bufnr)
+end
+
+--- Ask as Neovim would, but at once.
+---@param channel dg_lsp.Channel
+---@param bufnr integer
+---@param trigger_kind integer
+local function ask_now(channel, bufnr, trigger_kind)
+  ask(channel, {
+    textDocument = vim.lsp.util.make_text_document_params(bufnr),
+    position = vim.lsp.util.make_position_params(0, channel.client.offset_encoding).position,
+    context = { triggerKind = trigger_kind },
+  }, bufnr)
 end
 
 --- See the requests of a client from now on.
@@ -204,10 +238,26 @@ function M.refresh(bufnr)
   end
 end
 
+--- A completion menu has opened, and ghost text makes room; or it has closed, and what it kept
+--- away is asked for.
+---@param bufnr integer
+function M.menu_changed(bufnr)
+  local channel, place = channels[bufnr], held[bufnr]
+  if not channel then
+    return
+  elseif reason_for_silence() then
+    held[bufnr] = (shown[bufnr] or asked[bufnr]) and place_now(bufnr) or place
+    drafts.clear(bufnr)
+    hide(bufnr)
+  elseif place and is_inserting() and vim.deep_equal(place, place_now(bufnr)) then
+    ask_now(channel, bufnr, AUTOMATIC)
+  end
+end
+
 --- Insert mode is left: nothing is shown and nothing is waited for.
 ---@param bufnr integer
 function M.forget(bufnr)
-  asked[bufnr], shown[bufnr], insists[bufnr] = nil, nil, nil
+  asked[bufnr], shown[bufnr], insists[bufnr], held[bufnr] = nil, nil, nil, nil
   drafts.clear(bufnr)
 end
 
@@ -234,6 +284,8 @@ function M.take_draft(params)
         local encoding = channels[bufnr].client.offset_encoding
         drafts.show(bufnr, waits.place, shading.lines(params.text, params.confidence, encoding))
         trace.tell('Draft', { buf = bufnr, step = params.step, steps = params.stepsAllowed })
+      else
+        drafts.clear(bufnr)
       end
       return true
     end
@@ -256,17 +308,10 @@ local function insert(bufnr, item, part)
   local place = answer.place
   -- What was typed between the key and now stays behind the text.
   local typed = text.typed(place, place_now(bufnr)) or ''
-  local row, col = place.row, #place.head
   local replaced = items.replaced(answer, whole, encoding)
   local is_whole = taken == whole
-  local lines = vim.split(taken .. typed, '\n', { plain = true })
-  local last = col + #typed + (is_whole and replaced or 0)
   shown[bufnr] = nil
-  -- A step of its own for undo.
-  vim.cmd('let &undolevels = &undolevels')
-  api.nvim_buf_set_text(bufnr, row, col, row, last, lines)
-  api.nvim_win_set_cursor(0, { row + #lines, (#lines == 1 and col or 0) + #lines[#lines] })
-  vim.cmd('let &undolevels = &undolevels')
+  insertion.insert(place, taken, typed, is_whole and replaced or 0)
   trace.note('accepted %d of %d characters', #taken, #whole)
   trace.tell('Accepted', { buf = bufnr, text = taken, rest = whole:sub(#taken + 1) })
   local rest = whole:sub(#taken + 1)
@@ -312,12 +357,7 @@ function M.suggest(cycle)
   local channel = channels[bufnr]
   insists[bufnr] = cycle or 0
   if channel then
-    local params = {
-      textDocument = vim.lsp.util.make_text_document_params(bufnr),
-      position = vim.lsp.util.make_position_params(0, channel.client.offset_encoding).position,
-      context = { triggerKind = INVOKED },
-    }
-    ask(channel, params, bufnr)
+    ask_now(channel, bufnr, INVOKED)
   else
     -- Neovim asks a moment after the cursor has moved, and we see how.
     api.nvim_exec_autocmds('CursorMovedI', { buffer = bufnr, modeline = false })

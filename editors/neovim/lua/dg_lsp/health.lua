@@ -29,24 +29,12 @@ local function check_neovim()
   return true
 end
 
---- The command line of another subcommand of the same program.
----@param ... string
----@return string[]
-local function other(...)
-  local command = {}
-  for _, word in ipairs(require('dg_lsp.config').now.cmd) do
-    if word == 'serve' then
-      break
-    end
-    command[#command + 1] = word
-  end
-  return vim.list_extend(command, { ... })
-end
+local server = require('dg_lsp.server')
 
 local function check_doctor()
   vim.health.start('dg-lsp doctor')
   -- Its test of the model is left out: it would load one.
-  local ended = run(other('doctor', '--json', '--no-self-test'))
+  local ended = run(server.other('doctor', '--json', '--no-self-test'))
   local ok, said = pcall(vim.json.decode, ended and ended.stdout or '')
   if not ok or type(said) ~= 'table' or type(said.findings) ~= 'table' then
     vim.health.info('this dg-lsp has no doctor')
@@ -62,17 +50,17 @@ end
 
 local function check_server()
   vim.health.start('Server')
-  local config = require('dg_lsp.config').now
-  local missing = require('dg_lsp.client').missing()
-  if missing then
-    vim.health.error(missing)
+  local command = server.command()
+  if vim.fn.executable(command[1]) == 0 then
+    vim.health.error(("'%s' cannot be run"):format(command[1]), server.HOW_TO_INSTALL)
     return
   end
-  local ended = run(other('--version'))
+  vim.health.ok('The server is ' .. table.concat(command, ' '))
+  local ended = run(server.other('--version'))
   if ended and ended.code == 0 then
     vim.health.ok(vim.trim(ended.stdout))
   else
-    vim.health.warn(('%s does not say which version it is'):format(table.concat(config.cmd, ' ')))
+    vim.health.warn(('%s does not say which version it is'):format(table.concat(command, ' ')))
   end
   local clients = vim.lsp.get_clients({ name = 'dg_lsp' })
   if #clients == 0 then
@@ -84,13 +72,16 @@ local function check_server()
       ('The server runs for %s, %d buffers'):format(client.root_dir or 'files', buffers)
     )
   end
-  local status = require('dg_lsp.status').now()
-  if status then
-    local lines = table.concat(require('dg_lsp.status').describe(), ', ')
-    local report = status.kind == 'Error' and vim.health.error
-      or status.kind == 'Warning' and vim.health.warn
+  local status = require('dg_lsp.status')
+  local now = status.now()
+  if now then
+    local report = now.kind == 'Error' and vim.health.error
+      or now.kind == 'Warning' and vim.health.warn
       or vim.health.info
-    report(lines)
+    report(status.describe())
+    if now.model == require('dg_lsp.models').BUNDLED then
+      vim.health.info('The bundled model is only for trying things out: see :DgLsp models')
+    end
   end
   check_doctor()
 end

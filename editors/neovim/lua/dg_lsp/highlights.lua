@@ -5,6 +5,7 @@ local LINKS = {
   DgLspRest = 'Normal',
   DgLspReplaced = 'DiffDelete',
   DgLspHint = 'Comment',
+  DgLspWarning = 'DiagnosticWarn',
 }
 -- From hardly visible to as visible as ghost text.
 local SHARES = { 0.4, 0.6, 0.8, 1.0 }

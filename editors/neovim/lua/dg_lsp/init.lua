@@ -3,27 +3,7 @@ local M = {}
 
 local MINIMUM = 'nvim-0.11'
 
----@param message string
----@param level? integer
-local function say(message, level)
-  vim.notify('dg-lsp: ' .. message, level or vim.log.levels.WARN)
-end
-
---- What `lhs` does in insert mode so far, for where there is no ghost text.
----@param lhs string
----@return (fun(): string)?
-local function fallback(lhs)
-  local before = vim.fn.maparg(lhs, 'i', false, true)
-  if vim.tbl_isempty(before) then
-    return function()
-      return lhs
-    end
-  elseif before.expr == 1 and before.callback then
-    return function()
-      return before.callback() or ''
-    end
-  end
-end
+local say = require('dg_lsp.say').say
 
 local function map_keys()
   local keys = require('dg_lsp.config').now.keys
@@ -38,15 +18,16 @@ local function map_keys()
   }
   for name, action in pairs(actions) do
     local lhs = keys[name]
-    local otherwise = lhs and fallback(lhs)
-    if lhs and not otherwise then
+    local before = lhs and vim.fn.maparg(lhs, 'i', false, true)
+    -- Neovim's own mappings are functions that return keys.
+    if before and before.lhs and not (before.expr == 1 and before.callback) then
       say(('%s is mapped already; keys.%s is left alone'):format(lhs, name))
     elseif lhs then
       -- Not an expression mapping: those of a burst of keys are evaluated before the keys in
       -- front of them are in the buffer.
       vim.keymap.set('i', lhs, function()
         if not action() then
-          vim.api.nvim_feedkeys(vim.keycode(otherwise()), 'ni', false)
+          require('dg_lsp.keys').run(before, lhs)
         end
       end, { desc = 'dg-lsp: ' .. name })
     end
@@ -76,13 +57,7 @@ function M.setup(given)
   if vim.lsp.inline_completion then
     map_keys()
   end
-  local client = require('dg_lsp.client')
-  local missing = client.missing()
-  if missing then
-    say(missing, vim.log.levels.ERROR)
-    return
-  end
-  client.enable()
+  require('dg_lsp.client').enable()
 end
 
 ---@return boolean
@@ -130,14 +105,17 @@ function M.previous()
   return cycle(-1)
 end
 
---- Ask for ghost text by hand; several candidates.
+--- Ask for ghost text by hand; several candidates. Where there is none the user is told why.
 ---@return boolean
 function M.suggest()
-  if has_ghost_text() and require('dg_lsp.client').here() then
+  if not has_ghost_text() then
+    return false
+  elseif require('dg_lsp.client').here() then
     require('dg_lsp.ghost').suggest()
-    return true
+  else
+    say('no server runs in this buffer; :checkhealth dg_lsp says why')
   end
-  return false
+  return true
 end
 
 --- Hide the ghost text; false where there is none.

@@ -1,6 +1,10 @@
 --- A rewrite of a selection: shown in place while it is written, then accepted, discarded or
 --- tried again. The buffer changes on accepting and at no other time.
 local config = require('dg_lsp.config')
+local keys = require('dg_lsp.keys')
+local preview = require('dg_lsp.preview')
+local progress = require('dg_lsp.progress')
+local say = require('dg_lsp.say').say
 local shading = require('dg_lsp.shading')
 local text = require('dg_lsp.text')
 local trace = require('dg_lsp.trace')
@@ -8,83 +12,69 @@ local trace = require('dg_lsp.trace')
 local api = vim.api
 local M = {}
 
-local namespace = api.nvim_create_namespace('dg_lsp.rewrite')
-
 ---@class dg_lsp.Rewrite
 ---@field bufnr integer
 ---@field client vim.lsp.Client
----@field mark integer The extmark that follows the selection.
+---@field preview dg_lsp.Preview
 ---@field original string[]
 ---@field instruction string?
 ---@field seed integer
 ---@field token string
 ---@field request integer? While it is under way.
+---@field progress dg_lsp.Progress?
 ---@field written string[]? When it is done.
+---@field warning string? What is wrong with it.
 ---@field keys table[] What the keys did before.
 
 local active = {} ---@type table<integer, dg_lsp.Rewrite?>
 local num_started = 0
 
----@param message string
----@param level? integer
-local function say(message, level)
-  vim.notify('dg-lsp: ' .. message, level or vim.log.levels.WARN)
-end
-
---- Where the selection is by now, from 0, its end exclusive.
----@param rewrite dg_lsp.Rewrite
----@return integer, integer, integer, integer
-local function region(rewrite)
-  local mark =
-    api.nvim_buf_get_extmark_by_id(rewrite.bufnr, namespace, rewrite.mark, { details = true })
-  return mark[1], mark[2], mark[3].end_row, mark[3].end_col
-end
-
 ---@param rewrite dg_lsp.Rewrite
 ---@return boolean
 local function is_untouched(rewrite)
-  local row, col, end_row, end_col = region(rewrite)
-  local now = api.nvim_buf_get_text(rewrite.bufnr, row, col, end_row, end_col, {})
-  return vim.deep_equal(now, rewrite.original)
+  return vim.deep_equal(preview.selected(rewrite.preview), rewrite.original)
+end
+
+--- The keys that work on a rewrite that is shown.
+---@return string
+local function hint()
+  local parts = {}
+  for _, action in ipairs({ 'accept', 'discard', 'retry' }) do
+    local lhs = config.now.rewrite_keys[action]
+    parts[#parts + 1] = (lhs or (':DgLsp ' .. action)) .. ' ' .. action
+  end
+  return table.concat(parts, ', ')
 end
 
 ---@param rewrite dg_lsp.Rewrite
----@param hint string
-local function draw(rewrite, lines, hint)
-  local row, col, end_row, end_col = region(rewrite)
-  local head = api.nvim_buf_get_text(rewrite.bufnr, row, 0, row, col, {})[1]
-  local tail = api.nvim_buf_get_text(rewrite.bufnr, end_row, end_col, end_row, -1, {})[1]
-  local below = {}
-  for index, line in ipairs(lines) do
-    local chunks = vim.list_slice(line)
-    if index == 1 and head ~= '' then
-      table.insert(chunks, 1, { head, 'DgLspRest' })
-    end
-    if index == #lines and tail ~= '' then
-      table.insert(chunks, { tail, 'DgLspRest' })
-    end
-    below[#below + 1] = #chunks > 0 and chunks or { { ' ', 'DgLspRest' } }
+---@param lines dg_lsp.Chunk[][]
+---@param note? string Stands before the keys.
+local function draw(rewrite, lines, note)
+  local notes = { { { (note and note .. ', ' or '') .. hint(), 'DgLspHint' } } }
+  if rewrite.warning then
+    table.insert(notes, 1, { { 'Warning: ' .. rewrite.warning, 'DgLspWarning' } })
   end
-  below[#below + 1] = { { hint, 'DgLspHint' } }
-  api.nvim_buf_set_extmark(rewrite.bufnr, namespace, row, col, {
-    id = rewrite.mark,
-    end_row = end_row,
-    end_col = end_col,
-    hl_group = 'DgLspReplaced',
-    virt_lines = below,
-  })
+  preview.draw(rewrite.preview, lines, notes)
+end
+
+--- The request has ended, or is not waited for any more.
+---@param rewrite dg_lsp.Rewrite
+local function rest(rewrite)
+  if rewrite.request then
+    rewrite.client:cancel_request(rewrite.request)
+    rewrite.request = nil
+  end
+  progress.done(rewrite.progress)
 end
 
 ---@param rewrite dg_lsp.Rewrite
 local function finish(rewrite)
   active[rewrite.bufnr] = nil
-  if rewrite.request then
-    rewrite.client:cancel_request(rewrite.request)
-  end
+  rest(rewrite)
+  preview.close(rewrite.preview)
   if not api.nvim_buf_is_valid(rewrite.bufnr) then
     return
   end
-  api.nvim_buf_clear_namespace(rewrite.bufnr, namespace, 0, -1)
   for _, key in ipairs(rewrite.keys) do
     pcall(vim.keymap.del, 'n', key.lhs, { buffer = rewrite.bufnr })
     if key.before then
@@ -96,29 +86,33 @@ local function finish(rewrite)
 end
 
 ---@param rewrite dg_lsp.Rewrite
+---@param message string
+local function fail(rewrite, message)
+  finish(rewrite)
+  say(message)
+  trace.tell('Rewrite', { buf = rewrite.bufnr, state = 'failed' })
+end
+
+local MOVED = 'the selection has changed in the meantime; nothing was rewritten'
+
+--- The keys work on the rewrite while the cursor is in it; elsewhere they do what they did.
+---@param rewrite dg_lsp.Rewrite
 local function map_keys(rewrite)
   for action, lhs in pairs(config.now.rewrite_keys) do
     if lhs then
       local before = api.nvim_buf_call(rewrite.bufnr, function()
         return vim.fn.maparg(lhs, 'n', false, true)
       end)
-      before = before.buffer == 1 and before or nil
-      table.insert(rewrite.keys, { lhs = lhs, before = before })
+      table.insert(rewrite.keys, { lhs = lhs, before = before.buffer == 1 and before or nil })
       vim.keymap.set('n', lhs, function()
-        M[action](rewrite.bufnr)
+        if preview.has_cursor(rewrite.preview) then
+          M[action](rewrite.bufnr)
+        else
+          keys.run(before, lhs)
+        end
       end, { buffer = rewrite.bufnr, desc = 'dg-lsp: ' .. action .. ' the rewrite' })
     end
   end
-end
-
----@return string
-local function hint()
-  local parts = {}
-  for _, action in ipairs({ 'accept', 'discard', 'retry' }) do
-    local lhs = config.now.rewrite_keys[action]
-    parts[#parts + 1] = (lhs or (':DgLsp ' .. action)) .. ' ' .. action
-  end
-  return table.concat(parts, ', ')
 end
 
 --- The selection with the edit of the answer in it; nil where the edit is for another text.
@@ -135,7 +129,7 @@ local function written(rewrite, edit)
   if not one then
     return rewrite.original
   end
-  local row, col, end_row, end_col = region(rewrite)
+  local row, col, end_row, end_col = preview.region(rewrite.preview)
   local function byte(position)
     local line = api.nvim_buf_get_lines(rewrite.bufnr, position.line, position.line + 1, false)[1]
     return vim.str_byteindex(line or '', rewrite.client.offset_encoding, position.character, false)
@@ -151,27 +145,23 @@ end
 ---@param action lsp.CodeAction?
 local function answered(rewrite, err, action)
   rewrite.request = nil
-  if active[rewrite.bufnr] ~= rewrite then
-    return
-  end
+  rest(rewrite)
   if err or not action or not action.edit then
-    finish(rewrite)
-    say(err and err.message or 'the server wrote nothing')
-    trace.tell('Rewrite', { buf = rewrite.bufnr, state = 'failed' })
+    fail(rewrite, err and err.message or 'the model wrote nothing')
     return
   end
   rewrite.written = is_untouched(rewrite) and written(rewrite, action.edit) or nil
   if not rewrite.written then
-    finish(rewrite)
-    say('the selection has changed in the meantime; nothing was rewritten')
-    trace.tell('Rewrite', { buf = rewrite.bufnr, state = 'failed' })
+    fail(rewrite, MOVED)
     return
   end
+  local warning = type(action.data) == 'table' and action.data.warning
+  rewrite.warning = type(warning) == 'string' and warning or nil
   local lines = {}
   for index, line in ipairs(rewrite.written) do
     lines[index] = line ~= '' and { { line, 'DgLspDraft4' } } or {}
   end
-  draw(rewrite, lines, hint())
+  draw(rewrite, lines)
   trace.note('%s: written', rewrite.token)
   trace.tell('Rewrite', { buf = rewrite.bufnr, state = 'written' })
 end
@@ -179,43 +169,39 @@ end
 ---@param rewrite dg_lsp.Rewrite
 local function ask(rewrite)
   num_started = num_started + 1
-  rewrite.token = 'rewrite-' .. num_started
-  rewrite.written = nil
-  local row, col, end_row, end_col = region(rewrite)
+  local token = 'rewrite-' .. num_started
+  rewrite.token = token
+  rewrite.written, rewrite.warning = nil, nil
+  local row, col, end_row, end_col = preview.region(rewrite.preview)
   local function position(at_row, at_col)
     local line = api.nvim_buf_get_lines(rewrite.bufnr, at_row, at_row + 1, false)[1]
     local units = vim.str_utfindex(line, rewrite.client.offset_encoding, at_col)
     return { line = at_row, character = units }
   end
-  local target = {
-    uri = vim.uri_from_bufnr(rewrite.bufnr),
-    version = vim.lsp.util.buf_versions[rewrite.bufnr],
-    range = { start = position(row, col), ['end'] = position(end_row, end_col) },
-    instruction = rewrite.instruction,
-    seed = rewrite.seed,
-    token = rewrite.token,
-  }
-  draw(rewrite, {}, 'writing, ' .. hint())
+  draw(rewrite, {}, 'writing')
+  rewrite.progress = progress.begin(rewrite.client.id, 'dg-lsp-' .. token, 'dg-lsp: rewriting')
   local _, request = rewrite.client:request('codeAction/resolve', {
     title = 'Rewrite selection',
     kind = 'refactor.rewrite',
-    data = target,
+    data = {
+      uri = vim.uri_from_bufnr(rewrite.bufnr),
+      version = vim.lsp.util.buf_versions[rewrite.bufnr],
+      range = { start = position(row, col), ['end'] = position(end_row, end_col) },
+      instruction = rewrite.instruction,
+      seed = rewrite.seed,
+      token = token,
+    },
   }, function(err, action)
-    if rewrite.token == target.token then
+    if active[rewrite.bufnr] == rewrite and rewrite.token == token then
       answered(rewrite, err, action)
     end
   end, rewrite.bufnr)
   rewrite.request = request
-  trace.note('%s: asked', rewrite.token)
+  trace.note('%s: asked', token)
 end
 
----@class dg_lsp.Selection From 0, its end exclusive.
----@field row integer
----@field col integer
----@field end_row integer
----@field end_col integer
-
---- Begin to rewrite a selection of the current buffer; without words it is written anew.
+--- Begin to rewrite a selection of the current buffer, or to fill an empty one; without words a
+--- selection is written anew.
 ---@param client vim.lsp.Client
 ---@param selection dg_lsp.Selection
 ---@param instruction string?
@@ -226,27 +212,22 @@ function M.start(client, selection, instruction)
     return
   end
   M.discard(bufnr)
-  local original = api.nvim_buf_get_text(
-    bufnr,
-    selection.row,
-    selection.col,
-    selection.end_row,
-    selection.end_col,
-    {}
-  )
-  if not table.concat(original):find('%S') then
+  local shown = preview.open(bufnr, selection)
+  local original = preview.selected(shown)
+  local is_fill = #original == 1 and original[1] == ''
+  if not is_fill and not table.concat(original):find('%S') then
+    preview.close(shown)
     say('the selection holds nothing but blanks')
     return
   end
-  -- Virtual lines are not drawn in a closed fold.
-  vim.cmd(('silent! %d,%dfoldopen!'):format(selection.row + 1, selection.end_row + 1))
+  if api.nvim_get_mode().mode:find('^[vV\22]') then
+    -- The keys of a rewrite are those of Normal mode.
+    vim.cmd.normal({ '\27', bang = true })
+  end
   local rewrite = {
     bufnr = bufnr,
     client = client,
-    mark = api.nvim_buf_set_extmark(bufnr, namespace, selection.row, selection.col, {
-      end_row = selection.end_row,
-      end_col = selection.end_col,
-    }),
+    preview = shown,
     original = original,
     instruction = instruction,
     seed = 0,
@@ -267,7 +248,7 @@ function M.take_draft(params)
       if not rewrite.written and is_untouched(rewrite) then
         local encoding = rewrite.client.offset_encoding
         local lines = shading.lines(params.text, params.confidence, encoding)
-        draw(rewrite, lines, ('step %d, %s'):format(params.step, hint()))
+        draw(rewrite, lines, progress.report(rewrite.progress, params))
         trace.tell('Draft', {
           buf = rewrite.bufnr,
           step = params.step,
@@ -280,19 +261,29 @@ function M.take_draft(params)
   return false
 end
 
---- Put what was written in place of the selection, as one step of undo.
----@param bufnr? integer
-function M.accept(bufnr)
+--- The rewrite of a buffer, where there is one; else the user is told that there is none.
+---@param bufnr integer?
+---@return dg_lsp.Rewrite?
+local function pending(bufnr)
   local rewrite = active[bufnr or api.nvim_get_current_buf()]
   if not rewrite then
     say('nothing is being rewritten here')
+  end
+  return rewrite
+end
+
+--- Put what was written in place of the selection, as one step of undo.
+---@param bufnr? integer
+function M.accept(bufnr)
+  local rewrite = pending(bufnr)
+  if not rewrite then
+    return
   elseif not rewrite.written then
     say('it is still being written', vim.log.levels.INFO)
   elseif not is_untouched(rewrite) then
-    finish(rewrite)
-    say('the selection has changed in the meantime; nothing was rewritten')
+    fail(rewrite, MOVED)
   else
-    local row, col, end_row, end_col = region(rewrite)
+    local row, col, end_row, end_col = preview.region(rewrite.preview)
     finish(rewrite)
     vim.cmd('let &undolevels = &undolevels')
     api.nvim_buf_set_text(rewrite.bufnr, row, col, end_row, end_col, rewrite.written)
@@ -313,19 +304,16 @@ function M.discard(bufnr)
   return true
 end
 
---- Have it written once more, otherwise.
+--- Have it written once more, from another seed.
 ---@param bufnr? integer
 function M.retry(bufnr)
-  local rewrite = active[bufnr or api.nvim_get_current_buf()]
+  local rewrite = pending(bufnr)
   if not rewrite then
-    say('nothing is being rewritten here')
+    return
   elseif not is_untouched(rewrite) then
-    finish(rewrite)
-    say('the selection has changed in the meantime; nothing was rewritten')
+    fail(rewrite, MOVED)
   else
-    if rewrite.request then
-      rewrite.client:cancel_request(rewrite.request)
-    end
+    rest(rewrite)
     rewrite.seed = rewrite.seed + 1
     ask(rewrite)
   end

@@ -1,5 +1,7 @@
 --- What the server says of itself, kept for the statusline and for `:DgLsp status`.
-local config = require('dg_lsp.config')
+local models = require('dg_lsp.models')
+local once = require('dg_lsp.say').once
+local server = require('dg_lsp.server')
 local trace = require('dg_lsp.trace')
 
 local M = {}
@@ -11,6 +13,8 @@ local M = {}
 ---@field model string
 ---@field device string
 ---@field memoryBytes integer
+---@field percent? integer Of the model's loading.
+---@field followsInstructions? boolean Nil where that is not known.
 
 local last ---@type dg_lsp.Status?
 M.paused = false
@@ -31,10 +35,35 @@ end
 --- `dgLsp/status` of the server.
 ---@param said dg_lsp.Status
 function M.take(said)
+  for name, value in pairs(said) do
+    if value == vim.NIL then
+      said[name] = nil
+    end
+  end
   last = said
   trace.note('status: %s%s %s', said.kind, said.busy and ', busy' or '', said.message)
   trace.tell('Status', said)
   vim.cmd.redrawstatus()
+end
+
+--- What has to be said aloud: not everybody has a statusline that shows it.
+function M.announce()
+  if last == nil then
+    return
+  elseif last.kind == 'Error' and last.message ~= '' then
+    once(last.message, vim.log.levels.ERROR)
+  elseif last.model == models.BUNDLED and not last.busy then
+    models.hint()
+  end
+end
+
+--- Why nothing is suggested at the moment.
+---@return string
+function M.reason()
+  if last and last.kind ~= 'Normal' and last.message ~= '' then
+    return last.message
+  end
+  return 'there is nothing to suggest here'
 end
 
 --- The server is not there, and why.
@@ -77,27 +106,32 @@ function M.statusline()
   return 'dg-lsp: ' .. model
 end
 
---- A few lines for `:DgLsp status`.
----@return string[]
+local KINDS = {
+  Normal = 'ready',
+  Warning = 'the last request failed',
+  Error = 'out of order',
+  Inactive = 'nothing is suggested here',
+}
+
+--- A line for `:DgLsp status`.
+---@return string
 function M.describe()
   if M.paused then
-    return { 'dg-lsp is paused; :DgLsp resume goes on' }
+    return 'paused; :DgLsp resume goes on'
   end
   if last == nil then
-    return { ('dg-lsp: no server runs (%s)'):format(table.concat(config.now.cmd, ' ')) }
+    return server.missing() or 'no server runs; it starts with the first file'
   end
-  local lines = { ('dg-lsp: %s%s'):format(last.kind, last.busy and ', busy' or '') }
-  if last.message ~= '' then
-    lines[#lines + 1] = last.message
-  end
+  local parts = { last.busy and 'busy' or KINDS[last.kind] or last.kind }
   if last.model ~= '' then
-    lines[#lines + 1] = ('model %s on %s, %d MB'):format(
-      last.model,
-      last.device,
-      math.floor(last.memoryBytes / 1e6)
-    )
+    local megabytes = math.floor(last.memoryBytes / 1e6)
+    parts[#parts + 1] = ('model %s on %s, %d MB'):format(last.model, last.device, megabytes)
   end
-  return lines
+  if last.message ~= '' then
+    local percent = last.percent and (' (%d %%)'):format(last.percent) or ''
+    parts[#parts + 1] = last.message .. percent
+  end
+  return table.concat(parts, '; ')
 end
 
 return M

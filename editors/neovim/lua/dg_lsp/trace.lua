@@ -39,21 +39,14 @@ function M.lines()
   return kept
 end
 
---- The lines in a window of their own, and what the server traced of its last request.
----@param server table?
-function M.show(server)
-  local buffer = vim.api.nvim_create_buf(false, true)
+--- The lines as a section of a page.
+---@return string
+function M.markdown()
   local kept = M.lines()
-  if server then
-    vim.list_extend(kept, { '', 'the last request, as the server saw it:' })
-    vim.list_extend(kept, vim.split(vim.inspect(server), '\n'))
-  end
-  vim.api.nvim_buf_set_lines(buffer, 0, -1, false, #kept > 0 and kept or { 'nothing yet' })
-  vim.bo[buffer].modifiable = false
-  vim.bo[buffer].bufhidden = 'wipe'
-  vim.cmd.split()
-  vim.api.nvim_win_set_buf(0, buffer)
-  vim.cmd.normal({ 'G', bang = true })
+  local shown = { '## What happened in this Neovim', '', '```text' }
+  vim.list_extend(shown, #kept > 0 and kept or { 'nothing yet' })
+  shown[#shown + 1] = '```'
+  return table.concat(shown, '\n')
 end
 
 return M

@@ -1,0 +1,93 @@
+"""The first minutes: no server, then one, a suggestion, and the way to a better model."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+PLUGIN = Path(__file__).parents[1]
+
+INIT = """
+vim.opt.runtimepath:prepend('{plugin}')
+require('dg_lsp').setup({{ settings = {settings} }})
+"""
+LOOP = "import os\n\nfor name in os.listdir(path):\n    print(\n"
+MISSING = "no model here is called 'no-such-model'"
+HINT = "this is the small bundled model; :DgLsp models has a better one"
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home with a copy of the plugin that is in no clone."""
+    shutil.copytree(PLUGIN, tmp_path / "plugin", ignore=shutil.ignore_patterns("tests"))
+    return tmp_path
+
+
+@pytest.fixture
+def begin(start, engine, home):
+    """Start Neovim as a user does, with a configuration of his own."""
+
+    def begin(settings: str = "{ minConfidence = 0 }"):
+        init = INIT.format(plugin=home / "plugin", settings=settings)
+        path = "/usr/bin:/bin"
+        state = str(home / "state")
+        return start(init=init, HOME=str(home), PATH=path, XDG_STATE_HOME=state, **engine)
+
+    return begin
+
+
+def install(home) -> None:
+    """What pipx and uv leave behind, in a folder that is not in $PATH."""
+    program = home / ".local/bin/dg-lsp"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m dg_lsp "$@"\n')
+    program.chmod(0o755)
+
+
+def test_from_nothing_to_the_first_suggestion_and_to_a_better_model(begin, home):
+    editor = begin()
+    assert "'dg-lsp' is not installed; see :checkhealth dg_lsp" in editor.messages()
+    editor.command("checkhealth dg_lsp")
+    assert "pipx install ." in "\n".join(editor.text())
+
+    install(home)
+    editor.command("DgLsp restart")
+    editor.lua(
+        "_G.told = {}\n"
+        "vim.api.nvim_create_autocmd('LspProgress', { callback = function(event)\n"
+        "  table.insert(_G.told, event.data.params.value.kind)\n"
+        "end })"
+    )
+    editor.open(LOOP)
+    editor.keys("GA")
+    ghost = editor.wait_for_ghost(patience_s=90)
+    editor.keys("<Tab>")
+    editor.until(lambda: editor.text()[3:] == f"    print({ghost}".split("\n"))
+    assert editor.messages().count(HINT) == 1
+
+    editor.keys("<Esc>:DgLsp models<CR>")
+    editor.until(lambda: editor.lua("return vim.bo.filetype") == "markdown", patience_s=90)
+    page = "\n".join(editor.text())
+    assert "6.28 million" in page
+    assert f":terminal {home}/.local/bin/dg-lsp pull" in page
+
+    again = begin()
+    again.open("x = 1\n")
+    again.until(lambda: again.lua("return require('dg_lsp').statusline()") == "dg-lsp: bundled")
+    assert HINT not in again.messages()
+
+
+def test_a_model_that_is_not_there_is_said_once(begin, home):
+    install(home)
+    editor = begin("{ engine = { model = 'no-such-model' } }")
+    editor.open("x = 1\n")
+    editor.until(lambda: MISSING in editor.messages(), patience_s=60)
+    editor.keys("A ")
+    editor.settle()
+    editor.keys("<Esc>A ")
+    editor.settle()
+    assert editor.messages().count(MISSING) == 1
+    assert editor.lua("return require('dg_lsp').statusline()") == "dg-lsp: error"
