@@ -35,9 +35,10 @@ def send_drafts(
         nonlocal last_sent, last_text
         if loop.time() - last_sent < session.settings.draft_interval_ms / 1e3:
             return
-        now = session.documents.get(document.uri)
+        if session.documents.get(document.uri) is not document:
+            return
         draft = offer_now()
-        if now is not document or draft is None or not draft.offer.text:
+        if draft is None or not draft.offer.text:
             return
         text = head + draft.offer.text
         if text == last_text:
