@@ -24,6 +24,22 @@ def environment(tmp_path_factory):
     subprocess.run(stop, env={**os.environ, **variables}, capture_output=True, timeout=60)
 
 
+def shown_by(server, engine: dict[str, str]) -> list[str]:
+    """The messages that a user sees who asks three times and leaves."""
+    params = {"processId": None, "rootUri": None, "capabilities": {}}
+    server.ask("initialize", {**params, "initializationOptions": {"engine": engine}})
+    server.notify("initialized", {})
+    server.open("x = ")
+    for _ in range(3):
+        assert server.inline(0, 4, kind=1) == []
+    server.finish()
+    told = server.to_the_end()
+    assert server.wait()[0] == 0
+    return [
+        one["params"]["message"] for one in told if one.get("method") == "window/showMessage"
+    ]
+
+
 @pytest.mark.parametrize(
     ("engine", "names"),
     [
@@ -35,17 +51,16 @@ def environment(tmp_path_factory):
 def test_a_plain_client_is_told_once_why_there_is_no_engine(
     start_server, environment, engine, names
 ):
-    server = start_server("-m", "dg_lsp", "serve", environment=environment)
-    params = {"processId": None, "rootUri": None, "capabilities": {}}
-    server.ask("initialize", {**params, "initializationOptions": {"engine": engine}})
-    server.notify("initialized", {})
-    server.open("x = ")
-    for _ in range(3):
-        assert server.inline(0, 4, kind=1) == []
-    server.ask("shutdown")
-    server.notify("exit")
-
-    shown = [one["params"] for one in server.to_the_end() if "Message" in one.get("method", "")]
+    shown = shown_by(start_server("-m", "dg_lsp", "serve", environment=environment), engine)
     assert len(shown) == 1, shown
-    assert names in shown[0]["message"]
-    assert server.wait()[0] == 0
+    assert names in shown[0]
+
+
+def test_a_runtime_directory_that_cannot_be_used_is_said_with_the_way_out(
+    start_server, environment, tmp_path
+):
+    tmp_path.chmod(0o777)
+    variables = {**environment, "DG_LSP_RUNTIME_DIR": str(tmp_path)}
+    shown = shown_by(start_server("-m", "dg_lsp", "serve", environment=variables), {})
+    assert [str(tmp_path) in message for message in shown] == [True]
+    assert "chmod 700" in shown[0]
