@@ -14,9 +14,9 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
     [ext.CLIENT_COMMAND_ASK]: (target: ext.Target) => rewriteTarget(extension, target, "asked"),
     "dgLsp.previewRewrite": (target: ext.Target) => rewriteTarget(extension, target, "as is"),
     "dgLsp.rewrite": () => rewriteSelection(extension),
-    "dgLsp.acceptRewrite": () => rewriting.accept(),
+    "dgLsp.acceptRewrite": (by?: unknown) => rewriting.accept(byKey(by)),
     "dgLsp.acceptRewriteChange": (index?: number) => rewriting.acceptChange(index),
-    "dgLsp.discardRewrite": () => rewriting.discard(),
+    "dgLsp.discardRewrite": (by?: unknown) => rewriting.discard(byKey(by)),
     "dgLsp.compareRewrite": () => rewriting.compare(),
     "dgLsp.retryRewrite": () => rewriting.retry("same"),
     "dgLsp.rewriteMoreFreely": () => rewriting.retry("more"),
@@ -137,6 +137,11 @@ function ask(
     onDidChange: client.onStatus,
   };
   return askInstruction(context.globalState, listener, { document, range });
+}
+
+/** Buttons say which document they are at; only our keys say that they are keys. */
+function byKey(by: unknown): "key" | undefined {
+  return by === "key" ? by : undefined;
 }
 
 function words(instruction: string): { instruction?: string } {

@@ -1,15 +1,11 @@
 /** What stands over a rewrite: how it is going, or what can be done with it. */
 import * as vscode from "vscode";
 
-const MAX_CHARS = 40;
-
 export interface Shown {
   readonly isReady: boolean;
   readonly noise: number;
   /** How far it is, in words; empty where there is nothing to say. */
   readonly progress: string;
-  /** What is wrong with the proposal, where something is. */
-  readonly warning: string | undefined;
 }
 
 /** Titles are short: VS Code cuts off what does not fit beside the indentation. */
@@ -25,11 +21,7 @@ export function lensesOf(at: vscode.Position, shown: Shown, numHunks: number): v
     ];
   }
   const percent = Math.round(shown.noise * 100);
-  const warning = shown.warning
-    ? [lens(`$(warning) ${short(shown.warning)}`, "compareRewrite", shown.warning)]
-    : [];
   return [
-    ...warning,
     lens(`$(check) Accept${numHunks > 1 ? " All" : ""}`, "acceptRewrite", "Make this rewrite"),
     lens("$(close) Discard", "discardRewrite", "Leave the text as it is"),
     lens("$(diff) Compare", "compareRewrite", "Open the diff editor"),
@@ -37,10 +29,6 @@ export function lensesOf(at: vscode.Position, shown: Shown, numHunks: number): v
     lens("Freer", "rewriteMoreFreely", `Another attempt that may change more (now ${percent}%)`),
     lens("Closer", "rewriteLessFreely", `Another attempt that may change less (now ${percent}%)`),
   ];
-}
-
-function short(warning: string): string {
-  return warning.length > MAX_CHARS ? `${warning.slice(0, MAX_CHARS - 1)}…` : warning;
 }
 
 /** Over each change of a rewrite that has several. */

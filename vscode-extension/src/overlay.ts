@@ -13,7 +13,7 @@ export interface Run {
   readonly probability: number;
 }
 
-export type Look = "ghost" | "same" | "added" | "removed";
+export type Look = "ghost" | "same" | "added" | "removed" | "warning";
 
 /** One line of drawn text. */
 export interface Row {
@@ -35,6 +35,7 @@ const COLORS: Record<Look, string> = {
   same: "var(--vscode-editor-foreground)",
   added: "var(--vscode-editor-foreground)",
   removed: "var(--vscode-descriptionForeground)",
+  warning: "var(--vscode-editorWarning-foreground)",
 };
 
 const BACKGROUNDS: Partial<Record<Look, string>> = {

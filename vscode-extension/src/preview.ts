@@ -17,6 +17,8 @@ export interface Preview {
   /** Nothing is drawn without one. */
   readonly text?: string;
   readonly confidence: Confidence;
+  /** What is wrong with the text, which is said below it. */
+  readonly warning?: string | undefined;
 }
 
 /** A line over each line of the span, and over those below it where there are more. */
@@ -24,13 +26,16 @@ export function previewRows(
   preview: Preview,
   editor: vscode.TextEditor,
 ): vscode.DecorationOptions[] {
-  const { document, span, old, text, confidence } = preview;
+  const { document, span, old, text, confidence, warning } = preview;
   if (text === undefined) {
     return [];
   }
   const first = document.positionAt(span.start).line;
   const tabSize = typeof editor.options.tabSize === "number" ? editor.options.tabSize : 4;
   const all = diffRows(frameOf(document, span), old, text, confidence).slice(0, MAX_ROWS);
+  if (warning !== undefined) {
+    all.push({ look: "warning", runs: [{ text: `⚠ ${warning}`, probability: 1 }] });
+  }
   return all.map((row, index) => {
     const wanted = first + index;
     const line = Math.min(wanted, document.lineCount - 1);

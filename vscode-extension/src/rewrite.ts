@@ -106,8 +106,12 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     await this.attempt(this.session);
   }
 
-  async accept(): Promise<void> {
+  /** By a key, it is done only with the cursor in it: VS Code hears late where the cursor is. */
+  async accept(by?: "key"): Promise<void> {
     const session = this.session;
+    if (by === "key" && !this.isHere()) {
+      return;
+    }
     if (!session?.isReady || session.isTaken || session.text === undefined) {
       return;
     }
@@ -137,8 +141,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     await this.edit(session, text);
   }
 
-  discard(): void {
-    if (this.session !== undefined) {
+  discard(by?: "key"): void {
+    if (this.session !== undefined && (by === undefined || this.isHere())) {
       this.session.stop.cancel();
       this.end();
     }
@@ -172,7 +176,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const { session } = this;
     const hunks = hunksIn(session);
     const start = rangeOf(session).start;
-    const shown = { ...session, progress: session.block, warning: session.warning };
+    const { isReady, noise, block } = session;
+    const shown = { isReady, noise, progress: block };
     const lenses = lensesOf(start, shown, hunks.length);
     const ofHunks = hunks.length > 1 ? hunks : [];
     const lineOf = ({ row }: Hunk) => Math.min(start.line + row, document.lineCount - 1);
@@ -191,6 +196,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const progress = (session.progress = new Progress(() => this.discard()));
     session.block = "";
     delete session.text;
+    delete session.warning;
     noteStart(session);
     this.changed();
     try {
@@ -264,7 +270,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const edit = new vscode.WorkspaceEdit();
     edit.replace(session.document.uri, rangeOf(session), text);
     if (!(await vscode.workspace.applyEdit(edit))) {
-      await vscode.window.showWarningMessage("dg-lsp: the editor did not take the rewrite.");
+      void vscode.window.showWarningMessage("dg-lsp: the editor did not take the rewrite.");
     }
   }
 
@@ -288,11 +294,14 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
 
   /** The keys keep their ordinary meaning unless the cursor is in what is shown. */
   private setContexts(): void {
-    const active = vscode.window.activeTextEditor?.document;
-    const isHere = this.lineInPreview() >= 0 || this.comparison.shows(active);
-    const session = isHere ? this.session : undefined;
+    const session = this.isHere() ? this.session : undefined;
     void vscode.commands.executeCommand("setContext", UNDER_WAY, session !== undefined);
     void vscode.commands.executeCommand("setContext", READY, session?.isReady === true);
+  }
+
+  private isHere(): boolean {
+    const active = vscode.window.activeTextEditor?.document;
+    return this.lineInPreview() >= 0 || this.comparison.shows(active);
   }
 
   /** Which line of the text or of what is drawn over it the cursor is in; -1 for none. */

@@ -5,7 +5,7 @@ import type { Row } from "../../src/overlay";
 const FRAME = { before: "", after: "" };
 
 function shown(rows: Row[]): string[] {
-  const signs = { same: " ", added: "+", removed: "-", ghost: "?" };
+  const signs = { same: " ", added: "+", removed: "-", ghost: "?", warning: "!" };
   return rows.map((row) => signs[row.look] + row.runs.map((run) => run.text).join(""));
 }
 
