@@ -68,6 +68,12 @@ _OPEN = re.compile(r"[A-Za-z@$]{0,2}(?P<escape>\\{0,3})(?P<quote>\"\"\"\s?|'''\s
 _BARE_PASSWORD = re.compile(r"[^\s\"'`()\[\]{}<>,;&\\]{4,200}+")
 # An equals sign is only padding: a row of names and signs is read once, not once for each.
 _BARE_TOKEN = re.compile(r"[^\s\"'`()\[\]{}<>,;&\\=]{4,4096}+={0,2}")
+_LINE = re.compile(r"[^\s\"'`]{6,128}(?=[ \t]{0,16}(?:[\r\n]|$))")
+_SYMBOLIC = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).*[()\[\]<>,;&\\]")
+# A call, an index, a type with parameters; what goes on in the next line; the end of a call.
+_CODE = re.compile(
+    r"^[*&!]?[A-Za-z_][\w.:?]*(?:\(.*\)|\[.*\]|<.*>)[\w.()!?]*[;,]?$|[;,(\[{=|+]$|^[\w.]+\)"
+)
 _INDENTED = re.compile(r"[ \t]*([^\s\"'`(){}<>]{4,4096}+)")
 _ELEMENT = re.compile(r"[ \t]*([^\s<>]{4,4096}+)[ \t]*<")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z_.]*\d{0,2}|[a-z]\w*(?:\.\w+)+")
@@ -253,7 +259,12 @@ def _bare(text: str, name: _Name) -> tuple[int, int] | None:
     if has_default:
         at += text[at : at + 1] in ("-", "=")
     value = name.bare.match(text, at)
-    if value is None or len(value[0]) < MIN_BARE_CHARS or name.link["close"]:
+    whole = _LINE.match(text, at)
+    if name.link["close"]:
+        return None
+    if whole and not has_default and _is_symbolic(name, sign, whole[0]):
+        return whole.span()
+    if value is None or len(value[0]) < MIN_BARE_CHARS:
         return None
     end = value.end()
     if has_default:
@@ -271,6 +282,19 @@ def _bare(text: str, name: _Name) -> tuple[int, int] | None:
             and name.judge(value[0], is_sure=False)
         )
     return value.span() if is_secret else None
+
+
+def _is_symbolic(name: _Name, sign: str, value: str) -> bool:
+    """Whether the rest of a line is a password with brackets or commas, and not code."""
+    return (
+        name.is_password
+        and name.is_whole
+        and (sign == ":" or not name.link["space"])
+        and _BARE_LINE.fullmatch(name.line) is not None
+        and _SYMBOLIC.search(value) is not None
+        and _CODE.search(value) is None
+        and is_strong_password(value)
+    )
 
 
 def _is_on_its_own(name: _Name, sign: str, value: str) -> bool:

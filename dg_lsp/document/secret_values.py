@@ -15,7 +15,8 @@ MIN_TOKEN_CHARS = 12
 MIN_STRONG_CHARS = 5
 
 _PLACEHOLDER = re.compile(
-    r"(?i)\*{4}|x{4}|0{6}|\.\.\.|^[/~]|^\.{1,2}/|^[<$%({\[]|[{}]|\$\(|%s(?!\w)|%\(|^%\w+%$"
+    r"(?i)\*{4}|x{4}|0{6}|\.\.\.|[{}]|\$\(|%s(?!\w)|%\(\w+\)|^%\w+%$|^\$\w+$"
+    r"|^<.*>$|^\(.*\)$|^\[.*\]$|^(?:~|\.{0,2})/[\w.~/-]*$"
     r"|example|change[_-]?me|placeholder|^your|your[_-]|dummy|redacted|^insert|1234567"
     r"|^(?:none|null|nil|true|false|undefined|string|text|infinity|nan)$|^[\^v=]?\d+\.\d+[\d.]*$"
 )

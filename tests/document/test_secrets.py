@@ -127,6 +127,9 @@ BASE64 = string.ascii_letters + string.digits + "+/"
         "\"password = '«tiger#19»'\\n\",",
         f"https://api.example.com/v1?access_token=«{drawn(40)}»&x=1",
         'password = "«correct horse battery staple»"',
+        'password = "«$ecret99!»"',
+        "DB_PASSWORD=«x7(Kq,2;m»\n",
+        "password: «tiger&19[]z»\n",
     ],
 )
 def test_secrets_are_found_wherever_they_are_written(marked: str) -> None:
@@ -140,6 +143,10 @@ def test_secrets_are_found_wherever_they_are_written(marked: str) -> None:
         "****",
         "aws_access_key_id = AKIAIOSFODNN7EXAMPLE",
         "password = get_password()",
+        "password=get_password(user1)\n",
+        "password: Option<String2>,\n",
+        "password: values[u64],\n",
+        "password=codecs.decode(b1,\n",
         "password = os.environ['DB_PASSWORD']",
         'password = ""',
         'password = "password"',
