@@ -227,12 +227,15 @@ test("the keys act on a rewrite only with the cursor in it", async () => {
   await ask("use sum");
   await window.previewReady();
   await window.goTo(1, 1);
+  // Until VS Code has heard from the extension that the keys are its own again, they do nothing.
+  await window.page.waitForTimeout(1000);
   await window.page.keyboard.press("Escape");
   await window.page.keyboard.press("Control+Enter");
   await until(async () => /^def names\(items\):\n *\n/.test(await window.saved(file)));
   assert.match(await window.lenses(), /Accept/);
   await window.page.keyboard.press("Control+z");
   await window.goTo(FIRST, 1);
+  await window.page.waitForTimeout(1000);
   await window.page.keyboard.press("Control+Enter");
   await ended();
   assert.equal(await window.saved(file), `${HEAD}${SUMMED}\n${TAIL}`);

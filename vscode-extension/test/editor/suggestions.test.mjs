@@ -239,6 +239,7 @@ test("a rewrite is shown as a diff, taken, and undone in one step", async () => 
   await until(async () => (await window.lenses()).includes("now 80%"));
   await window.previewReady();
   await window.goTo(12, 9);
+  await window.page.waitForTimeout(1000);
   await window.page.keyboard.press("Control+Enter");
   await until(async () => (await window.drafts()).length === 0);
   const rewritten = await window.saved(place.file);
@@ -259,6 +260,7 @@ test("typing elsewhere does not disturb a rewrite, typing in it ends it", async 
   workplace.signalEngine("SIGCONT");
   await window.previewReady();
   await window.goTo(12, 9);
+  await window.page.waitForTimeout(1000);
   await window.page.keyboard.press("Control+Enter");
   await until(async () => (await window.drafts()).length === 0);
   const rewritten = await window.saved(place.file);
