@@ -17,7 +17,7 @@ from dg_lsp.document.secret_values import is_password, is_strong_password
 MAX_LINE_CHARS = 400
 """How far behind a program its options are looked at."""
 
-_ARGUMENT = r"(?P<quote>\\?[\"'])?(?P<value>[^\s\"'\\]{4,128})(?=[\s|;&\"'\\]|$)"
+_ARGUMENT = r"\\?[\"']?(?P<value>[^\s\"'\\]{4,128})(?=[\s|;&\"'\\]|$)"
 # Each program with the option that takes a password, by its manual.
 _OPTIONS = [
     (program, re.compile(rf"(?:^|[ \t]){option}{_ARGUMENT}"))
