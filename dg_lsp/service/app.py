@@ -303,7 +303,8 @@ class _Service:
         reason = failure(handle.state, infill)
         if reason is not None:
             raise RequestError(500, reason)
-        infill = finished(infill, asked.job, asked.finishing)
+        # It reads all that the client sent, which may be much.
+        infill = await asyncio.to_thread(finished, infill, asked.job, asked.finishing)
         opened = self._host.opened
         if opened is None:
             return infill, (infill.prompt_tokens, 0)
