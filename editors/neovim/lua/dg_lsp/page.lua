@@ -28,6 +28,7 @@ function M.show(name, markdown)
   vim.wo[0][0].wrap = true
   vim.wo[0][0].linebreak = true
   vim.wo[0][0].list = false
+  vim.wo[0][0].conceallevel = 2
   api.nvim_win_set_cursor(0, { 1, 0 })
   vim.keymap.set('n', 'q', '<Cmd>close<CR>', { buffer = bufnr, desc = 'Close this page' })
   return bufnr
