@@ -94,7 +94,7 @@ def match_indentation(
     elif any("\t" in indent for indent in indents):
         change = {indent: indent.replace("\t", goal or " " * 4) for indent in indents}
     else:
-        change = _to_spaces(indents, written, len(goal))
+        change = _to_spaces(indents, written, len(goal), _steps(document))
     typed = len(lines[0]) if current else 0
     return infill[:typed] + INDENT.sub(
         lambda indent: change.get(indent[0], indent[0]), infill[typed:]
@@ -171,10 +171,13 @@ def _step_to_tabs(written: list[str], widths: set[int]) -> int:
     return 0
 
 
-def _to_spaces(indents: list[str], written: list[str], unit: int) -> dict[str, str]:
+def _to_spaces(
+    indents: list[str], written: list[str], unit: int, known: Counter[int]
+) -> dict[str, str]:
     steps = _steps(written)
     theirs = _most_common(steps)
-    if unit == 0 or theirs in (0, unit) or len(steps) > 1:
+    # A document that has steps of several widths may have one more of a width that it has.
+    if unit == 0 or theirs in (0, unit) or theirs in known or len(steps) > 1:
         return {}
     base = len(indent_of(written[0]))
     return {

@@ -163,17 +163,22 @@ def _drop_stray_quotes(infill: str, prefix: str, suffix: str) -> str:
         return infill
     rest, *_ = LINE_END.split(suffix, maxsplit=1)
     pieces = re.split(r"(\r\n|\r|\n)", infill)
+    over_lines: set[str] = set()
     for index in range(0, len(pieces), 2):
         head = before if index == 0 else ""
         line = head + pieces[index]
         quote = open_text(line)
         at = line.rfind(quote) if quote in ("'", '"') else -1
-        if at < len(head) or not line[:at].strip() or any(map(str.isalnum, line[at:])):
+        if at < len(head) or any(map(str.isalnum, line[at:])):
             continue
-        if any(quote in later for later in pieces[index + 1 :]):
-            continue  # A string over several lines.
+        if quote in over_lines or any(quote in later for later in pieces[index + 1 :]):
+            over_lines.add(quote)  # A string over several lines.
+            continue
         if _in_comment("".join(pieces[: index + 1])):
             continue
+        if not line[:at].strip():
+            # A line that begins with it ends the infill, unless it goes on in the document.
+            return infill if rest.strip() else "".join(pieces[:index]).rstrip()
         if index < len(pieces) - 1 or not rest.strip():
             pieces[index] = line[len(head) : at] + re.sub("[\"'`]", "", line[at:])
         elif CLOSERS_ONLY.fullmatch(rest) and quote not in rest:

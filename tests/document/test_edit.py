@@ -101,6 +101,8 @@ WHAT_IS_THERE = [
     ("lua", "f(function()\n  b()\n¦\n", "end)", "end)"),
     ("matlab", "B = (A + 1)¦\n", "';", "';"),
     ("ruby", "x = ¦\n", 'f("\n  a\n")', 'f("\n  a\n")'),
+    ("json", '{\n  "a": 0,¦\n  "b": 1\n}\n', '\n  ",', ""),
+    ("typescript", "f();\n¦\n", "g();\n'", "g();"),
     # What only looks like it.
     ("html", "<b>a</b> <spa¦\n", "n>for</span> b", "n>for</span> b"),
     ("lua", "local a = 1\n¦\n", "-- In [0..a).", "-- In [0..a)."),
