@@ -16,7 +16,7 @@ require('dg_lsp').setup({{ settings = {settings} }})
 """
 LOOP = "import os\n\nfor name in os.listdir(path):\n    print(\n"
 MISSING = "no model here is called 'no-such-model'"
-HINT = "this is the small bundled model; :DgLsp models has a better one"
+HINT = "the bundled model is small; see :DgLsp models"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ function M.hint()
   if vim.uv.fs_stat(path) then
     return
   end
-  say('this is the small bundled model; :DgLsp models has a better one', vim.log.levels.INFO)
+  say('the bundled model is small; see :DgLsp models', vim.log.levels.INFO)
   pcall(function()
     vim.fn.mkdir(vim.fs.dirname(path), 'p')
     vim.fn.writefile({}, path)
