@@ -146,7 +146,7 @@ def cast(events: list[tuple[float, str]]) -> str:
         "version": 2,
         "width": COLUMNS,
         "height": LINES,
-        "title": "dg-lsp: a suggestion is denoised in Neovim, with the bundled model on a CPU",
+        "title": "dg-lsp: a suggestion in Neovim, by the bundled model on a CPU",
         "env": {"TERM": "xterm-256color"},
     }
     lines = [header, *([round(at, 3), "o", text] for at, text in events)]
