@@ -253,7 +253,8 @@ async def _fill(
         budget = WindowBudget(opened.prefix_tokens, opened.suffix_tokens)
         # Masks are as long as what they hide, so that places stay the same.
         shown = mask_around(span.source.text, span.start, span.end)
-        place, core = span.place(job.language), span.place(job.language).core
+        place = span.place(job.language)
+        core = place.core
         start, end = len(core.prefix), len(core.prefix) + len(core.replaced or "")
         window = split_window(shown, start, end, budget, opened.measure)
         job = replace(
