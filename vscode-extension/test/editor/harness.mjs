@@ -131,8 +131,9 @@ export class Workplace {
   set(changes) {
     Object.assign(this.settings, changes);
     const entries = Object.entries(this.settings);
-    // In a remote window those of the machine are the remote machine's.
-    const isMachine = ([name]) => /^dgLsp\.(server|engine)\./.test(name);
+    // In a remote window those of the machine are the remote machine's; what a test changes
+    // while the editor runs has to be there.
+    const isMachine = ([name]) => /^dgLsp\.(server\.|engine\.|trigger$)/.test(name);
     this.write(
       "User",
       entries.filter((entry) => !isMachine(entry)),

@@ -28,7 +28,11 @@ let window;
 
 before(async () => {
   // The small model is seldom sure, and what it writes is to be seen.
-  workplace = new Workplace({ "dgLsp.minConfidence": 0 });
+  workplace = new Workplace({
+    "dgLsp.minConfidence": 0,
+    // For a list of completions that is opened by hand.
+    "editor.wordBasedSuggestions": "currentDocument",
+  });
   await workplace.start();
   window = await workplace.open(workplace.file("first.py", CART));
   await window.page.keyboard.press("Control+b");
@@ -121,7 +125,6 @@ test("Tab indents a blank line, whatever draft is drawn there", async () => {
 });
 
 test("a draft yields to the list of completions", async () => {
-  workplace.set({ "editor.wordBasedSuggestions": "currentDocument" });
   const place = await at("list.py", CART + TOTAL.replace("self\n", "self|\n"));
   await window.page.keyboard.type(".");
   await window.heldDraft();
@@ -134,7 +137,6 @@ test("a draft yields to the list of completions", async () => {
   await window.picture("vscode-list");
   await window.page.keyboard.press("Escape");
   assert.equal(await window.saved(place.file), inserted(place, "."));
-  workplace.set({ "editor.wordBasedSuggestions": "off" });
 });
 
 test("what is typed along is taken from the draft, and from the suggestion", async () => {
@@ -312,7 +314,7 @@ test("it is paused in a file and resumed", async () => {
 /** How the last request was made that was answered with text. */
 async function lastAnswered() {
   const told = execFileSync(DG_LSP, ["trace"], { env: workplace.environment, encoding: "utf8" });
-  const line = told.split("\n").find((one) => / offered /.test(one));
+  const line = told.split("\n").findLast((one) => / offered /.test(one));
   return /invoked|automatic/.exec(line ?? "")?.[0];
 }
 
