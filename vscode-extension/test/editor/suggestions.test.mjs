@@ -318,9 +318,10 @@ async function lastAnswered() {
   return /invoked|automatic/.exec(line ?? "")?.[0];
 }
 
-test("by hand, with the key and from the palette, where nothing comes by itself", async () => {
-  workplace.set({ "dgLsp.trigger": "manual" });
+test("by hand, with the key and from the palette, where nothing comes by itself", async (context) => {
+  context.after(() => workplace.set({ "dgLsp.trigger": "automatic" }));
   const place = await at("byhand.py", CART + TOTAL.replace("self\n", "self|\n"));
+  workplace.set({ "dgLsp.trigger": "manual" });
   // The server is told of the setting at its own time.
   await until(async () => {
     await window.page.keyboard.type(".");
@@ -340,7 +341,6 @@ test("by hand, with the key and from the palette, where nothing comes by itself"
   assert.equal(await window.settledGhost(), ghost);
   await window.page.keyboard.press("Tab");
   assert.equal(await window.saved(place.file), inserted(place, `.${ghost}`));
-  workplace.set({ "dgLsp.trigger": "automatic" });
 });
 
 test("by hand while one is on its way by itself, and in a file that is paused", async () => {
