@@ -311,11 +311,13 @@ test("it is paused in a file and resumed", async () => {
   assert.equal(await window.saved(place.file), inserted(place, `.${ghost}`));
 });
 
-/** How the last request was made that was answered with text. */
+/** How the last request was made that was answered with text: automatic, or invoked. */
 async function lastAnswered() {
-  const told = execFileSync(DG_LSP, ["trace"], { env: workplace.environment, encoding: "utf8" });
-  const line = told.split("\n").findLast((one) => / offered /.test(one));
-  return /invoked|automatic/.exec(line ?? "")?.[0];
+  const env = workplace.environment;
+  const told = execFileSync(DG_LSP, ["trace", "--json"], { env, encoding: "utf8" });
+  const requests = told.trim().split("\n").map((line) => JSON.parse(line));
+  requests.sort((a, b) => a.time - b.time);
+  return requests.findLast(({ outcome }) => outcome === "offered")?.trigger;
 }
 
 test("by hand, with the key and from the palette, where nothing comes by itself", async (context) => {
