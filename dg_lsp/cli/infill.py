@@ -23,14 +23,14 @@ import typer
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 from dg_lsp.document.edit import minimal_replacement
-from dg_lsp.document.masking import mask_around
+from dg_lsp.document.masking import mask_around, secret_at
 from dg_lsp.document.offers import Offer, Place, Standard, flaw_at, offers_of
 from dg_lsp.document.position import line_column_at, offset_at
 from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.retrying import Try, first_sound
 from dg_lsp.document.source import Source, language_of, read_source
 from dg_lsp.document.window import WindowBudget, split_window
-from dg_lsp.job import SPARES, Draft, Infill, InfillJob, JobState
+from dg_lsp.job import SPARES, Draft, Infill, InfillJob, JobState, Reason
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,6 +105,9 @@ def infill(
     if instruction is not None and not span.text.strip():
         empty = "holds only blanks" if span.text else "is empty"
         raise ArgumentError(f"--instruction needs a selection, and this one {empty}")
+    secret = secret_at(span.source.text, span.start, span.end)
+    if secret is not None:
+        raise ArgumentError(f"nothing is suggested: {secret}, which the model must not see")
     try:
         # Still without the text around the span: how much fits depends on the model.
         job = InfillJob(
@@ -113,7 +116,6 @@ def infill(
             # A name that is no Unicode cannot be sent.
             path=span.path.encode(errors="replace").decode(),
             language=language_of(span.source.path),
-            # Its secrets are masked later, with the text around it in view.
             replaced=span.text or None,
             instruction=instruction,
             noise=_DEFAULT.noise if noise is None else noise,
@@ -185,7 +187,7 @@ class _Ending:
     infill: Infill
     offers: tuple[Offer, ...]
     """Best first."""
-    reason: str | None
+    reason: Reason | None
     warning: str | None
     """What is wrong with a rewrite, as one clause."""
 
@@ -236,7 +238,8 @@ def _fill_on(
     view = view_around(span.source.text, span.start, span.end, span.path)
     with LiveSpan(terminal, view) as drawing:
         ending = asyncio.run(_fill(span, job, opened, drawing.show))
-        drawing.finish(ending.offers, ending.infill, ending.reason)
+        reason = None if ending.reason is None else ending.reason.sentence
+        drawing.finish(ending.offers, ending.infill, reason)
     _warn(ending)
 
 
@@ -273,7 +276,7 @@ async def _fill(
     finally:
         await opened.infiller.close()
     infill = replace(infill, model=infill.model or opened.model)
-    reason = None if offers else str(why_nothing(infill, place, Standard(job.candidates)))
+    reason = None if offers else why_nothing(infill, place, Standard(job.candidates))
     warning = flaw_at(offers[0].text, place) if offers else None
     return _Ending(infill, offers, reason, warning)
 
@@ -330,7 +333,8 @@ def _json_output(span: _OpenSpan, ending: _Ending) -> str:
         "timings_ms": ending.infill.timings_ms,
         "model": ending.infill.model,
         "edit": None if best is None else _edit(span, best),
-        "reason": ending.reason,
+        "reason": None if ending.reason is None else ending.reason.sentence,
+        "reason_code": None if ending.reason is None else ending.reason.code.value,
         "warning": ending.warning,
     }
     return json.dumps(report, ensure_ascii=False) + "\n"

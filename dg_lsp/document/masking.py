@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from dg_lsp.document.secret_shapes import MAX_KEY_BLOCK_CHARS
 from dg_lsp.document.secrets import mask_key_blocks, mask_secrets
+from dg_lsp.job import Reason, ReasonCode
 
 REACH_CHARS = 128 * 1024
 """What is masked on either side of the place: more than any window holds, and any secret
@@ -47,11 +48,17 @@ def mask_around(text: str, start: int, end: int, reach_chars: int = REACH_CHARS)
     return text[:first] + "".join(pieces) + text[last:]
 
 
-def touches_secret(text: str, start: int, end: int) -> bool:
-    """Whether a secret stands in `[start, end)`, or right beside it."""
+def secret_at(text: str, start: int, end: int) -> Reason | None:
+    """The reason for suggesting nothing where a secret stands in `[start, end)` or beside it.
+
+    A rewrite of the masked text would put asterisks into the document.
+    """
     masked = mask_around(text, start, end, MAX_KEY_BLOCK_CHARS)
     near = slice(max(0, start - 1), end + 1)
-    return masked[near] != text[near]
+    if masked[near] == text[near]:
+        return None
+    where = "the cursor is in" if start == end else "the selection holds"
+    return Reason(ReasonCode.SECRET, f"{where} what looks like a secret")
 
 
 def mask_start(text: str, length: int) -> str:

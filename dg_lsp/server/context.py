@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dg_lsp.document.excerpt import excerpt
 from dg_lsp.document.offers import Place
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, last_line
-from dg_lsp.job import Snippet
+from dg_lsp.job import Reason, Snippet
 from dg_lsp.server.documents import Document, relative_path
 from dg_lsp.server.jobs import SNIPPET_SHARE
 from dg_lsp.server.notebooks import joined
@@ -112,12 +112,9 @@ class WorkspaceContext:
 
         return mask_around(text, start, end)
 
-    def hides(self, document: Document, start: int, end: int) -> str | None:
+    def hides(self, document: Document, start: int, end: int) -> Reason | None:
         """Why the model must not see this very place, where that is so."""
-        from dg_lsp.document.masking import touches_secret
+        from dg_lsp.document.masking import secret_at
 
         first, last = excerpt(document.text, start, end, document.language)
-        if not touches_secret(document.text[first:last], start - first, end - first):
-            return None
-        where = "the cursor is in" if start == end else "the selection holds"
-        return f"{where} what looks like a secret"
+        return secret_at(document.text[first:last], start - first, end - first)

@@ -138,8 +138,7 @@ class Session:
 
     def secret(self, document: Document, start: int, end: int) -> Reason | None:
         """Why the model must not see this very place, where that is so."""
-        why = self.context.hides(document, start, end)
-        return None if why is None else Reason(ReasonCode.SECRET, why)
+        return self.context.hides(document, start, end)
 
     def missing(self, uri: str) -> Reason:
         """Why there is no text of a document."""

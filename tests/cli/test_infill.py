@@ -386,6 +386,7 @@ def test_reports_in_json(
             "new_text": "a + b",
         },
         "reason": None,
+        "reason_code": None,
         "warning": None,
     }
 
@@ -407,7 +408,7 @@ def test_a_rewrite_that_changes_nothing_is_no_offer(
     report = report_of(capsys, f"{source}:2:1", "--to", f"2:{len(old) + 1}")
 
     assert (report["text"], report["edit"]) == (None, None)
-    assert report["reason"] == "everything that the model wrote stands there already"
+    assert report["reason_code"] == "already-there"
 
 
 @pytest.mark.parametrize(
@@ -620,10 +621,27 @@ def test_secrets_are_not_shown_to_the_model(source: Path, install: Install) -> N
     scripted = install("a + b")
 
     assert run(["infill", f"{source}:2:9"]) == 0
-    assert run(["infill", f"{source}:1:1", "--to", "3:1"]) == 0
 
-    for job in scripted.jobs:
-        assert key not in job.prefix + (job.replaced or "") + job.suffix
-    assert "*" * len(key) in scripted.jobs[0].prefix
-    assert "*" * len(key) in scripted.jobs[0].suffix
-    assert "*" * len(key) in (scripted.jobs[1].replaced or "")
+    [job] = scripted.jobs
+    assert key not in job.prefix + job.suffix
+    assert "*" * len(key) in job.prefix
+    assert "*" * len(key) in job.suffix
+
+
+@pytest.mark.parametrize(
+    ("start", "rest"), [("1:1", ["--to", "3:1"]), ("1:8", ["--to", "1:12"]), ("1:12", [])]
+)
+def test_a_secret_is_neither_filled_nor_rewritten(
+    start: str,
+    rest: list[str],
+    source: Path,
+    install: Install,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source.write_text(f'key = "AKIA{"Q3EGRTZ7PLW2XUVB"}"\nother = \n')
+    scripted = install("a + b")
+
+    assert run(["infill", f"{source}:{start}", *rest]) == 2
+
+    assert scripted.jobs == []
+    assert "Q3EG" not in capsys.readouterr().err

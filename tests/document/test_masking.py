@@ -13,7 +13,7 @@ from dg_lsp.document.masking import (
     REACH_CHARS,
     mask_around,
     mask_start,
-    touches_secret,
+    secret_at,
 )
 from dg_lsp.document.related import MAX_FILE_CHARS
 from dg_lsp.document.secrets import mask_secrets
@@ -76,13 +76,13 @@ def test_what_is_out_of_reach_stays_as_it_is():
     ],
 )
 def test_a_cursor_in_a_secret_or_at_its_edge_touches_it(before, after, expect):
-    assert touches_secret(before + after, len(before), len(before)) is expect
+    assert (secret_at(before + after, len(before), len(before)) is not None) is expect
 
 
 def test_a_selection_with_a_secret_in_it_touches_it():
     text = f"x = 1\ntoken = '{TOKEN}'\ny = 2\n"
-    assert touches_secret(text, 0, len(text))
-    assert not touches_secret(text, 0, 5)
+    assert secret_at(text, 0, len(text)) is not None
+    assert secret_at(text, 0, 5) is None
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_key_in_minified_code_costs_a_piece_whatever_its_size(num_masked, time
         text = text[:at] + "x" + text[at:]
         at += 1
         masked = mask_around(text, at, at)
-        touches_secret(text, at, at)
+        secret_at(text, at, at)
         assert num_masked() <= 5 * PIECE_CHARS
     assert "ghp_" not in masked[at - 60_000 : at + 60_000]
 
