@@ -315,7 +315,10 @@ test("it is paused in a file and resumed", async () => {
 async function lastAnswered() {
   const env = workplace.environment;
   const told = execFileSync(DG_LSP, ["trace", "--json"], { env, encoding: "utf8" });
-  const requests = told.trim().split("\n").map((line) => JSON.parse(line));
+  const requests = told
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
   requests.sort((a, b) => a.time - b.time);
   return requests.findLast(({ outcome }) => outcome === "offered")?.trigger;
 }
