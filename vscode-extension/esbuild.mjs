@@ -4,7 +4,7 @@ import { build } from "esbuild";
 
 // The pictures of the README, which the tests take.
 mkdirSync("images", { recursive: true });
-for (const name of ["draft", "rewrite", "menu"]) {
+for (const name of ["draft", "rewrite", "menu", "models"]) {
   cpSync(`../docs/images/vscode-${name}.png`, `images/vscode-${name}.png`);
 }
 
