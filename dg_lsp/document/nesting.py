@@ -18,6 +18,9 @@ _CLOSE = {")": "(", "]": "[", "}": "{"}
 # A quote after a letter other than a string prefix is an apostrophe; after `&` or `<` it
 # begins a lifetime.
 _APOSTROPHE = r"'(?:(?<![\w&<]')|(?<=\b[bBfFrRuUL]')|(?<=\b[bBfFrR]{2}'))"
+# An escaped quote begins no string: else each one in a string that is not closed yet would have
+# the rest of the line read once more.
+_ESCAPE = r"\\[()\[\]{}\"'`\\]"
 _STRING = (
     r'"(?:\\.|[^"\\\r\n])*"'
     rf"|{_APOSTROPHE}(?:\\.|[^'\\\r\n])*'"
@@ -28,14 +31,15 @@ _LINE_COMMENT = (
     r"\#(?<!\S\#)(?=[\s!]|\Z)[^\r\n]*"
     r"|//(?m:(?<=^//)|(?<=\t//)|(?<=  //)|(?<=[;{},(]//)|(?<=[;{},(] //))[^\r\n]*"
 )
-# A regular expression of JavaScript or Ruby, behind what no operand ends with.
+# A regular expression of JavaScript or Ruby, behind what no operand ends with. Its classes are
+# bounded: else each slash before an unclosed `[` would have the rest of the line read again.
 _PATTERN = (
     r"/(?:(?<=\A/)|(?<=[(,=:\[!&|?{;]/)|(?<=[(,=:\[!&|?{;]\ /))(?![/*>\s])"
-    r"(?:\\.|\[(?:\\.|[^\]\\\r\n])*\]|[^/\\\[\r\n])+/"
+    r"(?:\\.|\[(?:\\.|[^\]\\\r\n]){0,99}\]|[^/\\\[\r\n])+/"
 )
 # Every alternative begins with a plain character: the search then skips all others fast.
 _TOKEN = re.compile(
-    rf"""\"\"\"|'''|/\*|{_LINE_COMMENT}|{_STRING}|{_PATTERN}|\\[()\[\]{{}}]|\(|\)|\[|\]|\{{|\}}"""
+    rf"""\"\"\"|'''|/\*|{_LINE_COMMENT}|{_STRING}|{_PATTERN}|{_ESCAPE}|\(|\)|\[|\]|\{{|\}}"""
     r"|</(?P<shut>[A-Za-z][\w.-]*)>|<(?P<tag>[A-Za-z][\w.-]*)(?=[\s>])(?![^<>]*/>)"
 )
 
@@ -109,7 +113,7 @@ def open_text(prefix: str) -> str:
     for quote in ('"""', "'''"):
         if prefix.count(quote) % 2:
             return quote
-    line = re.sub(_STRING, "", last_line(prefix))
+    line = re.sub(f"{_ESCAPE}|{_STRING}", "", last_line(prefix))
     if re.match(r"[ \t]*/?\*(?!.*\*/)", line):
         return "*/"
     if re.search(_LINE_COMMENT, line):

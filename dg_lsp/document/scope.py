@@ -143,13 +143,18 @@ def _strays(infill: str, prefix: str) -> list[tuple[int, int]]:
         if kind[0] == "<" and in_tag:
             continue  # What it closes may have begun before the cursor.
         if kind not in counted:
-            closer = _CLOSER_OF.get(kind, f"</{kind[1:]}>")
-            counted[kind] = _count(kind, prefix) - _count(closer, prefix)
-        if free[kind] <= 0 and counted[kind] <= 0:
+            counted[kind] = _open_by_count(kind, prefix)
+        written = _open_by_count(kind, infill[: token.start])
+        if free[kind] <= 0 and counted[kind] + written <= 0:
             strays.append((token.start, token.end))
         free[kind] -= 1
-        counted[kind] -= 1
     return strays
+
+
+def _open_by_count(kind: str, text: str) -> int:
+    """How many more brackets of a kind open than close in a text, wherever they stand."""
+    closer = _CLOSER_OF.get(kind, f"</{kind[1:]}>")
+    return _count(kind, text) - _count(closer, text)
 
 
 def _count(bracket: str, text: str) -> int:

@@ -103,6 +103,16 @@ WHAT_IS_THERE = [
     ("ruby", "x = ¦\n", 'f("\n  a\n")', 'f("\n  a\n")'),
     ("json", '{\n  "a": 0,¦\n  "b": 1\n}\n', '\n  ",', ""),
     ("typescript", "f();\n¦\n", "g();\n'", "g();"),
+    # Lifetimes of Rust are no quotes.
+    (
+        "rust",
+        "¦\n",
+        "fn f<'a, 'b>(x: &'a u8) -> u8 {\n    1\n}",
+        "fn f<'a, 'b>(x: &'a u8) -> u8 {\n    1\n}",
+    ),
+    ("rust", "fn f<¦>(x: &'a u8) {}\n", "'a, T: Fn(&'a u8) -> u8", "'a, T: Fn(&'a u8) -> u8"),
+    ("rust", "where ¦\n", "T: 'a + Fn(&'a u8), U: 'a", "T: 'a + Fn(&'a u8), U: 'a"),
+    ("rust", "f(a¦\n", ", 'b');\n});", ", 'b');"),
     # What only looks like it.
     ("html", "<b>a</b> <spa¦\n", "n>for</span> b", "n>for</span> b"),
     ("lua", "local a = 1\n¦\n", "-- In [0..a).", "-- In [0..a)."),
@@ -439,3 +449,11 @@ def test_nothing_ends_in_blanks_or_holds_nothing_else(
     finished = finish(infill, prefix, suffix, newline, language)
     assert not finished or finished.strip()
     assert not re.search(r"[ \t][\r\n]", finished)
+
+
+@pytest.mark.parametrize("piece", ['\\"x', "=/a[", "=/[", "\\'a\"", "`\\`"])
+def test_a_long_line_is_read_once(piece: str) -> None:
+    """Reading the rest of it once for each quote in it would take hours."""
+    line = piece * 200_000
+    for prefix, suffix in ((line, "\n"), ("x = ", line), ('x = "' + line, '"\n')):
+        assert finish("a(b)\n  c", prefix, suffix, "\n", "javascript")

@@ -31,6 +31,10 @@ from dg_lsp.document.nesting import brackets_around, nesting, open_text, open_te
         ("a = b / (c / d", "(", ""),
         ("a = b \\( \\)", "", ""),
         ("url(/a/b.png) (", "(", ""),
+        ('x = /[abc/(]+"/, {', "{", ""),
+        # Quotes that are escaped outside of a string, as in shell scripts.
+        ('echo \\"(\\" {', "( {", ""),
+        ('a \\\\ "(" {', "{", ""),
     ],
 )
 def test_nesting(text: str, opened: str, closed: str) -> None:
@@ -53,6 +57,8 @@ def test_nesting(text: str, opened: str, closed: str) -> None:
         ("a = b // |c\nd", ""),
         ("#id |{", ""),
         ("  * a |b */ c", "*/"),
+        ('a = "b \\"c|" d', '"'),
+        ('echo \\"b| c', ""),
     ],
 )
 def test_what_is_open_and_where_it_ends(document: str, ending: str) -> None:
