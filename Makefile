@@ -16,7 +16,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)  ## Fill a span of a sample file with the bundled model, live
-	$(BIN)/dg-lsp infill docs/demo/inventory.py:14:19
+	$(BIN)/dg-lsp infill docs/demo/inventory.py:34:20
 
 test: $(READY)  ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)

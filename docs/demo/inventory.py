@@ -11,7 +11,7 @@ class Inventory:
         self.items = {}
 
     def load(self):
-        with open() as file:
+        with open(self.path) as file:
             self.items = json.load(file)
 
     def add(self, name, count=1):
@@ -29,3 +29,6 @@ class Inventory:
     def save(self):
         with open(self.path, "w") as file:
             json.dump(self.items, file)
+
+    def __len__(self):
+        return len()
