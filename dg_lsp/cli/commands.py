@@ -60,8 +60,10 @@ class _Commands(TyperGroup):
             return None
         function = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
         if isinstance(function, typer.Typer):
-            group = typer.main.get_command(function)
+            group: Any = typer.main.get_command(function)
             group.name = cmd_name
+            for inner in group.commands.values():
+                inner.help = _unbroken(inner.help or "")
             return _readable(group)
         app = typer.Typer(add_completion=False)
         app.command(cmd_name, help=help_of(function))(function)
@@ -86,8 +88,11 @@ def _readable(command: Any) -> Any:
 
 def help_of(function: Callable[..., None]) -> str:
     """A command's help: the terminal breaks its lines, so those of the docstring go."""
-    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
-    return "\n\n".join(" ".join(one.split()) for one in paragraphs)
+    return _unbroken(inspect.cleandoc(function.__doc__ or ""))
+
+
+def _unbroken(text: str) -> str:
+    return "\n\n".join(" ".join(one.split()) for one in text.split("\n\n"))
 
 
 _app = typer.Typer(cls=_Commands, name="dg-lsp", add_completion=False)

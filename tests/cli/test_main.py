@@ -255,6 +255,14 @@ visit(typer.main.get_command(commands._app), [])
         assert all(name in text for name in names.partition("\n")[0].split())
 
 
+def test_help_breaks_its_lines_at_the_terminal_s_width_alone() -> None:
+    shown = python(
+        "-m", "dg_lsp", "engine", "run", "--help", env={**os.environ, "COLUMNS": "300"}
+    )
+
+    assert "with --listen it serves tools and other machines over TCP." in shown.stdout
+
+
 @pytest.mark.parametrize(
     "command",
     [["models"], ["doctor", "--no-self-test"], ["engine", "status"], ["engine", "stop"]],
