@@ -141,8 +141,9 @@ def read_request(session: Session, raw: dict[str, Any]) -> Request:
         raise JsonRpcInvalidParams(f"seed: a whole number from 0 to {MAX_SEED} is needed")
     span = _read_span(session, document, raw)
     selection = document.text[span.start : span.end]
-    if instruction is not None and selection and not selection.strip():
-        raise JsonRpcInvalidParams("range: it holds only blanks, and a rewrite needs text")
+    if instruction is not None and not selection.strip():
+        held = "only blanks" if selection else "nothing"
+        raise JsonRpcInvalidParams(f"range: it holds {held}, and an instruction needs text")
     return Request(
         document,
         span,

@@ -72,6 +72,7 @@ async def test_an_edit_that_the_editor_refuses(applying):
         ("rewrite", [PLACE], "not empty"),
         ("rewrite", [{**PLACE, "instruction": ""}], "instruction"),
         ("rewrite", [{**PLACE, "instruction": 5}], "instruction"),
+        ("infill", [{**PLACE, "instruction": "shout"}], "range"),
         ("rewrite", [{**PLACE, "noise": 0}], "noise"),
         ("rewrite", [{**PLACE, "noise": "a lot"}], "noise"),
         ("rewrite", [{**PLACE, "seed": -1}], "seed"),
