@@ -23,6 +23,7 @@ import typer
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 from dg_lsp.document.edit import minimal_replacement
+from dg_lsp.document.limits import too_long
 from dg_lsp.document.masking import mask_around, secret_at
 from dg_lsp.document.offers import Offer, Place, Standard, flaw_at, offers_of
 from dg_lsp.document.position import line_column_at, offset_at
@@ -30,7 +31,7 @@ from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.retrying import Try, first_sound
 from dg_lsp.document.source import Source, language_of, read_source
 from dg_lsp.document.window import WindowBudget, split_window
-from dg_lsp.job import SPARES, Draft, Infill, InfillJob, JobState, Reason
+from dg_lsp.job import SPARES, Draft, Infill, InfillJob, JobState, Reason, Span
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,7 +81,11 @@ def infill(
         ),
     ] = EngineUse.AUTO,
     max_tokens: Annotated[
-        int, typer.Option(metavar="N", help="The most tokens of one candidate.")
+        int,
+        typer.Option(
+            metavar="N",
+            help="The most tokens of one candidate; a rewrite goes by the selection.",
+        ),
     ] = _DEFAULT.max_tokens,
     noise: Annotated[
         float | None,
@@ -98,9 +103,17 @@ def infill(
 
     The engine that runs for the editors is used where it has the model; none is started.
     """
+    from dg_lsp.service.wire import MAX_CANDIDATES, MAX_TOKENS
+
     for option, value in (("--instruction", instruction), ("--noise", noise)):
         if value is not None and to is None:
             raise ArgumentError(f"{option} needs a selection; give its end with --to")
+    for option, number, most in (
+        ("--candidates", candidates, MAX_CANDIDATES),
+        ("--max-tokens", max_tokens, MAX_TOKENS),
+    ):
+        if number > most:
+            raise ArgumentError(f"{option} is {number}; it is at most {most}")
     span = _open_span(place, to)
     if instruction is not None and not span.text.strip():
         empty = "holds only blanks" if span.text else "is empty"
@@ -253,6 +266,12 @@ async def _fill(
                 f"the {opened.model} model follows no instructions; leave --instruction out "
                 "to have the selection written anew, or choose another --model"
             )
+        selected = Span(span.start, span.end)
+        long = too_long(
+            opened.model, opened.prefix_tokens, opened.measure, span.source.text, selected
+        )
+        if long is not None:
+            raise ArgumentError(long)
         budget = WindowBudget(opened.prefix_tokens, opened.suffix_tokens)
         # Masks are as long as what they hide, so that places stay the same.
         shown = mask_around(span.source.text, span.start, span.end)

@@ -2,40 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from dg_lsp.document.position import line_ends_before
-from dg_lsp.document.window import WindowBudget, split_window
-from dg_lsp.job import Span
 from dg_lsp.server.engine_link import ModelFacts
 
 
 def follows_no_instructions(model: ModelFacts) -> str:
     """What the user is told."""
     return f"the {model.name} model follows no instructions"
-
-
-def too_long(
-    model: ModelFacts, measure: Callable[[str], int], text: str, span: Span
-) -> str | None:
-    """Why a selection is more than the model rewrites at once, if it is.
-
-    The model writes a long text block after block, and reads all settled blocks for the next
-    one. The text may therefore be as long as the text before a span that the model reads.
-    """
-    selection = text[span.start : span.end]
-    budget = WindowBudget(0, model.prefix_tokens)
-    fitting = split_window(selection, 0, 0, budget, measure).suffix
-    if len(fitting) == len(selection):
-        return None
-    first = line_ends_before(text, span.start) + 1
-    last = first + line_ends_before(fitting, len(fitting)) - 1
-    if last < first:
-        way_out = f"select a part of line {first}"
-    elif last == first:
-        way_out = f"select line {first} alone"
-    else:
-        way_out = f"select lines {first} to {last}, and the others afterwards"
-    lines = line_ends_before(selection.rstrip("\r\n"), len(selection)) + 1
-    size = f"{lines} lines are" if lines > 1 else "the line is"
-    return f"{size} more than the {model.name} model rewrites at once: {way_out}"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from lsprotocol import types
 
 from dg_lsp.document.edit import minimal_replacement
+from dg_lsp.document.limits import too_long
 from dg_lsp.document.offers import Offer, Place, Standard, flaw_at, offers_of
 from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.retrying import Try, first_sound
@@ -24,7 +25,6 @@ from dg_lsp.server.documents import Document, find_again
 from dg_lsp.server.drafts import send_drafts
 from dg_lsp.server.engine_link import EngineUnavailableError
 from dg_lsp.server.jobs import Filled, Wanted
-from dg_lsp.server.limits import too_long
 from dg_lsp.server.lsp_ext import JobToken
 from dg_lsp.server.offers import DraftOffer, offer_draft, one_line
 from dg_lsp.server.session import Session
@@ -138,7 +138,7 @@ async def _too_long(session: Session, document: Document, span: Span) -> str | N
     model = session.link.state.model
     if model is None:
         return None
-    return too_long(model, session.link.measure, document.text, span)
+    return too_long(model.name, model.prefix_tokens, session.link.measure, document.text, span)
 
 
 def workspace_edit(session: Session, change: Change, label: str) -> types.WorkspaceEdit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -146,8 +147,10 @@ def report_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, 
         (["{file}:2:5", "--to", "2:9", "--noise", "1.5"], "noise is 1.5"),
         (["{file}:2:5", "--to", "2:9", "--noise", "nan"], "noise is nan"),
         (["{file}:2:5", "-n", "0"], "candidates is 0"),
+        (["{file}:2:5", "-n", "33"], "--candidates is 33"),
         (["{file}:2:5", "--candidates", "many"], "--candidates"),
         (["{file}:2:5", "--max-tokens", "0"], "max_tokens is 0"),
+        (["{file}:2:5", "--max-tokens", "5000000000"], "--max-tokens is 5000000000"),
         (["{file}:2:5", "--seed", "-1"], "--seed"),
         (["{file}:2:5", "--seeds", "1"], "--seeds"),
         ([], "FILE:LINE:COLUMN"),
@@ -263,6 +266,23 @@ def test_reads_the_place_from_the_right(
     assert run(["infill", f"{name}:1:5"]) == 0
 
     assert (scripted.jobs[0].path, scripted.jobs[0].prefix) == (name, "x = ")
+
+
+def test_a_selection_that_is_too_long_is_refused_as_in_the_editors(
+    tmp_path: Path, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text("line of text\n" * 2000)
+    scripted = install("word")
+
+    assert run(["infill", f"{path}:11:1", "--to", "1900:1"]) == 2
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert scripted.jobs == []
+    last = re.search(r"select lines 11 to (\d+),", said.err)
+    assert last is not None
+    assert run(["infill", f"{path}:11:1", "--to", f"{int(last[1]) + 1}:1"]) == 0
 
 
 def test_cuts_the_text_to_the_budget(tmp_path: Path, install: Install) -> None:
