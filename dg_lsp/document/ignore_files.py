@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,9 @@ def read_ignore_files(path: Path, root: Path) -> tuple[IgnoreFile, ...]:
     for directory in _between(path, root):
         file = directory / IGNORE_FILE
         try:
-            if not file.is_file():
+            found = file.stat()
+            # Pipes, devices and files of /proc, which have no size, may never end.
+            if not stat.S_ISREG(found.st_mode) or not found.st_size:
                 continue
             with file.open("rb") as opened:
                 data = opened.read(MAX_IGNORE_BYTES + 1)

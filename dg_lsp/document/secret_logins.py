@@ -56,7 +56,8 @@ _OPTIONS = [
 # What is piped to a program that reads a password.
 _PIPED = re.compile(
     r"echo[ \t]+(?:-n[ \t]+)?[\"']?(?:\w{1,32}:)?(?P<value>[^\s\"'|]{4,128})[\"']?[ \t]*\|"
-    r"[ \t]*(?:sudo[ \t]+(?:-\w+[ \t]+)*-S|(?:sudo[ \t]+)?chpasswd|[\w ]{1,40}--password-stdin)"
+    r"[ \t]*(?:sudo[ \t]+(?:-\w+[ \t]+)*-S|(?:sudo[ \t]+)?chpasswd"
+    r"|[\w ./:@$-]{1,120}--password-stdin)"
 )
 # The base64 of a user and a password, made on the spot.
 _ENCODED = re.compile(

@@ -33,7 +33,7 @@ _NAME_ENDS = (
     *("identified by", "mnemonic"),
 )
 _NAME = re.compile(
-    r"(?i:(?P<password>pass(?:word|wd|phrase|code)?|pwd|pw|psk|identified by|mnemonic)"
+    r"(?i:(?P<password>pass(?:word|wort|wd|phrase|code)?|pwd|pw|psk|identified by|mnemonic)"
     r"|bearer|session(?:[_-]?id|[_-]?token)|secret(?:[_-]?key)?(?:_?base)?|token"
     r"|key(?:[_-]data)?|credentials?)\d?"
 )

@@ -141,6 +141,11 @@ _SHAPES = [
     # developer.squareup.com and developers.facebook.com: as issued
     _shape("a Square token", "EAAA sq0atp- sq0csp-", r"(?:EAAA|sq0...-)[\w-]{22,120}"),
     _shape("a Facebook token", "EAA", r"EAA[A-Za-z0-9]{60,400}", is_random),
+    # docs.doppler.com/reference/auth-token-formats; tailscale.com/kb/1207/secret-scanning
+    _shape(
+        "a Doppler token", "dp.", r"dp\.[a-z]{2,5}\.(?:[\w-]{2,35}\.)?[A-Za-z0-9]{40,44}(?!\w)"
+    ),
+    _shape("a Tailscale key", "tskey-", r"tskey-(?:[a-z]{3,10}-)?[\w-]{16,100}"),
     _shape("a Postman key", "PMAK-", r"PMAK-[a-f0-9]{24}-[a-f0-9]{34}"),
     _shape("a Figma token", "figd_", r"figd_[\w-]{40,64}"),
     _shape("a Pulumi token", "pul-", r"pul-[a-f0-9]{40}"),

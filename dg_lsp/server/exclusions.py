@@ -32,6 +32,8 @@ RECHECK_S = 2.0
 """How long a verdict is trusted before the times of the ignore files are looked at again."""
 MAX_AT_ONCE_BYTES = 32 * 1024
 """Of ignore files and globs; more is matched in a thread. Few repositories have as much."""
+MAX_PATH_CHARS = 4096
+"""Linux opens no longer path (PATH_MAX); a client may name one all the same."""
 STILL_READING = "excluded for now: its ignore files are large and still being read"
 
 
@@ -132,6 +134,9 @@ def file_of(uri: str) -> Path:
         os.fsencode(path)
     except UnicodeEncodeError:
         path = without_surrogates(path)
+    if len(path) > MAX_PATH_CHARS:
+        # No file's, so it is only a name; the directories are not looked at one by one.
+        path = path.rpartition("/")[2][-MAX_PATH_CHARS:]
     if path[:1] == "/" and path[2:3] == ":":
         # file:///c:/work
         path = path[1:]

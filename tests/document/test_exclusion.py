@@ -213,6 +213,19 @@ def test_a_file_is_judged_from_the_folder_on_disk(tmp_path: Path) -> None:
     assert judged("main.py") == "excluded: ignored by src/inner/.gitignore line 1 (main.py)"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there are no pipes in directories")
+def test_an_ignore_file_that_never_ends_ignores_nothing(tmp_path: Path) -> None:
+    """What a hostile repository may have for one, as a symlink."""
+    for name, target in (("zero", "/dev/zero"), ("proc", "/proc/kmsg"), ("loop", ".gitignore")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".gitignore").symlink_to(target)
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / ".gitignore")
+
+    for directory in tmp_path.iterdir():
+        assert excluded_because(directory / "a.py", tmp_path) is None
+
+
 def test_outside_of_a_folder_names_and_settings_still_count(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("*\n")
     root = tmp_path / "work"

@@ -121,6 +121,9 @@ def test_a_document_is_judged_by_its_file_whatever_its_scheme(root: Path, uri: s
         ("//[bad", "//[bad"),
         ("", "."),
         ("\0", "."),
+        # Too long for any system, so it is no file's.
+        ("file:///" + "a/" * 200_000 + "b.py", "b.py"),
+        ("file:///" + "a/" * 200_000 + ".env", ".env"),
         ("\ud83d", "\ufffd"),
     ],
 )

@@ -73,6 +73,12 @@ def make(make_editor):
             "    show(y)",
         ),
         ("a = 1\r\n[[b = 2\r\n]]c = 3\r\n", "b = 3\n", None, "b = 3"),
+        (
+            "def add(a, b):\n[[\ttotal = a + b\n\treturn total\n]]\n\nprint(add(1, 2))\n",
+            "total = b + a\n    return total",
+            None,
+            "\ttotal = b + a\n\treturn total",
+        ),
     ],
 )
 async def test_the_edges_stay_and_the_model_writes_what_is_between(
