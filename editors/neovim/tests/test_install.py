@@ -94,5 +94,21 @@ def test_a_release_holds_the_plugin_alone_and_follows_the_one_before(clone, tmp_
     assert len(git(repository, "log", "--format=%h", "main").split()) == 2
 
 
+def test_a_release_by_somebody_whom_git_does_not_know_ends_with_git_s_reason(clone, tmp_path):
+    git(clone, "config", "--remove-section", "user")
+    git(clone, "config", "user.useConfigOnly", "true")
+    repository = tmp_path / "dg-lsp.nvim"
+    ended = subprocess.run(
+        [str(clone / "editors/neovim/release"), str(repository)],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path)},
+    )
+    assert ended.returncode != 0
+    assert "user.email" in ended.stderr
+    assert "remote:" not in ended.stderr
+    assert git(repository, "for-each-ref") == ""
+
+
 def test_the_readme_leads_nowhere_outside_the_plugin():
     assert "](../" not in (PLUGIN / "README.md").read_text()
