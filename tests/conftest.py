@@ -14,6 +14,9 @@ import pytest
 
 # The kernels run in Triton's interpreter, which must be asked for before anything imports them.
 os.environ["TRITON_INTERPRET"] = "1"
+# Models of the tests are tiny: threads that wait for each other only cost time, and on a busy
+# machine they come to a standstill. Servers and engines that tests start inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True, scope="session")
