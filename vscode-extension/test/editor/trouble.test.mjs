@@ -167,6 +167,8 @@ test("the trace of this file's last request is a page, with links", async () => 
 
 test("a file that nothing was asked for in has no trace of another's", async () => {
   workplace.file("b.txt", "nothing here\n");
+  // Keys do not reach the editor from within a page.
+  await window.page.locator('.tab[data-resource-name="a.py"]').click();
   await window.openFile("b.txt");
   await window.command("dg-lsp: Show the Trace of This File's Last Request");
   await said(/nothing has been asked for in this file yet/);
