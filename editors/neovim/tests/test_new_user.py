@@ -49,7 +49,9 @@ def install(home) -> None:
 
 def test_from_nothing_to_the_first_suggestion_and_to_a_better_model(begin, home):
     editor = begin()
-    assert "'dg-lsp' is not installed; see :checkhealth dg_lsp" in editor.messages()
+    told = editor.messages()
+    assert "'dg-lsp' is not installed; see :checkhealth dg_lsp" in told
+    assert "Error in" not in told, "the configuration is in order"
     editor.command("checkhealth dg_lsp")
     assert "pipx install ." in "\n".join(editor.text())
 

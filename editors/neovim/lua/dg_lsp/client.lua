@@ -120,7 +120,7 @@ function M.enable()
   is_ended_by_us = false
   local missing = server.missing()
   if missing then
-    say(missing, vim.log.levels.ERROR)
+    say(missing)
     return
   end
   local group = api.nvim_create_augroup('dg_lsp', { clear = true })
