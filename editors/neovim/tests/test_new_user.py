@@ -49,9 +49,11 @@ def install(home) -> None:
 
 def test_from_nothing_to_the_first_suggestion_and_to_a_better_model(begin, home):
     editor = begin()
-    told = editor.messages()
-    assert "'dg-lsp' is not installed; see :checkhealth dg_lsp" in told
-    assert "Error in" not in told, "the configuration is in order"
+    assert "'dg-lsp' is not installed; see :checkhealth dg_lsp" in editor.messages()
+    start = "{ vim.v.progpath, '--headless', '+qa' }"
+    told = editor.lua(f"return vim.system({start}, {{ text = true }}):wait().stderr")
+    assert "is not installed" in told
+    assert "Error" not in told, "the user's init.lua is in order"
     editor.command("checkhealth dg_lsp")
     assert "pipx install ." in "\n".join(editor.text())
 
