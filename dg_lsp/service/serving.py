@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 KEEP_S = 30
 """Longer than clients keep unused connections, so that they never meet a closed one."""
+FIRST_REQUEST_S = 30
+"""Until the head of the first request is there, which is before a token is asked for."""
 GRACE_S = 2
 """For answers under way at the end; their jobs are cancelled before."""
 
@@ -202,6 +204,22 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def make_server(app: object, on_signal: Callable[[], None]) -> uvicorn.Server:
     """A uvicorn server that leaves the end to us when a signal comes."""
     import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Protocol(H11Protocol):
+        """Does not wait for ever for a first request; there are only so many descriptors."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.giving_up = self.loop.call_later(FIRST_REQUEST_S, self.give_up)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.giving_up.cancel()
+            super().connection_lost(exc)
+
+        def give_up(self) -> None:
+            if self.cycle is None:
+                self.transport.abort()
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: object) -> None:
@@ -216,7 +234,7 @@ def make_server(app: object, on_signal: Callable[[], None]) -> uvicorn.Server:
     return Server(
         uvicorn.Config(
             app,  # type: ignore[arg-type]
-            http="h11",
+            http=Protocol,
             ws="none",
             lifespan="off",
             loop="asyncio",

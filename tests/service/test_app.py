@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
@@ -11,6 +12,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from dg_lsp.service import serving
 from dg_lsp.service.address import Address
 from dg_lsp.service.client import EngineError, HttpInfiller
 from dg_lsp.service.forms import read_openai
@@ -613,3 +615,26 @@ async def test_access_over_tcp(host, serve_host, access, headers, expect):
                 infill = await handle.result()
                 assert infill.reason == "the token is missing or wrong"
                 await client.close()
+
+
+async def test_who_connects_and_asks_for_nothing_is_left(served, monkeypatch):
+    monkeypatch.setattr(serving, "FIRST_REQUEST_S", 0.3)
+    client = HttpInfiller(served.address)
+    handle = client.submit(decode_job(JOB))
+    head = b"GET /v1/status HTTP/1.1\r\nHost: x\r\n"
+    pipes = [await asyncio.open_unix_connection(served.address.socket) for _ in range(3)]
+    for (_, writer), sent in zip(pipes, (b"", head, head + b"\r\n"), strict=True):
+        writer.write(sent)
+    for reader, writer in pipes[:2]:
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+
+    # A connection that has had an answer may ask again.
+    reader, writer = pipes[2]
+    assert (await reader.readuntil(b"\r\n")).endswith(b" 200 OK\r\n")
+    writer.write(head + b"\r\n")
+    assert b"HTTP/1.1 200 OK" in await reader.readuntil(b"HTTP/1.1 200 OK")
+    writer.close()
+    assert (await handle.result()).candidates
+    await client.close()
