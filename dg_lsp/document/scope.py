@@ -169,6 +169,7 @@ def _drop_stray_quotes(infill: str, prefix: str, suffix: str) -> str:
     rest, *_ = LINE_END.split(suffix, maxsplit=1)
     pieces = re.split(r"(\r\n|\r|\n)", infill)
     over_lines: set[str] = set()
+    is_in_string = _count('"', prefix) % 2 == 1
     for index in range(0, len(pieces), 2):
         head = before if index == 0 else ""
         line = head + pieces[index]
@@ -176,6 +177,8 @@ def _drop_stray_quotes(infill: str, prefix: str, suffix: str) -> str:
         at = line.rfind(quote) if quote in ("'", '"') else -1
         if at < len(head) or any(map(str.isalnum, line[at:])):
             continue
+        if quote == '"' and is_in_string:
+            continue  # It may end what has begun lines above.
         if quote in over_lines or any(quote in later for later in pieces[index + 1 :]):
             over_lines.add(quote)  # A string over several lines.
             continue

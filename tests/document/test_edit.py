@@ -103,6 +103,10 @@ WHAT_IS_THERE = [
     ("ruby", "x = ¦\n", 'f("\n  a\n")', 'f("\n  a\n")'),
     ("json", '{\n  "a": 0,¦\n  "b": 1\n}\n', '\n  ",', ""),
     ("typescript", "f();\n¦\n", "g();\n'", "g();"),
+    # The end of a string that has begun lines above.
+    ("rust", 'f(r#"a\n¦\n)?;\n', 'b"#,', 'b"#,'),
+    ("php", '$a = "b\n¦\n', 'c";', 'c";'),
+    ("rust", 'f("a\\"");\n¦\n', 'g();\n"', "g();"),
     # Lifetimes of Rust are no quotes.
     (
         "rust",
