@@ -117,7 +117,12 @@ test("a model that was got is used at once", async () => {
   await pick(/A checkpoint on this disk/);
   const box = window.page.locator(".quick-input-widget input");
   await until(async () => (await box.inputValue()).startsWith("/"));
-  await box.fill(source);
+  // The dialog fills in the folder a moment after it opens, and joins it with what is there.
+  await until(async () => {
+    await box.fill(source);
+    await window.page.waitForTimeout(1000);
+    return (await box.inputValue()).replace(/\/$/, "") === source;
+  });
   await window.page.locator(".quick-input-widget").getByRole("button", { name: "OK" }).click();
   await until(async () => (await window.status()) === "dg-lsp: my-model", 240_000);
   await window.command("dg-lsp: Show Menu");
