@@ -9,17 +9,16 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dg_lsp.diagnosis.checkpoint import MANIFEST, models_directory
 from dg_lsp.diagnosis.findings import size_of
+from dg_lsp.diagnosis.machine import ask_driver
 
 DOWNLOADS = ".downloads"
 """Where a download is kept until it is packed, below the directory of models."""
-SMI_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +76,8 @@ def list_available() -> list[dict[str, Any]]:
 
 def find_gpus() -> list[Gpu]:
     """What `nvidia-smi` finds; nothing where there is no driver."""
-    query = "--query-gpu=name,memory.total,compute_cap"
-    try:
-        said = subprocess.run(
-            ["nvidia-smi", query, "--format=csv,noheader,nounits"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SMI_S,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
     gpus = []
-    for line in said.splitlines():
+    for line in ask_driver("name,memory.total,compute_cap"):
         name, _, rest = line.rpartition(",")[0].rpartition(",")
         try:
             gpu = Gpu(name.strip(), int(rest) * 2**20, float(line.rpartition(",")[2]))

@@ -100,10 +100,20 @@ def visible_gpus() -> list[dict[str, Any]]:
     """The GPUs that torch would find, by what NVIDIA's driver and torch's files say."""
     if not torch_facts().get("cuda_build") or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return []
-    query = "--query-gpu=memory.total,memory.free,compute_cap,name"
+    gpus = []
+    for line in ask_driver("memory.total,memory.free,compute_cap,name"):
+        with contextlib.suppress(ValueError):
+            total, free, capability, name = (part.strip() for part in line.split(",", 3))
+            sizes = {"total_bytes": int(total) * 2**20, "free_bytes": int(free) * 2**20}
+            gpus.append({"name": name, "capability": capability, **sizes})
+    return gpus
+
+
+def ask_driver(fields: str) -> list[str]:
+    """A line of `nvidia-smi` for each GPU; nothing where there is no driver."""
     try:
         said = subprocess.run(
-            ["nvidia-smi", query, "--format=csv,noheader,nounits"],
+            ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -112,13 +122,7 @@ def visible_gpus() -> list[dict[str, Any]]:
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    gpus = []
-    for line in said.splitlines():
-        with contextlib.suppress(ValueError):
-            total, free, capability, name = (part.strip() for part in line.split(",", 3))
-            sizes = {"total_bytes": int(total) * 2**20, "free_bytes": int(free) * 2**20}
-            gpus.append({"name": name, "capability": capability, **sizes})
-    return gpus
+    return said.splitlines()
 
 
 def torch_facts() -> dict[str, Any]:

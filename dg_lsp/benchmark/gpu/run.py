@@ -35,7 +35,7 @@ from dg_lsp.benchmark.gpu.roofline import (
 )
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
-from dg_lsp.models.gemma.quantization import parameters_of
+from dg_lsp.models.gemma.quantization import tensor_layout
 from dg_lsp.models.gemma.shapes import real_shape, tiny_shape
 from dg_lsp.models.nf4 import kernels
 from dg_lsp.models.nf4.format import Nf4, has_bitsandbytes
@@ -90,7 +90,7 @@ class _Bench:
         self.report = {
             "weights": "random",
             "shape": self.plan.shape,
-            "parameters": parameters_of(self.config),
+            "parameters": tensor_layout(self.config).parameters,
             "versions": versions(),
             "hardware": dataclasses.asdict(self.hardware),
             "dtype": str(weights.dtype_on(self.device)).removeprefix("torch."),

@@ -55,12 +55,6 @@ def expected_shapes(model: TextDiffusionGemma) -> dict[str, tuple[int, ...]]:
     return {own_name(model, name): tuple(t.shape) for name, t in model.state_dict().items()}
 
 
-def parameters_of(config: DiffusionGemmaConfig) -> int:
-    """How many parameters the text model has."""
-    shapes = expected_shapes(skeleton(config)).values()
-    return sum(torch.Size(shape).numel() for shape in shapes)
-
-
 def is_packed(name: str, shape: tuple[int, ...]) -> bool:
     """Whether a tensor is kept in NF4: experts, attention, dense and conditioning products."""
     if shape[-1] % BLOCK:
