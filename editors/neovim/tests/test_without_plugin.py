@@ -38,7 +38,12 @@ def test_of_nine_keystrokes_one_job_is_finished(plain):
         editor.keys("q")
 
     editor.wait_for_ghost("infilled")
-    assert editor.jobs() == ["superseded"] * 8 + ["done"]
+    *older, newest = editor.jobs()
+    assert newest == "done"
+    # Neovim withdraws a request before it sends the next one, and the server starts no job
+    # beside an older one: which of the two ends a job depends on what is read first.
+    assert len(older) == 8
+    assert set(older) <= {"cancelled", "superseded"}
 
 
 def test_several_lines_in_the_middle_of_a_line_are_shown_as_they_will_be(plain):
