@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-SPARES = 4
+EXTRA_CANDIDATES = 4
 """Texts to fall back on where the best one would break the code; a race has them anyway."""
 
 
@@ -118,11 +118,11 @@ class InfillJob:
     replaced: str | None = None
     instruction: str | None = None
     """What the user asks of a rewrite; needs a model that follows instructions."""
-    noise: float = 0.6
-    """Rewrite only: the share of the selection that starts as noise, 0 < noise <= 1."""
+    strength: float = 0.6
+    """Rewrite only: how freely it may change, as the share that starts as noise, in (0, 1]."""
     candidates: int = 1
     """How many complete alternatives are wanted."""
-    spares: int = 0
+    extra_candidates: int = 0
     """How many more may come back where they cost nothing, should some be of no use."""
     max_tokens: int = 128
     """Token budget of an infill; a rewrite goes by the length of what it replaces."""
@@ -137,13 +137,13 @@ class InfillJob:
 
     def __post_init__(self) -> None:
         if self.candidates < 1:
-            raise ValueError(f"candidates is {self.candidates}; at least 1 is needed")
-        if self.spares < 0:
-            raise ValueError(f"spares is {self.spares}; at least 0 is needed")
+            raise ValueError(f"candidates is {self.candidates}; must be at least 1")
+        if self.extra_candidates < 0:
+            raise ValueError(f"extra_candidates is {self.extra_candidates}; must be at least 0")
         if self.max_tokens < 1:
-            raise ValueError(f"max_tokens is {self.max_tokens}; at least 1 is needed")
-        if not 0.0 < self.noise <= 1.0:
-            raise ValueError(f"noise is {self.noise}; it is a share above 0 and at most 1")
+            raise ValueError(f"max_tokens is {self.max_tokens}; must be at least 1")
+        if not 0.0 < self.strength <= 1.0:
+            raise ValueError(f"strength is {self.strength}; must be above 0 and at most 1")
         if self.instruction is not None and self.replaced is None:
             raise ValueError("an instruction needs a selection to rewrite")
 

@@ -20,7 +20,7 @@ from dg_lsp.cli.options import DeviceOption, ModelOption
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dg_lsp.diagnosis.doctor import Wish
+    from dg_lsp.diagnosis.doctor import Choice
     from dg_lsp.diagnosis.findings import Finding
     from dg_lsp.job import Infiller
 
@@ -56,13 +56,13 @@ def doctor(
     Without --model and --device it looks at what the last editor has in its settings. The
     exit status is 1 where there is a problem.
     """
-    from dg_lsp.diagnosis.doctor import Wish, last_wish
+    from dg_lsp.diagnosis.doctor import Choice, last_choice
     from dg_lsp.diagnosis.findings import Level, report_json, worst
     from dg_lsp.diagnosis.pages import doctor_page, issue_report
 
-    last = last_wish()
-    wish = Wish(model or last.model, device or last.device)
-    coming = _findings(wish, runtime_dir, in_process, no_self_test)
+    last = last_choice()
+    choice = Choice(model or last.model, device or last.device)
+    coming = _findings(choice, runtime_dir, in_process, no_self_test)
     if as_json or as_page or anonymous:
         found = [*coming]
         report = report_json(found)
@@ -89,36 +89,36 @@ def _last_trace() -> dict[str, Any] | None:
 
 
 def _findings(
-    wish: Wish, runtime_dir: Path | None, in_process: bool, no_self_test: bool
+    choice: Choice, runtime_dir: Path | None, in_process: bool, no_self_test: bool
 ) -> Iterator[Finding]:
     from dg_lsp.diagnosis.doctor import examine
     from dg_lsp.diagnosis.findings import Level, guarded, warning
 
     is_broken = False
-    for finding in examine(wish, runtime_dir, imports_torch=not no_self_test):
+    for finding in examine(choice, runtime_dir, imports_torch=not no_self_test):
         # It may take this very process along.
         is_broken |= finding.area == "torch" and finding.level is Level.PROBLEM
         yield finding
     if is_broken:
         yield warning("self-test", "not run, as torch cannot be used", "mend torch first")
     elif not no_self_test:
-        yield from guarded("self-test", lambda: [_self_test(wish, runtime_dir, in_process)])
+        yield from guarded("self-test", lambda: [_self_test(choice, runtime_dir, in_process)])
 
 
-def _self_test(wish: Wish, runtime_dir: Path | None, in_process: bool) -> Finding:
+def _self_test(choice: Choice, runtime_dir: Path | None, in_process: bool) -> Finding:
     from dg_lsp.diagnosis.selftest import self_test
 
     async def open_here() -> Infiller:
         from dg_lsp.cli.compose import open_infiller
 
-        return open_infiller(wish.model, wish.device).infiller
+        return open_infiller(choice.model, choice.device).infiller
 
     async def open_shared() -> Infiller:
         from dg_lsp.cli.compose import model_for_engine
-        from dg_lsp.service.lifecycle import EngineWish, SharedEngine
+        from dg_lsp.service.process.lifecycle import EngineSpec, SharedEngine
 
-        wanted = EngineWish(model_for_engine(wish.model), wish.device)
-        shared = SharedEngine(wanted, runtime_dir)
+        spec = EngineSpec(model_for_engine(choice.model), choice.device)
+        shared = SharedEngine(spec, runtime_dir)
         try:
             await shared.wait_ready()
         except BaseException:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dg_lsp.job import Infill
     from dg_lsp.service.address import Address
     from dg_lsp.service.feed import FedJob, Sender
-    from dg_lsp.service.wire import EngineStatus
+    from dg_lsp.service.schema import EngineStatus
 
 engine = typer.Typer(add_completion=False, help="Run, see or stop the engine.")
 
@@ -106,7 +106,7 @@ def run(
         read_token,
         runtime_directory,
     )
-    from dg_lsp.service.serving import AlreadyRunningError, IdleTimes, Listening, serve
+    from dg_lsp.service.process.serving import AlreadyRunningError, IdleTimes, Listening, serve
 
     def tell(address: Address) -> None:
         print(f"dg-lsp: listening at {address}", file=sys.stderr, flush=True)
@@ -152,9 +152,9 @@ def status(
 ) -> None:
     """Say what the engines of this user do. The exit status is 1 where none runs."""
     from dg_lsp.service.address import AddressError, parse_address, read_token
-    from dg_lsp.service.client import EngineError, UnreachableError
-    from dg_lsp.service.lifecycle import probe
-    from dg_lsp.service.wire import encode_status
+    from dg_lsp.service.client.infiller import EngineError, UnreachableError
+    from dg_lsp.service.process.lifecycle import probe
+    from dg_lsp.service.schema import encode_status
 
     try:
         if address is None:
@@ -196,8 +196,8 @@ def stop(
         read_token,
         runtime_directory,
     )
-    from dg_lsp.service.client import EngineError
-    from dg_lsp.service.lifecycle import shut_down, stop_engine
+    from dg_lsp.service.client.infiller import EngineError
+    from dg_lsp.service.process.lifecycle import shut_down, stop_engine
 
     try:
         if address is not None:
@@ -221,7 +221,7 @@ def stop(
 
 def _running_engines(runtime_dir: Path | None) -> list[Address]:
     from dg_lsp.service.address import engine_names, local_address, runtime_directory
-    from dg_lsp.service.lock import is_held
+    from dg_lsp.service.process.lock import is_held
 
     directory = runtime_directory(runtime_dir)
     names = [name for name in engine_names(directory) if is_held(directory / f"{name}.lock")]

@@ -25,13 +25,19 @@ from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 from dg_lsp.document.edit import minimal_replacement
 from dg_lsp.document.limits import too_long
 from dg_lsp.document.masking import mask_around, secret_at
-from dg_lsp.document.offers import Offer, Place, Standard, flaw_at, offers_of
 from dg_lsp.document.position import line_column_at, offset_at
 from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.retrying import Try, first_sound
 from dg_lsp.document.source import Source, language_of, read_source
+from dg_lsp.document.suggestions import (
+    InsertionSite,
+    Standard,
+    Suggestion,
+    flaw_at,
+    suggestions_for,
+)
 from dg_lsp.document.window import WindowBudget, split_window
-from dg_lsp.job import SPARES, Draft, Infill, InfillJob, JobState, Reason, Span
+from dg_lsp.job import EXTRA_CANDIDATES, Draft, Infill, InfillJob, JobState, Reason, Span
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +56,7 @@ class EngineUse(enum.Enum):
 
 
 def infill(
-    place: Annotated[
+    site: Annotated[
         str,
         typer.Argument(
             metavar="FILE:LINE:COLUMN",
@@ -87,7 +93,7 @@ def infill(
             help="The most tokens of one candidate; a rewrite goes by the selection.",
         ),
     ] = _DEFAULT.max_tokens,
-    noise: Annotated[
+    strength: Annotated[
         float | None,
         typer.Option(metavar="SHARE", help="How freely to rewrite, above 0 and at most 1."),
     ] = None,
@@ -103,9 +109,9 @@ def infill(
 
     The engine that runs for the editors is used where it has the model; none is started.
     """
-    from dg_lsp.service.wire import MAX_CANDIDATES, MAX_TOKENS
+    from dg_lsp.service.schema import MAX_CANDIDATES, MAX_TOKENS
 
-    for option, value in (("--instruction", instruction), ("--noise", noise)):
+    for option, value in (("--instruction", instruction), ("--strength", strength)):
         if value is not None and to is None:
             raise ArgumentError(f"{option} needs a selection; give its end with --to")
     for option, number, most in (
@@ -114,7 +120,7 @@ def infill(
     ):
         if number > most:
             raise ArgumentError(f"{option} is {number}; it is at most {most}")
-    span = _open_span(place, to)
+    span = _open_span(site, to)
     if instruction is not None and not span.text.strip():
         empty = "holds only blanks" if span.text else "is empty"
         raise ArgumentError(f"--instruction needs a selection, and this one {empty}")
@@ -131,9 +137,9 @@ def infill(
             language=language_of(span.source.path),
             replaced=span.text or None,
             instruction=instruction,
-            noise=_DEFAULT.noise if noise is None else noise,
+            strength=_DEFAULT.strength if strength is None else strength,
             candidates=candidates,
-            spares=SPARES,
+            extra_candidates=EXTRA_CANDIDATES,
             max_tokens=max_tokens,
             may_be_empty=False,
             seed=seed,
@@ -181,8 +187,8 @@ class _OpenSpan:
     def text(self) -> str:
         return self.source.text[self.start : self.end]
 
-    def place(self, language: str) -> Place:
-        return Place(
+    def site(self, language: str) -> InsertionSite:
+        return InsertionSite(
             uri=self.path,
             path=self.path,
             language=language,
@@ -198,15 +204,15 @@ class _Ending:
     """How the job ended; either there are offers or there is a reason."""
 
     infill: Infill
-    offers: tuple[Offer, ...]
+    suggestions: tuple[Suggestion, ...]
     """Best first."""
     reason: Reason | None
     warning: str | None
     """What is wrong with a rewrite, as one clause."""
 
 
-def _open_span(place: str, to: str | None) -> _OpenSpan:
-    path, line, column = _parse_place(place)
+def _open_span(site: str, to: str | None) -> _OpenSpan:
+    path, line, column = _parse_place(site)
     to_line, to_column = (line, column) if to is None else _parse_end(to)
     if (to_line, to_column) < (line, column):
         ends = f"{to_line}:{to_column}, before its start {line}:{column}"
@@ -216,12 +222,12 @@ def _open_span(place: str, to: str | None) -> _OpenSpan:
     return _OpenSpan(path, source, start, offset_at(source.text, to_line, to_column))
 
 
-def _parse_place(place: str) -> tuple[str, int, int]:
+def _parse_place(site: str) -> tuple[str, int, int]:
     """Read `FILE:LINE:COLUMN` from the right, as file names may hold colons."""
-    path, *numbers = place.rsplit(":", 2)
+    path, *numbers = site.rsplit(":", 2)
     if len(numbers) < 2 or not path:
-        raise ArgumentError(f"{place!r} is not FILE:LINE:COLUMN")
-    return path, _counted("line", numbers[0], place), _counted("column", numbers[1], place)
+        raise ArgumentError(f"{site!r} is not FILE:LINE:COLUMN")
+    return path, _counted("line", numbers[0], site), _counted("column", numbers[1], site)
 
 
 def _parse_end(end: str) -> tuple[int, int]:
@@ -252,7 +258,7 @@ def _fill_on(
     with LiveSpan(terminal, view) as drawing:
         ending = asyncio.run(_fill(span, job, opened, drawing.show))
         reason = None if ending.reason is None else ending.reason.sentence
-        drawing.finish(ending.offers, ending.infill, reason)
+        drawing.finish(ending.suggestions, ending.infill, reason)
     _warn(ending)
 
 
@@ -275,8 +281,8 @@ async def _fill(
         budget = WindowBudget(opened.prefix_tokens, opened.suffix_tokens)
         # Masks are as long as what they hide, so that places stay the same.
         shown = mask_around(span.source.text, span.start, span.end)
-        place = span.place(job.language)
-        core = place.core
+        site = span.site(job.language)
+        core = site.core
         start, end = len(core.prefix), len(core.prefix) + len(core.replaced or "")
         window = split_window(shown, start, end, budget, opened.measure)
         job = replace(
@@ -286,18 +292,18 @@ async def _fill(
             replaced=shown[start:end] or None,
         )
 
-        async def write(one: Try) -> tuple[Infill, tuple[Offer, ...]]:
+        async def write(one: Try) -> tuple[Infill, tuple[Suggestion, ...]]:
             asked = replace(job, seed=one.seed, deadline_s=one.deadline_s)
             infill = await _run(asked, opened, show)
-            return infill, offers_of(infill.candidates, place, Standard(job.candidates))
+            return infill, suggestions_for(infill.candidates, site, Standard(job.candidates))
 
-        infill, offers = await first_sound(write, place, job.seed)
+        infill, suggestions = await first_sound(write, site, job.seed)
     finally:
         await opened.infiller.close()
     infill = replace(infill, model=infill.model or opened.model)
-    reason = None if offers else why_nothing(infill, place, Standard(job.candidates))
-    warning = flaw_at(offers[0].text, place) if offers else None
-    return _Ending(infill, offers, reason, warning)
+    reason = None if suggestions else why_nothing(infill, site, Standard(job.candidates))
+    warning = flaw_at(suggestions[0].text, site) if suggestions else None
+    return _Ending(infill, suggestions, reason, warning)
 
 
 async def _run(job: InfillJob, opened: OpenedInfiller, show: Callable[[Draft], None]) -> Infill:
@@ -328,11 +334,11 @@ def _terminal() -> Console | None:
 
 
 def _plain_output(ending: _Ending) -> str:
-    if not ending.offers:
+    if not ending.suggestions:
         print(f"dg-lsp: nothing is offered: {ending.reason}", file=sys.stderr)
         return ""
     _warn(ending)
-    best = ending.offers[0].text
+    best = ending.suggestions[0].text
     return best if best.endswith("\n") else best + "\n"
 
 
@@ -342,11 +348,12 @@ def _warn(ending: _Ending) -> None:
 
 
 def _json_output(span: _OpenSpan, ending: _Ending) -> str:
-    best = ending.offers[0].text if ending.offers else None
+    best = ending.suggestions[0].text if ending.suggestions else None
     report = {
         "text": best,
         "candidates": [
-            {"text": offer.text, "confidence": offer.confidence} for offer in ending.offers
+            {"text": suggestion.text, "confidence": suggestion.confidence}
+            for suggestion in ending.suggestions
         ],
         "steps": ending.infill.steps,
         "timings_ms": ending.infill.timings_ms,

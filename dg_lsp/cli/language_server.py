@@ -84,16 +84,16 @@ def _session_with_engine(model: str | None, device: str | None, journal: Journal
     def connect(settings: EngineAccess) -> RemoteEngine:
         from dg_lsp.cli.compose import model_for_engine
         from dg_lsp.service.address import parse_address
-        from dg_lsp.service.client import HttpInfiller
-        from dg_lsp.service.lifecycle import EngineWish, SharedEngine
+        from dg_lsp.service.client.infiller import HttpInfiller
+        from dg_lsp.service.process.lifecycle import EngineSpec, SharedEngine
 
         if settings.address:
             return HttpInfiller(parse_address(settings.address, settings.token or None))
         # The command line was written for this very start; settings are for all of them.
         wanted = model_for_engine(model or settings.model or None)
         idle_minutes = settings.idle_minutes or None
-        wish = EngineWish(wanted, device or settings.device or None, idle_minutes)
-        return SharedEngine(wish)
+        spec = EngineSpec(wanted, device or settings.device or None, idle_minutes)
+        return SharedEngine(spec)
 
     link = RemoteLink(connect)
     examine = functools.partial(_examine, model, device)

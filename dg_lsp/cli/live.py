@@ -31,8 +31,8 @@ from dg_lsp.cli.cells import (
     width_of,
     wrapped,
 )
-from dg_lsp.document.offers import Offer
 from dg_lsp.document.position import line_column_at, line_ends_before
+from dg_lsp.document.suggestions import Suggestion
 from dg_lsp.job import Draft, Infill
 
 LINES_BEFORE = 4
@@ -122,25 +122,25 @@ def draft_frame(
 
 def final_frame(
     view: SourceView,
-    offers: Sequence[Offer],
+    suggestions: Sequence[Suggestion],
     infill: Infill,
     reason: str | None,
     screen: Screen,
 ) -> Group:
     """The source with the best offer in place, the others below it, and what it took."""
-    if offers:
-        best = offers[0]
+    if suggestions:
+        best = suggestions[0]
         parts = infilled_rows(view, best.text, _tempered(best), screen)
         style = _style_of(best.confidence, screen)
         parts.append(Text.assemble("confidence ", (f"{best.confidence:.0%}", style)))
     else:
         parts = source_rows(view, screen)
         parts.append(Text(f"nothing is offered: {reason}"))
-    for number, offer in enumerate(offers[1:], start=2):
-        style = _style_of(offer.confidence, screen)
-        said = (f"{offer.confidence:.0%}", style)
+    for number, suggestion in enumerate(suggestions[1:], start=2):
+        style = _style_of(suggestion.confidence, screen)
+        said = (f"{suggestion.confidence:.0%}", style)
         parts.append(Text.assemble(f"candidate {number} · confidence ", said))
-        for line in _coloured(offer.text, _tempered(offer), screen):
+        for line in _coloured(suggestion.text, _tempered(suggestion), screen):
             rows = wrapped(cells_of(line, 0), [], max(4, screen.width - 5))
             parts += [_row("  ▌ ", row) for row in rows]
     stages = "".join(f" · {stage} {ms:.0f} ms" for stage, ms in infill.timings_ms.items())
@@ -206,12 +206,14 @@ class LiveSpan:
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._draw)
 
-    def finish(self, offers: Sequence[Offer], infill: Infill, reason: str | None) -> None:
+    def finish(
+        self, suggestions: Sequence[Suggestion], infill: Infill, reason: str | None
+    ) -> None:
         """Put the final frame in place; leaving draws it."""
         self._stop_timer()
         screen = screen_of(self._console)
         # Not refreshed here: a frame taller than the terminal can be drawn only once.
-        self._live.update(final_frame(self._view, offers, infill, reason, screen))
+        self._live.update(final_frame(self._view, suggestions, infill, reason, screen))
 
     def _draw(self) -> None:
         self._stop_timer()
@@ -323,9 +325,9 @@ def _style_of(confidence: float, screen: Screen) -> Style:
     return screen.palette[round(confidence * (len(screen.palette) - 1))]
 
 
-def _tempered(offer: Offer) -> list[float]:
+def _tempered(suggestion: Suggestion) -> list[float]:
     """No character is surer than the whole, which was weighed by who did not write it."""
-    return [min(share, offer.confidence) for share in offer.confidences]
+    return [min(share, suggestion.confidence) for share in suggestion.confidences]
 
 
 def _row(gutter: str, cells: Iterable[Cell]) -> Text:

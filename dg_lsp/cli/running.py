@@ -12,7 +12,7 @@ from dg_lsp.cli.compose import OpenedInfiller, model_for_engine
 
 if TYPE_CHECKING:
     from dg_lsp.service.address import Address
-    from dg_lsp.service.wire import EngineStatus
+    from dg_lsp.service.schema import EngineStatus
 
 CHARS_PER_TOKEN = 3
 """What the language server reckons with; the engine cuts to the token what is too much."""
@@ -20,7 +20,7 @@ CHARS_PER_TOKEN = 3
 
 def open_running(model: str | None, device: str | None) -> OpenedInfiller | None:
     """The engine of this user that has the model or is loading it; `None` where none is."""
-    from dg_lsp.service.client import HttpInfiller
+    from dg_lsp.service.client.infiller import HttpInfiller
 
     found = asyncio.run(_find(model, device))
     if found is None:
@@ -45,8 +45,8 @@ async def _find(model: str | None, device: str | None) -> tuple[Address, EngineS
         local_address,
         runtime_directory,
     )
-    from dg_lsp.service.client import HttpInfiller
-    from dg_lsp.service.lock import is_held
+    from dg_lsp.service.client.infiller import HttpInfiller
+    from dg_lsp.service.process.lock import is_held
 
     asked = engine_name(model_for_engine(model), device)
     try:

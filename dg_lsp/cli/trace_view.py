@@ -24,7 +24,7 @@ INDENT = " " * 14
 BAR_CELLS = 48
 
 OUTCOME_STYLES = {
-    "offered": "bold green",
+    "suggested": "bold green",
     "nothing": "bold yellow",
     "refused": "bold cyan",
     "failed": "bold red",
@@ -54,7 +54,7 @@ def draw_trace(record: Record, *, is_drawn: bool) -> Iterator[Text]:
     found = (
         ("saw ", seen_by(record)),
         ("wrote ", sizes_of(record.get("candidates"))),
-        ("offered ", sizes_of(record.get("offers"))),
+        ("offered ", sizes_of(record.get("suggestions"))),
     )
     for verb, said in found:
         if said:

@@ -20,29 +20,29 @@ from dg_lsp.diagnosis.machine import (
     check_python,
     look_at_torch,
 )
-from dg_lsp.service.joblog import log_directory
+from dg_lsp.service.process.joblog import log_directory
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Choice:
     """The model and the device that are to be examined; `None` is the default of either."""
 
     model: str | None = None
     device: str | None = None
 
 
-def last_wish() -> Wish:
+def last_choice() -> Choice:
     """What the last editor has in its settings."""
     facts = None
     # There may be no home directory to look in.
     with contextlib.suppress(OSError, RuntimeError):
         facts = read_client(state_directory())
     asked = [(facts or {}).get(name) for name in ("model", "device")]
-    return Wish(*(one if isinstance(one, str) and one else None for one in asked))
+    return Choice(*(one if isinstance(one, str) and one else None for one in asked))
 
 
 def examine(
-    wish: Wish, runtime: Path | None = None, *, imports_torch: bool = True
+    choice: Choice, runtime: Path | None = None, *, imports_torch: bool = True
 ) -> Iterator[Finding]:
     """Look at everything but whether a span is filled; findings come as they are made."""
     # It takes seconds; what can be told before it is told meanwhile.
@@ -52,11 +52,11 @@ def examine(
         yield from guarded("packages", check_packages)
         torch = probe.finding() if isinstance(probe, TorchProbe) else probe
         yield torch
-        models = [*guarded("model", lambda: check_models(wish.model))]
+        models = [*guarded("model", lambda: check_models(choice.model))]
         yield from models
         # With no wish a model is chosen that fits.
         size_bytes = models[0].facts.get("size_bytes", 0)
-        yield from guarded("device", lambda: check_device(torch, wish.device, size_bytes))
+        yield from guarded("device", lambda: check_device(torch, choice.device, size_bytes))
         yield from guarded("memory", lambda: check_memory(size_bytes))
         yield from guarded("engine", lambda: check_engines(runtime))
         yield from guarded("log", lambda: check_directory("log", log_directory(), "logs"))

@@ -20,8 +20,8 @@ from dg_lsp.service.address import (
     local_address,
     runtime_directory,
 )
-from dg_lsp.service.lock import holder, is_held
-from dg_lsp.service.wire import EngineStatus
+from dg_lsp.service.process.lock import holder, is_held
+from dg_lsp.service.schema import EngineStatus
 
 STOP = "`dg-lsp engine stop` ends it; the next request starts another"
 
@@ -78,7 +78,7 @@ def _engine(directory: Path, name: str) -> Iterator[Finding]:
 
 
 async def _probe(directory: Path, name: str) -> EngineStatus:
-    from dg_lsp.service.lifecycle import probe
+    from dg_lsp.service.process.lifecycle import probe
 
     address = local_address(directory, name)
     if address is None:
@@ -104,7 +104,7 @@ def _told(status: EngineStatus, address: str) -> Finding:
 
 def _crashes(directory: Path, name: str) -> Iterator[Finding]:
     """Starts that saw no good end."""
-    from dg_lsp.service.lifecycle import FORGET_S
+    from dg_lsp.service.process.lifecycle import FORGET_S
 
     try:
         starts = json.loads((directory / f"{name}.starts").read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dg_lsp.service.lock import FileLock
+from dg_lsp.service.process.lock import FileLock
 
 Record = dict[str, Any]
 

@@ -31,7 +31,7 @@ HEADLINES = {
     "problem": "Something does not work",
 }
 OUTCOMES = {
-    "offered": "a suggestion was shown",
+    "suggested": "a suggestion was shown",
     "nothing": "nothing was suggested",
     "refused": "the model was not asked",
     "superseded": "a newer request took its place",
@@ -64,7 +64,7 @@ PUBLIC_TRACE = (
         "seen",
         "candidates",
     ),
-    *("offers", "steps", "timings_ms", "engine_ms", "total_ms"),
+    *("suggestions", "steps", "timings_ms", "engine_ms", "total_ms"),
 )
 _HARMLESS = re.compile(r"`(dg-lsp [a-z -]+|dgLsp\.[\w.]+)`|\btextDocument/|\bworkspace/")
 _PATH_OR_QUOTE = re.compile(r"[/\\~'\"“`]|\b[A-Za-z]:")
@@ -100,7 +100,7 @@ def trace_page(record: Record) -> str:
         ("answered from", record.get("how")),
         ("the model saw", seen_by(record)),
         ("the model wrote", sizes_of(record.get("candidates"))),
-        ("suggested", sizes_of(record.get("offers"))),
+        ("suggested", sizes_of(record.get("suggestions"))),
     ]
     lines += ["", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {_cell(inline(value))} |" for name, value in rows if value]

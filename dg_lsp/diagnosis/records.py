@@ -49,7 +49,7 @@ def tool_record(
     engine_ms = timings_ms.pop("total", None)
     outcome = state.value
     if state is JobState.DONE:
-        outcome = "offered" if infill.candidates else "nothing"
+        outcome = "suggested" if infill.candidates else "nothing"
     return {
         "time": time.time() - took_s,
         "client": " ".join(tool.split())[:60],
@@ -61,7 +61,7 @@ def tool_record(
         "outcome": outcome,
         "reason": infill.reason,
         "how": "a new job",
-        "offers": [
+        "suggestions": [
             {"chars": len(one.text), "confidence": round(one.confidence, 3)}
             for one in infill.candidates
         ],

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from dg_lsp.document.offers import Place, Standard, offers_of
+from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for
 from dg_lsp.job import NOTHING_MISSING, Infill, Reason, ReasonCode
 
 
-def why_nothing(infill: Infill, place: Place, standard: Standard) -> Reason:
+def why_nothing(infill: Infill, site: InsertionSite, standard: Standard) -> Reason:
     """The reason for an infill of which nothing is offered by the standard.
 
     The standard is lowered bit by bit, in the order in which a user would ask: what decides is
@@ -21,16 +21,16 @@ def why_nothing(infill: Infill, place: Place, standard: Standard) -> Reason:
             return Reason(ReasonCode.NOTHING_MISSING, NOTHING_MISSING)
         return Reason(ReasonCode.ENGINE, infill.reason or "")
     lowered = replace(standard, min_confidence=0.0)
-    if unsure := offers_of(written, place, lowered):
+    if unsure := suggestions_for(written, site, lowered):
         best = math.floor(100 * max(one.confidence for one in unsure)) / 100
         least = f"{standard.min_confidence:g}"
         return Reason(ReasonCode.LOW_CONFIDENCE, f"below `minConfidence` {least} ({best:.2f})")
     lowered = replace(lowered, may_break=True)
-    if offers_of(written, place, lowered):
+    if suggestions_for(written, site, lowered):
         return Reason(
             ReasonCode.INVALID, "the code would not be valid with what the model wrote"
         )
-    if offers_of(written, place, replace(lowered, one_line=False)):
+    if suggestions_for(written, site, replace(lowered, one_line=False)):
         return Reason(
             ReasonCode.ONE_LINE,
             "only one line may go in here (`multiLine`), and the model began with a line end",

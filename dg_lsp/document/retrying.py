@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dg_lsp.document.offers import Offer, Place, flaw_at
+from dg_lsp.document.suggestions import InsertionSite, Suggestion, flaw_at
 
 MOST_TRIES = 3
 """The first one included."""
@@ -33,8 +33,10 @@ class Try:
 
 
 async def first_sound(
-    make: Callable[[Try], Awaitable[tuple[T, tuple[Offer, ...]]]], place: Place, seed: int
-) -> tuple[T, tuple[Offer, ...]]:
+    make: Callable[[Try], Awaitable[tuple[T, tuple[Suggestion, ...]]]],
+    site: InsertionSite,
+    seed: int,
+) -> tuple[T, tuple[Suggestion, ...]]:
     """The first try whose best offer breaks nothing, or else the first of all.
 
     No other one is made where there was no offer, or where it would end too late if it took as
@@ -42,11 +44,11 @@ async def first_sound(
     """
     ends_at = time.monotonic() + TRIES_S
     now = Try(seed)
-    first: tuple[T, tuple[Offer, ...]] | None = None
+    first: tuple[T, tuple[Suggestion, ...]] | None = None
     for _ in range(MOST_TRIES):
         began = time.monotonic()
         made = await make(now)
-        if not made[1] or flaw_at(made[1][0].text, place) is None:
+        if not made[1] or flaw_at(made[1][0].text, site) is None:
             return made if made[1] else first or made
         first = first or made
         ended = time.monotonic()

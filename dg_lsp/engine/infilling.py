@@ -90,12 +90,12 @@ class Filling:
             found = self._complete or self._texts(self._family.lengths.fittest(self._lanes))
         ranked = self._timed("rank", lambda: self._ranked(found, prompt, encoded))
         self._timings_ms["total"] = (time.perf_counter() - self._started) * 1e3
-        offered, reason = self._offered(ranked)
+        offered, reason = self._sure_enough(ranked)
         return Infill(
             offered, self._steps, self._timings_ms, reason, prompt_tokens=len(prompt.ids)
         )
 
-    def _offered(self, ranked: list[Candidate]) -> tuple[tuple[Candidate, ...], str | None]:
+    def _sure_enough(self, ranked: list[Candidate]) -> tuple[tuple[Candidate, ...], str | None]:
         """The candidates worth showing, or why there are none."""
         if not ranked:
             return (), "the model wrote bytes that form no text"
@@ -106,7 +106,7 @@ class Filling:
         sure = [candidate for candidate in written if candidate.confidence >= least]
         if not sure:
             return (), f"confidence {written[0].confidence:.2f} is below {least:.2f}"
-        return tuple(sure[: self._job.candidates + self._job.spares]), None
+        return tuple(sure[: self._job.candidates + self._job.extra_candidates]), None
 
     def _laid_out(self) -> Prompt:
         return self._family.layout.build(self._job, self._denoiser.canvas_length)
@@ -190,7 +190,7 @@ class Filling:
 
     def _noised(self, ids: Sequence[int]) -> list[int]:
         rng = random.Random(f"{self._job.seed} {len(ids)}")
-        return [-1 if rng.random() < self._job.noise else token_id for token_id in ids]
+        return [-1 if rng.random() < self._job.strength else token_id for token_id in ids]
 
     def _denoise(self, plans: Sequence[CanvasPlan], prompt: Prompt, encoded: Any) -> list[Lane]:
         corruption = self._family.corrupt(self._job.seed)

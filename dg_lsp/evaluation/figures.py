@@ -38,7 +38,7 @@ class Figures:
     exact_match: Share
     edit_similarity: Share
     parses: Share | None
-    quiet_rate: Share
+    abstention_rate: Share
     steps: float
     milliseconds: float
     """Median, as that of the steps."""
@@ -52,7 +52,7 @@ class Figures:
             "exact_match": self.exact_match,
             "edit_similarity": self.edit_similarity,
             "parses": self.parses,
-            "quiet_rate": self.quiet_rate,
+            "abstention_rate": self.abstention_rate,
         }
         known = {name: share for name, share in shares.items() if share is not None}
         return {
@@ -90,7 +90,7 @@ def figures_of(group: str, results: Sequence[Result]) -> Figures:
         )
         if judged
         else None,
-        quiet_rate=share(result.is_quiet for result in results),
+        abstention_rate=share(result.is_quiet for result in results),
         steps=statistics.median(result.steps for result in results),
         milliseconds=statistics.median(result.milliseconds for result in results),
         tokens_per_s=offered / seconds if seconds else 0.0,
@@ -133,7 +133,7 @@ def table(rows: Sequence[Figures], heading: str) -> str:
         cells += [_percent(row.pass_at_1)] * has_tests
         cells += [_percent(row.exact_match), _plain(row.edit_similarity)]
         cells += [_percent(row.parses)] * has_syntax
-        cells += [f"{row.quiet_rate.value:.1%}", f"{row.steps:.0f}"]
+        cells += [f"{row.abstention_rate.value:.1%}", f"{row.steps:.0f}"]
         cells += [f"{row.milliseconds:.0f}", f"{row.tokens_per_s:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from dg_lsp.config import EngineSettings
-from dg_lsp.document.offers import Offer, Place, Standard, offers_of
+from dg_lsp.document.suggestions import InsertionSite, Standard, Suggestion, suggestions_for
 from dg_lsp.engine.conversation import build_prompt
 from dg_lsp.engine.family import FoundText
 from dg_lsp.engine.infilling import Filling
@@ -24,10 +24,10 @@ from dg_lsp.engine.span_text import meeting_point
 from dg_lsp.evaluation.asking import reference_of
 from dg_lsp.evaluation.scores import edit_similarity, is_match, stays_valid
 from dg_lsp.evaluation.spans import TrueSpan, job_of
-from dg_lsp.job import SPARES, Candidate, InfillJob
+from dg_lsp.job import EXTRA_CANDIDATES, Candidate, InfillJob
 from dg_lsp.models.loading import LoadedModel
 from dg_lsp.models.tokenizer import FileCodec
-from dg_lsp.server.offers import one_line
+from dg_lsp.server.draft_suggestions import one_line
 from dg_lsp.server.settings import MultiLine
 
 
@@ -86,19 +86,23 @@ def race(model: LoadedModel, span: TrueSpan) -> Outcome:
 
 def offered(model: LoadedModel, span: TrueSpan) -> Outcome:
     """The race as an editor shows it to who asks: finished, and valid where possible."""
-    outcome = infiller(model.settings, offered_job(span, may_be_empty=False), model)
-    offers = offers_in(outcome, span, Standard())
-    return dataclasses.replace(outcome, text=offers[0].text if offers else "")
+    outcome = infiller(model.settings, editor_job(span, may_be_empty=False), model)
+    suggestions = suggestions_in(outcome, span, Standard())
+    return dataclasses.replace(outcome, text=suggestions[0].text if suggestions else "")
 
 
-def offered_job(span: TrueSpan, *, may_be_empty: bool) -> InfillJob:
+def editor_job(span: TrueSpan, *, may_be_empty: bool) -> InfillJob:
     """A job as the server asks for it."""
-    return dataclasses.replace(job_of(span), may_be_empty=may_be_empty, spares=SPARES)
+    return dataclasses.replace(
+        job_of(span), may_be_empty=may_be_empty, extra_candidates=EXTRA_CANDIDATES
+    )
 
 
-def offers_in(outcome: Outcome, span: TrueSpan, standard: Standard) -> tuple[Offer, ...]:
+def suggestions_in(
+    outcome: Outcome, span: TrueSpan, standard: Standard
+) -> tuple[Suggestion, ...]:
     """What an editor would be offered of an outcome."""
-    place = Place(
+    site = InsertionSite(
         uri=span.path,
         path=span.path,
         language=span.language,
@@ -106,8 +110,8 @@ def offers_in(outcome: Outcome, span: TrueSpan, standard: Standard) -> tuple[Off
         prefix=span.prefix,
         suffix=span.suffix,
     )
-    standard = dataclasses.replace(standard, one_line=one_line(place, MultiLine.AUTO))
-    return offers_of(outcome.candidates, place, standard)
+    standard = dataclasses.replace(standard, one_line=one_line(site, MultiLine.AUTO))
+    return suggestions_for(outcome.candidates, site, standard)
 
 
 def free(model: LoadedModel, span: TrueSpan) -> Outcome:

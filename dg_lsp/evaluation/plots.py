@@ -16,14 +16,14 @@ _RC = {"svg.hashsalt": "dg-lsp", "svg.fonttype": "none", "font.size": 9}
 
 
 def draw_quiet_curve(points: Sequence[Point], chosen: float, path: Path) -> None:
-    """Show rate and quiet rate by threshold."""
+    """Show rate and abstention rate by threshold."""
     plt = _pyplot()
     with plt.rc_context(_RC):
         figure, axes = plt.subplots(figsize=(8, 3.4), layout="constrained")
         # A share of hardly anything says nothing.
         told = [point for point in points if point.show_rate >= LEAST_SHOWN]
         for label, rates in (
-            ("quiet where nothing is missing", [point.quiet_rate for point in told]),
+            ("quiet where nothing is missing", [point.abstention_rate for point in told]),
             ("shows where something is missing", [point.show_rate for point in told]),
             ("right among all that is shown", [point.right_of_shown for point in told]),
         ):

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dg_lsp.document.nesting import nesting, tokens
-from dg_lsp.document.offers import Standard
-from dg_lsp.evaluation.methods import infiller, offered_job, offers_in
+from dg_lsp.document.suggestions import Standard
+from dg_lsp.evaluation.methods import editor_job, infiller, suggestions_in
 from dg_lsp.evaluation.scores import is_match, stays_valid
 from dg_lsp.evaluation.spans import TrueSpan
 from dg_lsp.models.loading import LoadedModel
@@ -48,7 +48,7 @@ class Point:
     """One threshold of the curve."""
 
     threshold: float
-    quiet_rate: float
+    abstention_rate: float
     """Share of the quiet places where nothing is shown."""
     show_rate: float
     """Share of the others where something is shown."""
@@ -83,17 +83,17 @@ def quiet_places(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[
 def ask(model: LoadedModel, span: TrueSpan) -> Shown:
     """Ask as an editor does while somebody types: the model may find nothing missing."""
     settings = dataclasses.replace(model.settings, min_confidence=0.0)
-    outcome = infiller(settings, offered_job(span, may_be_empty=True), model)
-    offers = offers_in(outcome, span, Standard(may_break=False))
+    outcome = infiller(settings, editor_job(span, may_be_empty=True), model)
+    suggestions = suggestions_in(outcome, span, Standard(may_break=False))
     is_missing = bool(span.text)
-    if not offers:
+    if not suggestions:
         return Shown(span.kind, is_missing, "", 0.0, is_right=False, is_valid=None)
-    text = offers[0].text
+    text = suggestions[0].text
     return Shown(
         span.kind,
         is_missing,
         text,
-        offers[0].confidence,
+        suggestions[0].confidence,
         is_right=is_missing and is_match(span.text, text),
         is_valid=stays_valid(span, text),
     )
@@ -115,7 +115,7 @@ def curve(answers: Sequence[Shown]) -> list[Point]:
         points.append(
             Point(
                 threshold,
-                quiet_rate=1 - sum(map(shows, whole)) / len(whole),
+                abstention_rate=1 - sum(map(shows, whole)) / len(whole),
                 show_rate=sum(map(shows, missing)) / len(missing),
                 right_of_shown=right / len(shown) if shown else 0.0,
                 right=right / len(missing),
@@ -128,12 +128,12 @@ def curve(answers: Sequence[Shown]) -> list[Point]:
 def curve_table(points: Sequence[Point]) -> str:
     """The curve in Markdown."""
     lines = [
-        "| least confidence | quiet rate | show rate | right among shown | right "
+        "| least confidence | abstention rate | show rate | right among shown | right "
         "| valid among shown |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {point.threshold:.2f} | {point.quiet_rate:.1%} | {point.show_rate:.1%} | "
+        f"| {point.threshold:.2f} | {point.abstention_rate:.1%} | {point.show_rate:.1%} | "
         f"{point.right_of_shown:.1%} | {point.right:.1%} | {point.valid_of_shown:.0%} |"
         for point in points
     ]
@@ -141,7 +141,7 @@ def curve_table(points: Sequence[Point]) -> str:
 
 
 def quiet_by_kind(answers: Sequence[Shown], threshold: float) -> dict[str, float]:
-    """The quiet rate of each kind of quiet place at one threshold."""
+    """The abstention rate of each kind of quiet place at one threshold."""
     kinds: dict[str, list[bool]] = {}
     for answer in answers:
         if not answer.is_missing:

@@ -101,9 +101,9 @@ def cut_spans(files: Sequence[File], per_kind: int, seed: int) -> list[Problem]:
                 if len(found) == per_kind:
                     break
                 file = rng.choice(own)
-                place = cut(file.text, rng)
-                if place is not None and _is_worth_asking(file.text[slice(*place)]):
-                    found[file.path, place[0]] = _problem(file, kind, *place)
+                site = cut(file.text, rng)
+                if site is not None and _is_worth_asking(file.text[slice(*site)]):
+                    found[file.path, site[0]] = _problem(file, kind, *site)
             problems += found.values()
     if not problems:
         raise DataError("the files have no span to cut; are they code?")
@@ -134,10 +134,10 @@ def _text_of(path: Path) -> str | None:
     return mask_secrets(text)
 
 
-Place = tuple[int, int]
+InsertionSite = tuple[int, int]
 
 
-def _identifier(text: str, rng: random.Random) -> Place | None:
+def _identifier(text: str, rng: random.Random) -> InsertionSite | None:
     """A name that the file has elsewhere too."""
     word = _random_word(text, rng)
     if word is None or len(re.findall(rf"\b{word[0]}\b", text)) < 2:
@@ -145,7 +145,7 @@ def _identifier(text: str, rng: random.Random) -> Place | None:
     return word.span()
 
 
-def _inside_a_token(text: str, rng: random.Random) -> Place | None:
+def _inside_a_token(text: str, rng: random.Random) -> InsertionSite | None:
     """The rest of a name of which two characters or more are typed."""
     word = _random_word(text, rng)
     if word is None or len(word[0]) < 5:
@@ -153,7 +153,7 @@ def _inside_a_token(text: str, rng: random.Random) -> Place | None:
     return word.start() + rng.randint(2, len(word[0]) - 2), word.end()
 
 
-def _call_arguments(text: str, rng: random.Random) -> Place | None:
+def _call_arguments(text: str, rng: random.Random) -> InsertionSite | None:
     """What stands between the brackets of a call, on one line."""
     calls = [*_CALL.finditer(text)]
     if not calls:
@@ -166,7 +166,7 @@ def _call_arguments(text: str, rng: random.Random) -> Place | None:
     return (start, start + closed[0] - 2) if closed else None
 
 
-def _line(text: str, rng: random.Random) -> Place | None:
+def _line(text: str, rng: random.Random) -> InsertionSite | None:
     """A line without its indentation."""
     start, end = _line_around(text, rng.randrange(len(text)))
     line = text[start:end]
@@ -175,7 +175,7 @@ def _line(text: str, rng: random.Random) -> Place | None:
     return start + len(indent_of(line)), end
 
 
-def _block(text: str, rng: random.Random) -> Place | None:
+def _block(text: str, rng: random.Random) -> InsertionSite | None:
     """All lines that are indented below one that opens a block."""
     _, opener_end = _line_around(text, rng.randrange(len(text)))
     opener_start = text.rfind("\n", 0, opener_end) + 1
@@ -194,7 +194,7 @@ def _block(text: str, rng: random.Random) -> Place | None:
     return start, start + len(text[start:end].rstrip())
 
 
-CUTS: dict[str, Callable[[str, random.Random], Place | None]] = {
+CUTS: dict[str, Callable[[str, random.Random], InsertionSite | None]] = {
     "identifier": _identifier,
     "inside a token": _inside_a_token,
     "call arguments": _call_arguments,
@@ -218,6 +218,6 @@ def _is_prose(text: str, at: int) -> bool:
     return any(token.start <= at < token.end for token in tokens(text) if not token.kind)
 
 
-def _line_around(text: str, at: int) -> Place:
+def _line_around(text: str, at: int) -> InsertionSite:
     end = text.find("\n", at)
     return text.rfind("\n", 0, at) + 1, len(text) if end < 0 else end

@@ -127,15 +127,15 @@ def read_request(session: Session, raw: dict[str, Any]) -> Request:
     document = session.documents.at_version(uri, version)
     if document is None:
         raise JsonRpcInvalidParams("the document is not open, or its version is long gone")
-    instruction, noise, token = raw.get("instruction"), raw.get("noise"), raw.get("token")
+    instruction, strength, token = raw.get("instruction"), raw.get("strength"), raw.get("token")
     if instruction is not None and not (
         isinstance(instruction, str) and 0 < len(instruction.strip()) <= MAX_INSTRUCTION_CHARS
     ):
         raise JsonRpcInvalidParams(
             f"instruction: a text of 1 to {MAX_INSTRUCTION_CHARS} characters is needed"
         )
-    if noise is not None and not (isinstance(noise, (int, float)) and 0 < noise <= 1):
-        raise JsonRpcInvalidParams("noise: a share above 0 and at most 1 is needed")
+    if strength is not None and not (isinstance(strength, (int, float)) and 0 < strength <= 1):
+        raise JsonRpcInvalidParams("strength: a share above 0 and at most 1 is needed")
     seed = raw.get("seed")
     if seed is not None and not (type(seed) is int and 0 <= seed <= MAX_SEED):
         raise JsonRpcInvalidParams(f"seed: a whole number from 0 to {MAX_SEED} is needed")
@@ -148,7 +148,7 @@ def read_request(session: Session, raw: dict[str, Any]) -> Request:
         document,
         span,
         instruction.strip() if instruction else None,
-        0.6 if noise is None else float(noise),
+        0.6 if strength is None else float(strength),
         seed or 0,
         token if isinstance(token, (str, int)) else None,
     )

@@ -10,12 +10,12 @@ import re
 
 from lsprotocol import types
 
-from dg_lsp.document.offers import Offer
 from dg_lsp.document.position import LINE_END, last_line
+from dg_lsp.document.suggestions import Suggestion
 from dg_lsp.job import Reason, ReasonCode
 from dg_lsp.server.convert import offset_at, range_at
 from dg_lsp.server.inline_completion import ask, is_unchanged
-from dg_lsp.server.jobs import Wanted
+from dg_lsp.server.jobs import RequestOptions
 from dg_lsp.server.session import Session
 from dg_lsp.server.tracing import Trace
 
@@ -49,18 +49,20 @@ async def _complete(
         trace.refuse(refusal)
         session.status.quiet(refusal)
         return nothing
-    place = session.place(document, cursor)
-    answer = await ask(session, place, Wanted(), params.work_done_token, trace, None)
+    site = session.site(document, cursor)
+    answer = await ask(session, site, RequestOptions(), params.work_done_token, trace, None)
     if not is_unchanged(session, document, trace):
         return nothing
-    found = _WORD_END.search(last_line(place.prefix))
+    found = _WORD_END.search(last_line(site.prefix))
     word = found[0] if found else ""
     span = range_at(document.text, cursor - len(word), cursor, session.units)
-    return types.CompletionList(True, [_item(offer, word, span) for offer in answer.offers])
+    return types.CompletionList(
+        True, [_item(suggestion, word, span) for suggestion in answer.suggestions]
+    )
 
 
-def _item(offer: Offer, word: str, span: types.Range) -> types.CompletionItem:
-    text = word + offer.text
+def _item(suggestion: Suggestion, word: str, span: types.Range) -> types.CompletionItem:
+    text = word + suggestion.text
     first = next((line for line in LINE_END.split(text) if line.strip()), text).strip()
     label = first if len(first) <= MAX_LABEL_CHARS else f"{first[: MAX_LABEL_CHARS - 1]}…"
     return types.CompletionItem(

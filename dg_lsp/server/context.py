@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dg_lsp.document.excerpt import excerpt
-from dg_lsp.document.offers import Place
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, last_line
+from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import Reason, Snippet
 from dg_lsp.server.documents import Document, relative_path
 from dg_lsp.server.jobs import SNIPPET_SHARE
@@ -61,27 +61,27 @@ class WorkspaceContext:
             self._exclusions = Exclusions(self._settings.include, self._settings.exclude)
         return self._exclusions.verdict(document, self.roots)
 
-    def snippets(self, place: Place, settings: ContextSettings) -> tuple[Snippet, ...]:
+    def snippets(self, site: InsertionSite, settings: ContextSettings) -> tuple[Snippet, ...]:
         from dg_lsp.document.masking import mask_start
         from dg_lsp.document.related import MAX_FILE_CHARS, related_snippets
         from dg_lsp.server.exclusions import is_other_version
 
         if not settings.related_files:
             return ()
-        shown = [cell.uri for cell in self._earlier_cells(place.uri)]
+        shown = [cell.uri for cell in self._earlier_cells(site.uri)]
         others = [
             other
             for other in self._protocol.documents.recent()
-            if not is_other_version(other.uri, place.uri)
+            if not is_other_version(other.uri, site.uri)
             and other.uri not in shown
             and self.exclusion(other) is None
         ]
         # By whole lines, so that the choice stands while one types in a line: snippets come
         # first in the prompt, and an engine encodes anew whatever follows a change.
-        above = place.before + place.prefix[: len(place.prefix) - len(last_line(place.prefix))]
-        below = place.suffix[len(LINE_END.split(place.suffix, maxsplit=1)[0]) :]
+        above = site.before + site.prefix[: len(site.prefix) - len(last_line(site.prefix))]
+        below = site.suffix[len(LINE_END.split(site.suffix, maxsplit=1)[0]) :]
         versions = {other.uri: other.version for other in others}
-        key = place.uri, versions, above[-NEAR_CHARS:], below[:NEAR_CHARS], settings
+        key = site.uri, versions, above[-NEAR_CHARS:], below[:NEAR_CHARS], settings
         if key != self._related[0]:
             files = [
                 Snippet(
@@ -91,7 +91,7 @@ class WorkspaceContext:
                 for other in others
             ]
             budget_chars = round(settings.budget_chars * SNIPPET_SHARE)
-            found = related_snippets(above, below, files, budget_chars, place.path)
+            found = related_snippets(above, below, files, budget_chars, site.path)
             self._related = key, found
         return self._related[1]
 

@@ -14,9 +14,9 @@ from lsprotocol import types
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import width
 from dg_lsp.server.documents import Document
-from dg_lsp.server.offers import DraftOffer
+from dg_lsp.server.draft_suggestions import DraftSuggestion
 from dg_lsp.server.session import Session
-from dg_lsp.server.suggestions import OfferListener
+from dg_lsp.server.suggestions import DraftListener
 
 
 def send_drafts(
@@ -25,27 +25,27 @@ def send_drafts(
     span: types.Range,
     head: str,
     token: lsp_ext.JobToken,
-) -> OfferListener:
+) -> DraftListener:
     """A listener that turns drafts into notifications about this version of the document."""
     loop = asyncio.get_running_loop()
     last_sent = float("-inf")
     last_text: str | None = None
 
-    def listen(offer_now: Callable[[], DraftOffer | None]) -> None:
+    def listen(draft_now: Callable[[], DraftSuggestion | None]) -> None:
         nonlocal last_sent, last_text
         if loop.time() - last_sent < session.settings.draft_interval_ms / 1e3:
             return
         if session.documents.get(document.uri) is not document:
             return
-        draft = offer_now()
-        if draft is None or not draft.offer.text:
+        draft = draft_now()
+        if draft is None or not draft.suggestion.text:
             return
-        text = head + draft.offer.text
+        text = head + draft.suggestion.text
         if text == last_text:
             return
         last_sent, last_text = loop.time(), text
         units = session.units
-        confidences = (1.0,) * len(head) + draft.offer.confidences
+        confidences = (1.0,) * len(head) + draft.suggestion.confidences
         widths = [width(character, units) for character in text]
         message = lsp_ext.Draft(
             token=token,

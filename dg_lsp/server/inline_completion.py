@@ -11,17 +11,17 @@ from dataclasses import dataclass, replace
 
 from lsprotocol import types
 
-from dg_lsp.document.offers import Place
 from dg_lsp.document.position import LINE_END
+from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import Reason, ReasonCode
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offset_at, offsets_of, range_at
 from dg_lsp.server.documents import Document
+from dg_lsp.server.draft_suggestions import DraftSuggestion
 from dg_lsp.server.drafts import send_drafts
-from dg_lsp.server.jobs import Wanted
-from dg_lsp.server.offers import DraftOffer
+from dg_lsp.server.jobs import RequestOptions
 from dg_lsp.server.session import Session
-from dg_lsp.server.suggestions import Answer, OfferListener
+from dg_lsp.server.suggestions import Answer, DraftListener
 from dg_lsp.server.tracing import Outcome, Trace
 
 
@@ -29,7 +29,7 @@ from dg_lsp.server.tracing import Outcome, Trace
 class Target:
     """Where ghost text goes: `head` is put before it, in place of the range."""
 
-    place: Place
+    site: InsertionSite
     range: types.Range
     head: str = ""
 
@@ -78,21 +78,21 @@ async def _complete(
         return nothing
     if request.formatting is not None:
         unit = " " * request.formatting.tab_size if request.formatting.insert_spaces else "\t"
-        target = replace(target, place=replace(target.place, indent_unit=unit))
+        target = replace(target, site=replace(target.site, indent_unit=unit))
     on_draft = None
     if session.client.extensions.drafts:
         token = _draft_token(request, session)
         on_draft = send_drafts(session, document, target.range, target.head, token)
         if params.context.selected_completion_info is not None:
             on_draft = _show_nothing
-    wanted = Wanted(candidates=session.settings.candidates_while_typing)
+    options = RequestOptions(candidates=session.settings.candidates_while_typing)
     if is_invoked:
-        wanted = Wanted(candidates=session.settings.candidates, may_be_empty=False)
-    answer = await ask(session, target.place, wanted, params.work_done_token, trace, on_draft)
+        options = RequestOptions(candidates=session.settings.candidates, may_be_empty=False)
+    answer = await ask(session, target.site, options, params.work_done_token, trace, on_draft)
     if not is_unchanged(session, document, trace):
         return nothing
     # Offers may come down to the same first line, or to one with nothing in it.
-    made = (_item(session, target, offer.text) for offer in answer.offers)
+    made = (_item(session, target, suggestion.text) for suggestion in answer.suggestions)
     items = {item.insert_text: item for item in made}
     items.pop("", None)
     return types.InlineCompletionList([*items.values()])
@@ -100,20 +100,20 @@ async def _complete(
 
 async def ask(
     session: Session,
-    place: Place,
-    wanted: Wanted,
+    site: InsertionSite,
+    options: RequestOptions,
     progress: types.ProgressToken | None,
     trace: Trace,
-    on_draft: OfferListener | None,
+    on_draft: DraftListener | None,
 ) -> Answer:
     """An answer of the suggestions, with its effect on the status."""
     # Who sees drafts waits for the end; others get what is settled at the deadline.
     deadline_s = session.settings.deadline_ms / 1e3 if on_draft is None else None
     with session.status.working(progress, "Filling in"):
         answer = await session.suggestions.suggest(
-            place, wanted, session.settings, deadline_s, trace, on_draft
+            site, options, session.settings, deadline_s, trace, on_draft
         )
-    trace.answer(answer.offers, answer.reason, answer.failed)
+    trace.answer(answer.suggestions, answer.reason, answer.failed)
     if answer.failed:
         session.status.job_failed(str(answer.reason or "the job failed"))
     else:
@@ -140,20 +140,20 @@ def _target(
     """The cursor; or the entry that is selected in the suggest widget, to be extended."""
     units, text = session.units, document.text
     if selected is None:
-        return Target(session.place(document, cursor), range_at(text, cursor, cursor, units))
+        return Target(session.site(document, cursor), range_at(text, cursor, cursor, units))
     start, end = offsets_of(text, selected.range, units)
     span = range_at(text, start, end, units)
     if span.start.line != span.end.line:
         return None
-    place = session.place(document, start, end)
-    place = replace(place, prefix=place.prefix + selected.text, replaced=None)
-    return Target(place, span, selected.text)
+    site = session.site(document, start, end)
+    site = replace(site, prefix=site.prefix + selected.text, replaced=None)
+    return Target(site, span, selected.text)
 
 
 def _item(session: Session, target: Target, text: str) -> types.InlineCompletionItem:
     """The item such that the client draws it as it will be when it is accepted."""
     text, span = target.head + text, target.range
-    rest, *_ = LINE_END.split(target.place.suffix, maxsplit=1)
+    rest, *_ = LINE_END.split(target.site.suffix, maxsplit=1)
     first, *others = LINE_END.split(text)
     if session.client.tears_ghost_text and others and rest.strip():
         if rest.isascii() and rest.isprintable() and len(first) >= len(rest):
@@ -168,7 +168,7 @@ def _item(session: Session, target: Target, text: str) -> types.InlineCompletion
     return types.InlineCompletionItem(text, range=span)
 
 
-def _show_nothing(offer_now: Callable[[], DraftOffer | None]) -> None:
+def _show_nothing(draft_now: Callable[[], DraftSuggestion | None]) -> None:
     """Beside an open list of completions a draft would be one thing too many that moves."""
 
 

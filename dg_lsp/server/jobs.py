@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from dg_lsp.document.offers import Place
+from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.document.window import WindowBudget, split_window
-from dg_lsp.job import SPARES, Draft, Infill, InfillJob, JobState, Snippet
+from dg_lsp.job import EXTRA_CANDIDATES, Draft, Infill, InfillJob, JobState, Snippet
 from dg_lsp.server.convert import without_surrogates
 from dg_lsp.server.engine_link import EngineLink, EngineUnavailableError, ModelFacts
 from dg_lsp.server.limits import follows_no_instructions
@@ -33,14 +33,14 @@ DraftListener = Callable[[Draft], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestOptions:
     """What a request asks for beyond its place."""
 
     candidates: int = 1
     may_be_empty: bool = True
     max_tokens: int = 128
     instruction: str | None = None
-    noise: float = 0.6
+    strength: float = 0.6
     seed: int = 0
     deadline_s: float | None = None
     """From the start of the job; at the deadline the best there is becomes its outcome."""
@@ -59,7 +59,7 @@ class Filled:
 class Context(Protocol):
     """What else the model may see, and what it must not."""
 
-    def snippets(self, place: Place, settings: ContextSettings) -> tuple[Snippet, ...]:
+    def snippets(self, site: InsertionSite, settings: ContextSettings) -> tuple[Snippet, ...]:
         """Related text of other files."""
         ...
 
@@ -77,8 +77,8 @@ class Jobs:
 
     async def fill(
         self,
-        place: Place,
-        wanted: Wanted,
+        site: InsertionSite,
+        options: RequestOptions,
         settings: Settings,
         on_draft: DraftListener,
         work: Work,
@@ -87,9 +87,9 @@ class Jobs:
         try:
             work.rest()
             infiller = await self._link.infiller()
-            self._check(wanted)
+            self._check(options)
             work.lap("start")
-            work.job = self._job(place, wanted, settings, work)
+            work.job = self._job(site, options, settings, work)
             handle = infiller.submit(work.job)
         except (EngineUnavailableError, RuntimeError) as error:
             log.warning("no engine: %s", error)
@@ -106,44 +106,46 @@ class Jobs:
             log.error("a job failed: %s", infill.reason)
         return Filled(infill, handle.state)
 
-    def _check(self, wanted: Wanted) -> None:
+    def _check(self, options: RequestOptions) -> None:
         model = self._link.state.model
-        if wanted.instruction is not None and model and not model.follows_instructions:
+        if options.instruction is not None and model and not model.follows_instructions:
             raise EngineUnavailableError(follows_no_instructions(model))
 
-    def _job(self, place: Place, wanted: Wanted, settings: Settings, work: Work) -> InfillJob:
+    def _job(
+        self, site: InsertionSite, options: RequestOptions, settings: Settings, work: Work
+    ) -> InfillJob:
         model = self._link.state.model
         if model is None:
             raise EngineUnavailableError("the engine does not say which model it has")
-        place = place.core
-        replaced = place.replaced or ""
-        before = place.before + place.prefix
+        site = site.core
+        replaced = site.replaced or ""
+        before = site.before + site.prefix
         start, end = len(before), len(before) + len(replaced)
-        text = before + replaced + place.suffix
+        text = before + replaced + site.suffix
         seen = without_surrogates(self._context.mask_around(text, start, end))
         work.lap("mask")
         budget = _window_budget(model, settings.context)
         window = split_window(seen, start, end, budget, self._link.measure)
         work.lap("window")
-        snippets = self._context.snippets(place, settings.context)
+        snippets = self._context.snippets(site, settings.context)
         work.lap("related")
         return InfillJob(
             prefix=window.prefix,
             suffix=window.suffix,
-            path=without_surrogates(place.path),
-            language=place.language,
+            path=without_surrogates(site.path),
+            language=site.language,
             snippets=snippets,
             # A selection with a secret in it is refused before it comes here.
-            replaced=None if place.replaced is None else without_surrogates(place.replaced),
-            instruction=wanted.instruction,
-            noise=wanted.noise,
-            candidates=wanted.candidates,
-            spares=SPARES,
-            max_tokens=wanted.max_tokens,
-            may_be_empty=wanted.may_be_empty,
-            deadline_s=wanted.deadline_s,
-            seed=wanted.seed,
-            document=f"{self._client}:{wanted.lane}:{place.uri}",
+            replaced=None if site.replaced is None else without_surrogates(site.replaced),
+            instruction=options.instruction,
+            strength=options.strength,
+            candidates=options.candidates,
+            extra_candidates=EXTRA_CANDIDATES,
+            max_tokens=options.max_tokens,
+            may_be_empty=options.may_be_empty,
+            deadline_s=options.deadline_s,
+            seed=options.seed,
+            document=f"{self._client}:{options.lane}:{site.uri}",
         )
 
 

@@ -29,7 +29,7 @@ FOLLOW_S = 10.0
 
 
 class RemoteStatus(Protocol):
-    """What an engine says of itself (`service.wire.EngineStatus`)."""
+    """What an engine says of itself (`service.schema.EngineStatus`)."""
 
     @property
     def state(self) -> str:
@@ -55,7 +55,7 @@ class RemoteStatus(Protocol):
 
 
 class RemoteEngine(Protocol):
-    """An engine elsewhere (`service.lifecycle.SharedEngine`, `service.client.HttpInfiller`).
+    """An engine elsewhere: a `SharedEngine` of `service.process`, or an `HttpInfiller`.
 
     Whatever goes wrong is a `ValueError` of one line.
     """

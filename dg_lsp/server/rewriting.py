@@ -16,17 +16,23 @@ from lsprotocol import types
 
 from dg_lsp.document.edit import minimal_replacement
 from dg_lsp.document.limits import too_long
-from dg_lsp.document.offers import Offer, Place, Standard, flaw_at, offers_of
 from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.retrying import Try, first_sound
+from dg_lsp.document.suggestions import (
+    InsertionSite,
+    Standard,
+    Suggestion,
+    flaw_at,
+    suggestions_for,
+)
 from dg_lsp.job import Draft, JobState, Reason, ReasonCode, Span
 from dg_lsp.server.convert import range_at
 from dg_lsp.server.documents import Document, find_again
+from dg_lsp.server.draft_suggestions import DraftSuggestion, one_line, suggest_draft
 from dg_lsp.server.drafts import send_drafts
 from dg_lsp.server.engine_link import EngineUnavailableError
-from dg_lsp.server.jobs import Filled, Wanted
+from dg_lsp.server.jobs import Filled, RequestOptions
 from dg_lsp.server.lsp_ext import JobToken
-from dg_lsp.server.offers import DraftOffer, offer_draft, one_line
 from dg_lsp.server.session import Session
 from dg_lsp.server.status import Report
 from dg_lsp.server.tracing import How, Outcome, Trace, Work
@@ -53,7 +59,7 @@ class Request:
     document: Document
     span: Span
     instruction: str | None = None
-    noise: float = 0.6
+    strength: float = 0.6
     seed: int = 0
     token: JobToken | None = None
     """What its drafts carry."""
@@ -97,29 +103,29 @@ async def _change(session: Session, request: Request, trace: Trace, report: Repo
         trace.refuse(refusal)
         raise RewriteRefusedError(str(refusal))
     is_infill = span.start == span.end
-    place = session.place(document, span.start, None if is_infill else span.end)
-    wanted = Wanted(
+    site = session.site(document, span.start, None if is_infill else span.end)
+    options = RequestOptions(
         may_be_empty=False,
         instruction=None if is_infill else request.instruction,
-        noise=request.noise,
+        strength=request.strength,
         lane=LANE,
     )
     work = trace.work = Work()
     trace.how = How.NEW_JOB
-    standard = Standard(one_line=one_line(place, session.settings.multi_line))
+    standard = Standard(one_line=one_line(site, session.settings.multi_line))
 
-    async def write(one: Try) -> tuple[Filled, tuple[Offer, ...]]:
-        listener = _draft_listener(session, request, place, report)
-        asked = replace(wanted, seed=one.seed, deadline_s=one.deadline_s)
-        filled = await session.jobs.fill(place, asked, session.settings, listener, work)
+    async def write(one: Try) -> tuple[Filled, tuple[Suggestion, ...]]:
+        listener = _draft_listener(session, request, site, report)
+        asked = replace(options, seed=one.seed, deadline_s=one.deadline_s)
+        filled = await session.jobs.fill(site, asked, session.settings, listener, work)
         work.rest()
-        offers = offers_of(filled.infill.candidates, place, standard)
+        suggestions = suggestions_for(filled.infill.candidates, site, standard)
         work.lap("finish")
-        return filled, offers
+        return filled, suggestions
 
-    filled, offers = await first_sound(write, place, request.seed)
-    reason = None if offers else why_nothing(filled.infill, place, standard)
-    trace.answer(offers, reason, filled.state is JobState.FAILED)
+    filled, suggestions = await first_sound(write, site, request.seed)
+    reason = None if suggestions else why_nothing(filled.infill, site, standard)
+    trace.answer(suggestions, reason, filled.state is JobState.FAILED)
     if reason is not None:
         raise RewriteRefusedError(str(reason))
     now = session.documents.get(document.uri)
@@ -128,7 +134,7 @@ async def _change(session: Session, request: Request, trace: Trace, report: Repo
         moved = "the text to be changed has changed in the meantime"
         trace.end(Outcome.NOTHING, Reason(ReasonCode.CHANGED, moved))
         raise DocumentMovedError(moved)
-    return Change(now, found, offers[0].text, flaw_at(offers[0].text, place))
+    return Change(now, found, suggestions[0].text, flaw_at(suggestions[0].text, site))
 
 
 async def _too_long(session: Session, document: Document, span: Span) -> str | None:
@@ -187,7 +193,7 @@ def leading_comment(selection: str) -> tuple[str, int] | None:
 
 
 def _draft_listener(
-    session: Session, request: Request, place: Place, report: Report
+    session: Session, request: Request, site: InsertionSite, report: Report
 ) -> Callable[[Draft], None]:
     """Says how far a try is, and shows its drafts to a client that takes them."""
     document, span = request.document, request.span
@@ -201,12 +207,12 @@ def _draft_listener(
         nonlocal before
         older, before = before, draft
 
-        def offer_now() -> DraftOffer:
-            return offer_draft(older, draft, place, session.settings.multi_line)
+        def draft_now() -> DraftSuggestion:
+            return suggest_draft(older, draft, site, session.settings.multi_line)
 
         blocks = f"block {draft.block} of {draft.blocks}, " if draft.blocks > 1 else ""
         report(f"{blocks}step {draft.step} of {draft.steps_allowed}", draft.share_done)
         if tell is not None:
-            tell(offer_now)
+            tell(draft_now)
 
     return listen

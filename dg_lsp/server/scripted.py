@@ -115,7 +115,7 @@ class ScriptedHandle:
         if infiller.error is not None:
             self.end(JobState.FAILED, Infill((), 0, reason=infiller.error))
             return
-        texts = infiller.script(self.job)[: self.job.candidates + self.job.spares]
+        texts = infiller.script(self.job)[: self.job.candidates + self.job.extra_candidates]
         sureness = (*pace.confidences, *[0.9] * len(texts))
         candidates = [
             Candidate(text, sure, -float(rank), (sure,) * len(text))

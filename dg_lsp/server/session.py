@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from dg_lsp.document.excerpt import excerpt
-from dg_lsp.document.offers import Place
+from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import Reason, ReasonCode
 from dg_lsp.server.capabilities import ClientFeatures
 from dg_lsp.server.context import WorkspaceContext
@@ -82,13 +82,13 @@ class Session:
         """What was answered may be answered otherwise from now on."""
         self.suggestions.close()
 
-    def place(self, document: Document, start: int, end: int | None = None) -> Place:
+    def site(self, document: Document, start: int, end: int | None = None) -> InsertionSite:
         """A cursor, or a selection where there is an end."""
         span_end = start if end is None else end
         text = document.text
         first, last = excerpt(text, start, span_end, document.language)
         prefix, suffix = text[first:start], text[span_end:last]
-        return Place(
+        return InsertionSite(
             uri=document.uri,
             path=relative_path(script_path(document), self.context.roots),
             language=document.language,
@@ -104,7 +104,7 @@ class Session:
         settings, language = self.settings, document.language
         if not settings.enable:
             return Reason(ReasonCode.SWITCHED_OFF, "switched off by the setting `enable`")
-        if not settings.offers_language(language):
+        if not settings.is_language_enabled(language):
             off = f"switched off for {language} by the setting `languages`"
             return Reason(ReasonCode.SWITCHED_OFF, off)
         if not self.context.is_included(document):

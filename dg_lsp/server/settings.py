@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dg_lsp.server.section import about, parse_section, section_schema, section_table
+from dg_lsp.server.settings_schema import about, parse_settings, settings_schema, settings_table
 
 SECTION = "dgLsp"
 MODEL = r"^$|^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$|^(~?[/\\]|[A-Za-z]:[/\\])"
@@ -226,7 +226,7 @@ class Settings:
     context: ContextSettings = field(default_factory=ContextSettings)
     engine: EngineAccess = field(default_factory=EngineAccess)
 
-    def offers_language(self, language: str) -> bool:
+    def is_language_enabled(self, language: str) -> bool:
         """Whether completions are on for an LSP language id."""
         return self.enable and self.languages.get(language, self.languages.get("*", True))
 
@@ -242,7 +242,7 @@ def parse(raw: object, base: Settings) -> tuple[Settings, list[str]]:
         raw = raw[SECTION]
     if raw is None:
         return base, []
-    return parse_section(raw, base, SECTION)
+    return parse_settings(raw, base, SECTION)
 
 
 def json_schema() -> dict[str, Any]:
@@ -250,10 +250,10 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": SECTION,
-        **section_schema(Settings()),
+        **settings_schema(Settings()),
     }
 
 
 def docs_table() -> str:
     """The table in docs/settings.md."""
-    return section_table(Settings(), SECTION)
+    return settings_table(Settings(), SECTION)

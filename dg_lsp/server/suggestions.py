@@ -13,24 +13,30 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dg_lsp.document.offers import Offer, Place, Standard, finish_at, offers_of
 from dg_lsp.document.reasons import why_nothing
+from dg_lsp.document.suggestions import (
+    InsertionSite,
+    Standard,
+    Suggestion,
+    finish_at,
+    suggestions_for,
+)
 from dg_lsp.job import Candidate, Draft, JobState, Reason, ReasonCode
-from dg_lsp.server.jobs import Filled, Jobs, Wanted
-from dg_lsp.server.offers import (
-    DraftOffer,
+from dg_lsp.server.draft_suggestions import (
+    DraftSuggestion,
     cut_typed,
     one_line,
     remainders,
     settled_lines,
     typed_between,
 )
+from dg_lsp.server.jobs import Filled, Jobs, RequestOptions
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.tracing import How, Outcome, Trace, Work
 
 log = logging.getLogger(__name__)
 
-OfferListener = Callable[[Callable[[], DraftOffer | None]], None]
+DraftListener = Callable[[Callable[[], DraftSuggestion | None]], None]
 """Is told that there is a draft, and may ask for it; finishing one costs time."""
 
 
@@ -38,7 +44,7 @@ OfferListener = Callable[[Callable[[], DraftOffer | None]], None]
 class Answer:
     """What a request is answered with; with no offers, `reason` says why."""
 
-    offers: tuple[Offer, ...] = ()
+    suggestions: tuple[Suggestion, ...] = ()
     reason: Reason | None = None
     failed: bool = False
 
@@ -57,12 +63,12 @@ class Suggestions:
 
     async def suggest(
         self,
-        place: Place,
-        wanted: Wanted,
+        site: InsertionSite,
+        options: RequestOptions,
         settings: Settings,
         deadline_s: float | None,
         trace: Trace,
-        on_draft: OfferListener | None = None,
+        on_draft: DraftListener | None = None,
     ) -> Answer:
         """Answer one request, whose trace says why; cancelling it stops the job.
 
@@ -72,11 +78,11 @@ class Suggestions:
         4. At the deadline, the whole lines that are settled; the job runs on. Where none are,
            the request waits on, as not every client asks again.
         """
-        line = self._lines.setdefault(place.uri, _Line())
+        line = self._lines.setdefault(site.uri, _Line())
         line.supersede_waiter()
-        known = line.remainder(place, wanted)
+        known = line.remainder(site, options)
         if known is not None:
-            line.leave_others(place)
+            line.leave_others(site)
             trace.how = How.LAST_ANSWER
             return known
         loop = asyncio.get_running_loop()
@@ -85,13 +91,13 @@ class Suggestions:
         try:
             while True:
                 ask = line.ask
-                if ask is None or not ask.is_for(place, wanted):
-                    ask = line.begin(_Ask(self._jobs, place, wanted, settings))
+                if ask is None or not ask.is_for(site, options):
+                    ask = line.begin(_Ask(self._jobs, site, options, settings))
                     trace.how = How.NEW_JOB
                 elif ask.work is not trace.work:
                     trace.how = How.JOB_UNDER_WAY
                 trace.work = ask.work
-                ask.listen(place, on_draft)
+                ask.listen(site, on_draft)
                 left_s = None if ends_at is None else max(0.0, ends_at - loop.time())
                 await asyncio.wait(
                     {ask.task, waiter}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
@@ -100,17 +106,17 @@ class Suggestions:
                     trace.outcome = Outcome.SUPERSEDED
                     return SUPERSEDED
                 if not ask.task.done():
-                    answer = line.settle_for_less(ask, place)
-                    if answer.offers:
+                    answer = line.settle_for_less(ask, site)
+                    if answer.suggestions:
                         trace.how = How.DEADLINE
                         return answer
                     ends_at = None
                     continue
-                typed = typed_between(ask.place, place) or ""
+                typed = typed_between(ask.site, site) or ""
                 answer = line.finish(ask, typed)
                 if not typed:
                     return answer
-                left = remainders(answer.offers, typed)
+                left = remainders(answer.suggestions, typed)
                 if left or answer.failed:
                     return Answer(left, answer.reason, answer.failed)
                 # It turned out to write something else than what was typed since: once more.
@@ -123,7 +129,7 @@ class Suggestions:
             if line.waiter is waiter:
                 line.waiter = None
                 if line.ask is not None:
-                    line.ask.listen(place, None)
+                    line.ask.listen(site, None)
 
     def forget(self, uri: str) -> None:
         """The document was closed."""
@@ -140,48 +146,50 @@ class Suggestions:
 class _Ask:
     """A job under way for a place."""
 
-    def __init__(self, jobs: Jobs, place: Place, wanted: Wanted, settings: Settings) -> None:
-        self.place, self.wanted, self.settings = place, wanted, settings
+    def __init__(
+        self, jobs: Jobs, site: InsertionSite, options: RequestOptions, settings: Settings
+    ) -> None:
+        self.site, self.options, self.settings = site, options, settings
         self.work = Work()
         self._jobs = jobs
-        self._listener: OfferListener | None = None
-        self._listening_at = place
+        self._listener: DraftListener | None = None
+        self._listening_at = site
         self._before: Draft | None = None
         self._latest: Draft | None = None
-        is_automatic = wanted.may_be_empty
+        is_automatic = options.may_be_empty
         self._standard = Standard(
-            wanted.candidates,
+            options.candidates,
             settings.min_confidence if is_automatic else 0.0,
             may_break=not is_automatic,
-            one_line=one_line(place, settings.multi_line),
+            one_line=one_line(site, settings.multi_line),
         )
-        self._judged: tuple[Candidate, Offer | None] | None = None
+        self._judged: tuple[Candidate, Suggestion | None] | None = None
         """The candidate of the last drafts, and what would be offered if the job ended so."""
-        self._shown: Offer | None = None
+        self._shown: Suggestion | None = None
         """What the user has seen of it so far."""
         self.task = asyncio.create_task(self._run())
 
-    def is_for(self, place: Place, wanted: Wanted) -> bool:
+    def is_for(self, site: InsertionSite, options: RequestOptions) -> bool:
         """Whether its outcome would answer this request too."""
-        if self.task.done() or wanted.candidates > self.wanted.candidates:
+        if self.task.done() or options.candidates > self.options.candidates:
             return False
-        if self.wanted.may_be_empty and not wanted.may_be_empty:
+        if self.options.may_be_empty and not options.may_be_empty:
             return False
-        typed = typed_between(self.place, place)
+        typed = typed_between(self.site, site)
         if typed is None:
             return False
         return not typed or any(text.startswith(typed) for text in self._texts())
 
-    def listen(self, place: Place, listener: OfferListener | None) -> None:
+    def listen(self, site: InsertionSite, listener: DraftListener | None) -> None:
         """Tell the listener of drafts from now on, as they would stand at the place."""
-        self._listening_at, self._listener = place, listener
+        self._listening_at, self._listener = site, listener
 
-    def settled(self) -> tuple[Offer, ...]:
+    def settled(self) -> tuple[Suggestion, ...]:
         """What can be offered before the end."""
         if self._latest is None:
             return ()
         text = self._finished(settled_lines(self._before, self._latest))
-        return (Offer(text, 1.0, (1.0,) * len(text)),) if text else ()
+        return (Suggestion(text, 1.0, (1.0,) * len(text)),) if text else ()
 
     def is_done(self) -> bool:
         """Whether it ended with an answer of the model, be it an empty one."""
@@ -204,24 +212,24 @@ class _Ask:
         filled = self.task.result()
         self.work.rest()
         candidates, standard = filled.infill.candidates, self._standard
-        offers = offers_of(candidates, self.place, standard)
+        suggestions = suggestions_for(candidates, self.site, standard)
         shown = () if self._shown is None else (self._shown,)
-        if remainders(shown, typed) and not remainders(offers, typed) and self.is_done():
-            offers = shown
+        if remainders(shown, typed) and not remainders(suggestions, typed) and self.is_done():
+            suggestions = shown
         self.work.lap("finish")
-        reason = None if offers else why_nothing(filled.infill, self.place, standard)
-        return Answer(offers, reason, filled.state is JobState.FAILED)
+        reason = None if suggestions else why_nothing(filled.infill, self.site, standard)
+        return Answer(suggestions, reason, filled.state is JobState.FAILED)
 
     def _finished(self, raw: str) -> str:
-        on_one = one_line(self.place, self.settings.multi_line)
-        return finish_at(raw, self.place, one_line=on_one)
+        on_one = one_line(self.site, self.settings.multi_line)
+        return finish_at(raw, self.site, one_line=on_one)
 
     async def _run(self) -> Filled:
-        if self.wanted.may_be_empty and self.settings.debounce_ms:
+        if self.options.may_be_empty and self.settings.debounce_ms:
             await asyncio.sleep(self.settings.debounce_ms / 1e3)
             self.work.lap("debounce")
         return await self._jobs.fill(
-            self.place, self.wanted, self.settings, self._take, self.work
+            self.site, self.options, self.settings, self._take, self.work
         )
 
     def _take(self, draft: Draft) -> None:
@@ -230,25 +238,26 @@ class _Ask:
             self._finished(draft.text)
         self._before, self._latest = self._latest, draft
         if self._listener is not None:
-            self._listener(self._offer_now)
+            self._listener(self._draft_now)
 
-    def _offer_now(self) -> DraftOffer | None:
+    def _draft_now(self) -> DraftSuggestion | None:
         """What would be offered if the job ended now: nothing else is worth a look."""
-        typed = typed_between(self.place, self._listening_at)
+        typed = typed_between(self.site, self._listening_at)
         draft = self._latest
         if draft is None or draft.candidate is None or typed is None:
             return None
         if self._judged is None or self._judged[0] != draft.candidate:
-            offers = offers_of([draft.candidate], self.place, self._standard)
-            self._judged = draft.candidate, offers[0] if offers else None
-        offer = self._judged[1]
-        if offer is None:
+            suggestions = suggestions_for([draft.candidate], self.site, self._standard)
+            self._judged = draft.candidate, suggestions[0] if suggestions else None
+        suggestion = self._judged[1]
+        if suggestion is None:
             return None
         left = cut_typed(
-            DraftOffer(offer, len(offer.text), draft.step, draft.steps_allowed), typed
+            DraftSuggestion(suggestion, len(suggestion.text), draft.step, draft.steps_allowed),
+            typed,
         )
         if left is not None:
-            self._shown = offer
+            self._shown = suggestion
         return left
 
     def _texts(self) -> list[str]:
@@ -265,8 +274,8 @@ class _Line:
     def __init__(self) -> None:
         self.waiter: asyncio.Future[None] | None = None
         self.ask: _Ask | None = None
-        self._place: Place | None = None
-        self._wanted = Wanted()
+        self._place: InsertionSite | None = None
+        self._wanted = RequestOptions()
         self._answer = Answer()
         self._is_whole = True
         """False for an answer that was cut short by a deadline."""
@@ -276,21 +285,21 @@ class _Line:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def remainder(self, place: Place, wanted: Wanted) -> Answer | None:
+    def remainder(self, site: InsertionSite, options: RequestOptions) -> Answer | None:
         """An answer from what was answered before."""
-        if self._place is None or wanted.candidates > self._wanted.candidates:
+        if self._place is None or options.candidates > self._wanted.candidates:
             return None
-        typed = typed_between(self._place, place)
+        typed = typed_between(self._place, site)
         if typed is None:
             return None
         if not typed and not self._is_whole:
             # There is more, perhaps on its way.
             return None
-        left = remainders(self._answer.offers, typed)
+        left = remainders(self._answer.suggestions, typed)
         if left:
             return Answer(left)
         # The same question has the same answer, but a user who insists asks another one.
-        if not typed and (wanted.may_be_empty or not self._wanted.may_be_empty):
+        if not typed and (options.may_be_empty or not self._wanted.may_be_empty):
             return self._answer
         return None
 
@@ -301,9 +310,9 @@ class _Line:
         ask.task.add_done_callback(lambda task: self._ended(ask))
         return ask
 
-    def leave_others(self, place: Place) -> None:
+    def leave_others(self, site: InsertionSite) -> None:
         """Stop a job for another place, as nobody waits for it any more."""
-        if self.ask is not None and typed_between(self.ask.place, place) is None:
+        if self.ask is not None and typed_between(self.ask.site, site) is None:
             self.stop()
 
     def stop(self) -> None:
@@ -319,15 +328,15 @@ class _Line:
             self._keep(ask, answer, is_whole=True)
         return answer
 
-    def settle_for_less(self, ask: _Ask, place: Place) -> Answer:
+    def settle_for_less(self, ask: _Ask, site: InsertionSite) -> Answer:
         """What can be answered at the deadline."""
-        offers = ask.settled()
-        if offers:
-            self._keep(ask, Answer(offers), is_whole=False)
-        return Answer(remainders(offers, typed_between(ask.place, place) or ""))
+        suggestions = ask.settled()
+        if suggestions:
+            self._keep(ask, Answer(suggestions), is_whole=False)
+        return Answer(remainders(suggestions, typed_between(ask.site, site) or ""))
 
     def _keep(self, ask: _Ask, answer: Answer, is_whole: bool) -> None:
-        self._place, self._wanted = ask.place, ask.wanted
+        self._place, self._wanted = ask.site, ask.options
         self._answer, self._is_whole = answer, is_whole
 
     def _ended(self, ask: _Ask) -> None:

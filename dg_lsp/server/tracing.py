@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from lsprotocol import types
 
 from dg_lsp.diagnosis.records import Record, work_record
-from dg_lsp.document.offers import Offer
+from dg_lsp.document.suggestions import Suggestion
 from dg_lsp.job import Infill, InfillJob, JobState, Reason, ReasonCode
 from dg_lsp.server.settings import TraceDetail
 
@@ -33,7 +33,7 @@ MAX_DOCUMENTS = 100
 class Outcome(enum.Enum):
     """How a request ended."""
 
-    OFFERED = "offered"
+    SUGGESTED = "suggested"
     NOTHING = "nothing"
     """The model was asked, or had been asked before, and nothing is left to offer."""
     REFUSED = "refused"
@@ -122,7 +122,7 @@ class Trace:
     outcome: Outcome | None = None
     reason: Reason | None = None
     how: How | None = None
-    offers: Sequence[Offer] = ()
+    suggestions: Sequence[Suggestion] = ()
     work: Work | None = None
     check_ms: float | None = None
     """Until it was clear that something may be offered here."""
@@ -132,16 +132,18 @@ class Trace:
         return (time.perf_counter() - self.began) * 1e3
 
     def end(
-        self, outcome: Outcome, reason: Reason | None, offers: Sequence[Offer] = ()
+        self, outcome: Outcome, reason: Reason | None, suggestions: Sequence[Suggestion] = ()
     ) -> None:
-        self.outcome, self.reason, self.offers = outcome, reason, offers
+        self.outcome, self.reason, self.suggestions = outcome, reason, suggestions
 
-    def answer(self, offers: Sequence[Offer], reason: Reason | None, failed: bool) -> None:
+    def answer(
+        self, suggestions: Sequence[Suggestion], reason: Reason | None, failed: bool
+    ) -> None:
         """What the request is answered with."""
         if self.outcome is not Outcome.SUPERSEDED:
             bad = Outcome.FAILED if failed else Outcome.NOTHING
-            self.outcome = Outcome.OFFERED if offers else bad
-        self.reason, self.offers = reason, offers
+            self.outcome = Outcome.SUGGESTED if suggestions else bad
+        self.reason, self.suggestions = reason, suggestions
 
     def refuse(self, reason: Reason) -> None:
         """The model is not asked."""
@@ -218,9 +220,9 @@ def _record(trace: Trace, client: str) -> Record:
         "reason": trace.reason.sentence if trace.reason else None,
         "reason_code": trace.reason.code.value if trace.reason else None,
         "how": trace.how.value if trace.how else None,
-        "offers": [
+        "suggestions": [
             {"chars": len(one.text), "confidence": round(one.confidence, 3)}
-            for one in trace.offers
+            for one in trace.suggestions
         ],
         **work_record(work.job, work.infill, timings_ms, work.engine_ms),
         "total_ms": round(trace.so_far_ms, 3),
@@ -235,7 +237,7 @@ def _text_record(trace: Trace) -> Record:
     from dg_lsp.document.secrets import mask_secrets
 
     text: Record = {"uri": trace.uri}
-    text["offers"] = [mask_secrets(one.text) for one in trace.offers]
+    text["suggestions"] = [mask_secrets(one.text) for one in trace.suggestions]
     work = trace.work
     if work is not None and work.job is not None:
         job = work.job

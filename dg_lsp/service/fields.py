@@ -19,24 +19,24 @@ Json = dict[str, Any]
 _HALF_ESCAPE, _HALF = re.compile(r"\\ud[89a-f]", re.IGNORECASE), re.compile("[\ud800-\udfff]")
 
 
-class WireError(ValueError):
+class SchemaError(ValueError):
     """What came in is not what it should be; the message names the field and the value."""
 
 
 def parse_json(body: bytes) -> Json:
-    """A JSON object of text in Unicode; anything else is a `WireError` that names the field."""
+    """A JSON object of text in Unicode; else a `SchemaError` names the field."""
     try:
         text = body.decode("utf-8-sig")
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
         # Halves of characters can only come as escapes, which are rare enough to look for.
         if _HALF_ESCAPE.search(text):
             _refuse_halves(value, "")
-    except WireError:
+    except SchemaError:
         raise
     except (ValueError, RecursionError) as error:
-        raise WireError(f"the body is not JSON: {one_line(str(error))}") from error
+        raise SchemaError(f"the body is not JSON: {one_line(str(error))}") from error
     if not isinstance(value, dict):
-        raise WireError(f"the body is {shown(value)}; a JSON object is needed")
+        raise SchemaError(f"the body is {shown(value)}; a JSON object is needed")
     return value
 
 
@@ -55,17 +55,17 @@ class Fields:
         """No version at all counts as the right one, for requests written by hand."""
         found = self._left.pop("version", ours)
         if found != ours or isinstance(found, bool):
-            raise WireError(f"version is {shown(found)}; this side speaks {ours}")
+            raise SchemaError(f"version is {shown(found)}; this side speaks {ours}")
 
     def end(self) -> None:
         """Refuse what nobody asked for."""
         if self._left:
             name = next(iter(self._left))
-            raise WireError(f"{self._where}{one_line(name)} is not a known field")
+            raise SchemaError(f"{self._where}{one_line(name)} is not a known field")
 
     def take(self, name: str) -> Any:
         if name not in self._left:
-            raise WireError(f"{self._where}{name} is missing")
+            raise SchemaError(f"{self._where}{name} is missing")
         return self._left.pop(name)
 
     def text(self, name: str, default: str | None = None, most: int | None = None) -> str:
@@ -73,7 +73,7 @@ class Fields:
         if not isinstance(value, str):
             raise self._wrong(name, value, "a text is needed")
         if most is not None and len(value) > most:
-            raise WireError(
+            raise SchemaError(
                 f"{self._where}{name} has {len(value)} characters; at most {most} are allowed"
             )
         return value
@@ -115,7 +115,7 @@ class Fields:
         if not isinstance(value, list):
             raise self._wrong(name, value, "a list is needed")
         if len(value) > most:
-            raise WireError(f"{self._where}{name} has {len(value)} items; at most {most}")
+            raise SchemaError(f"{self._where}{name} has {len(value)} items; at most {most}")
         return tuple(
             self._part(f"{name}[{number}]", item, read) for number, item in enumerate(value)
         )
@@ -148,7 +148,7 @@ class Fields:
                     raise self._wrong(name, run, "a run is [share, characters]")
         # An engine may have none to tell.
         if spread and len(spread) != length:
-            raise WireError(
+            raise SchemaError(
                 f"{self._where}{name} is for {len(spread)} characters; the text has {length}"
             )
         return tuple(spread)
@@ -163,8 +163,8 @@ class Fields:
     def _value(self, name: str, default: object) -> Any:
         return self.take(name) if default is None else self._left.pop(name, default)
 
-    def _wrong(self, name: str, value: object, needed: str) -> WireError:
-        return WireError(f"{self._where}{name} is {shown(value)}; {needed}")
+    def _wrong(self, name: str, value: object, needed: str) -> SchemaError:
+        return SchemaError(f"{self._where}{name} is {shown(value)}; {needed}")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Json:
@@ -172,18 +172,18 @@ def _object(pairs: list[tuple[str, Any]]) -> Json:
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise WireError(f"{one_line(twice)} is there more than once")
+        raise SchemaError(f"{one_line(twice)} is there more than once")
     return value
 
 
 def _no_number(name: str) -> None:
-    raise WireError(f"the body is not JSON: {name} is not a number there")
+    raise SchemaError(f"the body is not JSON: {name} is not a number there")
 
 
 def _refuse_halves(value: object, where: str) -> None:
     if isinstance(value, str) and _HALF.search(value):
         place = one_line(where) or "a name"
-        raise WireError(f"{place} has half of a character, a lone surrogate")
+        raise SchemaError(f"{place} has half of a character, a lone surrogate")
     if isinstance(value, list):
         for number, item in enumerate(value):
             _refuse_halves(item, f"{where}[{number}]")

@@ -18,7 +18,7 @@ from dg_lsp.cli import run
 from dg_lsp.cli.compose import ModelError, OpenedInfiller
 from dg_lsp.document.position import offset_at
 from dg_lsp.document.retrying import MOST_TRIES
-from dg_lsp.job import SPARES, Candidate, Draft, Infill, InfillJob, JobState
+from dg_lsp.job import EXTRA_CANDIDATES, Candidate, Draft, Infill, InfillJob, JobState
 
 SAMPLE = "def add(a, b):\n    return \n\n\nprint(add(1, 2))\n"
 
@@ -142,10 +142,10 @@ def report_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, 
             ["{file}:2:1", "--to", "2:5", "--instruction", "shorter"],
             "--instruction needs a selection, and this one holds only blanks",
         ),
-        (["{file}:2:5", "--noise", "0.5"], "--noise needs a selection"),
-        (["{file}:2:5", "--to", "2:9", "--noise", "0"], "noise is 0.0"),
-        (["{file}:2:5", "--to", "2:9", "--noise", "1.5"], "noise is 1.5"),
-        (["{file}:2:5", "--to", "2:9", "--noise", "nan"], "noise is nan"),
+        (["{file}:2:5", "--strength", "0.5"], "--strength needs a selection"),
+        (["{file}:2:5", "--to", "2:9", "--strength", "0"], "strength is 0.0"),
+        (["{file}:2:5", "--to", "2:9", "--strength", "1.5"], "strength is 1.5"),
+        (["{file}:2:5", "--to", "2:9", "--strength", "nan"], "strength is nan"),
         (["{file}:2:5", "-n", "0"], "candidates is 0"),
         (["{file}:2:5", "-n", "33"], "--candidates is 33"),
         (["{file}:2:5", "--candidates", "many"], "--candidates"),
@@ -218,7 +218,7 @@ def test_asks_for_what_the_options_say(
     source: Path, install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scripted = install("a + b")
-    options = "--to 2:11 -n 3 --seed 5 --max-tokens 40 --noise 0.25 --model m --device cpu"
+    options = "--to 2:11 -n 3 --seed 5 --max-tokens 40 --strength 0.25 --model m --device cpu"
 
     status = run(["infill", f"{source}:2:5", *options.split(), "--instruction", "shorter"])
 
@@ -233,9 +233,9 @@ def test_asks_for_what_the_options_say(
             language="python",
             replaced="return",
             instruction="shorter",
-            noise=0.25,
+            strength=0.25,
             candidates=3,
-            spares=SPARES,
+            extra_candidates=EXTRA_CANDIDATES,
             max_tokens=40,
             may_be_empty=False,
             seed=5,

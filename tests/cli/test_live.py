@@ -22,7 +22,7 @@ from dg_lsp.cli.live import (
     screen_of,
     view_around,
 )
-from dg_lsp.document.offers import Offer
+from dg_lsp.document.suggestions import Suggestion
 from dg_lsp.job import Draft, Infill
 
 
@@ -240,14 +240,14 @@ def test_without_colour_weight_tells_the_confidence(monkeypatch: pytest.MonkeyPa
 
 def test_the_final_frame_says_what_it_took() -> None:
     console = terminal()
-    offers = [
-        Offer("1\r\n2", 0.9, (0.9,) * 4),
-        Offer("3\n4", 0.6, (0.6,) * 3),
+    suggestions = [
+        Suggestion("1\r\n2", 0.9, (0.9,) * 4),
+        Suggestion("3\n4", 0.6, (0.6,) * 3),
     ]
     timings_ms = {"queue": 0.4, "denoise": 300.0, "total": 311.6}
     infill = Infill((), 12, timings_ms, model="some-model")
 
-    frame = final_frame(view_of("a = ‸\r\n"), offers, infill, None, screen_of(console))
+    frame = final_frame(view_of("a = ‸\r\n"), suggestions, infill, None, screen_of(console))
 
     assert lines_of(frame, console) == [
         "1 ▌ a = 1",
@@ -267,9 +267,9 @@ def test_a_result_that_the_model_is_not_sure_of_is_not_shown_as_if_it_were() -> 
     for confidence, expect in ((0.03, unsure), (1.0, sure)):
         console = terminal()
         # Each character looked right to the one who wrote it.
-        offers = [Offer("abc", confidence, (1.0,) * 3)] * 2
+        suggestions = [Suggestion("abc", confidence, (1.0,) * 3)] * 2
         infill = Infill((), 1, model="m")
-        frame = final_frame(view_of("x = ‸"), offers, infill, None, screen_of(console))
+        frame = final_frame(view_of("x = ‸"), suggestions, infill, None, screen_of(console))
         # Styles and not what is printed: rich keeps the codes of a style for the first console.
         styles = [segment.style for segment in console.render(frame)]
         colours = {
@@ -332,8 +332,8 @@ async def test_the_final_frame_replaces_a_draft_not_yet_drawn() -> None:
     with LiveSpan(console, view_of("a = ‸"), lambda: 0.0) as drawing:
         drawing.show(draft_of("first"))
         drawing.show(draft_of("draft"))
-        offer = Offer("final", 0.9, (0.9,) * 5)
-        drawing.finish([offer], Infill((), 9, model="m"), None)
+        suggestion = Suggestion("final", 0.9, (0.9,) * 5)
+        drawing.finish([suggestion], Infill((), 9, model="m"), None)
 
     assert "first" in file.getvalue()
     assert "draft" not in file.getvalue()
@@ -347,7 +347,7 @@ async def test_a_final_frame_taller_than_the_terminal_is_drawn_once_and_whole() 
     text = "\n".join(f"line{number}." for number in range(30))
 
     with LiveSpan(console, view_of("‸"), lambda: 0.0) as drawing:
-        offer = Offer(text, 0.9, (0.9,) * len(text))
-        drawing.finish([offer], Infill((), 9, model="m"), None)
+        suggestion = Suggestion(text, 0.9, (0.9,) * len(text))
+        drawing.finish([suggestion], Infill((), 9, model="m"), None)
 
     assert [file.getvalue().count(f"line{number}.") for number in range(30)] == [1] * 30

@@ -15,7 +15,7 @@ import pytest
 from dg_lsp.cli import run
 from dg_lsp.diagnosis.journal import Journal, read_traces, trace_file
 
-OFFERED = {
+SUGGESTED = {
     "time": 1_700_000_000.5,
     "client": "Neovim 0.12.4",
     "method": "textDocument/inlineCompletion",
@@ -23,10 +23,10 @@ OFFERED = {
     "file": "a.py",
     "language": "python",
     "position": [1, 11],
-    "outcome": "offered",
+    "outcome": "suggested",
     "reason": None,
     "how": "a new job",
-    "offers": [{"chars": 5, "confidence": 0.9}],
+    "suggestions": [{"chars": 5, "confidence": 0.9}],
     "seen": {"prefix_chars": 26, "suffix_chars": 1, "prompt_tokens": 31, "snippets": 0},
     "candidates": [{"chars": 5, "confidence": 0.9, "score": -1.5}],
     "steps": 4,
@@ -57,7 +57,7 @@ def keep(directory: Path, *records: dict) -> None:
 
 
 def test_each_request_with_what_became_of_it(state, capsys):
-    keep(state, OFFERED, REFUSED)
+    keep(state, SUGGESTED, REFUSED)
     assert run(["trace"]) == 0
     shown = capsys.readouterr().out
 
@@ -77,7 +77,7 @@ def test_each_request_with_what_became_of_it(state, capsys):
 
 
 def test_the_text_is_shown_where_it_was_kept_and_does_nothing_to_the_terminal(state, capsys):
-    keep(state, OFFERED)
+    keep(state, SUGGESTED)
     assert run(["trace", "--text"]) == 0
     shown = capsys.readouterr().out
 
@@ -93,14 +93,14 @@ def test_where_no_text_was_kept_it_says_how_to_have_it(state, capsys):
 
 
 def test_for_programs_one_object_a_line_without_text_unless_asked(state, capsys):
-    keep(state, *[REFUSED] * 3, OFFERED)
+    keep(state, *[REFUSED] * 3, SUGGESTED)
     assert run(["trace", "--json", "-n", "2"]) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    bare = {name: value for name, value in OFFERED.items() if name != "text"}
+    bare = {name: value for name, value in SUGGESTED.items() if name != "text"}
     assert told == [REFUSED, bare]
 
     run(["trace", "--json", "--text", "-n", "1"])
-    assert json.loads(capsys.readouterr().out) == OFFERED
+    assert json.loads(capsys.readouterr().out) == SUGGESTED
 
 
 def test_nothing_yet(state, capsys):
@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_read_is_one_line(state, capsys):
     "record",
     [
         {},
-        {"time": "x", "position": [None], "timings_ms": [], "seen": 3, "offers": 7},
+        {"time": "x", "position": [None], "timings_ms": [], "seen": 3, "suggestions": 7},
         {"timings_ms": {"a": "b", "c": -1}, "total_ms": None, "text": [], "candidates": [1]},
         {"file": "\x1b[2J\n", "reason": "a\nb", "outcome": None, "client": {}},
     ],
@@ -162,7 +162,7 @@ def test_following(state):
 
 
 def test_on_a_terminal_the_stages_are_drawn(state, python_on_a_terminal):
-    keep(state, OFFERED)
+    keep(state, SUGGESTED)
     status, drawn, said = python_on_a_terminal("-m", "dg_lsp", "trace")
 
     assert (status, said) == (0, b"")
@@ -211,7 +211,7 @@ def test_a_tool_that_uses_the_engine_alone_leaves_a_trace(state, tmp_path):
 
     [trace] = read_traces(state, 9)
     assert (trace["method"], trace["client"]) == ("/infill", "llama.vim")
-    assert (trace["outcome"], trace["engine_ms"]) == ("offered", 6.0)
+    assert (trace["outcome"], trace["engine_ms"]) == ("suggested", 6.0)
     assert trace["timings_ms"] == {"queue": 1.0, "denoise": 5.0}
     assert trace["seen"]["prefix_chars"] == 7
     assert "return" not in json.dumps(trace)

@@ -101,10 +101,12 @@ def test_no_editor_and_no_request_yet(tmp_path):
     assert [*check_requests(tmp_path)] == []
 
 
-@pytest.mark.parametrize(("last", "level"), [("offered", Level.OK), ("failed", Level.WARNING)])
+@pytest.mark.parametrize(
+    ("last", "level"), [("suggested", Level.OK), ("failed", Level.WARNING)]
+)
 def test_how_the_last_requests_ended(tmp_path, last, level):
     journal = Journal(tmp_path)
-    for outcome in ("offered", "nothing", "offered", last):
+    for outcome in ("suggested", "nothing", "suggested", last):
         journal.add({"outcome": outcome, "reason": "no engine"})
     journal.close(10)
     [finding] = check_requests(tmp_path)

@@ -19,7 +19,7 @@ RECORD = {
     "outcome": "nothing",
     "reason": "below `dgLsp.minConfidence` 0.15 (0.07)",
     "how": "a new job",
-    "offers": [],
+    "suggestions": [],
     "seen": {"prefix_chars": 26, "suffix_chars": 1, "prompt_tokens": 31, "snippets": 0},
     "candidates": [{"chars": 5, "confidence": 0.07, "score": -1.5}],
     "steps": 4,
@@ -72,7 +72,7 @@ def test_a_text_cannot_leave_its_fence():
 
 
 @pytest.mark.parametrize("record", [
-    {}, {"seen": 3, "timings_ms": [], "offers": {}, "text": 1},
+    {}, {"seen": 3, "timings_ms": [], "suggestions": {}, "text": 1},
     {"position": "x", "time": "now", "total_ms": None},
 ])  # fmt: skip
 def test_a_record_of_another_version_is_shown_as_far_as_it_goes(record):

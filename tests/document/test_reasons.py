@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from dg_lsp.document.offers import Place, Standard, offers_of
 from dg_lsp.document.reasons import why_nothing
+from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for
 from dg_lsp.job import NOTHING_MISSING, Candidate, Infill, ReasonCode
 
 
-def place(before: str, after: str, language: str = "python") -> Place:
-    return Place("file:///a.py", "a.py", language, "\n", before, after)
+def site(before: str, after: str, language: str = "python") -> InsertionSite:
+    return InsertionSite("file:///a.py", "a.py", language, "\n", before, after)
 
 
 def infill(*texts: tuple[str, float], reason: str | None = None) -> Infill:
@@ -45,19 +45,19 @@ def infill(*texts: tuple[str, float], reason: str | None = None) -> Infill:
     ],
 )
 def test_the_reason_is_what_decided(text, at, standard, expect):
-    where, wrote = place(*at), infill(text)
-    assert offers_of(wrote.candidates, where, standard) == ()
+    where, wrote = site(*at), infill(text)
+    assert suggestions_for(wrote.candidates, where, standard) == ()
     assert why_nothing(wrote, where, standard).code is expect
 
 
 def test_it_names_the_setting_with_its_number_and_never_rounds_it_up():
     for sure, shown in ((0.0749, "0.07"), (0.1499, "0.14")):
-        reason = why_nothing(infill(("1", sure)), place("x = ", "\n"), Standard(1, 0.15))
+        reason = why_nothing(infill(("1", sure)), site("x = ", "\n"), Standard(1, 0.15))
         assert reason.sentence == f"below `minConfidence` 0.15 ({shown})"
 
 
 def test_without_candidates_the_engine_has_the_word():
-    where = place("x = ", "\n")
+    where = site("x = ", "\n")
     for said in (None, NOTHING_MISSING):
         assert why_nothing(infill(reason=said), where, Standard()).code is (
             ReasonCode.NOTHING_MISSING

@@ -254,7 +254,7 @@ def test_a_span_that_is_deleted_whole_is_left_empty(tiny_codec):
 
 
 def test_a_rewrite_starts_from_the_selection_with_masks_in_it(tiny_codec):
-    filled = fill(tiny_codec, 4, replaced="2.71 * radius", noise=1.0)
+    filled = fill(tiny_codec, 4, replaced="2.71 * radius", strength=1.0)
 
     mask = LengthTokens.of(tiny_codec).mask
     assert set(filled.denoiser.canvases[0]) == {mask}

@@ -212,7 +212,11 @@ class OneByOne(ScriptedDenoiser):
 def test_drafts_carry_what_the_job_would_end_with(tiny_codec):
     denoiser = OneByOne(tiny_codec, plain(AREA))
     filled = fill(
-        tiny_codec, AREA, spares=30, length={"keep_after": ((1, 4),)}, denoiser=denoiser
+        tiny_codec,
+        AREA,
+        extra_candidates=30,
+        length={"keep_after": ((1, 4),)},
+        denoiser=denoiser,
     )
 
     judged = [draft.candidate for draft in filled.drafts if draft.candidate is not None]
@@ -328,7 +332,7 @@ def test_a_deadline_beyond_the_lanes_does_not_lose_what_they_found(tiny_codec, c
 
 def test_a_rewrite_starts_from_the_selection(tiny_codec):
     filled = fill(
-        tiny_codec, AREA, known="radius ** 3.14", replaced="radius * 3.14", noise=1e-9
+        tiny_codec, AREA, known="radius ** 3.14", replaced="radius * 3.14", strength=1e-9
     )
     starts = {
         b"".join(tiny_codec.token_bytes(i) for i in lane).decode()
@@ -355,7 +359,9 @@ def test_noise_is_the_share_of_the_selection_that_may_change(tiny_codec):
     start = tiny_codec.encode(f" {selection}\n")
 
     def kept(noise: float) -> int:
-        filled = fill(tiny_codec, f"return <|{selection}|>\n", replaced=selection, noise=noise)
+        filled = fill(
+            tiny_codec, f"return <|{selection}|>\n", replaced=selection, strength=noise
+        )
         lanes = [one for one in filled.denoiser.canvases[0] if len(one) == len(start) + 1]
         return sum(a == b for a, b in zip(lanes[0], start, strict=False))
 
@@ -372,7 +378,7 @@ def test_a_selection_of_any_length_may_come_back_as_it_was(tiny_codec, words):
         tiny_codec,
         f"def area(self, radius):\n    return<|{selection}|>\n\n\ndef side(self):\n    pass\n",
         replaced=selection,
-        noise=0.3,
+        strength=0.3,
         canvas_length=48,
     )
 
@@ -386,7 +392,7 @@ def test_a_long_rewrite_may_repeat_what_stands_after_it(tiny_codec):
         tiny_codec,
         f"import math\n\n\n<|{selection}|>def side_0(self):\n{line}",
         replaced=selection,
-        noise=0.3,
+        strength=0.3,
     )
 
     assert filled.texts[0] == selection
@@ -398,7 +404,7 @@ def test_the_drafts_of_a_long_rewrite_say_how_far_it_is(tiny_codec):
         tiny_codec,
         f"def area(self):\n    <|{selection}|>return 3.14\n",
         replaced=selection,
-        noise=0.3,
+        strength=0.3,
         canvas_length=48,
     )
 
@@ -427,7 +433,7 @@ def test_a_deadline_in_a_long_rewrite_does_not_lose_the_rest_of_the_text(tiny_co
         tiny_codec,
         f"def area(self):\n    <|{selection}|>return 3.14\n",
         replaced=selection,
-        noise=1e-9,
+        strength=1e-9,
         denoiser=denoiser,
         deadline_s=0.5,
     )

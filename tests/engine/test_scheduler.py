@@ -13,7 +13,7 @@ from dg_lsp.engine.scheduler import Scheduler
 
 
 @dataclass(slots=True)
-class Wish:
+class Request:
     document_key: str
     number: int = 0
     superseded: bool = False
@@ -32,9 +32,9 @@ def run(script: str) -> tuple[list[str], list[str]]:
     `a1` puts wish 1 for document a, `A1` one that is not urgent, `-1` one for no document;
     `take` runs the next one to its end, `begin` leaves it running and `end` ends it.
     """
-    scheduler: Scheduler[Wish] = Scheduler()
-    wishes: list[Wish] = []
-    ran: list[Wish] = []
+    scheduler: Scheduler[Request] = Scheduler()
+    requests: list[Request] = []
+    ran: list[Request] = []
     for word in script.split():
         if word in ("take", "begin"):
             taken = scheduler.take()
@@ -43,13 +43,13 @@ def run(script: str) -> tuple[list[str], list[str]]:
         if word in ("take", "end"):
             scheduler.finish()
         if word not in ("take", "begin", "end"):
-            wishes.append(Wish(word[0].replace("-", ""), int(word[1:])))
-            scheduler.put(wishes[-1])
+            requests.append(Request(word[0].replace("-", ""), int(word[1:])))
+            scheduler.put(requests[-1])
 
-    def named(some: list[Wish]) -> list[str]:
-        return [f"{wish.document_key or '-'}{wish.number}" for wish in some]
+    def named(some: list[Request]) -> list[str]:
+        return [f"{request.document_key or '-'}{request.number}" for request in some]
 
-    return named(ran), named([wish for wish in wishes if wish.superseded])
+    return named(ran), named([request for request in requests if request.superseded])
 
 
 @pytest.mark.parametrize(
@@ -80,11 +80,11 @@ def test_the_newest_of_a_document_wins_and_documents_take_turns(script, ran, sup
 @given(st.lists(st.sampled_from("abcd"), max_size=30))
 def test_a_busy_document_starves_no_other(documents):
     """Document a wishes anew after each job; the others wish once in a while."""
-    scheduler: Scheduler[Wish] = Scheduler()
+    scheduler: Scheduler[Request] = Scheduler()
     waiting: list[str] = []
     for number, document in enumerate(["a", *documents]):
         for key in dict.fromkeys((document, "a")):
-            scheduler.put(Wish(key, number))
+            scheduler.put(Request(key, number))
             if key not in waiting:
                 waiting.append(key)
         taken = scheduler.take()
@@ -95,26 +95,26 @@ def test_a_busy_document_starves_no_other(documents):
 
 
 def test_take_waits_for_a_job():
-    scheduler: Scheduler[Wish] = Scheduler()
-    taken: list[Wish | None] = []
+    scheduler: Scheduler[Request] = Scheduler()
+    taken: list[Request | None] = []
     thread = threading.Thread(target=lambda: taken.append(scheduler.take()))
     thread.start()
-    scheduler.put(Wish("a"))
+    scheduler.put(Request("a"))
     thread.join(10)
 
-    assert taken == [Wish("a")]
+    assert taken == [Request("a")]
 
 
 def test_closing_wakes_the_taker_and_gives_back_what_is_left():
-    scheduler: Scheduler[Wish] = Scheduler()
+    scheduler: Scheduler[Request] = Scheduler()
     for document in ("a", "b", "c"):
-        scheduler.put(Wish(document))
+        scheduler.put(Request(document))
     running = scheduler.take()
     left = scheduler.close()
 
-    assert sorted(wish.document_key for wish in left) == ["a", "b", "c"]
+    assert sorted(request.document_key for request in left) == ["a", "b", "c"]
     assert running in left
-    taken: list[Wish | None] = []
+    taken: list[Request | None] = []
     thread = threading.Thread(target=lambda: taken.append(scheduler.take()))
     thread.start()
     thread.join(10)
@@ -122,8 +122,8 @@ def test_closing_wakes_the_taker_and_gives_back_what_is_left():
 
 
 def test_an_idle_taker_is_woken_by_closing():
-    scheduler: Scheduler[Wish] = Scheduler()
-    taken: list[Wish | None] = []
+    scheduler: Scheduler[Request] = Scheduler()
+    taken: list[Request | None] = []
     thread = threading.Thread(target=lambda: taken.append(scheduler.take()))
     thread.start()
 
@@ -133,8 +133,8 @@ def test_an_idle_taker_is_woken_by_closing():
 
 
 def test_a_closed_scheduler_refuses_jobs():
-    scheduler: Scheduler[Wish] = Scheduler()
+    scheduler: Scheduler[Request] = Scheduler()
     scheduler.close()
 
     with pytest.raises(RuntimeError, match="closed"):
-        scheduler.put(Wish("a"))
+        scheduler.put(Request("a"))

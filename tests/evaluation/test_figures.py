@@ -42,7 +42,7 @@ def test_shares_are_means_and_costs_are_medians():
     assert found.pass_at_1 is not None
     assert found.pass_at_1.value == found.exact_match.value == pytest.approx(1 / 3)
     assert found.edit_similarity.value == pytest.approx(0.4)
-    assert found.quiet_rate.value == pytest.approx(1 / 3)
+    assert found.abstention_rate.value == pytest.approx(1 / 3)
     # Nobody can tell of the third.
     assert found.parses is not None
     assert found.parses.value == 0.5
@@ -58,7 +58,7 @@ def test_without_tests_there_is_no_pass_rate():
     assert {
         "exact_match",
         "edit_similarity",
-        "quiet_rate",
+        "abstention_rate",
         "interval_95",
     } <= row.to_json().keys()
 

@@ -100,7 +100,7 @@ def test_the_curve(threshold, quiet, show, right_of_shown, right) -> None:
     point = points[threshold]
 
     assert list(points) == list(THRESHOLDS)
-    assert point.quiet_rate == pytest.approx(quiet)
+    assert point.abstention_rate == pytest.approx(quiet)
     assert point.show_rate == pytest.approx(show)
     assert point.right_of_shown == pytest.approx(right_of_shown)
     assert point.right == pytest.approx(right)

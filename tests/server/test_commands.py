@@ -41,10 +41,10 @@ async def test_infill_applies_an_edit(applying):
 
 async def test_rewrite_takes_an_instruction_a_noise_and_a_seed(applying):
     applying.replace("alpha\n")
-    argument = {"uri": URI, "range": SPAN, "instruction": " shout ", "noise": 0.3, "seed": 7}
+    argument = {"uri": URI, "range": SPAN, "instruction": " shout ", "strength": 0.3, "seed": 7}
     assert (await run(applying, "rewrite", argument))["text"] == "say('shout')"
     [job] = applying.engine.jobs
-    assert (job.replaced, job.instruction, job.noise, job.seed) == ("alpha", "shout", 0.3, 7)
+    assert (job.replaced, job.instruction, job.strength, job.seed) == ("alpha", "shout", 0.3, 7)
 
 
 async def test_an_edit_that_the_editor_refuses(applying):
@@ -73,8 +73,8 @@ async def test_an_edit_that_the_editor_refuses(applying):
         ("rewrite", [{**PLACE, "instruction": ""}], "instruction"),
         ("rewrite", [{**PLACE, "instruction": 5}], "instruction"),
         ("infill", [{**PLACE, "instruction": "shout"}], "range"),
-        ("rewrite", [{**PLACE, "noise": 0}], "noise"),
-        ("rewrite", [{**PLACE, "noise": "a lot"}], "noise"),
+        ("rewrite", [{**PLACE, "strength": 0}], "strength"),
+        ("rewrite", [{**PLACE, "strength": "a lot"}], "strength"),
         ("rewrite", [{**PLACE, "seed": -1}], "seed"),
         ("rewrite", [{**PLACE, "seed": True}], "seed"),
     ],
@@ -207,7 +207,7 @@ async def test_the_trace_of_the_last_request(applying):
     await applying.inline(0, 4)
     told = await run(applying, "trace")
 
-    assert (told["outcome"], told["file"], told["position"]) == ("offered", "a.py", [0, 4])
+    assert (told["outcome"], told["file"], told["position"]) == ("suggested", "a.py", [0, 4])
     assert told["seen"]["prefix_chars"] == 4
 
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dg_lsp.server.section import json_name
 from dg_lsp.server.settings import (
     MultiLine,
     Settings,
@@ -18,6 +17,7 @@ from dg_lsp.server.settings import (
     json_schema,
     parse,
 )
+from dg_lsp.server.settings_schema import json_name
 
 MODEL_NEEDS = "the name of a model, or an absolute path (~/ is your home directory)"
 DOCS = Path(__file__).parent.parent.parent / "docs" / "settings.md"
@@ -215,7 +215,7 @@ def test_a_token_is_shown_nowhere(raw: object) -> None:
     ],
 )
 def test_languages_are_switched_one_by_one(raw: object, language: str, expect: bool) -> None:
-    assert parse(raw, DEFAULTS)[0].offers_language(language) is expect
+    assert parse(raw, DEFAULTS)[0].is_language_enabled(language) is expect
 
 
 def defaults_by_path(section: object, path: str = "dgLsp") -> dict[str, object]:

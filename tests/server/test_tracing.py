@@ -26,9 +26,9 @@ async def test_an_offer_with_its_sizes_and_times_and_no_text(editor):
 
     assert (trace["method"], trace["trigger"]) == ("textDocument/inlineCompletion", "automatic")
     assert (trace["file"], trace["language"], trace["position"]) == ("a.py", "python", [1, 11])
-    assert (trace["outcome"], trace["reason"]) == ("offered", None)
+    assert (trace["outcome"], trace["reason"]) == ("suggested", None)
     assert trace["how"] == "a new job"
-    assert trace["offers"] == [{"chars": 5, "confidence": 0.9}]
+    assert trace["suggestions"] == [{"chars": 5, "confidence": 0.9}]
     assert trace["candidates"][0] == {"chars": 5, "confidence": 0.9, "score": 0.0}
     assert trace["seen"]["prefix_chars"] == len(ADD) - 1
     assert trace["seen"]["suffix_chars"] == 1
@@ -72,7 +72,7 @@ async def test_why_nothing_was_offered(make_editor, settings, text, uri, extra, 
 
     assert last(editor)["outcome"] == outcome
     assert last(editor)["reason_code"] == code
-    assert last(editor)["offers"] == []
+    assert last(editor)["suggestions"] == []
 
 
 async def test_an_engine_that_is_not_there_is_a_failure(make_editor):
@@ -129,7 +129,7 @@ async def test_an_answer_for_a_text_that_has_changed(make_editor):
 
     assert last(editor)["reason_code"] == "changed"
     assert last(editor)["candidates"] != []
-    assert last(editor)["offers"] == []
+    assert last(editor)["suggestions"] == []
 
 
 async def test_a_command_leaves_a_trace_as_well(editor):
@@ -141,7 +141,7 @@ async def test_a_command_leaves_a_trace_as_well(editor):
     await editor.ask("workspace/executeCommand", command)
 
     trace = last(editor)
-    assert (trace["method"], trace["outcome"]) == ("dg-lsp.rewrite", "offered")
+    assert (trace["method"], trace["outcome"]) == ("dg-lsp.rewrite", "suggested")
     assert (trace["seen"]["replaced_chars"], trace["seen"]["instruction_chars"]) == (5, 5)
 
 
@@ -154,7 +154,7 @@ async def test_text_is_kept_where_the_settings_say_so_but_no_secret(make_editor)
 
     assert text["uri"] == "file:///work/a.py"
     assert text["prefix"].endswith("\nx = ")
-    assert (text["suffix"], text["candidates"], text["offers"]) == ("\n", ["1"], ["1"])
+    assert (text["suffix"], text["candidates"], text["suggestions"]) == ("\n", ["1"], ["1"])
     assert "hunter2" not in json.dumps(last(editor))
 
 

@@ -26,13 +26,13 @@ from dg_lsp.engine.engine import Engine
 from dg_lsp.engine.gemma import gemma_family
 from dg_lsp.models.scripted import ScriptedDenoiser
 from dg_lsp.service.address import Address
-from dg_lsp.service.app import make_app
-from dg_lsp.service.client import HttpInfiller
-from dg_lsp.service.host import EngineHost
-from dg_lsp.service.lifecycle import EngineWish, stop_engine
-from dg_lsp.service.metrics import Metrics
-from dg_lsp.service.request import Access
-from dg_lsp.service.serving import make_server
+from dg_lsp.service.client.infiller import HttpInfiller
+from dg_lsp.service.http.app import make_app
+from dg_lsp.service.http.metrics import Metrics
+from dg_lsp.service.http.request import Access
+from dg_lsp.service.process.host import EngineHost
+from dg_lsp.service.process.lifecycle import EngineSpec, stop_engine
+from dg_lsp.service.process.serving import make_server
 
 AREA = "def area(self, radius):\n    return <|3.14 * radius|> ** 2\n"
 SIDE = "def side(self):\n    return <|self.radius|> * 2\n"
@@ -231,11 +231,11 @@ main()
 
 
 @pytest.fixture
-async def wish(directory) -> AsyncIterator[EngineWish]:
+async def spec(directory) -> AsyncIterator[EngineSpec]:
     """A wish for an engine process with a scripted model; it is ended after the test."""
     script = directory / "engine.py"
     script.write_text(ENGINE_SCRIPT)
-    wish = EngineWish(command=(sys.executable, "-P", str(script)))
-    yield wish
+    spec = EngineSpec(command=(sys.executable, "-P", str(script)))
+    yield spec
     for lock in directory.glob("engine*.lock"):
         await stop_engine(directory, lock.stem)

@@ -49,6 +49,6 @@ export function diffRows(frame: Frame, old: string, text: string, confidence: Co
 }
 
 /** The freedom of the next attempt. */
-export function shifted(noise: number, by: number): number {
-  return Math.min(1, Math.max(0.1, Math.round((noise + by) * 100) / 100));
+export function shifted(strength: number, by: number): number {
+  return Math.min(1, Math.max(0.1, Math.round((strength + by) * 100) / 100));
 }

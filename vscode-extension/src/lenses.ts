@@ -3,7 +3,7 @@ import * as vscode from "vscode";
 
 export interface Shown {
   readonly isReady: boolean;
-  readonly noise: number;
+  readonly strength: number;
   /** How far it is, in words; empty where there is nothing to say. */
   readonly progress: string;
 }
@@ -20,7 +20,7 @@ export function lensesOf(at: vscode.Position, shown: Shown, numHunks: number): v
       lens("$(close) Stop", "discardRewrite", "Stop rewriting; the text stays as it is"),
     ];
   }
-  const percent = Math.round(shown.noise * 100);
+  const percent = Math.round(shown.strength * 100);
   return [
     lens(`$(check) Accept${numHunks > 1 ? " All" : ""}`, "acceptRewrite", "Make this rewrite"),
     lens("$(close) Discard", "discardRewrite", "Leave the text as it is"),

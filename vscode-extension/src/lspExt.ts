@@ -69,7 +69,7 @@ export interface Target {
   version?: number;
   range: Range;
   instruction?: string;
-  noise?: number;
+  strength?: number;
   seed?: number;
   token?: string;
 }

@@ -22,7 +22,7 @@ export interface Attempt {
   /** The text, which such edits leave as it is. */
   readonly old: string;
   readonly instruction?: string;
-  readonly noise: number;
+  readonly strength: number;
   readonly seed: number;
   readonly token: string;
 }
@@ -43,14 +43,14 @@ export async function propose(
   if (client === undefined) {
     throw new Error("the server is not running");
   }
-  const { document, instruction, noise, seed, token } = attempt;
+  const { document, instruction, strength, seed, token } = attempt;
   const converter = client.code2ProtocolConverter;
   const data: Target = {
     uri: converter.asUri(document.uri),
     version: document.version,
     range: converter.asRange(rangeOf(attempt)),
     ...(instruction === undefined ? {} : { instruction }),
-    noise,
+    strength,
     seed,
     token,
   };

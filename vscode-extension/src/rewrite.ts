@@ -34,7 +34,7 @@ interface Session extends Wish {
   /** What stood there at one time: the text itself, and with some of the changes accepted. */
   readonly olds: Set<string>;
   readonly starts: Map<number, vscode.Position>;
-  noise: number;
+  strength: number;
   seed: number;
   token: string;
   /** Ends the attempt that is under way. */
@@ -94,7 +94,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       old,
       olds: new Set([old]),
       starts: new Map(),
-      noise: 0.6,
+      strength: 0.6,
       seed: 0,
       token: "",
       stop: new vscode.CancellationTokenSource(),
@@ -148,14 +148,14 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     }
   }
 
-  /** Another attempt: at the same freedom the noise is another. */
+  /** Another attempt: with the same freedom, from another seed. */
   async retry(freedom: "same" | "more" | "less"): Promise<void> {
     const session = this.session;
     if (!session?.isReady || session.isTaken) {
       return;
     }
     const by = { same: 0, more: FREEDOM_STEP, less: -FREEDOM_STEP }[freedom];
-    session.noise = shifted(session.noise, by);
+    session.strength = shifted(session.strength, by);
     session.seed += 1;
     await this.attempt(session);
   }
@@ -176,8 +176,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const { session } = this;
     const hunks = hunksIn(session);
     const start = rangeOf(session).start;
-    const { isReady, noise, block } = session;
-    const shown = { isReady, noise, progress: block };
+    const { isReady, strength, block } = session;
+    const shown = { isReady, strength, progress: block };
     const lenses = lensesOf(start, shown, hunks.length);
     const ofHunks = hunks.length > 1 ? hunks : [];
     const lineOf = ({ row }: Hunk) => Math.min(start.line + row, document.lineCount - 1);

@@ -109,7 +109,7 @@ def quiet(
     kinds = quiet_by_kind(answers, chosen)
     if as_json:
         raw = [dataclasses.asdict(point) for point in points]
-        print(json.dumps({"default": chosen, "curve": raw, "quiet_rate_by_kind": kinds}))
+        print(json.dumps({"default": chosen, "curve": raw, "abstention_rate_by_kind": kinds}))
     else:
         print(curve_table(points))
         print(f"\nquiet at the default of {chosen:g}:")

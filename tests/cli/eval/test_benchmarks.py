@@ -72,7 +72,7 @@ def test_figures_of_a_model_and_a_log_to_go_on_with(
         "pass_at_1",
         "exact_match",
         "edit_similarity",
-        "quiet_rate",
+        "abstention_rate",
         "steps",
         "milliseconds",
         "tokens_per_s",

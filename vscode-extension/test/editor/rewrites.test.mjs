@@ -40,7 +40,7 @@ const REWRITES = {
   "use sum": SUMMED,
   docstring: LONGER,
   "write the docs": LONGER,
-  "which attempt": "# seed {seed}, noise {noise}",
+  "which attempt": "# seed {seed}, strength {strength}",
   "Trailing comma": '  "prices": [1, 2, 3]',
 };
 
@@ -139,8 +139,8 @@ test("what was asked before is offered again, and Escape asks for nothing", asyn
 test("another attempt has another seed, and is more or less free", async () => {
   await selected("attempts.py");
   await ask("which attempt");
-  const attempt = async (seed, noise) =>
-    until(async () => (await window.drafts()).includes(`# seed ${seed}, noise ${noise}`));
+  const attempt = async (seed, strength) =>
+    until(async () => (await window.drafts()).includes(`# seed ${seed}, strength ${strength}`));
   await window.previewReady();
   await attempt(0, 0.6);
   await window.page.keyboard.press("Alt+Enter");

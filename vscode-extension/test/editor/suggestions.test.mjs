@@ -320,7 +320,7 @@ async function lastAnswered() {
     .split("\n")
     .map((line) => JSON.parse(line));
   requests.sort((a, b) => a.time - b.time);
-  return requests.findLast(({ outcome }) => outcome === "offered")?.trigger;
+  return requests.findLast(({ outcome }) => outcome === "suggested")?.trigger;
 }
 
 test("by hand, with the key and from the palette, where nothing comes by itself", async (context) => {

@@ -29,7 +29,7 @@ async function check(marked: string, ...edits: [Place, Place, string][]): Promis
   const old = document.getText().slice(span.start, span.end);
   const proposed = propose(
     session.client.language,
-    { document, span, old, starts: new Map([[2, start]]), noise: 0.6, seed: 0, token: "t" },
+    { document, span, old, starts: new Map([[2, start]]), strength: 0.6, seed: 0, token: "t" },
     new vscode.CancellationTokenSource().token,
   );
   await until(() => requests.length === 1);
@@ -68,7 +68,7 @@ test("an answer for a version that was never seen is not put anywhere", async ()
   const requests = session.requests("codeAction/resolve");
   const { document } = workbench.open("x = 1\n");
   const span = { start: 4, end: 5 };
-  const attempt = { document, span, old: "1", starts: new Map(), noise: 0.6, seed: 0, token: "t" };
+  const attempt = { document, span, old: "1", starts: new Map(), strength: 0.6, seed: 0, token: "t" };
   const { token } = new vscode.CancellationTokenSource();
   const proposed = propose(session.client.language, attempt, token);
   await until(() => requests.length === 1);

@@ -91,7 +91,7 @@ test("the server is asked for the text, what to do with it and how freely", asyn
     version: 1,
     range: { start: { line: 3, character: 0 }, end: { line: 4, character: 12 } },
     instruction: "use sum",
-    noise: 0.6,
+    strength: 0.6,
     seed: 0,
   });
   expect((await begin()).params.data).not.toHaveProperty("instruction");
@@ -268,18 +268,18 @@ describe("another attempt", () => {
     ["same", 0.6],
     ["more", 0.8],
     ["less", 0.4],
-  ] as const)("%s freedom, with another seed", async (freedom, noise) => {
+  ] as const)("%s freedom, with another seed", async (freedom, strength) => {
     const first = await begun();
     void rewriting.retry(freedom);
     const { params } = await next(1);
-    expect(params.data).toMatchObject({ noise, seed: 1, range: first.params.data.range });
+    expect(params.data).toMatchObject({ strength, seed: 1, range: first.params.data.range });
     expect(params.data.token).not.toBe(first.params.data.token);
     expect(isReady()).toBe(false);
     expect(editor.drawn).toEqual([]);
     answer(requests[1] as Asked<unknown>);
     await until(isReady);
     const last = rewriting.provideCodeLenses(document).at(-1)?.command;
-    expect(last?.tooltip).toContain(`now ${noise * 100}%`);
+    expect(last?.tooltip).toContain(`now ${strength * 100}%`);
   });
 
   test("is for the place where the text is by then", async () => {

@@ -18,7 +18,7 @@ _BLANKS = " \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class InsertionSite:
     """A cursor or a selection in a document, and everything around it.
 
     Far more of the document than the model's window: brackets may close far below.
@@ -44,7 +44,7 @@ class Place:
         return start, end
 
     @property
-    def core(self) -> Place:
+    def core(self) -> InsertionSite:
         """The place without the edges of its selection.
 
         This is what a model is asked to rewrite: line ends and indentation at the edges stay as
@@ -56,7 +56,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Suggestion:
     """A text that may be put at a place."""
 
     text: str
@@ -78,37 +78,39 @@ class Standard:
     """Whether only the first line of a text is offered."""
 
 
-def offers_of(
-    candidates: Sequence[Candidate], place: Place, standard: Standard
-) -> tuple[Offer, ...]:
+def suggestions_for(
+    candidates: Sequence[Candidate], site: InsertionSite, standard: Standard
+) -> tuple[Suggestion, ...]:
     """The finished candidates, best first, without the empty ones and repetitions.
 
     Those that would break the code around are offered only where no other one is left, if at
     all. Candidates that differ by blanks are the same.
     """
-    fitting: dict[str, Offer] = {}
-    breaking: dict[str, Offer] = {}
+    fitting: dict[str, Suggestion] = {}
+    breaking: dict[str, Suggestion] = {}
     for candidate in sorted(candidates, key=lambda one: one.score, reverse=True):
         if len(fitting) == standard.count:
             break  # Finishing and judging take time; spares are for where they are needed.
-        text = finish_at(candidate.text, place, one_line=standard.one_line)
+        text = finish_at(candidate.text, site, one_line=standard.one_line)
         key = "".join(text.split())
-        if not key or text == place.replaced or key in fitting:
+        if not key or text == site.replaced or key in fitting:
             continue
         sure = candidate.confidences or (candidate.confidence,) * len(candidate.text)
         confidences = left_of(candidate.text, sure, text, candidate.confidence)
-        kind = breaking if _breaks(text, place) else fitting
-        kind.setdefault(key, Offer(text, candidate.confidence, confidences))
+        kind = breaking if _breaks(text, site) else fitting
+        kind.setdefault(key, Suggestion(text, candidate.confidence, confidences))
     last_resort = breaking if standard.may_break else {}
     best = [*(fitting or last_resort).values()][: standard.count]
     # A worse text is no way out where the best one is unsure.
-    return tuple(offer for offer in best if offer.confidence >= standard.min_confidence)
+    return tuple(
+        suggestion for suggestion in best if suggestion.confidence >= standard.min_confidence
+    )
 
 
-def finish_at(text: str, place: Place, *, one_line: bool) -> str:
+def finish_at(text: str, site: InsertionSite, *, one_line: bool) -> str:
     """The text as it goes into the document; the whole of it decides what closes."""
-    start, end = place.edges
-    core = place.core
+    start, end = site.edges
+    core = site.core
     text = finish(
         text,
         core.prefix,
@@ -123,11 +125,11 @@ def finish_at(text: str, place: Place, *, one_line: bool) -> str:
     return start + text + end if text else ""
 
 
-def flaw_at(text: str, place: Place) -> str | None:
+def flaw_at(text: str, site: InsertionSite) -> str | None:
     """What is wrong with a rewrite, as one clause; None where nothing is, or nothing stood."""
-    if not place.replaced:
+    if not site.replaced:
         return None
-    return flaw_of(text, place.replaced, place.prefix, place.suffix, place.language)
+    return flaw_of(text, site.replaced, site.prefix, site.suffix, site.language)
 
 
 def left_of(
@@ -154,10 +156,10 @@ def left_of(
     return tuple(left)
 
 
-def _breaks(text: str, place: Place) -> bool:
-    if place.replaced:
-        return flaw_at(text, place) is not None
-    return breaks_syntax(text, place.prefix, place.suffix, place.language) is True
+def _breaks(text: str, site: InsertionSite) -> bool:
+    if site.replaced:
+        return flaw_at(text, site) is not None
+    return breaks_syntax(text, site.prefix, site.suffix, site.language) is True
 
 
 def _split(selection: str) -> tuple[str, str, str]:

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dg_lsp.document.edit import is_only_closers
-from dg_lsp.document.offers import Place, Standard, offers_of
 from dg_lsp.document.position import LINE_END
-from dg_lsp.job import SPARES, Candidate, Infill, InfillJob
-from dg_lsp.service.fields import Fields, Json, WireError
+from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for
+from dg_lsp.job import EXTRA_CANDIDATES, Candidate, Infill, InfillJob
+from dg_lsp.service.fields import Fields, Json, SchemaError
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -31,7 +31,9 @@ def with_query(value: Json, query: Mapping[str, str]) -> Json:
     said: Json = {}
     if "finish" in query:
         if query["finish"] not in _FLAGS:
-            raise WireError(f"finish in the address is {query['finish']!r}, not true or false")
+            raise SchemaError(
+                f"finish in the address is {query['finish']!r}, not true or false"
+            )
         said["finish"] = _FLAGS[query["finish"]]
     if "language" in query:
         said["language"] = query["language"]
@@ -49,14 +51,16 @@ def job_to_finish(job: InfillJob, finishing: Finishing | None) -> InfillJob:
     """The job with what finishing needs: its language, and texts to fall back on."""
     if finishing is None:
         return job
-    return replace(job, language=finishing.language or job.language, spares=SPARES)
+    return replace(
+        job, language=finishing.language or job.language, extra_candidates=EXTRA_CANDIDATES
+    )
 
 
 def finished(infill: Infill, job: InfillJob, finishing: Finishing | None) -> Infill:
     """The infill with finished texts, those that would be offered, best first."""
     if finishing is None:
         return infill
-    place = Place(
+    site = InsertionSite(
         uri="",
         path=job.path,
         language=finishing.language,
@@ -66,9 +70,9 @@ def finished(infill: Infill, job: InfillJob, finishing: Finishing | None) -> Inf
     )
     rest, *_ = LINE_END.split(job.suffix, maxsplit=1)
     standard = Standard(job.candidates, one_line=not is_only_closers(rest))
-    offers = offers_of(infill.candidates, place, standard)
+    suggestions = suggestions_for(infill.candidates, site, standard)
     candidates = tuple(
-        Candidate(offer.text, offer.confidence, -float(rank), offer.confidences)
-        for rank, offer in enumerate(offers)
+        Candidate(suggestion.text, suggestion.confidence, -float(rank), suggestion.confidences)
+        for rank, suggestion in enumerate(suggestions)
     )
     return replace(infill, candidates=candidates)

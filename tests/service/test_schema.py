@@ -9,8 +9,8 @@ import math
 import pytest
 
 from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState, Snippet
-from dg_lsp.service.fields import WireError, dump_json, parse_json
-from dg_lsp.service.wire import (
+from dg_lsp.service.fields import SchemaError, dump_json, parse_json
+from dg_lsp.service.schema import (
     Ending,
     EngineStatus,
     decode_draft,
@@ -33,7 +33,7 @@ FULL_JOB = InfillJob(
     snippets=(Snippet("c.py", "x = 1"), Snippet("", "")),
     replaced="old",
     instruction="make it new",
-    noise=0.25,
+    strength=0.25,
     candidates=3,
     max_tokens=7,
     span_tokens=4,
@@ -97,9 +97,9 @@ def test_a_status_comes_back_and_may_have_more_to_say():
         ({"max_tokens": 1.5}, "max_tokens is 1.5; a whole number is needed"),
         ({"max_tokens": 10**6}, "max_tokens is 1000000; it must be from 1 to 16384"),
         ({"seed": -1}, "seed is -1; it must be from 0 to 4294967295"),
-        ({"noise": 2}, "noise is 2; it must be from 0 to 1"),
-        ({"noise": 0}, "noise is 0.0; it is a share above 0 and at most 1"),
-        ({"noise": math.nan}, "noise is NaN; it must be from 0 to 1"),
+        ({"strength": 2}, "strength is 2; it must be from 0 to 1"),
+        ({"strength": 0}, "strength is 0.0; must be above 0 and at most 1"),
+        ({"strength": math.nan}, "strength is NaN; it must be from 0 to 1"),
         ({"deadline_s": math.inf}, "deadline_s is Infinity; it must be from 0 to 3600"),
         ({"deadline_s": "1"}, 'deadline_s is "1"; a number is needed'),
         ({"may_be_empty": 1}, "may_be_empty is 1; true or false is needed"),
@@ -116,14 +116,14 @@ def test_a_status_comes_back_and_may_have_more_to_say():
     ],
 )
 def test_a_wrong_field_is_named(change, expect):
-    with pytest.raises(WireError) as refused:
+    with pytest.raises(SchemaError) as refused:
         decode_job({"prefix": "", "suffix": "", **change})
 
     assert str(refused.value) == expect
 
 
 def test_a_missing_field_is_named():
-    with pytest.raises(WireError, match="suffix is missing"):
+    with pytest.raises(SchemaError, match="suffix is missing"):
         decode_job({"prefix": ""})
 
 
@@ -138,7 +138,7 @@ def test_a_missing_field_is_named():
     ],
 )
 def test_what_is_no_json_object_is_refused_in_one_line(body, expect):
-    with pytest.raises(WireError) as refused:
+    with pytest.raises(SchemaError) as refused:
         parse_json(body)
 
     assert str(refused.value).startswith(expect)
@@ -149,7 +149,7 @@ def test_what_is_no_json_object_is_refused_in_one_line(body, expect):
     "runs", [[[2, 3]], [[0.5, 2]], [[0.5, 4]], [[0.5]], [0.5], [[0.5, 0]], "x", [[True, "1"]]]
 )
 def test_confidences_that_do_not_fit_the_text_are_refused(runs):
-    with pytest.raises(WireError, match="confidence "):
+    with pytest.raises(SchemaError, match="confidence "):
         decode_draft({"text": "abc", "confidence": runs, "step": 1, "steps_allowed": 2})
 
 
@@ -157,14 +157,14 @@ def test_confidences_that_do_not_fit_the_text_are_refused(runs):
     "value", [{"state": "waiting", "infill": {}}, {"state": "done", "infill": 1}, {}]
 )
 def test_an_ending_that_is_none_is_refused(value):
-    with pytest.raises(WireError):
+    with pytest.raises(SchemaError):
         decode_ending(value)
 
 
 def test_an_infill_of_another_version_is_refused():
     value = {**encode_infill(Infill((), 0)), "version": 2}
 
-    with pytest.raises(WireError, match="version is 2"):
+    with pytest.raises(SchemaError, match="version is 2"):
         decode_infill(value)
 
 

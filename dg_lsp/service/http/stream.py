@@ -9,11 +9,11 @@ from typing import Any
 
 from dg_lsp import __version__
 from dg_lsp.job import Infill, JobState
-from dg_lsp.service.client import VERSION_HEADER
+from dg_lsp.service.client.infiller import VERSION_HEADER
 from dg_lsp.service.events import ALIVE, event
 from dg_lsp.service.feed import FedJob
-from dg_lsp.service.request import ClientGoneError, Message, Receive, unless_gone
-from dg_lsp.service.wire import Ending, encode_draft, encode_ending
+from dg_lsp.service.http.request import ClientGoneError, Message, Receive, unless_gone
+from dg_lsp.service.schema import Ending, encode_draft, encode_ending
 
 Send = Callable[[Message], Awaitable[None]]
 

@@ -31,19 +31,19 @@ def about(
     return {"about": text, "needs": needs, "secret": secret, "limits": limits}
 
 
-def parse_section(raw: object, base: Section, path: str) -> tuple[Section, list[str]]:
+def parse_settings(raw: object, base: Section, path: str) -> tuple[Section, list[str]]:
     """The section with what was sent, and one line about each thing that was not taken."""
     messages: list[str] = []
-    return _parse_section(raw, base, path, messages), messages
+    return _parse_settings(raw, base, path, messages), messages
 
 
-def section_schema(defaults: object) -> dict[str, Any]:
+def settings_schema(defaults: object) -> dict[str, Any]:
     """A JSON schema of the section and those in it."""
     properties: dict[str, Any] = {}
     for setting in _fields(defaults):
         default = getattr(defaults, setting.name)
         if dataclasses.is_dataclass(default):
-            properties[json_name(setting.name)] = section_schema(default)
+            properties[json_name(setting.name)] = settings_schema(default)
             continue
         properties[json_name(setting.name)] = {
             **_type_schema(default),
@@ -59,7 +59,7 @@ def section_schema(defaults: object) -> dict[str, Any]:
     }
 
 
-def section_table(defaults: object, path: str) -> str:
+def settings_table(defaults: object, path: str) -> str:
     """A Markdown table of all settings, one row each."""
     lines = ["| setting | type | default | what it does |", "| --- | --- | --- | --- |"]
     for name, setting, default in _flat(defaults, path):
@@ -78,7 +78,7 @@ def json_name(name: str) -> str:
     return first + "".join(other.capitalize() for other in others)
 
 
-def _parse_section(raw: object, base: Section, path: str, messages: list[str]) -> Section:
+def _parse_settings(raw: object, base: Section, path: str, messages: list[str]) -> Section:
     # Lua has one empty table, which is sent as a list.
     if raw == []:
         return base
@@ -98,7 +98,7 @@ def _parse_section(raw: object, base: Section, path: str, messages: list[str]) -
             continue
         before = getattr(base, setting.name)
         if dataclasses.is_dataclass(before):
-            changes[setting.name] = _parse_section(value, before, f"{path}.{key}", messages)
+            changes[setting.name] = _parse_settings(value, before, f"{path}.{key}", messages)
             continue
         try:
             changes[setting.name] = _parse_value(value, before, setting.metadata)

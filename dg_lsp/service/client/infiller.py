@@ -15,17 +15,17 @@ from typing import Any
 from dg_lsp import __version__
 from dg_lsp.job import InfillJob
 from dg_lsp.service.address import Address
-from dg_lsp.service.events import EventError, EventReader
-from dg_lsp.service.feed import FedJob
-from dg_lsp.service.fields import Json, WireError, dump_json, parse_json
-from dg_lsp.service.http import (
+from dg_lsp.service.client.connection import (
     BrokenOffError,
     HttpClient,
     NobodyAnswersError,
     Response,
     SilenceError,
 )
-from dg_lsp.service.wire import (
+from dg_lsp.service.events import EventError, EventReader
+from dg_lsp.service.feed import FedJob
+from dg_lsp.service.fields import Json, SchemaError, dump_json, parse_json
+from dg_lsp.service.schema import (
     EngineStatus,
     decode_draft,
     decode_ending,
@@ -118,7 +118,7 @@ class HttpInfiller:
         """What the engine says of itself. `EngineError` when it does not answer."""
         try:
             return decode_status(await self._ask("GET", "/v1/status", None))
-        except WireError as error:
+        except SchemaError as error:
             raise EngineError(f"{self._address} is no dg-lsp engine: {error}") from error
 
     async def measure(self, texts: Sequence[str]) -> list[int]:
@@ -215,7 +215,7 @@ class HttpInfiller:
                     elif event.name == "infill":
                         ending = decode_ending(parse_json(event.data))
                         handle.end(ending.state, ending.infill)
-        except (WireError, EventError) as error:
+        except (SchemaError, EventError) as error:
             raise EngineError(f"the engine's answer cannot be read: {error}") from error
         if handle.is_open:
             raise EngineError("the engine ended while it worked on this")
@@ -256,7 +256,7 @@ class HttpInfiller:
             ) from error
         except BrokenOffError as error:
             raise EngineError(f"the engine at {self._address} broke off") from error
-        except WireError as error:
+        except SchemaError as error:
             raise EngineError(f"{self._address} is no dg-lsp engine: {error}") from error
 
     def _job_ended(self, handle: FedJob) -> None:
@@ -272,7 +272,7 @@ async def _refuse_errors(response: Response) -> None:
         return
     body = await response.read()
     message = ""
-    with contextlib.suppress(WireError):
+    with contextlib.suppress(SchemaError):
         error: Any = parse_json(body).get("error")
         if isinstance(error, dict):
             message = " ".join(str(error.get("message", "")).split())[:300]

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from dg_lsp.job import Infill, InfillJob, JobState
-from dg_lsp.service import host as host_module
-from dg_lsp.service.host import BusyError, EngineHost, HostClosedError, ModelState
+from dg_lsp.service.process import host as host_module
+from dg_lsp.service.process.host import BusyError, EngineHost, HostClosedError, ModelState
 
 JOB = InfillJob("name = ", ".name\n", document="a.py")
 

@@ -18,27 +18,26 @@ from typing import TYPE_CHECKING
 
 from dg_lsp import __version__
 from dg_lsp.job import Infill, InfillJob
-from dg_lsp.service.client import CLIENT_HEADER, SEQUENCE_HEADER
+from dg_lsp.service.client.infiller import CLIENT_HEADER, SEQUENCE_HEADER
 from dg_lsp.service.events import data_only
 from dg_lsp.service.feed import FedJob, Sender
-from dg_lsp.service.fields import Json, WireError, dump_json
-from dg_lsp.service.finishing import finished, with_query
-from dg_lsp.service.forms import (
+from dg_lsp.service.fields import Json, SchemaError, dump_json
+from dg_lsp.service.http.compatibility import (
     FormRequest,
     cut_at,
     error_body,
     failure,
-    offered_texts,
     read_llama,
     read_openai,
+    suggested_texts,
     write_llama,
     write_llama_chunk,
     write_openai,
     write_openai_chunks,
 )
-from dg_lsp.service.host import BusyError, EngineHost, HostClosedError, ModelState
-from dg_lsp.service.metrics import Metrics
-from dg_lsp.service.request import (
+from dg_lsp.service.http.finishing import finished, with_query
+from dg_lsp.service.http.metrics import Metrics
+from dg_lsp.service.http.request import (
     Access,
     ClientGoneError,
     RequestError,
@@ -46,8 +45,9 @@ from dg_lsp.service.request import (
     read_json,
     unless_gone,
 )
-from dg_lsp.service.stream import EventStream
-from dg_lsp.service.wire import EngineStatus, decode_job, encode_status
+from dg_lsp.service.http.stream import EventStream
+from dg_lsp.service.process.host import BusyError, EngineHost, HostClosedError, ModelState
+from dg_lsp.service.schema import EngineStatus, decode_job, encode_status
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -94,7 +94,7 @@ def make_app(
                 return await endpoint(request)
             except RequestError as error:
                 return _json(error.status, error_body(error.status, str(error)))
-            except WireError as error:
+            except SchemaError as error:
                 return _json(400, error_body(400, str(error)))
             except BusyError as error:
                 return _json(429, error_body(429, str(error)))
@@ -153,7 +153,7 @@ class _Service:
         if not asked.streams:
             return _json(200, write_llama(asked, infill, tokens, is_last_chunk=False))
         # Drafts may still change, and this form can only append: the text comes in one piece.
-        text = cut_at(offered_texts(infill)[0], asked.stops)[0]
+        text = cut_at(suggested_texts(infill)[0], asked.stops)[0]
         end = write_llama(asked, infill, tokens, is_last_chunk=True)
         return _chunks([data_only(write_llama_chunk(text)), data_only(end)])
 
@@ -308,7 +308,7 @@ class _Service:
         opened = self._host.opened
         if opened is None:
             return infill, (infill.prompt_tokens, 0)
-        return infill, (infill.prompt_tokens, sum(map(opened.measure, offered_texts(infill))))
+        return infill, (infill.prompt_tokens, sum(map(opened.measure, suggested_texts(infill))))
 
 
 def _json(status: int, body: Json) -> Response:

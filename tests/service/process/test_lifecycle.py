@@ -18,16 +18,17 @@ from pathlib import Path
 import pytest
 
 from dg_lsp.job import InfillJob, JobState
-from dg_lsp.service import address, lifecycle, serving
+from dg_lsp.service import address
 from dg_lsp.service.address import local_address
-from dg_lsp.service.client import EngineError, UnreachableError
-from dg_lsp.service.lifecycle import (
+from dg_lsp.service.client.infiller import EngineError, UnreachableError
+from dg_lsp.service.process import lifecycle, serving
+from dg_lsp.service.process.lifecycle import (
     SharedEngine,
     ensure_engine,
     probe,
     stop_engine,
 )
-from dg_lsp.service.lock import FileLock, holder, is_held
+from dg_lsp.service.process.lock import FileLock, holder, is_held
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="there are no Unix sockets")
 
@@ -48,9 +49,9 @@ async def pid_of(engine: SharedEngine) -> int:
     return int(infill.candidates[0].text.removeprefix("pid "))
 
 
-async def test_ten_front_ends_start_one_engine(wish, directory):
-    addresses = await asyncio.gather(*(ensure_engine(wish, directory) for _ in range(10)))
-    engines = [SharedEngine(wish, directory) for _ in addresses]
+async def test_ten_front_ends_start_one_engine(spec, directory):
+    addresses = await asyncio.gather(*(ensure_engine(spec, directory) for _ in range(10)))
+    engines = [SharedEngine(spec, directory) for _ in addresses]
     pids = {await pid_of(engine) for engine in engines}
     for engine in engines:
         await engine.close()
@@ -60,15 +61,15 @@ async def test_ten_front_ends_start_one_engine(wish, directory):
     assert len(json.loads((directory / "engine.starts").read_text())) == 1
 
 
-async def test_the_socket_is_the_users_alone(wish, directory):
-    address = await ensure_engine(wish, directory)
+async def test_the_socket_is_the_users_alone(spec, directory):
+    address = await ensure_engine(spec, directory)
 
     assert address.socket.stat().st_mode & 0o777 == 0o600
     assert directory.stat().st_mode & 0o777 == 0o700
 
 
-async def test_two_front_ends_survive_the_death_of_their_engine(wish, directory):
-    engines = [SharedEngine(wish, directory) for _ in range(2)]
+async def test_two_front_ends_survive_the_death_of_their_engine(spec, directory):
+    engines = [SharedEngine(spec, directory) for _ in range(2)]
     pid = (await engines[0].start()).pid
     handles = [engine.submit(HANG) for engine in engines]
     for handle in handles:
@@ -88,19 +89,19 @@ async def test_two_front_ends_survive_the_death_of_their_engine(wish, directory)
         await engine.close()
 
 
-async def test_stale_files_are_no_obstacle(wish, directory):
+async def test_stale_files_are_no_obstacle(spec, directory):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left_behind:
         left_behind.bind(str(directory / "engine.sock"))
     (directory / "engine.lock").write_text("99999999\n")
     (directory / "engine.starting").write_text("")
     (directory / "engine.starts").write_text("no json")
 
-    assert (await probe(await ensure_engine(wish, directory))).pid != 99999999
+    assert (await probe(await ensure_engine(spec, directory))).pid != 99999999
 
 
-async def test_an_engine_that_cannot_start_says_why(wish, directory, monkeypatch):
+async def test_an_engine_that_cannot_start_says_why(spec, directory, monkeypatch):
     monkeypatch.setenv("DG_LSP_TEST_BROKEN", "1")
-    engine = SharedEngine(wish, directory)
+    engine = SharedEngine(spec, directory)
     infill = await engine.submit(JOB).result()
 
     assert infill.reason == "broken for the test"
@@ -116,8 +117,8 @@ async def test_an_engine_that_cannot_start_says_why(wish, directory, monkeypatch
     await engine.close()
 
 
-async def test_a_model_that_cannot_be_had_is_a_reason_and_the_engine_lives(wish, directory):
-    engine = SharedEngine(dataclasses.replace(wish, model="absent"), directory)
+async def test_a_model_that_cannot_be_had_is_a_reason_and_the_engine_lives(spec, directory):
+    engine = SharedEngine(dataclasses.replace(spec, model="absent"), directory)
     infill = await engine.submit(JOB).result()
 
     assert infill.reason == "no model named absent; try bundled"
@@ -128,8 +129,8 @@ async def test_a_model_that_cannot_be_had_is_a_reason_and_the_engine_lives(wish,
     await engine.close()
 
 
-async def test_engines_differ_by_model(wish, directory):
-    engines = [SharedEngine(dataclasses.replace(wish, model=name), directory) for name in "ab"]
+async def test_engines_differ_by_model(spec, directory):
+    engines = [SharedEngine(dataclasses.replace(spec, model=name), directory) for name in "ab"]
     statuses = [await engine.wait_ready() for engine in engines]
 
     assert [status.model for status in statuses] == ["a", "b"]
@@ -138,18 +139,18 @@ async def test_engines_differ_by_model(wish, directory):
         await engine.close()
 
 
-async def test_an_idle_engine_of_another_version_is_replaced(wish, directory, monkeypatch):
-    old = await probe(await ensure_engine(wish, directory))
+async def test_an_idle_engine_of_another_version_is_replaced(spec, directory, monkeypatch):
+    old = await probe(await ensure_engine(spec, directory))
     monkeypatch.setattr(lifecycle, "__version__", "9.9.9")
     lock = directory / "engine.lock"
     # The new one is of the old version too, which is where this test ends the game.
-    await ensure_engine(wish, directory)
+    await ensure_engine(spec, directory)
 
     assert holder(lock) != old.pid
 
 
-async def test_a_command_that_is_not_there_is_a_reason(wish, directory):
-    engine = SharedEngine(dataclasses.replace(wish, command=("/absent/python",)), directory)
+async def test_a_command_that_is_not_there_is_a_reason(spec, directory):
+    engine = SharedEngine(dataclasses.replace(spec, command=("/absent/python",)), directory)
     infill = await engine.submit(JOB).result()
 
     assert infill.reason is not None
@@ -157,8 +158,8 @@ async def test_a_command_that_is_not_there_is_a_reason(wish, directory):
     await engine.close()
 
 
-async def test_an_engine_of_a_newer_version_is_left_alone(wish, directory, monkeypatch):
-    engine = SharedEngine(wish, directory)
+async def test_an_engine_of_a_newer_version_is_left_alone(spec, directory, monkeypatch):
+    engine = SharedEngine(spec, directory)
     pid = await pid_of(engine)
     for module in ("lifecycle", "client"):
         monkeypatch.setattr(f"dg_lsp.service.{module}.__version__", "0.0.9")
@@ -171,35 +172,35 @@ async def test_an_engine_of_a_newer_version_is_left_alone(wish, directory, monke
     await engine.close()
 
 
-async def test_a_busy_engine_of_another_version_is_left_alone(wish, directory, monkeypatch):
-    engine = SharedEngine(wish, directory)
+async def test_a_busy_engine_of_another_version_is_left_alone(spec, directory, monkeypatch):
+    engine = SharedEngine(spec, directory)
     handle = engine.submit(HANG)
     assert (await anext(handle.drafts())).step == 1
     monkeypatch.setattr(lifecycle, "__version__", "9.9.9")
 
     with pytest.raises(EngineError, match="is at work and this is 9"):
-        await ensure_engine(wish, directory)
+        await ensure_engine(spec, directory)
     assert handle.state is JobState.RUNNING
     await engine.close()
 
 
-async def test_an_engine_that_hangs_is_named_and_stopped(wish, directory, monkeypatch):
-    engine = SharedEngine(wish, directory)
+async def test_an_engine_that_hangs_is_named_and_stopped(spec, directory, monkeypatch):
+    engine = SharedEngine(spec, directory)
     pid = (await engine.start()).pid
     os.kill(pid, signal.SIGSTOP)
 
     with monkeypatch.context() as patch:
-        patch.setattr("dg_lsp.service.client.ANSWER_S", 0.2)
+        patch.setattr("dg_lsp.service.client.infiller.ANSWER_S", 0.2)
         with pytest.raises(EngineError, match="does not answer"):
-            await ensure_engine(wish, directory, patience_s=0.5)
+            await ensure_engine(spec, directory, patience_s=0.5)
         assert await stop_engine(directory, "engine", patience_s=0.3)
     assert not is_held(directory / "engine.lock")
     assert (await engine.restart()).pid != pid
     await engine.close()
 
 
-async def test_stopping_and_unloading(wish, directory):
-    engine = SharedEngine(wish, directory)
+async def test_stopping_and_unloading(spec, directory):
+    engine = SharedEngine(spec, directory)
     with pytest.raises(UnreachableError):
         await engine.status()
     assert not await stop_engine(directory, "engine")
@@ -215,8 +216,8 @@ async def test_stopping_and_unloading(wish, directory):
     await engine.close()
 
 
-async def test_sigterm_ends_it_in_good_order(wish, directory):
-    engine = SharedEngine(wish, directory)
+async def test_sigterm_ends_it_in_good_order(spec, directory):
+    engine = SharedEngine(spec, directory)
     pid = (await engine.start()).pid
     handle = engine.submit(HANG)
     assert (await anext(handle.drafts())).step == 1
@@ -230,8 +231,8 @@ async def test_sigterm_ends_it_in_good_order(wish, directory):
     await engine.close()
 
 
-async def test_an_idle_process_ends_by_itself(wish, directory):
-    short = dataclasses.replace(wish, idle_minutes=0.0002, exit_minutes=0.02)
+async def test_an_idle_process_ends_by_itself(spec, directory):
+    short = dataclasses.replace(spec, idle_minutes=0.0002, exit_minutes=0.02)
     engine = SharedEngine(short, directory)
     assert await pid_of(engine) > 0
     while is_held(directory / "engine.lock"):
@@ -241,8 +242,8 @@ async def test_an_idle_process_ends_by_itself(wish, directory):
     await engine.close()
 
 
-async def test_a_job_that_meets_the_end_of_an_engine_waits_for_the_next(wish, directory):
-    engine = SharedEngine(wish, directory)
+async def test_a_job_that_meets_the_end_of_an_engine_waits_for_the_next(spec, directory):
+    engine = SharedEngine(spec, directory)
     pid = (await engine.start()).pid
     os.kill(pid, signal.SIGTERM)
 
@@ -252,8 +253,8 @@ async def test_a_job_that_meets_the_end_of_an_engine_waits_for_the_next(wish, di
     await engine.close()
 
 
-async def test_logs_have_jobs_and_no_source(wish, directory):
-    engine = SharedEngine(wish, directory)
+async def test_logs_have_jobs_and_no_source(spec, directory):
+    engine = SharedEngine(spec, directory)
     await engine.submit(InfillJob("secret words ", "more secrets", path="secret.py")).result()
     status = await engine.status()
     await engine.close()
@@ -267,7 +268,7 @@ async def test_logs_have_jobs_and_no_source(wish, directory):
 
 @pytest.mark.parametrize("obstacle", ["full disk", "no directory"])
 async def test_a_log_that_cannot_be_written_stops_nothing(
-    wish, directory, monkeypatch, obstacle
+    spec, directory, monkeypatch, obstacle
 ):
     logs = directory / "log"
     if obstacle == "full disk":
@@ -275,7 +276,7 @@ async def test_a_log_that_cannot_be_written_stops_nothing(
         (logs / "engine.log").symlink_to("/dev/full")
     else:
         logs.write_text("a file in the way")
-    engine = SharedEngine(wish, directory)
+    engine = SharedEngine(spec, directory)
 
     assert await pid_of(engine) == await pid_of(engine)
     expect = "" if obstacle == "no directory" else str(logs / "engine.log")
@@ -300,17 +301,18 @@ def test_a_lock_is_held_once_and_dies_with_its_holder(tmp_path):
 
 
 async def test_as_on_windows_a_port_and_a_token_only_the_user_can_read(
-    wish, directory, monkeypatch
+    spec, directory, monkeypatch
 ):
     # The same code as there; only the switch is thrown by hand, here and in the engine.
     for module in (address, lifecycle, serving):
         monkeypatch.setattr(module, "IS_WINDOWS", True)
-    script = Path(wish.command[-1])
-    switch = "from dg_lsp.service import address, lifecycle, serving\n"
+    script = Path(spec.command[-1])
+    switch = "from dg_lsp.service import address\n"
+    switch += "from dg_lsp.service.process import lifecycle, serving\n"
     switch += "address.IS_WINDOWS = lifecycle.IS_WINDOWS = serving.IS_WINDOWS = True\n"
     script.write_text(switch + script.read_text())
 
-    one, other = (SharedEngine(wish, directory) for _ in range(2))
+    one, other = (SharedEngine(spec, directory) for _ in range(2))
     pid = await pid_of(one)
     assert await pid_of(other) == pid
     known = directory / "engine.json"
@@ -333,13 +335,13 @@ import asyncio, sys
 from pathlib import Path
 from dg_lsp.cli import run
 from dg_lsp.service import address
-from dg_lsp.service.lifecycle import EngineWish, SharedEngine
+from dg_lsp.service.process.lifecycle import EngineSpec, SharedEngine
 
 root, script, *command = sys.argv[1:]
 address.SESSIONS, address.SHORT_PARENT = Path(root, "sessions"), Path(root)
 
 async def front_ends():
-    wish = EngineWish(command=(sys.executable, "-P", script))
+    wish = EngineSpec(command=(sys.executable, "-P", script))
     engines = [SharedEngine(wish) for _ in range(2)]
     print(*[(await engine.start()).pid for engine in engines])
     for engine in engines:
@@ -350,14 +352,14 @@ sys.exit(run(command) if command else asyncio.run(front_ends()))
 
 
 async def test_without_a_variable_there_is_one_engine_that_all_commands_see(
-    wish, directory, monkeypatch
+    spec, directory, monkeypatch
 ):
     monkeypatch.delenv("DG_LSP_RUNTIME_DIR")
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
 
     async def process(*command: str) -> str:
         run = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", ONE_OF_MANY, str(directory), wish.command[-1], *command),
+            *(sys.executable, "-c", ONE_OF_MANY, str(directory), spec.command[-1], *command),
             stdout=asyncio.subprocess.PIPE,
         )
         return (await run.communicate())[0].decode()
@@ -373,11 +375,11 @@ async def test_without_a_variable_there_is_one_engine_that_all_commands_see(
 
 
 @pytest.mark.parametrize("gone", ["socket", "lock", "directory"])
-async def test_an_engine_that_nobody_finds_any_more_makes_way(wish, gone, monkeypatch):
+async def test_an_engine_that_nobody_finds_any_more_makes_way(spec, gone, monkeypatch):
     root = Path(tempfile.mkdtemp(prefix="dgl"))
     directory = root / "d"
-    monkeypatch.setattr("dg_lsp.service.lifecycle.PATIENCE_S", 30)
-    engine = SharedEngine(wish, directory)
+    monkeypatch.setattr("dg_lsp.service.process.lifecycle.PATIENCE_S", 30)
+    engine = SharedEngine(spec, directory)
     pid = await pid_of(engine)
     await engine.close()
     if gone == "directory":
@@ -386,7 +388,7 @@ async def test_an_engine_that_nobody_finds_any_more_makes_way(wish, gone, monkey
         (directory / f"engine.{'sock' if gone == 'socket' else gone}").unlink()
 
     # Another window, which knows nothing of that.
-    engine = SharedEngine(wish, directory)
+    engine = SharedEngine(spec, directory)
     while await pid_of(engine) == pid:
         await asyncio.sleep(0.1)
     with contextlib.suppress(ProcessLookupError):
@@ -400,10 +402,10 @@ async def test_an_engine_that_nobody_finds_any_more_makes_way(wish, gone, monkey
     shutil.rmtree(root)
 
 
-async def test_an_engine_that_lost_its_socket_and_stays_is_named(wish, directory):
+async def test_an_engine_that_lost_its_socket_and_stays_is_named(spec, directory):
     lock = FileLock(directory / "engine.lock")
     assert lock.try_acquire()
     lock.write(f"{os.getpid()}\n")
     with pytest.raises(EngineError, match=f"process {os.getpid()}, has lost its socket"):
-        await ensure_engine(wish, directory, patience_s=0.2)
+        await ensure_engine(spec, directory, patience_s=0.2)
     lock.release()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dg_lsp.job import SPARES, Candidate, Infill
-from dg_lsp.service.fields import WireError
-from dg_lsp.service.finishing import finished, read_finishing, with_query
-from dg_lsp.service.forms import read_llama, read_openai
+from dg_lsp.job import EXTRA_CANDIDATES, Candidate, Infill
+from dg_lsp.service.fields import SchemaError
+from dg_lsp.service.http.compatibility import read_llama, read_openai
+from dg_lsp.service.http.finishing import finished, read_finishing, with_query
 
 READERS = [
     (read_llama, {"input_prefix": "foo(", "prompt": "", "input_suffix": ")\n"}),
@@ -32,7 +32,7 @@ def test_a_field_has_the_text_finished(read, body) -> None:
     assert texts_of(finished(infill, plain.job, plain.finishing)) == ["a)\nbar()", "b"]
     assert texts_of(finished(infill, asked.job, asked.finishing)) == ["a"]
     # The other texts of the race, should the first one be of no use.
-    assert (plain.job.spares, asked.job.spares) == (0, SPARES)
+    assert (plain.job.extra_candidates, asked.job.extra_candidates) == (0, EXTRA_CANDIDATES)
     assert read({**body, "finish": False}).finishing is None
 
 
@@ -66,9 +66,9 @@ def test_the_address_may_say_it_too(query, body, finish) -> None:
 
 
 def test_what_is_neither_true_nor_false_is_named() -> None:
-    with pytest.raises(WireError, match="finish"):
+    with pytest.raises(SchemaError, match="finish"):
         with_query({}, {"finish": "maybe"})
-    with pytest.raises(WireError, match="finish"):
+    with pytest.raises(SchemaError, match="finish"):
         read_finishing({"finish": "yes"})
-    with pytest.raises(WireError, match="language"):
+    with pytest.raises(SchemaError, match="language"):
         read_finishing({"finish": True, "language": 5})

@@ -11,9 +11,9 @@ import pytest
 
 from dg_lsp.job import InfillJob, JobState
 from dg_lsp.service.address import Address
-from dg_lsp.service.client import EngineError, HttpInfiller, UnreachableError
+from dg_lsp.service.client.infiller import EngineError, HttpInfiller, UnreachableError
 from dg_lsp.service.fields import dump_json
-from dg_lsp.service.request import Access
+from dg_lsp.service.http.request import Access
 
 JOB = InfillJob("name = ", ".name\n", document="a.py")
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"

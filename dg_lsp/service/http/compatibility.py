@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dg_lsp.job import Infill, InfillJob, JobState, Snippet
-from dg_lsp.service.fields import Fields, Json, WireError
-from dg_lsp.service.finishing import Finishing, job_to_finish, read_finishing
-from dg_lsp.service.wire import MAX_CANDIDATES, MAX_NAME_CHARS, MAX_SNIPPETS, MAX_TOKENS
+from dg_lsp.service.fields import Fields, Json, SchemaError
+from dg_lsp.service.http.finishing import Finishing, job_to_finish, read_finishing
+from dg_lsp.service.schema import MAX_CANDIDATES, MAX_NAME_CHARS, MAX_SNIPPETS, MAX_TOKENS
 
 MIN_DEADLINE_S = 0.05
 """Clients send 1 ms to warm a cache; a job needs time for at least one step."""
@@ -48,9 +48,9 @@ def read_llama(value: Json) -> FormRequest:
     limit_ms = _number(fields, value, "t_max_predict_ms", 0.0)
     extra = value.get("input_extra") or []
     if not isinstance(extra, list):
-        raise WireError('"input_extra" must be an array of {"filename", "text"}')
+        raise SchemaError('"input_extra" must be an array of {"filename", "text"}')
     if len(extra) > MAX_SNIPPETS:
-        raise WireError(f"input_extra has {len(extra)} items; at most {MAX_SNIPPETS}")
+        raise SchemaError(f"input_extra has {len(extra)} items; at most {MAX_SNIPPETS}")
     job = InfillJob(
         prefix=fields.text("input_prefix") + _text(fields, value, "prompt"),
         suffix=fields.text("input_suffix"),
@@ -124,7 +124,7 @@ def read_openai(value: Json) -> FormRequest:
     if isinstance(prompt, list) and len(prompt) == 1:
         prompt = prompt[0]
     if not isinstance(prompt, str):
-        raise WireError("prompt must be one text; lists and token ids are not understood")
+        raise SchemaError("prompt must be one text; lists and token ids are not understood")
     options = value.get("stream_options")
     suffix = _text(fields, value, "suffix")
     if not suffix:
@@ -154,7 +154,7 @@ def write_openai(
         **_openai_head(infill, name, created_s),
         "choices": [
             _choice(place, cut_at(text, request.stops)[0], "stop")
-            for place, text in enumerate(offered_texts(infill))
+            for place, text in enumerate(suggested_texts(infill))
         ],
         "usage": _usage(tokens),
     }
@@ -166,7 +166,7 @@ def write_openai_chunks(
     """The same in chunks: each text, each end, and the token counts where they are wanted."""
     head = _openai_head(infill, name, created_s)
     chunks = []
-    for place, text in enumerate(offered_texts(infill)):
+    for place, text in enumerate(suggested_texts(infill)):
         chunks.append(_choice(place, cut_at(text, request.stops)[0], None))
         chunks.append(_choice(place, "", "stop"))
     answers = [{**head, "choices": [chunk]} for chunk in chunks]
@@ -182,7 +182,7 @@ def error_body(status: int, message: str) -> Json:
     return {"error": {"code": status, "message": " ".join(message.split()), "type": kind}}
 
 
-def offered_texts(infill: Infill) -> list[str]:
+def suggested_texts(infill: Infill) -> list[str]:
     """What is offered, at least one text."""
     return [one.text for one in infill.candidates] or [""]
 
@@ -235,7 +235,7 @@ def _rates(what: str, count: int, took_ms: float) -> Json:
 
 def _extra(item: object) -> Snippet:
     if not isinstance(item, Mapping):
-        raise WireError('"input_extra" must be an array of {"filename", "text"}')
+        raise SchemaError('"input_extra" must be an array of {"filename", "text"}')
     fields = Fields(dict(item), "input_extra.")
     return Snippet(fields.text("filename", "", MAX_NAME_CHARS), fields.text("text"))
 
@@ -278,5 +278,5 @@ def _texts(value: Json, name: str) -> tuple[str, ...]:
     if found is None:
         return ()
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        raise WireError(f"{name} must be a list of texts")
+        raise SchemaError(f"{name} must be a list of texts")
     return tuple(found)

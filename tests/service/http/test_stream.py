@@ -11,8 +11,8 @@ from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState
 from dg_lsp.service.events import EventReader
 from dg_lsp.service.feed import FedJob
 from dg_lsp.service.fields import parse_json
-from dg_lsp.service.stream import EventStream
-from dg_lsp.service.wire import decode_ending
+from dg_lsp.service.http.stream import EventStream
+from dg_lsp.service.schema import decode_ending
 
 
 @pytest.fixture

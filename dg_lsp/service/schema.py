@@ -1,7 +1,7 @@
 """The JSON form of jobs, drafts, infills and of an engine's status, both ways.
 
 What comes in is checked field by field: an unknown field, a missing one or a wrong value is a
-`WireError` of one line that names it. Knows nothing of HTTP.
+`SchemaError` of one line that names it. Knows nothing of HTTP.
 
 Confidences go in runs, `[[0.98, 4], [0.5, 1]]` for five characters: they come per token, so
 this is the shorter form, and an exact one.
@@ -18,12 +18,12 @@ from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState, Snippet
 from dg_lsp.service.fields import (
     Fields,
     Json,
-    WireError,
+    SchemaError,
     one_line,
     shown,
 )
 
-WIRE_VERSION = 1
+SCHEMA_VERSION = 1
 """Raised when an older reader would misread what a newer writer sends."""
 
 MAX_TOKENS = 16_384
@@ -81,7 +81,7 @@ class EngineStatus:
 
 def encode_job(job: InfillJob) -> Json:
     return {
-        "version": WIRE_VERSION,
+        "version": SCHEMA_VERSION,
         "prefix": job.prefix,
         "suffix": job.suffix,
         "path": job.path,
@@ -89,9 +89,9 @@ def encode_job(job: InfillJob) -> Json:
         "snippets": [{"path": one.path, "text": one.text} for one in job.snippets],
         "replaced": job.replaced,
         "instruction": job.instruction,
-        "noise": job.noise,
+        "strength": job.strength,
         "candidates": job.candidates,
-        "spares": job.spares,
+        "extra_candidates": job.extra_candidates,
         "max_tokens": job.max_tokens,
         "span_tokens": job.span_tokens,
         "may_be_empty": job.may_be_empty,
@@ -104,7 +104,7 @@ def encode_job(job: InfillJob) -> Json:
 def decode_job(value: Json) -> InfillJob:
     """Only `prefix` and `suffix` are required; what is left out takes the default."""
     fields = Fields(value, "")
-    fields.check_version(WIRE_VERSION)
+    fields.check_version(SCHEMA_VERSION)
     default = InfillJob("", "")
     try:
         job = InfillJob(
@@ -119,9 +119,11 @@ def decode_job(value: Json) -> InfillJob:
             instruction=fields.optional(
                 "instruction", lambda name: fields.text(name, most=MAX_INSTRUCTION_CHARS)
             ),
-            noise=fields.number("noise", 0.0, 1.0, default.noise),
+            strength=fields.number("strength", 0.0, 1.0, default.strength),
             candidates=fields.integer("candidates", 1, MAX_CANDIDATES, default.candidates),
-            spares=fields.integer("spares", 0, MAX_CANDIDATES, default.spares),
+            extra_candidates=fields.integer(
+                "extra_candidates", 0, MAX_CANDIDATES, default.extra_candidates
+            ),
             max_tokens=fields.integer("max_tokens", 1, MAX_TOKENS, default.max_tokens),
             span_tokens=fields.optional(
                 "span_tokens", lambda name: fields.integer(name, 0, MAX_TOKENS)
@@ -133,10 +135,10 @@ def decode_job(value: Json) -> InfillJob:
             seed=fields.integer("seed", 0, MAX_SEED, default.seed),
             document=fields.text("document", default.document, MAX_NAME_CHARS),
         )
-    except WireError:
+    except SchemaError:
         raise
     except ValueError as error:
-        raise WireError(one_line(str(error))) from error
+        raise SchemaError(one_line(str(error))) from error
     fields.end()
     return job
 
@@ -171,7 +173,7 @@ def decode_draft(value: Json) -> Draft:
 
 def encode_infill(infill: Infill) -> Json:
     return {
-        "version": WIRE_VERSION,
+        "version": SCHEMA_VERSION,
         "candidates": [_encode_candidate(one) for one in infill.candidates],
         "steps": infill.steps,
         "timings_ms": dict(infill.timings_ms),
@@ -183,7 +185,7 @@ def encode_infill(infill: Infill) -> Json:
 
 def decode_infill(value: Json) -> Infill:
     fields = Fields(value, "")
-    fields.check_version(WIRE_VERSION)
+    fields.check_version(SCHEMA_VERSION)
     infill = Infill(
         candidates=fields.each("candidates", _decode_candidate, MAX_CANDIDATES),
         steps=fields.integer("steps", 0, 2**31),
@@ -204,10 +206,10 @@ def decode_ending(value: Json) -> Ending:
     fields = Fields(value, "")
     name = fields.text("state")
     if name not in ("done", "cancelled", "superseded", "failed"):
-        raise WireError(f"state is {shown(name)}; a job does not end so")
+        raise SchemaError(f"state is {shown(name)}; a job does not end so")
     infill = fields.take("infill")
     if not isinstance(infill, dict):
-        raise WireError(f"infill is {shown(infill)}; an object is needed")
+        raise SchemaError(f"infill is {shown(infill)}; an object is needed")
     fields.end()
     return Ending(JobState(name), decode_infill(infill))
 

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING
 from dg_lsp import __version__
 from dg_lsp.job import Infill
 from dg_lsp.service.address import IS_WINDOWS, Address, AddressError, is_loopback, local_address
-from dg_lsp.service.app import make_app
 from dg_lsp.service.feed import FedJob, Sender
-from dg_lsp.service.host import EngineHost, ModelLoader
-from dg_lsp.service.joblog import log_directory, log_job, open_log
-from dg_lsp.service.lock import FileLock, holder
-from dg_lsp.service.metrics import Metrics
-from dg_lsp.service.request import Access
+from dg_lsp.service.http.app import make_app
+from dg_lsp.service.http.metrics import Metrics
+from dg_lsp.service.http.request import Access
+from dg_lsp.service.process.host import EngineHost, ModelLoader
+from dg_lsp.service.process.joblog import log_directory, log_job, open_log
+from dg_lsp.service.process.lock import FileLock, holder
 
 if TYPE_CHECKING:
     import uvicorn

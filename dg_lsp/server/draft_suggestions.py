@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dg_lsp.document.edit import is_only_closers, match_newlines
-from dg_lsp.document.offers import Offer, Place, finish_at, left_of
 from dg_lsp.document.position import LINE_END
+from dg_lsp.document.suggestions import InsertionSite, Suggestion, finish_at, left_of
 from dg_lsp.job import Draft
 from dg_lsp.server.documents import common_length
 from dg_lsp.server.settings import MultiLine
@@ -21,10 +21,10 @@ SETTLED_CONFIDENCE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class DraftOffer:
+class DraftSuggestion:
     """A draft as it would be put at the place now."""
 
-    offer: Offer
+    suggestion: Suggestion
     settled: int
     """Characters at the beginning that the last steps have not changed."""
     step: int
@@ -33,38 +33,38 @@ class DraftOffer:
     blocks: int = 1
 
 
-def one_line(place: Place, multi_line: MultiLine) -> bool:
+def one_line(site: InsertionSite, multi_line: MultiLine) -> bool:
     """Whether only one line may go in: several in the middle of a line would tear it apart."""
-    if place.replaced is not None or multi_line is MultiLine.ALWAYS:
+    if site.replaced is not None or multi_line is MultiLine.ALWAYS:
         return False
-    rest = LINE_END.split(place.suffix, maxsplit=1)[0]
+    rest = LINE_END.split(site.suffix, maxsplit=1)[0]
     return multi_line is MultiLine.NEVER or not is_only_closers(rest)
 
 
-def offer_draft(
-    before: Draft | None, draft: Draft, place: Place, multi_line: MultiLine
-) -> DraftOffer:
+def suggest_draft(
+    before: Draft | None, draft: Draft, site: InsertionSite, multi_line: MultiLine
+) -> DraftSuggestion:
     """A draft finished like a candidate, and how much of it stands."""
-    text = finish_at(draft.text, place, one_line=one_line(place, multi_line))
+    text = finish_at(draft.text, site, one_line=one_line(site, multi_line))
     mean = sum(draft.confidence) / len(draft.confidence) if draft.confidence else 0.0
     confidences = left_of(draft.text, draft.confidence, text, mean)
     # Finishing costs time in a long document; where it has cut at the start nothing stands.
-    raw = match_newlines(draft.text[: _settled(before, draft)], place.newline)
-    stands = place.edges[0] + raw if raw else ""
+    raw = match_newlines(draft.text[: _settled(before, draft)], site.newline)
+    stands = site.edges[0] + raw if raw else ""
     settled = common_length(stands, text, min(len(stands), len(text)))
-    offer = Offer(text, mean, confidences)
-    return DraftOffer(
-        offer, settled, draft.step, draft.steps_allowed, draft.block, draft.blocks
+    suggestion = Suggestion(text, mean, confidences)
+    return DraftSuggestion(
+        suggestion, settled, draft.step, draft.steps_allowed, draft.block, draft.blocks
     )
 
 
-def cut_typed(draft: DraftOffer, typed: str) -> DraftOffer | None:
+def cut_typed(draft: DraftSuggestion, typed: str) -> DraftSuggestion | None:
     """The draft without its beginning that was typed; `None` where it begins otherwise."""
-    left = remainders([draft.offer], typed)
+    left = remainders([draft.suggestion], typed)
     if not left:
         return None
     settled = max(0, draft.settled - len(typed))
-    return DraftOffer(left[0], settled, draft.step, draft.steps_allowed)
+    return DraftSuggestion(left[0], settled, draft.step, draft.steps_allowed)
 
 
 def settled_lines(before: Draft | None, draft: Draft) -> str:
@@ -76,17 +76,17 @@ def settled_lines(before: Draft | None, draft: Draft) -> str:
     return draft.text[: ends[-1]] if ends else ""
 
 
-def remainders(offers: Sequence[Offer], typed: str) -> tuple[Offer, ...]:
+def remainders(suggestions: Sequence[Suggestion], typed: str) -> tuple[Suggestion, ...]:
     """What is left of the offers that begin with what was typed."""
     done = len(typed)
     return tuple(
-        Offer(offer.text[done:], offer.confidence, offer.confidences[done:])
-        for offer in offers
-        if offer.text.startswith(typed) and len(offer.text) > done
+        Suggestion(suggestion.text[done:], suggestion.confidence, suggestion.confidences[done:])
+        for suggestion in suggestions
+        if suggestion.text.startswith(typed) and len(suggestion.text) > done
     )
 
 
-def typed_between(asked: Place, now: Place) -> str | None:
+def typed_between(asked: InsertionSite, now: InsertionSite) -> str | None:
     """What was typed at a place since, or `None` where anything else has changed."""
     if (
         now.suffix == asked.suffix

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dg_lsp.service.address import Address
-from dg_lsp.service.http import (
+from dg_lsp.service.client.connection import (
     BrokenOffError,
     HttpClient,
     NobodyAnswersError,
@@ -25,7 +25,7 @@ from dg_lsp.service.http import (
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="there are no Unix sockets")
 
-CERTIFICATE = Path(__file__).parent / "localhost.pem"
+CERTIFICATE = Path(__file__).parent.parent / "localhost.pem"
 
 TYPING = """
 # Types as fast as a machine can; this process and its engine may have 64 descriptors each;
@@ -33,7 +33,7 @@ TYPING = """
 import asyncio, json, logging, os, random, resource, sys
 from pathlib import Path
 from dg_lsp.job import InfillJob
-from dg_lsp.service.lifecycle import EngineWish, SharedEngine
+from dg_lsp.service.process.lifecycle import EngineSpec, SharedEngine
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 logging.basicConfig(level=logging.WARNING)
@@ -41,7 +41,7 @@ directory, script, keys = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
 async def main():
     dice = random.Random(7)
-    engine = SharedEngine(EngineWish(command=(sys.executable, "-P", script)), directory)
+    engine = SharedEngine(EngineSpec(command=(sys.executable, "-P", script)), directory)
     pid = (await engine.wait_ready()).pid
 
     def count():
@@ -78,10 +78,10 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors are counted there")
-async def test_fast_typing_leaves_no_connection_open(wish, directory):
+async def test_fast_typing_leaves_no_connection_open(spec, directory):
     ended = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-c", TYPING, str(directory), wish.command[-1], "3000"],
+        [sys.executable, "-c", TYPING, str(directory), spec.command[-1], "3000"],
         capture_output=True,
         text=True,
         timeout=120,
@@ -161,7 +161,7 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_no_error():
 
 
 async def test_unused_connections_are_closed_in_time(monkeypatch):
-    monkeypatch.setattr("dg_lsp.service.http.KEEP_S", 0.0)
+    monkeypatch.setattr("dg_lsp.service.client.connection.KEEP_S", 0.0)
     async with listening(Server()) as server:
         client = HttpClient(Address(f"http://127.0.0.1:{server.port}"))
         await ask(client)

@@ -8,8 +8,8 @@ import logging
 import pytest
 
 from dg_lsp.job import Candidate, Infill, InfillJob, JobState
-from dg_lsp.service import joblog
-from dg_lsp.service.joblog import log_job, open_log
+from dg_lsp.service.process import joblog
+from dg_lsp.service.process.joblog import log_job, open_log
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from dg_lsp.service import serving
 from dg_lsp.service.address import Address
-from dg_lsp.service.client import EngineError, HttpInfiller
-from dg_lsp.service.forms import read_openai
-from dg_lsp.service.host import ModelState
-from dg_lsp.service.request import Access
-from dg_lsp.service.wire import decode_job
+from dg_lsp.service.client.infiller import EngineError, HttpInfiller
+from dg_lsp.service.http.compatibility import read_openai
+from dg_lsp.service.http.request import Access
+from dg_lsp.service.process import serving
+from dg_lsp.service.process.host import ModelState
+from dg_lsp.service.schema import decode_job
 
 JOB = {"prefix": "name = ", "suffix": ".name\n", "document": "a.py"}
 LLAMA = {"input_prefix": "na", "prompt": "me = ", "input_suffix": ".name\n"}
@@ -133,7 +133,7 @@ async def test_a_client_that_leaves_cancels_its_job(http, host, denoiser, path, 
 
 
 async def test_a_stream_says_that_the_engine_lives(http, denoiser, monkeypatch):
-    monkeypatch.setattr("dg_lsp.service.stream.ALIVE_S", 0.01)
+    monkeypatch.setattr("dg_lsp.service.http.stream.ALIVE_S", 0.01)
     denoiser.gate.clear()
     async with http.stream("POST", "/v1/infill", json=JOB) as answer:
         pieces = answer.aiter_text()
@@ -235,7 +235,7 @@ async def test_what_is_not_json_is_refused(http, path, text):
     ("path", "body", "field"),
     [
         ("/v1/infill", {**JOB, "seed": 10**400}, "seed"),
-        ("/v1/infill", {**JOB, "noise": 10**400}, "noise"),
+        ("/v1/infill", {**JOB, "strength": 10**400}, "strength"),
         ("/v1/infill", {**JOB, "deadline_s": 10**400}, "deadline_s"),
         ("/v1/infill", {**JOB, "snippets": {}}, "snippets"),
         ("/v1/infill", {**JOB, "prefix": None}, "prefix"),
@@ -308,7 +308,7 @@ async def test_too_much_to_measure_is_refused(http):
 
 
 async def test_a_body_that_is_too_large_is_refused(http, monkeypatch):
-    monkeypatch.setattr("dg_lsp.service.request.MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr("dg_lsp.service.http.request.MAX_BODY_BYTES", 1000)
 
     async def endless():
         for _ in range(20):
@@ -373,7 +373,7 @@ async def test_text_is_finished_on_request(http, monkeypatch, path, body, stream
         texts = [replace(one, text=one.text[:2]) for one in infill.candidates]
         return replace(infill, candidates=tuple(texts)) if finishing else infill
 
-    monkeypatch.setattr("dg_lsp.service.app.finished", cut)
+    monkeypatch.setattr("dg_lsp.service.http.app.finished", cut)
     body = {**body, "stream": stream}
     assert '"self"' in (await http.post(path, json=body)).text
     assert '"se"' in (await http.post(path, json={**body, "finish": True})).text

@@ -6,45 +6,45 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dg_lsp.document.offers import Offer, Place, Standard, offers_of
+from dg_lsp.document.suggestions import InsertionSite, Standard, Suggestion, suggestions_for
 from dg_lsp.job import Candidate
 
 
-def place(marked: str, *, newline: str = "\n", replaced: str | None = None) -> Place:
+def site(marked: str, *, newline: str = "\n", replaced: str | None = None) -> InsertionSite:
     """A place in Python code, given as text with the cursor as a bar."""
     prefix, suffix = marked.split("|")
-    return Place("file:///a.py", "a.py", "python", newline, prefix, suffix, replaced)
+    return InsertionSite("file:///a.py", "a.py", "python", newline, prefix, suffix, replaced)
 
 
 def candidate(text: str, confidence: float = 0.5, score: float = 0.0) -> Candidate:
     return Candidate(text, confidence, score)
 
 
-def texts(offers: tuple[Offer, ...]) -> list[str]:
-    return [offer.text for offer in offers]
+def texts(suggestions: tuple[Suggestion, ...]) -> list[str]:
+    return [suggestion.text for suggestion in suggestions]
 
 
 def test_the_best_come_first_and_no_more_than_are_wanted():
     found = [candidate("a", score=-3.0), candidate("b", score=-1.0), candidate("c", score=-2.0)]
 
-    assert texts(offers_of(found, place("x = |\n"), Standard(2))) == ["b", "c"]
+    assert texts(suggestions_for(found, site("x = |\n"), Standard(2))) == ["b", "c"]
 
 
 def test_what_is_empty_repeated_or_there_already_is_no_offer():
     found = [candidate(""), candidate("b"), candidate("b"), candidate("old"), candidate("c")]
-    at = place("x = |\n", replaced="old")
+    at = site("x = |\n", replaced="old")
 
-    assert texts(offers_of(found, at, Standard(9))) == ["b", "c"]
+    assert texts(suggestions_for(found, at, Standard(9))) == ["b", "c"]
 
 
 def test_what_breaks_the_code_is_offered_only_where_nothing_else_is_if_at_all():
     found = [candidate("1 +"), candidate("2", score=-1.0), candidate("3 +", score=-2.0)]
     broken = found[::2]
 
-    assert texts(offers_of(found, place("x = |\n"), Standard(3))) == ["2"]
-    assert texts(offers_of(found, place("x = |\n"), Standard(3, may_break=False))) == ["2"]
-    assert texts(offers_of(broken, place("x = |\n"), Standard(3))) == ["1 +", "3 +"]
-    assert texts(offers_of(broken, place("x = |\n"), Standard(3, may_break=False))) == []
+    assert texts(suggestions_for(found, site("x = |\n"), Standard(3))) == ["2"]
+    assert texts(suggestions_for(found, site("x = |\n"), Standard(3, may_break=False))) == ["2"]
+    assert texts(suggestions_for(broken, site("x = |\n"), Standard(3))) == ["1 +", "3 +"]
+    assert texts(suggestions_for(broken, site("x = |\n"), Standard(3, may_break=False))) == []
 
 
 @pytest.mark.parametrize(
@@ -64,13 +64,13 @@ def test_what_breaks_the_code_is_offered_only_where_nothing_else_is_if_at_all():
     ],
 )
 def test_the_edges_of_a_selection_are_not_rewritten(selection, core, edges):
-    at = place("a|z", replaced=selection)
+    at = site("a|z", replaced=selection)
 
     assert (at.edges, at.core.replaced) == (edges, core)
     assert (at.core.prefix, at.core.suffix) == ("a" + edges[0], edges[1] + "z")
     assert at.core.core == at.core
-    [offer] = offers_of([candidate("new")], at, Standard())
-    assert offer.text == edges[0] + "new" + edges[1]
+    [suggestion] = suggestions_for([candidate("new")], at, Standard())
+    assert suggestion.text == edges[0] + "new" + edges[1]
 
 
 BLANKS = st.text(alphabet=" \t\n", max_size=6)
@@ -79,33 +79,35 @@ BLANKS = st.text(alphabet=" \t\n", max_size=6)
 @settings(deadline=None)
 @given(BLANKS, BLANKS, BLANKS, st.text(alphabet="ab(){}\n \t:'", max_size=30))
 def test_the_edges_survive_any_rewrite(start, end, around, written):
-    at = place(f"a = 1\n{around}|{around}b = 2\n", replaced=f"{start}x = 1{end}")
+    at = site(f"a = 1\n{around}|{around}b = 2\n", replaced=f"{start}x = 1{end}")
 
-    for offer in offers_of([candidate(written)], at, Standard()):
-        assert offer.text.startswith(start)
-        assert offer.text.endswith(end)
-        assert offer.text[len(start) : len(offer.text) - len(end)].strip()
+    for suggestion in suggestions_for([candidate(written)], at, Standard()):
+        assert suggestion.text.startswith(start)
+        assert suggestion.text.endswith(end)
+        assert suggestion.text[len(start) : len(suggestion.text) - len(end)].strip()
 
 
 @settings(deadline=None)
 @given(st.text(alphabet=" \t\n\r", max_size=10), BLANKS)
 def test_nothing_but_blanks_is_never_offered(written, around):
-    assert offers_of([candidate(written)], place(f"x = {around}|{around}"), Standard()) == ()
-    selected = place("x = |\n", replaced=f"1{around}")
-    assert offers_of([candidate(written)], selected, Standard()) == ()
+    assert (
+        suggestions_for([candidate(written)], site(f"x = {around}|{around}"), Standard()) == ()
+    )
+    selected = site("x = |\n", replaced=f"1{around}")
+    assert suggestions_for([candidate(written)], selected, Standard()) == ()
 
 
 def test_a_worse_text_is_no_way_out_where_the_best_is_unsure():
     found = [candidate("1", confidence=0.1), candidate("2", confidence=0.9, score=-1.0)]
 
-    assert offers_of(found, place("x = |\n"), Standard(min_confidence=0.2)) == ()
-    assert texts(offers_of(found, place("x = |\n"), Standard(min_confidence=0.1))) == ["1"]
+    assert suggestions_for(found, site("x = |\n"), Standard(min_confidence=0.2)) == ()
+    assert texts(suggestions_for(found, site("x = |\n"), Standard(min_confidence=0.1))) == ["1"]
 
 
 def test_only_the_first_line_where_one_is_asked_for():
     found = [candidate("1\ny = 2")]
 
-    assert texts(offers_of(found, place("x = |\n"), Standard(one_line=True))) == ["1"]
+    assert texts(suggestions_for(found, site("x = |\n"), Standard(one_line=True))) == ["1"]
 
 
 @pytest.mark.parametrize(
@@ -122,5 +124,5 @@ def test_only_the_first_line_where_one_is_asked_for():
 def test_each_character_keeps_its_probability(raw, confidences, newline, text, left):
     found = [Candidate(raw, 0.5, 0.0, confidences)]
 
-    offers = offers_of(found, place(f"x = |{newline}", newline=newline), Standard())
-    assert offers == (Offer(text, 0.5, left),)
+    suggestions = suggestions_for(found, site(f"x = |{newline}", newline=newline), Standard())
+    assert suggestions == (Suggestion(text, 0.5, left),)

@@ -30,10 +30,10 @@ from dg_lsp.service.address import (
     local_address,
     runtime_directory,
 )
-from dg_lsp.service.client import EngineError, HttpInfiller, UnreachableError
+from dg_lsp.service.client.infiller import EngineError, HttpInfiller, UnreachableError
 from dg_lsp.service.feed import FedJob
-from dg_lsp.service.lock import FileLock, holder, is_held
-from dg_lsp.service.wire import EngineStatus
+from dg_lsp.service.process.lock import FileLock, holder, is_held
+from dg_lsp.service.schema import EngineStatus
 
 PATIENCE_S = 30.0
 """How long a start may take until the socket answers; the model loads after that."""
@@ -50,7 +50,7 @@ _COMMAND = (sys.executable, "-P", "-m", "dg_lsp")
 
 
 @dataclass(frozen=True, slots=True)
-class EngineWish:
+class EngineSpec:
     """The engine a front end wants; engines differ by model and device."""
 
     model: str | None = None
@@ -69,7 +69,7 @@ class EngineWish:
 
 
 async def ensure_engine(
-    wish: EngineWish, directory: Path | None = None, patience_s: float = PATIENCE_S
+    spec: EngineSpec, directory: Path | None = None, patience_s: float = PATIENCE_S
 ) -> Address:
     """The address of a running engine of this version, started if need be.
 
@@ -78,32 +78,32 @@ async def ensure_engine(
     # Made again where it was removed meanwhile, as a logout does.
     directory = runtime_directory(directory)
     try:
-        return await _find_or_start(wish, directory, patience_s)
+        return await _find_or_start(spec, directory, patience_s)
     except OSError as error:
         raise EngineError(f"the engine cannot be started: {error}") from error
 
 
-async def _find_or_start(wish: EngineWish, directory: Path, patience_s: float) -> Address:
-    found = await _running(directory, wish.name)
+async def _find_or_start(spec: EngineSpec, directory: Path, patience_s: float) -> Address:
+    found = await _running(directory, spec.name)
     if found is not None:
         return found
     deadline = asyncio.get_running_loop().time() + patience_s
-    async with _starting(directory, wish.name, deadline):
-        found = await _running(directory, wish.name)
+    async with _starting(directory, spec.name, deadline):
+        found = await _running(directory, spec.name)
         if found is not None:
             return found
-        return await _started(wish, directory, deadline)
+        return await _started(spec, directory, deadline)
 
 
 class SharedEngine:
     """An `Infiller` for front ends: the user's one engine, started and found again at need."""
 
-    def __init__(self, wish: EngineWish, directory: Path | None = None) -> None:
+    def __init__(self, spec: EngineSpec, directory: Path | None = None) -> None:
         """Starts nothing yet; the first job does, or `start`. May raise `AddressError`."""
-        self._wish = wish
+        self._wish = spec
         self._directory = runtime_directory(directory)
         # A name that nobody listens on, where there is no address yet.
-        address = local_address(self._directory, wish.name) or Address("http://127.0.0.1:9")
+        address = local_address(self._directory, spec.name) or Address("http://127.0.0.1:9")
         self._infiller = HttpInfiller(address, reconnect=self._find)
 
     @property
@@ -241,18 +241,18 @@ async def _starting(directory: Path, name: str, deadline: float) -> AsyncIterato
         lock.release()
 
 
-def _start(wish: EngineWish, directory: Path) -> subprocess.Popen[bytes]:
-    _count_start(directory / f"{wish.name}.starts")
-    command = [*wish.command, "engine", "run", "--runtime-dir", str(directory)]
+def _start(spec: EngineSpec, directory: Path) -> subprocess.Popen[bytes]:
+    _count_start(directory / f"{spec.name}.starts")
+    command = [*spec.command, "engine", "run", "--runtime-dir", str(directory)]
     for option, value in (
-        ("--model", wish.model),
-        ("--device", wish.device),
-        ("--idle-minutes", wish.idle_minutes),
-        ("--exit-minutes", wish.exit_minutes),
+        ("--model", spec.model),
+        ("--device", spec.device),
+        ("--idle-minutes", spec.idle_minutes),
+        ("--exit-minutes", spec.exit_minutes),
     ):
         if value is not None:
             command += [option, str(value)]
-    with open(_complaints(directory, wish.name), "wb") as complaints:
+    with open(_complaints(directory, spec.name), "wb") as complaints:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -292,25 +292,25 @@ def _count_start(path: Path) -> None:
         path.write_text(json.dumps([*starts, now]), encoding="utf-8")
 
 
-async def _started(wish: EngineWish, directory: Path, deadline: float) -> Address:
+async def _started(spec: EngineSpec, directory: Path, deadline: float) -> Address:
     """Start the engine and wait until it answers.
 
     While another holds the lock, that one is coming up, going down, or it hangs.
     """
-    lock = directory / f"{wish.name}.lock"
+    lock = directory / f"{spec.name}.lock"
     loop = asyncio.get_running_loop()
     process: subprocess.Popen[bytes] | None = None
-    address = local_address(directory, wish.name)
+    address = local_address(directory, spec.name)
     while loop.time() < deadline:
-        address = local_address(directory, wish.name)
+        address = local_address(directory, spec.name)
         if address is not None and (address.socket is None or address.socket.exists()):
             with contextlib.suppress(UnreachableError):
                 await probe(address)
                 return address
         if process is None and not is_held(lock):
-            process = _start(wish, directory)
+            process = _start(spec, directory)
         if process is not None and process.poll() is not None:
-            said = _last_line(_complaints(directory, wish.name))
+            said = _last_line(_complaints(directory, spec.name))
             raise EngineError(said or f"the engine ended at once, status {process.returncode}")
         await asyncio.sleep(POLL_S)
     pid = holder(lock) if process is None else process.pid
