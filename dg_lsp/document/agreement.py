@@ -1,0 +1,246 @@
+"""Compares a place in code with another one: how far their neighbours agree, token by token.
+
+One identifier may be called otherwise at the other place, as long as it is so throughout: where
+`for item in items` stands there and `for user in users` here, the texts on both sides agree,
+and what stood between them there can be renamed.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from dg_lsp.document.code_tokens import is_word, suffix_pattern, words_of
+from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_of, last_line
+
+MAX_LEFT_TOKENS = 20
+MAX_RIGHT_TOKENS = 10
+"""Tokens that are compared on either side; more agreement says nothing more."""
+LEFT_CHARS, RIGHT_CHARS = 200, 100
+MAX_TEXT_CHARS = 600
+"""How long a found text may be."""
+WORD = re.compile(r"\w+")
+MAX_ENDINGS = 12
+"""Places behind a text that are compared with the suffix."""
+BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"))
+MAX_RENAMED = 2
+"""Identifiers that may be called otherwise."""
+RENAMED_SHARE = 0.75
+RENAMING_COST, RENAMED_WORTH = 0.5, 0.5
+"""What the first occurrence of a renamed identifier takes from the agreement, and what each
+further one adds, next to 1 for an identifier that is the same."""
+
+# They are what makes one statement differ from another, so they are never renamed.
+_KEYWORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """and as assert async await bool break case catch class const continue def default del
+        do elif else enum except export extends false final finally fn for from func function if
+        impl import in int interface is lambda let match mut new nil none not null of or pass
+        private protected pub public raise return self static string struct super switch this
+        throw true try type use var void while with yield False None True""",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The text on either side of the span that is asked about, in tokens."""
+
+    left: tuple[str, ...]
+    """The tokens before the span, the nearest first, without the word that is begun."""
+    right: tuple[str, ...]
+    begun: str
+    """What is typed already of a word that goes on in the span, as it may."""
+    rest: str
+    """What stands already of a word at the start of the suffix."""
+    indent: str
+    """The indentation of the line that the span starts in."""
+    after_blank: bool
+    """Whether a blank stands right before the span, and so none belongs to it."""
+    before_blank: bool
+    suffix_is_open: bool
+    """Whether nothing but line ends and closing brackets follows."""
+
+
+def neighbours_of(prefix: str, suffix: str) -> Neighbours:
+    """What there is to compare with other places."""
+    near, after = prefix[-LEFT_CHARS:], suffix[:RIGHT_CHARS]
+    left = words_of(near)
+    begun = ""
+    if left and is_word(near[-1]):
+        begun = left.pop()
+    if len(near) == LEFT_CHARS:
+        # The first one may be the end of a word.
+        left = left[1:]
+    right = words_of(after)[:MAX_RIGHT_TOKENS]
+    return Neighbours(
+        left=tuple(reversed(left[-MAX_LEFT_TOKENS:])),
+        right=tuple(right),
+        begun=begun,
+        rest=right[0] if right and is_word(right[0]) and not after[0].isspace() else "",
+        indent=indent_of(last_line(prefix)),
+        after_blank=prefix[-1:] in (" ", "\t"),
+        before_blank=suffix[:1] in (" ", "\t"),
+        suffix_is_open=not suffix.strip(" \t\r\n)]}\"'`;,"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place elsewhere: an offset in a text, and the file in the text that it is in."""
+
+    text: str
+    at: int
+    first: int
+    last: int
+    left: float
+    """How many tokens before it agree with those before the span."""
+    names: tuple[tuple[str, str], ...]
+    """Identifiers there, and what they are called here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Where a text that starts at a place may end."""
+
+    start: int
+    end: int
+    right: float
+    """How many tokens after it agree with those after the span."""
+    tokens: int
+    """Length of the text."""
+    is_balanced: bool
+    """Whether the text closes the brackets that it opens, and no others."""
+
+    @property
+    def score(self) -> float:
+        """What endings of one place are compared by."""
+        return 1.5 * self.right - 0.05 * self.tokens - (0 if self.is_balanced else 2)
+
+
+def place_at(here: Neighbours, text: str, at: int, first: int, last: int) -> Place:
+    """The place at an offset, compared with the text before the span.
+
+    `[first, last)` is the file in the text that the place is in.
+    """
+    names: dict[str, str] = {}
+    before = at - len(here.begun)
+    start = max(first, before - LEFT_CHARS)
+    there = words_of(text[start:before])
+    if start > first:
+        there = there[1:]
+    agreed = best = 1.0 if here.begun else 0.0
+    kept: tuple[tuple[str, str], ...] = ()
+    for other, own in zip(reversed(there), here.left, strict=False):
+        worth = _agreed(other, own, names)
+        if worth is None:
+            if len(names) == MAX_RENAMED or not _may_rename(other, own, names):
+                break
+            names[other] = own
+            worth = -RENAMING_COST
+        agreed += worth if worth < 0 else worth * RENAMED_SHARE ** len(names)
+        if agreed > best:
+            best, kept = agreed, tuple(names.items())
+    return Place(text, at, first, last, best, kept)
+
+
+def endings(here: Neighbours, place: Place, most: int) -> list[Ending]:
+    """Up to `most` ends, the best first, at which the suffix could follow."""
+    text, start = place.text, place.at
+    if here.after_blank:
+        while start < place.last and text[start] in " \t":
+            start += 1
+    limit = min(place.last, start + MAX_TEXT_CHARS)
+    ends = heapq.nlargest(
+        2 * most,
+        _ends_before_suffix(here, place, start, limit),
+        key=lambda end: (end[1], -end[0]),
+    )
+    found = [Ending(start, at, right, *_measured(text[start:at])) for at, right in ends]
+    return heapq.nlargest(most, found, key=lambda ending: ending.score)
+
+
+def _ends_before_suffix(
+    here: Neighbours, place: Place, start: int, limit: int
+) -> Iterator[tuple[int, float]]:
+    """Where a text from `start` may end, and how far the suffix agrees with what follows."""
+    text, last = place.text, place.last
+    if here.right:
+        there = {own: other for other, own in place.names}
+        token = there.get(here.right[0], here.right[0])
+        # What is left of a word in the suffix may be the end of a longer one.
+        pattern = suffix_pattern(token)
+        for met in islice(pattern.finditer(text, start, min(last, limit + 1)), MAX_ENDINGS):
+            at = met.start()
+            is_whole = not (is_word(token) and at and is_word(text[at - 1]))
+            if at > start and (is_whole or here.rest):
+                after = words_of(text[at : min(last, at + RIGHT_CHARS)])
+                right = _right_agreement(here.right, after, dict(place.names))
+                if right:
+                    yield at, right if is_whole else right - 0.5
+    if here.suffix_is_open:
+        line = LINE_END.search(text, start, limit)
+        if line and line.start() > start:
+            yield line.start(), 0.0
+        elif not line and limit == last > start:
+            yield last, 0.0
+
+
+def _measured(text: str) -> tuple[int, bool]:
+    """How many tokens a text has, and whether it closes the brackets that it opens."""
+    return len(words_of(text)), all(text.count(one) == text.count(two) for one, two in BRACKETS)
+
+
+def written_here(here: Neighbours, place: Place, ending: Ending) -> str:
+    """A text from another place as it would be written here; empty where it can't be."""
+    there = place.text
+    text = there[ending.start : ending.end]
+    if place.names:
+        names = dict(place.names)
+        text = WORD.sub(lambda word: names.get(word[0], word[0]), text)
+    if here.before_blank:
+        text = text.rstrip(" \t")
+    if "\n" not in text:
+        return text
+    indent = indent_of(
+        last_line(there[max(place.first, ending.start - NEAR_CHARS) : ending.start])
+    )
+    if indent == here.indent:
+        return text
+    head, *lines = text.split("\n")
+    moved = [head]
+    for line in lines:
+        if line.strip() and not line.startswith(indent):
+            return ""
+        moved.append(here.indent + line[len(indent) :] if line.strip() else line)
+    return "\n".join(moved)
+
+
+def _right_agreement(own: Sequence[str], there: Sequence[str], names: dict[str, str]) -> float:
+    agreed = 0.0
+    for token, other in zip(own, there, strict=False):
+        worth = _agreed(other, token, names)
+        if worth is None:
+            break
+        agreed += worth
+    return agreed
+
+
+def _agreed(other: str, own: str, names: dict[str, str]) -> float | None:
+    """What a pair of tokens adds to the agreement; `None` where they differ."""
+    known = names.get(other)
+    if known is not None:
+        return RENAMED_WORTH if known == own else None
+    return 1.0 if other == own else None
+
+
+def _may_rename(other: str, own: str, names: dict[str, str]) -> bool:
+    return own not in names.values() and _is_name(other) and _is_name(own)
+
+
+def _is_name(token: str) -> bool:
+    return (token[0].isalpha() or token[0] == "_") and token not in _KEYWORDS

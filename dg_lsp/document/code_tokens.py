@@ -1,0 +1,65 @@
+r"""Cuts code of any language into tokens: words, single punctuation marks and line ends.
+
+Blanks within a line are between tokens. A line end takes the blank lines and the indentation
+after it along and counts as "\n", however the line ends and however deep the next one is.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from binascii import crc32
+
+LINE_END_TOKEN = "\n"
+
+_TOKEN = re.compile(r"\w+|[\r\n]\s*|[^\w\s]")
+_ONE_LINE_END = r"[\r\n]\s*"
+_AFTER_LINE_ENDS = "\x0e"
+"""Line ends sort before it, and no other token of code does."""
+_MAX_KNOWN_HASHES = 1 << 16
+
+
+def words_of(text: str) -> list[str]:
+    """What the tokens of a text say."""
+    return [
+        LINE_END_TOKEN if said < _AFTER_LINE_ENDS else said for said in _TOKEN.findall(text)
+    ]
+
+
+def is_word(token: str) -> bool:
+    return token[0].isalnum() or token[0] == "_"
+
+
+def pattern_of(last_tokens: list[str], begins_word: bool) -> re.Pattern[str]:
+    """What finds these tokens in a row, with any blanks between them.
+
+    `begins_word`: whether the last of them is only the beginning of a word.
+    """
+    parts = [
+        _ONE_LINE_END if token == LINE_END_TOKEN else re.escape(token) for token in last_tokens
+    ]
+    tail = r"(?!\w)" if is_word(last_tokens[-1]) and not begins_word else ""
+    # Nothing stands before the first one, as what begins with a literal is found much faster.
+    return re.compile(r"[ \t]*".join(parts) + tail)
+
+
+@functools.lru_cache(maxsize=1024)
+def suffix_pattern(token: str) -> re.Pattern[str]:
+    """What finds a token, or a word that ends with it."""
+    if token == LINE_END_TOKEN:
+        return re.compile(_ONE_LINE_END)
+    return re.compile(re.escape(token) + (r"(?!\w)" if is_word(token) else ""))
+
+
+class _Hashes(dict[str, int]):
+    """Hashes that are the same in every process, unlike Python's own."""
+
+    def __missing__(self, token: str) -> int:
+        if len(self) >= _MAX_KNOWN_HASHES:
+            self.clear()
+        value = crc32(token.encode("utf-8", "surrogatepass"))
+        self[token] = value
+        return value
+
+
+HASHES = _Hashes()
