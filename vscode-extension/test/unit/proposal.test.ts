@@ -68,7 +68,15 @@ test("an answer for a version that was never seen is not put anywhere", async ()
   const requests = session.requests("codeAction/resolve");
   const { document } = workbench.open("x = 1\n");
   const span = { start: 4, end: 5 };
-  const attempt = { document, span, old: "1", starts: new Map(), strength: 0.6, seed: 0, token: "t" };
+  const attempt = {
+    document,
+    span,
+    old: "1",
+    starts: new Map(),
+    strength: 0.6,
+    seed: 0,
+    token: "t",
+  };
   const { token } = new vscode.CancellationTokenSource();
   const proposed = propose(session.client.language, attempt, token);
   await until(() => requests.length === 1);
