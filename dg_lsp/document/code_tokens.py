@@ -26,6 +26,16 @@ def words_of(text: str) -> list[str]:
     ]
 
 
+def token_ends(text: str, start: int, end: int) -> tuple[list[int], list[str]]:
+    """Where the tokens of a part of a text end, and what they say."""
+    found = [*_TOKEN.finditer(text, start, end)]
+    said = [token[0] for token in found]
+    return (
+        [token.end() for token in found],
+        [LINE_END_TOKEN if token < _AFTER_LINE_ENDS else token for token in said],
+    )
+
+
 def is_word(token: str) -> bool:
     return token[0].isalnum() or token[0] == "_"
 

@@ -14,10 +14,11 @@ from __future__ import annotations
 import enum
 import heapq
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dg_lsp.document.agreement import (
+    Ending,
     Neighbours,
     Place,
     endings,
@@ -25,6 +26,7 @@ from dg_lsp.document.agreement import (
     place_at,
     written_here,
 )
+from dg_lsp.document.code_index import CodeIndex
 from dg_lsp.document.code_tokens import pattern_of
 from dg_lsp.document.masking import REACH_CHARS
 
@@ -33,8 +35,8 @@ MAX_PLACES = 60
 """Places that are compared; there may be many more where little is to go by."""
 ENOUGH_PLACES = 12
 TAILS_CHARS = (4, 8, 16, 32)
-CONTEXT_TOKENS = (2, 1)
-"""Tokens before the span that a place has to share: as many as give enough places."""
+DOCUMENT_CONTEXTS, INDEX_CONTEXTS = (2, 1), (4, 3, 2)
+"""Tokens before the span that a place has to share: fewer where more give too few places."""
 _MASK = re.compile(r"\*{4}")
 
 
@@ -73,49 +75,71 @@ class FoundText:
     """What found texts are ordered by."""
 
 
-def find_texts(prefix: str, suffix: str, limit: int = 4) -> tuple[FoundText, ...]:
-    """Up to `limit` texts for the span between the two, the best first."""
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Files to look in besides the document."""
+
+    index: CodeIndex
+    origin: Origin
+    recency: int
+    hidden: frozenset[str] = frozenset()
+    """Paths of files in the index that must not be looked at: the document itself, files that
+    are open with a newer text, and files that have been excluded since."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a place is."""
+
+    origin: Origin
+    path: str
+    recency: int
+    distance_lines: int | None
+
+
+def find_texts(
+    prefix: str, suffix: str, elsewhere: Sequence[Elsewhere] = (), limit: int = 4
+) -> tuple[FoundText, ...]:
+    """Up to `limit` texts for the span between the two, the best first.
+
+    Of the document only `REACH_CHARS` on either side are looked at, which is as far as its
+    secrets are masked. `elsewhere` comes in the order of its recency, the latest first.
+    """
     here = neighbours_of(prefix, suffix)
     if not here.left:
         return ()
     before, after = prefix[-REACH_CHARS:], suffix[:REACH_CHARS]
-    places = heapq.nlargest(
-        MAX_COMPARED,
-        _places_around(here, before, after),
-        key=lambda place: place.left,
-    )
+    places = [*_places_around(here, before, after), *_places_elsewhere(here, before, elsewhere)]
     best: dict[str, FoundText] = {}
-    for place in places:
+    for place, source in heapq.nlargest(MAX_COMPARED, places, key=lambda one: one[0].left):
         for ending in endings(here, place, ENDINGS):
             text = written_here(here, place, ending)
             if not text.strip() or _is_refused(text, suffix):
                 continue
-            score = place.left + ending.score
+            found = _found(text, place, source, ending)
             known = best.get(text)
-            count = known.count + 1 if known else 1
-            if known and known.score >= score:
-                best[text] = replace(known, count=count)
-                continue
-            lines = (
-                before.count("\n", place.at)
-                if place.text is before
-                else after.count("\n", 0, place.at)
-            )
-            best[text] = FoundText(
-                text=text,
-                left=place.left,
-                right=ending.right,
-                count=count,
-                tokens=ending.tokens,
-                distance_lines=lines,
-                recency=0,
-                origin=Origin.DOCUMENT,
-                path="",
-                renamed=bool(place.names) and text != place.text[ending.start : ending.end],
-                score=score,
-            )
+            if known:
+                better = found if found.score > known.score else known
+                found = replace(better, count=known.count + 1)
+            best[text] = found
     ranked = sorted(best.values(), key=lambda one: -(one.score + 0.5 * min(one.count, 4)))
     return tuple(ranked[:limit])
+
+
+def _found(text: str, place: Place, source: _Source, ending: Ending) -> FoundText:
+    return FoundText(
+        text=text,
+        left=place.left,
+        right=ending.right,
+        count=1,
+        tokens=ending.tokens,
+        distance_lines=source.distance_lines,
+        recency=source.recency,
+        origin=source.origin,
+        path=source.path,
+        renamed=bool(place.names) and text != place.text[ending.start : ending.end],
+        score=place.left + ending.score,
+    )
 
 
 def _is_refused(text: str, suffix: str) -> bool:
@@ -124,11 +148,13 @@ def _is_refused(text: str, suffix: str) -> bool:
     return says_suffix or _MASK.search(text) is not None
 
 
-def _places_around(here: Neighbours, prefix: str, suffix: str) -> Iterator[Place]:
+def _places_around(
+    here: Neighbours, prefix: str, suffix: str
+) -> Iterator[tuple[Place, _Source]]:
     """Places in this document, those with the same text before them first, then the nearest."""
     typed = len(prefix.rstrip(" \t"))
     seen: set[tuple[bool, int]] = set()
-    for count in CONTEXT_TOKENS:
+    for count in DOCUMENT_CONTEXTS:
         context = [*reversed(here.left[:count])]
         pattern = pattern_of(
             [*context, here.begun] if here.begun else context, bool(here.begun)
@@ -138,20 +164,64 @@ def _places_around(here: Neighbours, prefix: str, suffix: str) -> Iterator[Place
         own_start = above[-1][0] if above else 0
         while above and above[-1][1] >= typed:
             own_start, _ = above.pop()
-        tails = [prefix[max(0, own_start - length) : own_start] for length in TAILS_CHARS]
-
-        def closeness(text: str, start: int, tails: list[str] = tails) -> int:
-            return sum(text.endswith(tail, 0, start) for tail in tails)
-
-        near = [(closeness(prefix, start), -(typed - end), False, end) for start, end in above]
-        near += [
-            (closeness(suffix, start), -end, True, end)
-            for start, end in (found.span() for found in pattern.finditer(suffix))
+        tails = _tails(prefix[:own_start])
+        below = [found.span() for found in pattern.finditer(suffix)]
+        near = [
+            *(
+                (_closeness(tails, prefix, start), end - typed, False, end)
+                for start, end in above
+            ),
+            *((_closeness(tails, suffix, start), -end, True, end) for start, end in below),
         ]
         for _, _, is_below, at in heapq.nlargest(MAX_PLACES, near):
-            if (is_below, at) not in seen:
-                seen.add((is_below, at))
-                text = suffix if is_below else prefix
-                yield place_at(here, text, at, 0, len(text))
+            if (is_below, at) in seen:
+                continue
+            seen.add((is_below, at))
+            text, between = (suffix, (0, at)) if is_below else (prefix, (at, typed))
+            lines = text.count("\n", *between)
+            yield place_at(here, text, at, 0, len(text)), _Source(Origin.DOCUMENT, "", 0, lines)
         if len(seen) >= ENOUGH_PLACES:
             return
+
+
+def _places_elsewhere(
+    here: Neighbours, prefix: str, elsewhere: Sequence[Elsewhere]
+) -> Iterator[tuple[Place, _Source]]:
+    """Places in other files, those with the same text before them first, then the latest."""
+    typed = prefix[: len(prefix) - len(here.begun)].rstrip(" \t")
+    tails = _tails(typed)
+    near: dict[tuple[int, int], tuple[int, int]] = {}
+    for count in INDEX_CONTEXTS:
+        if count > len(here.left):
+            continue
+        for number, one in enumerate(elsewhere):
+            for at in one.index.places(here.left[:count], MAX_PLACES):
+                if (number, at) not in near:
+                    near[number, at] = _closeness(tails, one.index.text, at), -one.recency
+        if len(near) >= ENOUGH_PLACES:
+            break
+    for number, at in heapq.nlargest(MAX_PLACES, near, key=lambda key: (near[key], key)):
+        one = elsewhere[number]
+        path, first, last = one.index.file_at(at)
+        begins = _after_begun(here, one.index.text, at)
+        if path not in one.hidden and begins is not None:
+            source = _Source(one.origin, path, one.recency, None)
+            yield place_at(here, one.index.text, begins, first, last), source
+
+
+def _after_begun(here: Neighbours, text: str, at: int) -> int | None:
+    """Behind what is typed already of the next word; `None` where another word stands there."""
+    if not here.begun:
+        return at
+    while text[at : at + 1] in (" ", "\t"):
+        at += 1
+    return at + len(here.begun) if text.startswith(here.begun, at) else None
+
+
+def _tails(text: str) -> list[str]:
+    return [text[-length:] for length in TAILS_CHARS]
+
+
+def _closeness(tails: Sequence[str], text: str, end: int) -> int:
+    """How much of the text before a place is the same; a first guess that costs little."""
+    return sum(text.endswith(tail, 0, end) for tail in tails)

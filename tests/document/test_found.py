@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from dg_lsp.document.found import FoundText, Origin, find_texts
+from dg_lsp.document.code_index import build_index
+from dg_lsp.document.found import Elsewhere, FoundText, Origin, find_texts
 
 CURSOR = "<|>"
 
 
 def found_at(marked: str, limit: int = 4) -> tuple[FoundText, ...]:
     prefix, suffix = marked.split(CURSOR)
-    return find_texts(prefix, suffix, limit)
+    return find_texts(prefix, suffix, limit=limit)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,29 @@ def test_the_place_itself_is_no_evidence() -> None:
 def test_a_masked_secret_is_never_found() -> None:
     found = found_at('key = "****************"\nx = 1\nkey = <|>\n')
     assert not any("*" in one.text for one in found)
+
+
+def test_other_files_are_looked_at_and_named() -> None:
+    index = build_index(
+        [("lib/wibble.py", "def wibble(plonk):\n    return plonk.frobnicate()\n")]
+    )
+    elsewhere = Elsewhere(index, Origin.WORKSPACE, 1)
+    (best, *_) = find_texts("def other(plonk):\n    return plonk.", "\n", [elsewhere])
+    assert (best.text, best.path, best.origin) == (
+        "frobnicate()",
+        "lib/wibble.py",
+        Origin.WORKSPACE,
+    )
+    assert best.distance_lines is None
+
+
+def test_a_hidden_file_is_not_looked_at() -> None:
+    index = build_index([("a.py", "plonk = frobnicate(1)\n"), ("b.py", "x = 2\n")])
+    elsewhere = Elsewhere(index, Origin.WORKSPACE, 1, frozenset(["a.py"]))
+    assert find_texts("(y)\nplonk = ", "\n", [elsewhere]) == ()
+
+
+def test_a_text_does_not_run_into_the_next_file() -> None:
+    index = build_index([("a.py", "y = 1\nplonk = frob"), ("b.py", "nicate\n")])
+    best = find_texts("(y)\nplonk = ", "", [Elsewhere(index, Origin.WORKSPACE, 1)])
+    assert [one.text for one in best] == ["frob"]

@@ -1,0 +1,130 @@
+"""Finds the places in many files where given tokens of code stand.
+
+The files of an index are joined into one text, and every token in it is an entry: what it and
+the three tokens before it are, hashed, and where it ends. The entries lie sorted in one array
+of 64-bit numbers, so that all places behind the same tokens lie side by side. What is found
+this way is to be compared with the text itself, as hashes may agree by chance.
+
+An index is never changed. It takes a little over two bytes for each character, and its text.
+"""
+
+from __future__ import annotations
+
+import bisect
+from array import array
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+
+from dg_lsp.document.code_tokens import HASHES, token_ends
+
+SLICE_CHARS = 16 * 1024
+"""What is read at once while an index is built: about three milliseconds."""
+CONTEXT_TOKENS = 4
+"""Tokens that an entry is sorted by; the last two together, then one after the other."""
+
+_OFFSET_BITS, _TOKEN_BITS, _PAIR_BITS = 28, 8, 20
+_TOKEN_MASK, _PAIR_MASK = (1 << _TOKEN_BITS) - 1, (1 << _PAIR_BITS) - 1
+_OFFSET_MASK = (1 << _OFFSET_BITS) - 1
+MAX_INDEX_CHARS = _OFFSET_MASK
+
+_BETWEEN_FILES = "\n\0\n"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeIndex:
+    """Some files and where their tokens stand."""
+
+    text: str
+    paths: tuple[str, ...]
+    starts: tuple[int, ...]
+    """Where each file begins in the text."""
+    entries: array[int]
+
+    def places(self, last_tokens: Sequence[str], most: int) -> list[int]:
+        """Offsets behind these tokens, the nearest one first: at most so many, and perhaps
+        some by chance. Between two and `CONTEXT_TOKENS` tokens count.
+        """
+        low, width = _key(last_tokens)
+        first = bisect.bisect_left(self.entries, low)
+        last = bisect.bisect_left(
+            self.entries, low + width, first, min(len(self.entries), first + most)
+        )
+        return [entry & _OFFSET_MASK for entry in self.entries[first:last]]
+
+    def file_at(self, offset: int) -> tuple[str, int, int]:
+        """The path of the file that an offset is in, and where it begins and ends."""
+        number = bisect.bisect_right(self.starts, offset) - 1
+        follows = number + 1 < len(self.starts)
+        end = self.starts[number + 1] - len(_BETWEEN_FILES) if follows else len(self.text)
+        return self.paths[number], self.starts[number], end
+
+
+def build_index(files: Iterable[tuple[str, str]]) -> CodeIndex:
+    """The index of files, given as paths and texts."""
+    building = building_index(files)
+    while True:
+        try:
+            next(building)
+        except StopIteration as done:
+            index: CodeIndex = done.value
+            return index
+
+
+def building_index(files: Iterable[tuple[str, str]]) -> Generator[None, None, CodeIndex]:
+    """Build an index and stop after every few milliseconds of work, so that others get on."""
+    paths, starts, texts = [], [], []
+    entries: list[int] = []
+    size = 0
+    for path, text in files:
+        paths.append(path)
+        starts.append(size)
+        texts.append(text)
+        before = [0] * (CONTEXT_TOKENS - 1)
+        start = 0
+        while start < len(text):
+            end = _slice_end(text, start)
+            ends, words = token_ends(text, start, end)
+            hashes = [*before, *map(HASHES.__getitem__, words)]
+            before = hashes[-CONTEXT_TOKENS + 1 :]
+            made = [
+                ((one ^ 3 * two) & _PAIR_MASK) << 44
+                | (three & _TOKEN_MASK) << 36
+                | (four & _TOKEN_MASK) << 28
+                | (size + at)
+                for one, two, three, four, at in zip(
+                    hashes[3:], hashes[2:], hashes[1:], hashes, ends, strict=False
+                )
+            ]
+            made.sort()
+            entries += made
+            start = end
+            yield
+        size += len(text) + len(_BETWEEN_FILES)
+    if size > MAX_INDEX_CHARS:
+        raise ValueError(f"an index has at most {MAX_INDEX_CHARS} characters, not {size}")
+    # Sorted runs are merged, which takes a fraction of the time that sorting takes.
+    entries.sort()
+    yield
+    return CodeIndex(
+        _BETWEEN_FILES.join(texts), tuple(paths), tuple(starts), array("Q", entries)
+    )
+
+
+def _key(last_tokens: Sequence[str]) -> tuple[int, int]:
+    """The smallest entry behind these tokens, the last one first, and how many there can be."""
+    one, two, *others = (HASHES[token] for token in last_tokens[:CONTEXT_TOKENS])
+    key = (one ^ 3 * two) & _PAIR_MASK
+    for other in others:
+        key = key << _TOKEN_BITS | other & _TOKEN_MASK
+    unknown = (CONTEXT_TOKENS - 2 - len(others)) * _TOKEN_BITS + _OFFSET_BITS
+    return key << unknown, 1 << unknown
+
+
+def _slice_end(text: str, start: int) -> int:
+    """Where a slice ends: between two lines, where they are not too long."""
+    end = start + SLICE_CHARS
+    if end >= len(text):
+        return len(text)
+    found = text.find("\n", end, end + SLICE_CHARS)
+    # The line end stays whole with the indentation of the next line.
+    return end if found < 0 else found
