@@ -96,6 +96,34 @@ class Snippet:
     text: str
 
 
+class SeedOrigin(enum.Enum):
+    """Where a seed was found."""
+
+    DOCUMENT = "document"
+    OPEN_FILE = "open file"
+    WORKSPACE = "workspace"
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A text that stands elsewhere between neighbours like the span's, and what speaks for it.
+
+    Denoising may start from it; the engine compares it with what the model writes.
+    """
+
+    text: str
+    """As it would be written at the span."""
+    left: float = 0.0
+    """Tokens of code before it that agree with those before the span."""
+    right: float = 0.0
+    """Tokens of code after it that agree with those after the span."""
+    count: int = 1
+    """How many places have it."""
+    origin: SeedOrigin = SeedOrigin.DOCUMENT
+    path: str = ""
+    """Of the file that has it; empty for the document itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class InfillJob:
     """One request to fill one span of one document.
@@ -115,6 +143,8 @@ class InfillJob:
     """LSP language id."""
     snippets: tuple[Snippet, ...] = ()
     """Related text of other files, the most related last."""
+    seeds: tuple[Seed, ...] = ()
+    """Texts that stand elsewhere between similar neighbours, the best first."""
     replaced: str | None = None
     instruction: str | None = None
     """What the user asks of a rewrite; needs a model that follows instructions."""
@@ -191,6 +221,9 @@ class Candidate:
     the start of the suffix after it, with what the checkpoint grants for each token."""
     confidences: tuple[float, ...] = ()
     """Probability of each character of `text`."""
+    seed: int | None = None
+    """Number of the job's seed that it started as; equal to that one's text, or a correction
+    of it. `None` where it was written from noise."""
 
 
 @dataclass(frozen=True, slots=True)
