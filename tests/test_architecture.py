@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "dg_lsp.engine": SEAM,
     "dg_lsp.service": (*SEAM, "dg_lsp.document", "h11", "platformdirs"),
     "dg_lsp.diagnosis": (*SEAM, "dg_lsp.service", "platformdirs"),
-    "dg_lsp.benchmark": ("dg_lsp.server.frames",),
+    "dg_lsp.benchmark": ("dg_lsp.server.rpc.frames",),
     # It times the model itself, and reports by itself.
     "dg_lsp.benchmark.gpu": ANYTHING,
     "dg_lsp.models": (

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dg_lsp.server.frames import FrameReader
+from dg_lsp.server.rpc.frames import FrameReader
 
 COMMAND = (sys.executable, "-P", "-m", "dg_lsp", "serve")
 GOODBYE_S = 10.0

@@ -23,8 +23,8 @@ from dg_lsp.cli import ArgumentError
 
 if TYPE_CHECKING:
     from dg_lsp.diagnosis.journal import Journal
-    from dg_lsp.server.engine_link import OpenedModel
-    from dg_lsp.server.remote_link import RemoteEngine
+    from dg_lsp.server.link.engine_link import OpenedModel
+    from dg_lsp.server.link.remote_link import RemoteEngine
     from dg_lsp.server.session import Session
     from dg_lsp.server.settings import EngineAccess
 
@@ -45,7 +45,8 @@ def run_server(
     logging.basicConfig(stream=sys.stderr, level=level, format=form)
     # Importing thousands of protocol types makes no garbage; looking for it takes a tenth.
     gc.disable()
-    from dg_lsp.server import app, transport  # noqa: F401
+    from dg_lsp.server import app  # noqa: F401
+    from dg_lsp.server.rpc import transport  # noqa: F401
 
     gc.freeze()
     gc.enable()
@@ -56,7 +57,7 @@ async def _serve(
     address: tuple[str, int] | None, model: str | None, device: str | None, in_process: bool
 ) -> int:
     from dg_lsp.diagnosis.journal import Journal, state_directory
-    from dg_lsp.server.transport import serve_stdio, serve_tcp
+    from dg_lsp.server.rpc.transport import serve_stdio, serve_tcp
 
     journal = Journal(state_directory())
     make = _session_in_process if in_process else _session_with_engine
@@ -79,7 +80,7 @@ async def _serve(
 
 def _session_with_engine(model: str | None, device: str | None, journal: Journal) -> Session:
     from dg_lsp.server.app import create_server
-    from dg_lsp.server.remote_link import RemoteLink
+    from dg_lsp.server.link.remote_link import RemoteLink
 
     def connect(settings: EngineAccess) -> RemoteEngine:
         from dg_lsp.cli.compose import model_for_engine
@@ -102,7 +103,7 @@ def _session_with_engine(model: str | None, device: str | None, journal: Journal
 
 def _session_in_process(model: str | None, device: str | None, journal: Journal) -> Session:
     from dg_lsp.server.app import create_server
-    from dg_lsp.server.engine_link import InProcessLink
+    from dg_lsp.server.link.engine_link import InProcessLink
 
     def open_model() -> OpenedModel:
         from dg_lsp.cli.compose import open_infiller

@@ -27,8 +27,8 @@ from dg_lsp.evaluation.spans import TrueSpan, job_of
 from dg_lsp.job import EXTRA_CANDIDATES, Candidate, InfillJob
 from dg_lsp.models.loading import LoadedModel
 from dg_lsp.models.tokenizer import FileCodec
-from dg_lsp.server.draft_suggestions import one_line
 from dg_lsp.server.settings import MultiLine
+from dg_lsp.server.suggest.draft_suggestions import one_line
 
 
 @dataclass(frozen=True, slots=True)

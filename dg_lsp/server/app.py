@@ -18,14 +18,14 @@ from lsprotocol import types
 from dg_lsp import __version__
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.capabilities import read_features
-from dg_lsp.server.code_action import QUICK_FIX, REWRITE, code_actions, resolve_action
-from dg_lsp.server.commands import HANDLERS, stop_command
-from dg_lsp.server.completion import completion
-from dg_lsp.server.configuration import complain, configuration_changed, read_options
-from dg_lsp.server.engine_link import EngineLink, EngineUnavailableError
-from dg_lsp.server.inline_completion import inline_completion
-from dg_lsp.server.protocol import Server
+from dg_lsp.server.features.code_action import QUICK_FIX, REWRITE, code_actions, resolve_action
+from dg_lsp.server.features.commands import HANDLERS, stop_command
+from dg_lsp.server.features.completion import completion
+from dg_lsp.server.features.configuration import complain, configuration_changed, read_options
+from dg_lsp.server.features.inline_completion import inline_completion
+from dg_lsp.server.link.engine_link import EngineLink, EngineUnavailableError
 from dg_lsp.server.registration import Registrar
+from dg_lsp.server.rpc.protocol import Server
 from dg_lsp.server.session import Examine, Session
 from dg_lsp.server.settings import Settings, Trigger
 from dg_lsp.server.tracing import Forgetful, Journal

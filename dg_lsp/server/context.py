@@ -13,14 +13,14 @@ from dg_lsp.document.excerpt import excerpt
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, last_line
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import Reason, Snippet
-from dg_lsp.server.documents import Document, relative_path
-from dg_lsp.server.jobs import SNIPPET_SHARE
-from dg_lsp.server.notebooks import joined
-from dg_lsp.server.protocol import Protocol
+from dg_lsp.server.rpc.protocol import Protocol
 from dg_lsp.server.settings import ContextSettings, Settings
+from dg_lsp.server.suggest.jobs import SNIPPET_SHARE
+from dg_lsp.server.workspace.documents import Document, relative_path
+from dg_lsp.server.workspace.notebooks import joined
 
 if TYPE_CHECKING:
-    from dg_lsp.server.exclusions import Exclusions, Verdict
+    from dg_lsp.server.workspace.exclusions import Exclusions, Verdict
 
 
 class WorkspaceContext:
@@ -55,7 +55,7 @@ class WorkspaceContext:
         return self._verdict(document).is_included
 
     def _verdict(self, document: Document) -> Verdict:
-        from dg_lsp.server.exclusions import Exclusions
+        from dg_lsp.server.workspace.exclusions import Exclusions
 
         if self._exclusions is None:
             self._exclusions = Exclusions(self._settings.include, self._settings.exclude)
@@ -64,7 +64,7 @@ class WorkspaceContext:
     def snippets(self, site: InsertionSite, settings: ContextSettings) -> tuple[Snippet, ...]:
         from dg_lsp.document.masking import mask_start
         from dg_lsp.document.related import MAX_FILE_CHARS, related_snippets
-        from dg_lsp.server.exclusions import is_other_version
+        from dg_lsp.server.workspace.exclusions import is_other_version
 
         if not settings.related_files:
             return ()

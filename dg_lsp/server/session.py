@@ -13,20 +13,20 @@ from dg_lsp.job import Reason, ReasonCode
 from dg_lsp.server.capabilities import ClientFeatures
 from dg_lsp.server.context import WorkspaceContext
 from dg_lsp.server.convert import Units
-from dg_lsp.server.documents import (
+from dg_lsp.server.link.engine_link import EngineLink
+from dg_lsp.server.rpc.protocol import Server
+from dg_lsp.server.settings import Settings, Trigger
+from dg_lsp.server.status import StatusBoard
+from dg_lsp.server.suggest.jobs import Jobs
+from dg_lsp.server.suggest.suggestions import Suggestions
+from dg_lsp.server.tracing import Journal, Tracer
+from dg_lsp.server.workspace.documents import (
     Document,
     Documents,
     commonest_newline,
     relative_path,
 )
-from dg_lsp.server.engine_link import EngineLink
-from dg_lsp.server.jobs import Jobs
-from dg_lsp.server.notebooks import script_path
-from dg_lsp.server.protocol import Server
-from dg_lsp.server.settings import Settings, Trigger
-from dg_lsp.server.status import StatusBoard
-from dg_lsp.server.suggestions import Suggestions
-from dg_lsp.server.tracing import Journal, Tracer
+from dg_lsp.server.workspace.notebooks import script_path
 
 log = logging.getLogger(__name__)
 

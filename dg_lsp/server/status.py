@@ -18,8 +18,8 @@ from lsprotocol import types
 from dg_lsp.job import Reason, ReasonCode
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.capabilities import ClientFeatures
-from dg_lsp.server.engine_link import EnginePhase, EngineState
-from dg_lsp.server.protocol import Server
+from dg_lsp.server.link.engine_link import EnginePhase, EngineState
+from dg_lsp.server.rpc.protocol import Server
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
 
 from conftest import URI, Editor, script
 
-from dg_lsp.server.scripted import ScriptedLink
+from dg_lsp.server.link.scripted import ScriptedLink
 from dg_lsp.server.settings import Settings
 
 NUM_KEYS, NUM_WARM_UPS = 10, 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dg_lsp.diagnosis import selftest
 from dg_lsp.diagnosis.findings import Level
 from dg_lsp.diagnosis.selftest import self_test
-from dg_lsp.server.scripted import Pace, ScriptedInfiller
+from dg_lsp.server.link.scripted import Pace, ScriptedInfiller
 
 
 async def run(infiller: ScriptedInfiller):

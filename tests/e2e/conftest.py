@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from dg_lsp.server.frames import FrameReader
+from dg_lsp.server.rpc.frames import FrameReader
 
 HERE = Path(__file__).parent
 URI = "file:///work/a.py"

@@ -16,8 +16,8 @@ import sys
 
 from dg_lsp.job import InfillJob
 from dg_lsp.server.app import create_server
-from dg_lsp.server.scripted import Pace, ScriptedLink
-from dg_lsp.server.transport import serve_stdio, serve_tcp
+from dg_lsp.server.link.scripted import Pace, ScriptedLink
+from dg_lsp.server.rpc.transport import serve_stdio, serve_tcp
 
 PACE = ("num_drafts", "step_s")
 

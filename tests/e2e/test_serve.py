@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dg_lsp.server.transport import FIRST_POLL_S
+from dg_lsp.server.rpc.transport import FIRST_POLL_S
 
 VS_CODE = {
     "general": {"positionEncodings": ["utf-16"]},

@@ -11,8 +11,8 @@ import pytest
 
 from dg_lsp.job import InfillJob
 from dg_lsp.server.app import create_server
-from dg_lsp.server.frames import FrameReader
-from dg_lsp.server.scripted import Pace, ScriptedInfiller, ScriptedLink
+from dg_lsp.server.link.scripted import Pace, ScriptedInfiller, ScriptedLink
+from dg_lsp.server.rpc.frames import FrameReader
 from dg_lsp.server.session import Session
 from dg_lsp.server.settings import Settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dg_lsp.server.app import create_server
-from dg_lsp.server.scripted import ScriptedLink
+from dg_lsp.server.link.scripted import ScriptedLink
 
 NEOVIM = {"name": "Neovim\n", "version": "0.12.4"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dg_lsp.server.engine_link import EnginePhase, EngineState
+from dg_lsp.server.link.engine_link import EnginePhase, EngineState
 
 STATUS = {"experimental": {"dgLsp": {"status": True}}}
 CAUSES = [

@@ -1,0 +1,1 @@
+"""One module per LSP method, and what several of them share."""

@@ -1,0 +1,236 @@
+"""textDocument/codeAction and codeAction/resolve: what can be done here, and doing it.
+
+Offering asks no model; the edit is made when an action is chosen, or by a command for clients
+that do not resolve. An action that needs a model that follows instructions comes disabled, with
+the reason, where the model does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
+
+from dg_lsp.job import Span
+from dg_lsp.server import lsp_ext
+from dg_lsp.server.convert import offsets_of, range_at
+from dg_lsp.server.features.commands import read_request, warn
+from dg_lsp.server.features.rewriting import (
+    DocumentMovedError,
+    RewriteRefusedError,
+    leading_comment,
+    rewrite,
+    workspace_edit,
+)
+from dg_lsp.server.link.engine_link import EngineUnavailableError, ModelFacts
+from dg_lsp.server.link.limits import follows_no_instructions
+from dg_lsp.server.session import Session
+from dg_lsp.server.workspace.documents import Document
+
+REWRITE = types.CodeActionKind.RefactorRewrite
+QUICK_FIX = types.CodeActionKind.QuickFix
+MODEL_PATIENCE_S = 1.0
+"""How long the menu waits for an engine to say what its model can do."""
+MAX_TITLE_CHARS = 60
+REQUEST_FAILED = -32803
+CONTENT_MODIFIED = -32801
+
+INSTRUCTIONS = {
+    "Complete this body": "Complete the body of this code.",
+    "Add a docstring": "Add a docstring that says what this code does. Change nothing else.",
+    "Add type hints": "Add type annotations. Change nothing else.",
+    "Simplify": "Simplify this code without changing what it does.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """One entry of the menu, before it is put in the client's terms."""
+
+    title: str
+    kind: types.CodeActionKind
+    span: Span
+    instruction: str | None = None
+    disabled: str | None = None
+    asks: bool = False
+    """Whether the client's extension asks the user for the instruction."""
+    diagnostics: tuple[types.Diagnostic, ...] = ()
+
+
+async def code_actions(
+    session: Session, params: types.CodeActionParams
+) -> list[types.CodeAction | types.Command]:
+    """The menu at a range."""
+    document = session.documents.get(params.text_document.uri)
+    if document is None or session.refusal(document) is not None:
+        return []
+    model = session.link.state.model
+    if model is None and params.context.trigger_kind is types.CodeActionTriggerKind.Invoked:
+        model = await _model(session)
+    span = Span(*offsets_of(document.text, params.range, session.units))
+    offered = [
+        *_fills(span, params.context),
+        *_rewrites(session, document, span, model),
+        *_fixes(session, document, span, params.context, model),
+    ]
+    return [
+        _to_lsp(session, document, one)
+        for one in offered
+        if _is_asked_for(one.kind, params.context.only)
+        and (one.disabled is None or session.client.shows_disabled_actions)
+        and (session.client.takes_action_literals or one.disabled is None)
+    ]
+
+
+async def resolve_action(session: Session, action: types.CodeAction) -> types.CodeAction:
+    """The action with its edit; an error says why there is none."""
+    if action.command is not None:
+        # Some clients ask for the edit of every action; this one is carried out by its command.
+        return action
+    if not isinstance(action.data, dict):
+        raise JsonRpcInvalidParams("this code action was not offered by dg-lsp")
+    request = read_request(session, action.data)
+    try:
+        with session.status.working(None, action.title):
+            change = await rewrite(session, request, types.CODE_ACTION_RESOLVE)
+    except RewriteRefusedError as refused:
+        session.status.failed(str(refused))
+        is_moved = isinstance(refused, DocumentMovedError)
+        code = CONTENT_MODIFIED if is_moved else REQUEST_FAILED
+        raise JsonRpcException(str(refused), code) from refused
+    session.status.well()
+    warn(session, change)
+    action.data = {**action.data, "warning": change.warning}
+    action.edit = workspace_edit(session, change, action.title)
+    return action
+
+
+def _fills(span: Span, context: types.CodeActionContext) -> list[Offered]:
+    # A light bulb at every place of the document would say nothing.
+    if span.start < span.end or context.trigger_kind is types.CodeActionTriggerKind.Automatic:
+        return []
+    return [Offered("Fill here", REWRITE, span)]
+
+
+def _rewrites(
+    session: Session, document: Document, span: Span, model: ModelFacts | None
+) -> list[Offered]:
+    selection = document.text[span.start : span.end]
+    if not selection.strip():
+        return []
+    deaf = _deaf(model)
+    comment = leading_comment(selection)
+    if session.client.extensions.ask_instruction:
+        # Never disabled: the box says it where the model takes no words.
+        free = Offered("Rewrite selection…", REWRITE, span, asks=True)
+    elif comment is not None:
+        said, start = comment
+        title = f"Rewrite selection: {said}"
+        title = title if len(title) <= MAX_TITLE_CHARS else f"{title[: MAX_TITLE_CHARS - 1]}…"
+        # The comment stays: only the user knows whether it is a part of the code.
+        free = Offered(title, REWRITE, Span(span.start + start, span.end), said, deaf)
+    else:
+        how = "say what to do in a comment at the top of the selection"
+        free = Offered("Rewrite selection…", REWRITE, span, disabled=deaf or how)
+    fixed = [
+        Offered(title, REWRITE, span, instruction, deaf)
+        for title, instruction in INSTRUCTIONS.items()
+    ]
+    return [free, Offered("Rewrite selection anew", REWRITE, span), *fixed]
+
+
+def _fixes(
+    session: Session,
+    document: Document,
+    span: Span,
+    context: types.CodeActionContext,
+    model: ModelFacts | None,
+) -> list[Offered]:
+    """One fix of all the diagnostics here, in the whole lines that they are about."""
+    diagnostics = tuple(context.diagnostics)
+    if not diagnostics:
+        return []
+    ends = [offsets_of(document.text, one.range, session.units) for one in diagnostics]
+    start = min(span.start, *(start for start, _ in ends))
+    end = max(span.end, *(end for _, end in ends))
+    text = document.text
+    start = max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1
+    line_ends = [at for at in (text.find("\r", end), text.find("\n", end)) if at >= 0]
+    lines = Span(start, min(line_ends, default=len(text)))
+    if lines.start == lines.end:
+        return []
+    said = "; ".join(dict.fromkeys(" ".join(_message(one).split()) for one in diagnostics))
+    title = "Fix this problem" if len(diagnostics) == 1 else "Fix these problems"
+    instruction = f"Fix these problems: {said}"[:2000]
+    return [
+        Offered(title, QUICK_FIX, lines, instruction, _deaf(model), diagnostics=diagnostics)
+    ]
+
+
+def _message(diagnostic: types.Diagnostic) -> str:
+    message = diagnostic.message
+    return message if isinstance(message, str) else message.value
+
+
+def _to_lsp(
+    session: Session, document: Document, offered: Offered
+) -> types.CodeAction | types.Command:
+    client = session.client
+    data = _data(session, document, offered)
+    name = lsp_ext.COMMAND_INFILL if offered.instruction is None else lsp_ext.COMMAND_REWRITE
+    if offered.asks:
+        name = lsp_ext.CLIENT_COMMAND_ASK
+    command = types.Command(offered.title, name, arguments=[data])
+    if not client.takes_action_literals:
+        return command
+    action = types.CodeAction(offered.title, offered.kind)
+    if offered.diagnostics:
+        action.diagnostics = offered.diagnostics
+    if client.knows_llm_tag:
+        action.tags = [types.CodeActionTag.LlmGenerated]
+    if offered.disabled is not None:
+        action.disabled = types.CodeActionDisabled(offered.disabled)
+    elif offered.asks or not client.resolves_edits:
+        action.command = command
+    else:
+        action.data = data
+    return action
+
+
+def _data(session: Session, document: Document, offered: Offered) -> dict[str, Any]:
+    """What brings the action back: the server keeps nothing of it."""
+    span = range_at(document.text, offered.span.start, offered.span.end, session.units)
+    data: dict[str, Any] = {
+        "uri": document.uri,
+        "version": document.version,
+        "range": {
+            "start": {"line": span.start.line, "character": span.start.character},
+            "end": {"line": span.end.line, "character": span.end.character},
+        },
+    }
+    return data if offered.instruction is None else {**data, "instruction": offered.instruction}
+
+
+def _is_asked_for(kind: types.CodeActionKind, only: Any) -> bool:
+    if only is None:
+        return True
+    wanted = [str(getattr(one, "value", one)) for one in only]
+    return any(one == "" or f"{kind.value}.".startswith(f"{one}.") for one in wanted)
+
+
+def _deaf(model: ModelFacts | None) -> str | None:
+    """Why words are of no use, where that is known."""
+    if model is None or model.follows_instructions:
+        return None
+    return follows_no_instructions(model)
+
+
+async def _model(session: Session) -> ModelFacts | None:
+    """What the model can do, for a user who looks at the menu; a light bulb starts nothing."""
+    with contextlib.suppress(TimeoutError, EngineUnavailableError):
+        await asyncio.wait_for(session.link.infiller(), MODEL_PATIENCE_S)
+    return session.link.state.model

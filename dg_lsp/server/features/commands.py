@@ -1,0 +1,240 @@
+"""workspace/executeCommand: each command takes one object and returns one.
+
+Cancelling the request stops a command, and so does `dg-lsp.stop` with its token, as not every
+client can cancel a command. Knows nothing of how an edit comes about (rewriting.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
+
+from dg_lsp.diagnosis.pages import doctor_page, issue_report, trace_page
+from dg_lsp.document.retrying import MAX_SEED
+from dg_lsp.job import Span
+from dg_lsp.server import lsp_ext
+from dg_lsp.server.convert import offsets_of
+from dg_lsp.server.features.rewriting import (
+    Change,
+    Request,
+    RewriteRefusedError,
+    rewrite,
+    workspace_edit,
+)
+from dg_lsp.server.link.engine_link import EngineUnavailableError
+from dg_lsp.server.rpc.tolerance import read_position
+from dg_lsp.server.session import Session
+from dg_lsp.server.workspace.documents import Document
+
+Command = Callable[[Session, types.ExecuteCommandParams], Awaitable[Any]]
+MAX_INSTRUCTION_CHARS = 4000
+
+
+async def infill(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """Fill a place, or rewrite a range without words, and apply the edit."""
+    return await _apply(session, params, "Fill here")
+
+
+async def rewrite_selection(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """Rewrite a range as the instruction says and apply the edit."""
+    return await _apply(session, params, "Rewrite selection")
+
+
+async def stop(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """Stop a command by its token."""
+    return {"stopped": stop_command(session, _argument(params).get("token"))}
+
+
+async def status(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """What `dgLsp/status` would say now."""
+    return session.status.now.to_json()
+
+
+async def restart_engine(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """End the engine and start it anew, for every editor that shares it."""
+    return await _with_engine(session, params, session.link.restart, "Restarting the engine")
+
+
+async def unload_model(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """Give the model's memory back until the next request."""
+    return await _with_engine(session, params, session.link.unload, "Unloading the model")
+
+
+async def trace(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """What became of the last request, of one document where the argument names one.
+
+    Its text is there only for who asks, and a page in Markdown as well.
+    """
+    asked = _argument(params)
+    record = session.tracer.last_of(asked.get("uri"))
+    if record is None:
+        return None
+    shown = {
+        name: value
+        for name, value in record.items()
+        if name != "text" or asked.get("text") is True
+    }
+    return {**shown, "markdown": trace_page(shown)} if asked.get("markdown") is True else shown
+
+
+async def doctor(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """Whether everything is in order, without a self-test; as pages too for who asks."""
+    asked = _argument(params)
+    if session.examine is None:
+        raise JsonRpcInvalidParams("this server cannot examine its installation")
+    try:
+        report = await session.examine()
+    except ValueError as error:
+        raise JsonRpcException(str(error), types.LSPErrorCodes.RequestFailed) from error
+    pages = {}
+    if asked.get("markdown") is True:
+        pages["markdown"] = doctor_page(report)
+    if asked.get("anonymous") is True:
+        pages["anonymous"] = issue_report(report, session.tracer.last_of(None))
+    return {**report, **pages}
+
+
+HANDLERS: dict[str, Command] = {
+    lsp_ext.COMMAND_INFILL: infill,
+    lsp_ext.COMMAND_REWRITE: rewrite_selection,
+    lsp_ext.COMMAND_STOP: stop,
+    lsp_ext.COMMAND_STATUS: status,
+    lsp_ext.COMMAND_RESTART_ENGINE: restart_engine,
+    lsp_ext.COMMAND_UNLOAD_MODEL: unload_model,
+    lsp_ext.COMMAND_TRACE: trace,
+    lsp_ext.COMMAND_DOCTOR: doctor,
+}
+
+
+def stop_command(session: Session, token: Any) -> bool:
+    """Whether there was something to stop."""
+    task = session.commands.get(token) if isinstance(token, (str, int)) else None
+    return task is not None and task.cancel()
+
+
+def read_request(session: Session, raw: dict[str, Any]) -> Request:
+    """The request in a command's argument or a code action's data, checked."""
+    uri, version = raw.get("uri"), raw.get("version")
+    if not isinstance(uri, str):
+        raise JsonRpcInvalidParams("uri: the URI of an open document is needed")
+    if version is not None and not isinstance(version, int):
+        raise JsonRpcInvalidParams("version: a whole number is needed")
+    document = session.documents.at_version(uri, version)
+    if document is None:
+        raise JsonRpcInvalidParams("the document is not open, or its version is long gone")
+    instruction, strength, token = raw.get("instruction"), raw.get("strength"), raw.get("token")
+    if instruction is not None and not (
+        isinstance(instruction, str) and 0 < len(instruction.strip()) <= MAX_INSTRUCTION_CHARS
+    ):
+        raise JsonRpcInvalidParams(
+            f"instruction: a text of 1 to {MAX_INSTRUCTION_CHARS} characters is needed"
+        )
+    if strength is not None and not (isinstance(strength, (int, float)) and 0 < strength <= 1):
+        raise JsonRpcInvalidParams("strength: a share above 0 and at most 1 is needed")
+    seed = raw.get("seed")
+    if seed is not None and not (type(seed) is int and 0 <= seed <= MAX_SEED):
+        raise JsonRpcInvalidParams(f"seed: a whole number from 0 to {MAX_SEED} is needed")
+    span = _read_span(session, document, raw)
+    selection = document.text[span.start : span.end]
+    if instruction is not None and not selection.strip():
+        held = "only blanks" if selection else "nothing"
+        raise JsonRpcInvalidParams(f"range: it holds {held}, and an instruction needs text")
+    return Request(
+        document,
+        span,
+        instruction.strip() if instruction else None,
+        0.6 if strength is None else float(strength),
+        seed or 0,
+        token if isinstance(token, (str, int)) else None,
+    )
+
+
+async def _apply(session: Session, params: types.ExecuteCommandParams, title: str) -> Any:
+    request = read_request(session, _argument(params))
+    if params.command == lsp_ext.COMMAND_REWRITE and request.span.start == request.span.end:
+        raise JsonRpcInvalidParams("range: a rewrite needs a range that is not empty")
+    progress = params.work_done_token
+    if progress is None and session.client.shows_progress:
+        progress = _begin_own_progress(session)
+    task = asyncio.current_task()
+    assert task is not None
+    tokens = [token for token in (request.token, progress) if token is not None]
+    session.commands.update(dict.fromkeys(tokens, task))
+    try:
+        with session.status.working(progress, title, can_stop=True) as report:
+            change = await rewrite(session, request, params.command, report)
+    except RewriteRefusedError as refused:
+        session.status.failed(str(refused))
+        shown = types.ShowMessageParams(types.MessageType.Warning, f"dg-lsp: {refused}")
+        session.server.window_show_message(shown)
+        return {"applied": False, "reason": str(refused), "text": None, "warning": None}
+    finally:
+        for token in tokens:
+            if session.commands.get(token) is task:
+                del session.commands[token]
+    session.status.well()
+    warn(session, change)
+    answer = await session.server.workspace_apply_edit_async(
+        types.ApplyWorkspaceEditParams(workspace_edit(session, change, title), title)
+    )
+    return {
+        "applied": answer.applied,
+        "reason": None if answer.applied else answer.failure_reason or "the editor refused it",
+        "text": change.new_text,
+        "warning": change.warning,
+    }
+
+
+def warn(session: Session, change: Change) -> None:
+    """Tell the user; a client that takes drafts shows the warning by itself."""
+    if change.warning is not None and not session.client.extensions.drafts:
+        said = f"dg-lsp: look at this rewrite before you keep it: {change.warning}"
+        shown = types.ShowMessageParams(types.MessageType.Warning, said)
+        session.server.window_show_message(shown)
+
+
+async def _with_engine(
+    session: Session,
+    params: types.ExecuteCommandParams,
+    work: Callable[[], Awaitable[None]],
+    title: str,
+) -> Any:
+    try:
+        with session.status.working(params.work_done_token, title):
+            await work()
+        session.forget_answers()
+    except EngineUnavailableError as error:
+        session.status.failed(str(error))
+        return {"done": False, "reason": str(error)}
+    return {"done": True, "reason": None}
+
+
+def _begin_own_progress(session: Session) -> str:
+    token = f"dg-lsp-{uuid.uuid4().hex[:8]}"
+    session.server.protocol.send_request(
+        types.WINDOW_WORK_DONE_PROGRESS_CREATE, types.WorkDoneProgressCreateParams(token)
+    )
+    return token
+
+
+def _argument(params: types.ExecuteCommandParams) -> dict[str, Any]:
+    arguments = params.arguments or [{}]
+    if len(arguments) != 1 or not isinstance(arguments[0], dict):
+        raise JsonRpcInvalidParams(f"{params.command} takes one object")
+    return arguments[0]
+
+
+def _read_span(session: Session, document: Document, raw: dict[str, Any]) -> Span:
+    found: Any = raw.get("range")
+    if found is None and raw.get("position") is not None:
+        found = {"start": raw["position"], "end": raw["position"]}
+    try:
+        ends = [read_position(found[end]) for end in ("start", "end")]
+    except (TypeError, KeyError, ValueError) as error:
+        raise JsonRpcInvalidParams("range or position: where, as in LSP, is needed") from error
+    return Span(*offsets_of(document.text, types.Range(*ends), session.units))

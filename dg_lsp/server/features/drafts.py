@@ -1,0 +1,65 @@
+"""Sends drafts to clients that opted in: in order, at most so many a second, none too late.
+
+The first draft goes out at once, later ones when the interval is over, the newest first. Once
+the job's request is answered or withdrawn its listener is taken away, so nothing comes after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from lsprotocol import types
+
+from dg_lsp.server import lsp_ext
+from dg_lsp.server.convert import width
+from dg_lsp.server.session import Session
+from dg_lsp.server.suggest.draft_suggestions import DraftSuggestion
+from dg_lsp.server.suggest.suggestions import DraftListener
+from dg_lsp.server.workspace.documents import Document
+
+
+def send_drafts(
+    session: Session,
+    document: Document,
+    span: types.Range,
+    head: str,
+    token: lsp_ext.JobToken,
+) -> DraftListener:
+    """A listener that turns drafts into notifications about this version of the document."""
+    loop = asyncio.get_running_loop()
+    last_sent = float("-inf")
+    last_text: str | None = None
+
+    def listen(draft_now: Callable[[], DraftSuggestion | None]) -> None:
+        nonlocal last_sent, last_text
+        if loop.time() - last_sent < session.settings.draft_interval_ms / 1e3:
+            return
+        if session.documents.get(document.uri) is not document:
+            return
+        draft = draft_now()
+        if draft is None or not draft.suggestion.text:
+            return
+        text = head + draft.suggestion.text
+        if text == last_text:
+            return
+        last_sent, last_text = loop.time(), text
+        units = session.units
+        confidences = (1.0,) * len(head) + draft.suggestion.confidences
+        widths = [width(character, units) for character in text]
+        message = lsp_ext.Draft(
+            token=token,
+            uri=document.uri,
+            version=document.version,
+            range=span,
+            text=text,
+            confidence=lsp_ext.confidence_runs(confidences, widths),
+            step=draft.step,
+            steps_allowed=draft.steps_allowed,
+            settled=sum(widths[: len(head) + draft.settled]),
+            block=draft.block,
+            blocks=draft.blocks,
+        )
+        session.server.protocol.notify(lsp_ext.DRAFT, message.to_json())
+
+    return listen

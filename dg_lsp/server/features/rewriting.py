@@ -1,0 +1,218 @@
+"""Changes a span of a document on request, and only while it is still there.
+
+The text that comes back is put where the span is by then; where the span itself has changed
+the edit is refused. A rewrite that would break the code is tried again from other seeds, and
+carries a warning where none of them does better. Commands and code actions both use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from lsprotocol import types
+
+from dg_lsp.document.edit import minimal_replacement
+from dg_lsp.document.limits import too_long
+from dg_lsp.document.reasons import why_nothing
+from dg_lsp.document.retrying import Try, first_sound
+from dg_lsp.document.suggestions import (
+    InsertionSite,
+    Standard,
+    Suggestion,
+    flaw_at,
+    suggestions_for,
+)
+from dg_lsp.job import Draft, JobState, Reason, ReasonCode, Span
+from dg_lsp.server.convert import range_at
+from dg_lsp.server.features.drafts import send_drafts
+from dg_lsp.server.link.engine_link import EngineUnavailableError
+from dg_lsp.server.lsp_ext import JobToken
+from dg_lsp.server.session import Session
+from dg_lsp.server.status import Report
+from dg_lsp.server.suggest.draft_suggestions import DraftSuggestion, one_line, suggest_draft
+from dg_lsp.server.suggest.jobs import Filled, RequestOptions
+from dg_lsp.server.tracing import How, Outcome, Trace, Work
+from dg_lsp.server.workspace.documents import Document, find_again
+
+ANNOTATION = "dg-lsp"
+LANE = "rewrite"
+"""Rewrites supersede each other, but typing elsewhere in the document does not stop one."""
+
+_COMMENT = re.compile(r"\s*(?:#+|//+|--+|;+|%+|/\*+|<!--)\s*(.*?)\s*(?:\*/|-->)?\s*")
+
+
+class RewriteRefusedError(Exception):
+    """Nothing was changed; the message says why, in one line."""
+
+
+class DocumentMovedError(RewriteRefusedError):
+    """The text that was to be changed is not there any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be changed, in the version of the document that it was asked for in."""
+
+    document: Document
+    span: Span
+    instruction: str | None = None
+    strength: float = 0.6
+    seed: int = 0
+    token: JobToken | None = None
+    """What its drafts carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`new_text` in place of the span, in the version of the document that is there now."""
+
+    document: Document
+    span: Span
+    new_text: str
+    warning: str | None = None
+    """What is wrong with it, as one clause, where no try was any better."""
+
+
+async def rewrite(
+    session: Session,
+    request: Request,
+    method: str,
+    report: Report = lambda message, share: None,
+) -> Change:
+    """The change that the model proposes; `RewriteRefusedError` where there is none.
+
+    `method` is what the editor asked with. `report` is told how far it is.
+    """
+    document = request.document
+    at = range_at(document.text, request.span.start, request.span.start, session.units).start
+    with session.tracer.request(method, document.uri, at, "invoked") as trace:
+        trace.language = document.language
+        return await _change(session, request, trace, report)
+
+
+async def _change(session: Session, request: Request, trace: Trace, report: Report) -> Change:
+    document, span = request.document, request.span
+    # A rewrite of masked text would put the mask into the document.
+    refusal = session.exclusion(document) or session.secret(document, span.start, span.end)
+    if refusal is None and (long := await _too_long(session, document, span)) is not None:
+        refusal = Reason(ReasonCode.TOO_LONG, long)
+    if refusal is not None:
+        trace.refuse(refusal)
+        raise RewriteRefusedError(str(refusal))
+    is_infill = span.start == span.end
+    site = session.site(document, span.start, None if is_infill else span.end)
+    options = RequestOptions(
+        may_be_empty=False,
+        instruction=None if is_infill else request.instruction,
+        strength=request.strength,
+        lane=LANE,
+    )
+    work = trace.work = Work()
+    trace.how = How.NEW_JOB
+    standard = Standard(one_line=one_line(site, session.settings.multi_line))
+
+    async def write(one: Try) -> tuple[Filled, tuple[Suggestion, ...]]:
+        listener = _draft_listener(session, request, site, report)
+        asked = replace(options, seed=one.seed, deadline_s=one.deadline_s)
+        filled = await session.jobs.fill(site, asked, session.settings, listener, work)
+        work.rest()
+        suggestions = suggestions_for(filled.infill.candidates, site, standard)
+        work.lap("finish")
+        return filled, suggestions
+
+    filled, suggestions = await first_sound(write, site, request.seed)
+    reason = None if suggestions else why_nothing(filled.infill, site, standard)
+    trace.answer(suggestions, reason, filled.state is JobState.FAILED)
+    if reason is not None:
+        raise RewriteRefusedError(str(reason))
+    now = session.documents.get(document.uri)
+    found = None if now is None else find_again(span, document.text, now.text)
+    if now is None or found is None:
+        moved = "the text to be changed has changed in the meantime"
+        trace.end(Outcome.NOTHING, Reason(ReasonCode.CHANGED, moved))
+        raise DocumentMovedError(moved)
+    return Change(now, found, suggestions[0].text, flaw_at(suggestions[0].text, site))
+
+
+async def _too_long(session: Session, document: Document, span: Span) -> str | None:
+    with contextlib.suppress(EngineUnavailableError):
+        # Only a model that is loaded tells how much it takes.
+        await session.link.infiller()
+    model = session.link.state.model
+    if model is None:
+        return None
+    return too_long(model.name, model.prefix_tokens, session.link.measure, document.text, span)
+
+
+def workspace_edit(session: Session, change: Change, label: str) -> types.WorkspaceEdit:
+    """The smallest edit that makes the change, as the client can take it."""
+    document, span = change.document, change.span
+    smallest = minimal_replacement(document.text[span.start : span.end], change.new_text)
+    edited = range_at(
+        document.text,
+        span.start + smallest.start,
+        span.start + smallest.end,
+        session.units,
+    )
+    if not session.client.versions_edits:
+        return types.WorkspaceEdit({document.uri: [types.TextEdit(edited, smallest.new_text)]})
+    identifier = types.OptionalVersionedTextDocumentIdentifier(document.uri, document.version)
+    if not session.client.annotates_edits:
+        plain = types.TextEdit(edited, smallest.new_text)
+        return types.WorkspaceEdit(
+            document_changes=[types.TextDocumentEdit(identifier, [plain])]
+        )
+    annotated = types.AnnotatedTextEdit(ANNOTATION, edited, smallest.new_text)
+    about = types.ChangeAnnotation(label, False, "Written by a language model")
+    if change.warning is not None:
+        about = types.ChangeAnnotation(f"{label} ({change.warning})", False, change.warning)
+    return types.WorkspaceEdit(
+        document_changes=[types.TextDocumentEdit(identifier, [annotated])],
+        change_annotations={ANNOTATION: about},
+    )
+
+
+def leading_comment(selection: str) -> tuple[str, int] | None:
+    """What the comment lines at the top of a selection say, and where the code begins.
+
+    `None` where they say nothing, or where no code follows.
+    """
+    said: list[str] = []
+    start = 0
+    for line in selection.splitlines(keepends=True):
+        comment = _COMMENT.fullmatch(line)
+        if comment is None:
+            break
+        said.append(comment[1])
+        start += len(line)
+    text = " ".join(part for part in said if part)
+    return (text, start) if text and selection[start:].strip() else None
+
+
+def _draft_listener(
+    session: Session, request: Request, site: InsertionSite, report: Report
+) -> Callable[[Draft], None]:
+    """Says how far a try is, and shows its drafts to a client that takes them."""
+    document, span = request.document, request.span
+    tell = None
+    if request.token is not None and session.client.extensions.drafts:
+        shown = range_at(document.text, span.start, span.end, session.units)
+        tell = send_drafts(session, document, shown, "", request.token)
+    before: Draft | None = None
+
+    def listen(draft: Draft) -> None:
+        nonlocal before
+        older, before = before, draft
+
+        def draft_now() -> DraftSuggestion:
+            return suggest_draft(older, draft, site, session.settings.multi_line)
+
+        blocks = f"block {draft.block} of {draft.blocks}, " if draft.blocks > 1 else ""
+        report(f"{blocks}step {draft.step} of {draft.steps_allowed}", draft.share_done)
+        if tell is not None:
+            tell(draft_now)
+
+    return listen

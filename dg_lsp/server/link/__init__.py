@@ -1,0 +1,1 @@
+"""The way to an engine, in this process or in another one."""

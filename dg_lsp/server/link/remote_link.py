@@ -1,0 +1,232 @@
+"""An `EngineLink` to an engine in another process, started and shared elsewhere.
+
+Keeps what the engine last said of itself, so that nobody has to wait for that, and looks again
+from time to time: the engine unloads its model by itself, and other windows load it or end
+the engine. Knows nothing of sockets or HTTP: a function that knows the settings connects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from dg_lsp.job import Infiller, InfillJob, JobHandle
+from dg_lsp.server.link.engine_link import (
+    EnginePhase,
+    EngineState,
+    EngineUnavailableError,
+    ModelFacts,
+)
+from dg_lsp.server.settings import EngineAccess, Settings
+from dg_lsp.server.suggest.jobs import CHARS_PER_TOKEN
+
+log = logging.getLogger(__name__)
+
+FOLLOW_S = 10.0
+"""How old the state of an engine that nobody asks may be; a look costs a millisecond."""
+
+
+class RemoteStatus(Protocol):
+    """What an engine says of itself (`service.schema.EngineStatus`)."""
+
+    @property
+    def state(self) -> str:
+        """unloaded, loading, ready or failed"""
+        ...
+
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def loading_percent(self) -> int | None: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def prefix_tokens(self) -> int: ...
+    @property
+    def suffix_tokens(self) -> int: ...
+    @property
+    def follows_instructions(self) -> bool: ...
+    @property
+    def device_memory_bytes(self) -> int: ...
+
+
+class RemoteEngine(Protocol):
+    """An engine elsewhere: a `SharedEngine` of `service.process`, or an `HttpInfiller`.
+
+    Whatever goes wrong is a `ValueError` of one line.
+    """
+
+    def submit(self, job: InfillJob) -> JobHandle: ...
+
+    async def close(self) -> None: ...
+
+    async def wait_ready(self, tell: Callable[[RemoteStatus], None]) -> RemoteStatus:
+        """Start the engine where that is ours to do, and wait for its model."""
+        ...
+
+    async def status(self) -> RemoteStatus:
+        """What the engine says of itself now; starts none."""
+        ...
+
+    async def unload(self) -> None: ...
+
+
+class RemoteLink:
+    """The way to the engine that the settings name."""
+
+    def __init__(
+        self, connect: Callable[[EngineAccess], RemoteEngine], follow_s: float = FOLLOW_S
+    ) -> None:
+        """`connect` starts nothing and waits for nothing; a `ValueError` says what is wrong."""
+        self._connect, self._follow_s = connect, follow_s
+        self._settings = EngineAccess()
+        self._engine: RemoteEngine | None = None
+        self._state = EngineState(EnginePhase.IDLE)
+        self._listeners: list[Callable[[EngineState], None]] = []
+        self._readying: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    @property
+    def state(self) -> EngineState:
+        return self._state
+
+    def watch(self, listener: Callable[[EngineState], None]) -> None:
+        self._listeners.append(listener)
+
+    def configure(self, settings: Settings) -> None:
+        """Go to another engine with the next job, where the settings name another one."""
+        if settings.engine == self._settings:
+            return
+        self._settings = settings.engine
+        self._forget()
+        self._become(EngineState(EnginePhase.IDLE))
+
+    async def infiller(self) -> Infiller:
+        if self._engine is not None and self._state.phase is EnginePhase.READY:
+            return self._engine
+        if self._readying is None:
+            self._readying = asyncio.create_task(self._make_ready())
+            self._readying.add_done_callback(self._is_ready)
+        readying = self._readying
+        try:
+            await asyncio.shield(readying)
+        except asyncio.CancelledError:
+            # Either who asks gives up, or the engine was left meanwhile.
+            if not readying.cancelled():
+                raise
+        if readying.cancelled() or self._engine is None:
+            raise EngineUnavailableError("the settings name another engine now")
+        return self._engine
+
+    def measure(self, text: str) -> int:
+        return len(text) // CHARS_PER_TOKEN
+
+    async def restart(self) -> None:
+        restart: Any = getattr(self._engine_now(), "restart", None)
+        if restart is None:
+            raise EngineUnavailableError("an engine elsewhere is not ours to restart")
+        self._become(EngineState(EnginePhase.STARTING, "restarting the engine"))
+        try:
+            await restart()
+        except (ValueError, OSError) as error:
+            self._become(EngineState(EnginePhase.FAILED, str(error)))
+            raise EngineUnavailableError(str(error)) from error
+        await self.infiller()
+
+    async def unload(self) -> None:
+        try:
+            await self._engine_now().unload()
+        except (ValueError, OSError) as error:
+            raise EngineUnavailableError(str(error)) from error
+        self._become(EngineState(EnginePhase.IDLE, model=self._state.model))
+
+    async def close(self) -> None:
+        self._forget()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+
+    def _engine_now(self) -> RemoteEngine:
+        if self._engine is None:
+            try:
+                self._engine = self._connect(self._settings)
+            except (ValueError, OSError) as error:
+                raise EngineUnavailableError(str(error)) from error
+        return self._engine
+
+    async def _make_ready(self) -> None:
+        self._become(self._starting("starting the engine"))
+        try:
+            engine = self._engine_now()
+            if self._following is None:
+                self._following = asyncio.create_task(self._follow(engine))
+            self._take(await engine.wait_ready(self._take))
+        except (ValueError, OSError, EngineUnavailableError) as error:
+            self._become(EngineState(EnginePhase.FAILED, str(error)))
+            raise EngineUnavailableError(str(error)) from error
+
+    async def _follow(self, engine: RemoteEngine) -> None:
+        while True:
+            await asyncio.sleep(self._follow_s)
+            try:
+                said = await engine.status()
+            except (ValueError, OSError) as error:
+                # It has ended, as engines do that nobody needs; the next job starts one.
+                log.info("the engine does not answer: %s", error)
+                if self._readying is None and self._state.phase is EnginePhase.READY:
+                    self._become(EngineState(EnginePhase.IDLE, model=self._state.model))
+                continue
+            if self._readying is None:
+                self._take(said)
+
+    def _take(self, said: RemoteStatus) -> None:
+        """What the engine says of itself becomes the state."""
+        if said.state == "ready":
+            model = ModelFacts(
+                said.model,
+                said.device,
+                said.prefix_tokens,
+                said.suffix_tokens,
+                said.follows_instructions,
+                said.device_memory_bytes,
+            )
+            self._become(EngineState(EnginePhase.READY, model=model))
+        elif said.state == "loading":
+            self._become(self._starting("loading the model", said.loading_percent))
+        elif said.state == "failed":
+            reason = said.error or "the model cannot be loaded"
+            self._become(EngineState(EnginePhase.FAILED, reason))
+        elif self._readying is None:
+            self._become(EngineState(EnginePhase.IDLE, model=self._state.model))
+
+    def _starting(self, message: str, percent: int | None = None) -> EngineState:
+        return EngineState(EnginePhase.STARTING, message, self._state.model, percent)
+
+    def _is_ready(self, task: asyncio.Task[None]) -> None:
+        if self._readying is task:
+            self._readying = None
+        if not task.cancelled():
+            # Those who asked may be gone; the state has the reason.
+            task.exception()
+
+    def _forget(self) -> None:
+        """Leave the engine, beside the session: nobody waits for the goodbye."""
+        for task in (self._readying, self._following):
+            if task is not None:
+                task.cancel()
+        self._following = None
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            task = asyncio.create_task(engine.close())
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    def _become(self, state: EngineState) -> None:
+        if state == self._state:
+            return
+        self._state = state
+        for listener in self._listeners:
+            listener(state)

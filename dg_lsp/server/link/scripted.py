@@ -1,0 +1,207 @@
+"""An engine that follows a script, for tests only: no model, no tensors, no waiting for either.
+
+What it writes depends on the text before the span alone; drafts come one by one, as fast as it
+is told. It keeps what happened, so that a test can ask. Knows nothing of LSP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+
+from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState
+from dg_lsp.server.link.engine_link import (
+    EnginePhase,
+    EngineState,
+    EngineUnavailableError,
+    ModelFacts,
+)
+
+Script = Callable[[InfillJob], list[str]]
+"""Candidates for a job, best first."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """How a scripted job goes."""
+
+    num_drafts: int = 3
+    step_s: float = 0.0
+    confidences: tuple[float, ...] = ()
+    """Of the candidates, best first; those that it has no more for are sure."""
+    blocks: int = 1
+    """Drafts go through so many blocks, as those of a long rewrite do."""
+
+
+class ScriptedInfiller:
+    """An `Infiller`; implements superseding as the engine does."""
+
+    def __init__(self, script: Script, pace: Pace | None = None) -> None:
+        self.script, self.pace = script, pace or Pace()
+        self.handles: list[ScriptedHandle] = []
+        self.gate = asyncio.Event()
+        """Jobs wait here before their last step."""
+        self.gate.set()
+        self.error: str | None = None
+        """Why the next jobs fail."""
+
+    @property
+    def jobs(self) -> list[InfillJob]:
+        return [handle.job for handle in self.handles]
+
+    @property
+    def states(self) -> list[JobState]:
+        return [handle.state for handle in self.handles]
+
+    def submit(self, job: InfillJob) -> ScriptedHandle:
+        for handle in self.handles:
+            if handle.job.document_key == job.document_key:
+                handle.end(JobState.SUPERSEDED)
+        handle = ScriptedHandle(self, job)
+        self.handles.append(handle)
+        return handle
+
+    async def close(self) -> None:
+        for handle in self.handles:
+            handle.cancel()
+
+
+class ScriptedHandle:
+    """A `JobHandle`."""
+
+    def __init__(self, infiller: ScriptedInfiller, job: InfillJob) -> None:
+        self.job = job
+        self._infiller = infiller
+        self._state = JobState.WAITING
+        self._draft: Draft | None = None
+        self._news = asyncio.Event()
+        self._result: asyncio.Future[Infill] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._work())
+
+    @property
+    def state(self) -> JobState:
+        return self._state
+
+    async def drafts(self) -> AsyncIterator[Draft]:
+        while True:
+            await self._news.wait()
+            draft, self._draft = self._draft, None
+            if not self._result.done():
+                self._news.clear()
+            if draft is not None:
+                yield draft
+            elif self._result.done():
+                return
+
+    async def result(self) -> Infill:
+        return await asyncio.shield(self._result)
+
+    def cancel(self) -> None:
+        self.end(JobState.CANCELLED)
+
+    def end(self, state: JobState, infill: Infill | None = None) -> None:
+        if self._result.done():
+            return
+        self._state = state
+        self._result.set_result(infill or Infill((), 0, reason=state.value))
+        self._news.set()
+        if state is not JobState.DONE:
+            self._task.cancel()
+
+    async def _work(self) -> None:
+        self._state = JobState.RUNNING
+        infiller, pace = self._infiller, self._infiller.pace
+        if infiller.error is not None:
+            self.end(JobState.FAILED, Infill((), 0, reason=infiller.error))
+            return
+        texts = infiller.script(self.job)[: self.job.candidates + self.job.extra_candidates]
+        sureness = (*pace.confidences, *[0.9] * len(texts))
+        candidates = [
+            Candidate(text, sure, -float(rank), (sure,) * len(text))
+            for rank, (text, sure) in enumerate(zip(texts, sureness, strict=False))
+        ]
+        best = texts[0] if texts else ""
+        total = pace.blocks * pace.num_drafts
+        for number in range(total):
+            await asyncio.sleep(pace.step_s)
+            block, step = divmod(number, pace.num_drafts)
+            sure = _partly_sure(best, (number + 1) / (total + 1))
+            draft = "".join(
+                one if share > 0.5 else "?" for one, share in zip(best, sure, strict=True)
+            )
+            # They settle one after the other, the best one last.
+            candidate = None
+            if candidates and self.job.replaced is None:
+                candidate = candidates[len(candidates) * (total - 1 - number) // total]
+                shares = _partly_sure(candidate.text, (number + 1) / (total + 1))
+                candidate = replace(candidate, confidences=shares)
+            self._draft = Draft(
+                *(draft, sure, step + 1, pace.num_drafts + 1, block + 1, pace.blocks),
+                candidate=candidate,
+            )
+            self._news.set()
+        await infiller.gate.wait()
+        self.end(
+            JobState.DONE, Infill(tuple(candidates), pace.num_drafts + 1, model="scripted")
+        )
+
+
+def _partly_sure(text: str, share: float) -> tuple[float, ...]:
+    """The probabilities of a text whose beginning has come into focus."""
+    done = int(len(text) * share)
+    return (0.99,) * done + (0.4,) * (len(text) - done)
+
+
+class ScriptedLink:
+    """An `EngineLink` to a scripted infiller, in whatever state a test wants."""
+
+    def __init__(self, script: Script, pace: Pace | None = None) -> None:
+        self._script, self._pace = script, pace
+        self._made: ScriptedInfiller | None = None
+        self._listeners: list[Callable[[EngineState], None]] = []
+        self.model = ModelFacts("scripted", "cpu", 512, 256, follows_instructions=True)
+        self.state = EngineState(EnginePhase.IDLE)
+        self.refusal: str | None = None
+        """Why there is no engine to be had."""
+        self.ready: asyncio.Event | None = None
+        """While there is one that is not set, the engine is starting."""
+        self.calls: list[str] = []
+
+    @property
+    def engine(self) -> ScriptedInfiller:
+        if self._made is None:
+            self._made = ScriptedInfiller(self._script, self._pace)
+        return self._made
+
+    def watch(self, listener: Callable[[EngineState], None]) -> None:
+        self._listeners.append(listener)
+
+    def become(self, state: EngineState) -> None:
+        self.state = state
+        for listener in self._listeners:
+            listener(state)
+
+    async def infiller(self) -> ScriptedInfiller:
+        if self.refusal is not None:
+            self.become(EngineState(EnginePhase.FAILED, self.refusal))
+            raise EngineUnavailableError(self.refusal)
+        if self.state.phase is not EnginePhase.READY:
+            if self.ready is not None:
+                self.become(EngineState(EnginePhase.STARTING, "loading the model"))
+                await self.ready.wait()
+            self.become(EngineState(EnginePhase.READY, model=self.model))
+        return self.engine
+
+    def measure(self, text: str) -> int:
+        return len(text) // 3
+
+    async def restart(self) -> None:
+        self.calls.append("restart")
+
+    async def unload(self) -> None:
+        self.calls.append("unload")
+        self.become(EngineState(EnginePhase.IDLE, model=self.model))
+
+    async def close(self) -> None:
+        self.calls.append("close")

@@ -1,0 +1,1 @@
+"""JSON-RPC: framing, transports, and what pygls leaves open."""

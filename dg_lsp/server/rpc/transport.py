@@ -1,0 +1,222 @@
+"""Runs a session over stdio or TCP until the client leaves, and watches that it still lives.
+
+Reads on a daemon thread, writes from the event loop alone. A second TCP client is refused.
+Knows nothing of what is said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from typing import BinaryIO
+
+from dg_lsp.server.rpc.frames import FrameError, FrameReader
+from dg_lsp.server.rpc.protocol import Protocol
+
+log = logging.getLogger(__name__)
+
+PARENT_POLL_S = 2.0
+"""How often it is looked whether the editor still runs; it usually closes the pipe as well."""
+FIRST_POLL_S = 0.2
+"""The same until the editor was seen for the first time."""
+CLOSE_PATIENCE_S = 3.0
+"""How long the end of a session may take; after that the process goes without goodbye."""
+
+Piece = bytes | None
+Closing = Callable[[], Awaitable[None]]
+
+
+async def serve_stdio(
+    protocol: Protocol, closing: Closing, stdin: BinaryIO, stdout: BinaryIO
+) -> int:
+    """Serve the client at the other end of two pipes; the exit status."""
+    loop = asyncio.get_running_loop()
+    pieces: asyncio.Queue[Piece] = asyncio.Queue()
+    descriptor = stdin.fileno()
+
+    def read() -> None:
+        # Not through the buffered file: its lock, held by a waiting reader, would abort the
+        # interpreter's end.
+        piece: Piece = b""
+        while piece is not None:
+            try:
+                piece = os.read(descriptor, 1 << 16) or None
+            except OSError:
+                piece = None
+            try:
+                loop.call_soon_threadsafe(pieces.put_nowait, piece)
+            except RuntimeError:
+                return
+
+    protocol.set_writer(_PipeWriter(stdout))
+    threading.Thread(target=read, name="dg-lsp stdin", daemon=True).start()
+    return await _serve(protocol, closing, pieces.get, watches_parent=True)
+
+
+async def serve_tcp(
+    protocol: Protocol,
+    closing: Closing,
+    host: str,
+    port: int,
+    on_listening: Callable[[str, int], None],
+) -> int:
+    """Serve the first client that connects; the exit status.
+
+    `OSError` where it cannot listen.
+    """
+    ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    taken = False
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        if taken:
+            log.warning("a second client was refused: one session serves one client")
+            writer.close()
+            return
+        taken = True
+        protocol.set_writer(_SocketWriter(writer))
+
+        async def next_piece() -> Piece:
+            try:
+                return await reader.read(1 << 16) or None
+            except OSError:
+                return None
+
+        # The process that the client names may live on another machine.
+        status = await _serve(protocol, closing, next_piece, watches_parent=False)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        if not ended.done():
+            ended.set_result(status)
+
+    listening = await asyncio.start_server(connected, host, port)
+    address = listening.sockets[0].getsockname()
+    on_listening(address[0], address[1])
+    try:
+        return await ended
+    finally:
+        listening.close()
+
+
+async def _serve(
+    protocol: Protocol,
+    closing: Closing,
+    next_piece: Callable[[], Awaitable[Piece]],
+    *,
+    watches_parent: bool,
+) -> int:
+    ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def end(status: int) -> None:
+        if not ended.done():
+            ended.set_result(status)
+
+    protocol.on_exit = end
+    tasks = [asyncio.create_task(_feed(protocol, next_piece, end))]
+    if watches_parent:
+        tasks.append(asyncio.create_task(_watch_parent(protocol, end)))
+    try:
+        return await ended
+    finally:
+        for task in tasks:
+            task.cancel()
+        protocol.stop()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(closing(), CLOSE_PATIENCE_S)
+
+
+async def _feed(
+    protocol: Protocol,
+    next_piece: Callable[[], Awaitable[Piece]],
+    end: Callable[[int], None],
+) -> None:
+    frames = FrameReader()
+    try:
+        while (piece := await next_piece()) is not None:
+            for body in frames.feed(piece):
+                protocol.receive(body)
+                # Handlers begin in the order of their messages: a request sees the edits
+                # before it and none after it.
+                await asyncio.sleep(0)
+    except FrameError as error:
+        log.error("The session ends because the client's messages are garbled: %s", error)
+        protocol.say_garbled(str(error))
+        end(1)
+    finally:
+        end(protocol.exit_status)
+
+
+async def _watch_parent(protocol: Protocol, end: Callable[[int], None]) -> None:
+    """End the session when the process named in `initialize` is gone.
+
+    Only one that was seen can be missed: an editor outside of our container has a number that
+    means nothing here.
+    """
+    was_seen = False
+    while True:
+        await asyncio.sleep(PARENT_POLL_S if was_seen else FIRST_POLL_S)
+        process_id = protocol.client_process_id
+        if process_id is None:
+            continue
+        if _is_alive(process_id):
+            was_seen = True
+        elif was_seen:
+            log.warning("the editor (process %d) is gone", process_id)
+            end(protocol.exit_status)
+            return
+        else:
+            log.info("the editor (process %d) cannot be seen from here", process_id)
+            return
+
+
+def _is_alive(process_id: int) -> bool:
+    if process_id <= 0:
+        return True
+    if sys.platform == "win32":
+        import ctypes
+
+        synchronize, timed_out = 0x00100000, 0x102
+        handle = ctypes.windll.kernel32.OpenProcess(synchronize, False, process_id)
+        if not handle:
+            return False
+        waited = ctypes.windll.kernel32.WaitForSingleObject(handle, 0)
+        ctypes.windll.kernel32.CloseHandle(handle)
+        return bool(waited == timed_out)
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        # Somebody else's process, or a number from another namespace: not for us to judge.
+        return True
+    return True
+
+
+class _PipeWriter:
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe = pipe
+
+    def write(self, data: bytes) -> None:
+        self._pipe.write(data)
+        self._pipe.flush()
+
+    def close(self) -> None:
+        self._pipe.close()
+
+
+class _SocketWriter:
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    def write(self, data: bytes) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(data)
+
+    def close(self) -> None:
+        self._writer.close()

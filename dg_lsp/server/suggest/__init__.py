@@ -1,0 +1,1 @@
+"""How a request at an insertion site becomes a suggestion."""

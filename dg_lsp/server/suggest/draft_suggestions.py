@@ -1,0 +1,110 @@
+"""What is offered while one types: drafts as they stand, what is left of an offer, one line.
+
+Pure functions, over what document/offers.py makes of candidates. Knows nothing of LSP, of jobs
+under way or of the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dg_lsp.document.edit import is_only_closers, match_newlines
+from dg_lsp.document.position import LINE_END
+from dg_lsp.document.suggestions import InsertionSite, Suggestion, finish_at, left_of
+from dg_lsp.job import Draft
+from dg_lsp.server.settings import MultiLine
+from dg_lsp.server.workspace.documents import common_length
+
+SETTLED_CONFIDENCE = 0.9
+"""Characters less sure than this still change often; a deadline's answer leaves them out."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftSuggestion:
+    """A draft as it would be put at the place now."""
+
+    suggestion: Suggestion
+    settled: int
+    """Characters at the beginning that the last steps have not changed."""
+    step: int
+    steps_allowed: int
+    block: int = 1
+    blocks: int = 1
+
+
+def one_line(site: InsertionSite, multi_line: MultiLine) -> bool:
+    """Whether only one line may go in: several in the middle of a line would tear it apart."""
+    if site.replaced is not None or multi_line is MultiLine.ALWAYS:
+        return False
+    rest = LINE_END.split(site.suffix, maxsplit=1)[0]
+    return multi_line is MultiLine.NEVER or not is_only_closers(rest)
+
+
+def suggest_draft(
+    before: Draft | None, draft: Draft, site: InsertionSite, multi_line: MultiLine
+) -> DraftSuggestion:
+    """A draft finished like a candidate, and how much of it stands."""
+    text = finish_at(draft.text, site, one_line=one_line(site, multi_line))
+    mean = sum(draft.confidence) / len(draft.confidence) if draft.confidence else 0.0
+    confidences = left_of(draft.text, draft.confidence, text, mean)
+    # Finishing costs time in a long document; where it has cut at the start nothing stands.
+    raw = match_newlines(draft.text[: _settled(before, draft)], site.newline)
+    stands = site.edges[0] + raw if raw else ""
+    settled = common_length(stands, text, min(len(stands), len(text)))
+    suggestion = Suggestion(text, mean, confidences)
+    return DraftSuggestion(
+        suggestion, settled, draft.step, draft.steps_allowed, draft.block, draft.blocks
+    )
+
+
+def cut_typed(draft: DraftSuggestion, typed: str) -> DraftSuggestion | None:
+    """The draft without its beginning that was typed; `None` where it begins otherwise."""
+    left = remainders([draft.suggestion], typed)
+    if not left:
+        return None
+    settled = max(0, draft.settled - len(typed))
+    return DraftSuggestion(left[0], settled, draft.step, draft.steps_allowed)
+
+
+def settled_lines(before: Draft | None, draft: Draft) -> str:
+    """The whole lines at the beginning of a draft that can be offered as they are."""
+    length = _settled(before, draft)
+    if length == len(draft.text):
+        return draft.text
+    ends = [end.end() for end in LINE_END.finditer(draft.text) if end.end() <= length]
+    return draft.text[: ends[-1]] if ends else ""
+
+
+def remainders(suggestions: Sequence[Suggestion], typed: str) -> tuple[Suggestion, ...]:
+    """What is left of the offers that begin with what was typed."""
+    done = len(typed)
+    return tuple(
+        Suggestion(suggestion.text[done:], suggestion.confidence, suggestion.confidences[done:])
+        for suggestion in suggestions
+        if suggestion.text.startswith(typed) and len(suggestion.text) > done
+    )
+
+
+def typed_between(asked: InsertionSite, now: InsertionSite) -> str | None:
+    """What was typed at a place since, or `None` where anything else has changed."""
+    if (
+        now.suffix == asked.suffix
+        and now.replaced == asked.replaced
+        and now.prefix.startswith(asked.prefix)
+        and now.language == asked.language
+        and now.indent_unit == asked.indent_unit
+    ):
+        return now.prefix[len(asked.prefix) :]
+    return None
+
+
+def _settled(before: Draft | None, draft: Draft) -> int:
+    if before is None:
+        return 0
+    length = 0
+    for old, new, confidence in zip(before.text, draft.text, draft.confidence, strict=False):
+        if old != new or confidence < SETTLED_CONFIDENCE:
+            break
+        length += 1
+    return length

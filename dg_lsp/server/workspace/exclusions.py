@@ -1,0 +1,158 @@
+"""Remembers which documents are excluded, and notices when that changes.
+
+A verdict depends on the settings, the workspace folders and the ignore files above the
+document. The ignore files are looked at again every few seconds while their document is in use,
+by their times and sizes alone: git, a build or another editor may write them, and watching
+files would need a client that can, and would miss those outside of the workspace.
+
+A few kilobytes of globs are matched on the spot. Where there is much more to match, a thread
+does it, and nothing is offered in the document meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from dg_lsp.document.exclusion import excluded_because, matches_globs
+from dg_lsp.document.ignore_files import Way, path_below, ways_to
+from dg_lsp.server.convert import without_surrogates
+from dg_lsp.server.workspace.documents import Document
+
+log = logging.getLogger(__name__)
+
+RECHECK_S = 2.0
+"""How long a verdict is trusted before the times of the ignore files are looked at again."""
+MAX_AT_ONCE_BYTES = 32 * 1024
+"""Of ignore files and globs; more is matched in a thread. Few repositories have as much."""
+MAX_PATH_CHARS = 4096
+"""Linux opens no longer path (PATH_MAX); a client may name one all the same."""
+STILL_READING = "excluded for now: its ignore files are large and still being read"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to be done with a document."""
+
+    is_included: bool
+    """Whether the settings want it completed."""
+    reason: str | None
+    """Why it is neither completed nor shown to the model, where that is so."""
+
+
+@dataclass(slots=True)
+class _Known:
+    verdict: Verdict
+    ways: tuple[Way, ...]
+    checked_s: float
+
+
+class Exclusions:
+    """The verdicts on documents by one set of globs."""
+
+    def __init__(
+        self,
+        include: Sequence[str],
+        exclude: Sequence[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._include, self._exclude, self._clock = tuple(include), tuple(exclude), clock
+        self._folders: tuple[str, ...] = ()
+        self._known: dict[str, _Known] = {}
+
+    def verdict(self, document: Document, folders: Sequence[str]) -> Verdict:
+        """The verdict by what the workspace folders and the ignore files are now."""
+        if tuple(folders) != self._folders:
+            self._folders = tuple(folders)
+            self._known.clear()
+        known, now = self._known.get(document.uri), self._clock()
+        if known and now - known.checked_s < RECHECK_S:
+            return known.verdict
+        ways = ways_to(file_of(document.uri), [Path(folder) for folder in self._folders])
+        if known and known.ways == ways:
+            known.checked_s = now
+            return known.verdict
+        known = self._known[document.uri] = _Known(Verdict(True, STILL_READING), ways, now)
+        if self._size_bytes(ways) <= MAX_AT_ONCE_BYTES:
+            known.verdict = judge(ways, self._include, self._exclude)
+        else:
+            loop = asyncio.get_running_loop()
+            judging = loop.run_in_executor(None, judge, ways, self._include, self._exclude)
+            judging.add_done_callback(lambda done: _take(known, done))
+        return known.verdict
+
+    def look_again(self) -> None:
+        """Trust no verdict before the times of its ignore files are looked at."""
+        for known in self._known.values():
+            known.checked_s = -math.inf
+
+    def _size_bytes(self, ways: Sequence[Way]) -> int:
+        globs = sum(map(len, self._include)) + sum(map(len, self._exclude))
+        return globs + sum(stamp.size_bytes for way in ways for stamp in way.stamps)
+
+
+def _take(known: _Known, judging: asyncio.Future[Verdict]) -> None:
+    if judging.cancelled():
+        return
+    error = judging.exception()
+    if error is None:
+        known.verdict = judging.result()
+    else:
+        log.error("ignore files could not be matched", exc_info=error)
+
+
+def judge(ways: Sequence[Way], include: Sequence[str], exclude: Sequence[str]) -> Verdict:
+    """A file is excluded if it is on any way to it."""
+    reasons = (excluded_because(way.path, way.root, exclude) for way in ways)
+    is_included = not include or any(
+        matches_globs(path_below(way.path, way.root), include) for way in ways
+    )
+    return Verdict(is_included, next(filter(None, reasons), None))
+
+
+def file_of(uri: str) -> Path:
+    """The file that a document is about, whatever scheme shows it.
+
+    Cells of a notebook and git's versions of a file have its path in a URI of their own. A
+    document without a file has a relative path, which says only how it is called.
+    """
+    scheme, _, rest = uri.partition(":")
+    path = rest.partition("#")[0].partition("?")[0]
+    authority = ""
+    if path.startswith("//"):
+        authority, slash, path = path[2:].partition("/")
+        path = slash + path
+    path = (unquote(path, errors="surrogateescape") or uri).replace("\0", "")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        path = without_surrogates(path)
+    if len(path) > MAX_PATH_CHARS:
+        # No file's, so it is only a name; the directories are not looked at one by one.
+        path = path.rpartition("/")[2][-MAX_PATH_CHARS:]
+    if path[:1] == "/" and path[2:3] == ":":
+        # file:///c:/work
+        path = path[1:]
+    elif authority and scheme.lower() == "file":
+        # A share of Windows.
+        path = f"//{authority}{path}"
+    return Path(path)
+
+
+def is_other_version(one: str, other: str) -> bool:
+    """Whether two URIs show one file: as it is and as it was in HEAD, a notebook and its cell.
+
+    Two cells of one notebook are different texts.
+    """
+    if one == other:
+        return True
+    if one.partition(":")[0] == other.partition(":")[0]:
+        return False
+    return os.path.realpath(file_of(one)) == os.path.realpath(file_of(other))

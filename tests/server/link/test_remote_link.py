@@ -1,0 +1,209 @@
+"""The way to an engine in another process: started once, kept, left when settings change."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import pytest
+
+from dg_lsp.server.link.engine_link import EnginePhase, EngineState, EngineUnavailableError
+from dg_lsp.server.link.remote_link import RemoteLink
+from dg_lsp.server.link.scripted import ScriptedInfiller
+from dg_lsp.server.settings import Settings
+
+
+@dataclass
+class Status:
+    state: str = "ready"
+    error: str | None = None
+    loading_percent: int | None = None
+    model: str = "bundled"
+    device: str = "cpu"
+    prefix_tokens: int = 100
+    suffix_tokens: int = 50
+    follows_instructions: bool = False
+    device_memory_bytes: int = 7
+
+
+class Engine(ScriptedInfiller):
+    """A scripted engine elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda job: ["x"])
+        self.calls: list[str] = []
+        self.ready = asyncio.Event()
+        self.ready.set()
+        self.refusal: str | None = None
+        self.says = Status()
+
+    async def wait_ready(self, tell) -> Status:
+        self.calls.append("wait_ready")
+        tell(Status("loading", loading_percent=40))
+        await self.ready.wait()
+        if self.refusal is not None:
+            raise ValueError(self.refusal)
+        return Status()
+
+    async def status(self) -> Status:
+        if self.refusal is not None:
+            raise ValueError(self.refusal)
+        return self.says
+
+    async def unload(self) -> None:
+        self.calls.append("unload")
+        if self.refusal is not None:
+            raise ValueError(self.refusal)
+
+    async def restart(self) -> None:
+        self.calls.append("restart")
+
+    async def close(self) -> None:
+        self.calls.append("close")
+        await super().close()
+
+
+class Engines:
+    """Hands out one engine per call, and keeps them all."""
+
+    def __init__(self) -> None:
+        self.made: list[Engine] = []
+        self.addresses: list[str] = []
+        self.link = RemoteLink(self, follow_s=0.01)
+        self.phases: list[EnginePhase] = []
+        self.states: list[EngineState] = []
+        self.news = asyncio.Event()
+        self.link.watch(self._take)
+
+    def _take(self, state: EngineState) -> None:
+        self.states.append(state)
+        self.phases.append(state.phase)
+        self.news.set()
+
+    async def next_phase(self) -> EnginePhase:
+        self.news.clear()
+        async with asyncio.timeout(10):
+            await self.news.wait()
+        return self.link.state.phase
+
+    def __call__(self, settings) -> Engine:
+        if settings.address == "bad:1":
+            raise ValueError("bad:1 is no address")
+        self.addresses.append(settings.address)
+        self.made.append(Engine())
+        return self.made[-1]
+
+    def at(self, address: str) -> None:
+        settings = Settings()
+        self.link.configure(replace(settings, engine=replace(settings.engine, address=address)))
+
+
+@pytest.fixture
+async def engines():
+    engines = Engines()
+    yield engines
+    await engines.link.close()
+
+
+async def test_made_ready_once_for_all_who_ask(engines):
+    infillers = await asyncio.gather(*(engines.link.infiller() for _ in range(3)))
+    assert await engines.link.infiller() in infillers
+
+    [engine] = engines.made
+    assert (infillers, engine.calls) == ([engine] * 3, ["wait_ready"])
+    assert engines.phases == [EnginePhase.STARTING, EnginePhase.STARTING, EnginePhase.READY]
+    assert [state.percent for state in engines.states] == [None, 40, None]
+    model = engines.link.state.model
+    assert model is not None
+    assert (model.name, model.prefix_tokens, model.memory_bytes) == ("bundled", 100, 7)
+
+
+async def test_a_failure_is_said_and_the_next_request_tries_again(engines):
+    engine = engines.link._engine_now()
+    engine.refusal = "no checkpoint at /x"
+    with pytest.raises(EngineUnavailableError, match="no checkpoint at /x"):
+        await engines.link.infiller()
+    assert engines.link.state.phase is EnginePhase.FAILED
+    with pytest.raises(EngineUnavailableError):
+        await engines.link.unload()
+
+    engine.refusal = None
+    assert await engines.link.infiller() is engine
+    assert engines.link.state.phase is EnginePhase.READY
+
+
+async def test_one_who_gives_up_takes_nothing_from_the_others(engines):
+    engine = engines.link._engine_now()
+    engine.ready.clear()
+    gives_up, waits = (asyncio.create_task(engines.link.infiller()) for _ in range(2))
+    await asyncio.sleep(0)
+    gives_up.cancel()
+    await asyncio.sleep(0)
+    engine.ready.set()
+    assert await waits is engine
+    with pytest.raises(asyncio.CancelledError):
+        await gives_up
+
+
+async def test_settings_that_name_another_engine(engines):
+    first = await engines.link.infiller()
+    engines.at("127.0.0.1:1")
+    assert engines.link.state.phase is EnginePhase.IDLE
+    second = await engines.link.infiller()
+    engines.at("127.0.0.1:1")
+    assert await engines.link.infiller() is second
+    assert engines.addresses == ["", "127.0.0.1:1"]
+    assert first.calls == ["wait_ready", "close"]
+
+    engines.at("bad:1")
+    with pytest.raises(EngineUnavailableError, match="is no address"):
+        await engines.link.infiller()
+
+
+async def test_who_waits_when_settings_change_is_told(engines):
+    engine = engines.link._engine_now()
+    engine.ready.clear()
+    waiting = asyncio.create_task(engines.link.infiller())
+    await asyncio.sleep(0)
+    engines.at("127.0.0.1:1")
+    with pytest.raises(EngineUnavailableError, match="another engine"):
+        await waiting
+
+
+async def test_restart_and_unload(engines):
+    await engines.link.infiller()
+    await engines.link.restart()
+    await engines.link.unload()
+    [engine] = engines.made
+    assert engine.calls == ["wait_ready", "restart", "wait_ready", "unload"]
+    assert engines.link.state.phase is EnginePhase.IDLE
+    assert engines.link.state.model is not None
+    assert await engines.link.infiller() is engine
+
+
+async def test_what_becomes_of_an_engine_that_nobody_asks_is_noticed(engines):
+    engine = await engines.link.infiller()
+    engine.says = Status("unloaded", model="")
+    assert await engines.next_phase() is EnginePhase.IDLE
+    assert engines.link.state.model is not None
+    engine.says = Status("loading", loading_percent=7)
+    assert await engines.next_phase() is EnginePhase.STARTING
+    assert engines.link.state.percent == 7
+    engine.says = Status("failed", error="out of memory")
+    assert await engines.next_phase() is EnginePhase.FAILED
+    assert engines.link.state.message == "out of memory"
+    engine.says = Status(device_memory_bytes=9)
+    assert await engines.next_phase() is EnginePhase.READY
+    assert engines.link.state.model.memory_bytes == 9
+    engine.refusal = "nobody answers"
+    assert await engines.next_phase() is EnginePhase.IDLE
+    assert engine.calls == ["wait_ready"]
+
+
+async def test_a_failed_start_stays_said_while_nothing_answers(engines):
+    engine = engines.link._engine_now()
+    engine.refusal = "no checkpoint at /x"
+    with pytest.raises(EngineUnavailableError):
+        await engines.link.infiller()
+    await asyncio.sleep(0.05)
+    assert engines.link.state.message == "no checkpoint at /x"
