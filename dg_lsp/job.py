@@ -1,7 +1,7 @@
 """The seam between the text half and the tensor half: what is asked and what comes back.
 
 Everything here is plain data and one protocol, on the standard library only.
-This module knows nothing of LSP, of tokens or of tensors; it is the only module that both
+This module knows nothing of LSP, of tokens or of tensors; with `reason.py` it is all that both
 the language server and the engine import.
 """
 
@@ -14,62 +14,6 @@ from typing import Protocol
 
 EXTRA_CANDIDATES = 4
 """Texts to fall back on where the best one would break the code; a race has them anyway."""
-
-
-class ReasonCode(enum.Enum):
-    """Why nothing is suggested. The values are stable, for programs and tests."""
-
-    SWITCHED_OFF = "switched-off"
-    """By the settings `enable`, `languages` or `completionFallback`."""
-    ON_DEMAND = "on-demand"
-    """The setting `trigger` wants suggestions only when they are asked for."""
-    NOT_INCLUDED = "not-included"
-    """The setting `include` names other files."""
-    EXCLUDED = "excluded"
-    """By the setting `exclude`, an ignore file, or because the name looks like secrets."""
-    SECRET = "secret"
-    """The place is in what looks like a secret."""
-    NOT_OPEN = "not-open"
-    OUT_OF_SYNC = "out-of-sync"
-    """An edit of the document could not be read."""
-    OTHER_VERSION = "other-version"
-    """The request is about another version of the document than the one that is open."""
-    SELECTED_LINES = "selected-lines"
-    """The entry selected in the editor's list replaces several lines."""
-    TOO_LONG = "too-long"
-    """The selection is longer than the model can rewrite."""
-    NOTHING_MISSING = "nothing-missing"
-    """The model finds the code complete."""
-    BLANK = "blank"
-    """The model wrote nothing but blanks."""
-    ALREADY_THERE = "already-there"
-    """Everything that the model wrote stands there already."""
-    ONE_LINE = "one-line"
-    """Only one line may go in, by the setting `multiLine`, and it would be empty."""
-    LOW_CONFIDENCE = "low-confidence"
-    """The model is less sure than the setting `minConfidence` asks for."""
-    INVALID = "invalid"
-    """The code would not be valid with it."""
-    CHANGED = "changed"
-    """The document changed while the model wrote."""
-    SUPERSEDED = "superseded"
-    CANCELLED = "cancelled"
-    ENGINE = "engine"
-    """What the engine says: there is none, the job failed, or its answer is of no use."""
-    DEFECT = "defect"
-    """The server failed; its log says how."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why nothing is suggested, for programs and for the user."""
-
-    code: ReasonCode
-    sentence: str
-    """One clause, without a full stop; it names the setting where one decided."""
-
-    def __str__(self) -> str:
-        return self.sentence
 
 
 NOTHING_MISSING = "the model finds that nothing is missing here"

@@ -18,7 +18,7 @@ MODULES = {
 }
 
 ANYTHING = ("",)
-SEAM = ("dg_lsp.job", "dg_lsp.config")
+SEAM = ("dg_lsp.job", "dg_lsp.reason", "dg_lsp.config")
 
 # Package or module: what it may import besides itself and the standard library, by the start
 # of the name. The second table adds what it may import inside functions only.
@@ -42,7 +42,7 @@ MAY_IMPORT = {
         "pygls",
         "lsprotocol",
     ),
-    "dg_lsp.document": ("dg_lsp.job",),
+    "dg_lsp.document": ("dg_lsp.job", "dg_lsp.reason"),
     "dg_lsp.engine": SEAM,
     "dg_lsp.service": (*SEAM, "dg_lsp.document", "h11", "platformdirs"),
     "dg_lsp.diagnosis": (*SEAM, "dg_lsp.service", "platformdirs"),
@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "dg_lsp.benchmark.gpu": ANYTHING,
     "dg_lsp.models": (
         "dg_lsp.config",
+        "dg_lsp.reason",
         "dg_lsp.engine.codec",
         "dg_lsp.engine.denoiser",
         "dg_lsp.engine.family",
@@ -79,7 +80,8 @@ MAY_IMPORT = {
         "rich",
     ),
     "dg_lsp.evaluation": ANYTHING,
-    "dg_lsp.job": (),
+    "dg_lsp.job": ("dg_lsp.reason",),
+    "dg_lsp.reason": (),
     "dg_lsp.config": (),
 }
 MAY_IMPORT_LAZILY = {
@@ -179,7 +181,7 @@ def test_light_modules_leave_the_tensor_libraries_unloaded() -> None:
     light = [
         module
         for module in MODULES
-        if module in ("dg_lsp", "dg_lsp.job", "dg_lsp.config", "dg_lsp.engine.scheduler")
+        if module in ("dg_lsp", *SEAM, "dg_lsp.engine.scheduler")
         or within(module, ("dg_lsp.document", "dg_lsp.cli", "dg_lsp.server"))
     ]
     script = f"""

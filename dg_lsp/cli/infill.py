@@ -37,7 +37,8 @@ from dg_lsp.document.suggestions import (
     suggestions_for,
 )
 from dg_lsp.document.window import WindowBudget, split_window
-from dg_lsp.job import EXTRA_CANDIDATES, Draft, Infill, InfillJob, JobState, Reason, Span
+from dg_lsp.job import EXTRA_CANDIDATES, Draft, Infill, InfillJob, JobState, Span
+from dg_lsp.reason import Reason
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -257,7 +258,7 @@ def _fill_on(
     view = view_around(span.source.text, span.start, span.end, span.path)
     with LiveSpan(terminal, view) as drawing:
         ending = asyncio.run(_fill(span, job, opened, drawing.show))
-        reason = None if ending.reason is None else ending.reason.sentence
+        reason = None if ending.reason is None else ending.reason.message
         drawing.finish(ending.suggestions, ending.infill, reason)
     _warn(ending)
 
@@ -359,7 +360,7 @@ def _json_output(span: _OpenSpan, ending: _Ending) -> str:
         "timings_ms": ending.infill.timings_ms,
         "model": ending.infill.model,
         "edit": None if best is None else _edit(span, best),
-        "reason": None if ending.reason is None else ending.reason.sentence,
+        "reason": None if ending.reason is None else ending.reason.message,
         "reason_code": None if ending.reason is None else ending.reason.code.value,
         "warning": ending.warning,
     }

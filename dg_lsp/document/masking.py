@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from dg_lsp.document.secret_shapes import MAX_KEY_BLOCK_CHARS
 from dg_lsp.document.secrets import mask_key_blocks, mask_secrets
-from dg_lsp.job import Reason, ReasonCode
+from dg_lsp.reason import Reason, ReasonCode
 
 REACH_CHARS = 128 * 1024
 """What is masked on either side of the place: more than any window holds, and any secret

@@ -6,7 +6,8 @@ import math
 from dataclasses import replace
 
 from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for
-from dg_lsp.job import NOTHING_MISSING, Infill, Reason, ReasonCode
+from dg_lsp.job import NOTHING_MISSING, Infill
+from dg_lsp.reason import Reason, ReasonCode
 
 
 def why_nothing(infill: Infill, site: InsertionSite, standard: Standard) -> Reason:

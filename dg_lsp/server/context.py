@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from dg_lsp.document.excerpt import excerpt
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, last_line
 from dg_lsp.document.suggestions import InsertionSite
-from dg_lsp.job import Reason, Snippet
+from dg_lsp.job import Snippet
+from dg_lsp.reason import Reason
 from dg_lsp.server.rpc.protocol import Protocol
 from dg_lsp.server.settings import ContextSettings, Settings
 from dg_lsp.server.suggest.jobs import SNIPPET_SHARE

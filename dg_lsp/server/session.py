@@ -9,7 +9,7 @@ from typing import Any
 
 from dg_lsp.document.excerpt import excerpt
 from dg_lsp.document.suggestions import InsertionSite
-from dg_lsp.job import Reason, ReasonCode
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.capabilities import ClientFeatures
 from dg_lsp.server.context import WorkspaceContext
 from dg_lsp.server.convert import Units

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from lsprotocol import types
 
-from dg_lsp.job import Reason, ReasonCode
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.capabilities import ClientFeatures
 from dg_lsp.server.link.engine_link import EnginePhase, EngineState
@@ -53,7 +53,7 @@ class StatusBoard:
         elif self._trouble is not None:
             kind, message = "Warning", self._trouble
         elif self._quiet is not None:
-            kind, message, code = "Inactive", self._quiet.sentence, self._quiet.code
+            kind, message, code = "Inactive", self._quiet.message, self._quiet.code
         else:
             kind, message = "Normal", engine.message
             if not message and model is not None and model.name == BUNDLED:

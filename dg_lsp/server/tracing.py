@@ -21,7 +21,8 @@ from lsprotocol import types
 
 from dg_lsp.diagnosis.records import Record, work_record
 from dg_lsp.document.suggestions import Suggestion
-from dg_lsp.job import Infill, InfillJob, JobState, Reason, ReasonCode
+from dg_lsp.job import Infill, InfillJob, JobState
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.settings import TraceDetail
 
 log = logging.getLogger(__name__)
@@ -217,7 +218,7 @@ def _record(trace: Trace, client: str) -> Record:
         "language": trace.language,
         "position": [trace.position.line, trace.position.character],
         "outcome": outcome.value,
-        "reason": trace.reason.sentence if trace.reason else None,
+        "reason": trace.reason.message if trace.reason else None,
         "reason_code": trace.reason.code.value if trace.reason else None,
         "how": trace.how.value if trace.how else None,
         "suggestions": [

@@ -6,7 +6,8 @@ import pytest
 
 from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for
-from dg_lsp.job import NOTHING_MISSING, Candidate, Infill, ReasonCode
+from dg_lsp.job import NOTHING_MISSING, Candidate, Infill
+from dg_lsp.reason import ReasonCode
 
 
 def site(before: str, after: str, language: str = "python") -> InsertionSite:
@@ -53,7 +54,7 @@ def test_the_reason_is_what_decided(text, at, standard, expect):
 def test_it_names_the_setting_with_its_number_and_never_rounds_it_up():
     for sure, shown in ((0.0749, "0.07"), (0.1499, "0.14")):
         reason = why_nothing(infill(("1", sure)), site("x = ", "\n"), Standard(1, 0.15))
-        assert reason.sentence == f"below `minConfidence` 0.15 ({shown})"
+        assert reason.message == f"below `minConfidence` 0.15 ({shown})"
 
 
 def test_without_candidates_the_engine_has_the_word():
@@ -63,4 +64,4 @@ def test_without_candidates_the_engine_has_the_word():
             ReasonCode.NOTHING_MISSING
         )
     failed = why_nothing(infill(reason="out of memory"), where, Standard())
-    assert (failed.code, failed.sentence) == (ReasonCode.ENGINE, "out of memory")
+    assert (failed.code, failed.message) == (ReasonCode.ENGINE, "out of memory")

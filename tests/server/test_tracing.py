@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dg_lsp.job import Infill, JobState, ReasonCode
+from dg_lsp.job import Infill, JobState
+from dg_lsp.reason import ReasonCode
 from dg_lsp.server.settings import Settings, TraceDetail, Trigger
 from dg_lsp.server.tracing import Work
 

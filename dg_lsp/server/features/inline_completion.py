@@ -13,7 +13,7 @@ from lsprotocol import types
 
 from dg_lsp.document.position import LINE_END
 from dg_lsp.document.suggestions import InsertionSite
-from dg_lsp.job import Reason, ReasonCode
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offset_at, offsets_of, range_at
 from dg_lsp.server.features.drafts import send_drafts

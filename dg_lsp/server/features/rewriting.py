@@ -25,7 +25,8 @@ from dg_lsp.document.suggestions import (
     flaw_at,
     suggestions_for,
 )
-from dg_lsp.job import Draft, JobState, Reason, ReasonCode, Span
+from dg_lsp.job import Draft, JobState, Span
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.convert import range_at
 from dg_lsp.server.features.drafts import send_drafts
 from dg_lsp.server.link.engine_link import EngineUnavailableError

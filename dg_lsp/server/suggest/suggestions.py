@@ -21,7 +21,8 @@ from dg_lsp.document.suggestions import (
     finish_at,
     suggestions_for,
 )
-from dg_lsp.job import Candidate, Draft, JobState, Reason, ReasonCode
+from dg_lsp.job import Candidate, Draft, JobState
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.draft_suggestions import (
     DraftSuggestion,
