@@ -1,6 +1,6 @@
 """Compares a place in code with another one: how far their neighbours agree, token by token.
 
-One identifier may be called otherwise at the other place, as long as it is so throughout: where
+Up to two identifiers may be called otherwise at the other place, as long as they are throughout: where
 `for item in items` stands there and `for user in users` here, the texts on both sides agree,
 and what stood between them there can be renamed.
 """
@@ -8,30 +8,29 @@ and what stood between them there can be renamed.
 from __future__ import annotations
 
 import heapq
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from dg_lsp.document.code_tokens import is_word, suffix_pattern, words_of
+from dg_lsp.document.code_tokens import LINE_END_TOKEN, is_word, suffix_pattern, words_of
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_of, last_line
 
 MAX_LEFT_TOKENS = 20
 MAX_RIGHT_TOKENS = 10
 """Tokens that are compared on either side; more agreement says nothing more."""
-LEFT_CHARS, RIGHT_CHARS = 200, 100
+LEFT_CHARS, RIGHT_CHARS = 140, 80
 MAX_TEXT_CHARS = 600
 """How long a found text may be."""
 WORD = re.compile(r"\w+")
-MAX_ENDINGS = 12
+MAX_ENDINGS = 4
 """Places behind a text that are compared with the suffix."""
-BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"))
 MAX_RENAMED = 2
 """Identifiers that may be called otherwise."""
-RENAMED_SHARE = 0.75
-RENAMING_COST, RENAMED_WORTH = 0.5, 0.5
-"""What the first occurrence of a renamed identifier takes from the agreement, and what each
-further one adds, next to 1 for an identifier that is the same."""
+RENAMING_COST, RENAMED_WORTH, RENAMED_SHARE = 0.5, 0.5, 0.75
+"""What the first occurrence of a renamed identifier takes from the agreement, what each further
+one adds, next to 1 for one that is the same, and what agreement beyond it is worth."""
 
 # They are what makes one statement differ from another, so they are never renamed.
 _KEYWORDS = frozenset(
@@ -102,6 +101,11 @@ class Place:
     names: tuple[tuple[str, str], ...]
     """Identifiers there, and what they are called here."""
 
+    @property
+    def score(self) -> float:
+        """What speaks for it: more agreement, but each further token says less."""
+        return 1.6 * math.sqrt(self.left)
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -113,13 +117,13 @@ class Ending:
     """How many tokens after it agree with those after the span."""
     tokens: int
     """Length of the text."""
-    is_balanced: bool
-    """Whether the text closes the brackets that it opens, and no others."""
+    lines: int
+    """How many line ends are in it."""
 
     @property
     def score(self) -> float:
-        """What endings of one place are compared by."""
-        return 1.5 * self.right - 0.05 * self.tokens - (0 if self.is_balanced else 2)
+        """What speaks for it; `Place.score` is the other half."""
+        return 2.0 * math.sqrt(self.right) - 0.25 * self.tokens - (1.0 if self.lines else 0.0)
 
 
 def place_at(here: Neighbours, text: str, at: int, first: int, last: int) -> Place:
@@ -160,7 +164,10 @@ def endings(here: Neighbours, place: Place, most: int) -> list[Ending]:
         _ends_before_suffix(here, place, start, limit),
         key=lambda end: (end[1], -end[0]),
     )
-    found = [Ending(start, at, right, *_measured(text[start:at])) for at, right in ends]
+    found = []
+    for at, right in ends:
+        words = words_of(text[start:at].strip())
+        found.append(Ending(start, at, right, len(words), words.count(LINE_END_TOKEN)))
     return heapq.nlargest(most, found, key=lambda ending: ending.score)
 
 
@@ -170,16 +177,24 @@ def _ends_before_suffix(
     """Where a text from `start` may end, and how far the suffix agrees with what follows."""
     text, last = place.text, place.last
     if here.right:
+        names = dict(place.names)
         there = {own: other for other, own in place.names}
-        token = there.get(here.right[0], here.right[0])
-        # What is left of a word in the suffix may be the end of a longer one.
-        pattern = suffix_pattern(token)
-        for met in islice(pattern.finditer(text, start, min(last, limit + 1)), MAX_ENDINGS):
-            at = met.start()
-            is_whole = not (is_word(token) and at and is_word(text[at - 1]))
-            if at > start and (is_whole or here.rest):
+        first, *others = (there.get(token, token) for token in here.right[:2])
+        # Two tokens of the suffix are found at few places, and one at many.
+        patterns = [(suffix_pattern(first), 1)]
+        if others:
+            patterns.append((suffix_pattern(first, others[0]), MAX_ENDINGS))
+        ends = {
+            met.start()
+            for pattern, most in patterns
+            for met in islice(pattern.finditer(text, start + 1, min(last, limit + 1)), most)
+        }
+        for at in ends:
+            # What is left of a word in the suffix may be the end of a longer one.
+            is_whole = not (is_word(first) and is_word(text[at - 1]))
+            if is_whole or here.rest:
                 after = words_of(text[at : min(last, at + RIGHT_CHARS)])
-                right = _right_agreement(here.right, after, dict(place.names))
+                right = _right_agreement(here.right, after, names)
                 if right:
                     yield at, right if is_whole else right - 0.5
     if here.suffix_is_open:
@@ -188,11 +203,6 @@ def _ends_before_suffix(
             yield line.start(), 0.0
         elif not line and limit == last > start:
             yield last, 0.0
-
-
-def _measured(text: str) -> tuple[int, bool]:
-    """How many tokens a text has, and whether it closes the brackets that it opens."""
-    return len(words_of(text)), all(text.count(one) == text.count(two) for one, two in BRACKETS)
 
 
 def written_here(here: Neighbours, place: Place, ending: Ending) -> str:

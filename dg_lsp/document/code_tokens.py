@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from binascii import crc32
+from collections.abc import Sequence
 
 LINE_END_TOKEN = "\n"
 
@@ -40,25 +41,23 @@ def is_word(token: str) -> bool:
     return token[0].isalnum() or token[0] == "_"
 
 
-def pattern_of(last_tokens: list[str], begins_word: bool) -> re.Pattern[str]:
+def pattern_of(in_a_row: Sequence[str], begins_word: bool = False) -> re.Pattern[str]:
     """What finds these tokens in a row, with any blanks between them.
 
-    `begins_word`: whether the last of them is only the beginning of a word.
+    `begins_word`: whether the last of them is only the beginning of a word. Before the first
+    one may be anything, a word that it ends too: what begins with a literal is found fastest.
     """
     parts = [
-        _ONE_LINE_END if token == LINE_END_TOKEN else re.escape(token) for token in last_tokens
+        _ONE_LINE_END if token == LINE_END_TOKEN else re.escape(token) for token in in_a_row
     ]
-    tail = r"(?!\w)" if is_word(last_tokens[-1]) and not begins_word else ""
-    # Nothing stands before the first one, as what begins with a literal is found much faster.
+    tail = r"(?!\w)" if is_word(in_a_row[-1]) and not begins_word else ""
     return re.compile(r"[ \t]*".join(parts) + tail)
 
 
 @functools.lru_cache(maxsize=1024)
-def suffix_pattern(token: str) -> re.Pattern[str]:
-    """What finds a token, or a word that ends with it."""
-    if token == LINE_END_TOKEN:
-        return re.compile(_ONE_LINE_END)
-    return re.compile(re.escape(token) + (r"(?!\w)" if is_word(token) else ""))
+def suffix_pattern(*first_tokens: str) -> re.Pattern[str]:
+    """What finds the first tokens of a suffix, and words that end with the first one."""
+    return pattern_of(first_tokens)
 
 
 class _Hashes(dict[str, int]):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 import heapq
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,13 +31,19 @@ from dg_lsp.document.code_index import CodeIndex
 from dg_lsp.document.code_tokens import pattern_of
 from dg_lsp.document.masking import REACH_CHARS
 
-MAX_COMPARED, ENDINGS = 24, 2
 MAX_PLACES = 60
-"""Places that are compared; there may be many more where little is to go by."""
+"""Places in this document, and as many elsewhere, whose left side is compared; there may be
+many more where little is to go by."""
 ENOUGH_PLACES = 12
+MAX_COMPARED, ENDINGS = 32, 2
+"""Places whose right side is compared as well, and the texts that each may give."""
 TAILS_CHARS = (4, 8, 16, 32)
+"""How much text before a place is compared first, character by character."""
 DOCUMENT_CONTEXTS, INDEX_CONTEXTS = (2, 1), (4, 3, 2)
 """Tokens before the span that a place has to share: fewer where more give too few places."""
+COUNT_WORTH, DISTANCE_COST = 0.8, 0.15
+"""Fitted, like the weights in agreement.py, so that the score is the logarithm of the odds that
+a text is right among all that were found, on spans of the files kept for tuning."""
 _MASK = re.compile(r"\*{4}")
 
 
@@ -46,6 +53,10 @@ class Origin(enum.Enum):
     DOCUMENT = "document"
     OPEN_FILE = "open file"
     WORKSPACE = "workspace"
+
+
+ORIGIN_WORTH = {Origin.DOCUMENT: 1.7, Origin.OPEN_FILE: 0.8, Origin.WORKSPACE: 0.0}
+"""The first one is fitted as well; an open file was put halfway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,11 @@ class _Source:
     recency: int
     distance_lines: int | None
 
+    @property
+    def score(self) -> float:
+        distance = 0.0 if self.distance_lines is None else math.log1p(self.distance_lines)
+        return ORIGIN_WORTH[self.origin] - DISTANCE_COST * distance
+
 
 def find_texts(
     prefix: str, suffix: str, elsewhere: Sequence[Elsewhere] = (), limit: int = 4
@@ -122,7 +138,11 @@ def find_texts(
                 better = found if found.score > known.score else known
                 found = replace(better, count=known.count + 1)
             best[text] = found
-    ranked = sorted(best.values(), key=lambda one: -(one.score + 0.5 * min(one.count, 4)))
+    ranked = [
+        replace(one, score=one.score + COUNT_WORTH * math.log(one.count))
+        for one in best.values()
+    ]
+    ranked.sort(key=lambda one: one.score, reverse=True)
     return tuple(ranked[:limit])
 
 
@@ -138,7 +158,7 @@ def _found(text: str, place: Place, source: _Source, ending: Ending) -> FoundTex
         origin=source.origin,
         path=source.path,
         renamed=bool(place.names) and text != place.text[ending.start : ending.end],
-        score=place.left + ending.score,
+        score=place.score + ending.score + source.score,
     )
 
 
@@ -224,4 +244,7 @@ def _tails(text: str) -> list[str]:
 
 def _closeness(tails: Sequence[str], text: str, end: int) -> int:
     """How much of the text before a place is the same; a first guess that costs little."""
-    return sum(text.endswith(tail, 0, end) for tail in tails)
+    for count, tail in enumerate(tails):
+        if not text.endswith(tail, 0, end):
+            return count
+    return len(tails)

@@ -18,12 +18,12 @@ def found_at(marked: str, limit: int = 4) -> tuple[FoundText, ...]:
 @pytest.mark.parametrize(
     ("marked", "text"),
     [
-        ("wibble = frobnicate(quux)\nx = 1\nwibble = <|>\n", "frobnicate(quux)"),
-        ("wibble = frobnicate(quux)\nx = 1\nwibble = frob<|>\n", "nicate(quux)"),
-        ("wibble = frobnicate(quux)\nx = 1\nwibble = frob<|>(quux)\n", "nicate"),
+        ("wibble = frobnicate(quux)\ngo(1)\nwibble = <|>\n", "frobnicate(quux)"),
+        ("wibble = frobnicate(quux)\ngo(1)\nwibble = frob<|>\n", "nicate(quux)"),
+        ("wibble = frobnicate(quux)\ngo(1)\nwibble = frob<|>(quux)\n", "nicate"),
         ("a.grumble(1, deep=True)\na.grumble(1, <|>)\n", "deep=True"),
         # Below as well as above.
-        ("wibble = <|>\nx = 1\nwibble = frobnicate(quux)\n", "frobnicate(quux)"),
+        ("wibble = <|>\ngo(1)\nwibble = frobnicate(quux)\n", "frobnicate(quux)"),
         # A new line is being written.
         ("begin(it)\nreturn it\nend(it)\n\nbegin(it)\n<|>", "return it"),
     ],
