@@ -1,8 +1,8 @@
 """Compares a place in code with another one: how far their neighbours agree, token by token.
 
-Up to two identifiers may be called otherwise at the other place, as long as they are throughout: where
-`for item in items` stands there and `for user in users` here, the texts on both sides agree,
-and what stood between them there can be renamed.
+Up to two identifiers may be called otherwise at the other place, as long as they are so
+throughout: where `for item in items` stands there and `for user in users` here, the texts on
+both sides agree, and what stood between them there can be renamed.
 """
 
 from __future__ import annotations
