@@ -1,9 +1,9 @@
 """What a user can set in the editor: the section `dgLsp`.
 
-The dataclasses are the one place where a setting exists. What `parse` accepts, the JSON schema
-and the table in docs/settings.md come from them, by way of section.py. Where values come from
-(initializationOptions, workspace/configuration) and what they change is up to the callers.
-Knows nothing of LSP.
+Each setting is declared once, as a field of a dataclass. What `parse` accepts, the JSON schema
+and the table in docs/settings.md are derived from the dataclasses by settings_schema.py. The
+callers decide where values come from (initializationOptions, workspace/configuration) and
+what they change.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from dg_lsp.server.settings_schema import about, parse_settings, settings_schema
 
 SECTION = "dgLsp"
 MODEL = r"^$|^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$|^(~?[/\\]|[A-Za-z]:[/\\])"
-"""A relative path would mean another model in each project that is opened."""
+"""Does not allow a relative path, which would mean another model in each open project."""
 ADDRESS = r"^$|^https?://[^\s/@]+(/\S*)?$|^(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}$"
 
 
 class Trigger(enum.Enum):
-    """When a completion is computed."""
+    """When a suggestion is computed."""
 
     AUTOMATIC = "automatic"
     MANUAL = "manual"
 
 
 class MultiLine(enum.Enum):
-    """Whether a completion may run over several lines."""
+    """Whether a suggestion may have several lines."""
 
     AUTO = "auto"
     NEVER = "never"
@@ -52,8 +52,8 @@ class ContextSettings:
     budget_chars: int = field(
         default=24_000,
         metadata=about(
-            "Characters of the document and of related files that are shown to the model, "
-            "altogether. The model's own limit in tokens holds as well.",
+            "Maximum number of characters that the model sees, of the document and of related "
+            "files together. The model's own limit in tokens applies as well.",
             minimum=500,
             maximum=1_000_000,
         ),
@@ -61,7 +61,7 @@ class ContextSettings:
     related_files: bool = field(
         default=True,
         metadata=about(
-            "Whether open and recently edited files are shown where they are similar."
+            "Whether the model sees similar code from open and recently edited files."
         ),
     )
 
@@ -73,8 +73,8 @@ class EngineAccess:
     address: str = field(
         default="",
         metadata=about(
-            "HOST:PORT or http(s) URL of an engine that runs elsewhere. Empty: the engine of "
-            "this machine, which is started when it is needed.",
+            "HOST:PORT or http(s) URL of an engine that runs elsewhere. If empty, the engine "
+            "on this machine is used, and started on demand.",
             needs="HOST:PORT or an http(s) URL without a password",
             secret=True,
             pattern=ADDRESS,
@@ -84,7 +84,7 @@ class EngineAccess:
         default="",
         repr=False,
         metadata=about(
-            "What the engine at `address` asks for as a bearer token.",
+            "The bearer token that the engine at `address` requires.",
             needs="a string without spaces",
             secret=True,
             pattern=r"^\S*$",
@@ -94,7 +94,8 @@ class EngineAccess:
         default="",
         metadata=about(
             "Name of a model (`dg-lsp models`), `bundled`, or the directory of a checkpoint as "
-            "an absolute path or one that starts with `~/`. Empty: the best here.",
+            "an absolute path or one that starts with `~/`. If empty, the best installed model "
+            "is used.",
             needs="the name of a model, or an absolute path (~/ is your home directory)",
             pattern=MODEL,
         ),
@@ -102,7 +103,7 @@ class EngineAccess:
     device: str = field(
         default="",
         metadata=about(
-            "`cuda`, `cuda:1`, `cpu`. Empty: the GPU where there is one.",
+            "`cuda`, `cuda:1` or `cpu`. If empty, the GPU is used if there is one.",
             needs="cpu, cuda or cuda:N",
             pattern=r"^$|^cpu$|^cuda(:\d+)?$",
         ),
@@ -110,8 +111,8 @@ class EngineAccess:
     idle_minutes: float = field(
         default=30.0,
         metadata=about(
-            "After so many minutes without a request the model gives its memory back. "
-            "0: it never does.",
+            "The model is unloaded after this many minutes without a request. 0 keeps it "
+            "loaded.",
             minimum=0,
             maximum=10_080,
         ),
@@ -122,37 +123,40 @@ class EngineAccess:
 class Settings:
     """The section `dgLsp`."""
 
-    enable: bool = field(default=True, metadata=about("Whether anything is offered at all."))
+    enable: bool = field(
+        default=True, metadata=about("Whether dg-lsp suggests or rewrites anything.")
+    )
     languages: Mapping[str, bool] = field(
         default_factory=lambda: types.MappingProxyType({"*": True}),
         metadata=about(
-            'By LSP language id, whether completions are offered; `"*"` stands for all others.'
+            "Whether there are suggestions, by LSP language id; "
+            '`"*"` stands for all other languages.'
         ),
     )
     include: tuple[str, ...] = field(
         default=(),
         metadata=about(
-            "Globs of the files that are completed, in the syntax of .gitignore. "
-            "Empty: every file that is not excluded."
+            "Globs of the files in which there are suggestions, in the syntax of .gitignore. "
+            "If empty, all files that are not excluded."
         ),
     )
     exclude: tuple[str, ...] = field(
         default=(),
         metadata=about(
-            "Globs of files that are neither completed nor shown to the model, besides what "
-            ".gitignore excludes and what looks like secrets. A glob that starts with `!` and "
-            "names a file lets it in again."
+            "Globs of files that are neither completed nor shown to the model, in addition to "
+            "files that .gitignore excludes and files that look like secrets. A glob that "
+            "starts with `!` includes a file again."
         ),
     )
     trigger: Trigger = field(
         default=Trigger.AUTOMATIC,
-        metadata=about("Whether completions come while typing or only on request."),
+        metadata=about("Whether suggestions appear while you type or only on request."),
     )
     debounce_ms: int = field(
         default=0,
         metadata=about(
-            "Milliseconds without a keystroke before the model is asked; most editors have a "
-            "pause of their own.",
+            "How many milliseconds to wait after a keystroke before asking the model, in "
+            "addition to the editor's own delay.",
             minimum=0,
             maximum=10_000,
         ),
@@ -160,8 +164,8 @@ class Settings:
     deadline_ms: int = field(
         default=2_000,
         metadata=about(
-            "After so many milliseconds the whole lines that are settled by then, if any, are "
-            "the answer, and the rest is there for the next request.",
+            "After this many milliseconds, the whole lines that have settled are suggested, if "
+            "there are any; the next request gets the rest.",
             minimum=50,
             maximum=60_000,
         ),
@@ -169,7 +173,7 @@ class Settings:
     candidates: int = field(
         default=3,
         metadata=about(
-            "Alternatives computed when completions are asked for by hand.",
+            "How many alternatives are computed when you ask for a suggestion by hand.",
             minimum=1,
             maximum=10,
         ),
@@ -177,8 +181,8 @@ class Settings:
     candidates_while_typing: int = field(
         default=1,
         metadata=about(
-            "Alternatives computed while typing; more than one is for editors that cannot ask "
-            "by hand, such as Neovim without a plugin.",
+            "How many alternatives are computed while you type. More than one is useful only "
+            "in editors that cannot ask by hand, such as Neovim without the plugin.",
             minimum=1,
             maximum=10,
         ),
@@ -186,17 +190,17 @@ class Settings:
     multi_line: MultiLine = field(
         default=MultiLine.AUTO,
         metadata=about(
-            "Whether a completion may have several lines. `auto`: where the code around the "
+            "Whether a suggestion may have several lines. `auto`: if the code around the "
             "cursor leaves room for them."
         ),
     )
     min_confidence: float = field(
-        # docs/quality.md: quiet at nine of ten places where nothing is missing, and three
-        # quarters of the right completions are still shown.
+        # docs/quality.md: with this threshold the bundled model suggests nothing at nine out of
+        # ten positions where the code is complete, and still shows two of three right texts.
         default=0.15,
         metadata=about(
-            "Completions that the model is less sure of are not offered while typing, from 0 "
-            "(offer all) to 1.",
+            "Suggestions with a lower confidence are not shown while you type, from 0 (show "
+            "all) to 1.",
             minimum=0,
             maximum=1,
         ),
@@ -204,14 +208,14 @@ class Settings:
     completion_fallback: bool = field(
         default=False,
         metadata=about(
-            "Whether the ordinary completion list carries the completions as well, for editors "
-            "that have no inline completions."
+            "Whether suggestions also appear in the ordinary completion list, for editors "
+            "without inline completions."
         ),
     )
     draft_interval_ms: int = field(
         default=40,
         metadata=about(
-            "At most one draft in so many milliseconds is sent to editors that show drafts.",
+            "Minimum number of milliseconds between two drafts, in editors that show drafts.",
             minimum=0,
             maximum=10_000,
         ),
@@ -219,24 +223,24 @@ class Settings:
     trace: TraceDetail = field(
         default=TraceDetail.SIZES,
         metadata=about(
-            "What is kept of each request, on this machine, for `dg-lsp trace`: nothing, sizes "
-            "and times, or also the text that the model saw and wrote, without secrets."
+            "What is recorded of each request on this machine, for `dg-lsp trace`: nothing, "
+            "sizes and times, or also the text that the model saw and wrote, without secrets."
         ),
     )
     context: ContextSettings = field(default_factory=ContextSettings)
     engine: EngineAccess = field(default_factory=EngineAccess)
 
     def is_language_enabled(self, language: str) -> bool:
-        """Whether completions are on for an LSP language id."""
+        """Whether there are suggestions for an LSP language id."""
         return self.enable and self.languages.get(language, self.languages.get("*", True))
 
 
 def parse(raw: object, base: Settings) -> tuple[Settings, list[str]]:
-    """The settings with what a client sent, and a line about each thing that was not taken.
+    """The settings with a client's values, and one line about each value that was rejected.
 
-    What is missing, null or not valid stays as it is in `base`. A live change that sends the
-    whole section is parsed on the settings from before the first change, so that a setting
-    that the user took out falls back.
+    A value that is missing, null or invalid stays as it is in `base`. When a client sends the
+    whole section after a change, pass the settings from before the first change as `base`, so
+    that a setting the user removed returns to its earlier value.
     """
     if isinstance(raw, Mapping) and set(raw) == {SECTION}:
         raw = raw[SECTION]

@@ -1,8 +1,8 @@
-"""A section of settings as nested frozen dataclasses: read from JSON, and described.
+"""Reads a section of settings from JSON into nested frozen dataclasses, and describes it.
 
-A field is a setting: its type comes from its default, its limits and what people read about it
-from `about`, and in JSON it goes by its name in camelCase. Never raises for what a user wrote,
-and never repeats a secret in a message. Knows no setting by name.
+A field is a setting. Its type is that of its default, its limits and its description come from
+`about`, and its name in JSON is the field's name in camelCase. No user input raises an
+exception, and no message repeats a secret.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ Section = TypeVar("Section")
 def about(
     text: str, needs: str = "a string", secret: bool = False, **limits: Any
 ) -> dict[str, Any]:
-    """Metadata of a field: what it does, what a string must be, limits as in JSON Schema.
+    """Metadata of a field: its description, what a string must be, and JSON Schema limits.
 
-    The value of a secret is not repeated in messages.
+    Messages do not repeat the value of a secret.
     """
     return {"about": text, "needs": needs, "secret": secret, "limits": limits}
 
 
 def parse_settings(raw: object, base: Section, path: str) -> tuple[Section, list[str]]:
-    """The section with what was sent, and one line about each thing that was not taken."""
+    """The section with the values sent, and one line about each value that was rejected."""
     messages: list[str] = []
     return _parse_settings(raw, base, path, messages), messages
 
 
 def settings_schema(defaults: object) -> dict[str, Any]:
-    """A JSON schema of the section and those in it."""
+    """A JSON schema of the section and its subsections."""
     properties: dict[str, Any] = {}
     for setting in _fields(defaults):
         default = getattr(defaults, setting.name)
@@ -79,11 +79,11 @@ def json_name(name: str) -> str:
 
 
 def _parse_settings(raw: object, base: Section, path: str, messages: list[str]) -> Section:
-    # Lua has one empty table, which is sent as a list.
+    # Lua cannot tell an empty object from an empty list, and sends a list.
     if raw == []:
         return base
     if not isinstance(raw, Mapping):
-        messages.append(f"{path} is {_shown(raw)}; an object is needed, it stays as it was")
+        messages.append(f"{path} is {_shown(raw)}, but must be an object; it stays as it was")
         return base
     fields = {json_name(setting.name): setting for setting in _fields(base)}
     changes: dict[str, Any] = {}
@@ -104,26 +104,28 @@ def _parse_settings(raw: object, base: Section, path: str, messages: list[str]) 
             changes[setting.name] = _parse_value(value, before, setting.metadata)
         except ValueError as error:
             if setting.metadata["secret"]:
-                messages.append(f"{path}.{key} is not valid; {error}")
+                messages.append(f"{path}.{key} must be {error}")
             else:
                 stays = _shown(_to_json(before))
-                messages.append(f"{path}.{key} is {_shown(value)}; {error}, {stays} stays")
+                messages.append(
+                    f"{path}.{key} is {_shown(value)}, but must be {error}; it stays {stays}"
+                )
     return dataclasses.replace(base, **changes)  # type: ignore[type-var]
 
 
 def _parse_value(value: object, before: object, metadata: Mapping[str, Any]) -> object:
-    """The value in the type of the one before it; a ValueError says what is needed."""
+    """The value in the type of `before`; the text of a ValueError says what it must be."""
     if isinstance(before, bool):
         if isinstance(value, bool):
             return value
-        raise ValueError("true or false is needed")
+        raise ValueError("true or false")
     if isinstance(before, int | float):
         return _parse_number(value, before, metadata["limits"])
     if isinstance(before, enum.Enum):
         names = [member.value for member in type(before)]
         if isinstance(value, str) and value in names:
             return type(before)(value)
-        raise ValueError(f"one of {', '.join(names)} is needed")
+        raise ValueError(f"one of {', '.join(names)}")
     if isinstance(before, tuple):
         if (
             isinstance(value, list | tuple)
@@ -131,24 +133,24 @@ def _parse_value(value: object, before: object, metadata: Mapping[str, Any]) -> 
             and all(isinstance(item, str) and "\n" not in item for item in value)
         ):
             return tuple(value)
-        raise ValueError(f"a list of at most {MAX_LIST_ITEMS} strings is needed")
+        raise ValueError(f"a list of at most {MAX_LIST_ITEMS} strings")
     if isinstance(before, Mapping):
         value = {} if value == [] else value
         if isinstance(value, Mapping) and all(
             isinstance(key, str) and isinstance(on, bool) for key, on in value.items()
         ):
             return types.MappingProxyType(dict(value))
-        raise ValueError("an object with true or false for each name is needed")
+        raise ValueError("an object with true or false for each name")
     pattern = metadata["limits"].get("pattern", "")
     if isinstance(value, str) and re.search(pattern, value):
         return value
-    raise ValueError(f"{metadata['needs']} is needed")
+    raise ValueError(metadata["needs"])
 
 
 def _parse_number(value: object, before: float, limits: Mapping[str, Any]) -> float:
     low, high = limits["minimum"], limits["maximum"]
     kind = "a whole number" if isinstance(before, int) else "a number"
-    # Lua writes whole numbers as 50.0 now and then; true and false are numbers to Python.
+    # Lua sometimes writes whole numbers as 50.0; true and false are numbers to Python.
     good = (
         isinstance(value, int | float)
         and not isinstance(value, bool)
@@ -156,7 +158,7 @@ def _parse_number(value: object, before: float, limits: Mapping[str, Any]) -> fl
         and (isinstance(before, float) or value == int(value))
     )
     if not good:
-        raise ValueError(f"{kind} from {low} to {high} is needed")
+        raise ValueError(f"{kind} from {low} to {high}")
     assert isinstance(value, int | float)
     return type(before)(value)
 
@@ -217,12 +219,12 @@ def _to_json(value: object) -> object:
 
 
 def _shown(value: object) -> str:
-    """A value on one line, cut where it is long."""
+    """A value on one line, shortened if it is long."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         text = type(value).__name__
-    # Line ends of Unicode and lone surrogates are left by JSON as they are.
+    # JSON leaves Unicode's line ends and lone surrogates as they are.
     text = "".join(c if c.isprintable() else "?" for c in text[:61])
     return text if len(text) <= 60 else f"{text[:57]}..."
 

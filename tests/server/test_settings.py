@@ -91,27 +91,48 @@ def test_the_section_may_come_with_its_name() -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({"debounceMs": "fast"}, 'debounceMs is "fast"; a whole number from 0 to 10000'),
-        ({"debounceMs": -1}, "debounceMs is -1; a whole number from 0 to 10000"),
-        ({"debounceMs": 1.5}, "debounceMs is 1.5; a whole number from 0 to 10000"),
-        ({"candidates": True}, "candidates is true; a whole number from 1 to 10"),
-        ({"candidates": 10**30}, f"candidates is {10**30}; a whole number from 1 to 10"),
-        ({"minConfidence": float("nan")}, "minConfidence is NaN; a number from 0 to 1"),
-        ({"enable": 1}, "enable is 1; true or false"),
-        ({"trigger": "Manual"}, 'trigger is "Manual"; one of automatic, manual'),
-        ({"multiLine": []}, "multiLine is []; one of auto, never, always"),
-        ({"exclude": "*.py"}, 'exclude is "*.py"; a list of at most 1000 strings'),
-        ({"exclude": ["a", 1]}, 'exclude is ["a", 1]; a list of at most 1000 strings'),
+        (
+            {"debounceMs": "fast"},
+            'debounceMs is "fast", but must be a whole number from 0 to 10000',
+        ),
+        ({"debounceMs": -1}, "debounceMs is -1, but must be a whole number from 0 to 10000"),
+        ({"debounceMs": 1.5}, "debounceMs is 1.5, but must be a whole number from 0 to 10000"),
+        ({"candidates": True}, "candidates is true, but must be a whole number from 1 to 10"),
+        (
+            {"candidates": 10**30},
+            f"candidates is {10**30}, but must be a whole number from 1 to 10",
+        ),
+        (
+            {"minConfidence": float("nan")},
+            "minConfidence is NaN, but must be a number from 0 to 1",
+        ),
+        ({"enable": 1}, "enable is 1, but must be true or false"),
+        ({"trigger": "Manual"}, 'trigger is "Manual", but must be one of automatic, manual'),
+        ({"multiLine": []}, "multiLine is [], but must be one of auto, never, always"),
+        ({"exclude": "*.py"}, 'exclude is "*.py", but must be a list of at most 1000 strings'),
+        (
+            {"exclude": ["a", 1]},
+            'exclude is ["a", 1], but must be a list of at most 1000 strings',
+        ),
         (
             {"languages": ["python"]},
-            'languages is ["python"]; an object with true or false for each name',
+            'languages is ["python"], but must be an object with true or false for each name',
         ),
-        ({"engine": {"device": "tpu"}}, 'engine.device is "tpu"; cpu, cuda or cuda:N'),
-        ({"engine": {"model": 4}}, f"engine.model is 4; {MODEL_NEEDS}"),
+        (
+            {"engine": {"device": "tpu"}},
+            'engine.device is "tpu", but must be cpu, cuda or cuda:N',
+        ),
+        ({"engine": {"model": 4}}, f"engine.model is 4, but must be {MODEL_NEEDS}"),
         # They would mean another model in each project, perhaps one that came with it.
-        ({"engine": {"model": "./packed1"}}, f'engine.model is "./packed1"; {MODEL_NEEDS}'),
-        ({"engine": {"model": "../x"}}, f'engine.model is "../x"; {MODEL_NEEDS}'),
-        ({"engine": {"model": "a/packed1"}}, f'engine.model is "a/packed1"; {MODEL_NEEDS}'),
+        (
+            {"engine": {"model": "./packed1"}},
+            f'engine.model is "./packed1", but must be {MODEL_NEEDS}',
+        ),
+        ({"engine": {"model": "../x"}}, f'engine.model is "../x", but must be {MODEL_NEEDS}'),
+        (
+            {"engine": {"model": "a/packed1"}},
+            f'engine.model is "a/packed1", but must be {MODEL_NEEDS}',
+        ),
     ],
 )
 def test_what_is_not_valid_is_named_and_the_default_stays(raw: object, message: str) -> None:
@@ -119,8 +140,7 @@ def test_what_is_not_valid_is_named_and_the_default_stays(raw: object, message: 
 
     assert parsed == DEFAULTS
     assert len(messages) == 1
-    assert messages[0].startswith(f"dgLsp.{message} is needed, ")
-    assert messages[0].endswith(" stays")
+    assert messages[0].startswith(f"dgLsp.{message}; it stays ")
 
 
 def test_what_stays_is_what_was_there_before() -> None:
@@ -129,16 +149,16 @@ def test_what_stays_is_what_was_there_before() -> None:
 
     assert (parsed.candidates, parsed.debounce_ms) == (7, 9)
     assert messages == [
-        "dgLsp.candidates is 70; a whole number from 1 to 10 is needed, 7 stays"
+        "dgLsp.candidates is 70, but must be a whole number from 1 to 10; it stays 7"
     ]
 
 
 @pytest.mark.parametrize("raw", ["on", 3, True, ["enable"]])
 def test_a_section_that_is_no_object_changes_nothing(raw: object) -> None:
     said = json.dumps(raw)
-    check_refused(raw, f"dgLsp is {said}; an object is needed, it stays as it was")
+    check_refused(raw, f"dgLsp is {said}, but must be an object; it stays as it was")
     check_refused(
-        {"engine": raw}, f"dgLsp.engine is {said}; an object is needed, it stays as it was"
+        {"engine": raw}, f"dgLsp.engine is {said}, but must be an object; it stays as it was"
     )
 
 

@@ -1,6 +1,6 @@
-"""Writes the settings of package.json from those of the server, which have one source.
+"""Generates the settings in package.json from the server's.
 
-Run it after a change of dg_lsp/server/settings.py; a test compares the two.
+Run it after changing dg_lsp/server/settings.py; a test compares the two.
 """
 
 from __future__ import annotations
@@ -15,34 +15,36 @@ from dg_lsp.server.settings import SECTION, json_schema
 PACKAGE = Path(__file__).parent.parent / "package.json"
 
 MACHINE = {"engine.address", "engine.token", "engine.model", "engine.device"}
-"""Of this machine, not of a folder: they say what runs and who is told."""
+"""Settings of the machine, which a folder must not change: they say what runs, and where the
+user's text is sent."""
 
 WORDS = {
-    "trigger": ["While typing.", "On request alone: Alt+\\\\ or the command *Suggest Here*."],
+    "trigger": ["While you type.", "Only on request: Alt+\\\\ or the command *Suggest Here*."],
     "multiLine": [
-        "Where the code around the cursor leaves room for them.",
-        "One line at most.",
-        "Wherever the model writes several.",
+        "If the code around the cursor leaves room for them.",
+        "At most one line.",
+        "Whenever the model writes several.",
     ],
     "trace": ["Nothing.", "Sizes and times.", "The text as well, without secrets."],
 }
-"""What the values of a choice mean, in their order."""
+"""What the values of each enum mean, in order."""
 
 OWN: dict[str, dict[str, Any]] = {
     "server.path": {
         "type": "string",
         "default": "",
         "scope": "machine-overridable",
-        "markdownDescription": "The program `dg-lsp`, as an absolute path. Empty: that of "
-        "the selected Python environment, else of an environment in the folder, else the one "
-        "on the PATH or of uv or pipx, else the one that the extension has installed.",
+        "markdownDescription": "Absolute path of the program `dg-lsp`. If empty, the extension "
+        "looks in the selected Python environment, in an environment in the folder, on the "
+        "PATH and where uv and pipx put programs, and then uses the server that it installed.",
     },
     "server.installFrom": {
         "type": "string",
         "default": "",
         "scope": "machine-overridable",
         "markdownDescription": "What pip installs into the extension's own environment: a "
-        "requirement, a wheel or a directory. Empty: the server that the extension carries.",
+        "requirement, a wheel or a directory. If empty, the server that comes with the "
+        "extension.",
     },
     "drafts.show": {
         "type": "string",
@@ -57,7 +59,7 @@ OWN: dict[str, dict[str, Any]] = {
         "markdownDescription": "Whether a suggestion is shown while it comes into focus.",
     },
 }
-"""What only the extension knows."""
+"""Settings that only the extension has."""
 
 
 def configuration() -> dict[str, Any]:

@@ -120,7 +120,7 @@ test("a server that hangs later is ended and started again, and so is one on req
 
 test("a setting of the wrong type is named, and everything else holds", async () => {
   workplace.file(".vscode/settings.json", '{ "dgLsp.candidates": "many" }');
-  await said(/dgLsp\.candidates is "many"; a whole number from 1 to 10 is needed/);
+  await said(/dgLsp\.candidates is "many", but must be a whole number from 1 to 10/);
   workplace.file(".vscode/settings.json", "{}");
   await clearNotifications();
   assert.equal(await window.status(), "dg-lsp: small model");
