@@ -86,7 +86,17 @@ MAY_IMPORT = {
 }
 MAY_IMPORT_LAZILY = {
     "dg_lsp.cli": ANYTHING,
-    "dg_lsp.service": ("dg_lsp.engine", "certifi", "starlette", "uvicorn"),
+    "dg_lsp.diagnosis": ("psutil",),
+    "dg_lsp.server": ("psutil",),
+    "dg_lsp.service": (
+        "dg_lsp.engine",
+        "certifi",
+        "filelock",
+        "packaging",
+        "psutil",
+        "starlette",
+        "uvicorn",
+    ),
 }
 MAY_IMPORT_TORCH = {
     f"dg_lsp.engine.{name}" for name in ("denoising", "lanes", "sampler", "stopping", "uniform")

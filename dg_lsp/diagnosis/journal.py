@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dg_lsp.service.process.lock import FileLock
+from dg_lsp.service.process.lock import try_lock
 
 Record = dict[str, Any]
 
@@ -109,8 +109,8 @@ class Journal:
             self._put_aside(path)
 
     def _put_aside(self, path: Path) -> None:
-        lock = FileLock(self._directory / "trace.lock")
-        if not lock.try_acquire():
+        lock = try_lock(self._directory / "trace.lock")
+        if lock is None:
             # Another process is about to do it.
             return
         try:

@@ -253,13 +253,10 @@ def _no_gpu_advice(cuda_build: str | None) -> str:
 def _memory_bytes() -> tuple[int, int]:
     """Free and all; zeros where the system does not say."""
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}
-        return kilobytes["MemAvailable"] * 1024, kilobytes["MemTotal"] * 1024
-    except (OSError, ValueError, KeyError, IndexError):
-        pass
-    try:
-        page = os.sysconf("SC_PAGE_SIZE")
-        return os.sysconf("SC_AVPHYS_PAGES") * page, os.sysconf("SC_PHYS_PAGES") * page
-    except (OSError, ValueError, AttributeError):
+        import psutil
+
+        memory = psutil.virtual_memory()
+    # A broken package or a system without /proc must not end the examination.
+    except (ImportError, OSError, RuntimeError):
         return 0, 0
+    return memory.available, memory.total

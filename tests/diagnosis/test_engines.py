@@ -16,7 +16,7 @@ import pytest
 from dg_lsp.diagnosis import engines
 from dg_lsp.diagnosis.engines import check_engines
 from dg_lsp.diagnosis.findings import Level
-from dg_lsp.service.process.lock import FileLock
+from dg_lsp.service.process.lock import note_holder, try_lock
 
 SCRIPTED = """
 from dg_lsp.cli import compose, main
@@ -131,9 +131,8 @@ def test_a_socket_that_others_may_open(start_engine, runtime):
 
 def test_an_engine_that_hangs(runtime, monkeypatch):
     monkeypatch.setattr("dg_lsp.service.client.infiller.ANSWER_S", 0.1)
-    lock = FileLock(runtime / "engine.lock")
-    assert lock.try_acquire()
-    lock.write(f"{os.getpid()}\n")
+    lock = try_lock(runtime / "engine.lock")
+    note_holder(runtime / "engine.lock")
     assert found(runtime)["engine"] == (
         Level.PROBLEM,
         f"process {os.getpid()} holds {runtime / 'engine.lock'} but has no socket",

@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import re
 import subprocess
 import sys
 import threading
@@ -24,7 +22,6 @@ from pathlib import Path
 from dg_lsp import __version__
 from dg_lsp.job import InfillJob
 from dg_lsp.service.address import (
-    IS_WINDOWS,
     Address,
     engine_name,
     local_address,
@@ -32,7 +29,7 @@ from dg_lsp.service.address import (
 )
 from dg_lsp.service.client.infiller import EngineError, HttpInfiller, UnreachableError
 from dg_lsp.service.feed import FedJob
-from dg_lsp.service.process.lock import FileLock, holder, is_held
+from dg_lsp.service.process.lock import holder, is_held, try_lock
 from dg_lsp.service.schema import EngineStatus
 
 PATIENCE_S = 30.0
@@ -164,13 +161,20 @@ async def stop_engine(directory: Path, name: str, patience_s: float = 10.0) -> b
         pid = holder(lock)
         if pid is None:
             raise EngineError(f"the engine that holds {lock} does not say its process id")
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, 9 if not IS_WINDOWS else 15)
+        await asyncio.to_thread(_kill, pid)
         if not await _until_free(lock, patience_s):
             raise EngineError(f"the engine, process {pid}, cannot be ended")
     if was_running:
         (directory / f"{name}.starts").unlink(missing_ok=True)
     return was_running
+
+
+def _kill(pid: int) -> None:
+    import psutil
+
+    # Whether it worked is seen by the lock.
+    with contextlib.suppress(psutil.Error):
+        psutil.Process(pid).kill()
 
 
 async def probe(address: Address) -> EngineStatus:
@@ -205,7 +209,7 @@ async def _running(directory: Path, name: str) -> Address | None:
         return None
     if status.version == __version__:
         return address
-    if _parts(status.version) > _parts(__version__):
+    if is_newer(status.version):
         # The other way round two windows would end each other's engines for ever.
         raise EngineError(
             f"the engine is of the newer dg-lsp {status.version} and this is {__version__}; "
@@ -222,16 +226,22 @@ async def _running(directory: Path, name: str) -> Address | None:
     return None
 
 
-def _parts(version: str) -> list[int]:
-    return [int(part) for part in re.findall(r"\d+", version)]
+def is_newer(version: str) -> bool:
+    """Whether an engine's version is above ours; one that is not a version (PEP 440) is not."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(version) > Version(__version__)
+    except InvalidVersion:
+        return False
 
 
 @contextlib.asynccontextmanager
 async def _starting(directory: Path, name: str, deadline: float) -> AsyncIterator[None]:
     """Hold the right to start the engine."""
-    lock = FileLock(directory / f"{name}.starting")
+    path = directory / f"{name}.starting"
     loop = asyncio.get_running_loop()
-    while not lock.try_acquire():
+    while (lock := try_lock(path)) is None:
         if loop.time() > deadline:
             raise EngineError("another front end has been starting the engine for too long")
         await asyncio.sleep(POLL_S)

@@ -1,78 +1,59 @@
-"""A lock file that dies with its holder. Knows nothing of what it protects."""
+"""Lock files that die with their holder, and the holder's process id beside them.
+
+filelock does the locking but does not say who holds a lock, so the holder writes its process
+id into a file of its own. The lock file is no place for it: on Windows it cannot be read while
+it is locked, and filelock before version 4 empties it at every attempt to take it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+POLL_S = 0.02
 
 
-class FileLock:
-    """Held by at most one open file; the kernel lets go of it when the process ends."""
+def try_lock(path: Path, patience_s: float = 0.0) -> BaseFileLock | None:
+    """The lock, held until it is released or the process ends; `None` while another holds it.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor: int | None = None
+    `OSError` where the file cannot be opened.
+    """
+    # Front ends import this module, and most of them never need a lock.
+    from filelock import FileLock, Timeout
 
-    def try_acquire(self) -> bool:
-        """Take the lock if it is free. `OSError` where the file cannot be opened."""
-        if self._descriptor is not None:
-            return True
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            _lock(descriptor)
-        except OSError:
-            os.close(descriptor)
-            return False
-        self._descriptor = descriptor
-        return True
-
-    def write(self, text: str) -> None:
-        """Leave a note for others; only while the lock is held."""
-        assert self._descriptor is not None
-        os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        os.write(self._descriptor, text.encode())
-
-    def release(self) -> None:
-        """Let go; doing so again does nothing."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+    lock = FileLock(path, mode=0o600, thread_local=False)
+    try:
+        lock.acquire(timeout=patience_s, poll_interval=POLL_S)
+    except Timeout:
+        return None
+    return lock
 
 
 def is_held(path: Path) -> bool:
     """Whether a living process holds the lock."""
     if not path.exists():
         return False
-    lock = FileLock(path)
     try:
-        free = lock.try_acquire()
+        lock = try_lock(path)
     except OSError:
         return False
-    lock.release()
-    return not free
+    if lock is not None:
+        lock.release()
+    return lock is None
+
+
+def note_holder(path: Path) -> None:
+    """Say that this process holds the lock. `OSError` where that cannot be written."""
+    path.with_suffix(".pid").write_text(f"{os.getpid()}\n", encoding="utf-8")
 
 
 def holder(path: Path) -> int | None:
-    """Process id that the holder wrote down."""
+    """The process that holds the lock, or held it last; `None` where it did not say."""
     with contextlib.suppress(OSError, ValueError):
-        return int(path.read_text(encoding="utf-8").strip())
+        return int(path.with_suffix(".pid").read_text(encoding="utf-8").strip())
     return None
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        # Far behind the note, which others must be able to read.
-        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

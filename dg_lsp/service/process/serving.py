@@ -28,7 +28,7 @@ from dg_lsp.service.http.metrics import Metrics
 from dg_lsp.service.http.request import Access
 from dg_lsp.service.process.host import EngineHost, ModelLoader
 from dg_lsp.service.process.joblog import log_directory, log_job, open_log
-from dg_lsp.service.process.lock import FileLock, holder
+from dg_lsp.service.process.lock import holder, note_holder, try_lock
 
 if TYPE_CHECKING:
     import uvicorn
@@ -48,7 +48,8 @@ ACCEPTED_AT_ONCE = 4
 wait, which may be more than there are descriptors, though most clients are gone again."""
 WAITING_CONNECTIONS = 128
 
-CLAIMS, CLAIM_S = 5, 0.02
+CLAIM_S = 0.1
+"""Whoever looks whether the lock is held has it for a moment."""
 LOOK_S = 2.0
 """How soon an engine notices that nobody can find it any more."""
 STALL_GRACE_S = 0.5
@@ -269,17 +270,12 @@ def _claim(listening: Listening) -> Iterator[None]:
         yield
         return
     path = listening.directory / f"{listening.name}.lock"
-    lock = FileLock(path)
-    # Whoever looks whether the lock is held has it for a moment.
-    for _ in range(CLAIMS):
-        if lock.try_acquire():
-            break
-        time.sleep(CLAIM_S)
-    else:
+    lock = try_lock(path, CLAIM_S)
+    if lock is None:
         raise AlreadyRunningError(f"an engine already runs with process id {holder(path)}")
     # On a full disk the engine runs all the same, without saying who it is.
     with contextlib.suppress(OSError):
-        lock.write(f"{os.getpid()}\n")
+        note_holder(path)
     try:
         yield
         # An end in good order; a crash leaves the count of starts behind.

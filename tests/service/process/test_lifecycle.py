@@ -28,7 +28,7 @@ from dg_lsp.service.process.lifecycle import (
     probe,
     stop_engine,
 )
-from dg_lsp.service.process.lock import FileLock, holder, is_held
+from dg_lsp.service.process.lock import holder, is_held, note_holder, try_lock
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="there are no Unix sockets")
 
@@ -92,7 +92,8 @@ async def test_two_front_ends_survive_the_death_of_their_engine(spec, directory)
 async def test_stale_files_are_no_obstacle(spec, directory):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left_behind:
         left_behind.bind(str(directory / "engine.sock"))
-    (directory / "engine.lock").write_text("99999999\n")
+    (directory / "engine.lock").touch()
+    (directory / "engine.pid").write_text("99999999\n")
     (directory / "engine.starting").write_text("")
     (directory / "engine.starts").write_text("no json")
 
@@ -170,6 +171,27 @@ async def test_an_engine_of_a_newer_version_is_left_alone(spec, directory, monke
     assert infill.reason.endswith(" and this is 0.0.9; restart the editor")
     assert holder(directory / "engine.lock") == pid
     await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("engine", "ours", "is_newer"),
+    [
+        ("1.0.0rc1", "1.0.0", False),
+        ("1.0.0", "1.0.0rc1", True),
+        ("1.0.0.dev3", "1.0.0a1", False),
+        ("1.0.0.post1", "1.0.0", True),
+        ("1.0.0+local.2", "1.0.0", True),
+        ("1.0", "1.0.0", False),
+        ("1.10.0", "1.9.0", True),
+        ("2!1.0", "9.9", True),
+        ("no version", "1.0.0", False),
+        ("", "1.0.0", False),
+    ],
+)
+def test_versions_are_ordered_as_releases_are(engine, ours, is_newer, monkeypatch):
+    monkeypatch.setattr(lifecycle, "__version__", ours)
+
+    assert lifecycle.is_newer(engine) is is_newer
 
 
 async def test_a_busy_engine_of_another_version_is_left_alone(spec, directory, monkeypatch):
@@ -284,27 +306,11 @@ async def test_a_log_that_cannot_be_written_stops_nothing(
     await engine.close()
 
 
-def test_a_lock_is_held_once_and_dies_with_its_holder(tmp_path):
-    path = tmp_path / "x.lock"
-    first, second = FileLock(path), FileLock(path)
-    assert not is_held(path)
-    assert first.try_acquire()
-    assert first.try_acquire()
-    first.write("123\n")
-
-    assert not second.try_acquire()
-    assert (is_held(path), holder(path)) == (True, 123)
-    first.release()
-    first.release()
-    assert second.try_acquire()
-    second.release()
-
-
 async def test_as_on_windows_a_port_and_a_token_only_the_user_can_read(
     spec, directory, monkeypatch
 ):
     # The same code as there; only the switch is thrown by hand, here and in the engine.
-    for module in (address, lifecycle, serving):
+    for module in (address, serving):
         monkeypatch.setattr(module, "IS_WINDOWS", True)
     script = Path(spec.command[-1])
     switch = "from dg_lsp.service import address\n"
@@ -403,9 +409,8 @@ async def test_an_engine_that_nobody_finds_any_more_makes_way(spec, gone, monkey
 
 
 async def test_an_engine_that_lost_its_socket_and_stays_is_named(spec, directory):
-    lock = FileLock(directory / "engine.lock")
-    assert lock.try_acquire()
-    lock.write(f"{os.getpid()}\n")
+    lock = try_lock(directory / "engine.lock")
+    note_holder(directory / "engine.lock")
     with pytest.raises(EngineError, match=f"process {os.getpid()}, has lost its socket"):
         await ensure_engine(spec, directory, patience_s=0.2)
     lock.release()
