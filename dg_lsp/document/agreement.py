@@ -24,6 +24,7 @@ LEFT_CHARS, RIGHT_CHARS = 140, 80
 MAX_TEXT_CHARS = 600
 """How long a found text may be."""
 WORD = re.compile(r"\w+")
+BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"))
 MAX_ENDINGS = 4
 """Places behind a text that are compared with the suffix."""
 MAX_RENAMED = 2
@@ -61,8 +62,6 @@ class Neighbours:
     after_blank: bool
     """Whether a blank stands right before the span, and so none belongs to it."""
     before_blank: bool
-    suffix_is_open: bool
-    """Whether nothing but line ends and closing brackets follows."""
 
 
 def neighbours_of(prefix: str, suffix: str) -> Neighbours:
@@ -84,7 +83,6 @@ def neighbours_of(prefix: str, suffix: str) -> Neighbours:
         indent=indent_of(last_line(prefix)),
         after_blank=prefix[-1:] in (" ", "\t"),
         before_blank=suffix[:1] in (" ", "\t"),
-        suffix_is_open=not suffix.strip(" \t\r\n)]}\"'`;,"),
     )
 
 
@@ -180,15 +178,16 @@ def _ends_before_suffix(
         names = dict(place.names)
         there = {own: other for other, own in place.names}
         first, *others = (there.get(token, token) for token in here.right[:2])
-        # Two tokens of the suffix are found at few places, and one at many.
-        patterns = [(suffix_pattern(first), 1)]
+        one = suffix_pattern(first).finditer(text, start + 1, min(last, limit + 1))
+        nearest = [met.start() for met in islice(one, MAX_ENDINGS)]
+        # The nearest one, and the first that leaves no bracket open.
+        closed = (at for at in nearest if _is_balanced(text[start:at]))
+        ends = {*nearest[:1], *islice(closed, 1)}
         if others:
-            patterns.append((suffix_pattern(first, others[0]), MAX_ENDINGS))
-        ends = {
-            met.start()
-            for pattern, most in patterns
-            for met in islice(pattern.finditer(text, start + 1, min(last, limit + 1)), most)
-        }
+            # Two tokens of the suffix are found at few places, and one at many.
+            two = suffix_pattern(first, others[0])
+            met_again = two.finditer(text, start + 1, min(last, limit + 1))
+            ends.update(met.start() for met in islice(met_again, MAX_ENDINGS))
         for at in ends:
             # What is left of a word in the suffix may be the end of a longer one.
             is_whole = not (is_word(first) and is_word(text[at - 1]))
@@ -197,12 +196,16 @@ def _ends_before_suffix(
                 right = _right_agreement(here.right, after, names)
                 if right:
                     yield at, right if is_whole else right - 0.5
-    if here.suffix_is_open:
+    else:
         line = LINE_END.search(text, start, limit)
         if line and line.start() > start:
             yield line.start(), 0.0
         elif not line and limit == last > start:
             yield last, 0.0
+
+
+def _is_balanced(text: str) -> bool:
+    return all(text.count(one) == text.count(two) for one, two in BRACKETS)
 
 
 def written_here(here: Neighbours, place: Place, ending: Ending) -> str:

@@ -1,4 +1,4 @@
-"""Finds what stood elsewhere between neighbours like those of a span.
+"""Finds seeds: what stands elsewhere between neighbours like those of a span.
 
 Code repeats itself: the best guess at what is missing between two texts is often what stands
 between the same texts at another place, in the same document or in another one. The places
@@ -11,10 +11,10 @@ masked. Nothing that holds a mask is ever found.
 
 from __future__ import annotations
 
-import enum
 import heapq
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,6 +30,8 @@ from dg_lsp.document.agreement import (
 from dg_lsp.document.code_index import CodeIndex
 from dg_lsp.document.code_tokens import pattern_of
 from dg_lsp.document.masking import REACH_CHARS
+from dg_lsp.document.position import NEAR_CHARS, last_line, may_cut
+from dg_lsp.job import Seed, SeedOrigin
 
 MAX_PLACES = 60
 """Places in this document, and as many elsewhere, whose left side is compared; there may be
@@ -44,46 +46,11 @@ DOCUMENT_CONTEXTS, INDEX_CONTEXTS = (2, 1), (4, 3, 2)
 COUNT_WORTH, DISTANCE_COST = 0.8, 0.15
 """Fitted, like the weights in agreement.py, so that the score is the logarithm of the odds that
 a text is right among all that were found, on spans of the files kept for tuning."""
+MIN_REPEATED_CHARS = 4
+"""Less in common with the suffix is no repetition."""
 _MASK = re.compile(r"\*{4}")
-
-
-class Origin(enum.Enum):
-    """Where a text was found."""
-
-    DOCUMENT = "document"
-    OPEN_FILE = "open file"
-    WORKSPACE = "workspace"
-
-
-ORIGIN_WORTH = {Origin.DOCUMENT: 1.7, Origin.OPEN_FILE: 0.8, Origin.WORKSPACE: 0.0}
+ORIGIN_WORTH = {SeedOrigin.DOCUMENT: 1.7, SeedOrigin.OPEN_FILE: 0.8, SeedOrigin.WORKSPACE: 0.0}
 """The first one is fitted as well; an open file was put halfway."""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundText:
-    """A text that stood elsewhere, and the evidence for it."""
-
-    text: str
-    left: float
-    """Tokens before the place that agree with those before the span; a renamed one counts
-    half."""
-    right: float
-    """Tokens after the text that agree with those after the span."""
-    count: int
-    """How many places have it."""
-    tokens: int
-    """Its length in tokens of code (`code_tokens`), not of a model."""
-    distance_lines: int | None
-    """How many lines away the nearest place is; `None` in another document."""
-    recency: int
-    """0 for this document, then 1 for the file edited last and so on."""
-    origin: Origin
-    path: str
-    """Of the file that has it; empty for this document."""
-    renamed: bool
-    """Whether identifiers in it were replaced by what they are called here."""
-    score: float
-    """What found texts are ordered by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +58,7 @@ class Elsewhere:
     """Files to look in besides the document."""
 
     index: CodeIndex
-    origin: Origin
+    origin: SeedOrigin
     recency: int
     hidden: frozenset[str] = frozenset()
     """Paths of files in the index that must not be looked at: the document itself, files that
@@ -102,7 +69,7 @@ class Elsewhere:
 class _Source:
     """Where a place is."""
 
-    origin: Origin
+    origin: SeedOrigin
     path: str
     recency: int
     distance_lines: int | None
@@ -113,9 +80,9 @@ class _Source:
         return ORIGIN_WORTH[self.origin] - DISTANCE_COST * distance
 
 
-def find_texts(
+def find_seeds(
     prefix: str, suffix: str, elsewhere: Sequence[Elsewhere] = (), limit: int = 4
-) -> tuple[FoundText, ...]:
+) -> tuple[Seed, ...]:
     """Up to `limit` texts for the span between the two, the best first.
 
     Of the document only `REACH_CHARS` on either side are looked at, which is as far as its
@@ -124,48 +91,67 @@ def find_texts(
     here = neighbours_of(prefix, suffix)
     if not here.left:
         return ()
+    near = _near(prefix, suffix)
     before, after = prefix[-REACH_CHARS:], suffix[:REACH_CHARS]
     places = [*_places_around(here, before, after), *_places_elsewhere(here, before, elsewhere)]
-    best: dict[str, FoundText] = {}
+    best: dict[str, tuple[float, Seed]] = {}
+    counts: Counter[str] = Counter()
     for place, source in heapq.nlargest(MAX_COMPARED, places, key=lambda one: one[0].left):
         for ending in endings(here, place, ENDINGS):
             text = written_here(here, place, ending)
-            if not text.strip() or _is_refused(text, suffix):
+            if _is_refused(place, ending, text, near):
                 continue
-            found = _found(text, place, source, ending)
-            known = best.get(text)
-            if known:
-                better = found if found.score > known.score else known
-                found = replace(better, count=known.count + 1)
-            best[text] = found
-    ranked = [
-        replace(one, score=one.score + COUNT_WORTH * math.log(one.count))
-        for one in best.values()
-    ]
-    ranked.sort(key=lambda one: one.score, reverse=True)
-    return tuple(ranked[:limit])
+            counts[text] += 1
+            score = place.score + ending.score + source.score
+            if text not in best or score > best[text][0]:
+                best[text] = score, _seed(text, place, ending, source)
+
+    def score_of(text: str) -> float:
+        return best[text][0] + COUNT_WORTH * math.log(counts[text])
+
+    # In the order in which they were met where the scores are equal, so that it is always the
+    # same.
+    ranked = sorted(best, key=score_of, reverse=True)[:limit]
+    return tuple(replace(best[text][1], count=counts[text]) for text in ranked)
 
 
-def _found(text: str, place: Place, source: _Source, ending: Ending) -> FoundText:
-    return FoundText(
-        text=text,
-        left=place.left,
-        right=ending.right,
-        count=1,
-        tokens=ending.tokens,
-        distance_lines=source.distance_lines,
-        recency=source.recency,
-        origin=source.origin,
-        path=source.path,
-        renamed=bool(place.names) and text != place.text[ending.start : ending.end],
-        score=place.score + ending.score + source.score,
+def _seed(text: str, place: Place, ending: Ending, source: _Source) -> Seed:
+    return Seed(
+        text=text, left=place.left, right=ending.right, origin=source.origin, path=source.path
     )
 
 
-def _is_refused(text: str, suffix: str) -> bool:
-    """Whether a text may not be suggested, whatever speaks for it."""
-    says_suffix = len(text) > 20 and suffix.lstrip().startswith(text.strip())
-    return says_suffix or _MASK.search(text) is not None
+def _is_refused(place: Place, ending: Ending, text: str, near: _Near) -> bool:
+    """Whether a text may not be suggested, whatever speaks for it.
+
+    It holds nothing, a masked secret, or half of a character; or it says what the suffix says
+    already, or the line above, where no more than the line end behind it speaks for it.
+    """
+    code = text.strip()
+    return (
+        not code
+        or _MASK.search(text) is not None
+        or not may_cut(place.text, ending.start)
+        or not may_cut(place.text, ending.end)
+        or (len(code) >= MIN_REPEATED_CHARS and near.below.startswith(code))
+        or (code == near.above and ending.right < 2)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """What a seed must not repeat."""
+
+    above: str
+    """The last line with something on it above the one that the span begins."""
+    below: str
+    """The suffix, without the blanks that it begins with."""
+
+
+def _near(prefix: str, suffix: str) -> _Near:
+    begins_line = not last_line(prefix).strip()
+    above = last_line(prefix.rstrip()).strip() if begins_line else ""
+    return _Near(above, suffix[:NEAR_CHARS].lstrip())
 
 
 def _places_around(
@@ -199,7 +185,10 @@ def _places_around(
             seen.add((is_below, at))
             text, between = (suffix, (0, at)) if is_below else (prefix, (at, typed))
             lines = text.count("\n", *between)
-            yield place_at(here, text, at, 0, len(text)), _Source(Origin.DOCUMENT, "", 0, lines)
+            yield (
+                place_at(here, text, at, 0, len(text)),
+                _Source(SeedOrigin.DOCUMENT, "", 0, lines),
+            )
         if len(seen) >= ENOUGH_PLACES:
             return
 
