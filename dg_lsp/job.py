@@ -201,6 +201,23 @@ class JobState(enum.Enum):
     """It raised; the engine lives on."""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a model is and how much it reads, for those who build jobs for it or show it."""
+
+    name: str
+    """As the user would write it; "bundled" for the small one."""
+    device: str
+    prefix_tokens: int
+    """The most text before the span that the model is shown, in tokens."""
+    suffix_tokens: int
+    """The most text after the span that the model is shown, in tokens."""
+    follows_instructions: bool = True
+    """Whether a rewrite may come with words."""
+    memory_bytes: int = 0
+    """Held on the device; 0 on a CPU and where it is not known."""
+
+
 class Infiller(Protocol):
     """Whatever fills spans: the engine in this process, or one behind a socket."""
 

@@ -1,7 +1,7 @@
 """`dg-lsp infill`: fill one span of a file and show it; the file itself is never written.
 
-Reads the file, cuts what the model may see, waits for one infill job and prints how it ends.
-Knows nothing of tokens, tensors or LSP; the drawing is in live.py.
+Reads the file, has the same job built as an editor would, waits for it and prints how it ends.
+The drawing is in live.py.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ import typer
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 from dg_lsp.document.edit import minimal_replacement
-from dg_lsp.document.limits import too_long
-from dg_lsp.document.masking import mask_around, secret_at
 from dg_lsp.document.position import line_column_at, offset_at
 from dg_lsp.document.reasons import why_nothing
+from dg_lsp.document.request import (
+    RequestContext,
+    RequestOptions,
+    RequestRefusedError,
+    build_job,
+)
 from dg_lsp.document.retrying import Try, first_sound
 from dg_lsp.document.source import Source, language_of, read_source
 from dg_lsp.document.suggestions import (
@@ -36,8 +40,7 @@ from dg_lsp.document.suggestions import (
     flaw_at,
     suggestions_for,
 )
-from dg_lsp.document.window import WindowBudget, split_window
-from dg_lsp.job import EXTRA_CANDIDATES, Draft, Infill, InfillJob, JobState, Span
+from dg_lsp.job import Draft, Infill, InfillJob, JobState, ModelInfo
 from dg_lsp.reason import Reason
 
 if TYPE_CHECKING:
@@ -47,6 +50,9 @@ if TYPE_CHECKING:
 
 _DEFAULT = InfillJob(prefix="", suffix="")
 _MAX_SEED = 2**32 - 1
+
+
+_ANY_MODEL = ModelInfo("any", "", prefix_tokens=10**9, suffix_tokens=10**9)
 
 
 class EngineUse(enum.Enum):
@@ -125,35 +131,41 @@ def infill(
     if instruction is not None and not span.text.strip():
         empty = "holds only blanks" if span.text else "is empty"
         raise ArgumentError(f"--instruction needs a selection, and this one {empty}")
-    secret = secret_at(span.source.text, span.start, span.end)
-    if secret is not None:
-        raise ArgumentError(f"nothing is suggested: {secret}, which the model must not see")
+    options = RequestOptions(
+        candidates=candidates,
+        may_be_empty=False,
+        max_tokens=max_tokens,
+        instruction=instruction,
+        strength=_DEFAULT.strength if strength is None else strength,
+        seed=seed,
+    )
     try:
-        # Still without the text around the span: how much fits depends on the model.
-        job = InfillJob(
-            prefix="",
-            suffix="",
-            # A name that is no Unicode cannot be sent.
-            path=span.path.encode(errors="replace").decode(),
-            language=language_of(span.source.path),
-            replaced=span.text or None,
-            instruction=instruction,
-            strength=_DEFAULT.strength if strength is None else strength,
-            candidates=candidates,
-            extra_candidates=EXTRA_CANDIDATES,
-            max_tokens=max_tokens,
-            may_be_empty=False,
-            seed=seed,
+        # Whatever no model could do is refused before one is loaded.
+        build_job(span.site, options, _ANY_MODEL, RequestContext(len))
+        _run(
+            span, options, functools.partial(_open_model, model, device, vram, engine), as_json
         )
-    except ValueError as error:
-        raise ArgumentError(str(error)) from error
+    except RequestRefusedError as error:
+        if as_json:
+            _print(_json_output(span, _Ending(Infill((), 0), (), error.reason, None)))
+        raise
+
+
+def _fill_and_show(
+    span: _OpenSpan,
+    options: RequestOptions,
+    open_model: Callable[[], OpenedInfiller],
+    as_json: bool,
+) -> None:
     terminal = None if as_json else _terminal()
-    open_model = functools.partial(_open_model, model, device, vram, engine)
     if terminal is not None:
-        _fill_on(terminal, span, job, open_model)
+        _fill_on(terminal, span, options, open_model)
         return
-    ending = asyncio.run(_fill(span, job, open_model(), lambda draft: None))
-    output = _json_output(span, ending) if as_json else _plain_output(ending)
+    ending = asyncio.run(_fill(span, options, open_model(), lambda draft: None))
+    _print(_json_output(span, ending) if as_json else _plain_output(ending))
+
+
+def _print(output: str) -> None:
     # Bytes, so that neither newlines nor characters are translated on the way out.
     sys.stdout.buffer.write(output.encode())
     sys.stdout.buffer.flush()
@@ -188,11 +200,12 @@ class _OpenSpan:
     def text(self) -> str:
         return self.source.text[self.start : self.end]
 
-    def site(self, language: str) -> InsertionSite:
+    @property
+    def site(self) -> InsertionSite:
         return InsertionSite(
             uri=self.path,
             path=self.path,
-            language=language,
+            language=language_of(self.source.path),
             newline=self.source.newline,
             prefix=self.source.text[: self.start],
             suffix=self.source.text[self.end :],
@@ -248,7 +261,10 @@ def _counted(name: str, digits: str, whole: str) -> int:
 
 
 def _fill_on(
-    terminal: Console, span: _OpenSpan, job: InfillJob, open_model: Callable[[], OpenedInfiller]
+    terminal: Console,
+    span: _OpenSpan,
+    options: RequestOptions,
+    open_model: Callable[[], OpenedInfiller],
 ) -> None:
     """Draw the span while it is being denoised and leave the final text in place."""
     from dg_lsp.cli.live import LiveSpan, view_around
@@ -257,57 +273,48 @@ def _fill_on(
         opened = open_model()
     view = view_around(span.source.text, span.start, span.end, span.path)
     with LiveSpan(terminal, view) as drawing:
-        ending = asyncio.run(_fill(span, job, opened, drawing.show))
+        ending = asyncio.run(_fill(span, options, opened, drawing.show))
         reason = None if ending.reason is None else ending.reason.message
         drawing.finish(ending.suggestions, ending.infill, reason)
     _warn(ending)
 
 
 async def _fill(
-    span: _OpenSpan, job: InfillJob, opened: OpenedInfiller, show: Callable[[Draft], None]
+    span: _OpenSpan,
+    options: RequestOptions,
+    opened: OpenedInfiller,
+    show: Callable[[Draft], None],
 ) -> _Ending:
     """Fill the span, and fill it anew while a rewrite breaks the code; closes the engine."""
+    site, context = span.site, RequestContext(opened.measure)
+    model = ModelInfo(
+        opened.model,
+        opened.device,
+        opened.prefix_tokens,
+        opened.suffix_tokens,
+        opened.follows_instructions,
+    )
+    standard = Standard(options.candidates)
+
+    async def write(one: Try) -> tuple[Infill, tuple[Suggestion, ...]]:
+        asked = replace(options, seed=one.seed, deadline_s=one.deadline_s)
+        job = build_job(site, asked, model, context)
+        infill = await _run(job, opened, show)
+        return infill, suggestions_for(infill.candidates, site, standard)
+
     try:
-        if job.instruction is not None and not opened.follows_instructions:
-            raise ArgumentError(
-                f"the {opened.model} model follows no instructions; leave --instruction out "
-                "to have the selection written anew, or choose another --model"
-            )
-        selected = Span(span.start, span.end)
-        long = too_long(
-            opened.model, opened.prefix_tokens, opened.measure, span.source.text, selected
-        )
-        if long is not None:
-            raise ArgumentError(long)
-        budget = WindowBudget(opened.prefix_tokens, opened.suffix_tokens)
-        # Masks are as long as what they hide, so that places stay the same.
-        shown = mask_around(span.source.text, span.start, span.end)
-        site = span.site(job.language)
-        core = site.core
-        start, end = len(core.prefix), len(core.prefix) + len(core.replaced or "")
-        window = split_window(shown, start, end, budget, opened.measure)
-        job = replace(
-            job,
-            prefix=window.prefix,
-            suffix=window.suffix,
-            replaced=shown[start:end] or None,
-        )
-
-        async def write(one: Try) -> tuple[Infill, tuple[Suggestion, ...]]:
-            asked = replace(job, seed=one.seed, deadline_s=one.deadline_s)
-            infill = await _run(asked, opened, show)
-            return infill, suggestions_for(infill.candidates, site, Standard(job.candidates))
-
-        infill, suggestions = await first_sound(write, site, job.seed)
+        infill, suggestions = await first_sound(write, site, options.seed)
     finally:
         await opened.infiller.close()
     infill = replace(infill, model=infill.model or opened.model)
-    reason = None if suggestions else why_nothing(infill, site, Standard(job.candidates))
+    reason = None if suggestions else why_nothing(infill, site, standard)
     warning = flaw_at(suggestions[0].text, site) if suggestions else None
     return _Ending(infill, suggestions, reason, warning)
 
 
-async def _run(job: InfillJob, opened: OpenedInfiller, show: Callable[[Draft], None]) -> Infill:
+async def _run_job(
+    job: InfillJob, opened: OpenedInfiller, show: Callable[[Draft], None]
+) -> Infill:
     """One job; an interruption cancels it."""
     handle = opened.infiller.submit(job)
     try:

@@ -9,13 +9,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from dg_lsp.cli.compose import OpenedInfiller, model_for_engine
+from dg_lsp.document.request import CHARS_PER_TOKEN
 
 if TYPE_CHECKING:
     from dg_lsp.service.address import Address
     from dg_lsp.service.schema import EngineStatus
-
-CHARS_PER_TOKEN = 3
-"""What the language server reckons with; the engine cuts to the token what is too much."""
 
 
 def open_running(model: str | None, device: str | None) -> OpenedInfiller | None:

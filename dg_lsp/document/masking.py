@@ -53,7 +53,11 @@ def secret_at(text: str, start: int, end: int) -> Reason | None:
 
     A rewrite of the masked text would put asterisks into the document.
     """
-    masked = mask_around(text, start, end, MAX_KEY_BLOCK_CHARS)
+    return secret_between(text, mask_around(text, start, end, MAX_KEY_BLOCK_CHARS), start, end)
+
+
+def secret_between(text: str, masked: str, start: int, end: int) -> Reason | None:
+    """The same, where the text is masked already."""
     near = slice(max(0, start - 1), end + 1)
     if masked[near] == text[near]:
         return None

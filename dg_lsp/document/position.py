@@ -15,6 +15,7 @@ NEAR_CHARS = 16_384
 """How far around a place lines and brackets are looked for."""
 
 _JOINER = "\u200d"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class PositionError(ValueError):
@@ -85,6 +86,11 @@ def may_cut(text: str, offset: int) -> bool:
         return False
     # Category M and not `combining()` alone: variation selectors have combining class 0.
     return not unicodedata.category(after).startswith("M")
+
+
+def without_surrogates(text: str) -> str:
+    """The text with lone surrogates replaced, character by character: it can be encoded."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def lines_of(text: str) -> list[str]:

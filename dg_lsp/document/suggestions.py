@@ -36,6 +36,8 @@ class InsertionSite:
     """Text that the model sees before the document: earlier cells of a notebook."""
     indent_unit: str = ""
     """One level of indentation as the editor has it, for a document that shows none."""
+    first_line: int = 1
+    """Line of the document in which `prefix` begins; told of a selection only."""
 
     @property
     def edges(self) -> tuple[str, str]:

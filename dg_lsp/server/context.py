@@ -1,8 +1,8 @@
 """What the model may see of a workspace around the cursor, and what it must not.
 
-Applies dg_lsp/document's rules to the documents: which files are excluded, which pieces of
-others are related, what is masked. Reads ignore files; opens no other file. The rules, with
-all their patterns, are imported when the first document is there: `initialize` does not wait.
+Applies dg_lsp/document's rules to the documents: which files are excluded, and which places
+hold a secret. Reads ignore files; opens no other file. The rules, with all their patterns, are
+imported when the first document is there: `initialize` does not wait.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dg_lsp.document.excerpt import excerpt
-from dg_lsp.document.position import LINE_END, NEAR_CHARS, last_line
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import Snippet
 from dg_lsp.reason import Reason
 from dg_lsp.server.rpc.protocol import Protocol
-from dg_lsp.server.settings import ContextSettings, Settings
-from dg_lsp.server.suggest.jobs import SNIPPET_SHARE
+from dg_lsp.server.settings import Settings
 from dg_lsp.server.workspace.documents import Document, relative_path
 from dg_lsp.server.workspace.notebooks import joined
 
@@ -31,7 +29,6 @@ class WorkspaceContext:
         self._protocol = protocol
         self._settings = Settings()
         self._exclusions: Exclusions | None = None
-        self._related: tuple[object, tuple[Snippet, ...]] = (None, ())
 
     @property
     def roots(self) -> list[str]:
@@ -62,39 +59,18 @@ class WorkspaceContext:
             self._exclusions = Exclusions(self._settings.include, self._settings.exclude)
         return self._exclusions.verdict(document, self.roots)
 
-    def snippets(self, site: InsertionSite, settings: ContextSettings) -> tuple[Snippet, ...]:
-        from dg_lsp.document.masking import mask_start
-        from dg_lsp.document.related import MAX_FILE_CHARS, related_snippets
+    def files(self, site: InsertionSite) -> tuple[Snippet, ...]:
+        """The other files that may be shown, whole, the latest used first."""
         from dg_lsp.server.workspace.exclusions import is_other_version
 
-        if not settings.related_files:
-            return ()
         shown = [cell.uri for cell in self._earlier_cells(site.uri)]
-        others = [
-            other
+        return tuple(
+            Snippet(relative_path(other.path, self.roots), other.text)
             for other in self._protocol.documents.recent()
             if not is_other_version(other.uri, site.uri)
             and other.uri not in shown
             and self.exclusion(other) is None
-        ]
-        # By whole lines, so that the choice stands while one types in a line: snippets come
-        # first in the prompt, and an engine encodes anew whatever follows a change.
-        above = site.before + site.prefix[: len(site.prefix) - len(last_line(site.prefix))]
-        below = site.suffix[len(LINE_END.split(site.suffix, maxsplit=1)[0]) :]
-        versions = {other.uri: other.version for other in others}
-        key = site.uri, versions, above[-NEAR_CHARS:], below[:NEAR_CHARS], settings
-        if key != self._related[0]:
-            files = [
-                Snippet(
-                    relative_path(other.path, self.roots),
-                    mask_start(other.text, MAX_FILE_CHARS),
-                )
-                for other in others
-            ]
-            budget_chars = round(settings.budget_chars * SNIPPET_SHARE)
-            found = related_snippets(above, below, files, budget_chars, site.path)
-            self._related = key, found
-        return self._related[1]
+        )
 
     def before(self, document: Document) -> str:
         """What the model sees before a cell of a notebook: the cells above it.
@@ -107,11 +83,6 @@ class WorkspaceContext:
     def _earlier_cells(self, uri: str) -> list[Document]:
         document = self._protocol.documents.get(uri)
         return [] if document is None else self._protocol.notebooks.earlier(document)
-
-    def mask_around(self, text: str, start: int, end: int) -> str:
-        from dg_lsp.document.masking import mask_around
-
-        return mask_around(text, start, end)
 
     def hides(self, document: Document, start: int, end: int) -> Reason | None:
         """Why the model must not see this very place, where that is so."""

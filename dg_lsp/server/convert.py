@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 from lsprotocol import types
 
-from dg_lsp.document.position import LINE_END, line_ends_before
+from dg_lsp.document.position import LINE_END, line_ends_before, without_surrogates
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONE_CR = re.compile(r"\r(?!\n)")
 
 
@@ -100,11 +99,6 @@ def apply_change(text: str, span: types.Range | None, new: str, units: Units) ->
     changed = "".join((text[: start - len(before)], new, text[end + len(after) :]))
     _carry_mark(text, changed, start - len(before), new[: len(new) - len(after)])
     return changed
-
-
-def without_surrogates(text: str) -> str:
-    """The text with lone surrogates replaced, character by character: it can be encoded."""
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def _locate(text: str, position: types.Position, units: Units) -> tuple[int, int]:
@@ -241,6 +235,6 @@ def _halves(character: str) -> tuple[str, str]:
 
 
 def _join_pairs(text: str) -> str:
-    if text.isascii() or not _SURROGATE.search(text):
+    if text == without_surrogates(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from dg_lsp.document.excerpt import excerpt
+from dg_lsp.document.position import line_ends_before
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.capabilities import ClientFeatures
@@ -97,6 +98,7 @@ class Session:
             suffix=suffix,
             replaced=None if end is None else text[start:end],
             before=self.context.before(document),
+            first_line=1 if end is None else 1 + line_ends_before(text, first),
         )
 
     def refusal(self, document: Document) -> Reason | None:

@@ -11,6 +11,7 @@ from dg_lsp.document.position import (
     line_column_at,
     may_cut,
     offset_at,
+    without_surrogates,
 )
 
 TEXTS = st.text(alphabet=st.sampled_from("ab \r\n\u0301\U0001f600"), max_size=30)
@@ -104,3 +105,7 @@ def test_every_offset_survives_the_round_trip(text: str) -> None:
 def test_what_reads_as_one_character_stays_whole(whole: str, inner: list[int]) -> None:
     refused = [offset for offset in range(len(whole) + 1) if not may_cut(whole, offset)]
     assert refused == inner
+
+
+def test_lone_surrogates_are_replaced_one_by_one() -> None:
+    assert without_surrogates("a\ud83db\U0001f642") == "a\ufffdb\U0001f642"

@@ -15,7 +15,6 @@ from dg_lsp.server.convert import (
     offset_at,
     position_at,
     width,
-    without_surrogates,
 )
 
 TEXT = "a🙂b\r\nné\t\rx\x0cy\u2028z\n圆"
@@ -59,10 +58,6 @@ def test_widths():
     assert [width("a🙂é", units) for units in Units] == [7, 4, 3]
     assert width("\ud83d", Units.UTF16) == 1
     assert width("\ud83d", Units.UTF8) == 3
-
-
-def test_lone_surrogates_are_replaced_one_by_one():
-    assert without_surrogates("a\ud83db🙂") == "a\ufffdb🙂"
 
 
 def test_a_pair_that_is_cut_and_joined_again_is_one_character():

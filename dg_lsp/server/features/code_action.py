@@ -15,6 +15,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
+from dg_lsp.document.request import follows_no_instructions
 from dg_lsp.job import Span
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offsets_of, range_at
@@ -27,7 +28,6 @@ from dg_lsp.server.features.rewriting import (
     workspace_edit,
 )
 from dg_lsp.server.link.engine_link import EngineUnavailableError, ModelFacts
-from dg_lsp.server.link.limits import follows_no_instructions
 from dg_lsp.server.session import Session
 from dg_lsp.server.workspace.documents import Document
 
@@ -224,9 +224,8 @@ def _is_asked_for(kind: types.CodeActionKind, only: Any) -> bool:
 
 def _deaf(model: ModelFacts | None) -> str | None:
     """Why words are of no use, where that is known."""
-    if model is None or model.follows_instructions:
-        return None
-    return follows_no_instructions(model)
+    reason = None if model is None else follows_no_instructions(model)
+    return None if reason is None else str(reason)
 
 
 async def _model(session: Session) -> ModelFacts | None:

@@ -11,12 +11,12 @@ import re
 from lsprotocol import types
 
 from dg_lsp.document.position import LINE_END, last_line
+from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import Suggestion
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.convert import offset_at, range_at
 from dg_lsp.server.features.inline_completion import ask, is_unchanged
 from dg_lsp.server.session import Session
-from dg_lsp.server.suggest.jobs import RequestOptions
 from dg_lsp.server.tracing import Trace
 
 _WORD_END = re.compile(r"\w*\Z")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from lsprotocol import types
 
 from dg_lsp.document.position import LINE_END
+from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server import lsp_ext
@@ -19,7 +20,6 @@ from dg_lsp.server.convert import offset_at, offsets_of, range_at
 from dg_lsp.server.features.drafts import send_drafts
 from dg_lsp.server.session import Session
 from dg_lsp.server.suggest.draft_suggestions import DraftSuggestion
-from dg_lsp.server.suggest.jobs import RequestOptions
 from dg_lsp.server.suggest.suggestions import Answer, DraftListener
 from dg_lsp.server.tracing import Outcome, Trace
 from dg_lsp.server.workspace.documents import Document

@@ -7,7 +7,6 @@ carries a warning where none of them does better. Commands and code actions both
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,8 +14,8 @@ from dataclasses import dataclass, replace
 from lsprotocol import types
 
 from dg_lsp.document.edit import minimal_replacement
-from dg_lsp.document.limits import too_long
 from dg_lsp.document.reasons import why_nothing
+from dg_lsp.document.request import RequestOptions, RequestRefusedError
 from dg_lsp.document.retrying import Try, first_sound
 from dg_lsp.document.suggestions import (
     InsertionSite,
@@ -29,12 +28,11 @@ from dg_lsp.job import Draft, JobState, Span
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.convert import range_at
 from dg_lsp.server.features.drafts import send_drafts
-from dg_lsp.server.link.engine_link import EngineUnavailableError
 from dg_lsp.server.lsp_ext import JobToken
 from dg_lsp.server.session import Session
 from dg_lsp.server.status import Report
 from dg_lsp.server.suggest.draft_suggestions import DraftSuggestion, one_line, suggest_draft
-from dg_lsp.server.suggest.jobs import Filled, RequestOptions
+from dg_lsp.server.suggest.jobs import Filled
 from dg_lsp.server.tracing import How, Outcome, Trace, Work
 from dg_lsp.server.workspace.documents import Document, find_again
 
@@ -98,8 +96,6 @@ async def _change(session: Session, request: Request, trace: Trace, report: Repo
     document, span = request.document, request.span
     # A rewrite of masked text would put the mask into the document.
     refusal = session.exclusion(document) or session.secret(document, span.start, span.end)
-    if refusal is None and (long := await _too_long(session, document, span)) is not None:
-        refusal = Reason(ReasonCode.TOO_LONG, long)
     if refusal is not None:
         trace.refuse(refusal)
         raise RewriteRefusedError(str(refusal))
@@ -124,7 +120,11 @@ async def _change(session: Session, request: Request, trace: Trace, report: Repo
         work.lap("finish")
         return filled, suggestions
 
-    filled, suggestions = await first_sound(write, site, request.seed)
+    try:
+        filled, suggestions = await first_sound(write, site, request.seed)
+    except RequestRefusedError as error:
+        trace.refuse(error.reason)
+        raise RewriteRefusedError(str(error)) from error
     reason = None if suggestions else why_nothing(filled.infill, site, standard)
     trace.answer(suggestions, reason, filled.state is JobState.FAILED)
     if reason is not None:
@@ -136,16 +136,6 @@ async def _change(session: Session, request: Request, trace: Trace, report: Repo
         trace.end(Outcome.NOTHING, Reason(ReasonCode.CHANGED, moved))
         raise DocumentMovedError(moved)
     return Change(now, found, suggestions[0].text, flaw_at(suggestions[0].text, site))
-
-
-async def _too_long(session: Session, document: Document, span: Span) -> str | None:
-    with contextlib.suppress(EngineUnavailableError):
-        # Only a model that is loaded tells how much it takes.
-        await session.link.infiller()
-    model = session.link.state.model
-    if model is None:
-        return None
-    return too_long(model.name, model.prefix_tokens, session.link.measure, document.text, span)
 
 
 def workspace_edit(session: Session, change: Change, label: str) -> types.WorkspaceEdit:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from dg_lsp.document.request import CHARS_PER_TOKEN
 from dg_lsp.job import Infiller, InfillJob, JobHandle
 from dg_lsp.server.link.engine_link import (
     EnginePhase,
@@ -20,7 +21,6 @@ from dg_lsp.server.link.engine_link import (
     ModelFacts,
 )
 from dg_lsp.server.settings import EngineAccess, Settings
-from dg_lsp.server.suggest.jobs import CHARS_PER_TOKEN
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dg_lsp.document.reasons import why_nothing
+from dg_lsp.document.request import RequestOptions, RequestRefusedError
 from dg_lsp.document.suggestions import (
     InsertionSite,
     Standard,
@@ -32,7 +33,7 @@ from dg_lsp.server.suggest.draft_suggestions import (
     settled_lines,
     typed_between,
 )
-from dg_lsp.server.suggest.jobs import Filled, Jobs, RequestOptions
+from dg_lsp.server.suggest.jobs import Filled, Jobs
 from dg_lsp.server.tracing import How, Outcome, Trace, Work
 
 log = logging.getLogger(__name__)
@@ -206,6 +207,8 @@ class _Ask:
         if self.task.cancelled():
             return Answer(reason=Reason(ReasonCode.CANCELLED, "the job was cancelled"))
         error = self.task.exception()
+        if isinstance(error, RequestRefusedError):
+            return Answer(reason=error.reason)
         if error is not None:
             log.error("a job could not be handed to the engine", exc_info=error)
             defect = Reason(ReasonCode.DEFECT, "the server failed; its log says how")

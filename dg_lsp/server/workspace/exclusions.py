@@ -23,7 +23,7 @@ from urllib.parse import unquote
 
 from dg_lsp.document.exclusion import excluded_because, matches_globs
 from dg_lsp.document.ignore_files import Way, path_below, ways_to
-from dg_lsp.server.convert import without_surrogates
+from dg_lsp.document.position import without_surrogates
 from dg_lsp.server.workspace.documents import Document
 
 log = logging.getLogger(__name__)

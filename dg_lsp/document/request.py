@@ -1,0 +1,199 @@
+"""From a place in a document to the job that the engine is asked to do.
+
+The only module that decides what text of a document a model is shown: it cuts the window, masks
+secrets, picks pieces of other files, and refuses what must not be asked. The language server,
+the command line and the evaluation all build their jobs here. Pure functions.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from dg_lsp.document.limits import too_long
+from dg_lsp.document.position import LINE_END, last_line, without_surrogates
+from dg_lsp.document.suggestions import InsertionSite
+from dg_lsp.document.window import Measure, WindowBudget, split_window
+from dg_lsp.job import EXTRA_CANDIDATES, InfillJob, Snippet
+from dg_lsp.reason import CodedError, Reason, ReasonCode
+
+CHARS_PER_TOKEN = 3
+"""Of source code, on the careful side; where nobody can count the tokens of a text."""
+BUDGET_CHARS = 24_000
+"""Shown of the document and of related files altogether, unless the user says otherwise."""
+SNIPPET_SHARE = 1 / 3
+"""Of that budget, for related text of other files."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """What a request asks for beyond its place."""
+
+    candidates: int = 1
+    extra_candidates: int = EXTRA_CANDIDATES
+    may_be_empty: bool = True
+    max_tokens: int = 128
+    instruction: str | None = None
+    strength: float = 0.6
+    seed: int = 0
+    deadline_s: float | None = None
+    """From the start of the job; at the deadline the best there is becomes its outcome."""
+    lane: str = "inline"
+    """Jobs of one lane on one document supersede each other."""
+
+
+class PromptModel(Protocol):
+    """What must be known of a model to build a prompt for it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def prefix_tokens(self) -> int: ...
+    @property
+    def suffix_tokens(self) -> int: ...
+    @property
+    def follows_instructions(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """What a job is built from besides its place and its options."""
+
+    measure: Measure
+    """How many tokens a text has, about."""
+    budget_chars: int = BUDGET_CHARS
+    """The most characters of the document and of related files together."""
+    files: tuple[Snippet, ...] = ()
+    """Other files that the model may see, whole and unmasked, the latest used first."""
+    masks_secrets: bool = True
+    """False for public text, as in an evaluation: no place in it is refused."""
+    client: str = ""
+    """Keeps apart the documents of different clients; empty where the engine does that."""
+
+
+class RequestRefusedError(CodedError, ValueError):
+    """The model must not or cannot be asked this."""
+
+
+def build_job(
+    site: InsertionSite,
+    options: RequestOptions,
+    model: PromptModel,
+    context: RequestContext,
+    lap: Callable[[str], None] = lambda stage: None,
+) -> InfillJob:
+    """The job for a place; raises `RequestRefusedError`. `lap` is told each finished stage.
+
+    1. Refuse a rewrite that the model cannot do.
+    2. Mask the secrets around the place; refuse a place in a secret or with one in it.
+    3. Cut the window to the smaller of the model's budget and the user's.
+    4. Pick the pieces of other files that are most like the text around the place.
+
+    The blanks at the edges of a selection are not rewritten, so that they are context here.
+    """
+    reason = _cannot_rewrite(site, options, model, context.measure)
+    if reason is not None:
+        raise RequestRefusedError(reason.message, reason.code)
+    core = site.core
+    before = core.before + core.prefix
+    start, end = len(before), len(before) + len(core.replaced or "")
+    text = before + (core.replaced or "") + core.suffix
+    if context.masks_secrets:
+        text = _masked(text, start, end)
+    lap("mask")
+    shown = without_surrogates(text)
+    budget = _window_budget(model, context.budget_chars)
+    window = split_window(shown, start, end, budget, context.measure)
+    lap("window")
+    snippets = _snippets(core, context)
+    lap("related")
+    document = f"{context.client}:{options.lane}:{core.uri}" if context.client else ""
+    return InfillJob(
+        prefix=window.prefix,
+        suffix=window.suffix,
+        path=without_surrogates(core.path),
+        language=core.language,
+        snippets=snippets,
+        replaced=shown[start:end] or None,
+        instruction=options.instruction,
+        strength=options.strength,
+        candidates=options.candidates,
+        extra_candidates=options.extra_candidates,
+        max_tokens=options.max_tokens,
+        may_be_empty=options.may_be_empty,
+        deadline_s=options.deadline_s,
+        seed=options.seed,
+        document=without_surrogates(document),
+    )
+
+
+def follows_no_instructions(model: PromptModel) -> Reason | None:
+    """Why a model cannot be told how to rewrite, where that is so."""
+    if model.follows_instructions:
+        return None
+    return Reason(ReasonCode.NO_INSTRUCTIONS, f"the {model.name} model follows no instructions")
+
+
+def _cannot_rewrite(
+    site: InsertionSite, options: RequestOptions, model: PromptModel, measure: Measure
+) -> Reason | None:
+    if not site.replaced:
+        return None
+    if options.instruction is not None and (reason := follows_no_instructions(model)):
+        return reason
+    return too_long(model.name, model.prefix_tokens, measure, site)
+
+
+def _masked(text: str, start: int, end: int) -> str:
+    # With all their patterns the rules take a while to import: a server starts without them.
+    from dg_lsp.document.masking import mask_around, secret_between
+
+    masked = mask_around(text, start, end)
+    reason = secret_between(text, masked, start, end)
+    if reason is not None:
+        # A rewrite of the masked text would put asterisks into the document.
+        raise RequestRefusedError(reason.message, reason.code)
+    return masked
+
+
+def _window_budget(model: PromptModel, budget_chars: int) -> WindowBudget:
+    """The model's budget, or less where the user wants less; a third is for other files."""
+    tokens = budget_chars * (1 - SNIPPET_SHARE) / CHARS_PER_TOKEN
+    return WindowBudget(
+        min(model.prefix_tokens, round(tokens * 3 / 4)),
+        min(model.suffix_tokens, round(tokens / 4)),
+    )
+
+
+def _snippets(site: InsertionSite, context: RequestContext) -> tuple[Snippet, ...]:
+    """Related text of other files, by the whole lines around the place.
+
+    The choice stands while one types in a line: snippets come first in the prompt, and an
+    engine encodes anew whatever follows a change.
+    """
+    if not context.files:
+        return ()
+    from dg_lsp.document.related import MAX_FILE_CHARS
+
+    above = site.before + site.prefix[: len(site.prefix) - len(last_line(site.prefix))]
+    below = site.suffix[len(LINE_END.split(site.suffix, maxsplit=1)[0]) :]
+    return _related(
+        above[-MAX_FILE_CHARS:],
+        below[:MAX_FILE_CHARS],
+        context.files,
+        round(context.budget_chars * SNIPPET_SHARE),
+        site.path,
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _related(
+    above: str, below: str, files: tuple[Snippet, ...], budget_chars: int, path: str
+) -> tuple[Snippet, ...]:
+    from dg_lsp.document.masking import mask_start
+    from dg_lsp.document.related import MAX_FILE_CHARS, related_snippets
+
+    masked = [Snippet(file.path, mask_start(file.text, MAX_FILE_CHARS)) for file in files]
+    return related_snippets(above, below, masked, budget_chars, path)
