@@ -75,10 +75,18 @@ def _refusals() -> tuple[type[Exception], ...]:
     """Errors of this project whose message alone tells the user what to do."""
     from dg_lsp.cli.compose import ModelError
     from dg_lsp.document.position import PositionError
+    from dg_lsp.document.request import RequestRefusedError
     from dg_lsp.document.source import SourceError
     from dg_lsp.evaluation import EvaluationError
 
-    return ArgumentError, EvaluationError, ModelError, PositionError, SourceError
+    return (
+        ArgumentError,
+        EvaluationError,
+        ModelError,
+        PositionError,
+        RequestRefusedError,
+        SourceError,
+    )
 
 
 def _complain(message: str) -> None:

@@ -140,15 +140,23 @@ def infill(
         seed=seed,
     )
     try:
-        # Whatever no model could do is refused before one is loaded.
-        build_job(span.site, options, _ANY_MODEL, RequestContext(len))
-        _run(
-            span, options, functools.partial(_open_model, model, device, vram, engine), as_json
-        )
+        _check(span.site, options)
+        open_model = functools.partial(_open_model, model, device, vram, engine)
+        _fill_and_show(span, options, open_model, as_json)
     except RequestRefusedError as error:
         if as_json:
             _print(_json_output(span, _Ending(Infill((), 0), (), error.reason, None)))
         raise
+
+
+def _check(site: InsertionSite, options: RequestOptions) -> None:
+    """Refuse what no model could do before one is loaded."""
+    try:
+        build_job(site, options, _ANY_MODEL, RequestContext(len))
+    except RequestRefusedError:
+        raise
+    except ValueError as error:
+        raise ArgumentError(str(error)) from error
 
 
 def _fill_and_show(
@@ -312,9 +320,7 @@ async def _fill(
     return _Ending(infill, suggestions, reason, warning)
 
 
-async def _run_job(
-    job: InfillJob, opened: OpenedInfiller, show: Callable[[Draft], None]
-) -> Infill:
+async def _run(job: InfillJob, opened: OpenedInfiller, show: Callable[[Draft], None]) -> Infill:
     """One job; an interruption cancels it."""
     handle = opened.infiller.submit(job)
     try:

@@ -92,5 +92,4 @@ class Jobs:
             files=self._context.files(site) if settings.context.related_files else (),
             client=self._client,
         )
-        work.lap("related")
         return build_job(site, options, model, context, work.lap)
