@@ -8,7 +8,7 @@ the language server and the engine import.
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -216,6 +216,16 @@ class ModelInfo:
     """Whether a rewrite may come with words."""
     memory_bytes: int = 0
     """Held on the device; 0 on a CPU and where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedModel:
+    """A model in this process or behind a socket that is ready for jobs."""
+
+    infiller: Infiller
+    info: ModelInfo
+    measure: Callable[[str], int]
+    """How many tokens a text has, or about how many."""
 
 
 class Infiller(Protocol):

@@ -50,8 +50,7 @@ MAY_IMPORT = {
     # It times the model itself, and reports by itself.
     "dg_lsp.benchmark.gpu": ANYTHING,
     "dg_lsp.models": (
-        "dg_lsp.config",
-        "dg_lsp.reason",
+        *SEAM,
         "dg_lsp.engine.codec",
         "dg_lsp.engine.denoiser",
         "dg_lsp.engine.family",

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dg_lsp.config import model_directory
-from dg_lsp.job import Infiller
+from dg_lsp.job import OpenedModel
 
 if TYPE_CHECKING:
     from dg_lsp.models.loading import LoadedModel
@@ -23,24 +22,6 @@ LOADING_SHARE = 0.9
 
 class ModelError(ValueError):
     """The model or the device that was asked for cannot be had."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedInfiller:
-    """An infiller that is ready for jobs, and what a caller must know to cut text for it."""
-
-    infiller: Infiller
-    model: str
-    """Name of the model as the user would write it; "bundled" for the small one."""
-    device: str
-    measure: Callable[[str], int]
-    """How many tokens a text has."""
-    prefix_tokens: int
-    """The most text before the span that the model is shown, in tokens."""
-    suffix_tokens: int
-    """The most text after the span that the model is shown, in tokens."""
-    follows_instructions: bool = True
-    """Whether a rewrite may come with words."""
 
 
 def model_for_engine(model: str | None) -> str | None:
@@ -54,7 +35,7 @@ def open_infiller(
     device: str | None,
     report: Callable[[float], None] = lambda share: None,
     vram: str | None = None,
-) -> OpenedInfiller:
+) -> OpenedModel:
     """Load a model and start its infiller; `None` takes the default of either.
 
     `report` is told the share that is done, now and then. `vram` is an amount of memory as
@@ -69,16 +50,12 @@ def open_infiller(
         lambda done, total: report(LOADING_SHARE + (1 - LOADING_SHARE) * done / total),
     )
     engine = Engine(
-        loaded.denoiser, loaded.codec, loaded.family(), loaded.settings, loaded.name
+        loaded.denoiser, loaded.codec, loaded.family(), loaded.settings, loaded.info.name
     )
-    return OpenedInfiller(
+    return OpenedModel(
         infiller=engine,
-        model=loaded.name,
-        device=loaded.device,
+        info=loaded.info,
         measure=lambda text: len(loaded.codec.encode(text)),
-        prefix_tokens=loaded.settings.prompt.prefix_tokens,
-        suffix_tokens=loaded.settings.prompt.suffix_tokens,
-        follows_instructions=loaded.follows_instructions,
     )
 
 

@@ -19,8 +19,7 @@ from dg_lsp.cli import EXIT_FAILED, ArgumentError
 from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 
 if TYPE_CHECKING:
-    from dg_lsp.cli.compose import OpenedInfiller
-    from dg_lsp.job import Infill
+    from dg_lsp.job import Infill, OpenedModel
     from dg_lsp.service.address import Address
     from dg_lsp.service.feed import FedJob, Sender
     from dg_lsp.service.schema import EngineStatus
@@ -41,7 +40,7 @@ class _Loader:
         self._model, self._device, self._vram = model, device, vram
         self._percent: int | None = None
 
-    def open(self) -> OpenedInfiller:
+    def open(self) -> OpenedModel:
         from dg_lsp.cli import compose
 
         def report(share: float) -> None:
@@ -229,17 +228,18 @@ def _running_engines(runtime_dir: Path | None) -> list[Address]:
 
 
 def _told(place: Address, said: EngineStatus) -> str:
+    model = said.model
     lines = [
         f"address   {place}",
         f"process   {said.pid}, dg-lsp {said.version}, up {said.uptime_s:.0f} s",
-        f"model     {said.model or 'none'}, {said.state}"
+        f"model     {model.name if model else 'none'}, {said.state}"
         + (f" ({said.loading_percent} %)" if said.loading_percent is not None else "")
         + (f": {said.error}" if said.error else ""),
-        f"device    {said.device or 'none'}",
+        f"device    {model.device if model else 'none'}",
         f"jobs      {said.jobs_running} running, {said.jobs_waiting} waiting, "
         f"idle {said.idle_s:.0f} s",
-        f"memory    {said.memory_bytes / 1e6:.0f} MB, {said.device_memory_bytes / 1e6:.0f} MB "
-        "on the device",
+        f"memory    {said.memory_bytes / 1e6:.0f} MB, "
+        f"{model.memory_bytes / 1e6 if model else 0:.0f} MB on the device",
         f"log       {said.log or 'none'}",
     ]
     return "\n".join(lines)

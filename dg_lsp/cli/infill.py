@@ -46,7 +46,7 @@ from dg_lsp.reason import Reason
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dg_lsp.cli.compose import OpenedInfiller
+    from dg_lsp.job import OpenedModel
 
 _DEFAULT = InfillJob(prefix="", suffix="")
 _MAX_SEED = 2**32 - 1
@@ -162,7 +162,7 @@ def _check(site: InsertionSite, options: RequestOptions) -> None:
 def _fill_and_show(
     span: _OpenSpan,
     options: RequestOptions,
-    open_model: Callable[[], OpenedInfiller],
+    open_model: Callable[[], OpenedModel],
     as_json: bool,
 ) -> None:
     terminal = None if as_json else _terminal()
@@ -181,7 +181,7 @@ def _print(output: str) -> None:
 
 def _open_model(
     model: str | None, device: str | None, vram: str | None, engine: EngineUse
-) -> OpenedInfiller:
+) -> OpenedModel:
     from dg_lsp.cli.compose import open_infiller
     from dg_lsp.cli.running import open_running
 
@@ -272,7 +272,7 @@ def _fill_on(
     terminal: Console,
     span: _OpenSpan,
     options: RequestOptions,
-    open_model: Callable[[], OpenedInfiller],
+    open_model: Callable[[], OpenedModel],
 ) -> None:
     """Draw the span while it is being denoised and leave the final text in place."""
     from dg_lsp.cli.live import LiveSpan, view_around
@@ -290,23 +290,16 @@ def _fill_on(
 async def _fill(
     span: _OpenSpan,
     options: RequestOptions,
-    opened: OpenedInfiller,
+    opened: OpenedModel,
     show: Callable[[Draft], None],
 ) -> _Ending:
     """Fill the span, and fill it anew while a rewrite breaks the code; closes the engine."""
     site, context = span.site, RequestContext(opened.measure)
-    model = ModelInfo(
-        opened.model,
-        opened.device,
-        opened.prefix_tokens,
-        opened.suffix_tokens,
-        opened.follows_instructions,
-    )
     standard = Standard(options.candidates)
 
     async def write(one: Try) -> tuple[Infill, tuple[Suggestion, ...]]:
         asked = replace(options, seed=one.seed, deadline_s=one.deadline_s)
-        job = build_job(site, asked, model, context)
+        job = build_job(site, asked, opened.info, context)
         infill = await _run(job, opened, show)
         return infill, suggestions_for(infill.candidates, site, standard)
 
@@ -314,13 +307,13 @@ async def _fill(
         infill, suggestions = await first_sound(write, site, options.seed)
     finally:
         await opened.infiller.close()
-    infill = replace(infill, model=infill.model or opened.model)
+    infill = replace(infill, model=infill.model or opened.info.name)
     reason = None if suggestions else why_nothing(infill, site, standard)
     warning = flaw_at(suggestions[0].text, site) if suggestions else None
     return _Ending(infill, suggestions, reason, warning)
 
 
-async def _run(job: InfillJob, opened: OpenedInfiller, show: Callable[[Draft], None]) -> Infill:
+async def _run(job: InfillJob, opened: OpenedModel, show: Callable[[Draft], None]) -> Infill:
     """One job; an interruption cancels it."""
     handle = opened.infiller.submit(job)
     try:

@@ -23,7 +23,7 @@ from dg_lsp.cli import ArgumentError
 
 if TYPE_CHECKING:
     from dg_lsp.diagnosis.journal import Journal
-    from dg_lsp.server.link.engine_link import OpenedModel
+    from dg_lsp.job import OpenedModel
     from dg_lsp.server.link.remote_link import RemoteEngine
     from dg_lsp.server.session import Session
     from dg_lsp.server.settings import EngineAccess

@@ -8,34 +8,27 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from dg_lsp.cli.compose import OpenedInfiller, model_for_engine
+from dg_lsp.cli.compose import model_for_engine
 from dg_lsp.document.request import CHARS_PER_TOKEN
+from dg_lsp.job import ModelInfo, OpenedModel
 
 if TYPE_CHECKING:
     from dg_lsp.service.address import Address
     from dg_lsp.service.schema import EngineStatus
 
 
-def open_running(model: str | None, device: str | None) -> OpenedInfiller | None:
+def open_running(model: str | None, device: str | None) -> OpenedModel | None:
     """The engine of this user that has the model or is loading it; `None` where none is."""
     from dg_lsp.service.client.infiller import HttpInfiller
 
     found = asyncio.run(_find(model, device))
     if found is None:
         return None
-    address, status = found
-    return OpenedInfiller(
-        infiller=HttpInfiller(address),
-        model=status.model,
-        device=status.device,
-        measure=lambda text: len(text) // CHARS_PER_TOKEN,
-        prefix_tokens=status.prefix_tokens,
-        suffix_tokens=status.suffix_tokens,
-        follows_instructions=status.follows_instructions,
-    )
+    address, info = found
+    return OpenedModel(HttpInfiller(address), info, lambda text: len(text) // CHARS_PER_TOKEN)
 
 
-async def _find(model: str | None, device: str | None) -> tuple[Address, EngineStatus] | None:
+async def _find(model: str | None, device: str | None) -> tuple[Address, ModelInfo] | None:
     from dg_lsp import __version__
     from dg_lsp.service.address import (
         engine_name,
@@ -59,7 +52,8 @@ async def _find(model: str | None, device: str | None) -> tuple[Address, EngineS
                 status = await client.status()
                 is_right = name == asked or _has(status, model, device)
                 if is_right and status.version == __version__:
-                    return address, await client.wait_ready()
+                    ready = await client.wait_ready()
+                    return None if ready.model is None else (address, ready.model)
             finally:
                 await client.close()
     except (ValueError, OSError):
@@ -70,5 +64,5 @@ async def _find(model: str | None, device: str | None) -> tuple[Address, EngineS
 
 def _has(status: EngineStatus, model: str | None, device: str | None) -> bool:
     """Whether an engine that was started otherwise has the model that is asked for by name."""
-    is_there = status.state == "ready" and model is not None and status.model == model
-    return is_there and device in (None, status.device)
+    info = status.model
+    return info is not None and info.name == model and device in (None, info.device)

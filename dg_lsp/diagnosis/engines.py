@@ -90,8 +90,8 @@ def _told(status: EngineStatus, address: str) -> Finding:
     facts = {"address": address, **dataclasses.asdict(status)}
     said = f"process {status.pid}, up {time_of(status.uptime_s)}"
     said += f", {size_of(status.memory_bytes)}"
-    if status.model:
-        said += f", {status.model} on {status.device}"
+    if status.model is not None:
+        said += f", {status.model.name} on {status.model.device}"
     if status.version != __version__:
         said += f"; it is dg-lsp {status.version}, and this is {__version__}"
         return warning("engine", said, f"restart the editors, or {STOP}", **facts)

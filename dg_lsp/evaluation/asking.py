@@ -13,7 +13,9 @@ from dg_lsp.models.loading import LoadedModel
 def causal_of(model: LoadedModel) -> CausalDenoiser:
     """The model's denoiser where it has a causal encoder; else `EvaluationError`."""
     if not callable(getattr(model.denoiser, "score", None)):
-        raise EvaluationError(f"{model.name} has no causal encoder, which this figure is about")
+        raise EvaluationError(
+            f"{model.info.name} has no causal encoder, which this figure is about"
+        )
     return cast(CausalDenoiser, model.denoiser)
 
 
@@ -21,5 +23,7 @@ def reference_of(model: LoadedModel) -> TextDiffusionGemma:
     """The transformers class of a DiffusionGemma; else `EvaluationError`."""
     found = getattr(model.denoiser, "model", None)
     if not isinstance(found, TextDiffusionGemma):
-        raise EvaluationError(f"{model.name} is no DiffusionGemma, which this figure is about")
+        raise EvaluationError(
+            f"{model.info.name} is no DiffusionGemma, which this figure is about"
+        )
     return found

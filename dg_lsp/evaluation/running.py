@@ -74,9 +74,9 @@ def filler_of(model: LoadedModel, max_tokens: int, min_confidence: float) -> Fil
     """The engine's own way under the model's settings."""
     settings = dataclasses.replace(model.settings, min_confidence=min_confidence)
     return Filler(
-        name=model.name,
-        device=model.device,
-        identity=f"{model.name} {settings} {max_tokens}",
+        name=model.info.name,
+        device=model.info.device,
+        identity=f"{model.info.name} {settings} {max_tokens}",
         fill=lambda problem: infiller(settings, job_of(problem.span, max_tokens), model),
         measure=lambda text: len(model.codec.encode(text)),
     )

@@ -26,6 +26,7 @@ from dg_lsp.config import (
 )
 from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.family import Family
+from dg_lsp.job import ModelInfo
 from dg_lsp.models import store
 from dg_lsp.models.checkpoint import (
     GENERATION,
@@ -58,13 +59,11 @@ log = logging.getLogger(__name__)
 class LoadedModel:
     """A model in memory and all that the engine needs to know of it."""
 
-    name: str
-    device: str
+    info: ModelInfo
     kind: ModelFamily
     denoiser: RunnableModel
     codec: FileCodec
     settings: EngineSettings
-    follows_instructions: bool
     memory: MemoryPlan
 
     def family(
@@ -122,13 +121,17 @@ def load(
     )
     prompt = fit_prompt(settings.prompt, memory.context_tokens, canvas_tokens)
     return LoadedModel(
-        name=name if name == BUNDLED else directory.name,
-        device=str(chosen),
+        info=ModelInfo(
+            name=name if name == BUNDLED else directory.name,
+            device=str(chosen),
+            prefix_tokens=prompt.prefix_tokens,
+            suffix_tokens=prompt.suffix_tokens,
+            follows_instructions=bool(metadata.get("follows_instructions", True)),
+        ),
         kind=checkpoint.family,
         denoiser=denoiser,
         codec=codec,
         settings=dataclasses.replace(settings, prompt=prompt),
-        follows_instructions=bool(metadata.get("follows_instructions", True)),
         memory=memory,
     )
 

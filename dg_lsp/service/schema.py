@@ -9,12 +9,13 @@ this is the shorter form, and an exact one.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState, Snippet
+from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState, ModelInfo, Snippet
 from dg_lsp.service.fields import (
     Fields,
     Json,
@@ -60,18 +61,12 @@ class EngineStatus:
     """Why the last load failed."""
     loading_percent: int | None
     """How far a load is, where that can be told."""
-    model: str
-    """Name of the loaded model; empty while there is none."""
-    device: str
-    follows_instructions: bool
-    prefix_tokens: int
-    suffix_tokens: int
+    model: ModelInfo | None
+    """The loaded model."""
     jobs_waiting: int
     jobs_running: int
     memory_bytes: int
     """Of the process; 0 where it cannot be told."""
-    device_memory_bytes: int
-    """Held on the device; 0 on a CPU."""
     idle_s: float
     """Seconds since the last job came or ended."""
     uptime_s: float
@@ -215,7 +210,7 @@ def decode_ending(value: Json) -> Ending:
 
 
 def encode_status(status: EngineStatus) -> Json:
-    return {name: getattr(status, name) for name in EngineStatus.__slots__}
+    return dataclasses.asdict(status)
 
 
 def decode_status(value: Json) -> EngineStatus:
@@ -230,18 +225,25 @@ def decode_status(value: Json) -> EngineStatus:
         loading_percent=fields.optional(
             "loading_percent", lambda name: fields.integer(name, 0, 100)
         ),
-        model=fields.text("model", ""),
-        device=fields.text("device", ""),
-        follows_instructions=fields.boolean("follows_instructions", False),
-        prefix_tokens=fields.integer("prefix_tokens", 0, whole, 0),
-        suffix_tokens=fields.integer("suffix_tokens", 0, whole, 0),
+        model=fields.optional("model", lambda name: fields.part(name, _decode_model)),
         jobs_waiting=fields.integer("jobs_waiting", 0, whole, 0),
         jobs_running=fields.integer("jobs_running", 0, whole, 0),
         memory_bytes=fields.integer("memory_bytes", 0, whole, 0),
-        device_memory_bytes=fields.integer("device_memory_bytes", 0, whole, 0),
         idle_s=fields.number("idle_s", 0.0, math.inf, 0.0),
         uptime_s=fields.number("uptime_s", 0.0, math.inf, 0.0),
         log=fields.text("log", ""),
+    )
+
+
+def _decode_model(fields: Fields) -> ModelInfo:
+    whole = 2**62
+    return ModelInfo(
+        name=fields.text("name"),
+        device=fields.text("device"),
+        prefix_tokens=fields.integer("prefix_tokens", 0, whole),
+        suffix_tokens=fields.integer("suffix_tokens", 0, whole),
+        follows_instructions=fields.boolean("follows_instructions", True),
+        memory_bytes=fields.integer("memory_bytes", 0, whole, 0),
     )
 
 

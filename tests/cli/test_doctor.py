@@ -15,7 +15,7 @@ import pytest
 
 SCRIPTED = """
 from dg_lsp.cli import compose, main
-from dg_lsp.job import Candidate, Infill, JobState
+from dg_lsp.job import Candidate, Infill, JobState, ModelInfo, OpenedModel
 from dg_lsp.service.feed import FedJob
 
 class Scripted:
@@ -25,7 +25,7 @@ class Scripted:
         return handle
     async def close(self): pass
 
-compose.open_infiller = lambda *asked: compose.OpenedInfiller(Scripted(), "m", "cpu", len, 9, 9)
+compose.open_infiller = lambda *asked: OpenedModel(Scripted(), ModelInfo("m", "cpu", 9, 9), len)
 main()
 """
 AREAS = [

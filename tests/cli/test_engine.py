@@ -17,11 +17,12 @@ from dg_lsp.cli import run
 
 SCRIPTED = """
 from dg_lsp.cli import compose, main
+from dg_lsp.job import ModelInfo, OpenedModel
 
 class Scripted:
     async def close(self): pass
 
-compose.open_infiller = lambda *asked: compose.OpenedInfiller(Scripted(), "m", "cpu", len, 9, 9)
+compose.open_infiller = lambda *asked: OpenedModel(Scripted(), ModelInfo("m", "cpu", 9, 9), len)
 main()
 """
 

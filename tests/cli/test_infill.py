@@ -15,10 +15,19 @@ import pytest
 from rich.console import Console
 
 from dg_lsp.cli import run
-from dg_lsp.cli.compose import ModelError, OpenedInfiller
+from dg_lsp.cli.compose import ModelError
 from dg_lsp.document.position import offset_at
 from dg_lsp.document.retrying import MOST_TRIES
-from dg_lsp.job import EXTRA_CANDIDATES, Candidate, Draft, Infill, InfillJob, JobState
+from dg_lsp.job import (
+    EXTRA_CANDIDATES,
+    Candidate,
+    Draft,
+    Infill,
+    InfillJob,
+    JobState,
+    ModelInfo,
+    OpenedModel,
+)
 
 SAMPLE = "def add(a, b):\n    return \n\n\nprint(add(1, 2))\n"
 
@@ -73,9 +82,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 
         def open_infiller(
             model: str | None, device: str | None, vram: str | None = None
-        ) -> OpenedInfiller:
+        ) -> OpenedModel:
             scripted.opened_with.append((model, device))
-            return OpenedInfiller(scripted, "bundled", "cpu", len, 3000, 1000)
+            return OpenedModel(scripted, ModelInfo("bundled", "cpu", 3000, 1000), len)
 
         monkeypatch.setattr("dg_lsp.cli.compose.open_infiller", open_infiller)
         return scripted
@@ -200,7 +209,7 @@ def test_refuses_a_model_that_cannot_be_had(
 ) -> None:
     def open_infiller(
         model: str | None, device: str | None, vram: str | None = None
-    ) -> OpenedInfiller:
+    ) -> OpenedModel:
         raise ModelError(f"there is no model {model!r} on {device!r}")
 
     monkeypatch.setattr("dg_lsp.cli.compose.open_infiller", open_infiller)

@@ -165,7 +165,8 @@ class Hanging:
     def cancel(self): print("cancelled", file=sys.stderr)
     async def close(self): print("closed", file=sys.stderr)
 
-opened = compose.OpenedInfiller(Hanging(), "m", "cpu", len, 9, 9)
+from dg_lsp.job import ModelInfo, OpenedModel
+opened = OpenedModel(Hanging(), ModelInfo("m", "cpu", 9, 9), len)
 compose.open_infiller = lambda *asked, **wishes: opened
 main()
 """
@@ -189,7 +190,7 @@ def test_ctrl_c_ends_a_running_job() -> None:
 
 SCRIPTED = """
 from dg_lsp.cli import compose, main
-from dg_lsp.job import Candidate, Draft, Infill, JobState
+from dg_lsp.job import Candidate, Draft, Infill, JobState, ModelInfo, OpenedModel
 
 class Scripted:
     state = JobState.DONE
@@ -198,7 +199,7 @@ class Scripted:
     async def result(self): return Infill((Candidate("cd", 0.9, -0.1, (0.9, 0.9)),), 2)
     async def close(self): pass
 
-opened = compose.OpenedInfiller(Scripted(), "m", "cpu", len, 9, 9)
+opened = OpenedModel(Scripted(), ModelInfo("m", "cpu", 9, 9), len)
 compose.open_infiller = lambda *asked, **wishes: opened
 main()
 """

@@ -33,18 +33,18 @@ def test_a_checkpoint_on_disk_gets_a_name(checkpoint, store, capsys):
     assert said[-1].startswith("dg-lsp: mine: 0.25 million parameters in 0.2 MB; ")
     assert said[-1].endswith("use it with --model mine")
     loaded = load("mine", "cpu")
-    assert loaded.name == "mine"
+    assert loaded.info.name == "mine"
     assert read_manifest(store / "mine").source == str(checkpoint)
     assert (checkpoint / WEIGHTS).is_file()
 
 
 def test_it_is_used_without_being_named_afterwards(checkpoint, store, monkeypatch, caplog):
     caplog.set_level("INFO", "dg_lsp.models.loading")
-    assert load(None, "cpu").name == "bundled"
+    assert load(None, "cpu").info.name == "bundled"
     assert "dg-lsp pull gets DiffusionGemma" in caplog.text
     pull("--from", str(checkpoint))
 
-    assert load(None, "cpu").name == "tiny-gemma"
+    assert load(None, "cpu").info.name == "tiny-gemma"
     assert "tiny-gemma is the best model here for cpu" in caplog.text
 
 
@@ -73,7 +73,7 @@ def test_a_repository_of_the_hub(hub, store, capsys):
     assert "someone/gemma: licence apache-2.0, 1." in said
     assert "downloading: " in said
     assert "the full weights stay in " in said
-    assert load("gemma", "cpu").name == "gemma"
+    assert load("gemma", "cpu").info.name == "gemma"
     manifest = read_manifest(store / "gemma")
     assert manifest.source.startswith("someone/gemma@0123456789")
     ours = load_file(store / ".downloads" / "gemma" / WEIGHTS)

@@ -21,7 +21,7 @@ ENGINE = '''
 """Writes its process id, after two drafts."""
 import os, sys
 from dg_lsp.cli import compose, main
-from dg_lsp.job import Candidate, Draft, Infill, JobState
+from dg_lsp.job import Candidate, Draft, Infill, JobState, ModelInfo, OpenedModel
 from dg_lsp.service.feed import FedJob
 
 class Scripted:
@@ -38,7 +38,7 @@ class Scripted:
 def open_scripted(model, device, *more):
     if model == "broken":
         raise compose.ModelError("it is broken")
-    return compose.OpenedInfiller(Scripted(), "mine", "cpu", len, 3000, 1000)
+    return OpenedModel(Scripted(), ModelInfo("mine", "cpu", 3000, 1000), len)
 
 compose.open_infiller = open_scripted
 main()

@@ -20,6 +20,7 @@ from dg_lsp.service.process.lock import note_holder, try_lock
 
 SCRIPTED = """
 from dg_lsp.cli import compose, main
+from dg_lsp.job import ModelInfo, OpenedModel
 
 class Scripted:
     async def close(self): pass
@@ -27,7 +28,7 @@ class Scripted:
 def open_infiller(model, *asked):
     if model == "absent":
         raise compose.ModelError("no model named absent")
-    return compose.OpenedInfiller(Scripted(), "m", "cpu", len, 9, 9)
+    return OpenedModel(Scripted(), ModelInfo("m", "cpu", 9, 9), len)
 
 compose.open_infiller = open_infiller
 main()

@@ -302,7 +302,7 @@ async def test_nothing_of_the_model_outlives_the_engine(tiny_checkpoint):
             model.settings, sampler=SamplerSettings(max_denoising_steps=2)
         )
         engine = Engine(
-            model.denoiser, model.codec, model.family(settings), settings, model.name
+            model.denoiser, model.codec, model.family(settings), settings, model.info.name
         )
         first = await engine.submit(job(AREA, max_tokens=4)).result()
         model.denoiser.model.model.decoder.layers[2].forward = out_of_memory

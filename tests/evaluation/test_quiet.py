@@ -18,6 +18,7 @@ from dg_lsp.evaluation.quiet import (
     quiet_places,
 )
 from dg_lsp.evaluation.spans import TrueSpan
+from dg_lsp.job import ModelInfo
 from dg_lsp.models.gemma.family import FAMILY
 from dg_lsp.models.loading import LoadedModel
 from dg_lsp.models.scripted import ScriptedDenoiser
@@ -116,7 +117,9 @@ def test_it_is_asked_as_an_editor_asks(tiny_codec) -> None:
     document = "def halved(n):\n    return n / 2\n\n\nx = 1\n"
     settings = EngineSettings(prompt=PromptSettings(style=PromptStyle.BARE))
     denoiser = ScriptedDenoiser(tiny_codec, document)
-    model = LoadedModel("own", "cpu", FAMILY, denoiser, tiny_codec, settings, False, None)  # type: ignore[arg-type]
+    model = LoadedModel(
+        ModelInfo("own", "cpu", 9, 9), FAMILY, denoiser, tiny_codec, settings, None
+    )  # type: ignore[arg-type]
     start, end = document.index("n / 2"), document.index("\n\n\n")
     span = TrueSpan("a.py", document[:start], document[end:], document[start:end], "rest")
     there = ask(model, span)

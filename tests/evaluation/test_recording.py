@@ -14,6 +14,7 @@ from dg_lsp.evaluation.counting import CountingDenoiser
 from dg_lsp.evaluation.recording import read_races, record, write_races
 from dg_lsp.evaluation.shifting import LIVE, shifted
 from dg_lsp.evaluation.spans import TrueSpan
+from dg_lsp.job import ModelInfo
 from dg_lsp.models.gemma.family import FAMILY
 from dg_lsp.models.loading import LoadedModel
 from dg_lsp.models.scripted import ScriptedDenoiser
@@ -30,7 +31,9 @@ def model(tiny_codec) -> LoadedModel:
         length=LengthSettings(lengths=(2, 4, 7, 12)),
     )
     denoiser = ScriptedDenoiser(tiny_codec, SPAN.prefix + SPAN.text + SPAN.suffix)
-    return LoadedModel("own", "cpu", FAMILY, denoiser, tiny_codec, settings, False, None)  # type: ignore[arg-type]
+    return LoadedModel(
+        ModelInfo("own", "cpu", 9, 9), FAMILY, denoiser, tiny_codec, settings, None
+    )  # type: ignore[arg-type]
 
 
 def test_a_race_holds_every_length_and_the_true_one(model) -> None:

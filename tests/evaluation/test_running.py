@@ -20,6 +20,7 @@ from dg_lsp.evaluation.running import (
 )
 from dg_lsp.evaluation.sandbox import Limits, Sandbox, find_sandbox
 from dg_lsp.evaluation.spans import TrueSpan
+from dg_lsp.job import ModelInfo
 from dg_lsp.models.gemma.family import FAMILY
 from dg_lsp.models.loading import LoadedModel
 from dg_lsp.models.scripted import ScriptedDenoiser
@@ -128,7 +129,9 @@ def test_the_engine_fills_problems(tiny_codec) -> None:
     settings = EngineSettings(prompt=PromptSettings(style=PromptStyle.BARE))
     # Certain enough to settle, too unsure for a threshold of 1.
     denoiser = ScriptedDenoiser(tiny_codec, document)
-    model = LoadedModel("own", "cpu", FAMILY, denoiser, tiny_codec, settings, False, None)  # type: ignore[arg-type]
+    model = LoadedModel(
+        ModelInfo("own", "cpu", 9, 9), FAMILY, denoiser, tiny_codec, settings, None
+    )  # type: ignore[arg-type]
     loud, quiet = (filler_of(model, 64, least) for least in (0.0, 1.0))
 
     [result] = run([problem], loud, Judging())

@@ -51,7 +51,7 @@ async def test_a_checkpoint_infills(tiny_checkpoint):
         sampler=dataclasses.replace(loaded.settings.sampler, max_denoising_steps=2),
     )
     engine = Engine(
-        loaded.denoiser, loaded.codec, loaded.family(settings), settings, loaded.name
+        loaded.denoiser, loaded.codec, loaded.family(settings), settings, loaded.info.name
     )
     try:
         infills = [
@@ -68,8 +68,8 @@ async def test_a_checkpoint_infills(tiny_checkpoint):
     for infill in infills:
         assert infill.candidates or infill.reason
         assert (infill.steps, infill.model) == (2, tiny_checkpoint.name)
-    assert (loaded.name, loaded.device) == (tiny_checkpoint.name, "cpu")
-    assert loaded.follows_instructions
+    assert (loaded.info.name, loaded.info.device) == (tiny_checkpoint.name, "cpu")
+    assert loaded.info.follows_instructions
     # The prompt's style is what `dg_lsp.json` says, the rest stays at its default.
     assert loaded.settings.prompt.style is PromptStyle.BARE
     assert loaded.settings.prompt.right_anchor_tokens == 16
@@ -111,7 +111,7 @@ def test_settings_of_the_checkpoint_override_the_defaults(checkpoint):
     assert loaded.settings.length.lengths == (1, 2)
     assert loaded.settings.length.keep_after == ((2, 1),)
     assert (loaded.settings.block_tokens, loaded.settings.min_confidence) == (9, 0.25)
-    assert not loaded.follows_instructions
+    assert not loaded.info.follows_instructions
 
 
 def write(path: Path, content: object) -> None:
@@ -350,7 +350,7 @@ def test_a_directory_of_the_project_is_not_the_model_of_its_name(
     with pytest.raises(CheckpointError, match=r"'packed1'; dg-lsp models lists .* ./packed1"):
         load("packed1", "cpu")
 
-    assert load("./packed1", "cpu").name == "packed1"
+    assert load("./packed1", "cpu").info.name == "packed1"
 
 
 def test_a_directory_of_the_project_does_not_stand_in_for_one_of_the_store(

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from dg_lsp.cli.compose import OpenedInfiller
 from dg_lsp.config import (
     EngineSettings,
     LengthSettings,
@@ -24,6 +23,7 @@ from dg_lsp.config import (
 )
 from dg_lsp.engine.engine import Engine
 from dg_lsp.engine.gemma import gemma_family
+from dg_lsp.job import ModelInfo, OpenedModel
 from dg_lsp.models.scripted import ScriptedDenoiser
 from dg_lsp.service.address import Address
 from dg_lsp.service.client.infiller import HttpInfiller
@@ -60,17 +60,14 @@ class ScriptedLoader:
     opened: int = 0
     released: int = 0
 
-    def open(self) -> OpenedInfiller:
+    def open(self) -> OpenedModel:
         self.opened += 1
         if self.error is not None:
             raise self.error
-        return OpenedInfiller(
+        return OpenedModel(
             new_engine(self.denoiser, self.codec),
-            "scripted",
-            "cpu",
+            ModelInfo("scripted", "cpu", 200, 72),
             lambda text: len(self.codec.encode(text)),
-            200,
-            72,
         )
 
     def loading_percent(self) -> int | None:
@@ -203,7 +200,7 @@ async def client(served) -> AsyncIterator[HttpInfiller]:
 ENGINE_SCRIPT = '''
 import asyncio, os, sys, time
 from dg_lsp.cli import compose, main
-from dg_lsp.job import Candidate, Draft, Infill, JobState
+from dg_lsp.job import Candidate, Draft, Infill, JobState, ModelInfo, OpenedModel
 from dg_lsp.service.feed import FedJob
 
 class Scripted:
@@ -221,7 +218,7 @@ class Scripted:
 def open_scripted(model, device, *more):
     if model == "absent":
         raise compose.ModelError("no model named absent; try bundled")
-    return compose.OpenedInfiller(Scripted(), model or "scripted", "cpu", len, 9, 9, False)
+    return OpenedModel(Scripted(), ModelInfo(model or "scripted", "cpu", 9, 9, False), len)
 
 compose.open_infiller = open_scripted
 if os.environ.get("DG_LSP_TEST_BROKEN"):

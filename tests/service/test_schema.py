@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState, Snippet
+from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState, ModelInfo, Snippet
 from dg_lsp.service.fields import SchemaError, dump_json, parse_json
 from dg_lsp.service.schema import (
     Ending,
@@ -76,9 +76,8 @@ def test_an_ending_comes_back(score):
 
 
 def test_a_status_comes_back_and_may_have_more_to_say():
-    status = EngineStatus(
-        "0.1.0", 7, "loading", None, 40, "m", "cpu", True, 200, 72, 1, 2, 3, 4, 0.5, 1.5, "/log"
-    )
+    model = ModelInfo("m", "cpu", 200, 72, True, 7)
+    status = EngineStatus("0.1.0", 7, "loading", None, 40, model, 1, 2, 3, 0.5, 1.5, "/log")
 
     assert decode_status({**through_json(encode_status(status)), "new": [1]}) == status
 

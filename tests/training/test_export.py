@@ -23,7 +23,7 @@ def test_an_export_loads_and_says_what_went_into_it(
     loaded = load(str(tmp_path / "out"), "cpu")
     for name, parameter in loaded.denoiser.model.named_parameters():
         assert torch.equal(parameter, masters[name].half().float()), name
-    assert loaded.follows_instructions is METADATA["follows_instructions"]
+    assert loaded.info.follows_instructions is METADATA["follows_instructions"]
     assert loaded.settings.sampler == SAMPLER
     assert loaded.settings.prompt.prefix_tokens == METADATA["prompt"]["prefix_tokens"]
     assert read_training(tmp_path / "out") == training

@@ -79,7 +79,9 @@ def spans(
         raw = [dataclasses.asdict(row) for row in (*rows, *length_rows)]
         out.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     if card:
-        _write_card(loaded.name, f"--per-kind {per_kind} --seed {seed}", [*rows, *length_rows])
+        _write_card(
+            loaded.info.name, f"--per-kind {per_kind} --seed {seed}", [*rows, *length_rows]
+        )
 
 
 def quiet(

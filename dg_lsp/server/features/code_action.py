@@ -16,7 +16,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from dg_lsp.document.request import follows_no_instructions
-from dg_lsp.job import Span
+from dg_lsp.job import ModelInfo, Span
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offsets_of, range_at
 from dg_lsp.server.features.commands import read_request, warn
@@ -27,7 +27,7 @@ from dg_lsp.server.features.rewriting import (
     rewrite,
     workspace_edit,
 )
-from dg_lsp.server.link.engine_link import EngineUnavailableError, ModelFacts
+from dg_lsp.server.link.engine_link import EngineUnavailableError
 from dg_lsp.server.session import Session
 from dg_lsp.server.workspace.documents import Document
 
@@ -117,7 +117,7 @@ def _fills(span: Span, context: types.CodeActionContext) -> list[Offered]:
 
 
 def _rewrites(
-    session: Session, document: Document, span: Span, model: ModelFacts | None
+    session: Session, document: Document, span: Span, model: ModelInfo | None
 ) -> list[Offered]:
     selection = document.text[span.start : span.end]
     if not selection.strip():
@@ -148,7 +148,7 @@ def _fixes(
     document: Document,
     span: Span,
     context: types.CodeActionContext,
-    model: ModelFacts | None,
+    model: ModelInfo | None,
 ) -> list[Offered]:
     """One fix of all the diagnostics here, in the whole lines that they are about."""
     diagnostics = tuple(context.diagnostics)
@@ -222,13 +222,13 @@ def _is_asked_for(kind: types.CodeActionKind, only: Any) -> bool:
     return any(one == "" or f"{kind.value}.".startswith(f"{one}.") for one in wanted)
 
 
-def _deaf(model: ModelFacts | None) -> str | None:
+def _deaf(model: ModelInfo | None) -> str | None:
     """Why words are of no use, where that is known."""
     reason = None if model is None else follows_no_instructions(model)
     return None if reason is None else str(reason)
 
 
-async def _model(session: Session) -> ModelFacts | None:
+async def _model(session: Session) -> ModelInfo | None:
     """What the model can do, for a user who looks at the menu; a light bulb starts nothing."""
     with contextlib.suppress(TimeoutError, EngineUnavailableError):
         await asyncio.wait_for(session.link.infiller(), MODEL_PATIENCE_S)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from dg_lsp.job import Infiller
+from dg_lsp.job import Infiller, ModelInfo, OpenedModel
 
 log = logging.getLogger(__name__)
 
@@ -33,25 +33,12 @@ class EnginePhase(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """What a front end must know of a model to cut text for it and to tell the user."""
-
-    name: str
-    device: str
-    prefix_tokens: int
-    suffix_tokens: int
-    follows_instructions: bool
-    memory_bytes: int = 0
-    """Held on the device; 0 where that is not known."""
-
-
-@dataclass(frozen=True, slots=True)
 class EngineState:
     """The state of the engine, as far as this process knows it."""
 
     phase: EnginePhase
     message: str = ""
-    model: ModelFacts | None = None
+    model: ModelInfo | None = None
     """Known once the model was loaded; kept while it is unloaded."""
     percent: int | None = None
     """Progress of loading, where it can be told."""
@@ -93,25 +80,6 @@ class EngineLink(Protocol):
     async def close(self) -> None:
         """Give up the link; a shared engine lives on."""
         ...
-
-
-class OpenedModel(Protocol):
-    """A model that is ready for jobs (`cli.compose.OpenedInfiller`)."""
-
-    @property
-    def infiller(self) -> Infiller: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def measure(self) -> Callable[[str], int]: ...
-    @property
-    def prefix_tokens(self) -> int: ...
-    @property
-    def suffix_tokens(self) -> int: ...
-    @property
-    def follows_instructions(self) -> bool: ...
 
 
 class InProcessLink:
@@ -175,14 +143,7 @@ class InProcessLink:
                 opening.exception()
                 return
             self._opened = opened
-            facts = ModelFacts(
-                opened.model,
-                opened.device,
-                opened.prefix_tokens,
-                opened.suffix_tokens,
-                opened.follows_instructions,
-            )
-            self._become(EngineState(EnginePhase.READY, model=facts))
+            self._become(EngineState(EnginePhase.READY, model=opened.info))
             opening.set_result(opened)
 
         def run() -> None:

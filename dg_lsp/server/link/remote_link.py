@@ -13,12 +13,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from dg_lsp.document.request import CHARS_PER_TOKEN
-from dg_lsp.job import Infiller, InfillJob, JobHandle
+from dg_lsp.job import Infiller, InfillJob, JobHandle, ModelInfo
 from dg_lsp.server.link.engine_link import (
     EnginePhase,
     EngineState,
     EngineUnavailableError,
-    ModelFacts,
 )
 from dg_lsp.server.settings import EngineAccess, Settings
 
@@ -41,17 +40,7 @@ class RemoteStatus(Protocol):
     @property
     def loading_percent(self) -> int | None: ...
     @property
-    def model(self) -> str: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def prefix_tokens(self) -> int: ...
-    @property
-    def suffix_tokens(self) -> int: ...
-    @property
-    def follows_instructions(self) -> bool: ...
-    @property
-    def device_memory_bytes(self) -> int: ...
+    def model(self) -> ModelInfo | None: ...
 
 
 class RemoteEngine(Protocol):
@@ -185,15 +174,7 @@ class RemoteLink:
     def _take(self, said: RemoteStatus) -> None:
         """What the engine says of itself becomes the state."""
         if said.state == "ready":
-            model = ModelFacts(
-                said.model,
-                said.device,
-                said.prefix_tokens,
-                said.suffix_tokens,
-                said.follows_instructions,
-                said.device_memory_bytes,
-            )
-            self._become(EngineState(EnginePhase.READY, model=model))
+            self._become(EngineState(EnginePhase.READY, model=said.model))
         elif said.state == "loading":
             self._become(self._starting("loading the model", said.loading_percent))
         elif said.state == "failed":

@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 
-from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState
+from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState, ModelInfo
 from dg_lsp.server.link.engine_link import (
     EnginePhase,
     EngineState,
     EngineUnavailableError,
-    ModelFacts,
 )
 
 Script = Callable[[InfillJob], list[str]]
@@ -160,7 +159,7 @@ class ScriptedLink:
         self._script, self._pace = script, pace
         self._made: ScriptedInfiller | None = None
         self._listeners: list[Callable[[EngineState], None]] = []
-        self.model = ModelFacts("scripted", "cpu", 512, 256, follows_instructions=True)
+        self.model = ModelInfo("scripted", "cpu", 512, 256, follows_instructions=True)
         self.state = EngineState(EnginePhase.IDLE)
         self.refusal: str | None = None
         """Why there is no engine to be had."""

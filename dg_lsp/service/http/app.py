@@ -199,7 +199,6 @@ class _Service:
     async def status(self, request: Request) -> Response:
         if self._host.is_closed:
             raise RequestError(503, "the engine is shutting down")
-        opened = self._host.opened
         waiting, running = self._host.count_jobs()
         status = EngineStatus(
             version=__version__,
@@ -207,15 +206,10 @@ class _Service:
             state=self._host.state.value,
             error=self._host.error,
             loading_percent=self._host.loading_percent,
-            model=opened.model if opened else "",
-            device=opened.device if opened else "",
-            follows_instructions=bool(opened and opened.follows_instructions),
-            prefix_tokens=opened.prefix_tokens if opened else 0,
-            suffix_tokens=opened.suffix_tokens if opened else 0,
+            model=self._host.model,
             jobs_waiting=waiting,
             jobs_running=running,
             memory_bytes=_memory_bytes(),
-            device_memory_bytes=self._host.device_memory_bytes(),
             idle_s=round(self._host.idle_s, 3),
             uptime_s=round(time.monotonic() - self._started, 3),
             log=self._log_path,
@@ -237,14 +231,16 @@ class _Service:
                 "memory_bytes": _memory_bytes(),
                 "device_memory_bytes": self._host.device_memory_bytes(),
             },
-            {"version": __version__, "model": opened.model if opened else ""},
+            {"version": __version__, "model": opened.info.name if opened else ""},
         )
         return Response(page, media_type="text/plain; version=0.0.4")
 
     async def models(self, request: Request) -> Response:
         opened = self._host.opened
         found = (
-            [{"id": opened.model, "object": "model", "owned_by": "dg-lsp"}] if opened else []
+            [{"id": opened.info.name, "object": "model", "owned_by": "dg-lsp"}]
+            if opened
+            else []
         )
         return _json(200, {"object": "list", "data": found})
 

@@ -13,10 +13,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-from dg_lsp.job import Infill, Infiller, InfillJob, JobHandle, JobState
+from dg_lsp.job import Infill, InfillJob, JobHandle, JobState, ModelInfo, OpenedModel
 from dg_lsp.service.feed import FedJob
 
 T = TypeVar("T")
@@ -41,25 +41,6 @@ class ModelState(enum.Enum):
     READY = "ready"
     FAILED = "failed"
     """The last load failed; jobs are answered with the reason."""
-
-
-class OpenedModel(Protocol):
-    """A loaded model and what a front end must know of it (`cli.compose.OpenedInfiller`)."""
-
-    @property
-    def infiller(self) -> Infiller: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def measure(self) -> Callable[[str], int]: ...
-    @property
-    def prefix_tokens(self) -> int: ...
-    @property
-    def suffix_tokens(self) -> int: ...
-    @property
-    def follows_instructions(self) -> bool: ...
 
 
 class ModelLoader(Protocol):
@@ -171,6 +152,13 @@ class EngineHost:
         return self._opened
 
     @property
+    def model(self) -> ModelInfo | None:
+        """What the loaded model is, and what it holds on its device now."""
+        if self._opened is None:
+            return None
+        return replace(self._opened.info, memory_bytes=self.device_memory_bytes())
+
+    @property
     def idle_s(self) -> float:
         """Seconds since the last job came or ended; 0 while there is one."""
         return 0.0 if self._jobs else time.monotonic() - self._touched
@@ -221,7 +209,7 @@ class EngineHost:
                 self._state, self._error = ModelState.UNLOADED, None
             if opened is None:
                 return False
-            log.info("unloading %s", opened.model)
+            log.info("unloading %s", opened.info.name)
             self.cancel_jobs()
             await opened.infiller.close()
             del opened
@@ -278,7 +266,8 @@ class EngineHost:
         self._state = ModelState.READY
         self.loads["loaded"] += 1
         took_s = time.perf_counter() - started
-        log.info("loaded %s on %s in %.1f s", self._opened.model, self._opened.device, took_s)
+        info = self._opened.info
+        log.info("loaded %s on %s in %.1f s", info.name, info.device, took_s)
         self._touch()
         return self._opened
 

@@ -43,7 +43,7 @@ def refusal(directory: Path) -> str:
 def test_loads_by_its_directory(packed_checkpoint):
     loaded = load(str(packed_checkpoint), "cpu")
 
-    assert (loaded.name, loaded.device) == ("tiny-nf4", "cpu")
+    assert (loaded.info.name, loaded.info.device) == ("tiny-nf4", "cpu")
     assert loaded.settings.prompt.style.value == "bare"
     assert loaded.memory.weights == read_manifest(packed_checkpoint).weight_bytes
 

@@ -59,7 +59,7 @@ def test_is_whole_and_reports_its_way(checkpoint, target):
                                       "shared.safetensors"]  # fmt: skip
     assert [done for done, _ in steps] == sorted({done for done, _ in steps})
     assert steps[-1][0] == steps[-1][1] == 2 * manifest.parameters
-    assert load(str(target), "cpu").name == "tiny"
+    assert load(str(target), "cpu").info.name == "tiny"
 
 
 def test_shards_and_one_file_give_the_same(

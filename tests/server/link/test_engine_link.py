@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 
-from dg_lsp.job import InfillJob
+from dg_lsp.job import InfillJob, ModelInfo, OpenedModel
 from dg_lsp.server.link.engine_link import (
     EnginePhase,
     EngineUnavailableError,
     InProcessLink,
 )
 from dg_lsp.server.link.scripted import ScriptedInfiller
-
-
-@dataclass
-class Opened:
-    infiller: ScriptedInfiller
-    model: str = "bundled"
-    device: str = "cpu"
-    measure: Callable[[str], int] = len
-    prefix_tokens: int = 10
-    suffix_tokens: int = 5
-    follows_instructions: bool = False
 
 
 class Opener:
@@ -39,12 +26,12 @@ class Opener:
         self.error: Exception | None = None
         self.infiller = ScriptedInfiller(lambda job: ["x"])
 
-    def __call__(self) -> Opened:
+    def __call__(self) -> OpenedModel:
         self.num_opened += 1
         assert self.gate.wait(10)
         if self.error is not None:
             raise self.error
-        return Opened(self.infiller)
+        return OpenedModel(self.infiller, ModelInfo("bundled", "cpu", 10, 5, False), len)
 
 
 async def test_opened_once_when_first_needed():

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from dg_lsp.job import ModelInfo
 from dg_lsp.server.link.engine_link import EnginePhase, EngineState, EngineUnavailableError
 from dg_lsp.server.link.remote_link import RemoteLink
 from dg_lsp.server.link.scripted import ScriptedInfiller
 from dg_lsp.server.settings import Settings
+
+INFO = ModelInfo("bundled", "cpu", 100, 50, False, 7)
 
 
 @dataclass
@@ -18,12 +21,7 @@ class Status:
     state: str = "ready"
     error: str | None = None
     loading_percent: int | None = None
-    model: str = "bundled"
-    device: str = "cpu"
-    prefix_tokens: int = 100
-    suffix_tokens: int = 50
-    follows_instructions: bool = False
-    device_memory_bytes: int = 7
+    model: ModelInfo | None = INFO
 
 
 class Engine(ScriptedInfiller):
@@ -113,9 +111,7 @@ async def test_made_ready_once_for_all_who_ask(engines):
     assert (infillers, engine.calls) == ([engine] * 3, ["wait_ready"])
     assert engines.phases == [EnginePhase.STARTING, EnginePhase.STARTING, EnginePhase.READY]
     assert [state.percent for state in engines.states] == [None, 40, None]
-    model = engines.link.state.model
-    assert model is not None
-    assert (model.name, model.prefix_tokens, model.memory_bytes) == ("bundled", 100, 7)
+    assert engines.link.state.model == INFO
 
 
 async def test_a_failure_is_said_and_the_next_request_tries_again(engines):
@@ -192,7 +188,7 @@ async def test_what_becomes_of_an_engine_that_nobody_asks_is_noticed(engines):
     engine.says = Status("failed", error="out of memory")
     assert await engines.next_phase() is EnginePhase.FAILED
     assert engines.link.state.message == "out of memory"
-    engine.says = Status(device_memory_bytes=9)
+    engine.says = Status(model=replace(INFO, memory_bytes=9))
     assert await engines.next_phase() is EnginePhase.READY
     assert engines.link.state.model.memory_bytes == 9
     engine.refusal = "nobody answers"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from dg_lsp.job import InfillJob, JobState
+from dg_lsp.job import InfillJob, JobState, ModelInfo
 from dg_lsp.service import address
 from dg_lsp.service.address import local_address
 from dg_lsp.service.client.infiller import EngineError, UnreachableError
@@ -134,7 +134,7 @@ async def test_engines_differ_by_model(spec, directory):
     engines = [SharedEngine(dataclasses.replace(spec, model=name), directory) for name in "ab"]
     statuses = [await engine.wait_ready() for engine in engines]
 
-    assert [status.model for status in statuses] == ["a", "b"]
+    assert [status.model and status.model.name for status in statuses] == ["a", "b"]
     assert statuses[0].pid != statuses[1].pid
     for engine in engines:
         await engine.close()
@@ -226,7 +226,7 @@ async def test_stopping_and_unloading(spec, directory):
     with pytest.raises(UnreachableError):
         await engine.status()
     assert not await stop_engine(directory, "engine")
-    assert (await engine.wait_ready()).prefix_tokens == 9
+    assert (await engine.wait_ready()).model == ModelInfo("scripted", "cpu", 9, 9, False)
     await engine.unload()
     assert (await engine.status()).state == "unloaded"
     assert (await engine.wait_ready()).state == "ready"
