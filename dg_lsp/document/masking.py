@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from dg_lsp.document.secret_shapes import MAX_KEY_BLOCK_CHARS
@@ -67,7 +68,8 @@ def secret_between(text: str, masked: str, start: int, end: int) -> Reason | Non
 
 def mask_start(text: str, length: int) -> str:
     """About so many characters of the start of a text, with its secrets covered."""
-    cut = text[: _piece_end(text, length, length + PIECE_CHARS)]
+    [end] = _piece_ends_near(text, [length], length + PIECE_CHARS)
+    cut = text[:end]
     return mask_around(cut, 0, 0, len(cut))
 
 
@@ -78,24 +80,32 @@ def _piece_ends(text: str, start: int, end: int, reach_chars: int) -> list[int]:
     """
     first = max(0, start - reach_chars) // PIECE_CHARS * PIECE_CHARS
     limit = min(len(text), end + reach_chars + PIECE_CHARS)
-    head = [_piece_end(text, at, limit) for at in range(first, start, PIECE_CHARS)]
+    head = _piece_ends_near(text, range(first, start, PIECE_CHARS), limit)
     back = len(text) - end
     last = -(-max(0, back - reach_chars) // PIECE_CHARS) * PIECE_CHARS
-    tail = [_piece_end(text, len(text) - at, limit) for at in range(last, back, PIECE_CHARS)]
+    behind = [len(text) - at for at in range(last, back, PIECE_CHARS)]
+    tail = _piece_ends_near(text, reversed(behind), limit)
     inner = [at for at in head if at <= start] or [first]
     outer = [at for at in tail if at >= end] or [limit]
     return sorted({*inner, *outer})
 
 
-def _piece_end(text: str, at: int, limit: int) -> int:
-    """The end of the line that an offset is in, or of its word where that is far."""
-    if at == 0:
-        return 0
-    found = text.find("\n", at - 1, min(limit, at + PIECE_CHARS))
-    if found < 0:
-        between = _BETWEEN_WORDS.search(text, at, limit)
-        found = between.start() if between else limit - 1
-    return found + 1
+def _piece_ends_near(text: str, offsets: Iterable[int], limit: int) -> Iterator[int]:
+    """For each of ascending offsets the end of its line, or of its word where that is far."""
+    word_end = 0
+    for at in offsets:
+        if at == 0:
+            yield 0
+            continue
+        found = text.find("\n", at - 1, min(limit, at + PIECE_CHARS))
+        if found >= 0:
+            yield found + 1
+            continue
+        # A word of many pieces is read once, and not once for each of them.
+        if word_end <= at:
+            between = _BETWEEN_WORDS.search(text, at, limit)
+            word_end = between.end() if between else limit
+        yield word_end
 
 
 @functools.lru_cache(maxsize=2048)

@@ -28,12 +28,26 @@ MIN_PASSWORD_CHARS = 4
 MIN_BARE_CHARS = 6
 """Without quotes, fewer are a number or a word."""
 
-_NAME_ENDS = (
-    *("pass", "pwd", "pw", "psk", "secret", "token", "key", "credential", "bearer", "session"),
-    *("identified by", "mnemonic"),
+MAX_PASSWORD_CHARS = 200
+MAX_LINK_CHARS = 100
+"""The most that a name and its link have without a blank."""
+
+# "contrasen\u0303a" is what macOS makes of file names and what is copied from them.
+_FOREIGN = (
+    *("contraseña", "contrasena", "contrasen\u0303a", "senha", "mot de passe", "kennwort"),
+    *("wachtwoord", "parola", "hasło", "heslo", "salasana", "lösenord", "adgangskode"),
+    *("şifre", "jelszó", "пароль", "密码", "密碼", "パスワード", "비밀번호"),
 )
+_PASSWORD_STARTS = ("pass", "pw", "psk", "identified by", "mnemonic", *_FOREIGN)
+_TOKEN_STARTS = ("secret", "token", "key", "credential", "bearer", "session")
+_STARTS = [
+    *((start, MAX_PASSWORD_CHARS + MAX_LINK_CHARS) for start in _PASSWORD_STARTS),
+    *((start, MAX_VALUE_CHARS + MAX_LINK_CHARS) for start in _TOKEN_STARTS),
+]
+"""What names start with, and how far behind the start a value without quotes can end."""
 _NAME = re.compile(
-    r"(?i:(?P<password>pass(?:word|wort|wd|phrase|code)?|pwd|pw|psk|identified by|mnemonic)"
+    r"(?i:(?P<password>pass(?:word|wort|wd|phrase|code)?|pwd|pw|psk|identified by|mnemonic"
+    rf"|(?P<foreign>{'|'.join(_FOREIGN)}))"
     r"|bearer|session(?:[_-]?id|[_-]?token)|secret(?:[_-]?key)?(?:_?base)?|token"
     r"|key(?:[_-]data)?|credentials?)\d?"
 )
@@ -65,10 +79,12 @@ _LINK = re.compile(
     r")"
 )
 _OPEN = re.compile(r"[A-Za-z@$]{0,2}(?P<escape>\\{0,3})(?P<quote>\"\"\"\s?|'''\s?|[\"'`])")
+# What a value without quotes is a part of, and nearly always the end of.
+_RUN = re.compile(r"[^\s\"'`()\[\]{}<>,;&\\]*+")
 _BARE_PASSWORD = re.compile(r"[^\s\"'`()\[\]{}<>,;&\\]{4,200}+")
 # An equals sign is only padding: a row of names and signs is read once, not once for each.
 _BARE_TOKEN = re.compile(r"[^\s\"'`()\[\]{}<>,;&\\=]{4,4096}+={0,2}")
-_LINE = re.compile(r"[^\s\"'`]{6,128}(?=[ \t]{0,16}(?:[\r\n]|$))")
+_LINE = re.compile(r"[^\s\"'`]{6,128}+(?=[ \t]{0,16}(?:[\r\n]|$))")
 _SYMBOLIC = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).*[()\[\]<>,;&\\]")
 # A call, an index, a type with parameters; what goes on in the next line; the end of a call.
 _CODE = re.compile(
@@ -130,8 +146,14 @@ def named_secrets(text: str) -> Iterator[Secret]:
     """The values that names call a secret."""
     # U+0130 is the one character whose lower case is longer.
     lowered = text.replace("\u0130", "I").lower()
-    for part in _NAME_ENDS:
+    for part, reach in _STARTS:
+        run_end = 0
         for at in every(lowered, part):
+            if at >= run_end and (run := _RUN.match(text, at)):
+                run_end = run.end()
+            # In a run of thousands of characters most names need no closer look.
+            if run_end - at > reach:
+                continue
             name = _name_at(text, lowered, at)
             found = _value(text, name) if name else None
             if name and found:
@@ -151,6 +173,9 @@ def _name_at(text: str, lowered: str, at: int) -> _Name | None:
     if name[0][:3].lower() == "key" and not before.rstrip("_-. ").endswith(_KEYS):
         return None
     if name[0] == "pass" and before.endswith(_OTHER_WORDS):
+        return None
+    # `resenha` is a review, and `minhaSenha` a password.
+    if name["foreign"] and before[-1:].isalpha() and name[0][0].islower():
         return None
     if name[0] in ("pw", "psk") and before[-1:].isalpha() and not before.endswith("bind"):
         return None

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dg_lsp.document import masking, secret_names
 from dg_lsp.document.masking import (
     PIECE_CHARS,
     REACH_CHARS,
@@ -143,3 +144,48 @@ def test_of_a_growing_log_its_start_is_masked_once(num_masked):
         log += line.format("x")
         assert len(mask_start(log, MAX_FILE_CHARS)) >= MAX_FILE_CHARS
     assert num_masked() <= 1.5 * MAX_FILE_CHARS
+
+
+@pytest.mark.parametrize("part", ["pwd=", "pwd:", "password=x", "token=", "api_key=/"])
+def test_names_in_a_long_word_are_looked_at_near_its_end_only(monkeypatch, part):
+    looked_at = 0
+    name_at = secret_names._name_at
+
+    def counted(*where):
+        nonlocal looked_at
+        looked_at += 1
+        return name_at(*where)
+
+    monkeypatch.setattr(secret_names, "_name_at", counted)
+    numbers = []
+    for size in (25_000, 100_000):
+        looked_at = 0
+        mask_around(part * (size // len(part)), 0, 0)
+        numbers.append(looked_at)
+
+    assert numbers[0] == numbers[1] > 0
+
+
+@pytest.mark.parametrize("size", [25_000, 100_000])
+def test_a_word_of_many_pieces_is_read_once_for_its_end(monkeypatch, size):
+    read_chars = 0
+
+    class Counted:
+        def search(self, text, start, end):
+            nonlocal read_chars
+            read_chars += end - start
+            return between_words.search(text, start, end)
+
+    between_words = masking._BETWEEN_WORDS
+    monkeypatch.setattr(masking, "_BETWEEN_WORDS", Counted())
+    mask_around("a" * size, size // 2, size // 2)
+
+    # Once for the pieces before the cursor, once for those behind it.
+    assert read_chars <= 1.5 * size
+
+
+@pytest.mark.parametrize("before", ["pwd=" * 1000, "a" * 5000 + ";", "token=" * 2000])
+def test_a_password_behind_a_long_word_is_masked(before):
+    text = before + "password=hunter2!x\n"
+
+    assert "hunter" not in mask_around(text, 0, 0)
