@@ -46,11 +46,9 @@ def serve(
 
 
 def _parse_address(address: str) -> tuple[str, int]:
-    """Read `HOST:PORT`; an IPv6 host stands in brackets."""
-    host, colon, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isascii() or not port.isdigit():
-        raise ArgumentError(f"{address!r} after --tcp is not HOST:PORT")
-    if int(port[:6]) > 65535:
-        raise ArgumentError(f"port {port} does not exist; ports end at 65535")
-    return host, int(port)
+    from dg_lsp.service.address import AddressError, parse_listen
+
+    try:
+        return parse_listen(address)
+    except AddressError as error:
+        raise ArgumentError(f"--tcp: {error}") from error

@@ -49,6 +49,7 @@ class Address:
 
 def parse_address(text: str, token: str | None = None) -> Address:
     """`unix:/path`, `HOST:PORT` or `http://HOST:PORT`, as a setting holds it."""
+    _check_characters(text)
     if text.startswith("unix:"):
         return Address("http://dg-lsp", Path(text.removeprefix("unix:").removeprefix("//")))
     url = text if "://" in text else f"http://{text}"
@@ -58,6 +59,9 @@ def parse_address(text: str, token: str | None = None) -> Address:
         (host or "").encode("idna")
     except ValueError as error:
         raise AddressError(f"{text} is no address: {error}") from error
+    # Also an empty one, which the parts do not tell from none.
+    if "?" in text or "#" in text:
+        raise AddressError("an address must not have a query or a fragment; give HOST:PORT")
     if "@" in parts.netloc:
         raise AddressError("an address must not hold a password; an engine asks for a token")
     if token is not None and not (token.isascii() and token.isprintable()):
@@ -71,13 +75,20 @@ def parse_address(text: str, token: str | None = None) -> Address:
 
 def parse_listen(text: str) -> tuple[str, int]:
     """`HOST:PORT`; port 0 takes a free one."""
+    _check_characters(text)
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not port.isascii() or not port.isdigit():
         raise AddressError(f"{text} is not HOST:PORT")
-    if int(port) > 65535:
-        raise AddressError(f"port {port} is above 65535")
+    if len(port) > 5 or int(port) > 65535:
+        raise AddressError(f"{text} has a port above 65535")
     return host, int(port)
+
+
+def _check_characters(text: str) -> None:
+    """Refuse line ends and the like, which `urlsplit` leaves out without a word."""
+    if not text.isprintable() or (" " in text and not text.startswith("unix:")):
+        raise AddressError(f"{text!r} is no address: it holds a line end or a blank")
 
 
 def is_loopback(host: str) -> bool:

@@ -36,6 +36,10 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="systemd's varia
         ("https://box", Address("https://box")),
         ("[::1]:80", Address("http://[::1]:80")),
         ("unix:/run/x.sock", Address("http://dg-lsp", Path("/run/x.sock"))),
+        (
+            "unix:/run/my runtime/x?.sock",
+            Address("http://dg-lsp", Path("/run/my runtime/x?.sock")),
+        ),
         ("unix:///run/x.sock", Address("http://dg-lsp", Path("/run/x.sock"))),
     ],
 )
@@ -55,6 +59,19 @@ def test_reads_addresses(text, expect):
         "http://[::1",
         "http://me:secret@box",
         f"http://{'x' * 70}.org",
+        "box:1\n",
+        "box:1\r\nX-Other: 2",
+        "\tbox:1",
+        "box :1",
+        "http://box:1/\n",
+        "box:1?",
+        "box:1?token=secret",
+        "http://box:1/v1?x=1",
+        "box:1#",
+        "http://box/#part",
+        "unix:/run/x.sock\n",
+        "unix:/run/\0",
+        "box:" + "1" * 5000,
     ],
 )
 def test_refuses_what_is_no_address(text):
@@ -85,7 +102,24 @@ def test_reads_where_to_listen(text, expect):
     assert parse_listen(text) == expect
 
 
-@pytest.mark.parametrize("text", ["", "9", ":9", "box:", "box:x", "box:65536", "box:-1", "b:²"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "9",
+        ":9",
+        "box:",
+        "box:x",
+        "box:65536",
+        "box:-1",
+        "b:²",
+        "b:1\n",
+        "b\n:1",
+        "b:\n1",
+        "a b:1",
+        "b:" + "1" * 5000,
+    ],
+)
 def test_refuses_where_not_to_listen(text):
     with pytest.raises(AddressError):
         parse_listen(text)
