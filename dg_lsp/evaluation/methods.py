@@ -181,7 +181,7 @@ def reference(model: LoadedModel, span: TrueSpan) -> Outcome:
 
 METHODS: dict[str, Method] = {
     "race of lengths (ours)": race,
-    "race, as an editor offers it": offered,
+    "race, as an editor suggests it": offered,
     "free canvas, cut at the suffix": free,
     "fixed length of 12": fixed,
     "oracle length": oracle,
