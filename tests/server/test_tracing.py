@@ -10,7 +10,7 @@ import pytest
 from dg_lsp.job import Infill, JobState
 from dg_lsp.reason import ReasonCode
 from dg_lsp.server.settings import Settings, TraceDetail, Trigger
-from dg_lsp.server.tracing import Work
+from dg_lsp.server.suggest.answer import Work
 
 ADD = "def add(a, b):\n    return \n"
 SECRET = 'password = "hunter2hunter2"\nx = \n'
@@ -108,7 +108,7 @@ async def test_superseded_and_withdrawn_requests(make_editor):
     second = editor.send_inline(1, 11)
     await editor.answer(first)
     assert last(editor)["outcome"] == "superseded"
-    await editor.until(lambda: editor.session.suggestions._lines != {})
+    await editor.until(lambda: editor.session.suggestions._documents != {})
     editor.cancel(second)
     await editor.answer(second)
 

@@ -15,9 +15,10 @@ from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import Suggestion
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.convert import offset_at, range_at
-from dg_lsp.server.features.inline_completion import ask, is_unchanged
+from dg_lsp.server.features.asking import Question, ask, refusal_at
+from dg_lsp.server.features.target import Target
 from dg_lsp.server.session import Session
-from dg_lsp.server.tracing import Trace
+from dg_lsp.server.workspace.documents import Document
 
 _WORD_END = re.compile(r"\w*\Z")
 MAX_LABEL_CHARS = 60
@@ -25,44 +26,39 @@ MAX_LABEL_CHARS = 60
 
 async def completion(session: Session, params: types.CompletionParams) -> types.CompletionList:
     """At most one entry per alternative, above all others."""
-    with session.tracer.request(
-        types.TEXT_DOCUMENT_COMPLETION, params.text_document.uri, params.position, "list"
-    ) as trace:
-        return await _complete(session, params, trace)
+    answered = await ask(
+        session,
+        types.TEXT_DOCUMENT_COMPLETION,
+        params,
+        "list",
+        lambda document: _read(session, document, params),
+    )
+    if answered is None:
+        return types.CompletionList(True, [])
+    target, suggestions = answered
+    return types.CompletionList(True, [_item(target, one) for one in suggestions])
 
 
-async def _complete(
-    session: Session, params: types.CompletionParams, trace: Trace
-) -> types.CompletionList:
-    nothing = types.CompletionList(True, [])
-    document = session.documents.get(params.text_document.uri)
-    if document is None or not session.settings.completion_fallback:
+def _read(
+    session: Session, document: Document, params: types.CompletionParams
+) -> Question | Reason:
+    if not session.settings.completion_fallback:
         off = "lists of completions are switched off by the setting `completionFallback`"
-        missing = session.missing(params.text_document.uri)
-        trace.refuse(missing if document is None else Reason(ReasonCode.SWITCHED_OFF, off))
-        return nothing
-    trace.language = document.language
+        return Reason(ReasonCode.SWITCHED_OFF, off)
     cursor = offset_at(document.text, params.position, session.units)
-    refusal = session.refusal_at(document, cursor)
-    trace.check_ms = trace.so_far_ms
+    refusal = refusal_at(session, document, cursor, is_invoked=True)
     if refusal is not None:
-        trace.refuse(refusal)
-        session.status.quiet(refusal)
-        return nothing
+        return refusal
     site = session.site(document, cursor)
-    answer = await ask(session, site, RequestOptions(), params.work_done_token, trace, None)
-    if not is_unchanged(session, document, trace):
-        return nothing
+    # The word before the cursor stands in the entry as well: clients filter entries by it.
     found = _WORD_END.search(last_line(site.prefix))
     word = found[0] if found else ""
     span = range_at(document.text, cursor - len(word), cursor, session.units)
-    return types.CompletionList(
-        True, [_item(suggestion, word, span) for suggestion in answer.suggestions]
-    )
+    return Question(document, Target(site, span, word), RequestOptions())
 
 
-def _item(suggestion: Suggestion, word: str, span: types.Range) -> types.CompletionItem:
-    text = word + suggestion.text
+def _item(target: Target, suggestion: Suggestion) -> types.CompletionItem:
+    text = target.head + suggestion.text
     first = next((line for line in LINE_END.split(text) if line.strip()), text).strip()
     label = first if len(first) <= MAX_LABEL_CHARS else f"{first[: MAX_LABEL_CHARS - 1]}…"
     return types.CompletionItem(
@@ -72,5 +68,5 @@ def _item(suggestion: Suggestion, word: str, span: types.Range) -> types.Complet
         documentation=text if LINE_END.search(text) else None,
         sort_text=" ",
         filter_text=text,
-        text_edit=types.TextEdit(span, text),
+        text_edit=types.TextEdit(target.range, text),
     )

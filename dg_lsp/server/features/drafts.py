@@ -14,8 +14,7 @@ from lsprotocol import types
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import width
 from dg_lsp.server.session import Session
-from dg_lsp.server.suggest.draft_suggestions import DraftSuggestion
-from dg_lsp.server.suggest.suggestions import DraftListener
+from dg_lsp.server.suggest.draft_suggestions import DraftListener, DraftSuggestion
 from dg_lsp.server.workspace.documents import Document
 
 

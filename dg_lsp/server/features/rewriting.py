@@ -9,36 +9,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lsprotocol import types
 
 from dg_lsp.document.edit import minimal_replacement
-from dg_lsp.document.reasons import why_nothing
-from dg_lsp.document.request import RequestOptions, RequestRefusedError
-from dg_lsp.document.retrying import Try, first_sound
-from dg_lsp.document.suggestions import (
-    InsertionSite,
-    Standard,
-    Suggestion,
-    flaw_at,
-    suggestions_for,
-)
-from dg_lsp.job import Draft, JobState, Span
+from dg_lsp.document.request import RequestOptions
+from dg_lsp.document.suggestions import InsertionSite, flaw_at
+from dg_lsp.job import Draft, Span
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.convert import range_at
 from dg_lsp.server.features.drafts import send_drafts
 from dg_lsp.server.lsp_ext import JobToken
 from dg_lsp.server.session import Session
 from dg_lsp.server.status import Report
-from dg_lsp.server.suggest.draft_suggestions import DraftSuggestion, one_line, suggest_draft
-from dg_lsp.server.suggest.jobs import Filled
-from dg_lsp.server.tracing import How, Outcome, Trace, Work
+from dg_lsp.server.suggest import decide, rewrites
+from dg_lsp.server.suggest.answer import Answer, refused
+from dg_lsp.server.suggest.draft_suggestions import DraftSuggestion, suggest_draft
 from dg_lsp.server.workspace.documents import Document, find_again
 
 ANNOTATION = "dg-lsp"
 LANE = "rewrite"
 """Rewrites supersede each other, but typing elsewhere in the document does not stop one."""
+
+MOVED = Reason(ReasonCode.CHANGED, "the text to be changed has changed in the meantime")
 
 _COMMENT = re.compile(r"\s*(?:#+|//+|--+|;+|%+|/\*+|<!--)\s*(.*?)\s*(?:\*/|-->)?\s*")
 
@@ -85,57 +79,57 @@ async def rewrite(
 
     `method` is what the editor asked with. `report` is told how far it is.
     """
-    document = request.document
-    at = range_at(document.text, request.span.start, request.span.start, session.units).start
-    with session.tracer.request(method, document.uri, at, "invoked") as trace:
-        trace.language = document.language
-        return await _change(session, request, trace, report)
-
-
-async def _change(session: Session, request: Request, trace: Trace, report: Report) -> Change:
     document, span = request.document, request.span
-    # A rewrite of masked text would put the mask into the document.
-    refusal = session.exclusion(document) or session.secret(document, span.start, span.end)
-    if refusal is not None:
-        trace.refuse(refusal)
-        raise RewriteRefusedError(str(refusal))
-    is_infill = span.start == span.end
-    site = session.site(document, span.start, None if is_infill else span.end)
+    at = range_at(document.text, span.start, span.start, session.units).start
+    change: Change | None = None
+    with session.tracer.request(
+        method, document.uri, at, "invoked", document.language
+    ) as trace:
+        # A rewrite of masked text would put the mask into the document.
+        refusal = session.exclusion(document) or session.secret(document, span.start, span.end)
+        trace.checked()
+        if refusal is not None:
+            answer = refused(refusal)
+        else:
+            end = span.end if span.start < span.end else None
+            site = session.site(document, span.start, end)
+            answer = await _write(session, request, site, report)
+            if answer.suggestions:
+                change = _change(session, request, site, answer.suggestions[0].text)
+                answer = answer if change else answer.dropped(MOVED)
+        trace.end(answer)
+    if change is None:
+        error = DocumentMovedError if answer.reason is MOVED else RewriteRefusedError
+        raise error(str(answer.reason))
+    return change
+
+
+async def _write(
+    session: Session, request: Request, site: InsertionSite, report: Report
+) -> Answer:
     options = RequestOptions(
         may_be_empty=False,
-        instruction=None if is_infill else request.instruction,
+        instruction=None if site.replaced is None else request.instruction,
         strength=request.strength,
+        seed=request.seed,
         lane=LANE,
     )
-    work = trace.work = Work()
-    trace.how = How.NEW_JOB
-    standard = Standard(one_line=one_line(site, session.settings.multi_line))
+    on_draft = _draft_listener(session, request, site, report)
+    return await rewrites.rewrite(
+        session.jobs, decide.Request(site, options), session.settings, on_draft
+    )
 
-    async def write(one: Try) -> tuple[Filled, tuple[Suggestion, ...]]:
-        listener = _draft_listener(session, request, site, report)
-        asked = replace(options, seed=one.seed, deadline_s=one.deadline_s)
-        filled = await session.jobs.fill(site, asked, session.settings, listener, work)
-        work.rest()
-        suggestions = suggestions_for(filled.infill.candidates, site, standard)
-        work.lap("finish")
-        return filled, suggestions
 
-    try:
-        filled, suggestions = await first_sound(write, site, request.seed)
-    except RequestRefusedError as error:
-        trace.refuse(error.reason)
-        raise RewriteRefusedError(str(error)) from error
-    reason = None if suggestions else why_nothing(filled.infill, site, standard)
-    trace.answer(suggestions, reason, filled.state is JobState.FAILED)
-    if reason is not None:
-        raise RewriteRefusedError(str(reason))
+def _change(
+    session: Session, request: Request, site: InsertionSite, new_text: str
+) -> Change | None:
+    """The change in the document as it is now; `None` where the span itself has changed."""
+    document = request.document
     now = session.documents.get(document.uri)
-    found = None if now is None else find_again(span, document.text, now.text)
+    found = None if now is None else find_again(request.span, document.text, now.text)
     if now is None or found is None:
-        moved = "the text to be changed has changed in the meantime"
-        trace.end(Outcome.NOTHING, Reason(ReasonCode.CHANGED, moved))
-        raise DocumentMovedError(moved)
-    return Change(now, found, suggestions[0].text, flaw_at(suggestions[0].text, site))
+        return None
+    return Change(now, found, new_text, flaw_at(new_text, site))
 
 
 def workspace_edit(session: Session, change: Change, label: str) -> types.WorkspaceEdit:

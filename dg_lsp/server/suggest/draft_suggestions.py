@@ -1,12 +1,11 @@
-"""What is offered while one types: drafts as they stand, what is left of an offer, one line.
+"""Drafts as suggestions, and what is left of a suggestion when its beginning was typed.
 
-Pure functions, over what document/offers.py makes of candidates. Knows nothing of LSP, of jobs
-under way or of the engine.
+Pure functions, over those of document/suggestions.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dg_lsp.document.edit import is_only_closers, match_newlines
@@ -17,12 +16,12 @@ from dg_lsp.server.settings import MultiLine
 from dg_lsp.server.workspace.documents import common_length
 
 SETTLED_CONFIDENCE = 0.9
-"""Characters less sure than this still change often; a deadline's answer leaves them out."""
+"""Less sure characters still change often; an answer at the deadline leaves them out."""
 
 
 @dataclass(frozen=True, slots=True)
 class DraftSuggestion:
-    """A draft as it would be put at the place now."""
+    """A draft as it would be inserted now."""
 
     suggestion: Suggestion
     settled: int
@@ -31,6 +30,10 @@ class DraftSuggestion:
     steps_allowed: int
     block: int = 1
     blocks: int = 1
+
+
+DraftListener = Callable[[Callable[[], DraftSuggestion | None]], None]
+"""Is told that there is a draft, and may ask for it; finishing one costs time."""
 
 
 def one_line(site: InsertionSite, multi_line: MultiLine) -> bool:
@@ -68,7 +71,7 @@ def cut_typed(draft: DraftSuggestion, typed: str) -> DraftSuggestion | None:
 
 
 def settled_lines(before: Draft | None, draft: Draft) -> str:
-    """The whole lines at the beginning of a draft that can be offered as they are."""
+    """The whole lines at the beginning of a draft that can be suggested as they are."""
     length = _settled(before, draft)
     if length == len(draft.text):
         return draft.text
@@ -77,7 +80,7 @@ def settled_lines(before: Draft | None, draft: Draft) -> str:
 
 
 def remainders(suggestions: Sequence[Suggestion], typed: str) -> tuple[Suggestion, ...]:
-    """What is left of the offers that begin with what was typed."""
+    """What is left of the suggestions that begin with what was typed."""
     done = len(typed)
     return tuple(
         Suggestion(suggestion.text[done:], suggestion.confidence, suggestion.confidences[done:])
@@ -87,7 +90,7 @@ def remainders(suggestions: Sequence[Suggestion], typed: str) -> tuple[Suggestio
 
 
 def typed_between(asked: InsertionSite, now: InsertionSite) -> str | None:
-    """What was typed at a place since, or `None` where anything else has changed."""
+    """What was typed at a site since, or `None` where anything else has changed."""
     if (
         now.suffix == asked.suffix
         and now.replaced == asked.replaced

@@ -17,7 +17,7 @@ from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import Draft, Infill, InfillJob, JobState, Snippet
 from dg_lsp.server.link.engine_link import EngineLink, EngineUnavailableError
 from dg_lsp.server.settings import Settings
-from dg_lsp.server.tracing import Work
+from dg_lsp.server.suggest.answer import Work
 
 log = logging.getLogger(__name__)
 

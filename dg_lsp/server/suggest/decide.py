@@ -1,0 +1,125 @@
+"""Decides where an answer comes from: the last answer, the job under way or a new job.
+
+A pure function of what is known of the document and of what is asked; `suggestions.py` carries
+the decision out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dg_lsp.document.request import RequestOptions
+from dg_lsp.document.suggestions import InsertionSite
+from dg_lsp.server.suggest.answer import Answer, How, suggested
+from dg_lsp.server.suggest.draft_suggestions import remainders, typed_between
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked: a suggestion for an insertion site, with options."""
+
+    site: InsertionSite
+    options: RequestOptions
+
+
+@dataclass(frozen=True, slots=True)
+class LastAnswer:
+    """The last answer of the document, and the request whose job it comes from."""
+
+    request: Request
+    answer: Answer
+    is_whole: bool = True
+    """False where a deadline cut it short, so that the job has more to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobUnderWay:
+    """The job of the document that is running, and the request that started it."""
+
+    request: Request
+    texts: tuple[str, ...] = ()
+    """What it may turn out to write, as far as is known: what was shown, and its last draft."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentState:
+    """All that is known of the suggestions of one document."""
+
+    last: LastAnswer | None = None
+    under_way: JobUnderWay | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """Answer at once."""
+
+    answer: Answer
+    keeps_job: bool
+    """Whether the job under way is about this site, and so of use to the next request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Wait for the job under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a job, instead of the one under way."""
+
+
+Decision = Reuse | Join | Start
+
+
+def decide(state: DocumentState, request: Request) -> Decision:
+    """The cheapest way to an answer that a new job would give as well."""
+    last, under_way = state.last, state.under_way
+    answer = None if last is None else _rest_of(last, request)
+    if answer is not None:
+        return Reuse(answer, keeps_job=under_way is None or _is_about(under_way, request))
+    if under_way is not None and _answers(under_way, request):
+        return Join()
+    return Start()
+
+
+def _rest_of(last: LastAnswer, request: Request) -> Answer | None:
+    """What the last answer says to this request, if it says anything."""
+    if request.options.candidates > last.request.options.candidates:
+        return None
+    typed = _typed(last.request, request)
+    if typed is None:
+        return None
+    if not typed and not last.is_whole:
+        # There is more, perhaps on its way.
+        return None
+    if left := remainders(last.answer.suggestions, typed):
+        return replace(suggested(left), how=How.LAST_ANSWER)
+    # The same question has the same answer, but a user who insists asks another one.
+    if typed or _insists_more(request, last.request):
+        return None
+    return replace(last.answer, how=How.LAST_ANSWER, work=None)
+
+
+def _answers(under_way: JobUnderWay, request: Request) -> bool:
+    """Whether the outcome of the job would answer this request too."""
+    if request.options.candidates > under_way.request.options.candidates:
+        return False
+    if _insists_more(request, under_way.request):
+        return False
+    typed = _typed(under_way.request, request)
+    if typed is None:
+        return False
+    return not typed or any(text.startswith(typed) for text in under_way.texts)
+
+
+def _is_about(under_way: JobUnderWay, request: Request) -> bool:
+    return _typed(under_way.request, request) is not None
+
+
+def _insists_more(request: Request, earlier: Request) -> bool:
+    """Whether it must be answered with a text, where the earlier one may stay without."""
+    return earlier.options.may_be_empty and not request.options.may_be_empty
+
+
+def _typed(earlier: Request, request: Request) -> str | None:
+    return typed_between(earlier.site, request.site)

@@ -1,0 +1,21 @@
+"""From what the engine returns to an answer, for infills and rewrites alike."""
+
+from __future__ import annotations
+
+from dg_lsp.document.reasons import why_nothing
+from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for
+from dg_lsp.job import JobState
+from dg_lsp.server.suggest.answer import Answer, Outcome, Work, suggested
+from dg_lsp.server.suggest.jobs import Filled
+
+
+def answer_of(filled: Filled, site: InsertionSite, standard: Standard, work: Work) -> Answer:
+    """The candidates that may be suggested at the site, or the reason why none may."""
+    work.rest()
+    suggestions = suggestions_for(filled.infill.candidates, site, standard)
+    work.lap("finish")
+    if suggestions:
+        return suggested(suggestions)
+    failed = filled.state is JobState.FAILED
+    reason = why_nothing(filled.infill, site, standard)
+    return Answer(Outcome.FAILED if failed else Outcome.NOTHING, reason)

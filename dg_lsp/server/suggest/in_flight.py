@@ -1,0 +1,172 @@
+"""One job of a document while it runs: the pause before it, its drafts, and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from dg_lsp.document.request import RequestRefusedError
+from dg_lsp.document.suggestions import (
+    InsertionSite,
+    Standard,
+    Suggestion,
+    finish_at,
+    suggestions_for,
+)
+from dg_lsp.job import Candidate, Draft, JobState
+from dg_lsp.reason import Reason, ReasonCode
+from dg_lsp.server.settings import Settings
+from dg_lsp.server.suggest.answer import Answer, Outcome, Work, refused, suggested
+from dg_lsp.server.suggest.decide import JobUnderWay, Request
+from dg_lsp.server.suggest.draft_suggestions import (
+    DraftListener,
+    DraftSuggestion,
+    cut_typed,
+    one_line,
+    remainders,
+    settled_lines,
+    typed_between,
+)
+from dg_lsp.server.suggest.finishing import answer_of
+from dg_lsp.server.suggest.jobs import Filled, Jobs
+
+log = logging.getLogger(__name__)
+
+
+class InFlightJob:
+    """A job that runs until it ends or is cancelled, whether or not somebody waits for it."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        request: Request,
+        settings: Settings,
+        on_end: Callable[[InFlightJob], None],
+    ) -> None:
+        self.request = request
+        self.work = Work()
+        self._jobs, self._settings = jobs, settings
+        self._listener: DraftListener | None = None
+        self._listening_at = request.site
+        self._before: Draft | None = None
+        self._latest: Draft | None = None
+        is_automatic = request.options.may_be_empty
+        self._standard = Standard(
+            request.options.candidates,
+            settings.min_confidence if is_automatic else 0.0,
+            may_break=not is_automatic,
+            one_line=one_line(request.site, settings.multi_line),
+        )
+        self._judged: tuple[Candidate, Suggestion | None] | None = None
+        """The candidate of the last drafts, and the suggestion if the job ended with it."""
+        self._shown: Suggestion | None = None
+        """What the user has seen of it so far."""
+        self._answer: Answer | None = None
+        self.task = asyncio.create_task(self._run())
+        self.task.add_done_callback(lambda task: on_end(self))
+
+    @property
+    def under_way(self) -> JobUnderWay:
+        """What a decision goes by while it runs."""
+        texts = [] if self._shown is None else [self._shown.text]
+        if self._latest is not None:
+            texts.append(self._latest.text)
+        return JobUnderWay(self.request, tuple(texts))
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether it ended with an answer of the model, be it an empty one."""
+        if not self.task.done() or self.task.cancelled() or self.task.exception() is not None:
+            return False
+        return self.task.result().state is JobState.DONE
+
+    def listen(self, site: InsertionSite, listener: DraftListener | None) -> None:
+        """Tell the listener of drafts from now on, as they would stand at the site."""
+        self._listening_at, self._listener = site, listener
+
+    def cancel(self) -> None:
+        self.task.cancel()
+
+    def settled(self) -> tuple[Suggestion, ...]:
+        """What can be suggested before the end: the whole lines that change no more."""
+        if self._latest is None:
+            return ()
+        text = self._finished(settled_lines(self._before, self._latest))
+        return (Suggestion(text, 1.0, (1.0,) * len(text)),) if text else ()
+
+    def answer(self) -> Answer:
+        """What the job amounts to, once it has ended, for the site that it began at."""
+        if self._answer is None:
+            self._answer = self._judge_outcome()
+        return self._answer
+
+    def answer_to(self, request: Request) -> Answer | None:
+        """The answer to a later request, which need not repeat what was typed since.
+
+        `None` where the job wrote something else than that.
+        """
+        answer = self.answer()
+        typed = typed_between(self.request.site, request.site) or ""
+        if not typed or answer.failed:
+            return answer
+        left = remainders(answer.suggestions, typed)
+        return suggested(left) if left else None
+
+    def _judge_outcome(self) -> Answer:
+        """What was shown last stands where the job's end does not agree with what was typed."""
+        if self.task.cancelled():
+            cancelled = Reason(ReasonCode.CANCELLED, "the job was cancelled")
+            return Answer(Outcome.NOTHING, cancelled)
+        error = self.task.exception()
+        if isinstance(error, RequestRefusedError):
+            return refused(error.reason)
+        if error is not None:
+            log.error("a job could not be handed to the engine", exc_info=error)
+            defect = Reason(ReasonCode.DEFECT, "the server failed; its log says how")
+            return Answer(Outcome.FAILED, defect)
+        answer = answer_of(self.task.result(), self.request.site, self._standard, self.work)
+        typed = typed_between(self.request.site, self._listening_at) or ""
+        shown = () if self._shown is None else (self._shown,)
+        if remainders(shown, typed) and not remainders(answer.suggestions, typed):
+            return suggested(shown) if self.is_answered else answer
+        return answer
+
+    async def _run(self) -> Filled:
+        if self.request.options.may_be_empty and self._settings.debounce_ms:
+            await asyncio.sleep(self._settings.debounce_ms / 1e3)
+            self.work.lap("debounce")
+        return await self._jobs.fill(
+            self.request.site, self.request.options, self._settings, self._take, self.work
+        )
+
+    def _take(self, draft: Draft) -> None:
+        if self._latest is None:
+            # What the document opens and closes is remembered: the answer is finished faster.
+            self._finished(draft.text)
+        self._before, self._latest = self._latest, draft
+        if self._listener is not None:
+            self._listener(self._draft_now)
+
+    def _draft_now(self) -> DraftSuggestion | None:
+        """What would be suggested if the job ended now: nothing else is worth a look."""
+        typed = typed_between(self.request.site, self._listening_at)
+        draft = self._latest
+        if draft is None or draft.candidate is None or typed is None:
+            return None
+        if self._judged is None or self._judged[0] != draft.candidate:
+            found = suggestions_for([draft.candidate], self.request.site, self._standard)
+            self._judged = draft.candidate, found[0] if found else None
+        suggestion = self._judged[1]
+        if suggestion is None:
+            return None
+        left = cut_typed(
+            DraftSuggestion(suggestion, len(suggestion.text), draft.step, draft.steps_allowed),
+            typed,
+        )
+        if left is not None:
+            self._shown = suggestion
+        return left
+
+    def _finished(self, raw: str) -> str:
+        return finish_at(raw, self.request.site, one_line=self._standard.one_line)

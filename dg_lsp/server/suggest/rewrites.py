@@ -1,0 +1,47 @@
+"""A rewrite: a job of its own, tried again while its text would break the code.
+
+It goes the way of an infill through `jobs.py` and `finishing.py`. Two things differ: a command
+asks for a new text, so no answer is reused or kept; and a rewrite has several tries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from dg_lsp.document.request import RequestRefusedError
+from dg_lsp.document.retrying import Try, first_sound
+from dg_lsp.document.suggestions import Standard, Suggestion
+from dg_lsp.job import Draft
+from dg_lsp.server.settings import Settings
+from dg_lsp.server.suggest.answer import WITHDRAWN, Answer, How, WithdrawnError, Work, refused
+from dg_lsp.server.suggest.decide import Request
+from dg_lsp.server.suggest.draft_suggestions import one_line
+from dg_lsp.server.suggest.finishing import answer_of
+from dg_lsp.server.suggest.jobs import Jobs
+
+
+async def rewrite(
+    jobs: Jobs, request: Request, settings: Settings, on_draft: Callable[[Draft], None]
+) -> Answer:
+    """The answer of the first try that breaks nothing, or else of the first one.
+
+    Cancelling it stops the try that runs and raises `WithdrawnError`.
+    """
+    site, work = request.site, Work()
+    standard = Standard(one_line=one_line(site, settings.multi_line))
+
+    async def write(one: Try) -> tuple[Answer, tuple[Suggestion, ...]]:
+        options = replace(request.options, seed=one.seed, deadline_s=one.deadline_s)
+        filled = await jobs.fill(site, options, settings, on_draft, work)
+        answer = answer_of(filled, site, standard, work)
+        return answer, answer.suggestions
+
+    try:
+        answer, _ = await first_sound(write, site, request.options.seed)
+    except RequestRefusedError as error:
+        answer = refused(error.reason)
+    except asyncio.CancelledError:
+        raise WithdrawnError(replace(WITHDRAWN, how=How.NEW_JOB, work=work)) from None
+    return replace(answer, how=How.NEW_JOB, work=work)
