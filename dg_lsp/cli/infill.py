@@ -26,6 +26,7 @@ from dg_lsp.document.edit import minimal_replacement
 from dg_lsp.document.position import line_column_at, offset_at
 from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.request import (
+    ANY_MODEL,
     RequestContext,
     RequestOptions,
     RequestRefusedError,
@@ -40,7 +41,7 @@ from dg_lsp.document.suggestions import (
     flaw_at,
     suggestions_for,
 )
-from dg_lsp.job import Draft, Infill, InfillJob, JobState, ModelInfo
+from dg_lsp.job import Draft, Infill, InfillJob, JobState
 from dg_lsp.reason import Reason
 
 if TYPE_CHECKING:
@@ -50,9 +51,6 @@ if TYPE_CHECKING:
 
 _DEFAULT = InfillJob(prefix="", suffix="")
 _MAX_SEED = 2**32 - 1
-
-
-_ANY_MODEL = ModelInfo("any", "", prefix_tokens=10**9, suffix_tokens=10**9)
 
 
 class EngineUse(enum.Enum):
@@ -152,7 +150,7 @@ def infill(
 def _check(site: InsertionSite, options: RequestOptions) -> None:
     """Refuse what no model could do before one is loaded."""
     try:
-        build_job(site, options, _ANY_MODEL, RequestContext(len))
+        build_job(site, options, ANY_MODEL, RequestContext(len))
     except RequestRefusedError:
         raise
     except ValueError as error:

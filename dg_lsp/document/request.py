@@ -10,13 +10,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from dg_lsp.document.limits import too_long
 from dg_lsp.document.position import LINE_END, last_line, without_surrogates
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.document.window import Measure, WindowBudget, split_window
-from dg_lsp.job import EXTRA_CANDIDATES, InfillJob, Snippet
+from dg_lsp.job import EXTRA_CANDIDATES, InfillJob, ModelInfo, Snippet
 from dg_lsp.reason import CodedError, Reason, ReasonCode
 
 CHARS_PER_TOKEN = 3
@@ -44,19 +43,6 @@ class RequestOptions:
     """Jobs of one lane on one document supersede each other."""
 
 
-class PromptModel(Protocol):
-    """What must be known of a model to build a prompt for it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def prefix_tokens(self) -> int: ...
-    @property
-    def suffix_tokens(self) -> int: ...
-    @property
-    def follows_instructions(self) -> bool: ...
-
-
 @dataclass(frozen=True, slots=True)
 class RequestContext:
     """What a job is built from besides its place and its options."""
@@ -64,13 +50,17 @@ class RequestContext:
     measure: Measure
     """How many tokens a text has, about."""
     budget_chars: int = BUDGET_CHARS
-    """The most characters of the document and of related files together."""
+    """The most characters of the document and of related files together, as the user wants."""
     files: tuple[Snippet, ...] = ()
     """Other files that the model may see, whole and unmasked, the latest used first."""
     masks_secrets: bool = True
     """False for public text, as in an evaluation: no place in it is refused."""
     client: str = ""
     """Keeps apart the documents of different clients; empty where the engine does that."""
+
+
+ANY_MODEL = ModelInfo("any", "", prefix_tokens=10**9, suffix_tokens=10**9)
+"""Stands for a model where none is known: nothing is cut or refused for its sake."""
 
 
 class RequestRefusedError(CodedError, ValueError):
@@ -80,7 +70,7 @@ class RequestRefusedError(CodedError, ValueError):
 def build_job(
     site: InsertionSite,
     options: RequestOptions,
-    model: PromptModel,
+    model: ModelInfo,
     context: RequestContext,
     lap: Callable[[str], None] = lambda stage: None,
 ) -> InfillJob:
@@ -129,7 +119,7 @@ def build_job(
     )
 
 
-def follows_no_instructions(model: PromptModel) -> Reason | None:
+def follows_no_instructions(model: ModelInfo) -> Reason | None:
     """Why a model cannot be told how to rewrite, where that is so."""
     if model.follows_instructions:
         return None
@@ -137,7 +127,7 @@ def follows_no_instructions(model: PromptModel) -> Reason | None:
 
 
 def _cannot_rewrite(
-    site: InsertionSite, options: RequestOptions, model: PromptModel, measure: Measure
+    site: InsertionSite, options: RequestOptions, model: ModelInfo, measure: Measure
 ) -> Reason | None:
     if not site.replaced:
         return None
@@ -158,7 +148,7 @@ def _masked(text: str, start: int, end: int) -> str:
     return masked
 
 
-def _window_budget(model: PromptModel, budget_chars: int) -> WindowBudget:
+def _window_budget(model: ModelInfo, budget_chars: int) -> WindowBudget:
     """The model's budget, or less where the user wants less; a third is for other files."""
     tokens = budget_chars * (1 - SNIPPET_SHARE) / CHARS_PER_TOKEN
     return WindowBudget(

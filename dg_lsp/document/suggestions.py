@@ -5,10 +5,11 @@ Pure functions. Knows nothing of LSP, of jobs under way or of the engine.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dg_lsp.document.edit import finish
+from dg_lsp.document.edit import finish, is_only_closers
 from dg_lsp.document.flaws import flaw_of
 from dg_lsp.document.position import LINE_END
 from dg_lsp.document.syntax import breaks_syntax
@@ -55,6 +56,14 @@ class InsertionSite:
         start, core, end = _split(self.replaced or "")
         prefix, suffix = self.prefix + start, end + self.suffix
         return replace(self, prefix=prefix, suffix=suffix, replaced=core or None)
+
+
+class MultiLine(enum.Enum):
+    """Whether a suggestion may have several lines."""
+
+    AUTO = "auto"
+    NEVER = "never"
+    ALWAYS = "always"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,14 @@ def suggestions_for(
     return tuple(
         suggestion for suggestion in best if suggestion.confidence >= standard.min_confidence
     )
+
+
+def one_line(site: InsertionSite, multi_line: MultiLine) -> bool:
+    """Whether only one line may go in: several in the middle of a line would tear it apart."""
+    if site.replaced is not None or multi_line is MultiLine.ALWAYS:
+        return False
+    rest = LINE_END.split(site.suffix, maxsplit=1)[0]
+    return multi_line is MultiLine.NEVER or not is_only_closers(rest)
 
 
 def finish_at(text: str, site: InsertionSite, *, one_line: bool) -> str:

@@ -15,7 +15,14 @@ from typing import Any
 import torch
 
 from dg_lsp.config import EngineSettings
-from dg_lsp.document.suggestions import InsertionSite, Standard, Suggestion, suggestions_for
+from dg_lsp.document.request import RequestOptions
+from dg_lsp.document.suggestions import (
+    MultiLine,
+    Standard,
+    Suggestion,
+    one_line,
+    suggestions_for,
+)
 from dg_lsp.engine.conversation import build_prompt
 from dg_lsp.engine.family import FoundText
 from dg_lsp.engine.infilling import Filling
@@ -23,12 +30,10 @@ from dg_lsp.engine.prompt import Prompt, healed_ids
 from dg_lsp.engine.span_text import meeting_point
 from dg_lsp.evaluation.asking import reference_of
 from dg_lsp.evaluation.scores import edit_similarity, is_match, stays_valid
-from dg_lsp.evaluation.spans import TrueSpan, job_of
-from dg_lsp.job import EXTRA_CANDIDATES, Candidate, InfillJob
+from dg_lsp.evaluation.spans import MAX_TOKENS, TrueSpan, job_of, site_of
+from dg_lsp.job import Candidate, InfillJob
 from dg_lsp.models.loading import LoadedModel
 from dg_lsp.models.tokenizer import FileCodec
-from dg_lsp.server.settings import MultiLine
-from dg_lsp.server.suggest.draft_suggestions import one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +98,14 @@ def offered(model: LoadedModel, span: TrueSpan) -> Outcome:
 
 def editor_job(span: TrueSpan, *, may_be_empty: bool) -> InfillJob:
     """A job as the server asks for it."""
-    return dataclasses.replace(
-        job_of(span), may_be_empty=may_be_empty, extra_candidates=EXTRA_CANDIDATES
-    )
+    return job_of(span, RequestOptions(may_be_empty=may_be_empty, max_tokens=MAX_TOKENS))
 
 
 def suggestions_in(
     outcome: Outcome, span: TrueSpan, standard: Standard
 ) -> tuple[Suggestion, ...]:
     """What an editor would be offered of an outcome."""
-    site = InsertionSite(
-        uri=span.path,
-        path=span.path,
-        language=span.language,
-        newline="\n",
-        prefix=span.prefix,
-        suffix=span.suffix,
-    )
+    site = site_of(span)
     standard = dataclasses.replace(standard, one_line=one_line(site, MultiLine.AUTO))
     return suggestions_for(outcome.candidates, site, standard)
 

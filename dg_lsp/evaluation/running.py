@@ -25,7 +25,7 @@ from dg_lsp.evaluation.methods import Outcome, infiller
 from dg_lsp.evaluation.results import Result, ResultLog, completed
 from dg_lsp.evaluation.sandbox import Sandbox
 from dg_lsp.evaluation.scores import edit_similarity, is_match, stays_valid
-from dg_lsp.evaluation.spans import job_of
+from dg_lsp.evaluation.spans import AS_ASKED, job_of
 from dg_lsp.models.loading import LoadedModel
 
 WARM_UPS = 1
@@ -73,11 +73,12 @@ CANONICAL = Filler(
 def filler_of(model: LoadedModel, max_tokens: int, min_confidence: float) -> Filler:
     """The engine's own way under the model's settings."""
     settings = dataclasses.replace(model.settings, min_confidence=min_confidence)
+    options = dataclasses.replace(AS_ASKED, max_tokens=max_tokens)
     return Filler(
         name=model.info.name,
         device=model.info.device,
         identity=f"{model.info.name} {settings} {max_tokens}",
-        fill=lambda problem: infiller(settings, job_of(problem.span, max_tokens), model),
+        fill=lambda problem: infiller(settings, job_of(problem.span, options), model),
         measure=lambda text: len(model.codec.encode(text)),
     )
 

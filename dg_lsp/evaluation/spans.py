@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dg_lsp.document.request import ANY_MODEL, RequestContext, RequestOptions, build_job
+from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import InfillJob
 from dg_lsp.training.corpus import SourceFile
 
@@ -46,15 +49,35 @@ def draw_spans(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[Tr
     return spans
 
 
-def job_of(span: TrueSpan, max_tokens: int = MAX_TOKENS) -> InfillJob:
-    """The job of a user who knows that something is missing and asks for it."""
-    return InfillJob(
-        prefix=span.prefix[-CONTEXT_CHARACTERS:],
-        suffix=span.suffix[:CONTEXT_CHARACTERS],
+AS_ASKED = RequestOptions(extra_candidates=0, may_be_empty=False, max_tokens=MAX_TOKENS)
+"""Of a user who knows that something is missing and asks for it."""
+
+PUBLIC = RequestContext(measure=len, budget_chars=10**9, masks_secrets=False)
+"""Nothing is cut for the user's sake and no place is refused: the text is no secret."""
+
+
+def job_of(
+    span: TrueSpan, options: RequestOptions = AS_ASKED, context: RequestContext = PUBLIC
+) -> InfillJob:
+    """The job on a span, of which the engine itself cuts what is too long, to the token."""
+    site = site_of(span)
+    near = dataclasses.replace(
+        site,
+        prefix=site.prefix[-CONTEXT_CHARACTERS:],
+        suffix=site.suffix[:CONTEXT_CHARACTERS],
+    )
+    return build_job(near, options, ANY_MODEL, context)
+
+
+def site_of(span: TrueSpan) -> InsertionSite:
+    """Where a cursor stands whose user wants the text of the span."""
+    return InsertionSite(
+        uri=span.path,
         path=span.path,
         language=span.language,
-        max_tokens=max_tokens,
-        may_be_empty=False,
+        newline="\n",
+        prefix=span.prefix,
+        suffix=span.suffix,
     )
 
 

@@ -14,6 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dg_lsp.config import MIN_CONFIDENCE
+from dg_lsp.document.request import BUDGET_CHARS
+from dg_lsp.document.suggestions import MultiLine
 from dg_lsp.server.settings_schema import about, parse_settings, settings_schema, settings_table
 
 SECTION = "dgLsp"
@@ -29,14 +32,6 @@ class Trigger(enum.Enum):
     MANUAL = "manual"
 
 
-class MultiLine(enum.Enum):
-    """Whether a suggestion may have several lines."""
-
-    AUTO = "auto"
-    NEVER = "never"
-    ALWAYS = "always"
-
-
 class TraceDetail(enum.Enum):
     """What is kept of a request for `dg-lsp trace`."""
 
@@ -50,7 +45,7 @@ class ContextSettings:
     """What the model sees besides the text around the cursor."""
 
     budget_chars: int = field(
-        default=24_000,
+        default=BUDGET_CHARS,
         metadata=about(
             "Maximum number of characters that the model sees, of the document and of related "
             "files together. The model's own limit in tokens applies as well.",
@@ -195,9 +190,7 @@ class Settings:
         ),
     )
     min_confidence: float = field(
-        # docs/quality.md: with this threshold the bundled model suggests nothing at nine out of
-        # ten positions where the code is complete, and still shows two of three right texts.
-        default=0.15,
+        default=MIN_CONFIDENCE,
         metadata=about(
             "Suggestions with a lower confidence are not shown while you type, from 0 (show "
             "all) to 1.",

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from dg_lsp.evaluation.spans import KINDS, draw_spans
+from dg_lsp.evaluation.spans import (
+    CONTEXT_CHARACTERS,
+    KINDS,
+    MAX_TOKENS,
+    TrueSpan,
+    draw_spans,
+    job_of,
+)
+from dg_lsp.job import InfillJob
 from dg_lsp.training.corpus import SourceFile
 
 FILES = [
@@ -38,3 +46,18 @@ def test_whole_lines_are_whole():
 def test_the_seed_decides():
     assert draw_spans(FILES, 5, seed=1) == draw_spans(FILES, 5, seed=1)
     assert draw_spans(FILES, 5, seed=1) != draw_spans(FILES, 5, seed=2)
+
+
+def test_a_job_shows_the_text_around_the_span_as_it_is():
+    token = "ghp_0123456789abcdefghij0123456789abcdef"
+    line = f"token = '{token}'\n"
+    span = TrueSpan("a.py", line * 1000 + "x = '", "'\n" + line * 1000, token, "whole line")
+
+    assert job_of(span) == InfillJob(
+        prefix=span.prefix[-CONTEXT_CHARACTERS:],
+        suffix=span.suffix[:CONTEXT_CHARACTERS],
+        path="a.py",
+        language="python",
+        max_tokens=MAX_TOKENS,
+        may_be_empty=False,
+    )

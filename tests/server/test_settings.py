@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dg_lsp.document.suggestions import MultiLine
 from dg_lsp.server.settings import (
-    MultiLine,
     Settings,
     Trigger,
     docs_table,

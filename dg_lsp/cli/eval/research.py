@@ -16,6 +16,7 @@ import typer
 
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.config import MIN_CONFIDENCE
 
 if TYPE_CHECKING:
     from dg_lsp.evaluation.methods import Row
@@ -100,14 +101,13 @@ def quiet(
     from dg_lsp.cli.compose import load_model
     from dg_lsp.evaluation.quiet import ask, curve, curve_table, quiet_by_kind, quiet_places
     from dg_lsp.evaluation.spans import draw_spans
-    from dg_lsp.server.settings import Settings
 
     loaded = load_model(model, device)
     files = _held_out(tuning)
     places = [*quiet_places(files, per_kind, seed), *draw_spans(files, per_kind, seed)]
     asked = track(places, "asking", console=Console(stderr=True))
     answers = [ask(loaded, place) for place in asked]
-    points, chosen = curve(answers), Settings().min_confidence
+    points, chosen = curve(answers), MIN_CONFIDENCE
     kinds = quiet_by_kind(answers, chosen)
     if as_json:
         raw = [dataclasses.asdict(point) for point in points]

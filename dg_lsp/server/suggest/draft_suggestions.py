@@ -8,11 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dg_lsp.document.edit import is_only_closers, match_newlines
+from dg_lsp.document.edit import match_newlines
 from dg_lsp.document.position import LINE_END
-from dg_lsp.document.suggestions import InsertionSite, Suggestion, finish_at, left_of
+from dg_lsp.document.suggestions import (
+    InsertionSite,
+    MultiLine,
+    Suggestion,
+    finish_at,
+    left_of,
+    one_line,
+)
 from dg_lsp.job import Draft
-from dg_lsp.server.settings import MultiLine
 from dg_lsp.server.workspace.documents import common_length
 
 SETTLED_CONFIDENCE = 0.9
@@ -34,14 +40,6 @@ class DraftSuggestion:
 
 DraftListener = Callable[[Callable[[], DraftSuggestion | None]], None]
 """Is told that there is a draft, and may ask for it; finishing one costs time."""
-
-
-def one_line(site: InsertionSite, multi_line: MultiLine) -> bool:
-    """Whether only one line may go in: several in the middle of a line would tear it apart."""
-    if site.replaced is not None or multi_line is MultiLine.ALWAYS:
-        return False
-    rest = LINE_END.split(site.suffix, maxsplit=1)[0]
-    return multi_line is MultiLine.NEVER or not is_only_closers(rest)
 
 
 def suggest_draft(

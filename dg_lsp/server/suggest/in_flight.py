@@ -12,6 +12,7 @@ from dg_lsp.document.suggestions import (
     Standard,
     Suggestion,
     finish_at,
+    one_line,
     suggestions_for,
 )
 from dg_lsp.job import Candidate, Draft, JobState
@@ -23,7 +24,6 @@ from dg_lsp.server.suggest.draft_suggestions import (
     DraftListener,
     DraftSuggestion,
     cut_typed,
-    one_line,
     remainders,
     settled_lines,
     typed_between,

@@ -12,12 +12,11 @@ from dataclasses import replace
 
 from dg_lsp.document.request import RequestRefusedError
 from dg_lsp.document.retrying import Try, first_sound
-from dg_lsp.document.suggestions import Standard, Suggestion
+from dg_lsp.document.suggestions import Standard, Suggestion, one_line
 from dg_lsp.job import Draft
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import WITHDRAWN, Answer, How, WithdrawnError, Work, refused
 from dg_lsp.server.suggest.decide import Request
-from dg_lsp.server.suggest.draft_suggestions import one_line
 from dg_lsp.server.suggest.finishing import answer_of
 from dg_lsp.server.suggest.jobs import Jobs
 

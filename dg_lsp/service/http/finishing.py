@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from dg_lsp.document.edit import is_only_closers
-from dg_lsp.document.position import LINE_END
-from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for
+from dg_lsp.document.suggestions import (
+    InsertionSite,
+    MultiLine,
+    Standard,
+    one_line,
+    suggestions_for,
+)
 from dg_lsp.job import EXTRA_CANDIDATES, Candidate, Infill, InfillJob
 from dg_lsp.service.fields import Fields, Json, SchemaError
 
@@ -68,8 +72,7 @@ def finished(infill: Infill, job: InfillJob, finishing: Finishing | None) -> Inf
         prefix=job.prefix,
         suffix=job.suffix,
     )
-    rest, *_ = LINE_END.split(job.suffix, maxsplit=1)
-    standard = Standard(job.candidates, one_line=not is_only_closers(rest))
+    standard = Standard(job.candidates, one_line=one_line(site, MultiLine.AUTO))
     suggestions = suggestions_for(infill.candidates, site, standard)
     candidates = tuple(
         Candidate(suggestion.text, suggestion.confidence, -float(rank), suggestion.confidences)

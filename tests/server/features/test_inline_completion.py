@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from dg_lsp.document.suggestions import MultiLine
 from dg_lsp.job import JobState
 from dg_lsp.server.link.scripted import Pace
-from dg_lsp.server.settings import MultiLine, Settings
+from dg_lsp.server.settings import Settings
 
 ADD = "def add(a, b):\n    return \n"
 
