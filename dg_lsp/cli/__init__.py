@@ -7,11 +7,14 @@ somebody waits for it. Knows nothing of what commands do.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
+
+from dg_lsp.reason import CodedError, Reason, ReasonCode, reason_json
 
 SERVE = (["serve"], ["serve", "--stdio"])
 """How editors start the server; typer would take a fifth of its time to the first answer."""
@@ -28,8 +31,10 @@ def main() -> NoReturn:
     sys.exit(run(sys.argv[1:]))
 
 
-class ArgumentError(ValueError):
+class ArgumentError(CodedError, ValueError):
     """An argument or option that cannot be followed; the message says why."""
+
+    code = ReasonCode.INVALID_ARGUMENT
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -45,17 +50,7 @@ def run(arguments: Sequence[str]) -> int:
         _discard_output()
         return EXIT_FAILED
     except Exception as error:
-        if isinstance(error, _refusals()):
-            _complain(str(error))
-            return EXIT_REFUSED
-        if os.environ.get("DG_LSP_DEBUG"):
-            traceback.print_exc()
-        else:
-            _complain(
-                f"{type(error).__name__}: {error} "
-                "(run again with DG_LSP_DEBUG=1 for the traceback)"
-            )
-        return EXIT_FAILED
+        return _fail(error, as_json="--json" in arguments)
     return status
 
 
@@ -71,22 +66,25 @@ def _parse(arguments: Sequence[str]) -> int:
     return run_command(arguments)
 
 
-def _refusals() -> tuple[type[Exception], ...]:
-    """Errors of this project whose message alone tells the user what to do."""
-    from dg_lsp.cli.compose import ModelError
-    from dg_lsp.document.position import PositionError
-    from dg_lsp.document.request import RequestRefusedError
-    from dg_lsp.document.source import SourceError
-    from dg_lsp.evaluation import EvaluationError
-
-    return (
-        ArgumentError,
-        EvaluationError,
-        ModelError,
-        PositionError,
-        RequestRefusedError,
-        SourceError,
-    )
+def _fail(error: Exception, as_json: bool) -> int:
+    """Say what went wrong, to a program on stdout as well, and return the exit status."""
+    if isinstance(error, CodedError):
+        reason = error.reason
+        status = EXIT_REFUSED if isinstance(error, ValueError) else EXIT_FAILED
+        _complain(reason.message)
+    else:
+        reason = Reason(ReasonCode.DEFECT, f"{type(error).__name__}: {error}")
+        status = EXIT_FAILED
+        if os.environ.get("DG_LSP_DEBUG"):
+            traceback.print_exc()
+        else:
+            _complain(f"{reason.message} (run again with DG_LSP_DEBUG=1 for the traceback)")
+    if as_json:
+        try:
+            print(json.dumps({"error": reason_json(reason)}), flush=True)
+        except BrokenPipeError:
+            _discard_output()
+    return status
 
 
 def _complain(message: str) -> None:

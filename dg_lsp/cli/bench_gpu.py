@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption
 
 
@@ -33,9 +32,5 @@ def gpu(
     Needs no model: one of the real shape is made of random weights on the device.
     """
     from dg_lsp.benchmark.gpu.__main__ import measure
-    from dg_lsp.models.checkpoint import CheckpointError
 
-    try:
-        measure(shape, device, out, as_json, rounds)
-    except CheckpointError as error:
-        raise ArgumentError(str(error)) from error
+    measure(shape, device, out, as_json, rounds)

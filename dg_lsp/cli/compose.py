@@ -20,10 +20,6 @@ LOADING_SHARE = 0.9
 """Of the way until a model is ready; the rest prepares its steps, which only a GPU needs."""
 
 
-class ModelError(ValueError):
-    """The model or the device that was asked for cannot be had."""
-
-
 def model_for_engine(model: str | None) -> str | None:
     """The model as an engine process must be told, which has another working directory."""
     directory = None if model is None else model_directory(model)
@@ -66,12 +62,8 @@ def load_model(
     vram: str | None = None,
 ) -> LoadedModel:
     """Load a model, as `open_infiller` does, for commands that fill spans in this thread."""
-    from dg_lsp.models.checkpoint import CheckpointError
     from dg_lsp.models.loading import load
     from dg_lsp.models.memory import parse_bytes
 
     vram = vram or os.environ.get("DG_LSP_VRAM") or None
-    try:
-        return load(model, device, report, None if vram is None else parse_bytes(vram))
-    except CheckpointError as error:
-        raise ModelError(str(error)) from error
+    return load(model, device, report, None if vram is None else parse_bytes(vram))

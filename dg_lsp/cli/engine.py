@@ -7,6 +7,7 @@ for looking. Knows nothing of HTTP or of models.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import sys
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dg_lsp.cli import EXIT_FAILED, ArgumentError
 from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
+from dg_lsp.reason import CodedError, ReasonCode
 
 if TYPE_CHECKING:
     from dg_lsp.job import Infill, OpenedModel
@@ -99,13 +100,12 @@ def run(
     from dg_lsp.diagnosis.journal import Journal, state_directory
     from dg_lsp.diagnosis.records import tool_record
     from dg_lsp.service.address import (
-        AddressError,
         engine_name,
         parse_listen,
         read_token,
         runtime_directory,
     )
-    from dg_lsp.service.process.serving import AlreadyRunningError, IdleTimes, Listening, serve
+    from dg_lsp.service.process.serving import IdleTimes, Listening, serve
 
     def tell(address: Address) -> None:
         print(f"dg-lsp: listening at {address}", file=sys.stderr, flush=True)
@@ -132,8 +132,6 @@ def run(
             tell,
             note,
         )
-    except (AddressError, AlreadyRunningError) as error:
-        raise ArgumentError(str(error)) from error
     finally:
         journal.close()
 
@@ -150,33 +148,27 @@ def status(
     runtime_dir: _RuntimeDir = None,
 ) -> None:
     """Say what the engines of this user do. The exit status is 1 where none runs."""
-    from dg_lsp.service.address import AddressError, parse_address, read_token
-    from dg_lsp.service.client.infiller import EngineError, UnreachableError
+    from dg_lsp.service.address import parse_address, read_token
+    from dg_lsp.service.client.infiller import UnreachableError
     from dg_lsp.service.process.lifecycle import probe
     from dg_lsp.service.schema import encode_status
 
-    try:
-        if address is None:
-            places = _running_engines(runtime_dir)
-        else:
-            token = None if token_file is None else read_token(token_file)
-            places = [parse_address(address, token)]
-        found: list[tuple[Address, EngineStatus]] = []
-        for place in places:
-            try:
-                found.append((place, asyncio.run(probe(place))))
-            except UnreachableError:
-                continue
-    except (AddressError, EngineError) as error:
-        raise ArgumentError(str(error)) from error
+    if address is None:
+        places = _running_engines(runtime_dir)
+    else:
+        token = None if token_file is None else read_token(token_file)
+        places = [parse_address(address, token)]
+    found: list[tuple[Address, EngineStatus]] = []
+    for place in places:
+        with contextlib.suppress(UnreachableError):
+            found.append((place, asyncio.run(probe(place))))
     for place, said in found:
         if as_json:
             print(json.dumps({"address": str(place), **encode_status(said)}))
         else:
             print(_told(place, said))
     if not found:
-        print("dg-lsp: no engine runs", file=sys.stderr)
-        raise typer.Exit(EXIT_FAILED)
+        raise CodedError("no engine runs", ReasonCode.NO_ENGINE)
 
 
 @engine.command("stop")
@@ -189,28 +181,21 @@ def stop(
 ) -> None:
     """End the engines of this user, after the denoising step that is under way."""
     from dg_lsp.service.address import (
-        AddressError,
         engine_names,
         parse_address,
         read_token,
         runtime_directory,
     )
-    from dg_lsp.service.client.infiller import EngineError
     from dg_lsp.service.process.lifecycle import shut_down, stop_engine
 
-    try:
-        if address is not None:
-            token = None if token_file is None else read_token(token_file)
-            asyncio.run(shut_down(parse_address(address, token)))
-            return
-        directory = runtime_directory(runtime_dir)
-        stopped = [
-            name
-            for name in engine_names(directory)
-            if asyncio.run(stop_engine(directory, name))
-        ]
-    except (AddressError, EngineError) as error:
-        raise ArgumentError(str(error)) from error
+    if address is not None:
+        token = None if token_file is None else read_token(token_file)
+        asyncio.run(shut_down(parse_address(address, token)))
+        return
+    directory = runtime_directory(runtime_dir)
+    stopped = [
+        name for name in engine_names(directory) if asyncio.run(stop_engine(directory, name))
+    ]
     print(
         f"stopped {len(stopped)} engine{'s' * (len(stopped) > 1)}"
         if stopped

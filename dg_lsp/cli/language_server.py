@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dg_lsp.cli import ArgumentError
+from dg_lsp.reason import ReasonCode
 
 if TYPE_CHECKING:
     from dg_lsp.diagnosis.journal import Journal
@@ -72,7 +73,8 @@ async def _serve(
         if address is None:
             raise
         raise ArgumentError(
-            f"cannot listen on {address[0]}:{address[1]}: {error.strerror or error}"
+            f"cannot listen on {address[0]}:{address[1]}: {error.strerror or error}",
+            ReasonCode.BAD_ADDRESS,
         ) from error
     finally:
         journal.close()

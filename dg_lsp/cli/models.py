@@ -10,6 +10,7 @@ import typer
 
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.output import open_console
+from dg_lsp.reason import ReasonCode
 
 if TYPE_CHECKING:
     from dg_lsp.models.store import StoredModel
@@ -61,7 +62,7 @@ def models(
                 file=sys.stderr,
             )
     if damage:
-        raise ArgumentError("; ".join(damage.values()))
+        raise ArgumentError("; ".join(damage.values()), ReasonCode.BAD_CHECKPOINT)
 
 
 def _row(model: StoredModel, damage: dict[str, str]) -> dict[str, Any]:

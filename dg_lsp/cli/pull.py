@@ -15,6 +15,7 @@ import typer
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption
 from dg_lsp.cli.told import Told
+from dg_lsp.reason import ReasonCode
 
 if TYPE_CHECKING:
     from dg_lsp.models.hub import Remote
@@ -63,38 +64,35 @@ def pull(
     After an interruption the same command goes on, without what is there already.
     """
     from dg_lsp.models import hub, store
-    from dg_lsp.models.checkpoint import CheckpointError, size_in_words
+    from dg_lsp.models.checkpoint import size_in_words
 
     told = Told(as_json)
     if source is not None and (repository is not None or revision is not None):
         raise ArgumentError("--from takes a directory instead of a repository; give only one")
-    try:
-        if source is not None:
-            kept = store.check_name(name or source.resolve().name)
-            _pack(told, source, kept, str(source.resolve()), device)
-            if delete_source:
-                _delete_weights(told, source)
-            return
-        wanted = repository or hub.DIFFUSION_GEMMA
-        kept = store.check_name(name or wanted.rpartition("/")[2].lower())
-        _refuse_if_there(kept)
-        downloads = store.models_directory() / DOWNLOADS / kept
-        remote = hub.look_up(wanted, revision)
-        _say_found(told, remote, kept, hub.missing_bytes(remote, downloads))
-        if look:
-            return
-        _agree(remote, accept_licence)
-        _fetch(told, remote, downloads)
-        _pack(told, downloads, kept, f"{wanted}@{remote.revision}", device)
+    if source is not None:
+        kept = store.check_name(name or source.resolve().name)
+        _pack(told, source, kept, str(source.resolve()), device)
         if delete_source:
-            shutil.rmtree(downloads)
-        else:
-            told.say(
-                f"the full weights stay in {downloads} ({size_in_words(remote.size)}); "
-                "delete them if you like, or use --delete-source"
-            )
-    except CheckpointError as error:
-        raise ArgumentError(str(error)) from error
+            _delete_weights(told, source)
+        return
+    wanted = repository or hub.DIFFUSION_GEMMA
+    kept = store.check_name(name or wanted.rpartition("/")[2].lower())
+    _refuse_if_there(kept)
+    downloads = store.models_directory() / DOWNLOADS / kept
+    remote = hub.look_up(wanted, revision)
+    _say_found(told, remote, kept, hub.missing_bytes(remote, downloads))
+    if look:
+        return
+    _agree(remote, accept_licence)
+    _fetch(told, remote, downloads)
+    _pack(told, downloads, kept, f"{wanted}@{remote.revision}", device)
+    if delete_source:
+        shutil.rmtree(downloads)
+    else:
+        told.say(
+            f"the full weights stay in {downloads} ({size_in_words(remote.size)}); "
+            "delete them if you like, or use --delete-source"
+        )
 
 
 def _refuse_if_there(name: str) -> None:
@@ -103,7 +101,8 @@ def _refuse_if_there(name: str) -> None:
     if store.find(name) is not None:
         raise ArgumentError(
             f"{name} is there already; dg-lsp models lists it. To make it anew, delete "
-            f"{store.models_directory() / name}, or choose another --name"
+            f"{store.models_directory() / name}, or choose another --name",
+            ReasonCode.NAME_TAKEN,
         )
 
 
@@ -133,7 +132,8 @@ def _agree(remote: Remote, accepted: bool) -> None:
     if not (sys.stdin.isatty() and typer.confirm(question, err=True)):
         raise ArgumentError(
             f"{remote.repository} comes under the licence {remote.licence!r}; "
-            "read it on the hub and say --accept-licence"
+            "read it on the hub and say --accept-licence",
+            ReasonCode.LICENCE,
         )
 
 

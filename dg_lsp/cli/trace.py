@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dg_lsp.cli import EXIT_FAILED, ArgumentError
+from dg_lsp.cli import ArgumentError
+from dg_lsp.reason import CodedError, ReasonCode
 
 Record = dict[str, Any]
 
@@ -50,7 +51,8 @@ def trace(
         records = read_traces(directory, count)
     except OSError as error:
         raise ArgumentError(
-            f"{trace_file(directory)} cannot be read: {error.strerror or error}"
+            f"{trace_file(directory)} cannot be read: {error.strerror or error}",
+            ReasonCode.BAD_FILE,
         ) from error
     show = _print_json if as_json else _drawing()
     coming = follow_traces(directory) if follow else ()
@@ -59,10 +61,13 @@ def trace(
             record.pop("text", None)
         show(record)
     if not records and count:
-        _complain(f"no request was traced yet; they are kept in {trace_file(directory)}")
-        raise typer.Exit(EXIT_FAILED)
+        raise CodedError(
+            f"no request was traced yet; they are kept in {trace_file(directory)}",
+            ReasonCode.NOTHING_TRACED,
+        )
     if with_text and not any("text" in record for record in records):
-        _complain('no text was kept; set "dgLsp.trace" to "text" in the editor and ask again')
+        kept = 'no text was kept; set "dgLsp.trace" to "text" in the editor and ask again'
+        print(f"dg-lsp: {kept}", file=sys.stderr)
 
 
 def _print_json(record: Record) -> None:
@@ -80,7 +85,3 @@ def _drawing() -> Callable[[Record], None]:
             console.print(line, soft_wrap=True)
 
     return draw
-
-
-def _complain(message: str) -> None:
-    print(f"dg-lsp: {message}", file=sys.stderr)

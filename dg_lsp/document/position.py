@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from dg_lsp.reason import CodedError, ReasonCode
+
 LINE_END = re.compile(r"\r\n|\r|\n")
 NEAR_CHARS = 16_384
 """How far around a place lines and brackets are looked for."""
@@ -18,8 +20,10 @@ _JOINER = "\u200d"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class PositionError(ValueError):
+class PositionError(CodedError, ValueError):
     """A line, column or offset that the text does not have; the message is one line."""
+
+    code = ReasonCode.BAD_POSITION
 
 
 def offset_at(text: str, line: int, column: int) -> int:

@@ -13,6 +13,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from dg_lsp.reason import CodedError, ReasonCode
+
 MAX_SOURCE_BYTES = 20 * 1024 * 1024
 """Beyond this a file is data rather than source, and editors give up on it as well."""
 
@@ -24,8 +26,10 @@ _PYTHON_SUFFIXES = (".py", ".pyi", ".pyw")
 _NOT_CHARSETS = ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape")
 
 
-class SourceError(ValueError):
+class SourceError(CodedError, ValueError):
     """A file that cannot be read as source; the message is one line."""
+
+    code = ReasonCode.BAD_FILE
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,16 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from dg_lsp.reason import CodedError, ReasonCode
+
 METADATA, GENERATION = "dg_lsp.json", "generation_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(CodedError, ValueError):
     """A model that can't be used, in one line with the way out."""
+
+    code = ReasonCode.BAD_CHECKPOINT
 
 
 def list_shards(directory: Path) -> list[Path]:

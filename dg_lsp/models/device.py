@@ -6,6 +6,7 @@ import torch
 
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.models.nf4.kernels import OLDEST_CAPABILITY
+from dg_lsp.reason import ReasonCode
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -15,14 +16,19 @@ def choose_device(device: str | None) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise CheckpointError(f"device {device!r} is unknown; use cpu or cuda") from error
+        raise CheckpointError(
+            f"device {device!r} is unknown; use cpu or cuda", ReasonCode.NO_DEVICE
+        ) from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise CheckpointError(
             f"device {device!r} was asked for, but torch {torch.__version__} finds no GPU; "
-            "use --device cpu, or install a CUDA build of torch"
+            "use --device cpu, or install a CUDA build of torch",
+            ReasonCode.NO_DEVICE,
         )
     if chosen.type not in ("cpu", "cuda"):
-        raise CheckpointError(f"device {device!r} is not supported; use cpu or cuda")
+        raise CheckpointError(
+            f"device {device!r} is not supported; use cpu or cuda", ReasonCode.NO_DEVICE
+        )
     if chosen.type == "cuda":
         _check_capability(chosen)
     return chosen
@@ -35,5 +41,6 @@ def _check_capability(device: torch.device) -> None:
         raise CheckpointError(
             f"{name} has compute capability {capability[0]}.{capability[1]}; bfloat16 needs "
             f"{OLDEST_CAPABILITY[0]}.{OLDEST_CAPABILITY[1]} (RTX 30 or newer); "
-            "use --device cpu"
+            "use --device cpu",
+            ReasonCode.NO_DEVICE,
         )

@@ -26,6 +26,7 @@ from huggingface_hub.errors import (
 
 from dg_lsp.models.checkpoint import CheckpointError, one_line
 from dg_lsp.models.nf4.manifest import hash_file
+from dg_lsp.reason import ReasonCode
 
 DIFFUSION_GEMMA = "google/diffusiongemma-26B-A4B-it"
 WANTED = (
@@ -146,7 +147,8 @@ def _compare(path: Path, file: RemoteFile) -> None:
     path.unlink()
     raise CheckpointError(
         f"{path} arrived damaged ({size} of {file.size} bytes, or a wrong checksum) and was "
-        "removed; run the same command again"
+        "removed; run the same command again",
+        ReasonCode.DOWNLOAD_FAILED,
     )
 
 
@@ -180,14 +182,19 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except GatedRepoError as error:
         raise CheckpointError(
-            f"{what} is gated: accept its terms on the hub, then set HF_TOKEN, or hf auth login"
+            f"{what} is gated: accept its terms on the hub, then set HF_TOKEN or run "
+            "hf auth login",
+            ReasonCode.LICENCE,
         ) from error
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        raise CheckpointError(f"{what} is not on {_endpoint() or 'the hub'}") from error
+        raise CheckpointError(
+            f"{what} is not on {_endpoint() or 'the hub'}", ReasonCode.NO_REPOSITORY
+        ) from error
     except Exception as error:  # Whatever a network and the library's HTTP client bring.
         raise CheckpointError(
             f"{what} could not be fetched ({one_line(error)}); "
-            "run the same command again: files that are whole do not come again"
+            "run the same command again: files that are whole do not come again",
+            ReasonCode.DOWNLOAD_FAILED,
         ) from error
 
 

@@ -51,6 +51,7 @@ from dg_lsp.models.nf4.manifest import is_packed_checkpoint, read_manifest
 from dg_lsp.models.registry import open_checkpoint
 from dg_lsp.models.store import BUNDLED, BUNDLED_DIRECTORY
 from dg_lsp.models.tokenizer import FileCodec
+from dg_lsp.reason import ReasonCode
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +166,8 @@ def _find(name: str) -> Path:
     if directory is None:
         raise CheckpointError(
             f"no model here is called {name!r}; dg-lsp models lists those that are here, and a "
-            f"checkpoint directory is given as an absolute path or as ./{name}"
+            f"checkpoint directory is given as an absolute path or as ./{name}",
+            ReasonCode.NO_MODEL,
         )
     return directory
 

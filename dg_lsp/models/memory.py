@@ -14,6 +14,7 @@ import torch
 from dg_lsp.config import PromptSettings
 from dg_lsp.models.checkpoint import CheckpointError, size_in_words
 from dg_lsp.models.registry import Checkpoint
+from dg_lsp.reason import ReasonCode
 
 GB = 1e9
 LEAST_CONTEXT_TOKENS = 1024
@@ -74,7 +75,8 @@ def plan_memory(
             f"{name} needs {size_in_words(needed)} ({size_in_words(weights)} weights, "
             f"{size_in_words(workspace)} workspace, {size_in_words(least)} cache for "
             f"{LEAST_CONTEXT_TOKENS} tokens) and may take {size_in_words(budget)}; "
-            "end what else uses the device, raise --vram, or use a smaller --model"
+            "end what else uses the device, raise --vram, or use a smaller --model",
+            ReasonCode.DOES_NOT_FIT,
         )
     tokens = min(wanted_tokens, checkpoint.dimensions.context_tokens)
     while 2 * cache_bytes(tokens) > rest:
@@ -99,7 +101,8 @@ def check_budget(device: torch.device, budget: int) -> None:
         raise CheckpointError(
             f"--vram {size_in_words(budget)} is more than is free on {device}: "
             f"{size_in_words(free)} of {size_in_words(total)}; "
-            "end what else uses it, or ask for less"
+            "end what else uses it, or ask for less",
+            ReasonCode.DOES_NOT_FIT,
         )
 
 
@@ -109,7 +112,8 @@ def check_free(device: torch.device, needed: int, what: str) -> None:
     if free < needed:
         raise CheckpointError(
             f"{what} needs {size_in_words(needed)} of memory on {device}, "
-            f"{size_in_words(free)} are free; end what else uses it"
+            f"{size_in_words(free)} are free; end what else uses it",
+            ReasonCode.DOES_NOT_FIT,
         )
 
 
@@ -152,10 +156,14 @@ def parse_bytes(text: str) -> int:
         amount = float(number) * units[unit]
     except (KeyError, ValueError) as error:
         raise CheckpointError(
-            f"{text!r} is no amount of memory; write 16GB, 15500MB or 16GiB"
+            f"{text!r} is no amount of memory; write 16GB, 15500MB or 16GiB",
+            ReasonCode.INVALID_ARGUMENT,
         ) from error
     if not 0 < amount < 1e15:
-        raise CheckpointError(f"{text!r} is no amount of memory that a device can have")
+        raise CheckpointError(
+            f"{text!r} is no amount of memory that a device can have",
+            ReasonCode.INVALID_ARGUMENT,
+        )
     return int(amount)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from dg_lsp.models.checkpoint import CheckpointError, one_line, read_json
 from dg_lsp.models.family import Dimensions, ModelFamily, TensorLayout
 from dg_lsp.models.tokenizer import FileCodec, TokenizerError, read_codec
+from dg_lsp.reason import ReasonCode
 
 FAMILIES = {"diffusion_gemma": "dg_lsp.models.gemma.family"}
 """The module of each family by the `model_type` of its checkpoints."""
@@ -55,17 +56,22 @@ def open_checkpoint(directory: Path) -> Checkpoint:
     if not directory.exists():
         raise CheckpointError(
             f"model {str(directory)!r} does not exist; "
-            "give a checkpoint directory or 'bundled'; dg-lsp models lists what is here"
+            "give a checkpoint directory or 'bundled'; dg-lsp models lists what is here",
+            ReasonCode.NO_MODEL,
         )
     path = directory / "config.json"
     if not path.is_file():
-        raise CheckpointError(f"{directory} is no checkpoint directory: it has no config.json")
+        raise CheckpointError(
+            f"{directory} is no checkpoint directory: it has no config.json",
+            ReasonCode.NO_MODEL,
+        )
     found = read_json(path).get("model_type")
     module = FAMILIES.get(found) if isinstance(found, str) else None
     if module is None:
         known = " or ".join(map(repr, FAMILIES))
         raise CheckpointError(
-            f"{directory} holds a {found!r} model; only {known} checkpoints can infill"
+            f"{directory} holds a {found!r} model; only {known} checkpoints can infill",
+            ReasonCode.UNKNOWN_FAMILY,
         )
     family: ModelFamily = importlib.import_module(module).FAMILY
     try:

@@ -16,6 +16,7 @@ import platformdirs
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.models.nf4.manifest import Integrity, Manifest, integrity, is_packed_checkpoint
 from dg_lsp.models.nf4.manifest import read_manifest as read_packed_manifest
+from dg_lsp.reason import ReasonCode
 
 BUNDLED = "bundled"
 BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"
@@ -87,7 +88,8 @@ def check_name(name: str) -> str:
     """A name that a model may be kept under."""
     if not is_name(name) or name in RESERVED:
         raise CheckpointError(
-            f"{name!r} can't be the name of a model; use letters, digits, '.', '-' and '_'"
+            f"{name!r} can't be the name of a model; use letters, digits, '.', '-' and '_'",
+            ReasonCode.INVALID_ARGUMENT,
         )
     return name
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from dg_lsp.engine.codec import ControlTokens
+from dg_lsp.reason import CodedError, ReasonCode
 
 BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
 TURN_START, TURN_END = "<|turn>", "<turn|>"
@@ -20,8 +21,10 @@ SPACE = "\u2581"
 """How a space is written in a vocabulary with byte fallback."""
 
 
-class TokenizerError(ValueError):
+class TokenizerError(CodedError, ValueError):
     """A tokenizer file that cannot serve a DiffusionGemma checkpoint."""
+
+    code = ReasonCode.BAD_CHECKPOINT
 
 
 class FileCodec:

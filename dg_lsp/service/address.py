@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from dg_lsp.reason import CodedError, ReasonCode
+
 IS_WINDOWS = sys.platform == "win32"
 MAX_SOCKET_PATH_BYTES = 100
 """The kernel takes 104 (macOS) or 108 (Linux) with the closing zero."""
@@ -29,8 +31,22 @@ SESSIONS = Path("/run/user")
 WAY_OUT = "set DG_LSP_RUNTIME_DIR to a directory of your own, for the editor too"
 
 
-class AddressError(ValueError):
+class AddressError(CodedError, ValueError):
     """An address, a token or the runtime directory cannot be used; the message says why."""
+
+    code = ReasonCode.BAD_ADDRESS
+
+
+class TokenError(AddressError):
+    """A token, or the file that holds it."""
+
+    code = ReasonCode.BAD_TOKEN
+
+
+class DirectoryError(AddressError):
+    """The runtime directory."""
+
+    code = ReasonCode.BAD_DIRECTORY
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +81,7 @@ def parse_address(text: str, token: str | None = None) -> Address:
     if "@" in parts.netloc:
         raise AddressError("an address must not hold a password; an engine asks for a token")
     if token is not None and not (token.isascii() and token.isprintable()):
-        raise AddressError("the token must be of printable ASCII characters")
+        raise TokenError("the token must be of printable ASCII characters")
     if parts.scheme not in ("http", "https") or not host:
         raise AddressError(f"{text} is no address; give HOST:PORT or unix:/path")
     if port is None and "://" not in text:
@@ -104,10 +120,10 @@ def read_token(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise AddressError(f"the token file {path} cannot be read: {error}") from error
+        raise TokenError(f"the token file {path} cannot be read: {error}") from error
     token = text.strip()
     if len(token) < 16 or not token.isascii() or len(token.split()) != 1:
-        raise AddressError(f"the token in {path} must be one word of at least 16 characters")
+        raise TokenError(f"the token in {path} must be one word of at least 16 characters")
     return token
 
 
@@ -130,7 +146,9 @@ def runtime_directory(given: Path | None = None) -> Path:
     if given is None and moved:
         given = Path(moved).expanduser()
         if not given.is_absolute():
-            raise AddressError(f"DG_LSP_RUNTIME_DIR is {moved!r}; it must be an absolute path")
+            raise DirectoryError(
+                f"DG_LSP_RUNTIME_DIR is {moved!r}; it must be an absolute path"
+            )
     directory = given or _default_directory()
     if IS_WINDOWS:
         directory.mkdir(parents=True, exist_ok=True)
@@ -144,7 +162,7 @@ def runtime_directory(given: Path | None = None) -> Path:
         _check_parent(directory)
         _make(directory)
     except OSError as error:
-        raise AddressError(
+        raise DirectoryError(
             f"the runtime directory {directory} cannot be made: {error.strerror}; {WAY_OUT}"
         ) from error
     _check(directory)
@@ -192,19 +210,21 @@ def _check_parent(directory: Path) -> None:
     """Others must not be able to put another directory in its place."""
     above = directory.parent.stat()
     if above.st_uid not in (os.getuid(), 0):
-        raise AddressError(f"{directory.parent} belongs to another user; {WAY_OUT}")
+        raise DirectoryError(f"{directory.parent} belongs to another user; {WAY_OUT}")
     if above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX:
-        raise AddressError(f"others may write to {directory.parent}; {WAY_OUT}")
+        raise DirectoryError(f"others may write to {directory.parent}; {WAY_OUT}")
 
 
 def _check(directory: Path) -> None:
     """Others must not be able to enter the directory."""
     found = os.lstat(directory)
     if not stat.S_ISDIR(found.st_mode):
-        raise AddressError(f"the runtime directory {directory} is no directory; {WAY_OUT}")
+        raise DirectoryError(f"the runtime directory {directory} is no directory; {WAY_OUT}")
     if found.st_uid != os.getuid():
-        raise AddressError(
+        raise DirectoryError(
             f"the runtime directory {directory} belongs to another user; {WAY_OUT}"
         )
     if found.st_mode & 0o077:
-        raise AddressError(f"the runtime directory {directory} is open to others; chmod 700 it")
+        raise DirectoryError(
+            f"the runtime directory {directory} is open to others; chmod 700 it"
+        )

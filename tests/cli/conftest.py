@@ -1,4 +1,4 @@
-"""A hub on this machine: what `huggingface_hub` asks of the real one, for one repository."""
+"""How a command failed; and a hub on this machine, as `huggingface_hub` asks the real one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,33 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from dg_lsp.cli import EXIT_REFUSED, run
+from dg_lsp.reason import Reason, ReasonCode
+
 REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+Failure = Callable[..., Reason]
+
+
+@pytest.fixture
+def failure(capsys: pytest.CaptureFixture[str]) -> Failure:
+    """Runs a command with --json that fails: one line for people, a code for programs."""
+
+    def run_failing(*arguments: str, status: int = EXIT_REFUSED) -> Reason:
+        assert run([*arguments, "--json"]) == status
+        captured = capsys.readouterr()
+        error = json.loads(captured.out.splitlines()[-1])["error"]
+        assert sorted(error) == ["code", "message"]
+        assert captured.err.splitlines()[-1].startswith("dg-lsp: ")
+        return Reason(ReasonCode(error["code"]), error["message"])
+
+    return run_failing
 
 
 class FakeHub:

@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 
 from dg_lsp.cli import run
+from dg_lsp.cli.commands import run_command
+from dg_lsp.reason import CodedError, ReasonCode
+from dg_lsp.service.address import DirectoryError
+from dg_lsp.service.process.serving import AlreadyRunningError
 
 SCRIPTED = """
 from dg_lsp.cli import compose, main
@@ -59,41 +63,38 @@ def start(*options: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(
-    ("options", "expect"),
+    ("options", "code", "names"),
     [
-        (["--listen", "nowhere"], "nowhere is not HOST:PORT"),
-        (
-            ["--listen", "127.0.0.1:0"],
-            "--listen needs a --token-file, or --insecure on the loo",
-        ),
-        (
-            ["--listen", "0.0.0.0:0", "--insecure"],
-            "--insecure would open the engine to the net",
-        ),
-        (
-            ["--listen", "box:1", "--insecure"],
-            "--insecure would open the engine to the network",
-        ),
-        (["--insecure"], "--insecure is for --listen; a socket needs no token anyway"),
+        (["--listen", "nowhere"], ReasonCode.BAD_ADDRESS, "nowhere"),
+        (["--listen", "127.0.0.1:0"], ReasonCode.INVALID_ARGUMENT, "--token-file"),
+        (["--listen", "0.0.0.0:0", "--insecure"], ReasonCode.INVALID_ARGUMENT, "0.0.0.0"),
+        (["--listen", "box:1", "--insecure"], ReasonCode.INVALID_ARGUMENT, "box"),
+        (["--insecure"], ReasonCode.INVALID_ARGUMENT, "--listen"),
         (
             ["--listen", "127.0.0.1:0", "--token-file", "absent"],
-            "the token file absent cannot ",
+            ReasonCode.BAD_TOKEN,
+            "absent",
         ),
         (
             ["--listen", "203.0.113.1:1", "--token-file", "TOKEN"],
-            "cannot listen on 203.0.113.1",
+            ReasonCode.BAD_ADDRESS,
+            "203.0.113.1:1",
         ),
-        (["--idle-minutes", "-1"], "Invalid value for '--idle-minutes'"),
-        (["--idle-minutes", "x"], "Invalid value for '--idle-minutes'"),
+        (["--idle-minutes", "-1"], ReasonCode.INVALID_ARGUMENT, "--idle-minutes"),
+        (["--idle-minutes", "x"], ReasonCode.INVALID_ARGUMENT, "--idle-minutes"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(options, expect, directory, token_file, capsys):
+def test_what_cannot_be_is_refused_in_one_line(
+    options, code, names, directory, token_file, capsys
+):
     options = [str(token_file) if option == "TOKEN" else option for option in options]
-    assert run(["engine", "run", *options]) == 2
+    with pytest.raises(CodedError) as raised:
+        run_command(["engine", "run", *options])
+    assert (raised.value.code, names in str(raised.value)) == (code, True)
 
+    assert run(["engine", "run", *options]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith(f"dg-lsp: {expect}")
     assert captured.err.count("\n") == 1
 
 
@@ -107,29 +108,32 @@ def test_wrong_usage_is_one_line(arguments, directory, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_without_an_engine(directory, capsys):
-    assert run(["engine", "status"]) == 1
-    assert capsys.readouterr() == ("", "dg-lsp: no engine runs\n")
+def test_without_an_engine(directory, failure, capsys):
+    assert failure("engine", "status", status=1).code is ReasonCode.NO_ENGINE
     assert run(["engine", "stop"]) == 0
     assert capsys.readouterr() == ("no engine runs\n", "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are of POSIX")
-def test_a_directory_that_is_open_to_others_is_refused(directory, capsys):
+def test_a_directory_that_is_open_to_others_is_refused(directory):
     directory.chmod(0o755)
     for command in ("run", "status", "stop"):
-        assert run(["engine", command]) == 2
-        assert "open to others" in capsys.readouterr().err
+        with pytest.raises(DirectoryError) as raised:
+            run_command(["engine", command])
+        assert (raised.value.code, str(directory) in str(raised.value)) == (
+            ReasonCode.BAD_DIRECTORY,
+            True,
+        )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no Unix sockets")
 def test_runs_tells_and_stops(directory, capsys):
     with start() as process:
         assert process.told == str(directory / "engine.sock")
-        assert run(["engine", "run"]) == 2
-        assert capsys.readouterr().err == (
-            f"dg-lsp: an engine already runs with process id {process.pid}\n"
-        )
+        with pytest.raises(AlreadyRunningError) as raised:
+            run_command(["engine", "run"])
+        assert raised.value.code is ReasonCode.ALREADY_RUNNING
+        assert str(process.pid) in str(raised.value)
         assert run(["engine", "status"]) == 0
         assert f"process   {process.pid}, dg-lsp " in capsys.readouterr().out
         assert run(["engine", "status", "--json"]) == 0
@@ -141,11 +145,10 @@ def test_runs_tells_and_stops(directory, capsys):
         assert process.stderr.read() == ""
 
 
-def test_runs_on_tcp_with_a_token(directory, token_file, capsys):
+def test_runs_on_tcp_with_a_token(directory, token_file, failure, capsys):
     with start("--listen", "127.0.0.1:0", "--token-file", str(token_file)) as process:
         asked = ["engine", "status", "--address", process.told]
-        assert run(asked) == 2
-        assert capsys.readouterr().err == "dg-lsp: the token is missing or wrong\n"
+        assert failure(*asked).code is ReasonCode.TOKEN_REFUSED
         assert run([*asked, "--token-file", str(token_file), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["pid"] == process.pid
         asked = ["--address", process.told, "--token-file", str(token_file)]

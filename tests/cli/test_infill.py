@@ -15,7 +15,6 @@ import pytest
 from rich.console import Console
 
 from dg_lsp.cli import run
-from dg_lsp.cli.compose import ModelError
 from dg_lsp.document.position import offset_at
 from dg_lsp.document.retrying import MOST_TRIES
 from dg_lsp.job import (
@@ -28,6 +27,8 @@ from dg_lsp.job import (
     ModelInfo,
     OpenedModel,
 )
+from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.reason import Reason, ReasonCode
 
 SAMPLE = "def add(a, b):\n    return \n\n\nprint(add(1, 2))\n"
 
@@ -73,6 +74,7 @@ def infill_of(*texts: str, reason: str | None = None) -> Infill:
 
 
 Install = Callable[..., Scripted]
+Failure = Callable[..., Reason]
 
 
 @pytest.fixture
@@ -112,64 +114,67 @@ def report_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, 
 # What is refused.
 
 
+ARGUMENT, POSITION, FILE = (
+    ReasonCode.INVALID_ARGUMENT,
+    ReasonCode.BAD_POSITION,
+    ReasonCode.BAD_FILE,
+)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "code", "names"),
     [
-        (["{file}"], "is not FILE:LINE:COLUMN"),
-        (["{file}:3"], "is not"),
-        ([":3:4"], "is not FILE:LINE:COLUMN"),
-        (["{file}::4"], "'' in"),
-        (["{file}:3:"], "is not a column number"),
-        (["{file}:x:4"], "'x' in"),
-        (["{file}:3:x"], "'x' in"),
-        (["{file}:0:1"], "the line in"),
-        (["{file}:1:0"], "the column in"),
-        (["{file}:-1:1"], "'-1' in"),
-        (["{file}:1:+2"], "'+2' in"),
-        (["{file}:1:²"], "'²' in"),
-        (["{file}:1:" + "9" * 5000], "is not a column number"),
-        (["{file}:99:1"], "line 99"),
-        (["{file}:1:99"], "column 99"),
-        (["{file}:999999999:999999999"], "line 999999999"),
-        (["{dir}/absent.py:1:1"], "absent.py does not exist"),
-        (["{dir}:1:1"], "is a directory"),
-        (["{file}/below.py:1:1"], "does not exist"),
-        (["{dir}/a\0b:1:1"], "is not a path"),
-        (["{file}:2:5", "--to", "2:4"], "before its start"),
-        (["{file}:2:5", "--to", "1:9"], "before its start"),
-        (["{file}:2:5", "--to", "2"], "is not LINE:COLUMN"),
-        (["{file}:2:5", "--to", "2:x"], "is not a column number"),
-        (["{file}:2:5", "--to", "2:5:6"], "is not a column number"),
-        (["{file}:2:5", "--to", "0:5"], "count from 1"),
-        (["{file}:2:5", "--to", "2:99"], "column 99"),
-        (["{file}:2:5", "--instruction", "shorter"], "--instruction needs a selection"),
-        (
-            ["{file}:2:5", "--to", "2:5", "--instruction", "shorter"],
-            "--instruction needs a selection, and this one is empty",
-        ),
-        (
-            ["{file}:2:1", "--to", "2:5", "--instruction", "shorter"],
-            "--instruction needs a selection, and this one holds only blanks",
-        ),
-        (["{file}:2:5", "--strength", "0.5"], "--strength needs a selection"),
-        (["{file}:2:5", "--to", "2:9", "--strength", "0"], "strength is 0.0"),
-        (["{file}:2:5", "--to", "2:9", "--strength", "1.5"], "strength is 1.5"),
-        (["{file}:2:5", "--to", "2:9", "--strength", "nan"], "strength is nan"),
-        (["{file}:2:5", "-n", "0"], "candidates is 0"),
-        (["{file}:2:5", "-n", "33"], "--candidates is 33"),
-        (["{file}:2:5", "--candidates", "many"], "--candidates"),
-        (["{file}:2:5", "--max-tokens", "0"], "max_tokens is 0"),
-        (["{file}:2:5", "--max-tokens", "5000000000"], "--max-tokens is 5000000000"),
-        (["{file}:2:5", "--seed", "-1"], "--seed"),
-        (["{file}:2:5", "--seeds", "1"], "--seeds"),
-        ([], "FILE:LINE:COLUMN"),
+        (["{file}"], ARGUMENT, "sample.py"),
+        (["{file}:3"], ARGUMENT, "sample.py:3"),
+        ([":3:4"], ARGUMENT, "':3:4'"),
+        (["{file}::4"], ARGUMENT, "''"),
+        (["{file}:3:"], ARGUMENT, "''"),
+        (["{file}:x:4"], ARGUMENT, "'x'"),
+        (["{file}:3:x"], ARGUMENT, "'x'"),
+        (["{file}:0:1"], ARGUMENT, "0"),
+        (["{file}:1:0"], ARGUMENT, "0"),
+        (["{file}:-1:1"], ARGUMENT, "'-1'"),
+        (["{file}:1:+2"], ARGUMENT, "'+2'"),
+        (["{file}:1:²"], ARGUMENT, "'²'"),
+        (["{file}:1:" + "9" * 5000], ARGUMENT, "99"),
+        (["{file}:99:1"], POSITION, "99"),
+        (["{file}:1:99"], POSITION, "99"),
+        (["{file}:999999999:999999999"], POSITION, "999999999"),
+        (["{dir}/absent.py:1:1"], FILE, "absent.py"),
+        (["{dir}:1:1"], FILE, "{dir}"),
+        (["{file}/below.py:1:1"], FILE, "below.py"),
+        (["{dir}/a\0b:1:1"], FILE, "a\\x00b"),
+        (["{file}:2:5", "--to", "2:4"], ARGUMENT, "2:4"),
+        (["{file}:2:5", "--to", "1:9"], ARGUMENT, "1:9"),
+        (["{file}:2:5", "--to", "2"], ARGUMENT, "'2'"),
+        (["{file}:2:5", "--to", "2:x"], ARGUMENT, "'x'"),
+        (["{file}:2:5", "--to", "2:5:6"], ARGUMENT, "'5:6'"),
+        (["{file}:2:5", "--to", "0:5"], ARGUMENT, "0:5"),
+        (["{file}:2:5", "--to", "2:99"], POSITION, "99"),
+        (["{file}:2:5", "--instruction", "shorter"], ARGUMENT, "--to"),
+        (["{file}:2:5", "--to", "2:5", "--instruction", "shorter"], ARGUMENT, "--instruction"),
+        (["{file}:2:1", "--to", "2:5", "--instruction", "shorter"], ARGUMENT, "--instruction"),
+        (["{file}:2:5", "--strength", "0.5"], ARGUMENT, "--to"),
+        (["{file}:2:5", "--to", "2:9", "--strength", "0"], ARGUMENT, "0.0"),
+        (["{file}:2:5", "--to", "2:9", "--strength", "1.5"], ARGUMENT, "1.5"),
+        (["{file}:2:5", "--to", "2:9", "--strength", "nan"], ARGUMENT, "nan"),
+        (["{file}:2:5", "-n", "0"], ARGUMENT, "0"),
+        (["{file}:2:5", "-n", "33"], ARGUMENT, "33"),
+        (["{file}:2:5", "--candidates", "many"], ARGUMENT, "--candidates"),
+        (["{file}:2:5", "--max-tokens", "0"], ARGUMENT, "0"),
+        (["{file}:2:5", "--max-tokens", "5000000000"], ARGUMENT, "5000000000"),
+        (["{file}:2:5", "--seed", "-1"], ARGUMENT, "-1"),
+        (["{file}:2:5", "--seeds", "1"], ARGUMENT, "--seeds"),
+        ([], ARGUMENT, "FILE:LINE:COLUMN"),
     ],
 )
 def test_refuses_in_one_line(
     arguments: list[str],
-    says: str,
+    code: ReasonCode,
+    names: str,
     source: Path,
     install: Install,
+    failure: Failure,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     scripted = install("a + b")
@@ -181,43 +186,35 @@ def test_refuses_in_one_line(
     assert captured.out == ""
     assert captured.err.startswith("dg-lsp: ")
     assert captured.err.count("\n") == 1
-    assert says in captured.err
+    reason = failure("infill", *filled)
+    assert reason.code is code
+    assert names.format(dir=source.parent) in reason.message
     assert scripted.opened_with == []
     assert source.read_bytes() == SAMPLE.encode()
 
 
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [(b"\x7fELF\0\0\0", "binary"), (b"a = '\xff'\n", "not valid utf-8")],
-)
-def test_refuses_what_is_not_source(
-    content: bytes, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("content", [b"\x7fELF\0\0\0", b"a = '\xff'\n"])
+def test_refuses_what_is_not_source(content: bytes, tmp_path: Path, failure: Failure) -> None:
     path = tmp_path / "odd.py"
     path.write_bytes(content)
 
-    assert run(["infill", f"{path}:1:1"]) == 2
-
-    error = capsys.readouterr().err
-    assert says in error
-    assert error.count("\n") == 1
+    assert failure("infill", f"{path}:1:1").code is ReasonCode.BAD_FILE
     assert path.read_bytes() == content
 
 
 def test_refuses_a_model_that_cannot_be_had(
-    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    source: Path, monkeypatch: pytest.MonkeyPatch, failure: Failure
 ) -> None:
     def open_infiller(
         model: str | None, device: str | None, vram: str | None = None
     ) -> OpenedModel:
-        raise ModelError(f"there is no model {model!r} on {device!r}")
+        raise CheckpointError(f"there is no model {model!r} on {device!r}", ReasonCode.NO_MODEL)
 
     monkeypatch.setattr("dg_lsp.cli.compose.open_infiller", open_infiller)
 
-    status = run(["infill", f"{source}:2:12", "--model", "none", "--device", "tpu"])
+    reason = failure("infill", f"{source}:2:12", "--model", "none", "--device", "tpu")
 
-    assert status == 2
-    assert capsys.readouterr().err == "dg-lsp: there is no model 'none' on 'tpu'\n"
+    assert reason == Reason(ReasonCode.NO_MODEL, "there is no model 'none' on 'tpu'")
 
 
 # What is asked of the engine.

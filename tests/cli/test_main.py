@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import dg_lsp
 from dg_lsp.cli import main, run
+from dg_lsp.reason import Reason, ReasonCode
 
 HEAVY = ("torch", "transformers", "numpy", "pygls")
 
@@ -34,7 +36,7 @@ print(statuses, [name for name in {HEAVY} if name in sys.modules])
 
     assert ended.stdout.endswith("[0, 0, 0, 2] []\n")
     assert "FILE:LINE:COLUMN" in ended.stdout
-    assert ended.stderr == "dg-lsp: absent.py does not exist; check the path\n"
+    assert ended.stderr.startswith("dg-lsp: absent.py ")
 
 
 def test_the_version_alone_loads_no_command() -> None:
@@ -71,14 +73,15 @@ def test_without_a_command_it_shows_the_help(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("arguments", [["infil"], ["--wrong"], ["infill", "--wrong", "x"]])
 def test_wrong_usage_is_one_line(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
+    arguments: list[str], failure: Callable[..., Reason], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(arguments) == 2
 
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("dg-lsp: No such ")
+    assert captured.err.startswith("dg-lsp: ")
     assert captured.err.count("\n") == 1
+    assert failure(*arguments).code is ReasonCode.INVALID_ARGUMENT
 
 
 def test_the_exit_status_is_that_of_the_process(
@@ -115,6 +118,26 @@ def test_an_unexpected_error_is_one_line_with_a_hint(
         "dg-lsp: RuntimeError: first second \ufffd[2J "
         "(run again with DG_LSP_DEBUG=1 for the traceback)\n"
     )
+
+
+def test_a_program_gets_the_code_of_a_defect(
+    monkeypatch: pytest.MonkeyPatch, failure: Callable[..., Reason]
+) -> None:
+    raise_from_model(monkeypatch, RuntimeError("broken"))
+
+    reason = failure("infill", f"{__file__}:1:1", status=1)
+
+    assert reason == Reason(ReasonCode.DEFECT, "RuntimeError: broken")
+
+
+def test_a_program_that_has_left_before_the_code_comes_gets_the_status(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dg_lsp", "infill", "absent.py:1:1", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) == 2
+        assert process.stderr is not None
+        assert process.stderr.read().count(b"\n") == 1
 
 
 def test_the_traceback_is_there_for_the_asking(

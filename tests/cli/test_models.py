@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from dg_lsp import cli
+from dg_lsp.reason import ReasonCode
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_damage_shows_without_reading_and_with(stored, capsys):
     assert rows["bundled"]["default"]
 
 
-def test_a_bit_that_flipped_in_silence_is_found_by_verify(stored, capsys):
+def test_a_bit_that_flipped_in_silence_is_found_by_verify(stored, capsys, failure):
     file = stored / "layer-00.safetensors"
     stat = file.stat()
     raw = bytearray(file.read_bytes())
@@ -78,8 +79,9 @@ def test_a_bit_that_flipped_in_silence_is_found_by_verify(stored, capsys):
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert listed(capsys)["tiny"]["checksum"] == "ok"
 
-    assert cli.run(["models", "--verify"]) == cli.EXIT_REFUSED
-    assert f"{file} has a wrong checksum" in capsys.readouterr().err
+    reason = failure("models", "--verify")
+    assert reason.code is ReasonCode.BAD_CHECKPOINT
+    assert str(file) in reason.message
 
 
 def test_unfinished_and_foreign_directories_are_no_models(stored, store, capsys):

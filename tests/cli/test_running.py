@@ -22,6 +22,8 @@ ENGINE = '''
 import os, sys
 from dg_lsp.cli import compose, main
 from dg_lsp.job import Candidate, Draft, Infill, JobState, ModelInfo, OpenedModel
+from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.reason import ReasonCode
 from dg_lsp.service.feed import FedJob
 
 class Scripted:
@@ -37,7 +39,7 @@ class Scripted:
 
 def open_scripted(model, device, *more):
     if model == "broken":
-        raise compose.ModelError("it is broken")
+        raise CheckpointError("it is broken", ReasonCode.NO_MODEL)
     return OpenedModel(Scripted(), ModelInfo("mine", "cpu", 3000, 1000), len)
 
 compose.open_infiller = open_scripted
@@ -47,9 +49,11 @@ INFILL = '''
 """The command as it is, but for the model that would be loaded here."""
 import sys
 from dg_lsp.cli import compose, run
+from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.reason import ReasonCode
 
 def refuse(model, device, vram=None):
-    raise compose.ModelError("loaded here")
+    raise CheckpointError("loaded here", ReasonCode.NO_MODEL)
 
 compose.open_infiller = refuse
 status = run(["infill", *sys.argv[1:]])

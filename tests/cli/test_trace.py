@@ -14,6 +14,7 @@ import pytest
 
 from dg_lsp.cli import run
 from dg_lsp.diagnosis.journal import Journal, read_traces, trace_file
+from dg_lsp.reason import ReasonCode
 
 SUGGESTED = {
     "time": 1_700_000_000.5,
@@ -103,17 +104,15 @@ def test_for_programs_one_object_a_line_without_text_unless_asked(state, capsys)
     assert json.loads(capsys.readouterr().out) == SUGGESTED
 
 
-def test_nothing_yet(state, capsys):
-    assert run(["trace"]) == 1
-    assert capsys.readouterr().err == (
-        f"dg-lsp: no request was traced yet; they are kept in {trace_file(state)}\n"
-    )
+def test_nothing_yet(state, failure):
+    reason = failure("trace", status=1)
+    assert reason.code is ReasonCode.NOTHING_TRACED
+    assert str(trace_file(state)) in reason.message
 
 
-def test_a_file_that_cannot_be_read_is_one_line(state, capsys):
+def test_a_file_that_cannot_be_read_is_one_line(state, failure):
     trace_file(state).mkdir()
-    assert run(["trace"]) == 2
-    assert capsys.readouterr().err.endswith("cannot be read: Is a directory\n")
+    assert failure("trace").code is ReasonCode.BAD_FILE
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,15 @@ from dg_lsp.service.process.lock import note_holder, try_lock
 SCRIPTED = """
 from dg_lsp.cli import compose, main
 from dg_lsp.job import ModelInfo, OpenedModel
+from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.reason import ReasonCode
 
 class Scripted:
     async def close(self): pass
 
 def open_infiller(model, *asked):
     if model == "absent":
-        raise compose.ModelError("no model named absent")
+        raise CheckpointError("no model named absent", ReasonCode.NO_MODEL)
     return OpenedModel(Scripted(), ModelInfo("m", "cpu", 9, 9), len)
 
 compose.open_infiller = open_infiller

@@ -201,6 +201,8 @@ ENGINE_SCRIPT = '''
 import asyncio, os, sys, time
 from dg_lsp.cli import compose, main
 from dg_lsp.job import Candidate, Draft, Infill, JobState, ModelInfo, OpenedModel
+from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.reason import ReasonCode
 from dg_lsp.service.feed import FedJob
 
 class Scripted:
@@ -217,7 +219,7 @@ class Scripted:
 
 def open_scripted(model, device, *more):
     if model == "absent":
-        raise compose.ModelError("no model named absent; try bundled")
+        raise CheckpointError("no model named absent; try bundled", ReasonCode.NO_MODEL)
     return OpenedModel(Scripted(), ModelInfo(model or "scripted", "cpu", 9, 9, False), len)
 
 compose.open_infiller = open_scripted

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dg_lsp.reason import CodedError, ReasonCode
+
 BLOCK = 64
 """Values that share a scale."""
 SCALE_BLOCK = 256
@@ -25,8 +27,10 @@ STATE = "quant_state.bitsandbytes__nf4"
 """Name that bitsandbytes gives to what is not a tensor, behind the weight's name."""
 
 
-class QuantizationError(ValueError):
+class QuantizationError(CodedError, ValueError):
     """A weight that NF4 cannot hold."""
+
+    code = ReasonCode.BAD_CHECKPOINT
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +217,8 @@ def bitsandbytes() -> Any:
     except ImportError as error:
         raise QuantizationError(
             "packing to 4 bits needs bitsandbytes, which is not installed; "
-            "pip install bitsandbytes"
+            "pip install bitsandbytes",
+            ReasonCode.MISSING_PACKAGE,
         ) from error
     return library
 

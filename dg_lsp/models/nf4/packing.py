@@ -41,6 +41,7 @@ from dg_lsp.models.nf4.manifest import (
     write_json,
 )
 from dg_lsp.models.registry import Checkpoint, open_checkpoint
+from dg_lsp.reason import ReasonCode
 
 PROGRESS = "progress.json"
 COPIED = ("config.json", "generation_config.json", "tokenizer.json", METADATA, "README.md")
@@ -154,11 +155,14 @@ def pack(
         lock.acquire(timeout=0)
     except Timeout as error:
         raise CheckpointError(
-            f"another process is making {target.name}; wait until it has finished"
+            f"another process is making {target.name}; wait until it has finished",
+            ReasonCode.NAME_TAKEN,
         ) from error
     with lock:
         if is_packed_checkpoint(target):
-            raise CheckpointError(f"{target} is there already; choose another --name")
+            raise CheckpointError(
+                f"{target} is there already; choose another --name", ReasonCode.NAME_TAKEN
+            )
         return _pack(source, target, plan, device, source_name, told)
 
 
@@ -229,7 +233,9 @@ def _write_file(
                 else:
                     tensors[name] = file.get_tensor(there).to(torch.bfloat16)
         except QuantizationError as error:
-            raise CheckpointError(f"{shard}: {there} can't be packed: {error}") from error
+            raise CheckpointError(
+                f"{shard}: {there} can't be packed: {error}", error.code
+            ) from error
         except Exception as error:  # Whatever reading a foreign file brings.
             raise CheckpointError(f"{shard} could not be read: {one_line(error)}") from error
     draft = path.with_suffix(".writing")
@@ -267,5 +273,6 @@ def check_disk(directory: Path, needed: int) -> None:
     if free < needed:
         raise CheckpointError(
             f"{directory.parent} has {size_in_words(free)} free, {size_in_words(needed)} are "
-            "needed; free some, or set DG_LSP_MODELS_DIR to another disk"
+            "needed; free some, or set DG_LSP_MODELS_DIR to another disk",
+            ReasonCode.DISK_FULL,
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 from dg_lsp import __version__
 from dg_lsp.job import InfillJob
+from dg_lsp.reason import CodedError, ReasonCode
 from dg_lsp.service.address import Address
 from dg_lsp.service.client.connection import (
     BrokenOffError,
@@ -45,12 +46,16 @@ CLIENT_HEADER = "dg-lsp-client"
 SEQUENCE_HEADER = "dg-lsp-sequence"
 
 
-class EngineError(ValueError):
+class EngineError(CodedError, ValueError):
     """The engine cannot be reached or used; the message says why, in one line."""
+
+    code = ReasonCode.BAD_ANSWER
 
 
 class UnreachableError(EngineError):
     """Nobody answers at the address."""
+
+    code = ReasonCode.NO_ENGINE
 
 
 class HttpInfiller:
@@ -189,19 +194,23 @@ class HttpInfiller:
             raise UnreachableError(f"no engine answers at {self._address}") from error
         except SilenceError as error:
             raise EngineError(
-                f"the engine gave no sign of life in {self._silence_s:g} s"
+                f"the engine gave no sign of life in {self._silence_s:g} s",
+                ReasonCode.ENGINE_SILENT,
             ) from error
         except BrokenOffError as error:
             # Before it began to answer, another one may take the job over.
             kind = EngineError if error.is_answered else UnreachableError
-            raise kind("the engine ended while it worked on this") from error
+            raise kind(
+                "the engine ended while it worked on this", ReasonCode.ENGINE_LOST
+            ) from error
 
     def _check_version(self, response: Response) -> None:
         """An engine that was started for us may since have made way for another."""
         found = response.headers.get(VERSION_HEADER, __version__)
         if self._reconnect is not None and found != __version__:
             raise UnreachableError(
-                f"the engine is of dg-lsp {found}, and this is {__version__}"
+                f"the engine is of dg-lsp {found}, and this is {__version__}",
+                ReasonCode.VERSION_MISMATCH,
             )
 
     async def _read(self, handle: FedJob, response: Response) -> None:
@@ -218,7 +227,9 @@ class HttpInfiller:
         except (SchemaError, EventError) as error:
             raise EngineError(f"the engine's answer cannot be read: {error}") from error
         if handle.is_open:
-            raise EngineError("the engine ended while it worked on this")
+            raise EngineError(
+                "the engine ended while it worked on this", ReasonCode.ENGINE_LOST
+            )
 
     async def _move(self, reconnect: Callable[[], Awaitable[Address]]) -> None:
         """Find or start an engine, once for all jobs that wait for it.
@@ -252,10 +263,13 @@ class HttpInfiller:
         except SilenceError as error:
             raise EngineError(
                 f"the engine at {self._address} does not answer within {ANSWER_S:g} s; "
-                "`dg-lsp engine stop` ends it"
+                "`dg-lsp engine stop` ends it",
+                ReasonCode.ENGINE_SILENT,
             ) from error
         except BrokenOffError as error:
-            raise EngineError(f"the engine at {self._address} broke off") from error
+            raise EngineError(
+                f"the engine at {self._address} broke off", ReasonCode.ENGINE_LOST
+            ) from error
         except SchemaError as error:
             raise EngineError(f"{self._address} is no dg-lsp engine: {error}") from error
 
@@ -267,15 +281,21 @@ class HttpInfiller:
             del self._latest[handle.job.document_key]
 
 
+_CODES = {401: ReasonCode.TOKEN_REFUSED, 503: ReasonCode.ENGINE_CLOSED}
+"""Of answers that do not say it: something may stand between us and the engine."""
+
+
 async def _refuse_errors(response: Response) -> None:
     if response.status == 200:
         return
     body = await response.read()
-    message = ""
+    message, code = "", _CODES.get(response.status)
     with contextlib.suppress(SchemaError):
         error: Any = parse_json(body).get("error")
         if isinstance(error, dict):
             message = " ".join(str(error.get("message", "")).split())[:300]
+            with contextlib.suppress(ValueError):
+                code = ReasonCode(error.get("code"))
     # 503: it is shutting down, and another one may be found or started.
     kind = UnreachableError if response.status == 503 else EngineError
-    raise kind(message or f"the engine answered with status {response.status}")
+    raise kind(message or f"the engine answered with status {response.status}", code)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from dg_lsp import __version__
 from dg_lsp.job import InfillJob
+from dg_lsp.reason import ReasonCode
 from dg_lsp.service.address import (
     Address,
     engine_name,
@@ -77,7 +78,9 @@ async def ensure_engine(
     try:
         return await _find_or_start(spec, directory, patience_s)
     except OSError as error:
-        raise EngineError(f"the engine cannot be started: {error}") from error
+        raise EngineError(
+            f"the engine cannot be started: {error}", ReasonCode.CANNOT_START
+        ) from error
 
 
 async def _find_or_start(spec: EngineSpec, directory: Path, patience_s: float) -> Address:
@@ -160,10 +163,15 @@ async def stop_engine(directory: Path, name: str, patience_s: float = 10.0) -> b
     if is_held(lock):
         pid = holder(lock)
         if pid is None:
-            raise EngineError(f"the engine that holds {lock} does not say its process id")
+            raise EngineError(
+                f"the engine that holds {lock} does not say its process id",
+                ReasonCode.CANNOT_STOP,
+            )
         await asyncio.to_thread(_kill, pid)
         if not await _until_free(lock, patience_s):
-            raise EngineError(f"the engine, process {pid}, cannot be ended")
+            raise EngineError(
+                f"the engine, process {pid}, cannot be ended", ReasonCode.CANNOT_STOP
+            )
     if was_running:
         (directory / f"{name}.starts").unlink(missing_ok=True)
     return was_running
@@ -213,16 +221,20 @@ async def _running(directory: Path, name: str) -> Address | None:
         # The other way round two windows would end each other's engines for ever.
         raise EngineError(
             f"the engine is of the newer dg-lsp {status.version} and this is {__version__}; "
-            "restart the editor"
+            "restart the editor",
+            ReasonCode.VERSION_MISMATCH,
         )
     if status.jobs_waiting + status.jobs_running:
         raise EngineError(
             f"an engine of dg-lsp {status.version} is at work and this is {__version__}; "
-            "try again later or run `dg-lsp engine stop`"
+            "try again later or run `dg-lsp engine stop`",
+            ReasonCode.VERSION_MISMATCH,
         )
     await shut_down(address)
     if not await _until_free(directory / f"{name}.lock", REPLACE_S):
-        raise EngineError(f"the engine of dg-lsp {status.version} does not end")
+        raise EngineError(
+            f"the engine of dg-lsp {status.version} does not end", ReasonCode.CANNOT_STOP
+        )
     return None
 
 
@@ -243,7 +255,10 @@ async def _starting(directory: Path, name: str, deadline: float) -> AsyncIterato
     loop = asyncio.get_running_loop()
     while (lock := try_lock(path)) is None:
         if loop.time() > deadline:
-            raise EngineError("another front end has been starting the engine for too long")
+            raise EngineError(
+                "another front end has been starting the engine for too long",
+                ReasonCode.CANNOT_START,
+            )
         await asyncio.sleep(POLL_S)
     try:
         yield
@@ -296,7 +311,8 @@ def _count_start(path: Path) -> None:
         if left_s > 0:
             raise EngineError(
                 f"the engine ended {len(starts)} times in {FORGET_S:g} s; "
-                f"it is started again in {left_s:.0f} s"
+                f"it is started again in {left_s:.0f} s",
+                ReasonCode.CRASHING,
             )
     with contextlib.suppress(OSError):
         path.write_text(json.dumps([*starts, now]), encoding="utf-8")
@@ -321,16 +337,21 @@ async def _started(spec: EngineSpec, directory: Path, deadline: float) -> Addres
             process = _start(spec, directory)
         if process is not None and process.poll() is not None:
             said = _last_line(_complaints(directory, spec.name))
-            raise EngineError(said or f"the engine ended at once, status {process.returncode}")
+            raise EngineError(
+                said or f"the engine ended at once, status {process.returncode}",
+                ReasonCode.CANNOT_START,
+            )
         await asyncio.sleep(POLL_S)
     pid = holder(lock) if process is None else process.pid
     if address is not None and address.socket is not None and not address.socket.exists():
         raise EngineError(
             f"the engine, process {pid}, has lost its socket {address.socket}; "
-            "`dg-lsp engine stop` ends it, and the next request starts another"
+            "`dg-lsp engine stop` ends it, and the next request starts another",
+            ReasonCode.ENGINE_SILENT,
         )
     raise EngineError(
-        f"the engine, process {pid}, does not answer; `dg-lsp engine stop` ends it"
+        f"the engine, process {pid}, does not answer; `dg-lsp engine stop` ends it",
+        ReasonCode.ENGINE_SILENT,
     )
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from dg_lsp import __version__
 from dg_lsp.job import Infill
+from dg_lsp.reason import CodedError, ReasonCode
 from dg_lsp.service.address import IS_WINDOWS, Address, AddressError, is_loopback, local_address
 from dg_lsp.service.feed import FedJob, Sender
 from dg_lsp.service.http.app import make_app
@@ -88,8 +89,10 @@ ToolJobListener = Callable[[Sender, FedJob, Infill, float], None]
 """Gets the sender, the job, what came of it, and how many seconds it took."""
 
 
-class AlreadyRunningError(ValueError):
+class AlreadyRunningError(CodedError, ValueError):
     """Another process holds the engine's lock."""
+
+    code = ReasonCode.ALREADY_RUNNING
 
 
 def serve(
@@ -252,15 +255,26 @@ def make_server(app: object, on_signal: Callable[[], None]) -> uvicorn.Server:
 def _check(listening: Listening) -> None:
     if listening.tcp is None:
         if listening.insecure:
-            raise AddressError("--insecure is for --listen; a socket needs no token anyway")
+            raise AddressError(
+                "--insecure is for --listen; a socket needs no token anyway",
+                ReasonCode.INVALID_ARGUMENT,
+            )
         return
     host = listening.tcp[0]
     if listening.insecure and not is_loopback(host):
-        raise AddressError(f"--insecure would open the engine to the network of {host}")
+        raise AddressError(
+            f"--insecure would open the engine to the network of {host}",
+            ReasonCode.INVALID_ARGUMENT,
+        )
     if listening.insecure and listening.token is not None:
-        raise AddressError("--insecure and a token exclude each other")
+        raise AddressError(
+            "--insecure and a token exclude each other", ReasonCode.INVALID_ARGUMENT
+        )
     if not listening.insecure and listening.token is None:
-        raise AddressError("--listen needs a --token-file, or --insecure on the loopback")
+        raise AddressError(
+            "--listen needs a --token-file, or --insecure on the loopback",
+            ReasonCode.INVALID_ARGUMENT,
+        )
 
 
 @contextlib.contextmanager
