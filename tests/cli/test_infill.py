@@ -163,7 +163,7 @@ ARGUMENT, POSITION, FILE = (
         (["{file}:2:5", "--candidates", "many"], ARGUMENT, "--candidates"),
         (["{file}:2:5", "--max-tokens", "0"], ARGUMENT, "0"),
         (["{file}:2:5", "--max-tokens", "5000000000"], ARGUMENT, "5000000000"),
-        (["{file}:2:5", "--seed", "-1"], ARGUMENT, "-1"),
+        (["{file}:2:5", "--seed", "-1"], ARGUMENT, "--seed"),
         (["{file}:2:5", "--seeds", "1"], ARGUMENT, "--seeds"),
         ([], ARGUMENT, "FILE:LINE:COLUMN"),
     ],

@@ -64,7 +64,7 @@ def test_each_request_with_what_became_of_it(state, capsys):
 
     first, times, seen, wrote, offered, _, refused, because, _ = shown.splitlines()
     assert first[12:] == (
-        "  offered  a.py:2:12  python, inlineCompletion, automatic, Neovim 0.12.4"
+        "  suggested  a.py:2:12  python, inlineCompletion, automatic, Neovim 0.12.4"
     )
     assert times.strip() == (
         "95.0 ms from a new job: mask 1.0 · socket 2.0 · denoise 90.0 · rest 2.0"
