@@ -36,7 +36,7 @@ STAGE_STYLES = {
     "start": "red",
     "socket": WAY,
     "queue": "magenta",
-    **dict.fromkeys(("check", "mask", "window", "related", "finish"), FRONT_END),
+    **dict.fromkeys(("check", "mask", "window", "related", "seeds", "finish"), FRONT_END),
 }
 """Any other stage is one of the engine."""
 

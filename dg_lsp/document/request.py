@@ -15,7 +15,7 @@ from dg_lsp.document.limits import too_long
 from dg_lsp.document.position import LINE_END, last_line, without_surrogates
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.document.window import Measure, WindowBudget, split_window
-from dg_lsp.job import EXTRA_CANDIDATES, InfillJob, ModelInfo, Snippet
+from dg_lsp.job import EXTRA_CANDIDATES, InfillJob, ModelInfo, Seed, Snippet
 from dg_lsp.reason import CodedError, Reason, ReasonCode
 
 CHARS_PER_TOKEN = 3
@@ -24,6 +24,9 @@ BUDGET_CHARS = 24_000
 """Shown of the document and of related files altogether, unless the user says otherwise."""
 SNIPPET_SHARE = 1 / 3
 """Of that budget, for related text of other files."""
+
+SeedFinder = Callable[[str, str], tuple[Seed, ...]]
+"""Looks for texts that stand elsewhere between neighbours like a prefix and a suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,13 @@ class RequestOptions:
     """Jobs of one lane on one document supersede each other."""
 
 
+def find_in_document(prefix: str, suffix: str) -> tuple[Seed, ...]:
+    """Seeds from nowhere but the document itself."""
+    from dg_lsp.document.seeds import find_seeds
+
+    return find_seeds(prefix, suffix)
+
+
 @dataclass(frozen=True, slots=True)
 class RequestContext:
     """What a job is built from besides its place and its options."""
@@ -55,6 +65,8 @@ class RequestContext:
     """Other files that the model may see, whole and unmasked, the latest used first."""
     masks_secrets: bool = True
     """False for public text, as in an evaluation: no place in it is refused."""
+    find_seeds: SeedFinder = find_in_document
+    """Looks for texts elsewhere; by itself it looks in the document alone."""
     client: str = ""
     """Keeps apart the documents of different clients; empty where the engine does that."""
 
@@ -80,6 +92,7 @@ def build_job(
     2. Mask the secrets around the place; refuse a place in a secret or with one in it.
     3. Cut the window to the smaller of the model's budget and the user's.
     4. Pick the pieces of other files that are most like the text around the place.
+    5. Find what stands elsewhere between neighbours like the place's.
 
     The blanks at the edges of a selection are not rewritten, so that they are context here.
     """
@@ -99,6 +112,8 @@ def build_job(
     lap("window")
     snippets = _snippets(core, context)
     lap("related")
+    seeds = context.find_seeds(shown[:start], shown[end:])
+    lap("seeds")
     document = f"{context.client}:{options.lane}:{core.uri}" if context.client else ""
     return InfillJob(
         prefix=window.prefix,
@@ -106,6 +121,7 @@ def build_job(
         path=without_surrogates(core.path),
         language=core.language,
         snippets=snippets,
+        seeds=seeds,
         replaced=shown[start:end] or None,
         instruction=options.instruction,
         strength=options.strength,

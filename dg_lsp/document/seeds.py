@@ -33,6 +33,7 @@ from dg_lsp.document.masking import REACH_CHARS
 from dg_lsp.document.position import NEAR_CHARS, last_line, may_cut
 from dg_lsp.job import Seed, SeedOrigin
 
+MAX_SEEDS = 4
 MAX_PLACES = 60
 """Places in this document, and as many elsewhere, whose left side is compared; there may be
 many more where little is to go by."""
@@ -81,7 +82,7 @@ class _Source:
 
 
 def find_seeds(
-    prefix: str, suffix: str, elsewhere: Sequence[Elsewhere] = (), limit: int = 4
+    prefix: str, suffix: str, elsewhere: Sequence[Elsewhere] = (), limit: int = MAX_SEEDS
 ) -> tuple[Seed, ...]:
     """Up to `limit` texts for the span between the two, the best first.
 

@@ -1,17 +1,20 @@
 """What the model may see of a workspace around the cursor, and what it must not.
 
 Applies dg_lsp/document's rules to the documents: which files are excluded, and which places
-hold a secret. Reads ignore files; opens no other file. The rules, with all their patterns, are
-imported when the first document is there: `initialize` does not wait.
+hold a secret. Reads ignore files; only `workspace_code` opens others. The rules, with all their
+patterns, are imported when the first document is there: `initialize` does not wait.
 """
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dg_lsp.document.excerpt import excerpt
 from dg_lsp.document.suggestions import InsertionSite
-from dg_lsp.job import Snippet
+from dg_lsp.job import Seed, SeedOrigin, Snippet
 from dg_lsp.reason import Reason
 from dg_lsp.server.rpc.protocol import Protocol
 from dg_lsp.server.settings import Settings
@@ -19,7 +22,9 @@ from dg_lsp.server.workspace.documents import Document, relative_path
 from dg_lsp.server.workspace.notebooks import joined
 
 if TYPE_CHECKING:
+    from dg_lsp.document.request import SeedFinder
     from dg_lsp.server.workspace.exclusions import Exclusions, Verdict
+    from dg_lsp.server.workspace.workspace_code import WorkspaceCode
 
 
 class WorkspaceContext:
@@ -29,6 +34,16 @@ class WorkspaceContext:
         self._protocol = protocol
         self._settings = Settings()
         self._exclusions: Exclusions | None = None
+        self._code: WorkspaceCode | None = None
+
+    @property
+    def code(self) -> WorkspaceCode:
+        """The code of the workspace and of open files."""
+        from dg_lsp.server.workspace.workspace_code import WorkspaceCode
+
+        if self._code is None:
+            self._code = WorkspaceCode()
+        return self._code
 
     @property
     def roots(self) -> list[str]:
@@ -59,18 +74,66 @@ class WorkspaceContext:
             self._exclusions = Exclusions(self._settings.include, self._settings.exclude)
         return self._exclusions.verdict(document, self.roots)
 
+    def close(self) -> None:
+        """End what goes on in the background."""
+        if self._code is not None:
+            self._code.close()
+
     def files(self, site: InsertionSite) -> tuple[Snippet, ...]:
         """The other files that may be shown, whole, the latest used first."""
-        from dg_lsp.server.workspace.exclusions import is_other_version
-
-        shown = [cell.uri for cell in self._earlier_cells(site.uri)]
         return tuple(
             Snippet(relative_path(other.path, self.roots), other.text)
+            for other in self._others(site.uri)
+        )
+
+    def seed_finder(self, site: InsertionSite) -> SeedFinder:
+        """What looks for seeds in this document, in open files and in the workspace."""
+        from dg_lsp.document.seeds import MAX_SEEDS, find_seeds
+        from dg_lsp.server.workspace.exclusions import file_of
+        from dg_lsp.server.workspace.workspace_code import OpenFile
+
+        settings, code = self._settings, self.code
+
+        def find(prefix: str, suffix: str) -> tuple[Seed, ...]:
+            is_shown = settings.context.related_files
+            elsewhere = code.elsewhere(
+                os.path.realpath(file_of(site.uri)),
+                [
+                    OpenFile(other.uri, os.path.realpath(file_of(other.uri)), other.text)
+                    for other in (self._others(site.uri) if is_shown else ())
+                ],
+                self.roots if settings.context.workspace_files else (),
+                settings.exclude,
+            )
+            # A file may have been excluded since it was read.
+            found = find_seeds(prefix, suffix, elsewhere, limit=2 * MAX_SEEDS)
+            return tuple(self._relative(seed) for seed in found if self._may_show(seed))[
+                :MAX_SEEDS
+            ]
+
+        return find
+
+    def _may_show(self, seed: Seed) -> bool:
+        if seed.origin is not SeedOrigin.WORKSPACE:
+            return True
+        return self.exclusion(Document(Path(seed.path).as_uri(), "", None, "")) is None
+
+    def _relative(self, seed: Seed) -> Seed:
+        real_roots = [os.path.realpath(root) for root in self.roots]
+        return replace(seed, path=relative_path(seed.path, real_roots))
+
+    def _others(self, uri: str) -> list[Document]:
+        """Other documents that may be shown, the latest used first."""
+        from dg_lsp.server.workspace.exclusions import is_other_version
+
+        shown = [cell.uri for cell in self._earlier_cells(uri)]
+        return [
+            other
             for other in self._protocol.documents.recent()
-            if not is_other_version(other.uri, site.uri)
+            if not is_other_version(other.uri, uri)
             and other.uri not in shown
             and self.exclusion(other) is None
-        )
+        ]
 
     def before(self, document: Document) -> str:
         """What the model sees before a cell of a notebook: the cells above it.

@@ -161,6 +161,7 @@ class Session:
     async def close(self) -> None:
         """End what is under way and leave the engine."""
         self.suggestions.close()
+        self.context.close()
         for task in [*self._tasks, *self.commands.values()]:
             task.cancel()
         await self.link.close()

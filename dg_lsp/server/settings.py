@@ -59,6 +59,14 @@ class ContextSettings:
             "Whether the model sees similar code from open and recently edited files."
         ),
     )
+    workspace_files: bool = field(
+        default=True,
+        metadata=about(
+            "Whether the other source files of the workspace are read, in the background and "
+            "into memory, to find what stands in them between lines like those around the "
+            "cursor. Excluded files never are, and secrets are masked."
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

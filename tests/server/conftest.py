@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dg_lsp.document.code_files import CodeFile
 from dg_lsp.job import InfillJob
 from dg_lsp.server.app import create_server
 from dg_lsp.server.link.scripted import Pace, ScriptedInfiller, ScriptedLink
 from dg_lsp.server.rpc.frames import FrameReader
 from dg_lsp.server.session import Session
 from dg_lsp.server.settings import Settings
+from dg_lsp.server.workspace import workspace_code
 
 URI = "file:///work/a.py"
 PATIENCE_S = 10.0
@@ -177,6 +180,17 @@ def script(job: InfillJob) -> list[str]:
         if job.prefix.endswith(before):
             return texts
     return ["infilled"]
+
+
+@pytest.fixture(autouse=True)
+def nobodys_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder that most tests have for a workspace exists on some machines."""
+    real = workspace_code.code_files
+
+    def files(folder: Path, *rest: Any) -> Iterator[CodeFile | None]:
+        return iter(()) if folder == Path("/work") else real(folder, *rest)
+
+    monkeypatch.setattr(workspace_code, "code_files", files)
 
 
 @pytest.fixture

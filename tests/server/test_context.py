@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dg_lsp.server.settings import Settings
+from dg_lsp.server.settings import ContextSettings, Settings
 
 SLOW_GLOB = "*a" * 25 + "b"
 
@@ -117,3 +118,58 @@ async def test_the_version_of_a_file_in_git_is_not_related_to_it(
 
     [job] = editor.engine.jobs
     assert len(job.snippets) == expect
+
+
+HERE = "(y)\nplonk = \n"
+
+
+async def seeds(editor, uri: str) -> list[tuple[str, str]]:
+    """What the engine is told to start from, once everything is indexed: texts and paths."""
+    for _ in range(2):
+        # Another text each time, as the same question gets the same answer.
+        before = len(editor.engine.jobs)
+        editor.replace(f"{'#' * before}\n{HERE}", uri=uri)
+        await editor.inline(2, 8, textDocument={"uri": uri})
+        assert len(editor.engine.jobs) == before + 1
+        code = editor.session.context.code
+        assert await asyncio.to_thread(code.wait_until_idle, 30.0)
+    return [(seed.text, seed.path) for seed in editor.engine.jobs[-1].seeds]
+
+
+async def test_the_workspace_and_open_files_are_looked_in(make_editor, root):
+    (root / "lib.py").write_text("plonk = frobnicate(wibble)\n")
+    editor = await begun(make_editor, rootUri=root.as_uri())
+    other, uri = (root / "b.py").as_uri(), (root / "a.py").as_uri()
+    editor.open("plonk = wobble(1)\n", uri=other)
+    editor.open(HERE, uri=uri)
+    expected = [("wobble(1)", "b.py"), ("frobnicate(wibble)", "lib.py")]
+    assert sorted(await seeds(editor, uri)) == sorted(expected)
+
+
+async def test_the_workspace_is_not_read_where_the_user_does_not_want_it(make_editor, root):
+    (root / "lib.py").write_text("plonk = frobnicate(wibble)\n")
+    settings = Settings(debounce_ms=0, context=ContextSettings(workspace_files=False))
+    editor = await begun(make_editor, settings, rootUri=root.as_uri())
+    uri = (root / "a.py").as_uri()
+    editor.open(HERE, uri=uri)
+    assert await seeds(editor, uri) == []
+
+
+async def test_a_file_that_was_excluded_since_it_was_read_is_not_shown(make_editor, root):
+    (root / "lib.py").write_text("plonk = frobnicate(wibble)\n")
+    editor = await begun(make_editor, rootUri=root.as_uri())
+    uri = (root / "a.py").as_uri()
+    editor.open(HERE, uri=uri)
+    assert await seeds(editor, uri) == [("frobnicate(wibble)", "lib.py")]
+    (root / ".gitignore").write_text("lib.py\n")
+    editor.notify("textDocument/didSave", {"textDocument": {"uri": uri}})
+    assert await seeds(editor, uri) == []
+
+
+async def test_an_excluded_open_file_is_not_looked_in(make_editor, root):
+    settings = Settings(debounce_ms=0, exclude=("b.py",))
+    editor = await begun(make_editor, settings, rootUri=root.as_uri())
+    uri = (root / "a.py").as_uri()
+    editor.open("plonk = wobble(1)\n", uri=(root / "b.py").as_uri())
+    editor.open(HERE, uri=uri)
+    assert await seeds(editor, uri) == []

@@ -34,7 +34,7 @@ async def test_an_offer_with_its_sizes_and_times_and_no_text(editor):
     assert trace["seen"]["prefix_chars"] == len(ADD) - 1
     assert trace["seen"]["suffix_chars"] == 1
     assert (trace["steps"], trace["model"]) == (4, "scripted")
-    stages = ["check", "start", "mask", "window", "related", "socket", "finish"]
+    stages = ["check", "start", "mask", "window", "related", "seeds", "socket", "finish"]
     assert list(trace["timings_ms"]) == stages
     assert trace["total_ms"] >= sum(trace["timings_ms"].values()) > 0
     assert "text" not in trace

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from dg_lsp.document.request import RequestContext, RequestOptions, build_job
+from dg_lsp.document.request import RequestContext, RequestOptions, SeedFinder, build_job
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import Draft, Infill, InfillJob, JobState, Snippet
 from dg_lsp.server.link.engine_link import EngineLink, EngineUnavailableError
@@ -37,6 +37,10 @@ class Context(Protocol):
 
     def files(self, site: InsertionSite) -> tuple[Snippet, ...]:
         """Other files, whole, the latest used first."""
+        ...
+
+    def seed_finder(self, site: InsertionSite) -> SeedFinder:
+        """What looks for seeds in this document and the others."""
         ...
 
 
@@ -90,6 +94,7 @@ class Jobs:
             measure=self._link.measure,
             budget_chars=settings.context.budget_chars,
             files=self._context.files(site) if settings.context.related_files else (),
+            find_seeds=self._context.seed_finder(site),
             client=self._client,
         )
         return build_job(site, options, model, context, work.lap)
