@@ -202,6 +202,15 @@ class JobState(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class JobResult:
+    """How a job ended, and with what."""
+
+    state: JobState
+    """None of those of an open job."""
+    infill: Infill
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What a model is and how much it reads, for those who build jobs for it or show it."""
 
@@ -250,7 +259,7 @@ class JobHandle(Protocol):
         """Yield drafts in order until the job ends; a slow reader only misses older drafts."""
         ...
 
-    async def result(self) -> Infill:
+    async def result(self) -> JobResult:
         """Wait for the end. A cancelled, superseded or failed job has no candidates."""
         ...
 

@@ -18,7 +18,7 @@ MODULES = {
 }
 
 ANYTHING = ("",)
-SEAM = ("dg_lsp.job", "dg_lsp.reason", "dg_lsp.config")
+SEAM = ("dg_lsp.job", "dg_lsp.fed_job", "dg_lsp.reason", "dg_lsp.config")
 
 # Package or module: what it may import besides itself and the standard library, by the start
 # of the name. The second table adds what it may import inside functions only.
@@ -80,6 +80,7 @@ MAY_IMPORT = {
     ),
     "dg_lsp.evaluation": ANYTHING,
     "dg_lsp.job": ("dg_lsp.reason",),
+    "dg_lsp.fed_job": ("dg_lsp.job",),
     "dg_lsp.reason": (),
     "dg_lsp.config": (),
 }

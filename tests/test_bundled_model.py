@@ -78,7 +78,7 @@ async def test_the_sample_of_the_vscode_extension_is_filled_right():
         for gap in re.finditer("«(.*?)»", marked):
             start = len(re.sub("«.*?»", "", marked[: gap.start()]))
             job = InfillJob(text[:start], text[start:], path="shop.py", language="python")
-            best = (await infiller.submit(job).result()).candidates[0]
+            best = (await infiller.submit(job).result()).infill.candidates[0]
             assert best.text == gap[1]
             assert best.confidence > 0.3
     finally:

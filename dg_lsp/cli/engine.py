@@ -20,9 +20,9 @@ from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 from dg_lsp.reason import CodedError, ReasonCode
 
 if TYPE_CHECKING:
-    from dg_lsp.job import Infill, OpenedModel
+    from dg_lsp.job import OpenedModel
     from dg_lsp.service.address import Address
-    from dg_lsp.service.feed import FedJob, Sender
+    from dg_lsp.service.process.host import EndedJob
     from dg_lsp.service.schema import EngineStatus
 
 engine = typer.Typer(add_completion=False, help="Run, see or stop the engine.")
@@ -110,8 +110,9 @@ def run(
     def tell(address: Address) -> None:
         print(f"dg-lsp: listening at {address}", file=sys.stderr, flush=True)
 
-    def note(sender: Sender, job: FedJob, infill: Infill, took_s: float) -> None:
-        journal.add(tool_record(job.job, infill, job.state, took_s, sender.path, sender.name))
+    def note(ended: EndedJob) -> None:
+        path, name = (ended.sender.path, ended.sender.name) if ended.sender else ("", "")
+        journal.add(tool_record(ended.job, ended.result, ended.took_s, path, name))
 
     journal = Journal(state_directory())
     try:

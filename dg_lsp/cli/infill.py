@@ -317,13 +317,13 @@ async def _run(job: InfillJob, opened: OpenedModel, show: Callable[[Draft], None
     try:
         async for draft in handle.drafts():
             show(draft)
-        infill = await handle.result()
+        result = await handle.result()
     except BaseException:
         handle.cancel()
         raise
-    if handle.state is JobState.FAILED:
-        raise InfillFailed(infill.reason or "the model gave no reason")
-    return infill
+    if result.state is JobState.FAILED:
+        raise InfillFailed(result.infill.reason or "the model gave no reason")
+    return result.infill
 
 
 def _terminal() -> Console | None:

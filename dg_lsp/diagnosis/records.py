@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from dg_lsp.job import Infill, InfillJob, JobState
+from dg_lsp.job import Infill, InfillJob, JobResult, JobState
 
 Record = dict[str, Any]
 
@@ -42,13 +42,14 @@ def work_record(
 
 
 def tool_record(
-    job: InfillJob, infill: Infill, state: JobState, took_s: float, path: str, tool: str
+    job: InfillJob, result: JobResult, took_s: float, path: str, tool: str
 ) -> Record:
     """A job that came straight to the engine: `path` of its endpoint, and who sent it."""
+    infill = result.infill
     timings_ms = dict(infill.timings_ms)
     engine_ms = timings_ms.pop("total", None)
-    outcome = state.value
-    if state is JobState.DONE:
+    outcome = result.state.value
+    if result.state is JobState.DONE:
         outcome = "suggested" if infill.candidates else "nothing"
     return {
         "time": time.time() - took_s,

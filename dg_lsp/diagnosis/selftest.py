@@ -68,11 +68,12 @@ async def _fill(infiller: Infiller, seed: int) -> dict[str, Any]:
         async for _ in handle.drafts():
             if first_draft_ms is None:
                 first_draft_ms = round((time.perf_counter() - started) * 1e3, 1)
-        infill = await handle.result()
+        result = await handle.result()
     finally:
         handle.cancel()
+    infill = result.infill
     return {
-        "state": handle.state.value,
+        "state": result.state.value,
         "reason": infill.reason,
         "model": infill.model,
         "texts": [one.text for one in infill.candidates],

@@ -8,13 +8,11 @@ nothing of LSP or of how the model was loaded.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from dg_lsp.config import EngineSettings
 from dg_lsp.engine.codec import Codec
@@ -22,12 +20,11 @@ from dg_lsp.engine.denoiser import OutOfMemoryError
 from dg_lsp.engine.family import Family
 from dg_lsp.engine.infilling import Filling, JobStoppedError
 from dg_lsp.engine.scheduler import Scheduler
-from dg_lsp.job import Draft, Infill, InfillJob, JobState
+from dg_lsp.fed_job import FedJob
+from dg_lsp.job import Infill, InfillJob, JobState
 
 if TYPE_CHECKING:
     from dg_lsp.engine.denoiser import Denoiser
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -109,18 +106,8 @@ class Engine:
             return None
 
 
-class EngineJob:
-    """The `JobHandle` of an `Engine`; its state changes on either thread, under a lock."""
-
-    def __init__(self, job: InfillJob) -> None:
-        self.job = job
-        self.submitted = time.perf_counter()
-        self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()
-        self._state = JobState.WAITING
-        self._result: asyncio.Future[Infill] = self._loop.create_future()
-        self._draft: Draft | None = None
-        self._news = asyncio.Event()
+class EngineJob(FedJob):
+    """A job as the scheduler sees it."""
 
     @property
     def document_key(self) -> str:
@@ -128,72 +115,5 @@ class EngineJob:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether somebody types and waits; a rewrite may take its time."""
+        """Whether the user is waiting while typing; a rewrite may take its time."""
         return self.job.replaced is None
-
-    @property
-    def state(self) -> JobState:
-        return self._state
-
-    async def drafts(self) -> AsyncIterator[Draft]:
-        while True:
-            await self._news.wait()
-            draft, self._draft = self._draft, None
-            # Once the job has ended the news stands for good, for readers yet to come.
-            if not self._result.done():
-                self._news.clear()
-            if draft is not None:
-                yield draft
-            elif self._result.done():
-                return
-
-    async def result(self) -> Infill:
-        return await asyncio.shield(self._result)
-
-    def cancel(self) -> None:
-        self._end(JobState.CANCELLED, Infill((), 0, reason="cancelled"))
-
-    def supersede(self) -> None:
-        """A newer job for the same document took its place."""
-        self._end(JobState.SUPERSEDED, Infill((), 0, reason="superseded by a newer request"))
-
-    def start(self) -> bool:
-        """The thread takes it up; false where it ended before."""
-        with self._lock:
-            if self._state is not JobState.WAITING:
-                return False
-            self._state = JobState.RUNNING
-            return True
-
-    def publish(self, draft: Draft) -> None:
-        """A new draft; the reader gets the newest there is."""
-        self._call(self._take_draft, draft)
-
-    def finish(self, infill: Infill) -> None:
-        self._end(JobState.DONE, infill)
-
-    def fail(self, reason: str) -> None:
-        self._end(JobState.FAILED, Infill((), 0, reason=reason))
-
-    def _end(self, state: JobState, infill: Infill) -> None:
-        with self._lock:
-            if self._state not in (JobState.WAITING, JobState.RUNNING):
-                return
-            self._state = state
-        self._call(self._settle, infill)
-
-    def _call(self, callback: Callable[[T], None], argument: T) -> None:
-        # The loop may be gone at exit; then nobody waits for the answer.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(callback, argument)
-
-    def _take_draft(self, draft: Draft) -> None:
-        if not self._result.done():
-            self._draft = draft
-            self._news.set()
-
-    def _settle(self, infill: Infill) -> None:
-        if self._state is not JobState.DONE:
-            self._draft = None
-        self._result.set_result(infill)
-        self._news.set()

@@ -15,7 +15,16 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState, ModelInfo, Snippet
+from dg_lsp.job import (
+    Candidate,
+    Draft,
+    Infill,
+    InfillJob,
+    JobResult,
+    JobState,
+    ModelInfo,
+    Snippet,
+)
 from dg_lsp.service.fields import (
     Fields,
     Json,
@@ -38,14 +47,6 @@ MAX_NAME_CHARS = 4096
 MAX_INSTRUCTION_CHARS = 16_384
 MAX_REPLACED_CHARS = 16 * MAX_TOKENS
 """Instruction and selection are shown to the model whole, so they cannot be cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a job ended, as the engine tells its client."""
-
-    state: JobState
-    infill: Infill
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +194,11 @@ def decode_infill(value: Json) -> Infill:
     return infill
 
 
-def encode_ending(ending: Ending) -> Json:
-    return {"state": ending.state.value, "infill": encode_infill(ending.infill)}
+def encode_result(result: JobResult) -> Json:
+    return {"state": result.state.value, "infill": encode_infill(result.infill)}
 
 
-def decode_ending(value: Json) -> Ending:
+def decode_result(value: Json) -> JobResult:
     fields = Fields(value, "")
     name = fields.text("state")
     if name not in ("done", "cancelled", "superseded", "failed"):
@@ -206,7 +207,7 @@ def decode_ending(value: Json) -> Ending:
     if not isinstance(infill, dict):
         raise SchemaError(f"infill is {shown(infill)}; an object is needed")
     fields.end()
-    return Ending(JobState(name), decode_infill(infill))
+    return JobResult(JobState(name), decode_infill(infill))
 
 
 def encode_status(status: EngineStatus) -> Json:

@@ -15,13 +15,13 @@ import pytest
 
 SCRIPTED = """
 from dg_lsp.cli import compose, main
-from dg_lsp.job import Candidate, Infill, JobState, ModelInfo, OpenedModel
-from dg_lsp.service.feed import FedJob
+from dg_lsp.job import Candidate, Infill, ModelInfo, OpenedModel
+from dg_lsp.fed_job import FedJob
 
 class Scripted:
     def submit(self, job):
-        handle = FedJob(job, lambda ended: None)
-        handle.end(JobState.DONE, Infill((Candidate("values", 0.9, -0.1),), 3))
+        handle = FedJob(job)
+        handle.finish(Infill((Candidate("values", 0.9, -0.1),), 3))
         return handle
     async def close(self): pass
 

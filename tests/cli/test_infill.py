@@ -23,6 +23,7 @@ from dg_lsp.job import (
     Draft,
     Infill,
     InfillJob,
+    JobResult,
     JobState,
     ModelInfo,
     OpenedModel,
@@ -57,8 +58,8 @@ class Scripted:
             await asyncio.sleep(0)
             yield draft
 
-    async def result(self) -> Infill:
-        return self.infill
+    async def result(self) -> JobResult:
+        return JobResult(self.state, self.infill)
 
     def cancel(self) -> None:
         self.cancelled += 1
@@ -375,7 +376,7 @@ def test_an_interrupted_job_is_cancelled_and_closed(
     source: Path, install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Interrupted(Scripted):
-        async def result(self) -> Infill:
+        async def result(self) -> JobResult:
             raise KeyboardInterrupt
 
     scripted = install("a + b")

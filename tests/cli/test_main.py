@@ -213,13 +213,15 @@ def test_ctrl_c_ends_a_running_job() -> None:
 
 SCRIPTED = """
 from dg_lsp.cli import compose, main
-from dg_lsp.job import Candidate, Draft, Infill, JobState, ModelInfo, OpenedModel
+from dg_lsp.job import Candidate, Draft, Infill, JobResult, JobState, ModelInfo, OpenedModel
 
 class Scripted:
     state = JobState.DONE
     def submit(self, job): return self
     async def drafts(self): yield Draft("ab", (0.1, 0.2), 1, 2)
-    async def result(self): return Infill((Candidate("cd", 0.9, -0.1, (0.9, 0.9)),), 2)
+    async def result(self):
+        candidate = Candidate("cd", 0.9, -0.1, (0.9, 0.9))
+        return JobResult(JobState.DONE, Infill((candidate,), 2))
     async def close(self): pass
 
 opened = OpenedModel(Scripted(), ModelInfo("m", "cpu", 9, 9), len)

@@ -21,19 +21,19 @@ ENGINE = '''
 """Writes its process id, after two drafts."""
 import os, sys
 from dg_lsp.cli import compose, main
-from dg_lsp.job import Candidate, Draft, Infill, JobState, ModelInfo, OpenedModel
+from dg_lsp.fed_job import FedJob
+from dg_lsp.job import Candidate, Draft, Infill, ModelInfo, OpenedModel
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.reason import ReasonCode
-from dg_lsp.service.feed import FedJob
 
 class Scripted:
     def submit(self, job):
-        handle = FedJob(job, lambda ended: None)
+        handle = FedJob(job)
         text = f"pid{os.getpid()}"
         for step in (1, 2):
             handle.publish(Draft(text[:step], (0.5,) * step, step, 2))
         infill = Infill((Candidate(text, 0.9, -0.1, (0.9,) * len(text)),), 2, model="mine")
-        handle.end(JobState.DONE, infill)
+        handle.finish(infill)
         return handle
     async def close(self): pass
 

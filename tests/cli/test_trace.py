@@ -170,15 +170,15 @@ def test_on_a_terminal_the_stages_are_drawn(state, python_on_a_terminal):
 
 SCRIPTED = """
 from dg_lsp.cli import compose, main
-from dg_lsp.job import Candidate, Infill, JobState, ModelInfo, OpenedModel
-from dg_lsp.service.feed import FedJob
+from dg_lsp.job import Candidate, Infill, ModelInfo, OpenedModel
+from dg_lsp.fed_job import FedJob
 
 class Scripted:
     def submit(self, job):
-        handle = FedJob(job, lambda ended: None)
+        handle = FedJob(job)
         times = {"queue": 1.0, "denoise": 5.0, "total": 6.0}
         infill = Infill((Candidate("a + b", 0.9, -0.1),), 3, times, model="m")
-        handle.end(JobState.DONE, infill)
+        handle.finish(infill)
         return handle
     async def close(self): pass
 

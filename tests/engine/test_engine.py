@@ -22,7 +22,7 @@ from dg_lsp.config import (
 from dg_lsp.engine.denoiser import OutOfMemoryError
 from dg_lsp.engine.engine import Engine, EngineJob
 from dg_lsp.engine.gemma import gemma_family
-from dg_lsp.job import Draft, Infill, InfillJob, JobState
+from dg_lsp.job import Draft, Infill, InfillJob, JobResult, JobState
 from dg_lsp.models.loading import load
 from dg_lsp.models.scripted import ScriptedDenoiser
 
@@ -76,13 +76,13 @@ async def blocked(engine: Engine, denoiser: ScriptedDenoiser, wanted: InfillJob)
 
 async def test_fills_the_span(engine):
     handle = engine.submit(job(AREA))
-    infill = await handle.result()
+    infill = (await handle.result()).infill
 
     assert texts(infill) == ["3.14 * radius"]
     assert handle.state is JobState.DONE
     assert infill.model == "scripted"
     assert set(infill.timings_ms) == {"queue", "prompt", "encode", "denoise", "rank", "total"}
-    assert await handle.result() == infill
+    assert (await handle.result()).infill == infill
 
 
 async def test_a_job_waits_then_runs_then_is_done(engine, denoiser):
@@ -91,7 +91,7 @@ async def test_a_job_waits_then_runs_then_is_done(engine, denoiser):
 
     assert (running.state, waiting.state) == (JobState.RUNNING, JobState.WAITING)
     denoiser.gate.set()
-    assert texts(await waiting.result()) == ["self.radius"]
+    assert texts((await waiting.result()).infill) == ["self.radius"]
     assert (running.state, waiting.state) == (JobState.DONE, JobState.DONE)
 
 
@@ -102,12 +102,12 @@ async def test_drafts_come_in_order_and_end_before_the_result(engine):
     steps = [draft.step for draft in drafts]
     assert steps == sorted(set(steps))
     assert steps
-    assert texts(await handle.result()) == ["3.14 * radius"]
+    assert texts((await handle.result()).infill) == ["3.14 * radius"]
 
 
 async def test_a_reader_that_comes_late_finds_the_last_draft_and_the_end(engine):
     handle = engine.submit(job(AREA))
-    infill = await handle.result()
+    infill = (await handle.result()).infill
     for expect in ([infill.steps], []):
         async with asyncio.timeout(2):
             assert [draft.step async for draft in handle.drafts()] == expect
@@ -120,7 +120,7 @@ async def test_a_slow_reader_misses_older_drafts_only(engine):
         async for draft in handle.drafts():
             steps.append(draft.step)
             # All further drafts and the end arrive while this one is being shown.
-            infill = await handle.result()
+            infill = (await handle.result()).infill
 
     assert steps == sorted({*steps, infill.steps})
     assert len(steps) <= 2
@@ -131,7 +131,7 @@ async def test_a_cancelled_job_ends_within_one_step(engine, denoiser):
     handle.cancel()
 
     # The answer does not wait for the step, and nothing is drafted any more.
-    assert await handle.result() == Infill((), 0, reason="cancelled")
+    assert (await handle.result()).infill == Infill((), 0, reason="cancelled")
     assert handle.state is JobState.CANCELLED
     assert [draft async for draft in handle.drafts()] == []
     denoiser.gate.set()
@@ -143,11 +143,11 @@ async def test_a_superseded_job_ends_within_one_step(engine, denoiser):
     handle = await blocked(engine, denoiser, job(AREA))
     newer = engine.submit(job(SIDE))
 
-    assert await handle.result() == Infill((), 0, reason="superseded by a newer request")
-    assert handle.state is JobState.SUPERSEDED
+    expect = Infill((), 0, reason="superseded by a newer request")
+    assert await handle.result() == JobResult(JobState.SUPERSEDED, expect)
     assert [draft async for draft in handle.drafts()] == []
     denoiser.gate.set()
-    infill = await newer.result()
+    infill = (await newer.result()).infill
     assert texts(infill) == ["self.radius"]
     assert len(denoiser.canvases) == 1 + infill.steps
 
@@ -157,9 +157,9 @@ async def test_a_waiting_job_that_is_cancelled_never_starts(engine, denoiser):
     waiting = engine.submit(job(AREA))
     waiting.cancel()
 
-    assert await waiting.result() == Infill((), 0, reason="cancelled")
+    assert (await waiting.result()).infill == Infill((), 0, reason="cancelled")
     denoiser.gate.set()
-    assert texts(await running.result()) == ["self"]
+    assert texts((await running.result()).infill) == ["self"]
     await engine.close()
     assert len(denoiser.prompts) == 1
 
@@ -170,11 +170,11 @@ async def test_cancelling_again_or_too_late_does_nothing(engine, denoiser):
     handle.cancel()
     denoiser.gate.set()
     done = engine.submit(job(AREA))
-    infill = await done.result()
+    infill = (await done.result()).infill
     done.cancel()
 
     assert (handle.state, done.state) == (JobState.CANCELLED, JobState.DONE)
-    assert await done.result() == infill
+    assert (await done.result()).infill == infill
 
 
 async def test_jobs_on_other_documents_or_on_none_are_not_superseded(engine, denoiser):
@@ -182,15 +182,15 @@ async def test_jobs_on_other_documents_or_on_none_are_not_superseded(engine, den
     others = [engine.submit(job(SIDE, name)) for name in ("b.py", "", "")]
     denoiser.gate.set()
 
-    assert texts(await first.result()) == ["3.14 * radius"]
-    assert [texts(await other.result()) for other in others] == [["self.radius"]] * 3
+    assert texts((await first.result()).infill) == ["3.14 * radius"]
+    assert [texts((await other.result()).infill) for other in others] == [["self.radius"]] * 3
 
 
 async def test_the_newest_of_many_keystrokes_is_answered(engine, denoiser):
     handles = [await blocked(engine, denoiser, job(AREA))]
     handles += [engine.submit(job(AREA, seed=n)) for n in range(5)]
     denoiser.gate.set()
-    infill = await handles[-1].result()
+    infill = (await handles[-1].result()).infill
 
     assert texts(infill) == ["3.14 * radius"]
     assert [handle.state for handle in handles[:-1]] == [JobState.SUPERSEDED] * 5
@@ -200,7 +200,7 @@ async def test_the_newest_of_many_keystrokes_is_answered(engine, denoiser):
 async def test_a_job_that_raises_fails_alone(engine, denoiser, caplog):
     denoiser.error = RuntimeError("out of memory")
     failed = engine.submit(job(AREA))
-    infill = await failed.result()
+    infill = (await failed.result()).infill
 
     assert (failed.state, infill.candidates) == (JobState.FAILED, ())
     assert infill.reason == "the engine failed: out of memory"
@@ -209,7 +209,7 @@ async def test_a_job_that_raises_fails_alone(engine, denoiser, caplog):
     assert [record.message for record in errors] == ["job for a.py failed"]
 
     denoiser.error = None
-    assert texts(await engine.submit(job(AREA)).result()) == ["3.14 * radius"]
+    assert texts((await engine.submit(job(AREA)).result()).infill) == ["3.14 * radius"]
 
 
 async def test_a_job_that_runs_out_of_memory_is_tried_again_without_caches(
@@ -226,7 +226,7 @@ async def test_a_job_that_runs_out_of_memory_is_tried_again_without_caches(
     denoiser.error = OutOfMemoryError("out of memory on cuda:0")
     handle = engine.submit(job(AREA))
 
-    assert texts(await handle.result()) == ["3.14 * radius"]
+    assert texts((await handle.result()).infill) == ["3.14 * radius"]
     assert given_up == [1]
     assert caplog.messages[0] == "job for a.py: out of memory on cuda:0"
     # Neither a traceback nor anything else keeps the tensors of the failed try.
@@ -240,19 +240,19 @@ async def test_a_job_that_fits_nowhere_ends_empty_and_the_engine_lives_on(
     denoiser.shrink = lambda: freed
     denoiser.error = OutOfMemoryError("out of memory on cuda:0")
     handle = engine.submit(job(AREA))
-    infill = await handle.result()
+    infill = (await handle.result()).infill
 
     assert (handle.state, infill.candidates) == (JobState.FAILED, ())
     assert infill.reason == "the engine ran out of memory"
     assert len(denoiser.canvases) == tries
 
     denoiser.error = None
-    assert texts(await engine.submit(job(AREA)).result()) == ["3.14 * radius"]
+    assert texts((await engine.submit(job(AREA)).result()).infill) == ["3.14 * radius"]
 
 
 async def test_what_the_denoiser_does_not_know_fails_too(engine):
     handle = engine.submit(InfillJob("an unknown document ", "\n"))
-    infill = await handle.result()
+    infill = (await handle.result()).infill
 
     assert handle.state is JobState.FAILED
     assert infill.reason is not None
@@ -264,7 +264,7 @@ async def test_closing_cancels_what_is_open(engine, denoiser):
     waiting = engine.submit(job(SIDE, "b.py"))
     closing = asyncio.create_task(engine.close())
     for handle in (running, waiting):
-        assert (await handle.result()).candidates == ()
+        assert (await handle.result()).infill.candidates == ()
         assert handle.state is JobState.CANCELLED
     denoiser.gate.set()
     await closing
@@ -287,7 +287,7 @@ async def test_giving_up_on_a_result_leaves_the_job_alone(engine, denoiser):
     waiting.cancel()
     denoiser.gate.set()
 
-    assert texts(await handle.result()) == ["3.14 * radius"]
+    assert texts((await handle.result()).infill) == ["3.14 * radius"]
 
 
 async def test_nothing_of_the_model_outlives_the_engine(tiny_checkpoint):
@@ -304,9 +304,9 @@ async def test_nothing_of_the_model_outlives_the_engine(tiny_checkpoint):
         engine = Engine(
             model.denoiser, model.codec, model.family(settings), settings, model.info.name
         )
-        first = await engine.submit(job(AREA, max_tokens=4)).result()
+        first = (await engine.submit(job(AREA, max_tokens=4)).result()).infill
         model.denoiser.model.model.decoder.layers[2].forward = out_of_memory
-        second = await engine.submit(job(AREA, max_tokens=4)).result()
+        second = (await engine.submit(job(AREA, max_tokens=4)).result()).infill
         await engine.close()
         return first, second
 
@@ -335,7 +335,7 @@ def test_a_job_whose_event_loop_is_gone_harms_no_other(tiny_codec):
     async def come_again() -> Infill:
         denoiser.gate.set()
         try:
-            return await engine.submit(job(AREA, "b.py", span_tokens=6)).result()
+            return (await engine.submit(job(AREA, "b.py", span_tokens=6)).result()).infill
         finally:
             await engine.close()
 

@@ -279,7 +279,7 @@ async def test_the_engine_runs_it_like_any_other(tiny_codec):
     engine = Engine(denoiser, tiny_codec, family, EngineSettings(), "masked")
     try:
         async with asyncio.timeout(30):
-            infill = await engine.submit(InfillJob(PREFIX, SUFFIX)).result()
+            infill = (await engine.submit(InfillJob(PREFIX, SUFFIX)).result()).infill
     finally:
         await engine.close()
 

@@ -53,11 +53,10 @@ async def test_a_checkpoint_infills(tiny_checkpoint):
     engine = Engine(
         loaded.denoiser, loaded.codec, loaded.family(settings), settings, loaded.info.name
     )
+    job = InfillJob("def area(", "):\n", span_tokens=3)
     try:
         infills = [
-            await engine.submit(
-                InfillJob("def area(", "):\n", span_tokens=3, seed=seed)
-            ).result()
+            (await engine.submit(dataclasses.replace(job, seed=seed)).result()).infill
             for seed in range(30)
         ]
     finally:

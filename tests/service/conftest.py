@@ -125,9 +125,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 async def host(loader, metrics) -> AsyncIterator[EngineHost]:
-    host = EngineHost(
-        loader, on_job_end=lambda handle, infill: metrics.count(handle.state, infill)
-    )
+    host = EngineHost(loader, on_job_end=lambda ended: metrics.count(ended.result))
     async with asyncio.timeout(60):
         yield host
         loader.denoiser.gate.set()
@@ -200,20 +198,20 @@ async def client(served) -> AsyncIterator[HttpInfiller]:
 ENGINE_SCRIPT = '''
 import asyncio, os, sys, time
 from dg_lsp.cli import compose, main
-from dg_lsp.job import Candidate, Draft, Infill, JobState, ModelInfo, OpenedModel
+from dg_lsp.fed_job import FedJob
+from dg_lsp.job import Candidate, Draft, Infill, ModelInfo, OpenedModel
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.reason import ReasonCode
-from dg_lsp.service.feed import FedJob
 
 class Scripted:
     """Answers at once, but for a prefix of "hang", which drafts once and goes no further."""
     def submit(self, job):
-        handle = FedJob(job, lambda ended: None)
+        handle = FedJob(job)
         handle.publish(Draft("ab", (0.1, 0.2), 1, 2))
         if job.prefix != "hang":
             text = f"{job.prefix}{os.getpid()}"
             infill = Infill((Candidate(text, 0.9, -0.1, (0.9,) * len(text)),), 2)
-            handle.end(JobState.DONE, infill)
+            handle.finish(infill)
         return handle
     async def close(self): pass
 

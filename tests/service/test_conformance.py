@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from dg_lsp.job import Infill, Infiller, InfillJob, JobHandle, JobState
+from dg_lsp.job import Infill, Infiller, InfillJob, JobHandle, JobResult, JobState
 from dg_lsp.models.scripted import ScriptedDenoiser
 
 AREA = "def area(self, radius):\n    return <|3.14 * radius|> ** 2\n"
@@ -46,20 +46,20 @@ async def blocked(
 
 async def test_fills_the_span(infiller):
     handle = infiller.submit(job(AREA))
-    infill = await handle.result()
+    infill = (await handle.result()).infill
 
     assert texts(infill) == ["3.14 * radius"]
     assert handle.state is JobState.DONE
     assert infill.model == "scripted"
     assert set(infill.timings_ms) == {"queue", "prompt", "encode", "denoise", "rank", "total"}
     assert len(infill.candidates[0].confidences) == len("3.14 * radius")
-    assert await handle.result() == infill
+    assert (await handle.result()).infill == infill
 
 
 async def test_the_same_job_has_the_same_answer_everywhere(infiller, new_engine):
     there = new_engine()
-    expect = await there.submit(job(AREA, candidates=2)).result()
-    found = await infiller.submit(job(AREA, candidates=2)).result()
+    expect = (await there.submit(job(AREA, candidates=2)).result()).infill
+    found = (await infiller.submit(job(AREA, candidates=2)).result()).infill
     await there.close()
 
     assert (found.candidates, found.steps) == (expect.candidates, expect.steps)
@@ -72,8 +72,8 @@ async def test_several_documents_are_all_answered(infiller, denoiser):
     assert others[0].state is JobState.WAITING
     denoiser.gate.set()
 
-    assert texts(await first.result()) == ["3.14 * radius"]
-    assert [texts(await other.result()) for other in others] == [["self.radius"]] * 3
+    assert texts((await first.result()).infill) == ["3.14 * radius"]
+    assert [texts((await other.result()).infill) for other in others] == [["self.radius"]] * 3
 
 
 async def test_drafts_come_in_order_and_end_before_the_result(infiller):
@@ -84,12 +84,12 @@ async def test_drafts_come_in_order_and_end_before_the_result(infiller):
     assert steps == sorted(set(steps))
     assert steps
     assert all(len(draft.confidence) == len(draft.text) for draft in drafts)
-    assert texts(await handle.result()) == ["3.14 * radius"]
+    assert texts((await handle.result()).infill) == ["3.14 * radius"]
 
 
 async def test_a_reader_that_comes_late_finds_the_last_draft_and_the_end(infiller):
     handle = infiller.submit(job(AREA))
-    infill = await handle.result()
+    infill = (await handle.result()).infill
     for expect in ([infill.steps], []):
         async with asyncio.timeout(2):
             assert [draft.step async for draft in handle.drafts()] == expect
@@ -99,13 +99,13 @@ async def test_a_cancelled_job_ends_within_one_step(infiller, denoiser, host, un
     handle = await blocked(infiller, denoiser, job(AREA))
     handle.cancel()
 
-    assert await handle.result() == Infill((), 0, reason="cancelled")
+    assert (await handle.result()).infill == Infill((), 0, reason="cancelled")
     assert handle.state is JobState.CANCELLED
     assert [draft async for draft in handle.drafts()] == []
     # The word has to travel; the step under way is the last one.
     await until(lambda: host.count_jobs()[1] == 0)
     denoiser.gate.set()
-    infill = await infiller.submit(job(SIDE, "b.py")).result()
+    infill = (await infiller.submit(job(SIDE, "b.py")).result()).infill
     assert texts(infill) == ["self.radius"]
     assert len(denoiser.canvases) == 1 + infill.steps
 
@@ -114,13 +114,13 @@ async def test_a_superseded_job_ends_within_one_step(infiller, denoiser, host, u
     handle = await blocked(infiller, denoiser, job(AREA))
     newer = infiller.submit(job(SIDE))
 
-    assert await handle.result() == Infill((), 0, reason="superseded by a newer request")
-    assert handle.state is JobState.SUPERSEDED
+    expect = Infill((), 0, reason="superseded by a newer request")
+    assert await handle.result() == JobResult(JobState.SUPERSEDED, expect)
     assert [draft async for draft in handle.drafts()] == []
     # The word has to travel; the step under way is the last one.
     await until(lambda: host.count_jobs()[1] == 0)
     denoiser.gate.set()
-    infill = await newer.result()
+    infill = (await newer.result()).infill
     assert texts(infill) == ["self.radius"]
     assert len(denoiser.canvases) == 1 + infill.steps
 
@@ -130,7 +130,7 @@ async def test_the_newest_of_many_keystrokes_is_answered(infiller, denoiser):
     handles += [infiller.submit(job(AREA, seed=n)) for n in range(5)]
     denoiser.gate.set()
 
-    assert texts(await handles[-1].result()) == ["3.14 * radius"]
+    assert texts((await handles[-1].result()).infill) == ["3.14 * radius"]
     assert [handle.state for handle in handles[:-1]] == [JobState.SUPERSEDED] * 5
 
 
@@ -140,24 +140,24 @@ async def test_cancelling_again_or_too_late_does_nothing(infiller, denoiser):
     handle.cancel()
     denoiser.gate.set()
     done = infiller.submit(job(AREA))
-    infill = await done.result()
+    infill = (await done.result()).infill
     done.cancel()
 
     assert (handle.state, done.state) == (JobState.CANCELLED, JobState.DONE)
-    assert await done.result() == infill
+    assert (await done.result()).infill == infill
 
 
 async def test_a_job_that_raises_fails_alone(infiller, denoiser):
     denoiser.error = RuntimeError("out of memory")
     failed = infiller.submit(job(AREA))
-    infill = await failed.result()
+    infill = (await failed.result()).infill
 
     assert (failed.state, infill.candidates) == (JobState.FAILED, ())
     assert infill.reason == "the engine failed: out of memory"
     assert [draft async for draft in failed.drafts()] == []
 
     denoiser.error = None
-    assert texts(await infiller.submit(job(AREA)).result()) == ["3.14 * radius"]
+    assert texts((await infiller.submit(job(AREA)).result()).infill) == ["3.14 * radius"]
 
 
 async def test_giving_up_on_a_result_leaves_the_job_alone(infiller, denoiser):
@@ -167,7 +167,7 @@ async def test_giving_up_on_a_result_leaves_the_job_alone(infiller, denoiser):
     waiting.cancel()
     denoiser.gate.set()
 
-    assert texts(await handle.result()) == ["3.14 * radius"]
+    assert texts((await handle.result()).infill) == ["3.14 * radius"]
 
 
 async def test_closing_cancels_what_is_open(infiller, denoiser):
@@ -175,7 +175,7 @@ async def test_closing_cancels_what_is_open(infiller, denoiser):
     waiting = infiller.submit(job(SIDE, "b.py"))
     closing = asyncio.create_task(infiller.close())
     for handle in (running, waiting):
-        assert (await handle.result()).candidates == ()
+        assert (await handle.result()).infill.candidates == ()
         assert handle.state is JobState.CANCELLED
     denoiser.gate.set()
     await closing

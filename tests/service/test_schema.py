@@ -8,20 +8,28 @@ import math
 
 import pytest
 
-from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState, ModelInfo, Snippet
+from dg_lsp.job import (
+    Candidate,
+    Draft,
+    Infill,
+    InfillJob,
+    JobResult,
+    JobState,
+    ModelInfo,
+    Snippet,
+)
 from dg_lsp.service.fields import SchemaError, dump_json, parse_json
 from dg_lsp.service.schema import (
-    Ending,
     EngineStatus,
     decode_draft,
-    decode_ending,
     decode_infill,
     decode_job,
+    decode_result,
     decode_status,
     encode_draft,
-    encode_ending,
     encode_infill,
     encode_job,
+    encode_result,
     encode_status,
 )
 
@@ -67,12 +75,12 @@ def test_a_draft_comes_back(confidence):
 
 
 @pytest.mark.parametrize("score", [-1.5, -math.inf])
-def test_an_ending_comes_back(score):
+def test_an_result_comes_back(score):
     candidate = Candidate("a\nb", 0.7, score, (0.5, 0.5, 0.25))
     infill = Infill((candidate, Candidate("", 0.0, 0.0)), 4, {"queue": 0.5}, None, "m")
     for state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.SUPERSEDED):
-        ending = Ending(state, infill)
-        assert decode_ending(through_json(encode_ending(ending))) == ending
+        result = JobResult(state, infill)
+        assert decode_result(through_json(encode_result(result))) == result
 
 
 def test_a_status_comes_back_and_may_have_more_to_say():
@@ -155,9 +163,9 @@ def test_confidences_that_do_not_fit_the_text_are_refused(runs):
 @pytest.mark.parametrize(
     "value", [{"state": "waiting", "infill": {}}, {"state": "done", "infill": 1}, {}]
 )
-def test_an_ending_that_is_none_is_refused(value):
+def test_an_result_that_is_none_is_refused(value):
     with pytest.raises(SchemaError):
-        decode_ending(value)
+        decode_result(value)
 
 
 def test_an_infill_of_another_version_is_refused():

@@ -7,9 +7,10 @@ is told. It keeps what happened, so that a test can ask. Knows nothing of LSP.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState, ModelInfo
 from dg_lsp.server.link.engine_link import (
     EnginePhase,
@@ -38,7 +39,8 @@ class ScriptedInfiller:
 
     def __init__(self, script: Script, pace: Pace | None = None) -> None:
         self.script, self.pace = script, pace or Pace()
-        self.handles: list[ScriptedHandle] = []
+        self.handles: list[FedJob] = []
+        self._tasks: dict[FedJob, asyncio.Task[None]] = {}
         self.gate = asyncio.Event()
         """Jobs wait here before their last step."""
         self.gate.set()
@@ -53,68 +55,31 @@ class ScriptedInfiller:
     def states(self) -> list[JobState]:
         return [handle.state for handle in self.handles]
 
-    def submit(self, job: InfillJob) -> ScriptedHandle:
-        for handle in self.handles:
-            if handle.job.document_key == job.document_key:
-                handle.end(JobState.SUPERSEDED)
-        handle = ScriptedHandle(self, job)
+    def submit(self, job: InfillJob) -> FedJob:
+        for older in self.handles:
+            if older.job.document_key == job.document_key:
+                older.supersede()
+        handle = FedJob(job, self._job_ended)
         self.handles.append(handle)
+        self._tasks[handle] = asyncio.create_task(self._work(handle))
         return handle
 
     async def close(self) -> None:
         for handle in self.handles:
             handle.cancel()
 
+    def _job_ended(self, handle: FedJob) -> None:
+        task = self._tasks.pop(handle)
+        if task is not asyncio.current_task():
+            task.cancel()
 
-class ScriptedHandle:
-    """A `JobHandle`."""
-
-    def __init__(self, infiller: ScriptedInfiller, job: InfillJob) -> None:
-        self.job = job
-        self._infiller = infiller
-        self._state = JobState.WAITING
-        self._draft: Draft | None = None
-        self._news = asyncio.Event()
-        self._result: asyncio.Future[Infill] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._work())
-
-    @property
-    def state(self) -> JobState:
-        return self._state
-
-    async def drafts(self) -> AsyncIterator[Draft]:
-        while True:
-            await self._news.wait()
-            draft, self._draft = self._draft, None
-            if not self._result.done():
-                self._news.clear()
-            if draft is not None:
-                yield draft
-            elif self._result.done():
-                return
-
-    async def result(self) -> Infill:
-        return await asyncio.shield(self._result)
-
-    def cancel(self) -> None:
-        self.end(JobState.CANCELLED)
-
-    def end(self, state: JobState, infill: Infill | None = None) -> None:
-        if self._result.done():
+    async def _work(self, handle: FedJob) -> None:
+        handle.start()
+        job, pace = handle.job, self.pace
+        if self.error is not None:
+            handle.fail(self.error)
             return
-        self._state = state
-        self._result.set_result(infill or Infill((), 0, reason=state.value))
-        self._news.set()
-        if state is not JobState.DONE:
-            self._task.cancel()
-
-    async def _work(self) -> None:
-        self._state = JobState.RUNNING
-        infiller, pace = self._infiller, self._infiller.pace
-        if infiller.error is not None:
-            self.end(JobState.FAILED, Infill((), 0, reason=infiller.error))
-            return
-        texts = infiller.script(self.job)[: self.job.candidates + self.job.extra_candidates]
+        texts = self.script(job)[: job.candidates + job.extra_candidates]
         sureness = (*pace.confidences, *[0.9] * len(texts))
         candidates = [
             Candidate(text, sure, -float(rank), (sure,) * len(text))
@@ -131,19 +96,14 @@ class ScriptedHandle:
             )
             # They settle one after the other, the best one last.
             candidate = None
-            if candidates and self.job.replaced is None:
+            if candidates and job.replaced is None:
                 candidate = candidates[len(candidates) * (total - 1 - number) // total]
                 shares = _partly_sure(candidate.text, (number + 1) / (total + 1))
                 candidate = replace(candidate, confidences=shares)
-            self._draft = Draft(
-                *(draft, sure, step + 1, pace.num_drafts + 1, block + 1, pace.blocks),
-                candidate=candidate,
-            )
-            self._news.set()
-        await infiller.gate.wait()
-        self.end(
-            JobState.DONE, Infill(tuple(candidates), pace.num_drafts + 1, model="scripted")
-        )
+            place = (step + 1, pace.num_drafts + 1, block + 1, pace.blocks)
+            handle.publish(Draft(draft, sure, *place, candidate=candidate))
+        await self.gate.wait()
+        handle.finish(Infill(tuple(candidates), pace.num_drafts + 1, model="scripted"))
 
 
 def _partly_sure(text: str, share: float) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 
 from dg_lsp.document.suggestions import Suggestion
-from dg_lsp.job import Infill, InfillJob, JobState
+from dg_lsp.job import Infill, InfillJob, JobResult, JobState
 from dg_lsp.reason import Reason, ReasonCode
 
 
@@ -57,11 +57,11 @@ class Work:
         """The time since the last lap belongs to no stage."""
         self._mark = time.perf_counter()
 
-    def end(self, infill: Infill, state: JobState) -> None:
+    def end(self, result: JobResult) -> None:
         """The job has ended; what the engine does not account for is the way to it and back."""
-        self.infill, self.state = infill, state
+        self.infill, self.state = result.infill, result.state
         self.lap("socket")
-        told = dict(infill.timings_ms)
+        told = dict(result.infill.timings_ms)
         self.engine_ms = told.pop("total", None)
         if self.engine_ms is not None:
             accounted_ms = self.engine_ms + told.get("queue", 0.0)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for
-from dg_lsp.job import JobState
+from dg_lsp.job import JobResult, JobState
 from dg_lsp.server.suggest.answer import Answer, Outcome, Work, suggested
-from dg_lsp.server.suggest.jobs import Filled
 
 
-def answer_of(filled: Filled, site: InsertionSite, standard: Standard, work: Work) -> Answer:
+def answer_of(result: JobResult, site: InsertionSite, standard: Standard, work: Work) -> Answer:
     """The candidates that may be suggested at the site, or the reason why none may."""
     work.rest()
-    suggestions = suggestions_for(filled.infill.candidates, site, standard)
+    suggestions = suggestions_for(result.infill.candidates, site, standard)
     work.lap("finish")
     if suggestions:
         return suggested(suggestions)
-    failed = filled.state is JobState.FAILED
-    reason = why_nothing(filled.infill, site, standard)
+    failed = result.state is JobState.FAILED
+    reason = why_nothing(result.infill, site, standard)
     return Answer(Outcome.FAILED if failed else Outcome.NOTHING, reason)

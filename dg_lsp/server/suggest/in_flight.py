@@ -15,7 +15,7 @@ from dg_lsp.document.suggestions import (
     one_line,
     suggestions_for,
 )
-from dg_lsp.job import Candidate, Draft, JobState
+from dg_lsp.job import Candidate, Draft, JobResult, JobState
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import Answer, Outcome, Work, refused, suggested
@@ -29,7 +29,7 @@ from dg_lsp.server.suggest.draft_suggestions import (
     typed_between,
 )
 from dg_lsp.server.suggest.finishing import answer_of
-from dg_lsp.server.suggest.jobs import Filled, Jobs
+from dg_lsp.server.suggest.jobs import Jobs
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class InFlightJob:
             return suggested(shown) if self.is_answered else answer
         return answer
 
-    async def _run(self) -> Filled:
+    async def _run(self) -> JobResult:
         if self.request.options.may_be_empty and self._settings.debounce_ms:
             await asyncio.sleep(self._settings.debounce_ms / 1e3)
             self.work.lap("debounce")

@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from dg_lsp.document.request import RequestContext, RequestOptions, SeedFinder, build_job
 from dg_lsp.document.suggestions import InsertionSite
-from dg_lsp.job import Draft, Infill, InfillJob, JobState, Snippet
+from dg_lsp.job import Draft, Infill, InfillJob, JobResult, JobState, Snippet
 from dg_lsp.server.link.engine_link import EngineLink, EngineUnavailableError
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import Work
@@ -22,14 +21,6 @@ from dg_lsp.server.suggest.answer import Work
 log = logging.getLogger(__name__)
 
 DraftListener = Callable[[Draft], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """How a job ended."""
-
-    infill: Infill
-    state: JobState
 
 
 class Context(Protocol):
@@ -58,7 +49,7 @@ class Jobs:
         settings: Settings,
         on_draft: DraftListener,
         work: Work,
-    ) -> Filled:
+    ) -> JobResult:
         """Run one job to its end. Cancelling this withdraws the job.
 
         Raises `RequestRefusedError` where the model must not or cannot do it.
@@ -71,18 +62,18 @@ class Jobs:
             handle = infiller.submit(work.job)
         except (EngineUnavailableError, RuntimeError) as error:
             log.warning("no engine: %s", error)
-            return Filled(Infill((), 0, reason=str(error)), JobState.FAILED)
+            return JobResult(JobState.FAILED, Infill((), 0, reason=str(error)))
         try:
             async for draft in handle.drafts():
                 on_draft(draft)
-            infill = await handle.result()
+            result = await handle.result()
         finally:
             # Does nothing to a job that has ended.
             handle.cancel()
-        work.end(infill, handle.state)
-        if handle.state is JobState.FAILED:
-            log.error("a job failed: %s", infill.reason)
-        return Filled(infill, handle.state)
+        work.end(result)
+        if result.state is JobState.FAILED:
+            log.error("a job failed: %s", result.infill.reason)
+        return result
 
     def _job(
         self, site: InsertionSite, options: RequestOptions, settings: Settings, work: Work

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from dg_lsp import __version__
+from dg_lsp.fed_job import FedJob
 from dg_lsp.job import InfillJob
 from dg_lsp.reason import CodedError, ReasonCode
 from dg_lsp.service.address import Address
@@ -24,12 +25,11 @@ from dg_lsp.service.client.connection import (
     SilenceError,
 )
 from dg_lsp.service.events import EventError, EventReader
-from dg_lsp.service.feed import FedJob
 from dg_lsp.service.fields import Json, SchemaError, dump_json, parse_json
 from dg_lsp.service.schema import (
     EngineStatus,
     decode_draft,
-    decode_ending,
+    decode_result,
     decode_status,
     encode_job,
 )
@@ -77,7 +77,6 @@ class HttpInfiller:
         self._jobs: dict[FedJob, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         """Those of the open jobs, and those that still read the end of an answer."""
-        self._latest: dict[str, FedJob] = {}
         self._closed = False
 
     @property
@@ -86,16 +85,10 @@ class HttpInfiller:
         return self._address
 
     def submit(self, job: InfillJob) -> FedJob:
-        """Send a job; an open one on the same document is superseded here at once."""
+        """Send a job; the engine supersedes an older one on the same document."""
         if self._closed:
             raise RuntimeError("the engine is closed")
-        key = job.document_key
-        older = self._latest.get(key) if key else None
         handle = FedJob(job, self._job_ended)
-        if key:
-            self._latest[key] = handle
-        if older is not None:
-            older.supersede()
         self._sequence += 1
         task = asyncio.create_task(self._run(handle, self._sequence))
         self._jobs[handle] = task
@@ -222,8 +215,7 @@ class HttpInfiller:
                     if event.name == "draft":
                         handle.publish(decode_draft(parse_json(event.data)))
                     elif event.name == "infill":
-                        ending = decode_ending(parse_json(event.data))
-                        handle.end(ending.state, ending.infill)
+                        handle.end(decode_result(parse_json(event.data)))
         except (SchemaError, EventError) as error:
             raise EngineError(f"the engine's answer cannot be read: {error}") from error
         if handle.is_open:
@@ -277,8 +269,6 @@ class HttpInfiller:
         task = self._jobs.pop(handle)
         if task is not asyncio.current_task():
             task.cancel()
-        if self._latest.get(handle.job.document_key) is handle:
-            del self._latest[handle.job.document_key]
 
 
 _CODES = {401: ReasonCode.TOKEN_REFUSED, 503: ReasonCode.ENGINE_CLOSED}

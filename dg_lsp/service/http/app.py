@@ -17,10 +17,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dg_lsp import __version__
+from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Infill, InfillJob
 from dg_lsp.service.client.infiller import CLIENT_HEADER, SEQUENCE_HEADER
 from dg_lsp.service.events import data_only
-from dg_lsp.service.feed import FedJob, Sender
 from dg_lsp.service.fields import Json, SchemaError, dump_json
 from dg_lsp.service.http.compatibility import (
     FormRequest,
@@ -46,7 +46,13 @@ from dg_lsp.service.http.request import (
     unless_gone,
 )
 from dg_lsp.service.http.stream import EventStream
-from dg_lsp.service.process.host import BusyError, EngineHost, HostClosedError, ModelState
+from dg_lsp.service.process.host import (
+    BusyError,
+    EngineHost,
+    HostClosedError,
+    ModelState,
+    Sender,
+)
 from dg_lsp.service.schema import EngineStatus, decode_job, encode_status
 
 if TYPE_CHECKING:
@@ -260,16 +266,13 @@ class _Service:
         """Queue a job under its client's name: clients do not supersede one another."""
         client = request.headers.get(CLIENT_HEADER, "")[:64]
         if not client:
-            handle = self._host.submit(job)
             agent = request.headers.get("user-agent", "")
-            handle.sender = Sender(request.scope["path"], agent)
-            return handle
+            return self._host.submit(job, Sender(request.scope["path"], agent))
         if not job.document_key:
             return self._host.submit(job)
         key = f"{client}:{job.document_key}"
-        handle_late = self._is_late(key, request.headers.get(SEQUENCE_HEADER, ""))
-        if handle_late:
-            late = FedJob(job, lambda handle: None)
+        if self._is_late(key, request.headers.get(SEQUENCE_HEADER, "")):
+            late = FedJob(job)
             late.supersede()
             return late
         return self._host.submit(replace(job, document=key))
@@ -293,14 +296,14 @@ class _Service:
         """Wait for a job of another form: its infill, and tokens of the prompt and the text."""
         handle = self._submit(request, asked.job)
         try:
-            infill = await unless_gone(request.receive, handle.result())
+            result = await unless_gone(request.receive, handle.result())
         finally:
             handle.cancel()
-        reason = failure(handle.state, infill)
+        reason = failure(result)
         if reason is not None:
             raise RequestError(500, reason)
         # It reads all that the client sent, which may be much.
-        infill = await asyncio.to_thread(finished, infill, asked.job, asked.finishing)
+        infill = await asyncio.to_thread(finished, result.infill, asked.job, asked.finishing)
         opened = self._host.opened
         if opened is None:
             return infill, (infill.prompt_tokens, 0)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dg_lsp.job import Infill, InfillJob, JobState, Snippet
+from dg_lsp.job import Infill, InfillJob, JobResult, JobState, Snippet
 from dg_lsp.service.fields import Fields, Json, SchemaError
 from dg_lsp.service.http.finishing import Finishing, job_to_finish, read_finishing
 from dg_lsp.service.schema import MAX_CANDIDATES, MAX_NAME_CHARS, MAX_SNIPPETS, MAX_TOKENS
@@ -187,9 +187,10 @@ def suggested_texts(infill: Infill) -> list[str]:
     return [one.text for one in infill.candidates] or [""]
 
 
-def failure(state: JobState, infill: Infill) -> str | None:
+def failure(result: JobResult) -> str | None:
     """The reason of a job that failed; one that was withdrawn is just empty."""
-    return infill.reason or "the job failed" if state is JobState.FAILED else None
+    reason = result.infill.reason or "the job failed"
+    return reason if result.state is JobState.FAILED else None
 
 
 def cut_at(text: str, stops: Sequence[str]) -> tuple[str, str]:

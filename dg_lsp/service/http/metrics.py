@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from dg_lsp.job import Infill, JobState
+from dg_lsp.job import JobResult, JobState
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the histogram, from a cache hit to a long rewrite."""
@@ -26,10 +26,10 @@ class Metrics:
         self._sums: defaultdict[str, float] = defaultdict(float)
         self._counts: Counter[str] = Counter()
 
-    def count(self, state: JobState, infill: Infill) -> None:
+    def count(self, result: JobResult) -> None:
         """A job ended."""
-        self._ends[state] += 1
-        for stage, took_ms in infill.timings_ms.items():
+        self._ends[result.state] += 1
+        for stage, took_ms in result.infill.timings_ms.items():
             # A label per unknown stage would grow without bounds.
             if stage not in STAGES:
                 continue

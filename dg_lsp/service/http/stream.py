@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from dg_lsp import __version__
-from dg_lsp.job import Infill, JobState
+from dg_lsp.fed_job import FedJob
+from dg_lsp.job import Infill, JobResult, JobState
 from dg_lsp.service.client.infiller import VERSION_HEADER
 from dg_lsp.service.events import ALIVE, event
-from dg_lsp.service.feed import FedJob
 from dg_lsp.service.http.request import ClientGoneError, Message, Receive, unless_gone
-from dg_lsp.service.schema import Ending, encode_draft, encode_ending
+from dg_lsp.service.schema import encode_draft, encode_result
 
 Send = Callable[[Message], Awaitable[None]]
 
@@ -64,12 +64,10 @@ async def _tell(handle: FedJob, put: Callable[[bytes], Awaitable[None]]) -> None
         # What is not a number cannot be sent; the end will say so.
         with contextlib.suppress(ValueError):
             await put(event("draft", encode_draft(draft)))
-    ending = Ending(handle.state, await handle.result())
     try:
-        end = event("infill", encode_ending(ending))
+        end = event("infill", encode_result(await handle.result()))
     except ValueError as error:
         reason = f"the model's answer cannot be sent: {error}"
-        end = event(
-            "infill", encode_ending(Ending(JobState.FAILED, Infill((), 0, reason=reason)))
-        )
+        failed = JobResult(JobState.FAILED, Infill((), 0, reason=reason))
+        end = event("infill", encode_result(failed))
     await put(end)

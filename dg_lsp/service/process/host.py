@@ -16,8 +16,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-from dg_lsp.job import Infill, InfillJob, JobHandle, JobState, ModelInfo, OpenedModel
-from dg_lsp.service.feed import FedJob
+from dg_lsp.fed_job import FedJob
+from dg_lsp.job import InfillJob, JobHandle, JobResult, JobState, ModelInfo, OpenedModel
 
 T = TypeVar("T")
 
@@ -71,16 +71,33 @@ class BusyError(RuntimeError):
     """The engine has as many open jobs as it takes."""
 
 
-class _NotLoadedError(Exception):
-    """There is no model; the message says why."""
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A tool that sends jobs to the engine by itself; front ends keep account of their own."""
+
+    path: str
+    """Of the endpoint."""
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndedJob:
+    """What there is to say about a job when it has ended."""
+
+    job: InfillJob
+    result: JobResult
+    took_s: float
+    sender: Sender | None
 
 
 @dataclass(slots=True)
 class _Open:
     """What belongs to a job until it ends."""
 
-    task: asyncio.Task[None] | None = None
+    sender: Sender | None
     inner: JobHandle | None = None
+    """Of the loaded model's infiller; `None` while the model is being loaded."""
+    task: asyncio.Task[None] | None = None
     watch: asyncio.TimerHandle | None = None
 
 
@@ -95,7 +112,7 @@ class EngineHost:
         idle_exit_s: float | None = None,
         on_idle_exit: Callable[[], None] = lambda: None,
         on_stall: Callable[[], None] = lambda: None,
-        on_job_end: Callable[[FedJob, Infill], None] = lambda job, infill: None,
+        on_job_end: Callable[[EndedJob], None] = lambda ended: None,
         retry_load_s: float = RETRY_LOAD_S,
         stall_s: float = STALL_S,
     ) -> None:
@@ -115,11 +132,10 @@ class EngineHost:
         self._error: str | None = None
         self._failed_at = 0.0
         self._opened: OpenedModel | None = None
-        self._loading: asyncio.Task[OpenedModel] | None = None
+        self._loading: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         """Held while a model comes or goes, so that two never share the memory."""
         self._jobs: dict[FedJob, _Open] = {}
-        self._latest: dict[str, FedJob] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._timers: list[asyncio.TimerHandle] = []
         self._closed = False
@@ -178,22 +194,21 @@ class EngineHost:
         if self._state in (ModelState.UNLOADED, ModelState.FAILED) and not self._closed:
             self._begin_loading()
 
-    def submit(self, job: InfillJob) -> FedJob:
-        """Queue a job; a waiting or running one on the same document is superseded."""
+    def submit(self, job: InfillJob, sender: Sender | None = None) -> FedJob:
+        """Queue a job; the loaded model's infiller supersedes older ones on its document."""
         if self._closed:
             raise HostClosedError("the engine is closed")
         if len(self._jobs) >= MAX_OPEN_JOBS:
             raise BusyError(f"the engine has {len(self._jobs)} open jobs and takes no more")
-        key = job.document_key
-        older = self._latest.get(key) if key else None
         handle = FedJob(job, self._job_ended)
-        if key:
-            self._latest[key] = handle
-        if older is not None:
-            older.supersede()
-        self._jobs[handle] = _Open()
-        self._jobs[handle].task = asyncio.create_task(self._pump(handle, self._jobs[handle]))
+        own = self._jobs[handle] = _Open(sender)
         self._touch()
+        if self._opened is not None:
+            self._hand_on(self._opened, handle, own)
+        elif self._has_just_failed():
+            handle.fail(self._error or "the model cannot be loaded")
+        else:
+            self.start_loading()
         return handle
 
     def cancel_jobs(self) -> None:
@@ -223,32 +238,23 @@ class EngineHost:
         self.cancel_jobs()
         if self._loading is not None:
             self._loading.cancel()
-            with contextlib.suppress(asyncio.CancelledError, _NotLoadedError):
+            with contextlib.suppress(asyncio.CancelledError):
                 await self._loading
         await self.unload()
 
-    async def _loaded(self) -> OpenedModel:
-        if self._opened is not None:
-            return self._opened
+    def _has_just_failed(self) -> bool:
         failed_s = time.monotonic() - self._failed_at
-        if self._state is ModelState.FAILED and failed_s < self._retry_load_s:
-            raise _NotLoadedError(self._error)
-        if self._loading is None:
-            self._begin_loading()
-        assert self._loading is not None
-        return await asyncio.shield(self._loading)
+        return self._state is ModelState.FAILED and failed_s < self._retry_load_s
 
     def _begin_loading(self) -> None:
         self._state, self._error = ModelState.LOADING, None
         self._loading = asyncio.create_task(self._load())
-        # Nobody may be waiting; the reason is kept in `error`.
-        self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    async def _load(self) -> OpenedModel:
+    async def _load(self) -> None:
         started = time.perf_counter()
         try:
             async with self._changing:
-                self._opened = await _in_thread(self._loader.open)
+                opened = self._opened = await _in_thread(self._loader.open)
         except Exception as error:
             if isinstance(error, ValueError):
                 self._error = str(error)
@@ -258,38 +264,41 @@ class EngineHost:
                 log.exception("the model cannot be loaded")
             self._state, self._failed_at = ModelState.FAILED, time.monotonic()
             self.loads["failed"] += 1
+            for handle in [*self._jobs]:
+                handle.fail(self._error)
             # What was loaded until then still lies about.
             self._keep(_in_thread(self._loader.release))
-            raise _NotLoadedError(self._error) from error
+            return
         finally:
             self._loading = None
         self._state = ModelState.READY
         self.loads["loaded"] += 1
         took_s = time.perf_counter() - started
-        info = self._opened.info
-        log.info("loaded %s on %s in %.1f s", info.name, info.device, took_s)
+        log.info("loaded %s on %s in %.1f s", opened.info.name, opened.info.device, took_s)
+        # In the order in which they came: of two on one document the newer one wins.
+        for handle, own in [*self._jobs.items()]:
+            self._hand_on(opened, handle, own)
         self._touch()
-        return self._opened
 
-    async def _pump(self, handle: FedJob, own: _Open) -> None:
+    def _hand_on(self, opened: OpenedModel, handle: FedJob, own: _Open) -> None:
         try:
-            own.inner = (await self._loaded()).infiller.submit(handle.job)
-            self._watch(handle, own, is_silent=False)
-            async for draft in own.inner.drafts():
-                handle.publish(draft)
-                self._watch(handle, own, is_silent=False)
-            infill = await own.inner.result()
-            handle.end(own.inner.state, infill)
-        except _NotLoadedError as error:
-            handle.fail(str(error))
+            own.inner = opened.infiller.submit(handle.job)
         except Exception as error:
             log.exception("a job could not be handed on")
             handle.fail(f"the engine failed: {error}")
-        finally:
-            if own.watch is not None:
-                own.watch.cancel()
-            if own.inner is not None:
-                own.inner.cancel()
+            return
+        own.task = asyncio.create_task(self._follow(handle, own, own.inner))
+
+    async def _follow(self, handle: FedJob, own: _Open, inner: JobHandle) -> None:
+        try:
+            self._watch(handle, own, is_silent=False)
+            async for draft in inner.drafts():
+                handle.publish(draft)
+                self._watch(handle, own, is_silent=False)
+            handle.end(await inner.result())
+        except Exception as error:
+            log.exception("a job could not be followed")
+            handle.fail(f"the engine failed: {error}")
 
     def _watch(self, handle: FedJob, own: _Open, is_silent: bool) -> None:
         """End the job when it is found running twice in a row without news in between."""
@@ -308,17 +317,19 @@ class EngineHost:
         own.watch = asyncio.get_running_loop().call_later(self._stall_s / 2, look)
 
     def _job_ended(self, handle: FedJob) -> None:
-        task = self._jobs.pop(handle).task
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
-        key = handle.job.document_key
-        if self._latest.get(key) is handle:
-            del self._latest[key]
+        own = self._jobs.pop(handle)
+        if own.watch is not None:
+            own.watch.cancel()
+        if own.inner is not None:
+            own.inner.cancel()
+        if own.task is not None and own.task is not asyncio.current_task():
+            own.task.cancel()
         self._touch()
-        self._keep(self._tell(handle))
+        self._keep(self._tell(handle, own.sender))
 
-    async def _tell(self, handle: FedJob) -> None:
-        self._on_job_end(handle, await handle.result())
+    async def _tell(self, handle: FedJob, sender: Sender | None) -> None:
+        took_s = time.perf_counter() - handle.submitted
+        self._on_job_end(EndedJob(handle.job, await handle.result(), took_s, sender))
 
     def _keep(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(work)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
-from dg_lsp.job import Infill, InfillJob, JobState
+from dg_lsp.job import InfillJob, JobResult
 
 MAX_FILE_BYTES = 2_000_000
 KEPT_FILES = 3
@@ -43,10 +43,11 @@ def open_log(path: Path) -> logging.Handler:
     return handler
 
 
-def log_job(job: InfillJob, state: JobState, infill: Infill, took_s: float) -> None:
+def log_job(job: InfillJob, result: JobResult, took_s: float) -> None:
     """One line on a job that ended: sizes and times, neither text nor path."""
+    infill = result.infill
     line = {
-        "state": state.value,
+        "state": result.state.value,
         "took_ms": round(took_s * 1e3, 1),
         "kind": "infill" if job.replaced is None else "rewrite",
         "language": job.language[:40],

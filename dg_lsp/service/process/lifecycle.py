@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dg_lsp import __version__
+from dg_lsp.fed_job import FedJob
 from dg_lsp.job import InfillJob
 from dg_lsp.reason import ReasonCode
 from dg_lsp.service.address import (
@@ -29,7 +30,6 @@ from dg_lsp.service.address import (
     runtime_directory,
 )
 from dg_lsp.service.client.infiller import EngineError, HttpInfiller, UnreachableError
-from dg_lsp.service.feed import FedJob
 from dg_lsp.service.process.lock import holder, is_held, try_lock
 from dg_lsp.service.schema import EngineStatus
 

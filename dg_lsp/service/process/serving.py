@@ -13,21 +13,18 @@ import logging
 import os
 import secrets
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dg_lsp import __version__
-from dg_lsp.job import Infill
 from dg_lsp.reason import CodedError, ReasonCode
 from dg_lsp.service.address import IS_WINDOWS, Address, AddressError, is_loopback, local_address
-from dg_lsp.service.feed import FedJob, Sender
 from dg_lsp.service.http.app import make_app
 from dg_lsp.service.http.metrics import Metrics
 from dg_lsp.service.http.request import Access
-from dg_lsp.service.process.host import EngineHost, ModelLoader
+from dg_lsp.service.process.host import EndedJob, EngineHost, ModelLoader
 from dg_lsp.service.process.joblog import log_directory, log_job, open_log
 from dg_lsp.service.process.lock import holder, note_holder, try_lock
 
@@ -85,10 +82,6 @@ class IdleTimes:
     """The process ends; the next job of a front end starts another."""
 
 
-ToolJobListener = Callable[[Sender, FedJob, Infill, float], None]
-"""Gets the sender, the job, what came of it, and how many seconds it took."""
-
-
 class AlreadyRunningError(CodedError, ValueError):
     """Another process holds the engine's lock."""
 
@@ -100,7 +93,7 @@ def serve(
     loader: ModelLoader,
     idle: IdleTimes,
     on_ready: Callable[[Address], None],
-    on_tool_job: ToolJobListener,
+    on_tool_job: Callable[[EndedJob], None],
 ) -> None:
     """Serve until told to stop. `AddressError`, `AlreadyRunningError` or `OSError` at first.
 
@@ -128,18 +121,17 @@ async def _serve(
     access: Access,
     log_path: str,
     on_ready: Callable[[], None],
-    on_tool_job: ToolJobListener,
+    on_tool_job: Callable[[EndedJob], None],
     found_by: tuple[Path, ...],
 ) -> None:
     metrics = Metrics()
     ending, loop = asyncio.Event(), asyncio.get_running_loop()
 
-    def job_ended(handle: FedJob, infill: Infill) -> None:
-        metrics.count(handle.state, infill)
-        took_s = time.monotonic() - handle.submitted
-        log_job(handle.job, handle.state, infill, took_s)
-        if handle.sender is not None:
-            on_tool_job(handle.sender, handle, infill, took_s)
+    def job_ended(ended: EndedJob) -> None:
+        metrics.count(ended.result)
+        log_job(ended.job, ended.result, ended.took_s)
+        if ended.sender is not None:
+            on_tool_job(ended)
 
     def stalled() -> None:
         loop.call_later(STALL_GRACE_S, os._exit, 1)

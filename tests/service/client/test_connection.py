@@ -62,7 +62,7 @@ async def main():
         seen.append(count())
     for number in range(3):
         engine.submit(InfillJob("pid ", "", document=f"{number}.py"))
-    last = await engine.submit(InfillJob("pid ", "")).result()
+    last = (await engine.submit(InfillJob("pid ", "")).result()).infill
     same = (await engine.status()).pid == pid
     await engine.close()
     for _ in range(200):

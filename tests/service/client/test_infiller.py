@@ -58,7 +58,7 @@ def nobody() -> Address:
 async def test_no_engine_is_a_reason_and_no_exception(nobody):
     async with asking(nobody) as client:
         handle = client.submit(JOB)
-        infill = await handle.result()
+        infill = (await handle.result()).infill
 
         assert (handle.state, infill.candidates) == (JobState.FAILED, ())
         assert infill.reason == f"no engine answers at {nobody}"
@@ -70,7 +70,9 @@ async def test_no_engine_is_a_reason_and_no_exception(nobody):
 async def test_an_absent_socket_is_a_reason_too(tmp_path):
     address = Address("http://dg-lsp", tmp_path / "no.sock")
     async with asking(address) as client:
-        assert (await client.submit(JOB).result()).reason == f"no engine answers at {address}"
+        assert (
+            await client.submit(JOB).result()
+        ).infill.reason == f"no engine answers at {address}"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ async def test_an_absent_socket_is_a_reason_too(tmp_path):
 async def test_broken_answers_are_reasons(pieces, expect):
     async with answering(*pieces) as address, asking(address) as client:
         handle = client.submit(JOB)
-        infill = await handle.result()
+        infill = (await handle.result()).infill
 
         assert handle.state is JobState.FAILED
         assert infill.reason is not None
@@ -107,7 +109,7 @@ async def test_an_engine_that_hangs_is_given_up():
         answering(OK, then_hang=True) as address,
         asking(address, silence_s=0.1) as client,
     ):
-        infill = await client.submit(JOB).result()
+        infill = (await client.submit(JOB).result()).infill
 
         assert infill.reason == "the engine gave no sign of life in 0.1 s"
 
@@ -129,7 +131,7 @@ async def test_it_reconnects_once_for_all_jobs(served, nobody):
 
     async with asking(nobody, reconnect=reconnect) as client:
         handles = [client.submit(InfillJob("name = ", ".name\n")) for _ in range(3)]
-        found = [(await handle.result()).candidates[0].text for handle in handles]
+        found = [(await handle.result()).infill.candidates[0].text for handle in handles]
 
         assert found == ["self"] * 3
         assert client.address == served.address
@@ -156,7 +158,7 @@ async def test_a_superseded_job_does_not_stop_the_start_of_an_engine(served, nob
             await asyncio.sleep(0)
         gate.set()
 
-        assert (await newest.result()).candidates[0].text == "self"
+        assert (await newest.result()).infill.candidates[0].text == "self"
     assert cancelled == []
 
 
@@ -166,9 +168,9 @@ async def test_an_engine_that_shuts_down_is_left_for_the_next(served):
 
     async with answering(b"HTTP/1.1 503 No\r\n\r\n") as old:
         async with asking(old, reconnect=reconnect) as client:
-            assert (await client.submit(JOB).result()).candidates[0].text == "self"
+            assert (await client.submit(JOB).result()).infill.candidates[0].text == "self"
         async with asking(old) as client:
-            infill = await client.submit(JOB).result()
+            infill = (await client.submit(JOB).result()).infill
             assert infill.reason == "the engine answered with status 503"
 
 
@@ -177,7 +179,7 @@ async def test_a_reconnection_that_fails_is_the_reason(nobody):
         raise EngineError("no GPU is free")
 
     async with asking(nobody, reconnect=reconnect) as client:
-        assert (await client.submit(JOB).result()).reason == "no GPU is free"
+        assert (await client.submit(JOB).result()).infill.reason == "no GPU is free"
         with pytest.raises(EngineError, match="no GPU"):
             await client.reconnect()
 
@@ -194,6 +196,6 @@ async def test_an_engine_that_comes_back_is_found_again(host, serve_host, direct
     async with asking(address) as client:
         for _ in range(2):
             async with serve_host(host, listening(), address, Access()):
-                found = await client.submit(JOB).result()
+                found = (await client.submit(JOB).result()).infill
                 assert [one.text for one in found.candidates] == ["self"]
-            assert (await client.submit(JOB).result()).reason is not None
+            assert (await client.submit(JOB).result()).infill.reason is not None

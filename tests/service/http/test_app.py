@@ -102,8 +102,8 @@ async def test_a_clients_turn_comes_however_much_another_wants(served, denoiser)
     one = modest.submit(decode_job(JOB))
     denoiser.gate.set()
     async with asyncio.timeout(10):
-        assert (await one.result()).candidates
-        assert all([(await handle.result()).candidates for handle in many])
+        assert (await one.result()).infill.candidates
+        assert all([(await handle.result()).infill.candidates for handle in many])
     await greedy.close()
     await modest.close()
 
@@ -566,7 +566,7 @@ async def test_clients_do_not_supersede_one_another(served, denoiser):
     denoiser.gate.set()
 
     for handle in handles:
-        assert [one.text for one in (await handle.result()).candidates] == ["self"]
+        assert [one.text for one in (await handle.result()).infill.candidates] == ["self"]
     for client in clients:
         await client.close()
 
@@ -611,7 +611,7 @@ async def test_access_over_tcp(host, serve_host, access, headers, expect):
                 await client.close()
                 client = HttpInfiller(Address(url, None, "wrong-token-for-it"))
                 handle = client.submit(decode_job(JOB))
-                infill = await handle.result()
+                infill = (await handle.result()).infill
                 assert infill.reason == "the token is missing or wrong"
                 await client.close()
 
@@ -635,5 +635,5 @@ async def test_who_connects_and_asks_for_nothing_is_left(served, monkeypatch):
     writer.write(head + b"\r\n")
     assert b"HTTP/1.1 200 OK" in await reader.readuntil(b"HTTP/1.1 200 OK")
     writer.close()
-    assert (await handle.result()).candidates
+    assert (await handle.result()).infill.candidates
     await client.close()

@@ -7,17 +7,17 @@ import math
 
 import pytest
 
+from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState
 from dg_lsp.service.events import EventReader
-from dg_lsp.service.feed import FedJob
 from dg_lsp.service.fields import parse_json
 from dg_lsp.service.http.stream import EventStream
-from dg_lsp.service.schema import decode_ending
+from dg_lsp.service.schema import decode_result
 
 
 @pytest.fixture
 async def handle() -> FedJob:
-    return FedJob(InfillJob("", ""), lambda ended: None)
+    return FedJob(InfillJob("", ""))
 
 
 async def streamed(handle: FedJob) -> list[dict]:
@@ -33,7 +33,7 @@ async def streamed(handle: FedJob) -> list[dict]:
 
 async def test_a_stream_has_a_head_and_an_end(handle):
     handle.publish(Draft("a", (0.5,), 1, 2))
-    handle.end(JobState.DONE, Infill((), 1))
+    handle.finish(Infill((), 1))
     sent = await streamed(handle)
 
     assert [message["type"] for message in sent] == [
@@ -45,11 +45,11 @@ async def test_a_stream_has_a_head_and_an_end(handle):
 
 async def test_what_is_no_number_is_not_sent_and_said(handle):
     handle.publish(Draft("a", (math.nan,), 1, 2))
-    handle.end(JobState.DONE, Infill((Candidate("a", math.nan, 0.0),), 1))
+    handle.finish(Infill((Candidate("a", math.nan, 0.0),), 1))
     body = b"".join(message.get("body", b"") for message in await streamed(handle))
     [event] = EventReader().feed(body)
-    ending = decode_ending(parse_json(event.data))
+    result = decode_result(parse_json(event.data))
 
-    assert (event.name, ending.state) == ("infill", JobState.FAILED)
-    assert ending.infill.reason is not None
-    assert ending.infill.reason.startswith("the model's answer cannot be sent: ")
+    assert (event.name, result.state) == ("infill", JobState.FAILED)
+    assert result.infill.reason is not None
+    assert result.infill.reason.startswith("the model's answer cannot be sent: ")

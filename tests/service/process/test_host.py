@@ -15,7 +15,7 @@ JOB = InfillJob("name = ", ".name\n", document="a.py")
 
 
 async def fill(host: EngineHost, job: InfillJob = JOB) -> list[str]:
-    return [one.text for one in (await host.submit(job).result()).candidates]
+    return [one.text for one in (await host.submit(job).result()).infill.candidates]
 
 
 async def test_the_first_job_loads_the_model(host, loader):
@@ -45,11 +45,12 @@ async def test_jobs_that_come_while_it_loads_wait_and_load_once(host, loader, mo
     gone.cancel()
 
     assert (host.state, host.loading_percent) == (ModelState.LOADING, 42)
-    assert first.state is JobState.SUPERSEDED
-    assert host.count_jobs() == (2, 0)
+    assert host.count_jobs() == (3, 0)
     gate.set()
-    assert [(await one.result()).candidates[0].text for one in (newer, other)] == ["self"] * 2
-    assert (await gone.result()).reason == "cancelled"
+    assert (await first.result()).state is JobState.SUPERSEDED
+    infills = [(await one.result()).infill for one in (newer, other)]
+    assert [infill.candidates[0].text for infill in infills] == ["self"] * 2
+    assert (await gone.result()).infill.reason == "cancelled"
     assert loader.opened == 1
 
 
@@ -63,12 +64,12 @@ async def test_jobs_that_come_while_it_loads_wait_and_load_once(host, loader, mo
 async def test_a_failed_load_answers_with_the_reason(host, loader, error, expect):
     loader.error = error
     handle = host.submit(JOB)
-    infill = await handle.result()
+    infill = (await handle.result()).infill
 
     assert (handle.state, infill) == (JobState.FAILED, Infill((), 0, reason=expect))
     assert (host.state, host.error) == (ModelState.FAILED, expect)
     # Soon after, nothing is tried; on demand, everything.
-    assert (await host.submit(JOB).result()).reason == expect
+    assert (await host.submit(JOB).result()).infill.reason == expect
     assert loader.opened == 1
     loader.error = None
     host.start_loading()
@@ -105,7 +106,7 @@ async def test_unloading_cancels_what_is_open(host, denoiser):
     assert host.count_jobs() == (0, 1)
     unloading = asyncio.create_task(host.unload())
 
-    assert (await handle.result()).reason == "cancelled"
+    assert (await handle.result()).infill.reason == "cancelled"
     denoiser.gate.set()
     assert await unloading
 
@@ -134,7 +135,7 @@ async def test_a_running_job_is_not_idle(loader, denoiser):
     assert not done
     assert (host.state, host.idle_s) == (ModelState.READY, 0.0)
     denoiser.gate.set()
-    assert (await handle.result()).candidates
+    assert (await handle.result()).infill.candidates
     await host.close()
 
 
@@ -142,7 +143,7 @@ async def test_a_job_that_hangs_is_given_up(loader, denoiser):
     stalled = []
     host = EngineHost(loader, stall_s=0.1, on_stall=lambda: stalled.append(1))
     denoiser.gate.clear()
-    infill = await host.submit(JOB).result()
+    infill = (await host.submit(JOB).result()).infill
 
     assert stalled == [1]
     assert infill.reason == "the model made no step in 0.1 s"
@@ -152,12 +153,12 @@ async def test_a_job_that_hangs_is_given_up(loader, denoiser):
 
 async def test_the_end_of_each_job_is_told_once(loader, until):
     told = []
-    host = EngineHost(loader, on_job_end=lambda job, infill: told.append((job.state, infill)))
+    host = EngineHost(loader, on_job_end=lambda ended: told.append(ended.result.state))
     await fill(host)
     host.submit(JOB).cancel()
     await until(lambda: len(told) == 2)
 
-    assert [state for state, _ in told] == [JobState.DONE, JobState.CANCELLED]
+    assert told == [JobState.DONE, JobState.CANCELLED]
     await host.close()
 
 
@@ -181,6 +182,6 @@ async def test_closing_does_not_wait_for_a_load(loader, monkeypatch):
         await host.close()
     gate.set()
 
-    assert (await handle.result()).reason == "cancelled"
+    assert (await handle.result()).infill.reason == "cancelled"
     with pytest.raises(HostClosedError):
         host.submit(JOB)

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from dg_lsp.job import Candidate, Infill, InfillJob, JobState
+from dg_lsp.job import Candidate, Infill, InfillJob, JobResult, JobState
 from dg_lsp.service.process import joblog
 from dg_lsp.service.process.joblog import log_job, open_log
 
@@ -32,7 +32,8 @@ def lines(path):
 
 def test_a_job_is_a_line_of_sizes(logged):
     job = InfillJob("secret()", "more", path="secret.py", language="python", replaced="s")
-    log_job(job, JobState.DONE, Infill((Candidate("abc", 0.5, -1.0),), 4, {"queue": 1.23}), 0.5)
+    infill = Infill((Candidate("abc", 0.5, -1.0),), 4, {"queue": 1.23})
+    log_job(job, JobResult(JobState.DONE, infill), 0.5)
     [line] = lines(logged)
 
     assert line["event"] == "job"

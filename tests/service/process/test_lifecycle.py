@@ -44,7 +44,7 @@ async def _within_a_minute():
 
 async def pid_of(engine: SharedEngine) -> int:
     """The process that answers a job."""
-    infill = await engine.submit(JOB).result()
+    infill = (await engine.submit(JOB).result()).infill
     assert infill.candidates, infill.reason
     return int(infill.candidates[0].text.removeprefix("pid "))
 
@@ -78,7 +78,7 @@ async def test_two_front_ends_survive_the_death_of_their_engine(spec, directory)
     os.kill(pid, signal.SIGKILL)
     killed = time.monotonic()
     for handle in handles:
-        infill = await handle.result()
+        infill = (await handle.result()).infill
         assert (handle.state, infill.candidates) == (JobState.FAILED, ())
         assert infill.reason == "the engine ended while it worked on this"
     assert time.monotonic() - killed < 2
@@ -103,13 +103,13 @@ async def test_stale_files_are_no_obstacle(spec, directory):
 async def test_an_engine_that_cannot_start_says_why(spec, directory, monkeypatch):
     monkeypatch.setenv("DG_LSP_TEST_BROKEN", "1")
     engine = SharedEngine(spec, directory)
-    infill = await engine.submit(JOB).result()
+    infill = (await engine.submit(JOB).result()).infill
 
     assert infill.reason == "broken for the test"
     # One crash is made good at once; one after the other is not.
     for _ in range(lifecycle.FREE_STARTS):
         await engine.submit(JOB).result()
-    infill = await engine.submit(JOB).result()
+    infill = (await engine.submit(JOB).result()).infill
     assert infill.reason is not None
     assert infill.reason.startswith("the engine ended 3 times in 120 s; it is started again in")
     monkeypatch.delenv("DG_LSP_TEST_BROKEN")
@@ -120,7 +120,7 @@ async def test_an_engine_that_cannot_start_says_why(spec, directory, monkeypatch
 
 async def test_a_model_that_cannot_be_had_is_a_reason_and_the_engine_lives(spec, directory):
     engine = SharedEngine(dataclasses.replace(spec, model="absent"), directory)
-    infill = await engine.submit(JOB).result()
+    infill = (await engine.submit(JOB).result()).infill
 
     assert infill.reason == "no model named absent; try bundled"
     with pytest.raises(EngineError, match="no model named absent"):
@@ -152,7 +152,7 @@ async def test_an_idle_engine_of_another_version_is_replaced(spec, directory, mo
 
 async def test_a_command_that_is_not_there_is_a_reason(spec, directory):
     engine = SharedEngine(dataclasses.replace(spec, command=("/absent/python",)), directory)
-    infill = await engine.submit(JOB).result()
+    infill = (await engine.submit(JOB).result()).infill
 
     assert infill.reason is not None
     assert infill.reason.startswith("the engine cannot be started: ")
@@ -164,7 +164,7 @@ async def test_an_engine_of_a_newer_version_is_left_alone(spec, directory, monke
     pid = await pid_of(engine)
     for module in ("process.lifecycle", "client.infiller"):
         monkeypatch.setattr(f"dg_lsp.service.{module}.__version__", "0.0.9")
-    infill = await engine.submit(JOB).result()
+    infill = (await engine.submit(JOB).result()).infill
 
     assert infill.reason is not None
     assert infill.reason.startswith("the engine is of the newer dg-lsp ")
@@ -245,7 +245,7 @@ async def test_sigterm_ends_it_in_good_order(spec, directory):
     assert (await anext(handle.drafts())).step == 1
     os.kill(pid, signal.SIGTERM)
 
-    assert (await handle.result()).candidates == ()
+    assert (await handle.result()).infill.candidates == ()
     assert handle.state in (JobState.CANCELLED, JobState.FAILED)
     while is_held(directory / "engine.lock"):
         await asyncio.sleep(0.02)
