@@ -18,8 +18,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## Fill a span of a sample file with the bundled model, live
 	$(BIN)/dg-lsp infill docs/demo/inventory.py:34:20
 
-test: $(READY)  ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+# A file stays in one worker, so that it shares its servers and runs in order.
+test: $(READY)  ## Run the tests, on two cores
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)  ## Check style
 	$(BIN)/ruff check .
@@ -32,7 +33,7 @@ format: $(READY)  ## Format and mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: lint types test vscode  ## What the continuous integration runs
+check: lint types test vscode  ## What a change must pass before it is proposed
 
 EXTENSION := vscode-extension
 VSCODE_TOOLS ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/dg-lsp-vscode

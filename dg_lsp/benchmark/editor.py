@@ -60,8 +60,7 @@ class Editor:
         self._answers: dict[int, Pending] = {}
         self._num_requests = 0
         self._versions: dict[str, int] = {}
-        self.news: asyncio.Queue[str] = asyncio.Queue()
-        """Methods of the server's notifications."""
+        self._has_ended = False
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
@@ -139,8 +138,10 @@ class Editor:
     def send(self, method: str, params: Any) -> tuple[int, Pending]:
         """Send a request: its number, and its answer to come."""
         self._num_requests += 1
-        answer = asyncio.get_running_loop().create_future()
+        answer: Pending = asyncio.get_running_loop().create_future()
         self._answers[self._num_requests] = answer
+        if self._has_ended:
+            self._end_all()
         self._post({"id": self._num_requests, "method": method, "params": params})
         return self._num_requests, answer
 
@@ -171,6 +172,10 @@ class Editor:
             at = time.perf_counter()
             for body in frames.feed(piece):
                 self._take(json.loads(body), at)
+        self._has_ended = True
+        self._end_all()
+
+    def _end_all(self) -> None:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(EditorError("the server went away"))
@@ -183,8 +188,6 @@ class Editor:
         elif "id" in message:
             # Whatever it asks for: this editor has no settings and takes any registration.
             self._post({"id": message["id"], "result": None})
-        else:
-            self.news.put_nowait(message["method"])
 
 
 async def wait_for(answer: Pending) -> Answer:

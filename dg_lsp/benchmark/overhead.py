@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import random
+import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -129,10 +130,12 @@ async def measure(plan: Plan, serving: Serving, report: Callable[[str], None]) -
                 measured.append(Measured(name, size, samples))
             editor.close_document(document.uri)
         model = (await editor.trace())["model"]
+        report("cancelling")
+        job_ms = statistics.median(sample.engine for sample in measured[0].samples)
+        stops = await _measure_stops(editor, plan, job_ms / 1e3)
     finally:
         await editor.close()
-    report("cancelling")
-    return Outcome(model, measured, await _measure_stops(plan, serving))
+    return Outcome(model, measured, stops)
 
 
 def document_of(num_bytes: int) -> str:
@@ -168,23 +171,27 @@ class _Document:
     async def _until_asked(self, keys: str) -> Sample:
         """Type somewhere, and elsewhere until the last request is one that asks the model."""
         for _ in range(MAX_TRIES):
-            line = self._rng.randrange(len(self._lines) // 4, len(self._lines) * 3 // 4)
+            line = self.any_line()
             for key in keys[:-1]:
-                self._type(line, key)
+                self.type(line, key)
                 await asyncio.sleep(BURST_S)
-            sent, answer = self._type(line, keys[-1])
+            sent, _, answer = self.type(line, keys[-1])
             answered = await wait_for(answer)
             trace = await self._editor.trace()
             if trace["how"] == ASKED and trace["engine_ms"] is not None:
                 return _sample(sent, answered, trace)
         raise EditorError(f"no request of {MAX_TRIES} asked the model: {trace['reason']}")
 
-    def _type(self, line: int, key: str) -> tuple[float, Pending]:
+    def any_line(self) -> int:
+        return self._rng.randrange(len(self._lines) // 4, len(self._lines) * 3 // 4)
+
+    def type(self, line: int, key: str) -> tuple[float, int, Pending]:
+        """A keystroke at the end of a line: when it was sent, the request, and its answer."""
         sent = time.perf_counter()
         self._editor.insert(self.uri, line, self._lines[line], key)
         self._lines[line] += 1
-        _, answer = self._editor.complete(self.uri, line, self._lines[line])
-        return sent, answer
+        request, answer = self._editor.complete(self.uri, line, self._lines[line])
+        return sent, request, answer
 
 
 def _sample(sent: float, answer: Answer, trace: dict[str, Any]) -> Sample:
@@ -200,42 +207,31 @@ def _sample(sent: float, answer: Answer, trace: dict[str, Any]) -> Sample:
     )
 
 
-async def _measure_stops(plan: Plan, serving: Serving) -> Stops:
-    """In a session that shows drafts, as they tell that a job is under way."""
-    capabilities = {"experimental": {"dgLsp": {"drafts": True}}}
-    editor = await Editor.start(serving, capabilities, OPTIONS)
-    try:
-        text, rng = document_of(min(plan.document_bytes)), random.Random(plan.seed)
-        stops = Stops()
-        editor.open(URI, text)
-        editor.open(OTHER_URI, text)
-        document = _Document(editor, OTHER_URI, text, rng)
-        while len(stops.free) < plan.rounds:
-            await _stop_once(editor, document, rng.randrange(20, 200), stops)
-        return stops
-    finally:
-        await editor.close()
+async def _measure_stops(editor: Editor, plan: Plan, job_s: float) -> Stops:
+    """Withdraw requests in the middle of jobs that take about `job_s` when left alone."""
+    rng, stops = random.Random(plan.seed), Stops()
+    text = document_of(min(plan.document_bytes))
+    document, other = (_Document(editor, uri, text, rng) for uri in (URI, OTHER_URI))
+    editor.open(URI, text)
+    editor.open(OTHER_URI, text)
+    for _ in range(MAX_TRIES * plan.rounds):
+        await _stop_once(editor, document, other, job_s / 2, stops)
+        if len(stops.free) == plan.rounds:
+            return stops
+    raise EditorError("every request was answered before it could be withdrawn")
 
 
-async def _stop_once(editor: Editor, document: _Document, line: int, stops: Stops) -> None:
-    while not editor.news.empty():
-        editor.news.get_nowait()
-    # Each time another place, as the same question would be answered from memory.
-    editor.insert(URI, line, 0, "y")
-    request, answer = editor.complete(URI, line, 1)
-    while not answer.done():
-        arrived = asyncio.create_task(editor.news.get())
-        either: set[asyncio.Future[Any]] = {arrived, answer}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        arrived.cancel()
-        if arrived.done() and arrived.result() == "dgLsp/draft":
-            break
+async def _stop_once(
+    editor: Editor, document: _Document, other: _Document, after_s: float, stops: Stops
+) -> None:
+    _, request, answer = document.type(document.any_line(), "y")
+    await asyncio.wait({answer}, timeout=after_s)
     if answer.done():
         # It was over before it could be withdrawn.
         return
     cancelled_at = time.perf_counter()
     editor.cancel(request)
-    following = asyncio.create_task(document.key())
+    following = asyncio.create_task(other.key())
     first = await wait_for(answer)
     sample = await following
     trace = await editor.trace()

@@ -21,14 +21,13 @@ from dg_lsp.cli import run
 from dg_lsp.cli.bench_server import PARTS, _added_table, _report, _stops_table
 
 
-def test_a_measurement_of_the_real_thing(monkeypatch, capsys):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def test_a_measurement_of_the_real_thing(monkeypatch, capsys, tiny_checkpoint):
     monkeypatch.setattr(overhead, "NUM_WARM_UPS", 0)
-    options = ["--document-bytes", "3000", "--rounds", "1", "--json"]
-    assert run(["bench", "server", *options]) == 0
+    options = ["--model", str(tiny_checkpoint), "--document-bytes", "3000", "--rounds", "1"]
+    assert run(["bench", "server", *options, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
 
-    assert report["model"] == "bundled"
+    assert report["model"] == tiny_checkpoint.name
     assert [row["kind"] for row in report["added"]] == ["keystroke", "typing burst"]
     for row in report["added"]:
         assert row["requests"] == 1
