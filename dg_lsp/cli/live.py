@@ -31,6 +31,7 @@ from dg_lsp.cli.cells import (
     width_of,
     wrapped,
 )
+from dg_lsp.diagnosis.findings import count_of
 from dg_lsp.document.position import line_column_at, line_ends_before
 from dg_lsp.document.suggestions import Suggestion
 from dg_lsp.job import Draft, Infill
@@ -144,7 +145,7 @@ def final_frame(
             rows = wrapped(cells_of(line, 0), [], max(4, screen.width - 5))
             parts += [_row("  ▌ ", row) for row in rows]
     stages = "".join(f" · {stage} {ms:.0f} ms" for stage, ms in infill.timings_ms.items())
-    parts.append(Text(f"{infill.steps} steps{stages}"))
+    parts.append(Text(f"{count_of(infill.steps, 'step')}{stages}"))
     parts.append(Text(f"model {infill.model}"))
     if infill.model == "bundled":
         parts.append(Text("The bundled model is small: good for a try, not for real work."))

@@ -13,10 +13,9 @@ from dg_lsp.diagnosis.reading import (
     clock_of,
     place_of,
     plain,
-    section,
-    seen_by,
-    sizes_of,
     stages_of,
+    texts_of,
+    work_of,
 )
 from dg_lsp.diagnosis.records import Record
 
@@ -51,16 +50,10 @@ def draw_trace(record: Record, *, is_drawn: bool) -> Iterator[Text]:
         yield _line(_bar(stages))
     if stages:
         yield _line(_times(record, stages))
-    found = (
-        ("saw ", seen_by(record)),
-        ("wrote ", sizes_of(record.get("candidates"))),
-        ("offered ", sizes_of(record.get("suggestions"))),
-    )
-    for verb, said in found:
-        if said:
-            yield _line(verb, _plain(said))
-    for name, value in section(record.get("text")).items():
-        yield from _texts(name, value)
+    for label, said in work_of(record):
+        yield _line(f"{label} ", _plain(said))
+    for name, text in texts_of(record):
+        yield from _text(name, text)
     yield Text()
 
 
@@ -101,16 +94,11 @@ def _bar(stages: list[tuple[str, float]]) -> Text:
     return bar
 
 
-def _texts(name: str, value: Any) -> Iterator[Text]:
-    """A text with a mark before each of its lines; lists have one after the other."""
-    if isinstance(value, list):
-        for number, one in enumerate(value, 1):
-            shown = "\n".join(map(str, one)) if isinstance(one, list) else one
-            yield from _texts(f"{name} {number}", shown)
-    elif isinstance(value, str):
-        yield _line(Text(f"{_plain(name)}:", "bold"))
-        for line in value.split("\n"):
-            yield _line(Text("│ ", "dim"), line.translate(VISIBLE))
+def _text(name: str, text: str) -> Iterator[Text]:
+    """A text with a mark before each of its lines."""
+    yield _line(Text(f"{_plain(name)}:", "bold"))
+    for line in text.split("\n"):
+        yield _line(Text("│ ", "dim"), line.translate(VISIBLE))
 
 
 def _line(*parts: str | Text) -> Text:

@@ -88,12 +88,17 @@ def one_line(error: object) -> str:
     return " ".join(str(error).split())[:300]
 
 
+def count_of(number: int, noun: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def size_of(num_bytes: float) -> str:
     """Bytes as people read them."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if num_bytes >= size:
             return f"{num_bytes / size:.1f} {unit}"
-    return f"{num_bytes:.0f} bytes"
+    return count_of(round(num_bytes), "byte")
 
 
 def time_of(seconds: float) -> str:
@@ -101,4 +106,4 @@ def time_of(seconds: float) -> str:
     for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} seconds"
+    return count_of(round(max(0.0, seconds)), "second")

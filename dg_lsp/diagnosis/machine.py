@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dg_lsp.diagnosis.findings import Finding, ok, one_line, problem, size_of, warning
+from dg_lsp.diagnosis.findings import Finding, count_of, ok, one_line, problem, size_of, warning
 
 LEAST_PYTHON = (3, 11)
 DRIVER_S = 10.0
@@ -87,7 +87,7 @@ class TorchProbe:
             facts = json.loads(said.strip().splitlines()[-1])
         except (ValueError, IndexError):
             return problem("torch", "torch gave no answer", INSTALL_AGAIN)
-        return ok("torch", f"{_told(facts)}, {facts['threads']} threads", **facts)
+        return ok("torch", f"{_told(facts)}, {count_of(facts['threads'], 'thread')}", **facts)
 
     def end(self) -> None:
         """Stop what is still under way."""

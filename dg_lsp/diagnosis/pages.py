@@ -16,9 +16,9 @@ from dg_lsp.diagnosis.reading import (
     place_of,
     plain,
     section,
-    seen_by,
-    sizes_of,
     stages_of,
+    texts_of,
+    work_of,
 )
 from dg_lsp.diagnosis.records import Record
 
@@ -42,7 +42,15 @@ BAR_CELLS = 24
 
 PUBLIC_FACTS = {
     "python": ("version", "system"),
-    "packages": ("transformers", "tokenizers", "safetensors", "pygls", "httpx"),
+    "packages": (
+        "transformers",
+        "tokenizers",
+        "safetensors",
+        "pygls",
+        "h11",
+        "starlette",
+        "uvicorn",
+    ),
     "torch": ("version", "cuda_build", "threads"),
     "model": ("size_bytes", "is_packed"),
     "device": (),
@@ -98,9 +106,7 @@ def trace_page(record: Record) -> str:
     rows = [
         ("asked by", ", ".join(asked_by(record))),
         ("answered from", record.get("how")),
-        ("the model saw", seen_by(record)),
-        ("the model wrote", sizes_of(record.get("candidates"))),
-        ("suggested", sizes_of(record.get("suggestions"))),
+        *work_of(record),
     ]
     lines += ["", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {_cell(inline(value))} |" for name, value in rows if value]
@@ -111,11 +117,11 @@ def trace_page(record: Record) -> str:
         total_ms = record.get("total_ms")
         if isinstance(total_ms, int | float):
             lines.append(f"| **in all** | **{total_ms:.1f}** | |")
-    texts = section(record.get("text"))
+    texts = [(name, text) for name, text in texts_of(record) if text]
     if texts:
         lines += ["", "## The text"]
-    for name, value in texts.items():
-        lines += _texts(name, value)
+    for name, text in texts:
+        lines += _fenced(name, text)
     return "\n".join(lines) + "\n"
 
 
@@ -189,16 +195,11 @@ def _stage_rows(stages: list[tuple[str, float]]) -> Iterator[str]:
         yield f"| {_cell(inline(stage))} | {took_ms:.1f} | {bar} |"
 
 
-def _texts(name: str, value: Any) -> Iterator[str]:
+def _fenced(name: str, text: str) -> list[str]:
     """A text in a fence that is longer than any in it."""
-    if isinstance(value, list):
-        for number, one in enumerate(value, 1):
-            shown = "\n".join(map(str, one)) if isinstance(one, list) else one
-            yield from _texts(f"{name} {number}", shown)
-    elif isinstance(value, str) and value:
-        longest = max((len(one) for one in re.findall("`+", value)), default=0)
-        fence = "`" * max(3, longest + 1)
-        yield from ("", f"{inline(name)}:", "", fence, *value.split("\n"), fence)
+    longest = max((len(one) for one in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return ["", f"{inline(name)}:", "", fence, *text.split("\n"), fence]
 
 
 def _devices(facts: Mapping[str, Any]) -> Iterator[str]:

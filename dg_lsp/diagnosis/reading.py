@@ -7,8 +7,10 @@ functions.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
+from dg_lsp.diagnosis.findings import count_of
 from dg_lsp.diagnosis.records import Record
 
 LEAST_MS = 0.05
@@ -63,8 +65,33 @@ def stages_of(record: Record) -> list[tuple[str, float]]:
     return stages
 
 
-def seen_by(record: Record) -> str:
-    """What the model saw; empty where it was not asked."""
+def work_of(record: Record) -> list[tuple[str, str]]:
+    """What the model saw and wrote, and what was suggested, each as a label and its sizes."""
+    said = (
+        ("the model saw", _seen_by(record)),
+        ("the model wrote", _sizes_of(record.get("candidates"))),
+        ("suggested", _sizes_of(record.get("suggestions"))),
+    )
+    return [(label, sizes) for label, sizes in said if sizes]
+
+
+def texts_of(record: Record) -> Iterator[tuple[str, str]]:
+    """The texts that were kept, each with its name; those of a list are numbered."""
+    for name, value in section(record.get("text")).items():
+        yield from _texts(plain(name), value)
+
+
+def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, list):
+        for number, one in enumerate(value, 1):
+            shown = "\n".join(map(str, one)) if isinstance(one, list) else one
+            yield from _texts(f"{name} {number}", shown)
+    elif isinstance(value, str):
+        yield name, value
+
+
+def _seen_by(record: Record) -> str:
+    """Empty where it was not asked."""
     seen = section(record.get("seen"))
     if not seen:
         return ""
@@ -73,19 +100,23 @@ def seen_by(record: Record) -> str:
         if seen.get(name) is not None:
             parts.append(f"{seen[name]} {what}")
     if seen.get("snippets"):
-        parts.append(f"{seen.get('snippet_chars', 0)} in {seen['snippets']} snippets")
+        parts.append(f"{seen.get('snippet_chars', 0)} in {_count(seen['snippets'], 'snippet')}")
     if seen.get("prompt_tokens"):
-        parts.append(f"{seen['prompt_tokens']} tokens in all")
+        parts.append(f"{_count(seen['prompt_tokens'], 'token')} in all")
     said = ", ".join(parts)
     if record.get("steps"):
-        said += f"; {record['steps']} steps of {plain(record.get('model') or 'the model')}"
+        said += f"; {_count(record['steps'], 'step')} of {plain(record.get('model') or 'the model')}"
     return said
 
 
-def sizes_of(texts: Any) -> str:
+def _sizes_of(texts: Any) -> str:
     """Length and confidence of each text."""
     return ", ".join(
-        f"{one.get('chars', 0)} characters ({one.get('confidence', 0)})"
+        f"{_count(one.get('chars', 0), 'character')} ({one.get('confidence', 0)})"
         for one in (texts if isinstance(texts, list) else ())
         if isinstance(one, dict)
     )
+
+
+def _count(number: Any, noun: str) -> str:
+    return count_of(number, noun) if isinstance(number, int) else f"{plain(number)} {noun}s"

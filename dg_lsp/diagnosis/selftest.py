@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from dg_lsp.diagnosis.findings import Finding, ok, one_line, problem, warning
+from dg_lsp.diagnosis.findings import Finding, count_of, ok, one_line, problem, warning
 from dg_lsp.job import Infiller, InfillJob, JobState
 
 PREFIX = "def mean(values):\n    total = sum(values)\n    return total / len("
@@ -51,7 +51,8 @@ async def self_test(open_infiller: Opening, way: str) -> Finding:
         return problem("self-test", f"filling failed: {facts['reason']}", advice, **facts)
     said = (
         f"{way}: ready in {ready_ms:.0f} ms, a span in {facts['total_ms']:.0f} ms "
-        f"({facts['steps']} steps, first draft after {facts['first_draft_ms'] or 0:.0f} ms)"
+        f"({count_of(facts['steps'], 'step')}, "
+        f"first draft after {facts['first_draft_ms'] or 0:.0f} ms)"
     )
     if facts["total_ms"] > SLOW_MS:
         slow = "a GPU helps, or a smaller model; until then answers are cut at the deadline"

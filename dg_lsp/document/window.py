@@ -16,10 +16,9 @@ import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dg_lsp.config import MAX_CHARS_PER_TOKEN
 from dg_lsp.document.position import LINE_END, line_ends_before, may_cut
 
-MAX_CHARS_PER_TOKEN = 16
-"""Bounds the text that is measured at all; source code has 2 to 5 characters per token."""
 GRID_LINES = 16
 """Lines that can be typed before the start of the prefix moves, at the cost of context."""
 

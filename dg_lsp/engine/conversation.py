@@ -11,13 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dg_lsp.config import PromptSettings, PromptStyle
+from dg_lsp.config import MAX_CHARS_PER_TOKEN, PromptSettings, PromptStyle
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.prompt import Prompt, is_whole
 from dg_lsp.job import InfillJob
-
-MAX_CHARS_PER_TOKEN = 16
-"""Bounds the text that is tokenized at all, as in `document.window`. Source code has 2 to 5."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,9 +69,11 @@ def test_each_request_with_what_became_of_it(state, capsys):
     assert times.strip() == (
         "95.0 ms from a new job: mask 1.0 · socket 2.0 · denoise 90.0 · rest 2.0"
     )
-    assert seen.strip() == "saw 26 + 1 characters, 31 tokens in all; 4 steps of bundled"
-    assert wrote.strip() == "wrote 5 characters (0.9)"
-    assert offered.strip() == "offered 5 characters (0.9)"
+    assert (
+        seen.strip() == "the model saw 26 + 1 characters, 31 tokens in all; 4 steps of bundled"
+    )
+    assert wrote.strip() == "the model wrote 5 characters (0.9)"
+    assert offered.strip() == "suggested 5 characters (0.9)"
     assert refused.endswith("refused  .env  ")
     assert because.strip() == "because excluded: looks like an environment file"
     assert "def add" not in shown

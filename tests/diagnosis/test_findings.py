@@ -37,7 +37,8 @@ def test_a_check_that_fails_keeps_what_it_found_before():
 
 
 @pytest.mark.parametrize(
-    ("value", "expect"), [(12.6e6, "12.6 MB"), (3e9, "3.0 GB"), (999, "999 bytes")]
+    ("value", "expect"),
+    [(12.6e6, "12.6 MB"), (3e9, "3.0 GB"), (999, "999 bytes"), (1, "1 byte"), (0, "0 bytes")],
 )
 def test_sizes(value, expect):
     assert size_of(value) == expect
@@ -45,7 +46,13 @@ def test_sizes(value, expect):
 
 @pytest.mark.parametrize(
     ("value", "expect"),
-    [(-3, "0 seconds"), (119, "119 seconds"), (120, "2 minutes"), (4e5, "5 days")],
+    [
+        (-3, "0 seconds"),
+        (1.2, "1 second"),
+        (119, "119 seconds"),
+        (120, "2 minutes"),
+        (4e5, "5 days"),
+    ],
 )
 def test_times(value, expect):
     assert time_of(value) == expect

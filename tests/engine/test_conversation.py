@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dg_lsp.config import PromptSettings, PromptStyle
+from dg_lsp.config import MAX_CHARS_PER_TOKEN, PromptSettings, PromptStyle
 from dg_lsp.engine.codec import Codec
-from dg_lsp.engine.conversation import MAX_CHARS_PER_TOKEN, build_prompt
+from dg_lsp.engine.conversation import build_prompt
 from dg_lsp.engine.prompt import (
     Prompt,
     healed_ids,
