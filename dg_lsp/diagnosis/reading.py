@@ -105,7 +105,8 @@ def _seen_by(record: Record) -> str:
         parts.append(f"{_count(seen['prompt_tokens'], 'token')} in all")
     said = ", ".join(parts)
     if record.get("steps"):
-        said += f"; {_count(record['steps'], 'step')} of {plain(record.get('model') or 'the model')}"
+        model = plain(record.get("model") or "the model")
+        said += f"; {_count(record['steps'], 'step')} of {model}"
     return said
 
 
