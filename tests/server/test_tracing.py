@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dg_lsp.job import Infill, JobResult, JobState
 from dg_lsp.reason import ReasonCode
 from dg_lsp.server.settings import Settings, TraceDetail, Trigger
-from dg_lsp.server.suggest.answer import Work
 
 ADD = "def add(a, b):\n    return \n"
 SECRET = 'password = "hunter2hunter2"\nx = \n'
@@ -39,17 +37,6 @@ async def test_an_offer_with_its_sizes_and_times_and_no_text(editor):
     assert trace["total_ms"] >= sum(trace["timings_ms"].values()) > 0
     assert "text" not in trace
     assert "a + b" not in json.dumps(trace)
-
-
-def test_what_the_engine_accounts_for_is_not_counted_as_the_way_to_it():
-    work = Work()
-    work._mark -= 0.030
-    told = {"queue": 1.0, "prompt": 2.0, "denoise": 20.0, "total": 22.0}
-    work.end(JobResult(JobState.DONE, Infill((), 3, told)))
-
-    assert work.engine_ms == 22.0
-    assert list(work.timings_ms) == ["socket", "queue", "prompt", "denoise"]
-    assert 7.0 <= work.timings_ms["socket"] < 30.0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,208 @@
+"""Where an answer comes from: the last answer, the job under way or a new job."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dg_lsp.document.request import RequestOptions
+from dg_lsp.document.suggestions import InsertionSite, Suggestion
+from dg_lsp.reason import Reason, ReasonCode
+from dg_lsp.server.suggest.answer import Answer, How, Outcome, suggested
+from dg_lsp.server.suggest.decide import (
+    DocumentState,
+    JobUnderWay,
+    Join,
+    LastAnswer,
+    Request,
+    Reuse,
+    Start,
+    decide,
+)
+
+SITE = InsertionSite("file:///a.py", "a.py", "python", "\n", prefix="return ", suffix="\n")
+TYPING = RequestOptions()
+INSISTING = RequestOptions(may_be_empty=False)
+NOTHING_MISSING = Answer(Outcome.NOTHING, Reason(ReasonCode.NOTHING_MISSING, "complete"))
+FRESH = DocumentState()
+
+
+def suggestions(*texts):
+    return tuple(Suggestion(text, 0.9, (0.9,) * len(text)) for text in texts)
+
+
+def at(typed="", options=TYPING, **changes):
+    site = replace(SITE, prefix=SITE.prefix + typed)
+    return Request(replace(site, **changes), options)
+
+
+def answered(*texts, options=TYPING, whole=True, running=None):
+    answer = suggested(suggestions(*texts)) if texts else NOTHING_MISSING
+    return DocumentState(LastAnswer(at(options=options), answer, whole), running)
+
+
+def running(*texts, options=TYPING, typed=""):
+    return DocumentState(under_way=JobUnderWay(at(typed, options), texts))
+
+
+@pytest.mark.parametrize(
+    ("state", "request_", "expect"),
+    [
+        (answered("a + b"), at(), ["a + b"]),
+        (answered("a + b"), at("a"), [" + b"]),
+        (answered("a + b"), at("a +"), [" b"]),
+        (answered("a + b", "a - b", "c"), at("a"), [" + b", " - b"]),
+        # The same question has the same answer, be it none.
+        (answered(), at(), []),
+        (answered(options=INSISTING), at(options=INSISTING), []),
+        (answered(options=INSISTING), at(), []),
+        # A user who insists may well get what was suggested while typing.
+        (answered("a + b"), at("a", INSISTING), [" + b"]),
+        # What a deadline left of it agrees with what was typed.
+        (answered("a\n", whole=False), at("a"), ["\n"]),
+        # The last answer goes before a job under way.
+        (answered("a + b", running=running("q").under_way), at("a"), [" + b"]),
+    ],
+)
+def test_the_last_answer_is_reused(state, request_, expect):
+    decision = decide(state, request_)
+
+    assert isinstance(decision, Reuse)
+    assert [one.text for one in decision.answer.suggestions] == expect
+    assert decision.answer.how is How.LAST_ANSWER
+    assert decision.answer.work is None
+    outcome = Outcome.SUGGESTED if expect else Outcome.NOTHING
+    assert decision.answer.outcome is outcome
+    assert (decision.answer.reason is None) is bool(expect)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        at("q"),
+        at("a + bc"),
+        at("a", suffix="\n\n"),
+        at(suffix=")\n"),
+        at(prefix="yield "),
+        at(prefix="retur"),
+        at(replaced="x"),
+        at(language="rust"),
+        at(indent_unit="\t"),
+        at(options=RequestOptions(candidates=3)),
+    ],
+    ids=str,
+)
+def test_another_question_starts_a_job(request_):
+    assert decide(answered("a + b"), request_) == Start()
+    assert decide(running("a + b"), request_) == Start()
+
+
+def test_when_all_of_a_suggestion_was_typed_the_next_one_is_asked_for():
+    assert decide(answered("a + b"), at("a + b")) == Start()
+
+
+def test_a_user_who_insists_asks_anew_where_nothing_was_suggested():
+    assert decide(answered(), at(options=INSISTING)) == Start()
+
+
+def test_with_nothing_known_a_job_is_started():
+    assert decide(FRESH, at()) == Start()
+
+
+@pytest.mark.parametrize(
+    ("state", "request_", "expect"),
+    [
+        (running(), at(), Join()),
+        # Nobody knows yet what it will write.
+        (running(), at("a"), Start()),
+        (running("a + b"), at("a"), Join()),
+        (running("q", "a + b"), at("a "), Join()),
+        # It may go on where that ends.
+        (running("a + b"), at("a + b"), Join()),
+        (running("a + b"), at("b"), Start()),
+        (running(), at(options=INSISTING), Start()),
+        (running(options=INSISTING), at(options=INSISTING), Join()),
+        (running(options=INSISTING), at(), Join()),
+        (running(options=RequestOptions(candidates=3)), at(), Join()),
+        # Of an answer that a deadline cut short, the rest is on its way.
+        (answered("a\n", whole=False, running=running("a\nb").under_way), at(), Join()),
+        # What was typed was taken back.
+        (running(typed="a"), at(), Start()),
+    ],
+)
+def test_the_job_under_way_is_joined_where_it_is_about_this(state, request_, expect):
+    assert decide(state, request_) == expect
+
+
+@pytest.mark.parametrize(
+    ("under_way", "expect"),
+    [
+        (None, True),
+        (running().under_way, True),
+        (running(typed="a").under_way, True),
+        (JobUnderWay(at(suffix="elsewhere")), False),
+        # It began with a text that stands here no more.
+        (running(typed="a + ").under_way, False),
+    ],
+)
+def test_a_job_for_another_site_is_of_no_more_use(under_way, expect):
+    decision = decide(answered("a + b", running=under_way), at("a"))
+
+    assert isinstance(decision, Reuse)
+    assert decision.keeps_job is expect
+
+
+texts = st.text("ab\n ", max_size=6)
+options = st.builds(RequestOptions, candidates=st.integers(1, 3), may_be_empty=st.booleans())
+requests = st.builds(at, texts, options, suffix=st.sampled_from(["\n", ""]))
+answers = st.lists(texts.filter(bool), max_size=3).map(
+    lambda found: suggested(suggestions(*found)) if found else NOTHING_MISSING
+)
+states = st.builds(
+    DocumentState,
+    st.none() | st.builds(LastAnswer, requests, answers, st.booleans()),
+    st.none() | st.builds(JobUnderWay, requests, st.lists(texts, max_size=2).map(tuple)),
+)
+
+
+@given(states, requests)
+def test_whatever_is_decided_would_be_the_answer_of_a_new_job_too(state, request_):
+    decision = decide(state, request_)
+
+    if isinstance(decision, Start):
+        return
+    earlier = state.last if isinstance(decision, Reuse) else state.under_way
+    assert earlier is not None
+    asked, site = earlier.request, request_.site
+    # The same site, but for what was typed at it.
+    assert site.suffix == asked.site.suffix
+    assert site.prefix.startswith(asked.site.prefix)
+    typed = site.prefix[len(asked.site.prefix) :]
+    assert request_.options.candidates <= asked.options.candidates
+    if isinstance(decision, Reuse):
+        assert state.last is not None
+        known = {one.text for one in state.last.answer.suggestions}
+        assert {typed + one.text for one in decision.answer.suggestions} <= known
+        if not decision.answer.suggestions:
+            # Only the very same question is answered with nothing.
+            assert not typed
+            assert not known
+            assert state.last.is_whole
+            assert request_.options.may_be_empty or not asked.options.may_be_empty
+    else:
+        assert request_.options.may_be_empty or not asked.options.may_be_empty
+        assert not typed or any(text.startswith(typed) for text in state.under_way.texts)
+
+
+@given(st.text("ab\n ", min_size=1, max_size=8), st.booleans())
+def test_typing_through_a_suggestion_asks_no_engine_until_its_end(text, whole):
+    state = answered(text, whole=whole)
+
+    for typed in range(1, len(text)):
+        decision = decide(state, at(text[:typed]))
+        assert isinstance(decision, Reuse)
+        assert [one.text for one in decision.answer.suggestions] == [text[typed:]]
+    assert decide(state, at(text)) == Start()
