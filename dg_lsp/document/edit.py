@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from dg_lsp.document.indentation import fit_first_line, match_indentation
-from dg_lsp.document.position import LINE_END, NEAR_CHARS, last_line, may_cut
+from dg_lsp.document.position import LINE_END, NEAR_CHARS, common_length, last_line, may_cut
 from dg_lsp.document.repetition import (
     CLOSERS_ONLY,
     stop_at_next_lines,
@@ -145,14 +145,10 @@ def trim_blanks(infill: str, suffix: str, newline: str, language: str) -> str:
 def minimal_replacement(old: str, new: str) -> Replacement:
     """The smallest replacement that makes `new` of `old`, cutting through no character."""
     most = min(len(old), len(new))
-    start = 0
-    while start < most and old[start] == new[start]:
-        start += 1
+    start = common_length(old, new, most)
     while not (may_cut(old, start) and may_cut(new, start)):
         start -= 1
-    kept = 0
-    while kept < most - start and old[-1 - kept] == new[-1 - kept]:
-        kept += 1
+    kept = common_length(old[::-1], new[::-1], most - start)
     while not (may_cut(old, len(old) - kept) and may_cut(new, len(new) - kept)):
         kept -= 1
     return Replacement(start, len(old) - kept, new[start : len(new) - kept])

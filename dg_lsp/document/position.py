@@ -118,6 +118,18 @@ def indent_width(line: str) -> int:
     return len(indent_of(line).expandtabs(8))
 
 
+def common_length(left: str, right: str, most: int) -> int:
+    """How many characters both begin with; by halves, as slices compare fast."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def _is_flag_half(character: str) -> bool:
     return "\U0001f1e6" <= character <= "\U0001f1ff"
 

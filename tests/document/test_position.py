@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dg_lsp.document.position import (
     PositionError,
+    common_length,
     line_column_at,
     may_cut,
     offset_at,
@@ -109,3 +110,12 @@ def test_what_reads_as_one_character_stays_whole(whole: str, inner: list[int]) -
 
 def test_lone_surrogates_are_replaced_one_by_one() -> None:
     assert without_surrogates("a\ud83db\U0001f642") == "a\ufffdb\U0001f642"
+
+
+@given(st.text("ab", max_size=12), st.text("ab", max_size=12))
+def test_common_length(left, right):
+    most = min(len(left), len(right))
+    length = common_length(left, right, most)
+
+    assert left[:length] == right[:length]
+    assert length == most or left[length] != right[length]

@@ -21,8 +21,8 @@ from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offsets_of
 from dg_lsp.server.features.rewriting import (
     Change,
-    Request,
     RewriteRefusedError,
+    RewriteRequest,
     rewrite,
     workspace_edit,
 )
@@ -117,7 +117,7 @@ def stop_command(session: Session, token: Any) -> bool:
     return task is not None and task.cancel()
 
 
-def read_request(session: Session, raw: dict[str, Any]) -> Request:
+def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
     """The request in a command's argument or a code action's data, checked."""
     uri, version = raw.get("uri"), raw.get("version")
     if not isinstance(uri, str):
@@ -144,7 +144,7 @@ def read_request(session: Session, raw: dict[str, Any]) -> Request:
     if instruction is not None and not selection.strip():
         held = "only blanks" if selection else "nothing"
         raise JsonRpcInvalidParams(f"range: it holds {held}, and an instruction needs text")
-    return Request(
+    return RewriteRequest(
         document,
         span,
         instruction.strip() if instruction else None,

@@ -46,7 +46,7 @@ class DocumentMovedError(RewriteRefusedError):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RewriteRequest:
     """What is to be changed, in the version of the document that it was asked for in."""
 
     document: Document
@@ -71,7 +71,7 @@ class Change:
 
 async def rewrite(
     session: Session,
-    request: Request,
+    request: RewriteRequest,
     method: str,
     report: Report = lambda message, share: None,
 ) -> Change:
@@ -105,7 +105,7 @@ async def rewrite(
 
 
 async def _write(
-    session: Session, request: Request, site: InsertionSite, report: Report
+    session: Session, request: RewriteRequest, site: InsertionSite, report: Report
 ) -> Answer:
     options = RequestOptions(
         may_be_empty=False,
@@ -121,7 +121,7 @@ async def _write(
 
 
 def _change(
-    session: Session, request: Request, site: InsertionSite, new_text: str
+    session: Session, request: RewriteRequest, site: InsertionSite, new_text: str
 ) -> Change | None:
     """The change in the document as it is now; `None` where the span itself has changed."""
     document = request.document
@@ -178,7 +178,7 @@ def leading_comment(selection: str) -> tuple[str, int] | None:
 
 
 def _draft_listener(
-    session: Session, request: Request, site: InsertionSite, report: Report
+    session: Session, request: RewriteRequest, site: InsertionSite, report: Report
 ) -> Callable[[Draft], None]:
     """Says how far a try is, and shows its drafts to a client that takes them."""
     document, span = request.document, request.span

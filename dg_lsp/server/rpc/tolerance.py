@@ -26,13 +26,13 @@ from cattrs.cols import is_sequence, list_structure_factory
 from lsprotocol import types
 from pygls.protocol import default_converter
 
+from dg_lsp.server.workspace.documents import NO_VERSION
+
 log = logging.getLogger(__name__)
 
 Path = tuple[str | int, ...]
 """Keys and indexes in a message, from outside to inside."""
 
-NO_VERSION = -(2**31)
-"""Stands for the version of a change that does not give one."""
 MOST = 2**31 - 1
 """The largest number of the protocol; clients mean "the end" by even larger ones."""
 

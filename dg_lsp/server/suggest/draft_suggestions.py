@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dg_lsp.document.edit import match_newlines
-from dg_lsp.document.position import LINE_END
+from dg_lsp.document.position import LINE_END, common_length
 from dg_lsp.document.suggestions import (
     InsertionSite,
     MultiLine,
@@ -19,7 +19,6 @@ from dg_lsp.document.suggestions import (
     one_line,
 )
 from dg_lsp.job import Draft
-from dg_lsp.server.workspace.documents import common_length
 
 SETTLED_CONFIDENCE = 0.9
 """Less sure characters still change often; an answer at the deadline leaves them out."""

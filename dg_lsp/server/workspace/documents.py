@@ -17,11 +17,14 @@ from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from lsprotocol import types
 from pygls.uris import to_fs_path
 
+from dg_lsp.document.position import common_length
 from dg_lsp.job import Span
 from dg_lsp.server.convert import Units, apply_change
-from dg_lsp.server.rpc.tolerance import NO_VERSION
 
 _OF_WINDOWS = re.compile(r"[A-Za-z]:[/\\]|\\\\")
+
+NO_VERSION = -(2**31)
+"""Stands for the version of a change that does not give one."""
 
 KEPT_SNAPSHOTS = 32
 """Older versions that a code action may still refer to; each shares its text with nobody."""
@@ -203,15 +206,3 @@ def relative_path(path: str, roots: list[str]) -> str:
 def _pure(path: str) -> PurePath:
     """A path by the rules of the system that it looks to be from."""
     return PureWindowsPath(path) if _OF_WINDOWS.match(path) else PurePosixPath(path)
-
-
-def common_length(left: str, right: str, most: int) -> int:
-    """How many characters both begin with; by halves, as slices compare fast."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        if left[low:middle] == right[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
