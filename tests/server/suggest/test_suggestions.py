@@ -9,12 +9,11 @@ import pytest
 
 from dg_lsp.document.request import RequestOptions, RequestRefusedError
 from dg_lsp.document.suggestions import InsertionSite
-from dg_lsp.job import Candidate, Draft, Infill, JobState
+from dg_lsp.job import Candidate, Draft, Infill, JobResult, JobState
 from dg_lsp.reason import ReasonCode
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import How, Outcome, WithdrawnError
 from dg_lsp.server.suggest.decide import Request
-from dg_lsp.server.suggest.jobs import Filled
 from dg_lsp.server.suggest.suggestions import Suggestions
 
 SITE = InsertionSite("file:///a.py", "a.py", "python", "\n", prefix="x = ", suffix="\n")
@@ -34,7 +33,7 @@ class Running:
 
     def write(self, *texts, state=JobState.DONE):
         candidates = tuple(Candidate(text, 0.9, -float(n)) for n, text in enumerate(texts))
-        self.end.set_result(Filled(Infill(candidates, 1), state))
+        self.end.set_result(JobResult(state, Infill(candidates, 1)))
 
 
 class ByHand:
