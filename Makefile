@@ -68,7 +68,7 @@ lint-neovim:  ## Check the style of the Lua code
 	npx --yes @johnnymorganz/stylua-bin@2.5.2 --check editors/neovim
 
 profile: $(READY)  ## Where the time of one infill goes
-	$(BIN)/dg-lsp eval profile --model bundled
+	$(BIN)/dg-lsp bench profile --model bundled
 
 eval: $(READY)  ## How well the bundled model fills spans that it has never seen
 	$(BIN)/dg-lsp eval spans --model bundled --per-kind 20 --only "race of lengths (ours)" --only "race, as an editor offers it" --only "oracle length"

@@ -70,8 +70,10 @@ MAY_IMPORT = {
     "dg_lsp.service": (*SEAM, "dg_lsp.document", "h11", "platformdirs"),
     "dg_lsp.diagnosis": (*SEAM, "dg_lsp.service", "platformdirs"),
     "dg_lsp.benchmark": ("dg_lsp.server.rpc.frames",),
-    # It times the model itself, and reports by itself.
+    # These time the model itself.
     "dg_lsp.benchmark.gpu": ANYTHING,
+    "dg_lsp.benchmark.infills": ANYTHING,
+    "dg_lsp.benchmark.keystrokes": ANYTHING,
     "dg_lsp.models": (
         *SEAM,
         "dg_lsp.engine.codec",
@@ -123,8 +125,13 @@ MAY_IMPORT_LAZILY = {
 }
 # Where the tables allow anything; what is shared belongs to `document` or `config`.
 MUST_NOT_IMPORT = {
-    "dg_lsp.evaluation": ("dg_lsp.server", "dg_lsp.cli"),
-    "dg_lsp.benchmark.gpu": ("dg_lsp.server", "dg_lsp.cli"),
+    package: ("dg_lsp.server", "dg_lsp.cli")
+    for package in (
+        "dg_lsp.evaluation",
+        "dg_lsp.benchmark.gpu",
+        "dg_lsp.benchmark.infills",
+        "dg_lsp.benchmark.keystrokes",
+    )
 }
 MAY_IMPORT_TORCH = {
     f"dg_lsp.engine.{name}" for name in ("denoising", "lanes", "sampler", "stopping", "uniform")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import typer
 
 from dg_lsp.cli.bench_gpu import gpu
+from dg_lsp.cli.bench_profile import profile
 from dg_lsp.cli.bench_server import server
 
 bench = typer.Typer(add_completion=False, help="Measure how fast it is on this machine.")
 bench.command("server")(server)
+bench.command("profile")(profile)
 bench.command("gpu")(gpu)

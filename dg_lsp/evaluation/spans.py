@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from dg_lsp.document.request import ANY_MODEL, RequestContext, RequestOptions, build_job
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import InfillJob
-from dg_lsp.training.corpus import SourceFile
+from dg_lsp.training.corpus import SourceFile, held_out_files
 
 CONTEXT_CHARACTERS = 20_000
 """Text that is handed over on each side; more than any prompt holds."""
+
+TUNED_ON = "pip/"
+"""Settings are chosen on spans of these files only; figures are reported on the others."""
 
 MAX_TOKENS = 32
 """The most tokens that a method may write for a span of these kinds."""
@@ -35,6 +38,11 @@ class TrueSpan:
     text: str
     kind: str
     language: str = "python"
+
+
+def held_out(tuning: bool) -> list[SourceFile]:
+    """The files that the bundled model has never seen: those for tuning, or the others."""
+    return [file for file in held_out_files() if file.path.startswith(TUNED_ON) is tuning]
 
 
 def draw_spans(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[TrueSpan]:

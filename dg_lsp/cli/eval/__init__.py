@@ -23,7 +23,6 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "quiet": research.quiet,
     "lengths": research.lengths,
     "tune": research.tune,
-    "profile": research.profile,
     "secrets": masking.secrets,
 }
 for name, function in _COMMANDS.items():

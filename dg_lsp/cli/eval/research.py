@@ -1,4 +1,4 @@
-"""`dg-lsp eval spans`, `quiet`, `lengths`, `tune` and `profile`: what defaults are chosen by.
+"""`dg-lsp eval spans`, `quiet`, `lengths` and `tune`: what defaults are chosen by.
 
 All of them use the held-out files: the parts of Python's standard library and of installed
 packages that the bundled model has never seen. Settings are tuned on pip's files, figures are
@@ -21,10 +21,6 @@ from dg_lsp.config import MIN_CONFIDENCE
 if TYPE_CHECKING:
     from dg_lsp.evaluation.methods import Row
     from dg_lsp.evaluation.recording import Race
-    from dg_lsp.training.corpus import SourceFile
-
-TUNED_ON = "pip/"
-"""Settings are chosen on spans of these files only; figures are reported on the others."""
 
 _Seed = Annotated[int, typer.Option(metavar="N", help="Which places are drawn.")]
 _Tuning = Annotated[
@@ -57,12 +53,12 @@ def spans(
 
     from dg_lsp.cli.compose import load_model
     from dg_lsp.evaluation.methods import METHODS, by_length, method_table, summarize
-    from dg_lsp.evaluation.spans import KINDS, draw_spans
+    from dg_lsp.evaluation.spans import KINDS, draw_spans, held_out
 
     if unknown := [name for name in only or [] if name not in METHODS]:
         raise ArgumentError(f"{unknown[0]!r} is none of the methods {', '.join(METHODS)}")
     loaded = load_model(model, device)
-    drawn = draw_spans(_held_out(tuning), per_kind, seed)
+    drawn = draw_spans(held_out(tuning), per_kind, seed)
     rows: list[Row] = []
     length_rows: list[Row] = []
     console = Console(stderr=True)
@@ -100,10 +96,10 @@ def quiet(
 
     from dg_lsp.cli.compose import load_model
     from dg_lsp.evaluation.quiet import ask, curve, curve_table, quiet_by_kind, quiet_places
-    from dg_lsp.evaluation.spans import draw_spans
+    from dg_lsp.evaluation.spans import draw_spans, held_out
 
     loaded = load_model(model, device)
-    files = _held_out(tuning)
+    files = held_out(tuning)
     places = [*quiet_places(files, per_kind, seed), *draw_spans(files, per_kind, seed)]
     asked = track(places, "asking", console=Console(stderr=True))
     answers = [ask(loaded, place) for place in asked]
@@ -141,13 +137,13 @@ def lengths(
     from dg_lsp.evaluation.lengths import already_chosen, length_table, rows_of, rules
     from dg_lsp.evaluation.recording import read_races, record, write_races
     from dg_lsp.evaluation.shifting import LIVE
-    from dg_lsp.evaluation.spans import draw_spans
+    from dg_lsp.evaluation.spans import draw_spans, held_out
 
     loaded = load_model(model, device)
     console = Console(stderr=True)
 
     def recorded(tuning: bool, count: int) -> list[Race]:
-        drawn = draw_spans(_held_out(tuning), count, seed)
+        drawn = draw_spans(held_out(tuning), count, seed)
         task = "races for the biases" if tuning else "races"
         return [record(loaded, span) for span in track(drawn, task, console=console)]
 
@@ -183,11 +179,11 @@ def tune(
 
     from dg_lsp.cli.compose import load_model
     from dg_lsp.evaluation.methods import method_table, summarize
-    from dg_lsp.evaluation.spans import draw_spans
+    from dg_lsp.evaluation.spans import draw_spans, held_out
     from dg_lsp.evaluation.tuning import length_variants, prompt_variants, sampler_variants
 
     loaded = load_model(model, device)
-    drawn = draw_spans(_held_out(True), per_kind, seed=3)
+    drawn = draw_spans(held_out(True), per_kind, seed=3)
     console = Console(stderr=True)
     for variants_of in (sampler_variants, length_variants, prompt_variants):
         rows = [
@@ -201,26 +197,6 @@ def tune(
         ]
         if rows:
             print(method_table(rows, "span") + "\n")
-
-
-def profile(
-    model: ModelOption = None,
-    device: DeviceOption = None,
-    infills: Annotated[int, typer.Option(metavar="N", help="How many spans are filled.")] = 20,
-) -> None:
-    """How long an infill takes, and how much of it is the model's own forward."""
-    from dg_lsp.cli.compose import load_model
-    from dg_lsp.evaluation.spans import KINDS, draw_spans
-    from dg_lsp.evaluation.timing import time_infills
-
-    drawn = draw_spans(_held_out(False), -(-infills // len(KINDS)), seed=2)[:infills]
-    print(time_infills(load_model(model, device), drawn))
-
-
-def _held_out(tuning: bool) -> list[SourceFile]:
-    from dg_lsp.training.corpus import held_out_files
-
-    return [file for file in held_out_files() if file.path.startswith(TUNED_ON) is tuning]
 
 
 def _write_card(model: str, options: str, rows: list[Row]) -> None:

@@ -1,4 +1,4 @@
-"""`python -m dg_lsp.evaluation.keystrokes`: how much of a prompt a keystroke changes.
+"""`python -m dg_lsp.benchmark.keystrokes`: how much of a prompt a keystroke changes.
 
 Types parts of the standard library back into their files as an editor does, with brackets that
 close themselves, indentation that comes with a line break, and typing errors that are taken
@@ -26,9 +26,9 @@ import numpy as np
 import typer
 
 from dg_lsp.config import PromptSettings, PromptStyle
-from dg_lsp.document.window import WindowBudget, split_window
+from dg_lsp.document.request import RequestContext, RequestOptions, build_job
+from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.engine.conversation import build_prompt
-from dg_lsp.job import InfillJob
 from dg_lsp.models.gemma.prefix_cache import common_length
 from dg_lsp.models.loading import LoadedModel, load
 from dg_lsp.models.store import BUNDLED
@@ -78,16 +78,19 @@ def typed(prefix: str, text: str, suffix: str, rng: random.Random) -> Iterator[K
 def prompt_ids(
     model: LoadedModel, settings: PromptSettings, path: str, state: Keystroke
 ) -> tuple[int, ...]:
-    """The prompt of a job for this state, its text cut as the server cuts it."""
-    window = split_window(
-        state.prefix + state.suffix,
-        len(state.prefix),
-        len(state.prefix),
-        WindowBudget(settings.prefix_tokens, settings.suffix_tokens),
-        lambda text: len(model.codec.encode(text)),
+    """The prompt of the job that the server would send in this state."""
+    site = InsertionSite(path, path, "python", "\n", state.prefix, state.suffix)
+    info = dataclasses.replace(
+        model.info,
+        prefix_tokens=settings.prefix_tokens,
+        suffix_tokens=settings.suffix_tokens,
     )
-    job = InfillJob(window.prefix, window.suffix, path=path, language="python")
-    return build_prompt(job, model.codec, settings).ids
+    context = RequestContext(
+        measure=lambda text: len(model.codec.encode(text)), masks_secrets=False
+    )
+    return build_prompt(
+        build_job(site, RequestOptions(), info, context), model.codec, settings
+    ).ids
 
 
 @app.command()

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import cProfile
+import inspect
 import pstats
 from collections.abc import Sequence
 
 import numpy as np
 
+from dg_lsp.engine import denoising, infilling
 from dg_lsp.evaluation.methods import infiller
 from dg_lsp.evaluation.spans import TrueSpan, job_of
 from dg_lsp.models.loading import LoadedModel
-
-_PARTS = (
-    ("encode", "encode", "models/denoiser.py"),
-    ("denoise", "denoise", "models/denoiser.py"),
-    ("score", "score", "models/denoiser.py"),
-    ("step, all but the forward", "step", "denoising.py"),
-    ("drafts", "_send_draft", "infilling.py"),
-)
 
 
 def time_infills(model: LoadedModel, spans: Sequence[TrueSpan]) -> str:
@@ -40,23 +34,27 @@ def time_infills(model: LoadedModel, spans: Sequence[TrueSpan]) -> str:
     stats: dict[tuple[str, int, str], tuple[int, int, float, float, object]]
     stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
 
-    def cumulative(name: str, file: str) -> float:
+    def seconds(function: str, module: str | None) -> float:
+        """Spent in a function and in what it calls."""
         return sum(
             row[3]
-            for (path, _, function), row in stats.items()
-            if function == name and path.endswith(file)
+            for (path, _, name), row in stats.items()
+            if (path, name) == (module, function)
         )
 
-    total = cumulative("run", "infilling.py")
-    forward = sum(
-        cumulative(name, "models/denoiser.py") for name in ("encode", "denoise", "score")
-    )
-    each = total / len(spans) * 1e3
-    lines.append(f"{len(spans)} infills, {each:.0f} ms each under the profiler")
-    for label, name, file in _PARTS:
-        seconds = cumulative(name, file)
-        if name == "step":
-            seconds -= cumulative("denoise", "models/denoiser.py")
-        lines.append(f"  {label:28s} {seconds / total:6.1%}")
-    lines.append(f"outside the model's forward: {1 - forward / total:.1%}")
+    def share(function: str, module: str | None) -> float:
+        return seconds(function, module) / total
+
+    total = seconds("run", infilling.__file__)
+    its_own = inspect.getsourcefile(type(model.denoiser))
+    forward = {name: share(name, its_own) for name in ("encode", "denoise", "score")}
+    parts = {
+        **forward,
+        "step, all but the forward": share("step", denoising.__file__) - forward["denoise"],
+        "drafts": share("_send_draft", infilling.__file__),
+    }
+    each_ms = total / len(spans) * 1e3
+    lines.append(f"{len(spans)} infills, {each_ms:.0f} ms each under the profiler")
+    lines += [f"  {name:28s} {part:6.1%}" for name, part in parts.items()]
+    lines.append(f"outside the model's forward: {1 - sum(forward.values()):.1%}")
     return "\n".join(lines)
