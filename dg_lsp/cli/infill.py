@@ -137,14 +137,17 @@ def infill(
         strength=_DEFAULT.strength if strength is None else strength,
         seed=seed,
     )
-    try:
-        _check(span.site, options)
-        open_model = functools.partial(_open_model, model, device, vram, engine)
-        _fill_and_show(span, options, open_model, as_json)
-    except RequestRefusedError as error:
-        if as_json:
-            _print(_json_output(span, _Ending(Infill((), 0), (), error.reason, None)))
-        raise
+    _check(span.site, options)
+    open_model = functools.partial(_open_model, model, device, vram, engine)
+    terminal = None if as_json else _terminal()
+    if terminal is not None:
+        _fill_on(terminal, span, options, open_model)
+        return
+    ending = asyncio.run(_fill(span, options, open_model(), lambda draft: None))
+    output = _json_output(span, ending) if as_json else _plain_output(ending)
+    # Bytes, so that neither newlines nor characters are translated on the way out.
+    sys.stdout.buffer.write(output.encode())
+    sys.stdout.buffer.flush()
 
 
 def _check(site: InsertionSite, options: RequestOptions) -> None:
@@ -155,26 +158,6 @@ def _check(site: InsertionSite, options: RequestOptions) -> None:
         raise
     except ValueError as error:
         raise ArgumentError(str(error)) from error
-
-
-def _fill_and_show(
-    span: _OpenSpan,
-    options: RequestOptions,
-    open_model: Callable[[], OpenedModel],
-    as_json: bool,
-) -> None:
-    terminal = None if as_json else _terminal()
-    if terminal is not None:
-        _fill_on(terminal, span, options, open_model)
-        return
-    ending = asyncio.run(_fill(span, options, open_model(), lambda draft: None))
-    _print(_json_output(span, ending) if as_json else _plain_output(ending))
-
-
-def _print(output: str) -> None:
-    # Bytes, so that neither newlines nor characters are translated on the way out.
-    sys.stdout.buffer.write(output.encode())
-    sys.stdout.buffer.flush()
 
 
 def _open_model(

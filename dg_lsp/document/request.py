@@ -104,7 +104,7 @@ def build_job(
     start, end = len(before), len(before) + len(core.replaced or "")
     text = before + (core.replaced or "") + core.suffix
     if context.masks_secrets:
-        text = _masked(text, start, end)
+        text = _masked(text, len(site.before + site.prefix), len(site.replaced or ""))
     lap("mask")
     shown = without_surrogates(text)
     budget = _window_budget(model, context.budget_chars)
@@ -139,7 +139,11 @@ def follows_no_instructions(model: ModelInfo) -> Reason | None:
     """Why a model cannot be told how to rewrite, where that is so."""
     if model.follows_instructions:
         return None
-    return Reason(ReasonCode.NO_INSTRUCTIONS, f"the {model.name} model follows no instructions")
+    return Reason(
+        ReasonCode.NO_INSTRUCTIONS,
+        f"the {model.name} model follows no instructions; "
+        "rewrite without one, or choose another model",
+    )
 
 
 def _cannot_rewrite(
@@ -152,10 +156,11 @@ def _cannot_rewrite(
     return too_long(model.name, model.prefix_tokens, measure, site)
 
 
-def _masked(text: str, start: int, end: int) -> str:
+def _masked(text: str, start: int, length: int) -> str:
     # With all their patterns the rules take a while to import: a server starts without them.
     from dg_lsp.document.masking import mask_around, secret_between
 
+    end = start + length
     masked = mask_around(text, start, end)
     reason = secret_between(text, masked, start, end)
     if reason is not None:

@@ -80,14 +80,15 @@ Failure = Callable[..., Reason]
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    def put(*texts: str, **script: object) -> Scripted:
+    def put(*texts: str, follows_instructions: bool = True, **script: object) -> Scripted:
         scripted = Scripted(**{"infill": infill_of(*texts)} | script)  # type: ignore[arg-type]
 
         def open_infiller(
             model: str | None, device: str | None, vram: str | None = None
         ) -> OpenedModel:
             scripted.opened_with.append((model, device))
-            return OpenedModel(scripted, ModelInfo("bundled", "cpu", 3000, 1000), len)
+            info = ModelInfo("bundled", "cpu", 3000, 1000, follows_instructions)
+            return OpenedModel(scripted, info, len)
 
         monkeypatch.setattr("dg_lsp.cli.compose.open_infiller", open_infiller)
         return scripted
@@ -290,6 +291,38 @@ def test_a_selection_that_is_too_long_is_refused_as_in_the_editors(
     last = re.search(r"select lines 11 to (\d+),", said.err)
     assert last is not None
     assert run(["infill", f"{path}:11:1", "--to", f"{int(last[1]) + 1}:1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "selection", "options", "code"),
+    [
+        (f'key = "AKIA{"Q3EGRTZ7PLW2XUVB"}"\nx = 1\n', ("1:1", "3:1"), [], "secret"),
+        (f'key = "AKIA{"Q3EGRTZ7PLW2XUVB"}"\nx = 1\n', ("1:12", "1:12"), [], "secret"),
+        ("line of text\n" * 2000, ("11:1", "1900:1"), [], "too-long"),
+        ("x = 1\n", ("1:1", "1:6"), ["--instruction", "shorter"], "no-instructions"),
+    ],
+)
+def test_what_an_editor_is_refused_is_refused_with_the_same_code(
+    text: str,
+    selection: tuple[str, str],
+    options: list[str],
+    code: str,
+    source: Path,
+    install: Install,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source.write_text(text)
+    scripted = install("a", follows_instructions=False)
+    start, end = selection
+
+    status = run(["infill", f"{source}:{start}", "--to", end, *options, "--json"])
+
+    assert (status, scripted.jobs) == (2, [])
+    captured = capsys.readouterr()
+    error = json.loads(captured.out)["error"]
+    assert error["code"] == code
+    assert captured.err == f"dg-lsp: {error['message']}\n"
 
 
 def test_cuts_the_text_to_the_budget(tmp_path: Path, install: Install) -> None:

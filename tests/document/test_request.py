@@ -125,6 +125,7 @@ def test_secrets_are_masked_on_both_sides_and_in_other_files():
         f"|a = '{TOKEN}'|\n",
         f"a = '|{TOKEN[:12]}|{TOKEN[12:]}'\n",
         f"|x = 1\n\na = '{TOKEN}'\n|y = 2\n",
+        f"{TOKEN}|  x = 1|\n",
     ],
 )
 def test_a_place_with_a_secret_is_refused(marked):

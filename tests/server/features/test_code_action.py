@@ -252,7 +252,7 @@ async def test_a_model_that_follows_no_instructions_disables_what_needs_them(mak
         if "disabled" in action
     }
     assert set(disabled) == set(titles(actions)) - {"Rewrite selection anew"}
-    assert set(disabled.values()) == {"the bundled model follows no instructions"}
+    assert all("bundled model follows no instr" in reason for reason in disabled.values())
     anew = await modern.ask("codeAction/resolve", named(actions, "Rewrite selection anew"))
     assert "edit" in anew
     assert modern.engine.jobs[0].instruction is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from dg_lsp.job import JobState
@@ -154,6 +156,18 @@ async def test_more_than_the_model_rewrites_at_once_is_refused_before_it_starts(
     assert applying.engine.jobs == []
     assert (await rewrite(10, 106))["applied"] is True
     assert (await rewrite(10, 107))["applied"] is False
+
+
+async def test_lines_far_down_in_a_long_document_are_counted_from_its_start(applying):
+    applying.replace("value = 1\n" * 60_000)
+    span = {
+        "start": {"line": 50_000, "character": 0},
+        "end": {"line": 50_500, "character": 0},
+    }
+    refused = await run(applying, "rewrite", {"uri": URI, "range": span})
+
+    assert re.search(r"select lines 50001 to 501\d\d", refused["reason"])
+    assert applying.session.tracer.last_of(None)["reason_code"] == "too-long"
 
 
 @pytest.mark.parametrize("text", ["x" * 4000, "é" * 2_000_000, "x\n" + "y" * 4000])
