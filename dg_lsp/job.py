@@ -8,9 +8,10 @@ the language server and the engine import.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Annotated, Protocol
 
 EXTRA_CANDIDATES = 4
 """Texts to fall back on where the best one would break the code; a race has them anyway."""
@@ -18,6 +19,31 @@ EXTRA_CANDIDATES = 4
 
 NOTHING_MISSING = "the model finds that nothing is missing here"
 """What the engine says where the best span is an empty one."""
+
+
+MAX_TOKENS = 16_384
+"""The most tokens one job may ask for; far above any editor's wish."""
+MAX_CANDIDATES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may come from another process: a number in this range, a text or list so long."""
+
+    least: float = 0
+    most: float = math.inf
+
+
+Share = Annotated[float, Limits(0, 1)]
+Name = Annotated[str, Limits(most=4096)]
+"""Of a file, a language or a document: as long as paths can be."""
+
+PER_CHARACTER = "one for each character of the text beside it"
+Confidences = Annotated[tuple[float, ...], PER_CHARACTER]
+"""Probabilities in [0, 1], or none where they are not told."""
+
+IN_PROCESS = {"in process": True}
+"""Of a field that no other process may set or see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +62,7 @@ class Span:
 class Snippet:
     """A piece of another file that helps to fill the span."""
 
-    path: str
+    path: Name
     text: str
 
 
@@ -64,7 +90,7 @@ class Seed:
     count: int = 1
     """How many places have it."""
     origin: SeedOrigin = SeedOrigin.DOCUMENT
-    path: str = ""
+    path: Name = ""
     """Of the file that has it; empty for the document itself."""
 
 
@@ -81,32 +107,32 @@ class InfillJob:
     """Text before the span, nearest lines last."""
     suffix: str
     """Text after the span, nearest lines first."""
-    path: str = ""
+    path: Name = ""
     """Path as the user knows it; the model sees it, the engine opens nothing."""
-    language: str = "plaintext"
+    language: Name = "plaintext"
     """LSP language id."""
-    snippets: tuple[Snippet, ...] = ()
+    snippets: Annotated[tuple[Snippet, ...], Limits(most=256)] = ()
     """Related text of other files, the most related last."""
-    seeds: tuple[Seed, ...] = ()
+    seeds: Annotated[tuple[Seed, ...], Limits(most=256)] = ()
     """Texts that stand elsewhere between similar neighbours, the best first."""
-    replaced: str | None = None
-    instruction: str | None = None
+    replaced: Annotated[str, Limits(most=16 * MAX_TOKENS)] | None = None
+    instruction: Annotated[str, Limits(most=MAX_TOKENS)] | None = None
     """What the user asks of a rewrite; needs a model that follows instructions."""
-    strength: float = 0.6
+    strength: Share = 0.6
     """Rewrite only: how freely it may change, as the share that starts as noise, in (0, 1]."""
-    candidates: int = 1
+    candidates: Annotated[int, Limits(1, MAX_CANDIDATES)] = 1
     """How many complete alternatives are wanted."""
-    extra_candidates: int = 0
+    extra_candidates: Annotated[int, Limits(0, MAX_CANDIDATES)] = 0
     """How many more may come back where they cost nothing, should some be of no use."""
-    max_tokens: int = 128
+    max_tokens: Annotated[int, Limits(1, MAX_TOKENS)] = 128
     """Token budget of an infill; a rewrite goes by the length of what it replaces."""
-    span_tokens: int | None = None
+    span_tokens: int | None = field(default=None, metadata=IN_PROCESS)
     """Length of the span in tokens, healed ones included, where it is known (evaluation)."""
     may_be_empty: bool = True
     """Whether the model may find that nothing is missing here; not where a user insists."""
-    deadline_s: float | None = None
-    seed: int = 0
-    document: str = ""
+    deadline_s: Annotated[float, Limits(0, 3600)] | None = None
+    seed: Annotated[int, Limits(0, 2**32 - 1)] = 0
+    document: Name = ""
     """Identity of the document for superseding; empty means the path."""
 
     def __post_init__(self) -> None:
@@ -132,15 +158,15 @@ class Draft:
     """The span as the model sees it after one denoising step; it may still change."""
 
     text: str
-    confidence: tuple[float, ...]
-    """Probability in [0, 1] of each character of `text`."""
+    confidence: Confidences
+    """Of `text`."""
     step: int
     """Denoising steps of this block done so far, from 1."""
     steps_allowed: int
-    block: int = 1
+    block: Annotated[int, Limits(1)] = 1
     """Which block of a long rewrite is being written, from 1. What follows the block is still
     the old text, with a confidence of 0."""
-    blocks: int = 1
+    blocks: Annotated[int, Limits(1)] = 1
     """How many blocks there will be."""
     candidate: Candidate | None = None
     """What the job would end with now, of the texts that can no longer change; `None` while
@@ -157,14 +183,14 @@ class Candidate:
     """One complete alternative for the span."""
 
     text: str
-    confidence: float
+    confidence: Share
     """How sure the model is, in [0, 1]: the geometric mean of the probabilities that the
     decoder gives its tokens, times that of the causal encoder, which did not write them."""
-    score: float
+    score: Annotated[float, Limits(-math.inf)]
     """What candidates are ranked by, higher is better: log-likelihood in nats of the text and
     the start of the suffix after it, with what the checkpoint grants for each token."""
-    confidences: tuple[float, ...] = ()
-    """Probability of each character of `text`."""
+    confidences: Confidences = ()
+    """Of `text`."""
     seed: int | None = None
     """Number of the job's seed that it started as; equal to that one's text, or a correction
     of it. `None` where it was written from noise."""
@@ -174,7 +200,7 @@ class Candidate:
 class Infill:
     """The end of a job. With no candidates, `reason` says why nothing is offered."""
 
-    candidates: tuple[Candidate, ...]
+    candidates: Annotated[tuple[Candidate, ...], Limits(most=2 * MAX_CANDIDATES)]
     steps: int
     timings_ms: dict[str, float] = field(default_factory=dict)
     """Milliseconds by stage: queue, prompt, encode, denoise, rank, total."""
@@ -206,8 +232,11 @@ class JobResult:
     """How a job ended, and with what."""
 
     state: JobState
-    """None of those of an open job."""
     infill: Infill
+
+    def __post_init__(self) -> None:
+        if self.state in (JobState.WAITING, JobState.RUNNING):
+            raise ValueError(f"state is {self.state.value}; no job ends so")
 
 
 @dataclass(frozen=True, slots=True)

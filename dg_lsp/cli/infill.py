@@ -41,7 +41,7 @@ from dg_lsp.document.suggestions import (
     flaw_at,
     suggestions_for,
 )
-from dg_lsp.job import Draft, Infill, InfillJob, JobState
+from dg_lsp.job import MAX_CANDIDATES, MAX_TOKENS, Draft, Infill, InfillJob, JobState
 from dg_lsp.reason import Reason
 
 if TYPE_CHECKING:
@@ -114,7 +114,6 @@ def infill(
 
     The engine that runs for the editors is used where it has the model; none is started.
     """
-    from dg_lsp.service.schema import MAX_CANDIDATES, MAX_TOKENS
 
     for option, value in (("--instruction", instruction), ("--strength", strength)):
         if value is not None and to is None:

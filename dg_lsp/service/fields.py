@@ -1,22 +1,42 @@
-"""JSON objects, read field by field: what is wrong is named with its value, in one line.
+"""JSON text and the dataclasses that it stands for, in both directions.
 
-Knows nothing of what the objects mean.
+The dataclasses say all there is to say: a field is named, typed and limited where it is
+declared (`job.Limits`), and what does not fit is a `SchemaError` of one line that names the
+field, the value and what it must be.
+
+Equal confidences in a row go as one run, `[[0.98, 4], [0.5, 1]]` for five characters: they come
+per token, so this is the shorter form, and an exact one.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import enum
+import functools
+import itertools
 import json
 import math
 import re
 import sys
+import types
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from dg_lsp.job import IN_PROCESS, PER_CHARACTER, Limits
 
 T = TypeVar("T")
 Json = dict[str, Any]
+Read = Callable[[Any, str], Any]
+"""Takes a value and where it stands."""
 
-
+MAX_WHOLE = 2**62
 _HALF_ESCAPE, _HALF = re.compile(r"\\ud[89a-f]", re.IGNORECASE), re.compile("[\ud800-\udfff]")
+_NEEDED: dict[type, str] = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}
 
 
 class SchemaError(ValueError):
@@ -45,126 +65,192 @@ def dump_json(value: Json) -> bytes:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
-class Fields:
-    """The fields of one JSON object, each to be taken once."""
+def encode(value: Any) -> Any:
+    """A dataclass as JSON, with all that is in it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        shape = _shape(type(value))
+        items = {name: getattr(value, name) for name in shape.hints}
+        return {
+            name: _runs(item) if name in shape.runs else encode(item)
+            for name, item in items.items()
+        }
+    if isinstance(value, tuple):
+        return [encode(item) for item in value]
+    if isinstance(value, dict):
+        return {name: encode(item) for name, item in value.items()}
+    if isinstance(value, enum.Enum):
+        return value.value
+    # JSON has no infinity; a text that the model rules out has that score.
+    return None if value == -math.inf else value
 
-    def __init__(self, value: Json, where: str) -> None:
-        self._left, self._where = dict(value), where
 
-    def check_version(self, ours: int) -> None:
-        """No version at all counts as the right one, for requests written by hand."""
-        found = self._left.pop("version", ours)
-        if found != ours or isinstance(found, bool):
-            raise SchemaError(f"version is {shown(found)}; this side speaks {ours}")
+def decode(kind: type[T], value: Any, *, where: str = "", strict: bool = True) -> T:
+    """A dataclass from JSON; what is left out takes its default.
 
-    def end(self) -> None:
-        """Refuse what nobody asked for."""
-        if self._left:
-            name = next(iter(self._left))
-            raise SchemaError(f"{self._where}{one_line(name)} is not a known field")
+    Where it is not strict, unknown fields are let through.
+    """
+    read: T = _read_object(cast(Any, kind), strict)(value, where)
+    return read
 
-    def take(self, name: str) -> Any:
-        if name not in self._left:
-            raise SchemaError(f"{self._where}{name} is missing")
-        return self._left.pop(name)
 
-    def text(self, name: str, default: str | None = None, most: int | None = None) -> str:
-        value = self._value(name, default)
-        if not isinstance(value, str):
-            raise self._wrong(name, value, "a text is needed")
-        if most is not None and len(value) > most:
-            raise SchemaError(
-                f"{self._where}{name} has {len(value)} characters; at most {most} are allowed"
-            )
-        return value
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Shape:
+    """The fields of a dataclass that other processes see."""
 
-    def boolean(self, name: str, default: bool) -> bool:
-        value = self._value(name, default)
-        if not isinstance(value, bool):
-            raise self._wrong(name, value, "true or false is needed")
-        return value
+    hints: dict[str, Any]
+    required: tuple[str, ...]
+    runs: frozenset[str]
 
-    def integer(self, name: str, least: int, most: int, default: int | None = None) -> int:
-        value = self._value(name, default)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self._wrong(name, value, "a whole number is needed")
-        if not least <= value <= most:
-            raise self._wrong(name, value, f"it must be from {least} to {most}")
-        return value
 
-    def number(
-        self, name: str, least: float, most: float, default: float | None = None
-    ) -> float:
-        value = self._value(name, default)
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise self._wrong(name, value, "a number is needed")
+@functools.cache
+def _shape(kind: Any) -> _Shape:
+    hints = get_type_hints(kind, include_extras=True)
+    seen = [one for one in dataclasses.fields(kind) if one.metadata != IN_PROCESS]
+    nothing = dataclasses.MISSING
+    return _Shape(
+        {one.name: hints[one.name] for one in seen},
+        tuple(one.name for one in seen if one.default is one.default_factory is nothing),
+        frozenset(one.name for one in seen if PER_CHARACTER in get_args(hints[one.name])),
+    )
+
+
+@functools.cache
+def _read_object(kind: Any, strict: bool) -> Read:
+    shape = _shape(kind)
+    readers = {name: _reader(hint, strict) for name, hint in shape.hints.items()}
+
+    def read(value: Any, where: str) -> Any:
+        if not isinstance(value, dict):
+            raise _wrong(where, value, "an object is needed")
+        start = f"{where}." if where else ""
+        for name in value if strict else ():
+            if name not in readers:
+                raise SchemaError(f"{start}{one_line(name)} is not a known field")
+        for name in shape.required:
+            if name not in value:
+                raise SchemaError(f"{start}{name} is missing")
+        given = {
+            name: read(value[name], start + name)
+            for name, read in readers.items()
+            if name in value and name not in shape.runs
+        }
+        for name in shape.runs & value.keys():
+            given[name] = _spread(value[name], start + name, len(given["text"]))
+        try:
+            return kind(**given)
+        except ValueError as error:
+            raise SchemaError(start + one_line(str(error))) from error
+
+    return read
+
+
+def _reader(hint: Any, strict: bool) -> Read:
+    """What reads a value of a type that a field has."""
+    limits = None
+    if get_origin(hint) is Annotated:
+        hint, *notes = get_args(hint)
+        limits = next((note for note in notes if isinstance(note, Limits)), None)
+    if get_origin(hint) in (Union, types.UnionType):
+        present = _reader(get_args(hint)[0], strict)
+        return lambda value, where: None if value is None else present(value, where)
+    if get_origin(hint) is tuple:
+        return _read_list(_reader(get_args(hint)[0], strict), limits or Limits())
+    if get_origin(hint) is dict:
+        return _read_mapping(_reader(get_args(hint)[1], strict))
+    if dataclasses.is_dataclass(hint):
+        return lambda value, where: _read_object(cast(Any, hint), strict)(value, where)
+    if issubclass(hint, enum.Enum):
+        return _read_choice({one.value: one for one in hint})
+    return _read_scalar(hint, limits or Limits())
+
+
+def _read_scalar(kind: type, limits: Limits) -> Read:
+    if kind is int:
+        limits = Limits(limits.least, min(limits.most, MAX_WHOLE))
+
+    def read(value: Any, where: str) -> Any:
+        if kind is float and value is None and limits.least == -math.inf:
+            return -math.inf
+        fits = isinstance(value, int | float if kind is float else kind)
+        if not fits or (isinstance(value, bool) and kind is not bool):
+            raise _wrong(where, value, f"{_NEEDED[kind]} is needed")
+        if kind is str:
+            if len(value) > limits.most:
+                raise SchemaError(
+                    f"{where} has {len(value)} characters; at most {limits.most} are allowed"
+                )
+            return value
         # A whole number may be larger than any floating-point number.
-        if not least <= value <= most or not abs(value) <= sys.float_info.max:
-            raise self._wrong(name, value, f"it must be from {least:g} to {most:g}")
-        return float(value)
+        is_finite = kind is not float or abs(value) <= sys.float_info.max
+        if kind is not bool and not (limits.least <= value <= limits.most and is_finite):
+            raise _wrong(where, value, f"it must be {_bounds(limits)}")
+        return kind(value)
 
-    def optional(self, name: str, read: Callable[[str], T]) -> T | None:
-        """What is left out, or null, is `None`."""
-        if self._left.get(name) is None:
-            self._left.pop(name, None)
-            return None
-        return read(name)
+    return read
 
-    def each(self, name: str, read: Callable[[Fields], T], most: int) -> tuple[T, ...]:
-        value = self._left.pop(name, [])
+
+def _read_list(read_item: Read, limits: Limits) -> Read:
+    def read(value: Any, where: str) -> Any:
         if not isinstance(value, list):
-            raise self._wrong(name, value, "a list is needed")
-        if len(value) > most:
-            raise SchemaError(f"{self._where}{name} has {len(value)} items; at most {most}")
-        return tuple(
-            self._part(f"{name}[{number}]", item, read) for number, item in enumerate(value)
-        )
+            raise _wrong(where, value, "a list is needed")
+        if len(value) > limits.most:
+            raise SchemaError(f"{where} has {len(value)} items; at most {limits.most}")
+        return tuple(read_item(item, f"{where}[{at}]") for at, item in enumerate(value))
 
-    def part(self, name: str, read: Callable[[Fields], T]) -> T:
-        """An object with fields of its own."""
-        return self._part(name, self.take(name), read)
+    return read
 
-    def _part(self, name: str, value: Any, read: Callable[[Fields], T]) -> T:
+
+def _read_mapping(read_item: Read) -> Read:
+    def read(value: Any, where: str) -> Any:
         if not isinstance(value, dict):
-            raise self._wrong(name, value, "an object is needed")
-        fields = Fields(value, f"{self._where}{name}.")
-        item = read(fields)
-        fields.end()
-        return item
+            raise _wrong(where, value, "an object is needed")
+        return {
+            name: read_item(item, f"{where}.{one_line(name)}") for name, item in value.items()
+        }
 
-    def runs(self, name: str, length: int) -> tuple[float, ...]:
-        """Runs of equal confidences; all together they must have the given length."""
-        value = self.take(name)
-        if not isinstance(value, list):
-            raise self._wrong(name, value, "a list of runs is needed")
-        spread: list[float] = []
-        for run in value:
-            match run:
-                case [int() | float() as share, int() as count] if (
-                    0 <= share <= 1 and 0 < count <= length - len(spread)
-                ):
-                    spread += [float(share)] * count
-                case _:
-                    raise self._wrong(name, run, "a run is [share, characters]")
-        # An engine may have none to tell.
-        if spread and len(spread) != length:
-            raise SchemaError(
-                f"{self._where}{name} is for {len(spread)} characters; the text has {length}"
-            )
-        return tuple(spread)
+    return read
 
-    def timings(self, name: str) -> dict[str, float]:
-        value = self._left.pop(name, {})
-        if not isinstance(value, dict):
-            raise self._wrong(name, value, "an object is needed")
-        stages = Fields(value, f"{self._where}{name}.")
-        return {stage: stages.number(stage, 0.0, math.inf) for stage in value}
 
-    def _value(self, name: str, default: object) -> Any:
-        return self.take(name) if default is None else self._left.pop(name, default)
+def _read_choice(choices: Mapping[str, enum.Enum]) -> Read:
+    def read(value: Any, where: str) -> Any:
+        if not isinstance(value, str) or value not in choices:
+            raise _wrong(where, value, f"it must be one of {', '.join(choices)}")
+        return choices[value]
 
-    def _wrong(self, name: str, value: object, needed: str) -> SchemaError:
-        return SchemaError(f"{self._where}{name} is {shown(value)}; {needed}")
+    return read
+
+
+def _runs(confidences: tuple[float, ...]) -> list[list[float]]:
+    return [[value, len([*group])] for value, group in itertools.groupby(confidences)]
+
+
+def _spread(value: Any, where: str, length: int) -> tuple[float, ...]:
+    """What runs stand for; all together they must have the given length."""
+    if not isinstance(value, list):
+        raise _wrong(where, value, "a list of runs is needed")
+    spread: list[float] = []
+    for run in value:
+        match run:
+            case [int() | float() as share, int() as count] if (
+                0 <= share <= 1 and 0 < count <= length - len(spread)
+            ):
+                spread += [float(share)] * count
+            case _:
+                raise _wrong(where, run, "a run is [share, characters]")
+    # An engine may have none to tell.
+    if spread and len(spread) != length:
+        raise SchemaError(f"{where} is for {len(spread)} characters; the text has {length}")
+    return tuple(spread)
+
+
+def _bounds(limits: Limits) -> str:
+    if limits.most in (math.inf, MAX_WHOLE):
+        return f"at least {limits.least:g}"
+    return f"from {limits.least:g} to {limits.most:.10g}"
+
+
+def _wrong(where: str, value: object, needed: str) -> SchemaError:
+    return SchemaError(f"{where} is {shown(value)}; {needed}")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Json:

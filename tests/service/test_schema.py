@@ -16,18 +16,18 @@ from dg_lsp.job import (
     JobResult,
     JobState,
     ModelInfo,
+    Seed,
+    SeedOrigin,
     Snippet,
 )
 from dg_lsp.service.fields import SchemaError, dump_json, parse_json
 from dg_lsp.service.schema import (
     EngineStatus,
     decode_draft,
-    decode_infill,
     decode_job,
     decode_result,
     decode_status,
     encode_draft,
-    encode_infill,
     encode_job,
     encode_result,
     encode_status,
@@ -44,7 +44,7 @@ FULL_JOB = InfillJob(
     strength=0.25,
     candidates=3,
     max_tokens=7,
-    span_tokens=4,
+    seeds=(Seed("y = 2", 3.5, 2.0, 2, SeedOrigin.OPEN_FILE, "c.py"),),
     may_be_empty=False,
     deadline_s=0.5,
     seed=2**32 - 1,
@@ -118,6 +118,15 @@ def test_a_status_comes_back_and_may_have_more_to_say():
             "snippets[0].x is not a known field",
         ),
         ({"snippets": [{}] * 257}, "snippets has 257 items; at most 256"),
+        ({"span_tokens": 4}, "span_tokens is not a known field"),
+        (
+            {"seeds": [{"text": "", "origin": "moon"}]},
+            'seeds[0].origin is "moon"; it must be one of document, open file, workspace',
+        ),
+        (
+            {"seeds": [{"text": "", "left": -1}]},
+            "seeds[0].left is -1; it must be at least 0",
+        ),
         ({"instruction": "shorter"}, "an instruction needs a selection to rewrite"),
         ({"path": "x" * 90 + "\n", "suffix": []}, "suffix is a list of 0; a text is needed"),
     ],
@@ -163,16 +172,16 @@ def test_confidences_that_do_not_fit_the_text_are_refused(runs):
 @pytest.mark.parametrize(
     "value", [{"state": "waiting", "infill": {}}, {"state": "done", "infill": 1}, {}]
 )
-def test_an_result_that_is_none_is_refused(value):
+def test_a_result_that_is_none_is_refused(value):
     with pytest.raises(SchemaError):
         decode_result(value)
 
 
-def test_an_infill_of_another_version_is_refused():
-    value = {**encode_infill(Infill((), 0)), "version": 2}
+def test_a_result_of_another_version_is_refused():
+    value = {**encode_result(JobResult(JobState.DONE, Infill((), 0))), "version": 2}
 
     with pytest.raises(SchemaError, match="version is 2"):
-        decode_infill(value)
+        decode_result(value)
 
 
 def test_a_draft_is_small_on_the_wire():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from dg_lsp import __version__
@@ -118,16 +118,6 @@ class HttpInfiller:
             return decode_status(await self._ask("GET", "/v1/status", None))
         except SchemaError as error:
             raise EngineError(f"{self._address} is no dg-lsp engine: {error}") from error
-
-    async def measure(self, texts: Sequence[str]) -> list[int]:
-        """Token counts. `EngineError` while no model is loaded; asking makes it load."""
-        answer = await self._ask("POST", "/v1/measure", {"texts": [*texts]})
-        match answer.get("tokens"):
-            case [*counts] if len(counts) == len(texts) and all(
-                isinstance(count, int) for count in counts
-            ):
-                return counts
-        raise EngineError("the engine's token counts make no sense")
 
     async def wait_ready(
         self, tell: Callable[[EngineStatus], None] = lambda status: None

@@ -64,9 +64,6 @@ Endpoint = Callable[["Request"], Awaitable["Response"]]
 
 log = logging.getLogger(__name__)
 
-MAX_TEXTS = 1024
-MAX_MEASURED_CHARS = 250_000
-"""Of all texts of a request: a tokenizer lets nothing else run while it reads one."""
 REMEMBERED_DOCUMENTS = 4096
 
 
@@ -121,7 +118,6 @@ def make_app(
         ("GET", "/v1/status", service.status),
         ("GET", "/v1/models", service.models),
         ("POST", "/v1/infill", service.infill),
-        ("POST", "/v1/measure", service.measure),
         ("POST", "/v1/load", service.load),
         ("POST", "/v1/unload", service.unload),
         ("POST", "/v1/shutdown", service.shutdown),
@@ -171,28 +167,6 @@ class _Service:
             return _json(200, write_openai(asked, infill, tokens, name, created_s))
         chunks = write_openai_chunks(asked, infill, tokens, name, created_s)
         return _chunks([*map(data_only, chunks), b"data: [DONE]\n\n"])
-
-    async def measure(self, request: Request) -> Response:
-        texts = (await read_json(request)).get("texts")
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise RequestError(400, "texts must be a list of texts")
-        if len(texts) > MAX_TEXTS:
-            raise RequestError(400, f"{len(texts)} texts are too many; at most {MAX_TEXTS}")
-        chars = sum(map(len, texts))
-        if chars > MAX_MEASURED_CHARS:
-            raise RequestError(
-                413, f"texts have {chars} characters together; at most {MAX_MEASURED_CHARS}"
-            )
-        opened = self._host.opened
-        if opened is None:
-            self._host.start_loading()
-            raise RequestError(409, self._host.error or "the model is being loaded")
-        measure = opened.measure
-        try:
-            counts = await asyncio.to_thread(lambda: [measure(text) for text in texts])
-        except ValueError as error:
-            raise RequestError(400, f"a text cannot be measured: {error}") from error
-        return _json(200, {"tokens": counts})
 
     async def health(self, request: Request) -> Response:
         state, error = self._host.state, self._host.error

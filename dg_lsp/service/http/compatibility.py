@@ -7,14 +7,23 @@ are let through here; the ones that are used are checked. Pure functions.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from dg_lsp.job import Infill, InfillJob, JobResult, JobState, Snippet
-from dg_lsp.service.fields import Fields, Json, SchemaError
-from dg_lsp.service.http.finishing import Finishing, job_to_finish, read_finishing
-from dg_lsp.service.schema import MAX_CANDIDATES, MAX_NAME_CHARS, MAX_SNIPPETS, MAX_TOKENS
+from dg_lsp.job import (
+    MAX_CANDIDATES,
+    MAX_TOKENS,
+    Infill,
+    InfillJob,
+    JobResult,
+    JobState,
+    Limits,
+    Name,
+    Snippet,
+)
+from dg_lsp.service.fields import Json, SchemaError, decode
+from dg_lsp.service.http.finishing import Finishing, job_to_finish
 
 MIN_DEADLINE_S = 0.05
 """Clients send 1 ms to warm a cache; a job needs time for at least one step."""
@@ -41,32 +50,77 @@ class FormRequest:
     finishing: Finishing | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Extra:
+    text: str
+    filename: Name = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What both forms have; `null` stands for the default everywhere."""
+
+    prompt: str = ""
+    stop: tuple[str, ...] = ()
+    stream: bool = False
+    seed: Annotated[int, Limits(-1, 2**63)] = 0
+    """-1 asks others for a random seed; here the same request has the same answer."""
+    finish: bool = False
+    language: str = ""
+
+    @property
+    def our_seed(self) -> int:
+        return max(0, self.seed) & 0xFFFF_FFFF
+
+    @property
+    def finishing(self) -> Finishing | None:
+        return Finishing(self.language) if self.finish else None
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        return tuple(one for one in self.stop if one)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Llama(_Common):
+    input_prefix: str
+    input_suffix: str
+    input_extra: Annotated[tuple[_Extra, ...], Limits(most=256)] = ()
+    n_predict: Annotated[int, Limits(-(2**31), MAX_TOKENS)] = -1
+    """A negative budget means no limit."""
+    t_max_predict_ms: Annotated[float, Limits(-math.inf)] = 0.0
+    response_fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OpenAi(_Common):
+    suffix: str = ""
+    n: Annotated[int, Limits(1, MAX_CANDIDATES)] = 1
+    max_tokens: Annotated[int, Limits(1, MAX_TOKENS)] = _DEFAULT.max_tokens
+
+
 def read_llama(value: Json) -> FormRequest:
     """`POST /infill` as llama.vim and llama.vscode send it."""
-    fields = Fields(value, "")
-    wanted = _most(fields, value, "n_predict" if "n_predict" in value else "max_tokens", -1)
-    limit_ms = _number(fields, value, "t_max_predict_ms", 0.0)
-    extra = value.get("input_extra") or []
-    if not isinstance(extra, list):
-        raise SchemaError('"input_extra" must be an array of {"filename", "text"}')
-    if len(extra) > MAX_SNIPPETS:
-        raise SchemaError(f"input_extra has {len(extra)} items; at most {MAX_SNIPPETS}")
+    said = _said(value)
+    if "n_predict" not in value and "max_tokens" in said:
+        said["n_predict"] = said["max_tokens"]
+    asked = decode(_Llama, said, strict=False)
+    limit_ms = asked.t_max_predict_ms
     job = InfillJob(
-        prefix=fields.text("input_prefix") + _text(fields, value, "prompt"),
-        suffix=fields.text("input_suffix"),
-        snippets=tuple(map(_extra, extra)),
-        max_tokens=_DEFAULT.max_tokens if wanted <= 0 else wanted,
+        prefix=asked.input_prefix + asked.prompt,
+        suffix=asked.input_suffix,
+        snippets=tuple(Snippet(one.filename, one.text) for one in asked.input_extra),
+        max_tokens=asked.n_predict if asked.n_predict > 0 else _DEFAULT.max_tokens,
         deadline_s=max(limit_ms / 1e3, MIN_DEADLINE_S) if limit_ms > 0 else None,
-        seed=_seed(fields, value),
+        seed=asked.our_seed,
     )
-    finishing = read_finishing(value)
     return FormRequest(
-        job_to_finish(job, finishing),
-        stops=_stops(value),
-        streams=_flag(fields, value, "stream"),
-        response_fields=_texts(value, "response_fields"),
-        wants_nothing=wanted == 0,
-        finishing=finishing,
+        job_to_finish(job, asked.finishing),
+        stops=asked.stops,
+        streams=asked.stream,
+        response_fields=asked.response_fields,
+        wants_nothing=asked.n_predict == 0,
+        finishing=asked.finishing,
     )
 
 
@@ -119,30 +173,28 @@ def write_llama_chunk(text: str) -> Json:
 
 def read_openai(value: Json) -> FormRequest:
     """`POST /v1/completions` with a `suffix`, or with both sides marked in the prompt."""
-    fields = Fields(value, "")
-    prompt = value.get("prompt", "")
-    if isinstance(prompt, list) and len(prompt) == 1:
-        prompt = prompt[0]
-    if not isinstance(prompt, str):
-        raise SchemaError("prompt must be one text; lists and token ids are not understood")
-    options = value.get("stream_options")
-    suffix = _text(fields, value, "suffix")
-    if not suffix:
-        prompt, suffix = _sides(prompt)
+    said = _said(value)
+    match said.get("prompt"):
+        case [str() as prompt]:
+            said["prompt"] = prompt
+        case list():
+            raise SchemaError("prompt must be one text; lists and token ids are not understood")
+    asked = decode(_OpenAi, said, strict=False)
+    prefix, suffix = (asked.prompt, asked.suffix) if asked.suffix else _sides(asked.prompt)
     job = InfillJob(
-        prefix=prompt,
+        prefix=prefix,
         suffix=suffix,
-        candidates=_whole(fields, value, "n", 1, MAX_CANDIDATES, 1),
-        max_tokens=_whole(fields, value, "max_tokens", 1, MAX_TOKENS, _DEFAULT.max_tokens),
-        seed=_seed(fields, value),
+        candidates=asked.n,
+        max_tokens=asked.max_tokens,
+        seed=asked.our_seed,
     )
-    finishing = read_finishing(value)
+    options = value.get("stream_options")
     return FormRequest(
-        job_to_finish(job, finishing),
-        stops=_stops(value),
-        streams=_flag(fields, value, "stream"),
+        job_to_finish(job, asked.finishing),
+        stops=asked.stops,
+        streams=asked.stream,
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        finishing=finishing,
+        finishing=asked.finishing,
     )
 
 
@@ -234,50 +286,12 @@ def _rates(what: str, count: int, took_ms: float) -> Json:
     }
 
 
-def _extra(item: object) -> Snippet:
-    if not isinstance(item, Mapping):
-        raise SchemaError('"input_extra" must be an array of {"filename", "text"}')
-    fields = Fields(dict(item), "input_extra.")
-    return Snippet(fields.text("filename", "", MAX_NAME_CHARS), fields.text("text"))
-
-
-def _text(fields: Fields, value: Json, name: str) -> str:
-    return "" if value.get(name) is None else fields.text(name)
-
-
-def _flag(fields: Fields, value: Json, name: str) -> bool:
-    return False if value.get(name) is None else fields.boolean(name, False)
-
-
-def _whole(fields: Fields, value: Json, name: str, least: int, most: int, default: int) -> int:
-    return default if value.get(name) is None else fields.integer(name, least, most)
-
-
-def _number(fields: Fields, value: Json, name: str, default: float) -> float:
-    return default if value.get(name) is None else fields.number(name, -math.inf, math.inf)
-
-
-def _most(fields: Fields, value: Json, name: str, default: int) -> int:
-    """A token budget; a negative one means no limit."""
-    return _whole(fields, value, name, -(2**31), MAX_TOKENS, default)
-
-
-def _seed(fields: Fields, value: Json) -> int:
-    """-1 asks others for a random seed; here the same request has the same answer."""
-    return max(0, _whole(fields, value, "seed", -1, 2**63, 0)) & 0xFFFF_FFFF
-
-
-def _stops(value: Json) -> tuple[str, ...]:
-    stop = value.get("stop")
-    if isinstance(stop, str):
-        stop = [stop]
-    return tuple(one for one in _texts({"stop": stop}, "stop") if one)
-
-
-def _texts(value: Json, name: str) -> tuple[str, ...]:
-    found = value.get(name)
-    if found is None:
-        return ()
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        raise SchemaError(f"{name} must be a list of texts")
-    return tuple(found)
+def _said(value: Json) -> Json:
+    """What a request says, in one of the ways in which clients say it."""
+    said = {name: item for name, item in value.items() if item is not None}
+    if isinstance(said.get("stop"), str):
+        said["stop"] = [said["stop"]]
+    # An empty table of Lua is an object.
+    if said.get("input_extra") == {}:
+        del said["input_extra"]
+    return said

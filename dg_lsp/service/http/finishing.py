@@ -17,7 +17,7 @@ from dg_lsp.document.suggestions import (
     suggestions_for,
 )
 from dg_lsp.job import EXTRA_CANDIDATES, Candidate, Infill, InfillJob
-from dg_lsp.service.fields import Fields, Json, SchemaError
+from dg_lsp.service.fields import Json, SchemaError
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -42,13 +42,6 @@ def with_query(value: Json, query: Mapping[str, str]) -> Json:
     if "language" in query:
         said["language"] = query["language"]
     return {**said, **value}
-
-
-def read_finishing(value: Json) -> Finishing | None:
-    """What a request says of finishing; None where it does not want any."""
-    fields = Fields(value, "")
-    wanted = value.get("finish") is not None and fields.boolean("finish", False)
-    return Finishing(fields.text("language", "")) if wanted else None
 
 
 def job_to_finish(job: InfillJob, finishing: Finishing | None) -> InfillJob:

@@ -134,10 +134,6 @@ class SharedEngine:
         """What the engine says of itself; `UnreachableError` while none runs."""
         return await self._infiller.status()
 
-    async def measure(self, texts: list[str]) -> list[int]:
-        """Token counts; `EngineError` while no model is loaded."""
-        return await self._infiller.measure(texts)
-
     async def unload(self) -> None:
         """Make the engine give its model back."""
         await self._infiller.unload()

@@ -28,7 +28,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="there are no Unix socke
 CERTIFICATE = Path(__file__).parent.parent / "localhost.pem"
 
 TYPING = """
-# Types as fast as a machine can; this process and its engine may have 64 descriptors each;
+# Types as fast as a machine can, like a front end, which cancels what nobody waits for.
+# This process and its engine may have 64 descriptors each.
 # Prints how many they had before, at most and after, and the last answer.
 import asyncio, json, logging, os, random, resource, sys
 from pathlib import Path
@@ -47,10 +48,13 @@ async def main():
     def count():
         return [len(os.listdir(f"/proc/{one}/fd")) for one in ("self", pid)]
 
-    before, seen = count(), []
+    before, seen, latest = count(), [], {}
     for key in range(keys):
         prefix = dice.choice(["hang", "pid "])
+        if key % 3 in latest:
+            latest[key % 3].cancel()
         handle = engine.submit(InfillJob(prefix, "", document=f"{key % 3}.py"))
+        latest[key % 3] = handle
         # From no turn of the loop at all, over each step of connecting, to a whole answer.
         if dice.random() < 0.9:
             for _ in range(dice.randrange(30)):
@@ -61,6 +65,7 @@ async def main():
             handle.cancel()
         seen.append(count())
     for number in range(3):
+        latest[number].cancel()
         engine.submit(InfillJob("pid ", "", document=f"{number}.py"))
     last = (await engine.submit(InfillJob("pid ", "")).result()).infill
     same = (await engine.status()).pid == pid

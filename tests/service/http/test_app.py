@@ -14,7 +14,7 @@ import pytest
 
 from dg_lsp.job import ModelInfo
 from dg_lsp.service.address import Address
-from dg_lsp.service.client.infiller import EngineError, HttpInfiller
+from dg_lsp.service.client.infiller import HttpInfiller
 from dg_lsp.service.http.compatibility import read_openai
 from dg_lsp.service.http.request import Access
 from dg_lsp.service.process import serving
@@ -188,7 +188,6 @@ HALF = r"x = '\ud83d"
         ),
         ("/v1/infill", {**JOB, "replaced": HALF, "instruction": "a"}, "replaced has half"),
         ("/v1/infill", {**JOB, "replaced": "", "instruction": HALF}, "instruction has half"),
-        ("/v1/measure", {"texts": ["a", HALF]}, "texts[1] has half"),
     ],
 )
 async def test_half_of_a_character_is_refused_with_the_field(http, path, body, expect):
@@ -208,7 +207,7 @@ async def test_a_whole_character_may_come_as_two_escapes(http):
     assert (await http.post("/v1/infill", content=body)).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/infill", "/infill", "/v1/completions", "/v1/measure"])
+@pytest.mark.parametrize("path", ["/v1/infill", "/infill", "/v1/completions"])
 @pytest.mark.parametrize(
     "text",
     [
@@ -298,14 +297,6 @@ async def test_megabytes_are_cut_before_they_are_tokenized(
 
     # The window of 3072 and 1024 tokens, the suffix twice, and what is small.
     assert 0 < sum(handed) < 16 * (3072 + 2 * 1041 + 2048) + 10_000
-
-
-async def test_too_much_to_measure_is_refused(http):
-    await http.post("/v1/infill", json=JOB)
-    answer = await http.post("/v1/measure", json={"texts": ["a" * 100_000] * 3})
-
-    assert answer.status_code == 413
-    assert message(answer).startswith("texts have 300000 characters")
 
 
 async def test_a_body_that_is_too_large_is_refused(http, monkeypatch):
@@ -398,12 +389,12 @@ async def test_text_is_cut_at_a_stop(http):
 @pytest.mark.parametrize(
     ("change", "expect"),
     [
-        ({"input_prefix": None}, "input_prefix is null; a text is needed"),
+        ({"input_prefix": None}, "input_prefix is missing"),
         ({"n_predict": "many"}, 'n_predict is "many"; a whole number is needed'),
         ({"input_extra": {}}, None),
-        ({"input_extra": [1]}, '"input_extra" must be an array of {"filename", "text"}'),
-        ({"input_extra": [{"text": 1}]}, "input_extra.text is 1; a text is needed"),
-        ({"stop": [1]}, "stop must be a list of texts"),
+        ({"input_extra": [1]}, "input_extra[0] is 1; an object is needed"),
+        ({"input_extra": [{"text": 1}]}, "input_extra[0].text is 1; a text is needed"),
+        ({"stop": [1]}, "stop[0] is 1; a text is needed"),
         ({"stream": "yes"}, 'stream is "yes"; true or false is needed'),
         ({"seed": 1.5}, "seed is 1.5; a whole number is needed"),
     ],
@@ -509,15 +500,12 @@ async def test_health_follows_the_model(http, host, loader, monkeypatch):
     assert (ready.status_code, ready.json()) == (200, {"status": "ok", "state": "ready"})
 
 
-async def test_status_unload_and_measure(client, host, http):
-    with pytest.raises(EngineError, match="the model is being loaded"):
-        await client.measure(["x"])
+async def test_status_and_unloading(client, host, http):
     await http.post("/v1/infill", json=JOB)
     status = await client.status()
 
     assert (status.state, status.model) == ("ready", ModelInfo("scripted", "cpu", 200, 72))
     assert (status.jobs_waiting, status.jobs_running) == (0, 0)
-    assert await client.measure(["", "self", "self self"]) == [0, 1, 3]
     assert (await http.get("/v1/models")).json()["data"][0]["id"] == "scripted"
     await client.unload()
     assert host.state is ModelState.UNLOADED
@@ -525,12 +513,6 @@ async def test_status_unload_and_measure(client, host, http):
     assert (await http.get("/v1/models")).json()["data"] == []
     await client.load()
     assert host.state in (ModelState.LOADING, ModelState.READY)
-
-
-async def test_wrong_texts_are_not_measured(http):
-    for texts in (None, "x", [1], ["x"] * 1025):
-        answer = await http.post("/v1/measure", json={"texts": texts})
-        assert answer.status_code == 400
 
 
 async def test_metrics_in_prometheus_form(http, denoiser):

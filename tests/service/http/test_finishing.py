@@ -7,7 +7,7 @@ import pytest
 from dg_lsp.job import EXTRA_CANDIDATES, Candidate, Infill
 from dg_lsp.service.fields import SchemaError
 from dg_lsp.service.http.compatibility import read_llama, read_openai
-from dg_lsp.service.http.finishing import finished, read_finishing, with_query
+from dg_lsp.service.http.finishing import finished, with_query
 
 READERS = [
     (read_llama, {"input_prefix": "foo(", "prompt": "", "input_suffix": ")\n"}),
@@ -62,13 +62,15 @@ def test_with_nothing_left_there_is_no_text() -> None:
     ],
 )
 def test_the_address_may_say_it_too(query, body, finish) -> None:
-    assert (read_finishing(with_query(body, query)) is not None) == finish
+    asked = read_openai(with_query({"prompt": "", **body}, query))
+
+    assert (asked.finishing is not None) == finish
 
 
 def test_what_is_neither_true_nor_false_is_named() -> None:
     with pytest.raises(SchemaError, match="finish"):
         with_query({}, {"finish": "maybe"})
     with pytest.raises(SchemaError, match="finish"):
-        read_finishing({"finish": "yes"})
+        read_openai({"finish": "yes"})
     with pytest.raises(SchemaError, match="language"):
-        read_finishing({"finish": True, "language": 5})
+        read_openai({"finish": True, "language": 5})
