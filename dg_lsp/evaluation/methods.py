@@ -30,7 +30,7 @@ from dg_lsp.engine.prompt import Prompt, healed_ids
 from dg_lsp.engine.span_text import meeting_point
 from dg_lsp.evaluation.asking import reference_of
 from dg_lsp.evaluation.scores import edit_similarity, is_match, stays_valid
-from dg_lsp.evaluation.spans import MAX_TOKENS, TrueSpan, job_of, site_of
+from dg_lsp.evaluation.spans import MAX_TOKENS, PUBLIC, TrueSpan, job_of, site_of
 from dg_lsp.job import Candidate, InfillJob
 from dg_lsp.models.loading import LoadedModel
 from dg_lsp.models.tokenizer import FileCodec
@@ -98,7 +98,8 @@ def offered(model: LoadedModel, span: TrueSpan) -> Outcome:
 
 def editor_job(span: TrueSpan, *, may_be_empty: bool) -> InfillJob:
     """A job as the server asks for it."""
-    return job_of(span, RequestOptions(may_be_empty=may_be_empty, max_tokens=MAX_TOKENS))
+    options = RequestOptions(may_be_empty=may_be_empty, max_tokens=MAX_TOKENS)
+    return job_of(span, options, PUBLIC)
 
 
 def suggestions_in(

@@ -63,12 +63,20 @@ AS_ASKED = RequestOptions(extra_candidates=0, may_be_empty=False, max_tokens=MAX
 PUBLIC = RequestContext(measure=len, budget_chars=10**9, masks_secrets=False)
 """Nothing is cut for the user's sake and no place is refused: the text is no secret."""
 
+UNSEEDED = dataclasses.replace(PUBLIC, find_seeds=lambda prefix, suffix: ())
+"""Without texts from elsewhere: what the model does by itself."""
+
 
 def job_of(
-    span: TrueSpan, options: RequestOptions = AS_ASKED, context: RequestContext = PUBLIC
+    span: TrueSpan, options: RequestOptions = AS_ASKED, context: RequestContext = UNSEEDED
 ) -> InfillJob:
-    """The job on a span, of which the engine itself cuts what is too long, to the token."""
+    """The job on a span, of which the engine itself cuts what is too long, to the token.
+
+    Seeds are looked for in the whole document.
+    """
     site = site_of(span)
+    seeds = context.find_seeds(site.prefix, site.suffix)
+    context = dataclasses.replace(context, find_seeds=lambda prefix, suffix: seeds)
     near = dataclasses.replace(
         site,
         prefix=site.prefix[-CONTEXT_CHARACTERS:],

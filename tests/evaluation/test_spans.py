@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dg_lsp.evaluation.spans import (
+    AS_ASKED,
     CONTEXT_CHARACTERS,
     KINDS,
     MAX_TOKENS,
+    PUBLIC,
     TrueSpan,
     draw_spans,
     job_of,
@@ -61,3 +63,16 @@ def test_a_job_shows_the_text_around_the_span_as_it_is():
         max_tokens=MAX_TOKENS,
         may_be_empty=False,
     )
+
+
+def test_seeds_are_looked_for_in_the_whole_document_where_they_are_wanted():
+    far = "# nothing\n" * (CONTEXT_CHARACTERS // 10)
+    prefix = (
+        f"def area(radius):\n    return radius * scale\n\n\n{far}def area(radius):\n    return "
+    )
+    span = TrueSpan("a.py", prefix, "\n\n\n# end\n", "radius * scale", "rest of line")
+
+    assert job_of(span).seeds == ()
+    job = job_of(span, AS_ASKED, PUBLIC)
+    assert job.seeds[0].text == "radius * scale"
+    assert span.text not in job.prefix
