@@ -8,7 +8,6 @@ exception, and no message repeats a secret.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import enum
 import json
 import re
@@ -90,6 +89,8 @@ def _parse_settings(raw: object, base: Section, path: str, messages: list[str]) 
     for key, value in raw.items():
         setting = fields.get(key)
         if setting is None:
+            import difflib
+
             near = difflib.get_close_matches(str(key), fields, n=1)
             hint = f"; did you mean {path}.{near[0]}?" if near else ""
             messages.append(f"{path}.{_shown_key(key)} is not a setting{hint}")

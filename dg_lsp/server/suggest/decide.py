@@ -42,14 +42,6 @@ class JobUnderWay:
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentState:
-    """All that is known of the suggestions of one document."""
-
-    last: LastAnswer | None = None
-    under_way: JobUnderWay | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Reuse:
     """Answer at once."""
 
@@ -58,12 +50,10 @@ class Reuse:
     """Whether the job under way is about this site, and so of use to the next request."""
 
 
-@dataclass(frozen=True, slots=True)
 class Join:
     """Wait for the job under way."""
 
 
-@dataclass(frozen=True, slots=True)
 class Start:
     """Start a job, instead of the one under way."""
 
@@ -71,9 +61,10 @@ class Start:
 Decision = Reuse | Join | Start
 
 
-def decide(state: DocumentState, request: Request) -> Decision:
+def decide(
+    last: LastAnswer | None, under_way: JobUnderWay | None, request: Request
+) -> Decision:
     """The cheapest way to an answer that a new job would give as well."""
-    last, under_way = state.last, state.under_way
     answer = None if last is None else _rest_of(last, request)
     if answer is not None:
         return Reuse(answer, keeps_job=under_way is None or _is_about(under_way, request))

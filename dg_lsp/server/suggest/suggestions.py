@@ -21,7 +21,7 @@ from dg_lsp.server.suggest.answer import (
     suggested,
 )
 from dg_lsp.server.suggest.decide import (
-    DocumentState,
+    Decision,
     LastAnswer,
     Request,
     Reuse,
@@ -140,7 +140,7 @@ class DocumentSuggestions:
 
     async def _answer(self, turn: _Turn, settings: Settings) -> Answer:
         while True:
-            decision = decide(self._state(), turn.request)
+            decision = self._decide(turn.request)
             if isinstance(decision, Reuse):
                 if not decision.keeps_job:
                     self._stop()
@@ -182,11 +182,11 @@ class DocumentSuggestions:
         left = remainders(settled, typed)
         return replace(suggested(left), how=How.DEADLINE) if left else None
 
-    def _state(self) -> DocumentState:
+    def _decide(self, request: Request) -> Decision:
         if self._job is not None and self._job.task.done():
             # The loop has not come round to telling.
             self._ended(self._job)
-        return DocumentState(self._last, None if self._job is None else self._job.under_way)
+        return decide(self._last, None if self._job is None else self._job.under_way, request)
 
     def _ended(self, job: InFlightJob) -> None:
         """Keep the answer for the next request, whether or not this one still waits."""
