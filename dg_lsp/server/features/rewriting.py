@@ -99,8 +99,9 @@ async def rewrite(
                 answer = answer if change else answer.dropped(MOVED)
         trace.end(answer)
     if change is None:
-        error = DocumentMovedError if answer.reason is MOVED else RewriteRefusedError
-        raise error(str(answer.reason))
+        if answer.reason == MOVED:
+            raise DocumentMovedError(str(MOVED))
+        raise RewriteRefusedError(str(answer.reason))
     return change
 
 

@@ -128,9 +128,8 @@ class InFlightJob:
         answer = answer_of(self.task.result(), self.request.site, self._standard, self.work)
         typed = typed_between(self.request.site, self._listening_at) or ""
         shown = () if self._shown is None else (self._shown,)
-        if remainders(shown, typed) and not remainders(answer.suggestions, typed):
-            return suggested(shown) if self.is_answered else answer
-        return answer
+        agrees_less = remainders(shown, typed) and not remainders(answer.suggestions, typed)
+        return suggested(shown) if agrees_less and self.is_answered else answer
 
     async def _run(self) -> JobResult:
         if self.request.options.may_be_empty and self._settings.debounce_ms:

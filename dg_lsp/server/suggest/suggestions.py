@@ -191,6 +191,9 @@ class DocumentSuggestions:
     def _ended(self, job: InFlightJob) -> None:
         """Keep the answer for the next request, whether or not this one still waits."""
         if self._job is not job:
+            if not job.task.cancelled():
+                # Retrieved, or asyncio would complain of an error that nobody looked at.
+                job.task.exception()
             return
         self._job = None
         answer = job.answer()
