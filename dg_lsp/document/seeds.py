@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from dg_lsp.document.agreement import (
     Ending,
@@ -38,6 +39,8 @@ MAX_PLACES = 60
 """Places in this document, and as many elsewhere, whose left side is compared; there may be
 many more where little is to go by."""
 ENOUGH_PLACES = 12
+MANY_PLACES = 500
+"""Of a document that repeats itself over and over no more are looked at, on either side."""
 MAX_COMPARED, ENDINGS = 32, 2
 """Places whose right side is compared as well, and the texts that each may give."""
 TAILS_CHARS = (4, 8, 16, 32)
@@ -166,13 +169,13 @@ def _places_around(
         pattern = pattern_of(
             [*context, here.begun] if here.begun else context, bool(here.begun)
         )
-        above = [found.span() for found in pattern.finditer(prefix)]
+        above = _spans_before(pattern, prefix)
         # The last one is the place that is asked about.
         own_start = above[-1][0] if above else 0
         while above and above[-1][1] >= typed:
             own_start, _ = above.pop()
         tails = _tails(prefix[:own_start])
-        below = [found.span() for found in pattern.finditer(suffix)]
+        below = [met.span() for met in islice(pattern.finditer(suffix), MANY_PLACES)]
         near = [
             *(
                 (_closeness(tails, prefix, start), end - typed, False, end)
@@ -192,6 +195,19 @@ def _places_around(
             )
         if len(seen) >= ENOUGH_PLACES:
             return
+
+
+def _spans_before(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
+    """Where a pattern is found, ascending: all places, or many of those nearest to the end."""
+    spans: list[tuple[int, int]] = []
+    end = len(text)
+    while end > 0 and len(spans) < MANY_PLACES:
+        start = max(0, end - NEAR_CHARS)
+        if start:
+            start = max(start, text.find("\n", start, end))
+        spans[:0] = [met.span() for met in pattern.finditer(text, start, end)]
+        end = start
+    return spans
 
 
 def _places_elsewhere(
