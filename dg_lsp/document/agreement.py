@@ -20,7 +20,7 @@ from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_of, last_line
 MAX_LEFT_TOKENS = 20
 MAX_RIGHT_TOKENS = 10
 """Tokens that are compared on either side; more agreement says nothing more."""
-LEFT_CHARS, RIGHT_CHARS = 140, 80
+LEFT_CHARS, RIGHT_CHARS = 110, 60
 MAX_TEXT_CHARS = 600
 """How long a found text may be."""
 WORD = re.compile(r"\w+")

@@ -14,8 +14,10 @@ from collections.abc import Sequence
 LINE_END_TOKEN = "\n"
 
 _TOKEN = re.compile(r"\w+|[\r\n]\s*|[^\w\s]")
-# So many blanks at most, and none is given back: thousands of empty lines take no longer.
-_ONE_LINE_END = r"[\r\n]\s{0,200}+"
+# A carriage return before it counts as a blank, as what begins with a literal is found fastest.
+# So many blanks after it at most, and none is given back: many empty lines take no longer.
+_ONE_LINE_END = r"\n\s{0,200}+"
+_BLANKS = r"[ \t\r]*+"
 _AFTER_LINE_ENDS = "\x0e"
 """Line ends sort before it, and no other token of code does."""
 _MAX_KNOWN_HASHES = 1 << 16
@@ -52,7 +54,7 @@ def pattern_of(in_a_row: Sequence[str], begins_word: bool = False) -> re.Pattern
         _ONE_LINE_END if token == LINE_END_TOKEN else re.escape(token) for token in in_a_row
     ]
     tail = r"(?!\w)" if is_word(in_a_row[-1]) and not begins_word else ""
-    return re.compile(r"[ \t]*+".join(parts) + tail)
+    return re.compile(_BLANKS.join(parts) + tail)
 
 
 @functools.lru_cache(maxsize=1024)

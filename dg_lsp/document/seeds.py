@@ -35,18 +35,19 @@ from dg_lsp.document.position import NEAR_CHARS, last_line, may_cut
 from dg_lsp.job import Seed, SeedOrigin
 
 MAX_SEEDS = 4
-MAX_PLACES = 60
+MAX_PLACES = 40
 """Places in this document, and as many elsewhere, whose left side is compared; there may be
 many more where little is to go by."""
 ENOUGH_PLACES = 12
 MANY_PLACES = 500
 """Of a document that repeats itself over and over no more are looked at, on either side."""
-MAX_COMPARED, ENDINGS = 32, 2
+MAX_COMPARED, ENDINGS = 24, 2
 """Places whose right side is compared as well, and the texts that each may give."""
 TAILS_CHARS = (4, 8, 16, 32)
 """How much text before a place is compared first, character by character."""
 DOCUMENT_CONTEXTS, INDEX_CONTEXTS = (2, 1), (4, 3, 2)
 """Tokens before the span that a place has to share: fewer where more give too few places."""
+CHARS_PER_LINE = 36
 COUNT_WORTH, DISTANCE_COST = 0.8, 0.15
 """Fitted, like the weights in agreement.py, so that the score is the logarithm of the odds that
 a text is right among all that were found, on spans of the files kept for tuning."""
@@ -75,13 +76,13 @@ class _Source:
 
     origin: SeedOrigin
     path: str
-    recency: int
-    distance_lines: int | None
+    distance_chars: int = 0
+    """How far away it is in the document; 0 elsewhere."""
 
     @property
     def score(self) -> float:
-        distance = 0.0 if self.distance_lines is None else math.log1p(self.distance_lines)
-        return ORIGIN_WORTH[self.origin] - DISTANCE_COST * distance
+        lines = self.distance_chars / CHARS_PER_LINE
+        return ORIGIN_WORTH[self.origin] - DISTANCE_COST * math.log1p(lines)
 
 
 def find_seeds(
@@ -187,12 +188,9 @@ def _places_around(
             if (is_below, at) in seen:
                 continue
             seen.add((is_below, at))
-            text, between = (suffix, (0, at)) if is_below else (prefix, (at, typed))
-            lines = text.count("\n", *between)
-            yield (
-                place_at(here, text, at, 0, len(text)),
-                _Source(SeedOrigin.DOCUMENT, "", 0, lines),
-            )
+            text, distance = (suffix, at) if is_below else (prefix, typed - at)
+            source = _Source(SeedOrigin.DOCUMENT, "", distance)
+            yield place_at(here, text, at, 0, len(text)), source
         if len(seen) >= ENOUGH_PLACES:
             return
 
@@ -217,11 +215,12 @@ def _places_elsewhere(
     typed = prefix[: len(prefix) - len(here.begun)].rstrip(" \t")
     tails = _tails(typed)
     near: dict[tuple[int, int], tuple[int, int]] = {}
+    most = min(MAX_PLACES, 1 + MANY_PLACES // max(1, len(elsewhere)))
     for count in INDEX_CONTEXTS:
         if count > len(here.left):
             continue
         for number, one in enumerate(elsewhere):
-            for at in one.index.places(here.left[:count], MAX_PLACES):
+            for at in one.index.places(here.left[:count], most):
                 if (number, at) not in near:
                     near[number, at] = _closeness(tails, one.index.text, at), -one.recency
         if len(near) >= ENOUGH_PLACES:
@@ -231,7 +230,7 @@ def _places_elsewhere(
         path, first, last = one.index.file_at(at)
         begins = _after_begun(here, one.index.text, at)
         if path not in one.hidden and begins is not None:
-            source = _Source(one.origin, path, one.recency, None)
+            source = _Source(one.origin, path)
             yield place_at(here, one.index.text, begins, first, last), source
 
 
