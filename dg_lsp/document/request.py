@@ -199,7 +199,7 @@ def _snippets(site: InsertionSite, context: RequestContext) -> tuple[Snippet, ..
     )
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=2)
 def _related(
     above: str, below: str, files: tuple[Snippet, ...], budget_chars: int, path: str
 ) -> tuple[Snippet, ...]:

@@ -81,8 +81,9 @@ class WorkspaceContext:
 
     def files(self, site: InsertionSite) -> tuple[Snippet, ...]:
         """The other files that may be shown, whole, the latest used first."""
+        roots = self.roots
         return tuple(
-            Snippet(relative_path(other.path, self.roots), other.text)
+            Snippet(relative_path(other.path, roots), other.text)
             for other in self._others(site.uri)
         )
 

@@ -7,6 +7,7 @@ while, to find a span again in a document that has moved on. Reads nothing from 
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections import OrderedDict
@@ -166,6 +167,7 @@ def commonest_newline(*texts: str) -> str:
     return max(counts, key=lambda newline: counts[newline])
 
 
+@functools.lru_cache(maxsize=1024)
 def path_of(uri: str) -> str:
     """The path that a URI names; empty where it names no file that can be on this machine."""
     try:
@@ -195,6 +197,12 @@ def find_again(span: Span, before: str, now: str) -> Span | None:
 
 def relative_path(path: str, roots: list[str]) -> str:
     """The path as seen from the innermost workspace folder that holds it, with slashes."""
+    return _relative_path(path, tuple(roots))
+
+
+@functools.lru_cache(maxsize=1024)
+def _relative_path(path: str, roots: tuple[str, ...]) -> str:
+    # At each keystroke, for every file that may be related.
     pure = _pure(path)
     folders = [_pure(root) for root in roots if root]
     holding = [folder for folder in folders if folder in pure.parents]
