@@ -21,12 +21,14 @@ MAX_LEFT_TOKENS = 20
 MAX_RIGHT_TOKENS = 10
 """Tokens that are compared on either side; more agreement says nothing more."""
 LEFT_CHARS, RIGHT_CHARS = 110, 60
-MAX_TEXT_CHARS = 600
+MAX_TEXT_CHARS = 800
 """How long a found text may be."""
 WORD = re.compile(r"\w+")
 BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"))
 MAX_ENDINGS = 4
 """Places behind a text that are compared with the suffix."""
+TOKEN_COST = 0.25
+"""What a token of a text takes from its score."""
 MAX_RENAMED = 2
 """Identifiers that may be called otherwise."""
 RENAMING_COST, RENAMED_WORTH, RENAMED_SHARE = 0.5, 0.5, 0.75
@@ -121,7 +123,11 @@ class Ending:
     @property
     def score(self) -> float:
         """What speaks for it; `Place.score` is the other half."""
-        return 2.0 * math.sqrt(self.right) - 0.25 * self.tokens - (1.0 if self.lines else 0.0)
+        return (
+            2.0 * math.sqrt(self.right)
+            - TOKEN_COST * self.tokens
+            - (1.0 if self.lines else 0.0)
+        )
 
 
 def place_at(here: Neighbours, text: str, at: int, first: int, last: int) -> Place:

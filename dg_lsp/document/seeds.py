@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from dg_lsp.document.agreement import (
+    TOKEN_COST,
     Ending,
     Neighbours,
     Place,
@@ -41,7 +42,7 @@ many more where little is to go by."""
 ENOUGH_PLACES = 12
 MANY_PLACES = 500
 """Of a document that repeats itself over and over no more are looked at, on either side."""
-MAX_COMPARED, ENDINGS = 24, 2
+MAX_COMPARED, ENDINGS = 32, 2
 """Places whose right side is compared as well, and the texts that each may give."""
 TAILS_CHARS = (4, 8, 16, 32)
 """How much text before a place is compared first, character by character."""
@@ -53,6 +54,10 @@ COUNT_WORTH, DISTANCE_COST = 0.8, 0.15
 a text is right among all that were found, on spans of the files kept for tuning."""
 MIN_REPEATED_CHARS = 4
 """Less in common with the suffix is no repetition."""
+BLOCK_RIGHT = 2
+"""How much of the suffix must agree behind a text of several lines that is the whole body of a
+block; a body has one of the few places, as its length alone would keep it from all."""
+_OPENS_BLOCK = re.compile(r"(?:[:{(\[]|=>|->|\b(?:do|then|else|begin))$")
 _MASK = re.compile(r"\*{4}")
 ORIGIN_WORTH = {SeedOrigin.DOCUMENT: 1.7, SeedOrigin.OPEN_FILE: 0.8, SeedOrigin.WORKSPACE: 0.0}
 """The first one is fitted as well; an open file was put halfway."""
@@ -100,6 +105,7 @@ def find_seeds(
     before, after = prefix[-REACH_CHARS:], suffix[:REACH_CHARS]
     places = [*_places_around(here, before, after), *_places_elsewhere(here, before, elsewhere)]
     best: dict[str, tuple[float, Seed]] = {}
+    blocks: dict[str, float] = {}
     counts: Counter[str] = Counter()
     for place, source in heapq.nlargest(MAX_COMPARED, places, key=lambda one: one[0].left):
         for ending in endings(here, place, ENDINGS):
@@ -108,6 +114,8 @@ def find_seeds(
                 continue
             counts[text] += 1
             score = place.score + ending.score + source.score
+            if ending.lines and ending.right >= BLOCK_RIGHT:
+                blocks[text] = max(blocks.get(text, score), score + TOKEN_COST * ending.tokens)
             if text not in best or score > best[text][0]:
                 best[text] = score, _seed(text, place, ending, source)
 
@@ -116,7 +124,12 @@ def find_seeds(
 
     # In the order in which they were met where the scores are equal, so that it is always the
     # same.
-    ranked = sorted(best, key=score_of, reverse=True)[:limit]
+    ranked = sorted(best, key=score_of, reverse=True)
+    # A body is long, so that it comes after lines of it, which fewer tokens speak against.
+    block = max(blocks, key=lambda text: blocks[text], default=None)
+    if near.opens_block and block is not None and block not in ranked[:limit]:
+        ranked.insert(limit - 1, block)
+    ranked = ranked[:limit]
     return tuple(replace(best[text][1], count=counts[text]) for text in ranked)
 
 
@@ -147,8 +160,10 @@ def _is_refused(place: Place, ending: Ending, text: str, near: _Near) -> bool:
 class _Near:
     """What a seed must not repeat."""
 
+    opens_block: bool
+    """Whether the span begins a line below one that opens a block."""
     above: str
-    """The last line with something on it above the one that the span begins."""
+    """The last line with something on it above the one that the span begins, if it does."""
     below: str
     """The suffix, without the blanks that it begins with."""
 
@@ -156,7 +171,8 @@ class _Near:
 def _near(prefix: str, suffix: str) -> _Near:
     begins_line = not last_line(prefix).strip()
     above = last_line(prefix.rstrip()).strip() if begins_line else ""
-    return _Near(above, suffix[:NEAR_CHARS].lstrip())
+    opens_block = begins_line and _OPENS_BLOCK.search(above) is not None
+    return _Near(opens_block, above, suffix[:NEAR_CHARS].lstrip())
 
 
 def _places_around(

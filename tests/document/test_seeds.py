@@ -117,3 +117,15 @@ def test_a_text_that_is_moved_takes_on_the_indentation_here() -> None:
     lines = "begin(\n    wibble,\n    wobble,\n)"
     found = found_at(f"plonk = {lines}\n\nclass A:\n    def f(self):\n        plonk = <|>\n")
     assert lines.replace("\n", "\n        ") in [seed.text for seed in found]
+
+
+def test_the_body_of_a_second_test_comes_whole_and_renamed() -> None:
+    def body(name: str) -> str:
+        return f"{name} = make('{name}')\n    {name}.start()\n    assert {name}.runs"
+
+    found = found_at(
+        f"def test_first(alpha):\n    {body('alpha')}\n\n\n"
+        "def test_second(beta):\n    <|>\n\n\n"
+        "def test_third(gamma):\n    pass\n"
+    )
+    assert any(seed.text.count("\n") == 2 and "beta.start()" in seed.text for seed in found)
