@@ -14,7 +14,6 @@ from typing import Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
-from dg_lsp.diagnosis.pages import doctor_page, issue_report, trace_page
 from dg_lsp.document.retrying import MAX_SEED
 from dg_lsp.job import Span
 from dg_lsp.server import lsp_ext
@@ -79,11 +78,18 @@ async def trace(session: Session, params: types.ExecuteCommandParams) -> Any:
         for name, value in record.items()
         if name != "text" or asked.get("text") is True
     }
-    return {**shown, "markdown": trace_page(shown)} if asked.get("markdown") is True else shown
+    if asked.get("markdown") is True:
+        # Imported here, as pages are for a user who looks, and every start would wait for them.
+        from dg_lsp.diagnosis.pages import trace_page
+
+        shown["markdown"] = trace_page(shown)
+    return shown
 
 
 async def doctor(session: Session, params: types.ExecuteCommandParams) -> Any:
     """Whether everything is in order, without a self-test; as pages too for who asks."""
+    from dg_lsp.diagnosis.pages import doctor_page, issue_report
+
     asked = _argument(params)
     if session.examine is None:
         raise JsonRpcInvalidParams("this server cannot examine its installation")
