@@ -22,12 +22,12 @@ two of three right texts (docs/quality.md)."""
 
 
 class PromptStyle(enum.Enum):
-    """Which words stand around the code."""
+    """The words around the code in a prompt."""
 
     INSTRUCT = "instruct"
     """The task in words and code fences, for a model that was tuned on conversations."""
     BARE = "bare"
-    """Only the turns and the code, for a model that was trained on just that."""
+    """Only the turns and the code, for a model that was trained on nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class PromptSettings:
 
     style: PromptStyle = PromptStyle.INSTRUCT
     prefix_tokens: int = 3072
-    """Nearest text before the span. Encoding costs about as much as denoising beyond this."""
+    """Nearest text before the span. A longer prefix would cost more than denoising itself."""
     suffix_tokens: int = 1024
-    """Text after the span in the user turn; what follows matters less than what precedes."""
+    """Text after the span in the user turn; it matters less than the text before."""
     snippet_tokens: int = 2048
     """All related snippets together."""
     right_anchor_tokens: int = 16
-    """Pinned start of the suffix; rows are nearly free, so long enough to hold a line. With 0
-    nothing stands after the span in the canvas, not even the end of the turn."""
+    """Pinned start of the suffix; rows cost little, so it is long enough for a line. With 0,
+    the canvas has nothing after the span, not even the end of the turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +52,21 @@ class SamplerSettings:
 
     max_denoising_steps: int = 48
     entropy_bound: float = 0.1
-    """Nats that one step may accept over a whole canvas (arXiv 2505.24857)."""
+    """Maximum entropy, in nats, that one step accepts over a canvas (arXiv 2505.24857)."""
     t_max: float = 0.8
     t_min: float = 0.4
     stability_threshold: int = 1
     """Steps that the argmax canvas must stay the same."""
     confidence_threshold: float = 0.005
-    """Mean entropy in nats below which a canvas is settled."""
+    """Mean entropy in nats below which a canvas has settled."""
 
     def __post_init__(self) -> None:
         if self.max_denoising_steps < 1:
             raise ValueError(
-                f"max_denoising_steps is {self.max_denoising_steps}; at least 1 is needed"
+                f"max_denoising_steps is {self.max_denoising_steps}; must be at least 1"
             )
         if self.entropy_bound <= 0:
-            raise ValueError(f"entropy_bound is {self.entropy_bound}; it must be above 0")
+            raise ValueError(f"entropy_bound is {self.entropy_bound}; must be above 0")
         if not 0 < self.t_min <= self.t_max:
             raise ValueError(
                 f"temperatures t_min {self.t_min} and t_max {self.t_max} must rise from above 0"
@@ -78,31 +78,32 @@ class LengthSettings:
     """How span lengths are tried."""
 
     lengths: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 26, 32)
-    """Free tokens per lane; steps of about a quarter, as the score is flat around the best."""
+    """Free tokens per lane; in steps of about a quarter, because scores near the best length
+    hardly differ."""
     keep_after: tuple[tuple[int, int], ...] = ((1, 6), (2, 4))
-    """After so many steps so many lanes go on (successive halving). Dropping later costs rows
-    and finds no better lengths."""
+    """Pairs of a number of steps and the number of lanes that continue after them (successive
+    halving). Dropping lanes later costs rows and finds no better lengths."""
     token_reward_nats: float = 0.0
-    """Granted to a finished text for each of its tokens, against the likelihood's liking for
-    short ones; a checkpoint says what suits it, found by `dg-lsp eval lengths`."""
+    """Reward of a finished text for each of its tokens, because the likelihood prefers short
+    texts; set by the checkpoint, and found by `dg-lsp eval lengths`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
-    """What is kept of prompts that were read, so that a keystroke reads only what is new."""
+    """How much of the prompts read is cached, so that a keystroke reads only new tokens."""
 
     prefix_bytes: int = 2 * 2**30
-    """Keys and values of all documents together. A prompt of 6000 tokens of the 26B model
+    """Keys and values of all documents together. With the 26B model, a prompt of 6000 tokens
     takes 0.5 GB."""
     slack_tokens: int = 512
-    """Tokens beyond its window that a sliding layer keeps, so that so many may be taken back
-    without reading the prompt anew: a settled block, a few lines undone."""
+    """Tokens beyond its window that a sliding layer keeps. That many tokens can be removed
+    without reading the prompt again: a settled block, or a few lines undone."""
 
     def __post_init__(self) -> None:
         for name in ("prefix_bytes", "slack_tokens"):
             number = getattr(self, name)
             if number < 0:
-                raise ValueError(f"{name} is {number}; at least 0 is needed")
+                raise ValueError(f"{name} is {number}; must be at least 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +116,14 @@ class EngineSettings:
     block_tokens: int = 48
     """Free tokens per canvas of a long span; the checkpoint says how long its canvas may be."""
     min_confidence: float = 0.0
-    """Candidates below are not offered; 0 offers all."""
+    """Candidates with a lower confidence are not returned; 0 returns all."""
 
 
 def model_directory(model: str) -> Path | None:
-    """The directory that a model is given as; `None` where it is the name of one.
+    """The directory that a model is given as; `None` if it is a name.
 
-    A name never means a directory of the working directory that happens to be called so: that
-    may be a project that somebody was just sent. A path is absolute or starts with `./`, `../`
-    or `~/`.
+    A name never refers to a directory below the working directory, which may be an untrusted
+    project. A path is absolute or starts with `./`, `../` or `~/`.
     """
     if not re.match(r"(\.|\.\.|~)([/\\]|$)", model) and not Path(model).is_absolute():
         return None

@@ -1,1 +1,1 @@
-"""Measurements of the whole, from outside: what an editor would see."""
+"""Measures speed: of the whole server as an editor sees it, and of the model on a GPU."""

@@ -1,7 +1,4 @@
-"""An editor at the other end of a real `dg-lsp serve`, with a clock.
-
-Speaks just as much LSP as a measurement needs. Knows nothing of what is measured.
-"""
+"""A minimal editor with a stopwatch, as the client of a real `dg-lsp serve`."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ ANSWER_S = 120.0
 
 
 class EditorError(RuntimeError):
-    """The server went away or answered otherwise than it should; the message says how."""
+    """The server disconnected or gave a wrong answer; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response to a request, and when its first byte was there."""
+    """The response to a request, and when its first byte arrived."""
 
     message: dict[str, Any]
     at: float
@@ -104,7 +101,7 @@ class Editor:
         self.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
 
     def insert(self, uri: str, line: int, character: int, text: str) -> None:
-        """Type at a place."""
+        """Type at a position."""
         self._versions[uri] += 1
         at = {"line": line, "character": character}
         change = {"range": {"start": at, "end": at}, "text": text}
@@ -113,7 +110,7 @@ class Editor:
         self.notify("textDocument/didChange", params)
 
     def complete(self, uri: str, line: int, character: int) -> tuple[int, Pending]:
-        """Ask for ghost text as editors do while one types."""
+        """Ask for ghost text as editors do while the user types."""
         params = {
             "textDocument": {"uri": uri},
             "position": {"line": line, "character": character},
@@ -125,7 +122,7 @@ class Editor:
         self.notify("$/cancelRequest", {"id": request})
 
     async def trace(self) -> dict[str, Any]:
-        """What the server tells of its last request."""
+        """The server's trace of its last request."""
         params = {"command": "dg-lsp.trace"}
         found = (await self.ask("workspace/executeCommand", params)).result
         if not isinstance(found, dict):
@@ -136,7 +133,7 @@ class Editor:
         self._post({"method": method, "params": params})
 
     def send(self, method: str, params: Any) -> tuple[int, Pending]:
-        """Send a request: its number, and its answer to come."""
+        """Send a request; returns its number and its pending answer."""
         self._num_requests += 1
         answer: Pending = asyncio.get_running_loop().create_future()
         self._answers[self._num_requests] = answer
@@ -149,7 +146,7 @@ class Editor:
         return await wait_for(self.send(method, params)[1])
 
     async def close(self) -> None:
-        """Say goodbye, and see to it that the process ends."""
+        """Shut the server down, and make sure that the process ends."""
         with contextlib.suppress(EditorError, TimeoutError, ConnectionError):
             async with asyncio.timeout(GOODBYE_S):
                 await self.ask("shutdown", None)
@@ -178,7 +175,7 @@ class Editor:
     def _end_all(self) -> None:
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_exception(EditorError("the server went away"))
+                answer.set_exception(EditorError("the server disconnected"))
 
     def _take(self, message: dict[str, Any], at: float) -> None:
         if "method" not in message:
@@ -186,12 +183,12 @@ class Editor:
             if answer is not None and not answer.done():
                 answer.set_result(Answer(message, at))
         elif "id" in message:
-            # Whatever it asks for: this editor has no settings and takes any registration.
+            # This editor has no settings and accepts every registration.
             self._post({"id": message["id"], "result": None})
 
 
 async def wait_for(answer: Pending) -> Answer:
-    """The answer; `EditorError` where it takes far too long."""
+    """The answer; raises `EditorError` if it takes too long."""
     try:
         async with asyncio.timeout(ANSWER_S):
             return await answer

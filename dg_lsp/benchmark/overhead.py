@@ -1,12 +1,12 @@
-"""What the front end, the socket and the scheduler add to the engine's own time.
+"""Measures what the front end, the socket and the scheduler add to the engine's own time.
 
-A real server process is driven over its pipes, and its trace of each request tells how long the
-engine itself took; the rest of what the editor waited for is what is added:
+It drives a real server process over its pipes. The server's trace of each request says how
+long the engine itself took; the rest of the editor's wait is the time added:
 
     added = editor's wait - engine's own time = pipe + front end + socket + queue
 
 The editor's clock starts before the keystroke is sent, so applying the edit counts as well.
-Documents are the standard library's own sources. Knows nothing of tables.
+The documents are sources of the standard library.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dg_lsp.benchmark.editor import Answer, Editor, EditorError, Pending, Servin
 MODULES = ("argparse", "typing", "tarfile", "inspect", "subprocess", "zipfile", "doctest")
 """Where documents come from."""
 OTHER_MODULES = ("textwrap", "shlex", "configparser")
-"""Documents that are open beside."""
+"""Number of other open documents."""
 URI, OTHER_URI = "file:///bench/document.py", "file:///bench/other.py"
 BURST_KEYS = "return "
 BURST_S = 0.08
@@ -35,7 +35,7 @@ NUM_WARM_UPS = 5
 ASKED = "a new job"
 """How the trace says that an answer came from the model."""
 MAX_TRIES = 20
-"""Some places are answered from memory, or are refused."""
+"""Some requests are answered from memory or refused, and must be tried elsewhere."""
 OPTIONS = {
     # Answers come when the job has ended, and the model is asked at once.
     "deadlineMs": 60_000,
@@ -49,9 +49,9 @@ class Sample:
     """One request, in milliseconds."""
 
     engine: float
-    """What the engine itself took."""
+    """Time of the engine itself."""
     pipe: float
-    """Between editor and front end, both ways, with applying the edit."""
+    """Between editor and front end, both ways, including applying the edit."""
     front_end: float
     """Checks, masks, window, related files, finishing."""
     socket: float
@@ -75,15 +75,15 @@ class Measured:
 
 @dataclass(slots=True)
 class Stops:
-    """How long it took until a withdrawn request was over, in milliseconds."""
+    """How long it took to end a cancelled request, in milliseconds."""
 
     answered: list[float] = field(default_factory=list)
     """From the cancel message to the response to the request."""
     free: list[float] = field(default_factory=list)
-    """From the cancel message until the engine was at work on the next request, which was sent
-    right behind; what is added to that request is a part of it."""
+    """From the cancel message until the engine started the next request, which was sent right
+    after it; this includes the time added to that request."""
     step: list[float] = field(default_factory=list)
-    """One denoising step, for comparison: a job stops after the one under way."""
+    """One denoising step, for comparison: a job stops after its current step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Outcome:
 
 
 async def measure(plan: Plan, serving: Serving, report: Callable[[str], None]) -> Outcome:
-    """Measure all that is planned; `report` is told what is going on."""
+    """Measure everything in the plan; `report` is told what is happening."""
     measured = []
     report("starting the engine")
     editor = await Editor.start(serving, {}, OPTIONS)
@@ -153,7 +153,7 @@ def document_of(num_bytes: int) -> str:
 
 
 class _Document:
-    """One open document, and places in it to type at."""
+    """One open document, and positions in it to type at."""
 
     def __init__(self, editor: Editor, uri: str, text: str, rng: random.Random) -> None:
         self.uri = uri
@@ -165,11 +165,11 @@ class _Document:
         return await self._until_asked("x")
 
     async def burst(self) -> Sample:
-        """Keystrokes one after the other, each with a request; the last one counts."""
+        """Keystrokes in quick succession, each with a request; the last one counts."""
         return await self._until_asked(BURST_KEYS)
 
     async def _until_asked(self, keys: str) -> Sample:
-        """Type somewhere, and elsewhere until the last request is one that asks the model."""
+        """Type at one position after another until the last request has asked the model."""
         for _ in range(MAX_TRIES):
             line = self.any_line()
             for key in keys[:-1]:
@@ -227,7 +227,7 @@ async def _stop_once(
     _, request, answer = document.type(document.any_line(), "y")
     await asyncio.wait({answer}, timeout=after_s)
     if answer.done():
-        # It was over before it could be withdrawn.
+        # The request had ended before it could be cancelled.
         return
     cancelled_at = time.perf_counter()
     editor.cancel(request)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest rank: a value that was really measured."""
+    """The percentile by nearest rank, which is always a measured value."""
     if not values:
         raise ValueError("there are no values to take a percentile of")
     rank = math.ceil(percent / 100 * len(values))

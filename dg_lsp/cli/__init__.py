@@ -1,8 +1,8 @@
-"""The command line: finds the command, runs it and turns what goes wrong into one line.
+"""The command line: finds the command, runs it and reports errors in one line.
 
-Each command is a module of its own that is imported when it is asked for (or listed), so that
-`dg-lsp --help` and `--version` load no tensor library. What editors start is not parsed at all:
-somebody waits for it. Knows nothing of what commands do.
+Each command is a separate module, imported only when it is run or listed, so that
+`dg-lsp --help` and `--version` load no tensor library. The command line that editors use is
+not parsed at all, because the user waits for it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from typing import NoReturn
 from dg_lsp.reason import CodedError, Reason, ReasonCode, reason_json
 
 SERVE = (["serve"], ["serve", "--stdio"])
-"""How editors start the server; typer would take a fifth of its time to the first answer."""
+"""How editors start the server; parsing it with typer would take a fifth of the time to the
+first answer."""
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
-"""What the user asked for cannot be done as it was asked."""
+"""The exit status of an invalid request."""
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 
 
 def main() -> NoReturn:
-    """Run the command line of this process and end it with the exit status."""
+    """Run the command line of this process and exit with its status."""
     sys.exit(run(sys.argv[1:]))
 
 
@@ -41,12 +42,12 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status."""
     try:
         status = _serve() if [*arguments] in SERVE else _parse(arguments)
-        # What is still buffered must fail here, not while the interpreter ends.
+        # Buffered output must fail here, not while the interpreter shuts down.
         sys.stdout.flush()
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The status with which rich ends a process whose reader has left.
+        # rich exits with this status when the reader of its output is gone.
         _discard_output()
         return EXIT_FAILED
     except Exception as error:
@@ -88,14 +89,14 @@ def _fail(error: Exception, as_json: bool) -> int:
 
 
 def _complain(message: str) -> None:
-    """Write one line to stderr; file names and model output can hold control characters."""
+    """Write one line to stderr; file names and model output may contain control characters."""
     line = " ".join(part.strip() for part in message.splitlines() if part.strip())
     shown = "".join(char if char.isprintable() else "\ufffd" for char in line)
     print(f"dg-lsp: {shown}", file=sys.stderr)
 
 
 def _discard_output() -> None:
-    """Let the interpreter's last flush go nowhere, or it would complain after all."""
+    """Discard the interpreter's last flush, which would otherwise print an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""`dg-lsp models --available`: what `dg-lsp pull` can get, and whether it fits this machine."""
+"""`dg-lsp models --available`: what `dg-lsp pull` can download, and whether it fits."""
 
 from __future__ import annotations
 

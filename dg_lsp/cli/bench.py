@@ -1,4 +1,4 @@
-"""`dg-lsp bench`: measurements, one file per command. Knows nothing of what they measure."""
+"""`dg-lsp bench`: measurements, with one module per command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dg_lsp.cli.bench_gpu import gpu
 from dg_lsp.cli.bench_profile import profile
 from dg_lsp.cli.bench_server import server
 
-bench = typer.Typer(add_completion=False, help="Measure how fast it is on this machine.")
+bench = typer.Typer(add_completion=False, help="Measure how fast dg-lsp is on this machine.")
 bench.command("server")(server)
 bench.command("profile")(profile)
 bench.command("gpu")(gpu)

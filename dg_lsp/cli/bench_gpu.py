@@ -1,6 +1,6 @@
-"""`dg-lsp bench gpu`: how fast a model of the real shape runs here, with random weights.
+"""`dg-lsp bench gpu`: measures how fast a full-size model runs here, with random weights.
 
-Knows nothing of how that is measured (dg_lsp/benchmark/gpu).
+The measuring itself is in dg_lsp/benchmark/gpu.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from dg_lsp.cli.options import DeviceOption
 
 def gpu(
     shape: Annotated[
-        str, typer.Option(metavar="SHAPE", help="real (needs a GPU), or tiny for a try.")
+        str, typer.Option(metavar="SHAPE", help="real (needs a GPU), or tiny for testing.")
     ] = "real",
     device: DeviceOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Leave JSON, tables and a plot there as well."),
+        typer.Option(metavar="DIR", help="Also write JSON, tables and a plot to this folder."),
     ] = None,
     rounds: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Repetitions of each step.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure denoising steps, prompts and memory, beside bf16, bitsandbytes and generate().
+    """Measure denoising steps, prompts and memory; compare bf16, bitsandbytes and generate().
 
-    Needs no model: one of the real shape is made of random weights on the device.
+    Needs no model: a full-size one with random weights is created on the device.
     """
     from dg_lsp.benchmark.gpu.__main__ import measure
 

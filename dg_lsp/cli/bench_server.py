@@ -1,7 +1,7 @@
-"""`dg-lsp bench server`: what everything around the engine costs.
+"""`dg-lsp bench server`: measures what everything around the engine costs.
 
-Starts a server and an engine of its own, in a runtime directory of its own, and ends both.
-Knows nothing of how is measured (dg_lsp/benchmark).
+Starts its own server and engine in its own runtime directory, and stops both at the end. The
+measuring itself is in dg_lsp/benchmark.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from dg_lsp.benchmark.overhead import Outcome, Plan
 
 TARGET_MS = 10.0
-"""For the 95th percentile of what is added to a keystroke, on a machine that is idle."""
+"""Goal for the 95th percentile of the time added to a keystroke, on an idle machine."""
 PARTS = {"pipe": "pipe", "front_end": "front end", "socket": "socket", "queue": "queue"}
 STOPS = {
     "answered": "cancelled to answered",
-    "free": "cancelled to the next job under way",
+    "free": "cancelled to the next job running",
     "step": "one denoising step, for comparison",
 }
 
@@ -40,10 +40,16 @@ STOPS = {
 def server(
     document_bytes: Annotated[
         list[int],
-        typer.Option("--document-bytes", metavar="N", min=2000, help="Once for each document."),
+        typer.Option(
+            "--document-bytes",
+            metavar="N",
+            min=2000,
+            help="Size of the document; repeat for several.",
+        ),
     ] = [20_000, 120_000],  # noqa: B006
     rounds: Annotated[
-        int, typer.Option("--rounds", metavar="N", min=1, help="Requests of each kind.")
+        int,
+        typer.Option("--rounds", metavar="N", min=1, help="Number of requests of each kind."),
     ] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     model: ModelOption = None,
@@ -70,7 +76,7 @@ def _measured(plan: Plan, model: str | None, device: str | None) -> Outcome:
 
     # Shown on a terminal only.
     status = Console(stderr=True, highlight=False).status("")
-    # Ended in whatever way, it takes its engine along.
+    # However the command ends, it stops its engine.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _own_engine(model, device) as serving, status:
         return asyncio.run(measure(plan, serving, status.update))
@@ -78,7 +84,7 @@ def _measured(plan: Plan, model: str | None, device: str | None) -> Outcome:
 
 @contextlib.contextmanager
 def _own_engine(model: str | None, device: str | None) -> Iterator[Serving]:
-    """Directories that no other engine uses; the engine in them is ended at last."""
+    """Directories that no other engine uses; the engine in them is stopped at the end."""
     from dg_lsp.benchmark.editor import Serving
     from dg_lsp.cli.compose import model_for_engine
 
@@ -95,7 +101,7 @@ def _own_engine(model: str | None, device: str | None) -> Iterator[Serving]:
 
 
 def _end_all(runtime: Path) -> None:
-    """End what runs in a runtime directory; an engine may not be listening there yet."""
+    """Stop every engine of a runtime directory, even one that is not listening yet."""
     import psutil
 
     running = []
@@ -136,7 +142,7 @@ def _report(outcome: Outcome) -> dict[str, Any]:
 
 
 def _added_table(report: dict[str, Any]) -> Table:
-    """What is added, and the parts of it."""
+    """The time added, in total and by part."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -168,7 +174,7 @@ def _stops_table(report: dict[str, Any]) -> Table:
     from rich.table import Table
 
     cancel = report["cancel"]
-    title = f"What cancelling takes, p50 / p95 in ms, {cancel['requests']} times"
+    title = f"Cancelling, p50 / p95 in ms, {cancel['requests']} times"
     table = Table(title=title, title_justify="left", show_header=False, box=box.SIMPLE)
     table.add_column()
     table.add_column(justify="right")

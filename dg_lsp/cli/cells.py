@@ -1,7 +1,4 @@
-"""Characters as terminals lay them out: how wide they are, what wraps, what must not be obeyed.
-
-Knows nothing of files, spans or drafts.
-"""
+"""Lays characters out as terminals do: their width, wrapping, and control characters."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ Line = list[tuple[str, Style]]
 
 
 class Cell(NamedTuple):
-    """What must not be torn apart: a character with everything that combines with it."""
+    """A character together with everything that combines with it; it must not be split."""
 
     text: str
     width: int
@@ -27,8 +24,8 @@ class Cell(NamedTuple):
 
 CUT = Cell("…", 1, Style(dim=True))
 
-# A terminal obeys control characters and reorders text at bidirectional marks; code from
-# anywhere, and a model, may hold both.
+# A terminal obeys control characters and reorders text at bidirectional marks; code, and a
+# model's output, may contain both.
 VISIBLE = (
     {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}
     | {0x7F: 0x2421}
@@ -38,7 +35,7 @@ VISIBLE = (
 
 
 def split_lines(styled: Line) -> list[Line]:
-    """Cut at line ends of every kind, which are left out."""
+    """The lines of a text, without their line ends of any kind."""
     lines: list[Line] = [[]]
     previous = ""
     for char, style in styled:
@@ -51,14 +48,14 @@ def split_lines(styled: Line) -> list[Line]:
 
 
 def cells_of(line: Line, column: int) -> list[Cell]:
-    """Characters as a terminal lays them out, the first of them at `column`."""
+    """Characters as a terminal lays them out, starting at `column`."""
     cells: list[Cell] = []
     for char, style in line:
         text = char.translate(VISIBLE)
         if char == "\t":
             text = " " * (TAB_CELLS - column % TAB_CELLS)
         elif cells and (cells[-1].text.endswith("\u200d") or not cell_len(text)):
-            # More marks than this on one character would only slow the drawing down.
+            # More marks on one character would only slow down drawing.
             text = (cells[-1].text + text)[:16]
             style = cells[-1].style
             column -= cells.pop().width
@@ -68,12 +65,12 @@ def cells_of(line: Line, column: int) -> list[Cell]:
 
 
 def width_of(cells: Iterable[Cell]) -> int:
-    """Columns that the cells take."""
+    """Number of columns that the cells occupy."""
     return sum(cell.width for cell in cells)
 
 
 def fitting(cells: Iterable[Cell], width: int) -> list[Cell]:
-    """As many cells from the first on as fit."""
+    """As many of the first cells as fit."""
     taken: list[Cell] = []
     for cell in cells:
         width -= cell.width
@@ -84,7 +81,7 @@ def fitting(cells: Iterable[Cell], width: int) -> list[Cell]:
 
 
 def wrapped(cells: list[Cell], tail: list[Cell], width: int) -> list[list[Cell]]:
-    """Lay `cells` out over as many rows as they need, with what fits of `tail` on the last."""
+    """Lay `cells` out over as many rows as they need, and what fits of `tail` after them."""
     rows: list[list[Cell]] = [[]]
     room = width
     for cell in cells:

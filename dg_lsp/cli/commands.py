@@ -1,7 +1,4 @@
-"""Finds the command that a command line is about, imports it and runs it.
-
-Knows nothing of what commands do, nor of what becomes of their errors.
-"""
+"""Finds the command that a command line names, imports it and runs it."""
 
 from __future__ import annotations
 
@@ -29,11 +26,11 @@ COMMANDS = {
     "models": "dg_lsp.cli.models",
     "eval": "dg_lsp.cli.eval",
 }
-"""Command to module; the module has a function or a `Typer` of the same name."""
+"""From the command to its module, which has a function or a `Typer` of the same name."""
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit status; its errors are raised."""
+    """Run one command line and return its exit status; raises the command's errors."""
     command = _readable(typer.main.get_command(_app))
     try:
         with command.make_context(
@@ -50,7 +47,7 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 class _Commands(TyperGroup):
-    """Looks commands up in `COMMANDS` and imports only the one that is wanted."""
+    """Looks commands up in `COMMANDS` and imports only the one that is run."""
 
     def list_commands(self, ctx: object) -> list[str]:
         return list(COMMANDS)
@@ -71,13 +68,13 @@ class _Commands(TyperGroup):
 
 
 def _narrow_columns() -> int | None:
-    """The width of a terminal that is too narrow for boxes; `None` for all others."""
+    """The width of a terminal that is too narrow for boxes; `None` for a wider one."""
     columns = shutil.get_terminal_size().columns
     return columns if columns < LEAST_BOX_COLUMNS else None
 
 
 def _readable(command: Any) -> Any:
-    """A narrow terminal gets its help as plain text: boxes cut the names of options there."""
+    """Prints help as plain text on a narrow terminal, where boxes cut off option names."""
     if _narrow_columns() is not None:
         command.rich_markup_mode = None
         command.short_help = (command.help or "").partition("\n\n")[0]
@@ -87,7 +84,7 @@ def _readable(command: Any) -> Any:
 
 
 def help_of(function: Callable[..., None]) -> str:
-    """A command's help: the terminal breaks its lines, so those of the docstring go."""
+    """A command's help without the docstring's line breaks; the terminal wraps it."""
     return _unbroken(inspect.cleandoc(function.__doc__ or ""))
 
 
@@ -114,7 +111,7 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    """Fill spans of code with a diffusion language model."""
+    """Fill in and rewrite code with a diffusion language model."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(EXIT_REFUSED)

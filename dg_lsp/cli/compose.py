@@ -1,7 +1,7 @@
-"""Puts an infiller together for a command: which model, on which device, with what budgets.
+"""Builds the infiller for a command: which model, on which device, with what budgets.
 
-The one place where a command meets an engine. It knows nothing of files, of terminals or of
-LSP, and importing it loads no tensor library: what is heavy is imported by `open_infiller`.
+This is the only module where commands and the engine meet. Importing it loads no tensor
+library; `open_infiller` imports everything heavy.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from dg_lsp.models.loading import LoadedModel
 
 LOADING_SHARE = 0.9
-"""Of the way until a model is ready; the rest prepares its steps, which only a GPU needs."""
+"""Share of loading in the progress; the rest prepares steps, which only a GPU needs."""
 
 
 def model_for_engine(model: str | None) -> str | None:
-    """The model as an engine process must be told, which has another working directory."""
+    """The model as an engine process, which has another working directory, can find it."""
     directory = None if model is None else model_directory(model)
     return model if directory is None else str(directory)
 
@@ -32,10 +32,10 @@ def open_infiller(
     report: Callable[[float], None] = lambda share: None,
     vram: str | None = None,
 ) -> OpenedModel:
-    """Load a model and start its infiller; `None` takes the default of either.
+    """Load a model and start its infiller; `None` means the default model or device.
 
-    `report` is told the share that is done, now and then. `vram` is an amount of memory as
-    the user writes it; engines that editors start have it from the environment.
+    `report` is called with the share done, from time to time. `vram` is an amount of memory as
+    the user writes it; engines that editors start get it from the environment.
     """
     from dg_lsp.engine.engine import Engine
 

@@ -1,7 +1,7 @@
-"""`dg-lsp doctor`: is everything in order, and if not, what is to be done?
+"""`dg-lsp doctor`: checks whether everything is in order, and says what to do if not.
 
-Prints each finding as it is made, then fills one span for real. Knows nothing of how things are
-looked at (dg_lsp/diagnosis).
+Prints each finding as it is made, then fills one span as a test. The checks are in
+dg_lsp/diagnosis.
 """
 
 from __future__ import annotations
@@ -39,11 +39,13 @@ def doctor(
     ] = False,
     in_process: Annotated[
         bool,
-        typer.Option("--in-process", help="Fill the span here, not in the shared engine."),
+        typer.Option(
+            "--in-process", help="Fill the span in this process, not in the shared engine."
+        ),
     ] = False,
     no_self_test: Annotated[
         bool,
-        typer.Option("--no-self-test", help="Look, but neither import torch nor fill a span."),
+        typer.Option("--no-self-test", help="Do not import torch and do not fill a span."),
     ] = False,
     model: ModelOption = None,
     device: DeviceOption = None,
@@ -51,10 +53,10 @@ def doctor(
         Path | None, typer.Option("--runtime-dir", metavar="DIR", hidden=True)
     ] = None,
 ) -> None:
-    """Look whether everything is in order, and say what to do where it is not.
+    """Check whether everything is in order, and say what to do if not.
 
-    Without --model and --device it looks at what the last editor has in its settings. The
-    exit status is 1 where there is a problem.
+    Without --model and --device, the settings of the last editor are used. The exit status is
+    1 if there is a problem.
     """
     from dg_lsp.diagnosis.doctor import Choice, last_choice
     from dg_lsp.diagnosis.findings import Level, report_json, worst
@@ -79,7 +81,7 @@ def doctor(
 
 
 def _last_trace() -> dict[str, Any] | None:
-    """Of all editors, as whoever has trouble asked last."""
+    """The last editor that asked, which is the one whose user has trouble."""
     from dg_lsp.diagnosis.journal import read_traces, state_directory
 
     try:
@@ -96,11 +98,13 @@ def _findings(
 
     is_broken = False
     for finding in examine(choice, runtime_dir, imports_torch=not no_self_test):
-        # It may take this very process along.
+        # The crash might take this process with it.
         is_broken |= finding.area == "torch" and finding.level is Level.PROBLEM
         yield finding
     if is_broken:
-        yield warning("self-test", "not run, as torch cannot be used", "mend torch first")
+        yield warning(
+            "self-test", "not run, because torch cannot be used", "repair torch first"
+        )
     elif not no_self_test:
         yield from guarded("self-test", lambda: [_self_test(choice, runtime_dir, in_process)])
 
@@ -155,7 +159,7 @@ def _print_finding(console: Console, finding: Finding) -> None:
     if finding.advice:
         said.append(f"\n→ {finding.advice.translate(VISIBLE)}", "cyan")
     if not console.is_terminal:
-        # A pipe gets words, and lines as long as they are.
+        # A pipe gets plain words and unwrapped lines.
         for line in said.plain.split("\n"):
             print(f"{finding.level.value:8}{finding.area:{AREA_CELLS}} {line}")
         return

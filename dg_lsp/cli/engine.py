@@ -1,7 +1,7 @@
-"""`dg-lsp engine`: run the engine process, look at it, end it.
+"""`dg-lsp engine`: runs, shows and stops the engine process.
 
-Editors start the engine by themselves; these commands are for tools, for other machines and
-for looking. Knows nothing of HTTP or of models.
+Editors start the engine themselves; these commands are for other tools, for other machines
+and for diagnosis.
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ if TYPE_CHECKING:
     from dg_lsp.service.process.host import EndedJob
     from dg_lsp.service.schema import EngineStatus
 
-engine = typer.Typer(add_completion=False, help="Run, see or stop the engine.")
+engine = typer.Typer(add_completion=False, help="Run, show or stop the engine.")
 
 _RuntimeDir = Annotated[Path | None, typer.Option("--runtime-dir", metavar="DIR", hidden=True)]
 _TokenFile = Annotated[
     Path | None,
-    typer.Option("--token-file", metavar="FILE", help="File with the token of TCP clients."),
+    typer.Option(
+        "--token-file", metavar="FILE", help="File with the token that TCP clients must send."
+    ),
 ]
 
 
 class _Loader:
-    """What the host needs of models: composed here, where everything is known."""
+    """Everything the host needs to know about models."""
 
     def __init__(self, model: str | None, device: str | None, vram: str | None) -> None:
         self._model, self._device, self._vram = model, device, vram
@@ -55,14 +57,14 @@ class _Loader:
 
     def release(self) -> None:
         gc.collect()
-        # Only where a model was loaded; importing it for this would take memory instead.
+        # Only if torch is loaded; importing it just for this would use memory.
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def device_memory_bytes(self) -> int:
         torch = sys.modules.get("torch")
-        # While another thread imports it, its parts are not all there.
+        # While another thread is importing torch, parts of it are missing.
         cuda = getattr(torch, "cuda", None)
         if cuda is None or not hasattr(cuda, "is_initialized") or not cuda.is_initialized():
             return 0
@@ -73,10 +75,11 @@ class _Loader:
 def run(
     listen: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Listen on TCP and not on the user's socket."),
+        typer.Option(metavar="HOST:PORT", help="Listen on TCP instead of the user's socket."),
     ] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="No token; on the loopback only.")
+        bool,
+        typer.Option("--insecure", help="Require no token; only on the loopback interface."),
     ] = False,
     token_file: _TokenFile = None,
     model: ModelOption = None,
@@ -84,18 +87,20 @@ def run(
     vram: VramOption = None,
     idle_minutes: Annotated[
         float | None,
-        typer.Option(metavar="N", min=0, help="Unload the model after so long without a job."),
+        typer.Option(
+            metavar="N", min=0, help="Minutes without a job until the model is unloaded."
+        ),
     ] = None,
     exit_minutes: Annotated[
         float | None,
-        typer.Option(metavar="N", min=0, help="End after so long without a job."),
+        typer.Option(metavar="N", min=0, help="Minutes without a job until the engine exits."),
     ] = None,
     runtime_dir: _RuntimeDir = None,
 ) -> None:
     """Serve the model until stopped.
 
-    Editors reach it over a socket that is the user's alone; with --listen it serves tools and
-    other machines over TCP.
+    Editors connect through a socket that only the user can access; with --listen, tools and
+    other machines connect over TCP.
     """
     from dg_lsp.diagnosis.journal import Journal, state_directory
     from dg_lsp.diagnosis.records import tool_record
@@ -143,12 +148,12 @@ def status(
         bool, typer.Option("--json", help="Print one JSON object for each engine.")
     ] = False,
     address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Ask this engine alone.")
+        str | None, typer.Option(metavar="HOST:PORT", help="Show only this engine.")
     ] = None,
     token_file: _TokenFile = None,
     runtime_dir: _RuntimeDir = None,
 ) -> None:
-    """Say what the engines of this user do. The exit status is 1 where none runs."""
+    """Show what this user's engines are doing. The exit status is 1 if none is running."""
     from dg_lsp.service.address import parse_address, read_token
     from dg_lsp.service.client.infiller import UnreachableError
     from dg_lsp.service.process.lifecycle import probe
@@ -175,12 +180,12 @@ def status(
 @engine.command("stop")
 def stop(
     address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="End this engine alone.")
+        str | None, typer.Option(metavar="HOST:PORT", help="Stop only this engine.")
     ] = None,
     token_file: _TokenFile = None,
     runtime_dir: _RuntimeDir = None,
 ) -> None:
-    """End the engines of this user, after the denoising step that is under way."""
+    """Stop this user's engines, each after its current denoising step."""
     from dg_lsp.service.address import (
         engine_names,
         parse_address,
@@ -200,7 +205,7 @@ def stop(
     print(
         f"stopped {len(stopped)} engine{'s' * (len(stopped) > 1)}"
         if stopped
-        else "no engine runs"
+        else "no engine is running"
     )
 
 

@@ -1,7 +1,7 @@
-"""`dg-lsp infill`: fill one span of a file and show it; the file itself is never written.
+"""`dg-lsp infill`: fills one span of a file and shows it; the file itself is never written.
 
-Reads the file, has the same job built as an editor would, waits for it and prints how it ends.
-The drawing is in live.py.
+Reads the file, has the same job built as for an editor, waits for it and prints the result.
+live.py draws the drafts.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _MAX_SEED = 2**32 - 1
 
 
 class EngineUse(enum.Enum):
-    """Who runs the model."""
+    """Which process runs the model."""
 
     AUTO = "auto"
     NEVER = "never"
@@ -65,13 +65,13 @@ def infill(
         str,
         typer.Argument(
             metavar="FILE:LINE:COLUMN",
-            help="Where to fill; line and column count from 1, as editors show them.",
+            help="Where to fill; lines and columns start at 1, as editors show them.",
             show_default=False,
         ),
     ],
     to: Annotated[
         str | None,
-        typer.Option(metavar="LINE:COLUMN", help="Rewrite the selection that ends here."),
+        typer.Option(metavar="LINE:COLUMN", help="End of the selection to rewrite."),
     ] = None,
     instruction: Annotated[
         str | None, typer.Option(metavar="TEXT", help="How to rewrite the selection.")
@@ -80,7 +80,10 @@ def infill(
         int, typer.Option("--candidates", "-n", metavar="N", help="Alternatives wanted.")
     ] = _DEFAULT.candidates,
     seed: Annotated[
-        int, typer.Option(metavar="N", min=0, max=_MAX_SEED, help="Varies the suggestion.")
+        int,
+        typer.Option(
+            metavar="N", min=0, max=_MAX_SEED, help="Another seed gives another suggestion."
+        ),
     ] = _DEFAULT.seed,
     model: ModelOption = None,
     device: DeviceOption = None,
@@ -95,7 +98,7 @@ def infill(
         int,
         typer.Option(
             metavar="N",
-            help="The most tokens of one candidate; a rewrite goes by the selection.",
+            help="Maximum tokens of a candidate; not for rewrites.",
         ),
     ] = _DEFAULT.max_tokens,
     strength: Annotated[
@@ -108,11 +111,11 @@ def infill(
 ) -> None:
     """Fill a span of a file with the model and show it; the file is not changed.
 
-    On a terminal the span is drawn while it is being denoised. Into a file or a pipe goes the
-    best candidate alone, in UTF-8, with a newline added unless it ends with one; --json has
-    it to the character.
+    On a terminal, the span is drawn while it is being denoised. When the output is redirected
+    or piped, only the best candidate is printed, in UTF-8, with a newline at the end; --json
+    prints it exactly.
 
-    The engine that runs for the editors is used where it has the model; none is started.
+    If the editors' engine is running and has the model, it is used; no engine is started.
     """
 
     for option, value in (("--instruction", instruction), ("--strength", strength)):
@@ -123,7 +126,7 @@ def infill(
         ("--max-tokens", max_tokens, MAX_TOKENS),
     ):
         if number > most:
-            raise ArgumentError(f"{option} is {number}; it is at most {most}")
+            raise ArgumentError(f"{option} is {number}, but must be at most {most}")
     span = _open_span(site, to)
     if instruction is not None and not span.text.strip():
         empty = "holds only blanks" if span.text else "is empty"
@@ -144,13 +147,13 @@ def infill(
         return
     ending = asyncio.run(_fill(span, options, open_model(), lambda draft: None))
     output = _json_output(span, ending) if as_json else _plain_output(ending)
-    # Bytes, so that neither newlines nor characters are translated on the way out.
+    # Bytes, so that neither newlines nor characters are translated.
     sys.stdout.buffer.write(output.encode())
     sys.stdout.buffer.flush()
 
 
 def _check(site: InsertionSite, options: RequestOptions) -> None:
-    """Refuse what no model could do before one is loaded."""
+    """Refuse what no model could do, before one is loaded."""
     try:
         build_job(site, options, ANY_MODEL, RequestContext(len))
     except RequestRefusedError:
@@ -165,21 +168,21 @@ def _open_model(
     from dg_lsp.cli.compose import open_infiller
     from dg_lsp.cli.running import open_running
 
-    # An amount of memory is for a model that is loaded for it.
+    # A memory limit applies only to a model that this process loads.
     found = open_running(model, device) if engine is EngineUse.AUTO and vram is None else None
     return found or open_infiller(model, device, vram=vram)
 
 
 class InfillFailed(RuntimeError):
-    """The engine took the job and could not finish it."""
+    """The engine accepted the job but could not finish it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _OpenSpan:
-    """The file and the part of it that is to be filled."""
+    """The file and the span to fill."""
 
     path: str
-    """As the user wrote it."""
+    """The path as the user wrote it."""
     source: Source
     start: int
     end: int
@@ -203,7 +206,7 @@ class _OpenSpan:
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """How the job ended; either there are offers or there is a reason."""
+    """How the job ended: either with suggestions or with a reason."""
 
     infill: Infill
     suggestions: tuple[Suggestion, ...]
@@ -225,7 +228,7 @@ def _open_span(site: str, to: str | None) -> _OpenSpan:
 
 
 def _parse_place(site: str) -> tuple[str, int, int]:
-    """Read `FILE:LINE:COLUMN` from the right, as file names may hold colons."""
+    """Read `FILE:LINE:COLUMN` from the right, because file names may contain colons."""
     path, *numbers = site.rsplit(":", 2)
     if len(numbers) < 2 or not path:
         raise ArgumentError(f"{site!r} is not FILE:LINE:COLUMN")
@@ -240,7 +243,7 @@ def _parse_end(end: str) -> tuple[int, int]:
 
 
 def _counted(name: str, digits: str, whole: str) -> int:
-    # Nine digits are beyond any file, and below what int() refuses to read.
+    # Nine digits are more than any file has, and few enough for int() to accept.
     if not re.fullmatch("[0-9]{1,9}", digits):
         raise ArgumentError(f"{digits!r} in {whole!r} is not a {name} number")
     if int(digits) == 0:
@@ -273,7 +276,7 @@ async def _fill(
     opened: OpenedModel,
     show: Callable[[Draft], None],
 ) -> _Ending:
-    """Fill the span, and fill it anew while a rewrite breaks the code; closes the engine."""
+    """Fill the span, again if a rewrite breaks the code, and close the engine."""
     site, context = span.site, RequestContext(opened.measure)
     standard = Standard(options.candidates)
 
@@ -309,20 +312,20 @@ async def _run(job: InfillJob, opened: OpenedModel, show: Callable[[Draft], None
 
 
 def _terminal() -> Console | None:
-    """The terminal that stdout is, if it is one."""
+    """Stdout as a terminal, or `None` if it is not one."""
     if not sys.stdout.isatty():
         return None
     from rich.console import Console
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # The file may hold what the terminal's encoding lacks.
+        # The file may contain characters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="replace")
     return Console(highlight=False)
 
 
 def _plain_output(ending: _Ending) -> str:
     if not ending.suggestions:
-        print(f"dg-lsp: nothing is offered: {ending.reason}", file=sys.stderr)
+        print(f"dg-lsp: no suggestion: {ending.reason}", file=sys.stderr)
         return ""
     _warn(ending)
     best = ending.suggestions[0].text
@@ -354,7 +357,7 @@ def _json_output(span: _OpenSpan, ending: _Ending) -> str:
 
 
 def _edit(span: _OpenSpan, new: str) -> dict[str, object]:
-    """The smallest change of the file that puts `new` in place of the span."""
+    """The smallest edit of the file that replaces the span with `new`."""
     text = span.source.text
     change = minimal_replacement(span.text, new)
     start = line_column_at(text, span.start + change.start)

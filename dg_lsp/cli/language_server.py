@@ -1,8 +1,8 @@
-"""The language server and the way to its engine, put together and run to their end.
+"""Connects the language server to its engine and runs both until the session ends.
 
-The engine is the user's one engine process, an engine elsewhere that the settings name, or a
-model in this process. Either is started when it is first needed, beside the session, so that
-the editor never waits for it. Knows nothing of LSP, nor of the command line.
+The engine is the user's shared engine process, an engine elsewhere that the settings name, or
+a model in this process. It is started when it is first needed, in the background, so that the
+editor never waits for it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 EXAMINE_S = 120.0
-"""A first import of torch from a slow disk takes its time."""
+"""The first import of torch can take long if the disk is slow."""
 
 
 def run_server(
@@ -44,7 +44,8 @@ def run_server(
     """Serve one client over stdio, or at the address; the exit status."""
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(stream=sys.stderr, level=level, format=form)
-    # Importing thousands of protocol types makes no garbage; looking for it takes a tenth.
+    # Importing thousands of protocol types creates no garbage, but collecting takes a tenth
+    # of the time.
     gc.disable()
     from dg_lsp.server import app  # noqa: F401
     from dg_lsp.server.rpc import transport  # noqa: F401
@@ -117,7 +118,7 @@ def _session_in_process(model: str | None, device: str | None, journal: Journal)
 
 
 async def _examine(model: str | None, device: str | None) -> dict[str, Any]:
-    """What `dg-lsp doctor` finds, in a process of its own: it looks at torch as well."""
+    """The findings of `dg-lsp doctor`, run in a separate process because it imports torch."""
     command = [sys.executable, "-P", "-m", "dg_lsp", "doctor", "--json", "--no-self-test"]
     for option, value in (("--model", model), ("--device", device)):
         command += [] if value is None else [option, value]
@@ -128,7 +129,7 @@ async def _examine(model: str | None, device: str | None) -> dict[str, Any]:
         said, _ = await asyncio.wait_for(process.communicate(), EXAMINE_S)
         report: dict[str, Any] = json.loads(said)
     except (TimeoutError, ValueError) as error:
-        raise ValueError("dg-lsp doctor gave no answer; run it in a terminal") from error
+        raise ValueError("dg-lsp doctor did not answer; run it in a terminal") from error
     finally:
         if process.returncode is None:
             process.kill()
@@ -137,7 +138,7 @@ async def _examine(model: str | None, device: str | None) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _own_stdout() -> Iterator[BinaryIO]:
-    """The pipe to the client, for us alone: what anything else prints goes to stderr."""
+    """The pipe to the client, reserved for us: whatever else is printed goes to stderr."""
     sys.stdout.flush()
     ours = os.dup(1)
     os.dup2(2, 1)
@@ -145,7 +146,7 @@ def _own_stdout() -> Iterator[BinaryIO]:
         with open(ours, "wb") as stdout:
             yield stdout
     except BrokenPipeError:
-        # Something was left to be flushed for a client that is gone.
+        # Unflushed output for a client that is gone.
         pass
 
 

@@ -1,7 +1,7 @@
 """Draws the lines around a span on a terminal while the span is being denoised.
 
-Pure functions from a view of the source and a draft to something rich can print, and a small
-driver that draws at most so many frames a second. Knows nothing of files, options or engines.
+Consists of pure functions from a view of the source and a draft to something that rich can
+print, and a small driver that limits the frame rate.
 """
 
 from __future__ import annotations
@@ -39,42 +39,42 @@ from dg_lsp.job import Draft, Infill
 LINES_BEFORE = 4
 LINES_AFTER = 3
 LINE_CHARS = 1000
-"""Characters of one line that are looked at; wider than any terminal."""
+"""Characters of a line that are considered; more than any terminal is wide."""
 SELECTION_CHARS = 4 * LINE_CHARS
 FRAME_INTERVAL_S = 1 / 30
-"""Faster is not seen, and drawing takes time from a model on the same processor."""
+"""Nobody sees more frames, and drawing slows down a model on the same CPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """The lines around a span, each cut to what a terminal could show."""
+    """The lines around a span, each cut to what a terminal can show."""
 
     path: str
     first_number: int
     """Line number of the first of `before`, from 1."""
     before: tuple[str, ...]
     head: str
-    """What stands before the span on its first line."""
+    """The text before the span on its first line."""
     replaced: str
     unseen_lines: int
     """Lines of a large selection that `replaced` leaves out."""
     tail: str
-    """What stands after the span on its last line."""
+    """The text after the span on its last line."""
     after: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What there is to draw on."""
+    """The terminal to draw on."""
 
     width: int
     height: int
     palette: tuple[Style, ...]
-    """From unsure to sure."""
+    """Colours from low to high confidence."""
 
 
 def view_around(text: str, start: int, end: int, path: str) -> SourceView:
-    """Cut the lines around `[start, end)` out of a document, quickly for any length of line."""
+    """Cut the lines around `[start, end)` out of a document, quickly even for long lines."""
     number, column = line_column_at(text, start)
     line_start = at = start - column + 1
     before: list[str] = []
@@ -105,7 +105,7 @@ def view_around(text: str, start: int, end: int, path: str) -> SourceView:
 def draft_frame(
     view: SourceView, draft: Draft | None, elapsed_ms: float, screen: Screen
 ) -> Group:
-    """The source with a draft in place and how far it is; `None` before the first draft."""
+    """The source with a draft in place and the progress; `None` before the first draft."""
     if draft is None:
         rows = source_rows(view, screen)
         status = "waiting for the first step"
@@ -114,7 +114,7 @@ def draft_frame(
         rows = infilled_rows(view, draft.text, draft.confidence, screen)
         sure = f"confidence {mean:.0%}" if draft.text else "empty"
         status = f"step {draft.step} of {draft.steps_allowed} · {sure} · {elapsed_ms:.0f} ms"
-    # One row for the status, one for the cursor below: a taller frame cannot be redrawn.
+    # One row for the status and one for the cursor below; a taller frame cannot be redrawn.
     room = max(1, screen.height - 2)
     if len(rows) > room:
         rows = [Text("⋮", style="dim"), *rows[len(rows) - room + 1 :]]
@@ -128,7 +128,7 @@ def final_frame(
     reason: str | None,
     screen: Screen,
 ) -> Group:
-    """The source with the best offer in place, the others below it, and what it took."""
+    """The source with the best suggestion in place, the others below it, and the times."""
     if suggestions:
         best = suggestions[0]
         parts = infilled_rows(view, best.text, _tempered(best), screen)
@@ -136,7 +136,7 @@ def final_frame(
         parts.append(Text.assemble("confidence ", (f"{best.confidence:.0%}", style)))
     else:
         parts = source_rows(view, screen)
-        parts.append(Text(f"nothing is offered: {reason}"))
+        parts.append(Text(f"no suggestion: {reason}"))
     for number, suggestion in enumerate(suggestions[1:], start=2):
         style = _style_of(suggestion.confidence, screen)
         said = (f"{suggestion.confidence:.0%}", style)
@@ -148,8 +148,8 @@ def final_frame(
     parts.append(Text(f"{count_of(infill.steps, 'step')}{stages}"))
     parts.append(Text(f"model {infill.model}"))
     if infill.model == "bundled":
-        parts.append(Text("The bundled model is small: good for a try, not for real work."))
-        parts.append(Text("On a GPU with 18 GB, dg-lsp pull gets the real one."))
+        parts.append(Text("The bundled model is only for trying things out."))
+        parts.append(Text("If you have a GPU with 18 GB, dg-lsp pull downloads a better one."))
     return Group(*parts)
 
 
@@ -162,7 +162,7 @@ def infilled_rows(
 
 
 def source_rows(view: SourceView, screen: Screen) -> list[Text]:
-    """The numbered lines as the file has them, the cursor or the selection marked."""
+    """The numbered lines as they are in the file, with the cursor or the selection marked."""
     selected = split_lines([(char, Style(dim=True)) for char in view.replaced])
     return _rows(view, selected if view.replaced else _CURSOR, view.unseen_lines, screen)
 
@@ -174,7 +174,7 @@ def screen_of(console: Console) -> Screen:
 
 
 class LiveSpan:
-    """The drawing of one job: entered before it starts, left with the final frame in place."""
+    """Draws one job: entered before the job starts, left with the final frame in place."""
 
     def __init__(
         self, console: Console, view: SourceView, clock: Callable[[], float] = time.monotonic
@@ -190,7 +190,7 @@ class LiveSpan:
     def __enter__(self) -> Self:
         self._live.start()
         self._draw()
-        # The first draft is news, however soon it comes.
+        # The first draft is drawn however soon it arrives.
         self._next_frame = self._clock()
         return self
 
@@ -199,7 +199,7 @@ class LiveSpan:
         self._live.stop()
 
     def show(self, draft: Draft) -> None:
-        """Draw a draft now, or when a frame is due if nothing newer has come by then."""
+        """Draw a draft now, or when the next frame is due, unless a newer one arrives first."""
         self._latest = draft
         wait_s = self._next_frame - self._clock()
         if wait_s <= 0:
@@ -210,10 +210,10 @@ class LiveSpan:
     def finish(
         self, suggestions: Sequence[Suggestion], infill: Infill, reason: str | None
     ) -> None:
-        """Put the final frame in place; leaving draws it."""
+        """Set the final frame, which is drawn on leaving."""
         self._stop_timer()
         screen = screen_of(self._console)
-        # Not refreshed here: a frame taller than the terminal can be drawn only once.
+        # No refresh here: a frame taller than the terminal can be drawn only once.
         self._live.update(final_frame(self._view, suggestions, infill, reason, screen))
 
     def _draw(self) -> None:
@@ -232,7 +232,7 @@ class LiveSpan:
 
 
 def _blend(share: float) -> Style:
-    """Grey-red over ochre to green, none so light or dark that a background swallows it."""
+    """From grey-red through ochre to green, legible on light and on dark backgrounds."""
     unsure, between, sure = (178, 95, 95), (160, 130, 60), (30, 160, 75)
     low, high = (unsure, between) if share < 0.5 else (between, sure)
     part = 2 * share if share < 0.5 else 2 * share - 1
@@ -240,12 +240,12 @@ def _blend(share: float) -> Style:
     return Style(color=f"rgb({red},{green},{blue})")
 
 
-# Few levels, so that neighbours share a style and a frame stays short on a slow connection.
+# Few levels, so that neighbours share a style and frames stay short on a slow connection.
 _COLOURS = tuple(_blend(level / 7) for level in range(8))
 _WITHOUT_COLOUR = (Style(dim=True), Style(dim=True), Style(), Style(bold=True))
 _CURSOR: list[Line] = [[(" ", Style(reverse=True))]]
 
-# Confidence owns red to green: the code around it makes do with weight and one colour.
+# Red to green is reserved for confidence; the code around it uses weight and one colour.
 _THEME = ANSISyntaxTheme(
     {
         ("Comment",): Style(dim=True),
@@ -273,12 +273,12 @@ def _rows(view: SourceView, span: list[Line], unseen: int, screen: Screen) -> li
     first = view.first_number + len(context.before)
     below = first + len(span) + unseen
     digits = len(str(below + len(context.after) - 1))
-    # One column stays free, as terminals disagree about the width of some characters.
+    # One column stays free, because terminals disagree about the width of some characters.
     width = max(4, screen.width - digits - 4)
     head = context.head
     column = width_of(head)
     if column > 2 * width // 3:
-        # The same cut for every draft: text that scrolls sideways cannot be read.
+        # Every draft is cut in the same way, because text that scrolls sideways cannot be read.
         head = [CUT, *reversed(fitting(reversed(head), width // 2))]
 
     def around(number: int, line: list[Cell]) -> Text:
@@ -297,7 +297,7 @@ def _rows(view: SourceView, span: list[Line], unseen: int, screen: Screen) -> li
 
 @lru_cache(maxsize=1)
 def _context(view: SourceView) -> _Context:
-    """The text around the span with its colours; the same for all drafts of a job."""
+    """The coloured text around the span, which is the same for all drafts of a job."""
     lines = [*view.before, view.head + view.tail, *view.after]
     code = "\n".join(lines).translate(VISIBLE).replace("\t", " ")
     styles = [Style.null()] * len(code)
@@ -327,7 +327,7 @@ def _style_of(confidence: float, screen: Screen) -> Style:
 
 
 def _tempered(suggestion: Suggestion) -> list[float]:
-    """No character is surer than the whole, which was weighed by who did not write it."""
+    """Confidence of each character, at most that of the whole text, which the encoder gave."""
     return [min(share, suggestion.confidence) for share in suggestion.confidences]
 
 

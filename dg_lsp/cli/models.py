@@ -1,4 +1,4 @@
-"""`dg-lsp models`: which models are here, how large, and whether they are whole."""
+"""`dg-lsp models`: lists the installed models, their size, and whether they are intact."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def models(
     ] = False,
     available: Annotated[
         bool,
-        typer.Option("--available", help="List what pull can get, and whether it fits here."),
+        typer.Option("--available", help="List what pull can download, and whether it fits."),
     ] = False,
 ) -> None:
-    """List the models of this machine, the one that is used without --model first."""
+    """List the models on this machine, with the default model first."""
     if available:
         from dg_lsp.cli.available import print_available
 
@@ -54,10 +54,13 @@ def models(
     else:
         _print_table(rows)
         for name in store.unfinished():
-            print(f"{name}: not finished; the same dg-lsp pull goes on", file=sys.stderr)
+            print(
+                f"{name}: not finished; run the same dg-lsp pull again to continue",
+                file=sys.stderr,
+            )
         if not found:
             print(
-                "dg-lsp: the bundled model is small; dg-lsp pull gets DiffusionGemma 26B "
+                "dg-lsp: the bundled model is small; dg-lsp pull downloads DiffusionGemma 26B "
                 "(a GPU with 18 GB, 70 GB of disk)",
                 file=sys.stderr,
             )
@@ -97,10 +100,10 @@ def _bundled_row() -> dict[str, Any]:
 
 
 def _mark_default(rows: list[dict[str, Any]]) -> None:
-    """What runs without --model; on a GPU that another program fills, the bundled one."""
+    """The model that runs without --model; the bundled one if another program fills the GPU."""
     from dg_lsp.models import store
 
-    # Looking for a GPU takes a moment, and only matters where there is a choice.
+    # Looking for a GPU takes a moment, and matters only if there is a choice.
     best = store.best(*_device_in_sight()) if len(rows) > 1 else None
     name = best.name if best else store.BUNDLED
     for row in rows:
@@ -109,7 +112,7 @@ def _mark_default(rows: list[dict[str, Any]]) -> None:
 
 
 def _device_in_sight() -> tuple[bool, int]:
-    """Whether a model would run on a GPU, and what it may take there, without asking torch."""
+    """Whether a model would run on a GPU, and how much memory it may use, without torch."""
     from dg_lsp.diagnosis.machine import free_memory_bytes, visible_gpus
 
     gpus = visible_gpus()

@@ -23,6 +23,6 @@ VramOption = Annotated[
     typer.Option(
         "--vram",
         metavar="SIZE",
-        help="Device memory it may take, as 16GB; without it DG_LSP_VRAM, or what is free.",
+        help="Device memory it may use, such as 16GB; by default DG_LSP_VRAM, or what is free.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""What commands print on: a terminal with colours, or a pipe with plain text."""
+"""Standard output of the commands: a terminal with colours, or a pipe with plain text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def open_console() -> Console:
-    """Stdout; what it cannot encode is replaced."""
+    """Stdout; characters that it cannot encode are replaced."""
     from rich.console import Console
 
     if isinstance(sys.stdout, io.TextIOWrapper):

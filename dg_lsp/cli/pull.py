@@ -1,6 +1,6 @@
-"""`dg-lsp pull`: get a checkpoint, from the hub or from this disk, and pack it to 4 bits.
+"""`dg-lsp pull`: gets a checkpoint, from the hub or from this disk, and packs it to 4 bits.
 
-Says what it will take before it takes it. Knows nothing of formats or of the hub's protocol.
+It says how much it will download and store before it starts.
 """
 
 from __future__ import annotations
@@ -27,41 +27,41 @@ def pull(
     repository: Annotated[
         str | None,
         typer.Argument(
-            metavar="[REPOSITORY]", help="On the hub; google/diffusiongemma-26B-A4B-it."
+            metavar="[REPOSITORY]",
+            help="Repository on the hub; by default google/diffusiongemma-26B-A4B-it.",
         ),
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option("--from", metavar="DIR", help="A checkpoint that is on disk already."),
+        typer.Option("--from", metavar="DIR", help="A checkpoint that is already on disk."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What --model will call it.")
+        str | None,
+        typer.Option(metavar="NAME", help="Name for the model, to use with --model."),
     ] = None,
     revision: Annotated[
         str | None, typer.Option(metavar="REVISION", help="A branch, tag or commit.")
     ] = None,
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Agree to the licence of the weights.")
+        bool, typer.Option("--accept-licence", help="Accept the licence of the weights.")
     ] = False,
     delete_source: Annotated[
         bool,
-        typer.Option(
-            "--delete-source", help="Delete the full weights once the packed ones are there."
-        ),
+        typer.Option("--delete-source", help="Delete the full weights after packing."),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print what happens as lines of JSON, for a program.")
+        bool, typer.Option("--json", help="Print progress as lines of JSON, for programs.")
     ] = False,
     look: Annotated[
-        bool, typer.Option("--look", help="Say licence and size, and download nothing.")
+        bool, typer.Option("--look", help="Show the licence and the size; download nothing.")
     ] = False,
     device: DeviceOption = None,
 ) -> None:
-    """Get a model, pack it to 4 bits, and keep it under a name.
+    """Download a model, pack it to 4 bits, and store it under a name.
 
-    Without arguments that is DiffusionGemma 26B: about 52 GB to download, 15 GB to keep.
-    Afterwards --model NAME works everywhere, and the best model is used without being named.
-    After an interruption the same command goes on, without what is there already.
+    The default is DiffusionGemma 26B: about 52 GB to download, 15 GB to keep. Afterwards,
+    --model NAME selects it, and the best model is used by default. If the command is
+    interrupted, run it again to continue.
     """
     from dg_lsp.models import hub, store
     from dg_lsp.models.checkpoint import size_in_words
@@ -100,7 +100,7 @@ def _refuse_if_there(name: str) -> None:
 
     if store.find(name) is not None:
         raise ArgumentError(
-            f"{name} is there already; dg-lsp models lists it. To make it anew, delete "
+            f"{name} already exists; dg-lsp models lists it. To create it again, delete "
             f"{store.models_directory() / name}, or choose another --name",
             ReasonCode.NAME_TAKEN,
         )
@@ -128,11 +128,11 @@ def _agree(remote: Remote, accepted: bool) -> None:
 
     if accepted or remote.licence in FREE_LICENCES:
         return
-    question = f"Do you agree to the licence {remote.licence!r} of {remote.repository}?"
+    question = f"Do you accept the licence {remote.licence!r} of {remote.repository}?"
     if not (sys.stdin.isatty() and typer.confirm(question, err=True)):
         raise ArgumentError(
             f"{remote.repository} comes under the licence {remote.licence!r}; "
-            "read it on the hub and say --accept-licence",
+            "read it on the hub and pass --accept-licence",
             ReasonCode.LICENCE,
         )
 

@@ -1,6 +1,6 @@
-"""Uses the engine that runs already, if it has the model that is asked for.
+"""Finds a running engine that has the requested model.
 
-Starts none: a command that is run once would leave a process with a model behind.
+Never starts one: a command that runs once would leave a process with a model behind.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def open_running(model: str | None, device: str | None) -> OpenedModel | None:
-    """The engine of this user that has the model or is loading it; `None` where none is."""
+    """This user's engine that has the model or is loading it; `None` if there is none."""
     from dg_lsp.service.client.infiller import HttpInfiller
 
     found = asyncio.run(_find(model, device))
@@ -42,7 +42,7 @@ async def _find(model: str | None, device: str | None) -> tuple[Address, ModelIn
     asked = engine_name(model_for_engine(model), device)
     try:
         directory = runtime_directory()
-        # The one that was started for just this comes first.
+        # The engine that was started for exactly this model and device comes first.
         for name in sorted(engine_names(directory), key=lambda name: name != asked):
             address = local_address(directory, name)
             if address is None or not is_held(directory / f"{name}.lock"):
@@ -57,12 +57,12 @@ async def _find(model: str | None, device: str | None) -> tuple[Address, ModelIn
             finally:
                 await client.close()
     except (ValueError, OSError):
-        # Whatever is wrong with it, the model can be loaded here.
+        # Whatever is wrong with that engine, the model can be loaded in this process.
         return None
     return None
 
 
 def _has(status: EngineStatus, model: str | None, device: str | None) -> bool:
-    """Whether an engine that was started otherwise has the model that is asked for by name."""
+    """Whether an engine started with other options has the model requested by name."""
     info = status.model
     return info is not None and info.name == model and device in (None, info.device)

@@ -14,7 +14,7 @@ from dg_lsp.cli.options import DeviceOption, ModelOption
 
 def serve(
     stdio: Annotated[
-        bool, typer.Option("--stdio", help="Speak over stdin and stdout (the default).")
+        bool, typer.Option("--stdio", help="Use stdin and stdout (the default).")
     ] = False,
     tcp: Annotated[
         str | None,
@@ -24,18 +24,20 @@ def serve(
     device: DeviceOption = None,
     in_process: Annotated[
         bool,
-        typer.Option("--in-process", help="Load the model here, not in the shared engine."),
+        typer.Option(
+            "--in-process", help="Load the model in this process, not in the shared engine."
+        ),
     ] = False,
     log_level: Annotated[
-        str, typer.Option(metavar="LEVEL", help="What is written to stderr: debug to error.")
+        str, typer.Option(metavar="LEVEL", help="Log level on stderr, from debug to error.")
     ] = "warning",
 ) -> None:
     """Start the language server; editors do this.
 
-    The exit status is 0 after the client has said `shutdown`, and 1 when it just went away.
+    The exit status is 0 if the client sent `shutdown`, and 1 if it just disconnected.
     """
     if stdio and tcp is not None:
-        raise ArgumentError("--stdio and --tcp exclude each other")
+        raise ArgumentError("--stdio and --tcp cannot be combined")
     address = None if tcp is None else _parse_address(tcp)
     level = logging.getLevelNamesMapping().get(log_level.upper())
     if level is None:

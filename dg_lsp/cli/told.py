@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, lines elsewhere, and JSON for a program."""
+"""Reports progress: as a bar on a terminal, as lines elsewhere, as JSON for programs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 Count = Callable[[int, int], None]
-"""Gets the bytes that are done and all of them."""
+"""Called with the number of bytes done and the total."""
 
 JSON_EVERY_S = 0.2
 
 
 class Told:
-    """What is said on the way: to people on stderr, to a program on stdout."""
+    """Reports progress, to people on stderr and to programs on stdout."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
@@ -30,7 +30,7 @@ class Told:
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Count]:
-        """By bytes: a bar on a terminal, a line at every tenth elsewhere."""
+        """Progress in bytes: a bar on a terminal, elsewhere a line at every tenth."""
         if self._as_json:
             yield self._json_count(what)
         elif sys.stderr.isatty():

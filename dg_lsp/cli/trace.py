@@ -1,6 +1,6 @@
-"""`dg-lsp trace`: what became of the last requests, and why nothing was offered.
+"""`dg-lsp trace`: shows what became of the last requests, and why nothing was suggested.
 
-Reads what the front ends and the engine have kept; asks nobody. Knows nothing of LSP.
+Reads the traces that the front ends and the engine have written, and asks no process.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ Record = dict[str, Any]
 
 def trace(
     count: Annotated[
-        int, typer.Option("--last", "-n", metavar="N", min=0, help="How many requests.")
+        int, typer.Option("--last", "-n", metavar="N", min=0, help="Number of requests.")
     ] = 10,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object for each request.")
     ] = False,
     with_text: Annotated[
         bool,
-        typer.Option("--text", help="Show the text, where the settings had it kept."),
+        typer.Option("--text", help="Show the text, if the settings had it recorded."),
     ] = False,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with requests as they come.")
+        bool, typer.Option("--follow", "-f", help="Also show new requests as they happen.")
     ] = False,
 ) -> None:
     """Show what became of the last requests of all editors.
 
-    Each with what the model saw (sizes, not text), where the time went, and the reason where
-    nothing was offered.
+    For each request: what the model saw (sizes, not text), where the time went, and why
+    nothing was suggested.
     """
     from dg_lsp.diagnosis.journal import (
         follow_traces,
@@ -62,11 +62,11 @@ def trace(
         show(record)
     if not records and count:
         raise CodedError(
-            f"no request was traced yet; they are kept in {trace_file(directory)}",
+            f"no request has been traced yet; traces are kept in {trace_file(directory)}",
             ReasonCode.NOTHING_TRACED,
         )
     if with_text and not any("text" in record for record in records):
-        kept = 'no text was kept; set "dgLsp.trace" to "text" in the editor and ask again'
+        kept = 'no text was recorded; set "dgLsp.trace" to "text" in the editor and ask again'
         print(f"dg-lsp: {kept}", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""One trace as lines for a terminal or a pipe."""
+"""Formats a trace as lines for a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ STAGE_STYLES = {
     "queue": "magenta",
     **dict.fromkeys(("check", "mask", "window", "related", "seeds", "finish"), FRONT_END),
 }
-"""Any other stage is one of the engine."""
+"""Colours of the front end's stages; all other stages are the engine's."""
 
 
 def draw_trace(record: Record, *, is_drawn: bool) -> Iterator[Text]:
-    """The lines; drawn ones have a bar of the stages."""
+    """The lines of a trace; if drawn, with a bar of the stages."""
     yield _heading(record)
     if isinstance(record.get("reason"), str):
         yield _line("because ", _plain(record["reason"]))
@@ -83,7 +83,7 @@ def _times(record: Record, stages: list[tuple[str, float]]) -> Text:
 
 
 def _bar(stages: list[tuple[str, float]]) -> Text:
-    """Each stage as long as its share, to the nearest end of a cell."""
+    """Each stage in proportion to its time, rounded to whole cells."""
     total_ms, done_ms, drawn = sum(took_ms for _, took_ms in stages), 0.0, 0
     bar = Text()
     for stage, took_ms in stages:
@@ -110,5 +110,5 @@ def _style(stage: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    """On one line, and nothing that a terminal obeys."""
+    """On one line, without characters that a terminal would obey."""
     return plain(value).translate(VISIBLE)

@@ -1,1 +1,1 @@
-"""One thread, one model: from a job to an infill. Knows nothing of LSP."""
+"""Runs one model on one thread and turns jobs into infills."""

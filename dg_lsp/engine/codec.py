@@ -1,4 +1,4 @@
-"""What the engine needs of a tokenizer. Knows nothing of any tokenizer library."""
+"""The interface of a tokenizer."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class ControlTokens:
-    """Ids of the tokens that frame a conversation and never stand in a document."""
+    """Ids of the tokens that frame a conversation and never occur in a document."""
 
     bos: int
     turn_start: int
     turn_end: int
     pad: int
     disallowed: tuple[int, ...]
-    """Every id that must not be written into a span: the above and all other control tokens."""
+    """Every id that must not be written into a span: these and all other control tokens."""
 
 
 class Codec(Protocol):
-    """Text to token ids and back, in bytes where a token may hold part of a character."""
+    """Converts text to token ids, and ids to bytes (a token may end within a character)."""
 
     control: ControlTokens
     vocab_size: int
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of plain text; what looks like a control token stays plain text."""
+        """Token ids of plain text; text that looks like a control token stays plain text."""
         ...
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The UTF-8 bytes that a token writes; control tokens write none."""
+        """The UTF-8 bytes of a token; none for a control token."""
         ...
 
     def starting_with(self, stem: bytes) -> list[int]:

@@ -1,10 +1,10 @@
 """The prompt of DiffusionGemma: a conversation in which the reply is the document itself.
 
-The user turn holds what rarely changes while typing (the task, related snippets, the text
-after the span); the model's own turn begins with the text before the span, so a keystroke only
-appends to the prompt. What an engine has read stays good as far as a prompt begins like the one
-before: where text is left out for want of budget, the cut therefore moves in coarse steps (not
-in the short prompts of the bare style, which need every token).
+The user turn contains what rarely changes while typing (the task, related snippets, the text
+after the span). The model's own turn begins with the text before the span, so a keystroke only
+appends to the prompt. The engine need not read a prompt again as far as it equals the previous
+one; therefore, if text exceeds its budget, the cut moves in coarse steps (except in the short
+prompts of the bare style, which need every token).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prom
     """Lay a job out in tokens; text beyond the budgets is left out, farthest first.
 
     Text is cut by characters before it is cut by tokens: a tokenizer takes seconds for a
-    megabyte, and no other thread of the process runs meanwhile.
+    megabyte, and blocks all other threads of the process.
     """
     known = codec.encode(_end(job.prefix, settings.prefix_tokens))
     if settings.style is PromptStyle.INSTRUCT:
@@ -70,19 +70,19 @@ def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prom
 
 
 def _end(text: str, tokens: int) -> str:
-    """The last characters, enough for so many tokens, from a place that rarely moves."""
+    """The last characters, enough for that many tokens; the start rarely moves."""
     over = len(text) - MAX_CHARS_PER_TOKEN * tokens
     step = max(1, tokens)
     return text[-(-over // step) * step :] if over > 0 else text
 
 
 def _start(text: str, tokens: int) -> str:
-    """The first characters, enough for so many tokens."""
+    """The first characters, enough for that many tokens."""
     return text[: MAX_CHARS_PER_TOKEN * tokens]
 
 
 def _nearest(ids: list[int], count: int) -> list[int]:
-    """At most the last `count` tokens, from a place that rarely moves while text is added."""
+    """At most the last `count` tokens; the start rarely moves while text is added."""
     if len(ids) <= count:
         return ids
     step = max(1, count // 8)
@@ -94,11 +94,11 @@ def _last(ids: list[int], count: int) -> list[int]:
 
 
 def _shown(suffix: str, codec: Codec, settings: PromptSettings, after: list[int]) -> list[int]:
-    """The text after the span as the user turn holds it.
+    """The text after the span, as it appears in the user turn.
 
-    The rest of the line changes with every bracket that an editor closes by itself, and all
-    that follows it would be read anew: where the canvas holds that rest, it is left out. The
-    bare style is what the bundled model was trained on, so there it stays.
+    The rest of the line changes with every bracket that an editor closes automatically, and
+    everything after it would have to be read again, so it is left out if the canvas contains
+    it. The bare style keeps it, because the bundled model was trained that way.
     """
     rest = suffix.partition("\n")
     if (

@@ -1,4 +1,4 @@
-"""The network as the engine sees it: known text is read once, then canvases are denoised."""
+"""The interface of a network: it reads the known text once, then denoises canvases."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class OutOfMemoryError(RuntimeError):
-    """A call needed more memory than there is; the denoiser is as usable as before it."""
+    """A call needed more memory than there is; the denoiser remains usable."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Canvases:
-    """Canvases that go through the decoder in one forward, one after the other."""
+    """Canvases that go through the decoder in one forward pass, concatenated."""
 
     lengths: tuple[int, ...]
     free: Tensor
@@ -25,35 +25,35 @@ class Canvases:
     pinned: Tensor
     """(pinned,) all other rows, ascending."""
     disallowed: Tensor
-    """(constraints, vocab) boolean, tokens that a free row may not hold."""
+    """(constraints, vocab) boolean, true where a token is disallowed."""
     constraint: Tensor
-    """(free,) which row of `disallowed` holds for a free row."""
+    """(free,) which row of `disallowed` applies to a free row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """What one denoising step found, all on the device; float32 unless said otherwise.
+    """The result of one denoising step, on the device; float32 unless stated otherwise.
 
-    "Limited" is at the step's temperature and within the constraints; a fit is the
-    log-probability at temperature 1 and without constraints.
+    The "limited" distribution is at the step's temperature and within the constraints; a
+    "fit" is the log-probability at temperature 1 and without constraints.
     """
 
     sampled: Tensor
     """(free,) a token drawn from the limited distribution, int64."""
     argmax: Tensor
-    """(free,) its best token, int64."""
+    """(free,) the most probable token, int64."""
     log_probability: Tensor
     """(free,) limited log-probability of the best token."""
     entropy: Tensor
-    """(free,) of the limited distribution, in nats."""
+    """(free,) entropy of the limited distribution, in nats."""
     free_fit: Tensor
     """(free,) fit of the best token."""
     pinned_fit: Tensor
     """(pinned,) fit of the pinned token."""
     conditioning: Tensor | None
-    """(rows, hidden) what the next step is told of this one: the mean embedding of the
-    limited distribution where a row is free, exactly the embedding of its token where it is
-    pinned. In the model's own dtype; `None` for a model without self-conditioning."""
+    """(rows, hidden) self-conditioning of the next step: for a free row, the mean embedding of
+    the limited distribution; for a pinned row, exactly the embedding of its token. In the
+    model's own dtype; `None` for a model without self-conditioning."""
 
 
 class Denoiser(Protocol):
@@ -65,10 +65,10 @@ class Denoiser(Protocol):
     device: torch.device
 
     def encode(self, ids: Sequence[int], document: str = "", after: Sequence[int] = ()) -> Any:
-        """Read what stands before a canvas, and after it where the family reads both sides.
+        """Read the text before a canvas, and after it if the family reads both sides.
 
-        The result is opaque and never changed by the other calls. What the newest prompt of
-        `document` has in common with this one need not be read again.
+        The result is opaque, and other calls never change it. The beginning that this prompt
+        shares with the newest prompt of `document` need not be read again.
         """
         ...
 
@@ -81,10 +81,11 @@ class Denoiser(Protocol):
         temperature: float,
         share: Tensor,
     ) -> Prediction:
-        """Predict every canvas position, each canvas seeing the prompt and itself only.
+        """Predict every canvas position; each canvas sees only the prompt and itself.
 
-        `canvas` (rows,) token ids; `conditioning` (rows, hidden) of the step before; `share`
-        (free,) uniform in [0, 1), which decides what is drawn. Does not wait for the device.
+        `canvas` (rows,) token ids; `conditioning` (rows, hidden) from the previous step;
+        `share` (free,) uniform in [0, 1), which decides the sample. Does not wait for the
+        device.
         """
         ...
 
@@ -95,19 +96,19 @@ class Denoiser(Protocol):
         lengths: Sequence[int],
         conditioning: Tensor | None,
     ) -> Tensor:
-        """All soft-capped logits (rows, vocab), float32: for evaluation, as they are large."""
+        """All soft-capped logits (rows, vocab), float32; only for evaluation, being large."""
         ...
 
     def shrink(self) -> int:
-        """Give up all that is kept to be faster; returns how many bytes that were."""
+        """Free all caches; returns the number of bytes freed."""
         ...
 
 
 class CausalDenoiser(Denoiser, Protocol):
-    """A network whose encoder reads causally, and so is a language model as well."""
+    """A network whose encoder reads causally, so that it is also a language model."""
 
     def score(self, encoded: Any, continuations: Sequence[Sequence[int]]) -> list[Tensor]:
-        """Log-probability of each token of each continuation of the prompt, read causally.
+        """Causal log-probability of each token of each continuation of the prompt.
 
         Returns one float32 tensor (tokens,) per continuation.
         """

@@ -2,25 +2,25 @@
 
 The steps carry the numbers of transformers' `DiffusionGemmaGenerationMixin.generate`:
 
-    1.a  the encoder reads all that is known before the canvas (done by the caller)
+    1.a  the encoder reads everything known before the canvas (done by the caller)
     1.b  canvases are prepared: pinned positions hold the document, free ones noise
     1.c  for each denoising step:
          i    the decoder predicts all positions from the canvases, the cache and the
               self-conditioning of the step before
          ii   tokens are selected: constraints, temperature, a sample and an argmax per position
          iii  the sampler accepts and renoises; pinned positions are never written
-         iv   the stopping criterion looks at the free positions
-         v    what was predicted becomes self-conditioning, as soft embeddings
-    1.d-f     the caller commits a settled canvas and goes on with the next block
+         iv   the stopping criterion examines the free positions
+         v    the prediction becomes self-conditioning, as soft embeddings
+    1.d-f     the caller commits a settled canvas and continues with the next block
 
 What differs from the reference: only free positions are sampled, accepted, counted and
 renoised; a pinned position is exactly its token, in the canvas and in self-conditioning; a
-healed position may only hold tokens that agree with the characters typed there, and its noise
+healed position accepts only tokens that agree with the characters typed there, and its noise
 is the typed token. With nothing pinned, healed or disallowed and the same random numbers, the
-canvases are the reference's, token for token (a test holds this).
+canvases equal the reference's, token for token (a test checks this).
 
-Several canvases ("lanes") go through the decoder in one forward, each blind to the others.
-A step waits for the device once, for what stopping and drafts look at.
+Several canvases ("lanes") go through the decoder in one forward pass; none sees the others.
+A step waits for the device once, for the data that stopping and drafts need.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from dg_lsp.engine.prompt import CanvasPlan
 
 
 class Denoising:
-    """Step by step from noise to text, for canvases that share one prompt."""
+    """Denoises canvases that share one prompt, step by step."""
 
     def __init__(
         self,
@@ -67,12 +67,12 @@ class Denoising:
 
     @property
     def done(self) -> bool:
-        """Whether every lane is settled or the steps are used up."""
+        """Whether every lane has settled or the steps are used up."""
         used_up = self.step_idx >= self._corruption.max_steps
         return used_up or all(lane.settled for lane in self.lanes)
 
     def step(self) -> None:
-        """One denoising step (1.c) of all lanes; settled lanes stay as they are."""
+        """One denoising step (1.c) of all lanes; settled lanes do not change."""
         free = self._rows.canvases.free
         # i., ii. and v.
         predicted = self._denoiser.denoise(
@@ -92,7 +92,7 @@ class Denoising:
         self._look(predicted, committed)
 
     def _look(self, predicted: Prediction, committed: Tensor) -> None:
-        """Let every lane see its own part, in one transfer from the device."""
+        """Give every lane its part of the result, in one transfer from the device."""
         # Ids of a vocabulary are exact in float32 up to 2 ** 24.
         parts = (
             committed.float(),
@@ -125,7 +125,7 @@ class Denoising:
             self._resize(resized)
 
     def _resize(self, resized: dict[int, Sequence[int]]) -> None:
-        """Give lanes other free positions; all other lanes keep theirs."""
+        """Replace the free positions of some lanes; all other lanes keep theirs."""
         if self._conditioning is not None:
             raise ValueError("the length of a self-conditioned canvas cannot change")
         lengths = [len(lane.plan.ids) for lane in self.lanes]
@@ -142,7 +142,7 @@ class Denoising:
         self._canvas = torch.tensor([i for ids in canvases for i in ids], device=self._device)
 
     def keep(self, lanes: Sequence[Lane]) -> None:
-        """Go on with these lanes only, in the order they have."""
+        """Continue with these lanes only, in their current order."""
         rows = []
         start = 0
         for lane in self.lanes:
@@ -158,7 +158,7 @@ class Denoising:
         self._rows = arrange(self.lanes, self._constraints, self._device)
 
     def _filled(self, canvases: Sequence[Sequence[int]]) -> Tensor:
-        """All canvases (rows,), with noise where they hold -1."""
+        """All canvases (rows,), with noise in place of -1."""
         free = self._rows.canvases.free
         start = torch.tensor([i for ids in canvases for i in ids], device=self._device)
         canvas = torch.where(start < 0, 0, start)
@@ -173,9 +173,9 @@ def run(
     wanted: int,
     after_step: Callable[[], None],
 ) -> list[Lane]:
-    """Denoise all lanes, dropping the unfit on the way; the fittest first.
+    """Denoise all lanes, dropping the worst on the way; returns the rest, best first.
 
-    At least `wanted` lanes are kept. `after_step` is called after each step and may raise.
+    Keeps at least `wanted` lanes. `after_step` is called after each step and may raise.
     """
     while not denoising.done:
         denoising.step()

@@ -1,8 +1,7 @@
-"""The engine: one thread that owns the model and fills one job after the other.
+"""The engine: one thread that owns the model and runs one job after the other.
 
-Asynchronous on the outside, blocking on the inside. A job that raises ends alone; the thread
-lives on. One that runs out of memory is tried once more without anything cached. Knows
-nothing of LSP or of how the model was loaded.
+Its interface is asynchronous; the thread itself blocks. If a job raises an exception, only
+that job ends. A job that runs out of memory is tried once more with all caches freed.
 """
 
 from __future__ import annotations
@@ -47,13 +46,13 @@ class Engine:
         self._thread.start()
 
     def submit(self, job: InfillJob) -> EngineJob:
-        """Queue a job; call it where an event loop runs. `RuntimeError` once closed."""
+        """Queue a job, from within an event loop. Raises `RuntimeError` once closed."""
         ticket = EngineJob(job)
         self._scheduler.put(ticket)
         return ticket
 
     async def close(self) -> None:
-        """Stop the thread within one denoising step; jobs still open end cancelled."""
+        """Stop the thread within one denoising step, and cancel all open jobs."""
         for ticket in self._scheduler.close():
             ticket.cancel()
         await asyncio.to_thread(self._thread.join)
@@ -76,7 +75,7 @@ class Engine:
             ticket.fail(f"the engine failed: {error}")
             return
         if infill is None:
-            # The next job meets an engine that holds the model and nothing else.
+            # The next job finds an engine that holds nothing but the model.
             self._denoiser.shrink()
             ticket.fail("the engine ran out of memory")
             return
@@ -85,11 +84,11 @@ class Engine:
 
     def _infill_without_caches(self, ticket: EngineJob) -> Infill | None:
         freed = self._denoiser.shrink()
-        log.warning("gave up %.0f MB of caches", freed / 1e6)
+        log.warning("freed %.0f MB of caches", freed / 1e6)
         return self._infill(ticket) if freed else None
 
     def _infill(self, ticket: EngineJob) -> Infill | None:
-        """Run a job; `None` where memory ran out, when all that it held is free again."""
+        """Run a job; `None` if memory ran out, after everything the job held is freed."""
         try:
             return Filling(
                 ticket.job,
@@ -101,7 +100,7 @@ class Engine:
                 on_draft=ticket.publish,
             ).run()
         except OutOfMemoryError as error:
-            # Its words alone: the frames of its traceback hold the tensors.
+            # Keep only the message: the frames of the traceback hold the tensors.
             log.warning("job for %s: %s", ticket.document_key or "a text", str(error))
             return None
 

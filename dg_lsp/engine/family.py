@@ -1,9 +1,9 @@
-"""What differs between model families, behind four interfaces.
+"""The four interfaces for everything that differs between model families.
 
-The engine runs jobs, blocks, lanes and drafts the same way for every model. How a prompt is
-laid out, what noise is and what a step commits, which lengths are tried, and how finished texts
-are compared belong to the family. A `Family` bundles one implementation of each; `gemma.py`
-makes DiffusionGemma's.
+The engine runs jobs, blocks, lanes and drafts in the same way for every model. The family
+decides how a prompt is laid out, what noise is and what a step commits, which lengths are
+tried, and how finished texts are compared. A `Family` bundles one implementation of each;
+`gemma.py` builds DiffusionGemma's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FoundText:
     confidences: tuple[float, ...]
     """Probability of each character of `text`."""
     meets: bool = True
-    """Whether it ends where the suffix begins; an open canvas may run out before."""
+    """Whether it ends where the suffix begins; an open canvas may run out before that."""
 
 
 class PromptLayout(Protocol):
@@ -39,25 +39,25 @@ class PromptLayout(Protocol):
     def build(self, job: InfillJob, canvas_length: int) -> Prompt:
         """Lay out a job; text beyond the budgets is left out, farthest first.
 
-        `canvas_length` is the longest canvas of the model; at least half of it is the span's.
+        `canvas_length` is the model's longest canvas; at least half of it is for the span.
         """
         ...
 
 
 class Corruption(Protocol):
-    """What noise is, what a step commits, and when a canvas is settled; one for each run."""
+    """What noise is, what a step commits, and when a canvas has settled; one per run."""
 
     max_steps: int
     control_tokens: frozenset[int]
-    """Control tokens that a free position may hold all the same, such as one that stands for
+    """Control tokens that are allowed in a free position nevertheless, such as one that means
     "nothing here"."""
 
     def memory(self, plan: CanvasPlan) -> Any:
-        """What is kept of a lane between steps, in `Lane.memory`."""
+        """The initial `Lane.memory`, which keeps data of a lane between steps."""
         ...
 
     def noise(self, rows: Rows) -> Tensor:
-        """Ids (free,) that positions hold while nothing is known of them."""
+        """Initial ids (free,) of positions about which nothing is known."""
         ...
 
     def temperature(self, step_idx: int) -> float:
@@ -65,29 +65,29 @@ class Corruption(Protocol):
         ...
 
     def share(self, rows: Rows) -> Tensor:
-        """Numbers (free,), uniform in [0, 1), that decide what is drawn this step."""
+        """Numbers (free,), uniform in [0, 1), that decide this step's sample."""
         ...
 
     def commit(self, canvas: Tensor, predicted: Prediction, rows: Rows) -> Tensor:
-        """Ids (free,) that the next step starts from; `canvas` (free,) is what this one had."""
+        """Ids (free,) that the next step starts from; `canvas` (free,) are this step's ids."""
         ...
 
     def observe(self, lane: Lane, view: StepView) -> Sequence[int] | None:
-        """Note in the lane what it shows now and whether it is settled.
+        """Record in the lane what it shows now and whether it has settled.
 
-        Returns the ids that its free positions hold from now on where their number changes.
+        If the number of free positions changes, returns their new ids.
         """
         ...
 
 
 class Corrupt(Protocol):
-    """Makes the corruption of one run."""
+    """Creates the corruption of one run."""
 
     def __call__(self, seed: int) -> Corruption: ...
 
 
 class LengthStrategy(Protocol):
-    """Which canvases are tried for a span of unknown length, and which of them go on."""
+    """Which canvases are tried for a span of unknown length, and which of them continue."""
 
     def lengths(self, shortest: int, longest: int) -> list[int]:
         """Free lengths of the canvases of an infill, ascending."""
@@ -98,20 +98,20 @@ class LengthStrategy(Protocol):
         ...
 
     def fittest(self, lanes: Sequence[Lane]) -> list[Lane]:
-        """The lanes, the best first."""
+        """The lanes, best first."""
         ...
 
     def ran_out(self, best: Lane, longest: int) -> bool:
-        """Whether the span may be longer than the longest canvas that was tried."""
+        """Whether the span may be longer than the longest canvas tried."""
         ...
 
     def survivors(self, lanes: Sequence[Lane], step_idx: int, wanted: int) -> list[Lane]:
-        """The lanes that go on after `step_idx` steps, at least `wanted` of them."""
+        """The lanes that continue after `step_idx` steps, at least `wanted` of them."""
         ...
 
 
 class Ranker(Protocol):
-    """Compares finished texts of different lengths and says how sure each one is."""
+    """Compares finished texts of different lengths and gives each one a confidence."""
 
     def rank(
         self,
@@ -121,13 +121,13 @@ class Ranker(Protocol):
         *,
         is_rewrite: bool,
     ) -> list[Candidate]:
-        """The distinct texts as candidates, the best first."""
+        """The distinct texts as candidates, best first."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """How one model fills a span: the strategies of its kind, bound to it."""
+    """How one model fills a span: the strategies of its family, bound to the model."""
 
     layout: PromptLayout
     corrupt: Corrupt

@@ -15,7 +15,7 @@ from dg_lsp.engine.uniform import UniformCorruption
 
 
 def gemma_family(settings: EngineSettings, denoiser: CausalDenoiser, codec: Codec) -> Family:
-    """The strategies of DiffusionGemma under some settings, for one model."""
+    """DiffusionGemma's strategies, with the given settings, for one model."""
     return Family(
         layout=ConversationLayout(settings.prompt, codec),
         corrupt=functools.partial(UniformCorruption, settings.sampler, denoiser.device),

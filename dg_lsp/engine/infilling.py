@@ -1,4 +1,4 @@
-"""One job from prompt to infill, on one thread. Knows nothing of queues or LSP."""
+"""Runs one job on the calling thread, from the prompt to the infill."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class JobStoppedError(Exception):
 
 
 class _DeadlineError(Exception):
-    """The job's time is up; what there is becomes the result."""
+    """The job's time is up; the texts found so far become the result."""
 
 
 class Filling:
-    """One job under way."""
+    """A running job."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Filling:
         cancelled: Callable[[], bool],
         on_draft: Callable[[Draft], None],
     ) -> None:
-        # Models see "\n" only; whoever asked turns line breaks back into the document's own.
+        # Models see only "\n"; the caller converts line breaks back to the document's own.
         self._job = dataclasses.replace(
             job,
             prefix=job.prefix.replace("\r\n", "\n"),
@@ -62,22 +62,22 @@ class Filling:
         self._timings_ms: dict[str, float] = {}
         self._started = time.perf_counter()
         self._left_token: int | None = None
-        """The healed token before the span; it stands in the first block only."""
+        """The healed token before the span; only the first block has it."""
         self._committed: list[tuple[int, float]] = []
-        """Tokens of the settled blocks with their probabilities."""
+        """Tokens of the settled blocks, with their probabilities."""
         self._rest = ""
-        """The old text after the block of a rewrite that is being written."""
+        """The old text after the current block of a rewrite."""
         self._block, self._blocks = 1, 1
         self._is_open_ended = False
         """Whether texts are cut where they meet the suffix."""
         self._complete: list[FoundText] = []
-        """What is found already while a longer text is looked for."""
+        """The texts found so far, while a longer one is tried."""
         self._lanes: list[Lane] = []
-        """The lanes under way, for drafts and for the deadline."""
+        """The current lanes, for drafts and for the deadline."""
         self._num_ranked = 0
-        """How many settled lanes there were when `_candidate` was ranked."""
+        """Number of settled lanes when `_candidate` was chosen."""
         self._candidate: Candidate | None = None
-        """The best of the lanes that have settled."""
+        """The best of the settled lanes."""
 
     def run(self) -> Infill:
         """Fill the span. Raises `JobStoppedError`."""
@@ -96,7 +96,7 @@ class Filling:
         )
 
     def _sure_enough(self, ranked: list[Candidate]) -> tuple[tuple[Candidate, ...], str | None]:
-        """The candidates worth showing, or why there are none."""
+        """The candidates worth showing, or the reason why there are none."""
         if not ranked:
             return (), "the model wrote bytes that form no text"
         if not ranked[0].text:
@@ -120,14 +120,14 @@ class Filling:
         return self._race(prompt, encoded)
 
     def _race(self, prompt: Prompt, encoded: Any) -> list[FoundText]:
-        """Lanes of several lengths; where the longest wins, blocks go on beyond it."""
+        """Race lanes of several lengths; if the longest wins, continue with further blocks."""
         budget = self._job.max_tokens + prompt.healed_tokens
         room = self._denoiser.canvas_length - prompt.anchored_tokens
         lengths = self._family.lengths.lengths(max(1, prompt.healed_tokens), min(budget, room))
         plans = [plan_canvas(prompt, length) for length in lengths]
         lanes = self._denoise(plans, prompt, encoded)
         self._complete = self._texts(lanes)
-        # At the end of a document nothing tells where a longer text would end.
+        # At the end of a document, nothing says where a longer text would end.
         may_go_on = lengths[-1] < budget and self._job.suffix.strip()
         if may_go_on and self._family.lengths.ran_out(lanes[0], lengths[-1]):
             longer = self._open(prompt, encoded)
@@ -135,7 +135,7 @@ class Filling:
         return self._complete
 
     def _open(self, prompt: Prompt, encoded: Any) -> list[FoundText]:
-        """Canvases with no right anchor, block after block, cut where they meet the suffix."""
+        """Fill canvases without a right anchor, block by block, until they meet the suffix."""
         self._is_open_ended = True
         left = self._job.max_tokens + prompt.healed_tokens
         while True:
@@ -149,11 +149,11 @@ class Filling:
             prompt, encoded = self._commit(lanes[0], prompt)
 
     def _rewrite(self, prompt: Prompt, encoded: Any, start_ids: list[int]) -> list[FoundText]:
-        """Start from known tokens, noised in part, or from noise of known length (-1)."""
+        """Start from known tokens, partly noised, or from noise of known length (-1)."""
         room = self._denoiser.canvas_length - prompt.anchored_tokens
         blocks: list[list[int]] = []
         while len(start_ids) > room:
-            # The last canvas holds the healed token after the span, if nothing else.
+            # The last canvas has at least the healed token after the span.
             length = min(self._block_tokens, len(start_ids) - 1)
             blocks.append(start_ids[:length])
             start_ids = start_ids[length:]
@@ -176,7 +176,7 @@ class Filling:
         return self._texts(self._denoise(plans, prompt, encoded))
 
     def _old_text(self, blocks: Sequence[Sequence[int]], prompt: Prompt) -> str:
-        """What the blocks of a rewrite held before it."""
+        """The old text of a rewrite's blocks."""
         ids = [token_id for block in blocks for token_id in block if token_id >= 0]
         healed = (
             b"" if prompt.right_token is None else self._codec.token_bytes(prompt.right_token)
@@ -214,7 +214,7 @@ class Filling:
         return self._timed("denoise", lambda: run(denoising, strategy, wanted, after_step))
 
     def _commit(self, lane: Lane, prompt: Prompt) -> tuple[Prompt, Any]:
-        """Settle a block: its tokens become part of what is known before the next canvas."""
+        """Commit a settled block: its tokens become known text before the next canvas."""
         ids = lane.shown.tolist()
         self._committed += zip(ids, lane.log_probability.exp().tolist(), strict=True)
         prompt = dataclasses.replace(
@@ -231,7 +231,7 @@ class Filling:
         )
 
     def _texts(self, lanes: Sequence[Lane]) -> list[FoundText]:
-        """What each lane says, after what is committed."""
+        """The text of each lane, after the committed tokens."""
         found = []
         for lane in lanes:
             tokens = [
@@ -253,10 +253,10 @@ class Filling:
         return found
 
     def _rank_settled(self, prompt: Prompt, encoded: Any) -> None:
-        """Judge the lanes that have settled as at the end, once they are half of all.
+        """Rank the settled lanes as at the end, once they are half of all lanes.
 
-        How sure the decoder is of a lane says nothing about whether its text will be offered;
-        the ranking does, and a settled lane keeps its place in it.
+        The decoder's confidence in a lane does not predict whether its text will be suggested.
+        The ranking does, and a settled lane keeps its rank.
         """
         settled = [lane for lane in self._lanes if lane.settled]
         if 2 * len(settled) < len(self._lanes) or len(settled) == self._num_ranked:

@@ -1,7 +1,7 @@
-"""Canvases under way side by side, and where their positions stand among all rows.
+"""Canvases that are denoised together, and the index of their positions among all rows.
 
-Lanes go through the decoder in one forward. `Rows` indexes their positions: which are free,
-which pinned, whose they are, and which tokens each may hold. Knows no model.
+Lanes go through the decoder in one forward pass. `Rows` says of each position whether it is
+free or pinned, which lane it belongs to, and which tokens it accepts.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from dg_lsp.engine.prompt import CanvasPlan
 
 @dataclass(slots=True)
 class Lane:
-    """One canvas under way. Tensors are over its free positions, on the host."""
+    """One canvas that is being denoised. Tensors cover its free positions, on the host."""
 
     plan: CanvasPlan
     memory: Any
-    """What the corruption keeps of this lane."""
+    """The corruption's data for this lane."""
     shown: Tensor
     """(free,) the token that a draft shows at each free position, -1 before the first step."""
     log_probability: Tensor
     """(free,) its log-probability at the step's temperature, float32."""
     free_fit: float = 0.0
-    """Mean log-probability of the best tokens as the model gives it: at temperature 1 and
-    without constraints, so that a healed position tells whether its token belongs there."""
+    """Mean log-probability of the best tokens, at temperature 1 and without constraints, so
+    that it shows whether the token of a healed position belongs there."""
     pinned_fit: float = 0.0
-    """The same of the pinned tokens."""
+    """The same for the pinned tokens."""
     settled: bool = False
     steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """What one step found at the free positions of one lane, on the host; all (free,)."""
+    """The result of one step at the free positions of one lane, on the host; all (free,)."""
 
     canvas: Tensor
     """The ids that the next step starts from, int64."""
@@ -49,12 +49,12 @@ class StepView:
     log_probability: Tensor
     """Their log-probabilities at the step's temperature."""
     entropy: Tensor
-    """In nats, of the limited distribution."""
+    """Entropy of the limited distribution, in nats."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Where the positions of some lanes stand; tensors int64 on the device."""
+    """The index of some lanes' positions; tensors are int64, on the device."""
 
     canvases: Canvases
     lane_index: Tensor
@@ -62,7 +62,7 @@ class Rows:
     typed_rows: Tensor
     """(healed,) indices into the free rows."""
     typed_ids: Tensor
-    """(healed,) the token that the user has typed there."""
+    """(healed,) the token that the user typed there."""
     free_slices: tuple[slice, ...]
     """The free rows of each lane."""
     pinned_slices: tuple[slice, ...]
@@ -116,9 +116,9 @@ def arrange(lanes: Sequence[Lane], constraints: Constraints, device: torch.devic
 
 
 class Constraints:
-    """Which tokens the free positions of some canvases may not hold.
+    """Which tokens are disallowed at the free positions of some canvases.
 
-    Lanes of one job are healed alike, so a constraint is made once for all of them.
+    The lanes of one job are healed in the same way and share their constraints.
     """
 
     def __init__(self, codec: Codec, vocab_size: int, allowed_control: frozenset[int]) -> None:
@@ -131,7 +131,7 @@ class Constraints:
         self._table: Tensor | None = None
 
     def of(self, plan: CanvasPlan) -> list[int]:
-        """The constraint of each free position; constraint 0 excludes control tokens only."""
+        """The constraint of each free position; constraint 0 disallows only control tokens."""
         constraints = [0] * plan.free_length
         if not constraints:
             return constraints
@@ -154,7 +154,7 @@ class Constraints:
         if (left, right) not in self._numbers:
             allowed = self._allowed(left, right)
             if not allowed:
-                raise ValueError("no token holds the text on both sides of the cursor")
+                raise ValueError("no token matches the text on both sides of the cursor")
             row = torch.ones_like(self._rows[0])
             row[allowed] = False
             self._numbers[left, right] = len(self._rows)
@@ -169,6 +169,6 @@ class Constraints:
             return codec.starting_with(before)
         if left is None:
             return codec.ending_with(after)
-        # One token has to hold both typed pieces side by side.
+        # One token has to contain both typed pieces side by side.
         both = set(codec.starting_with(before)) & set(codec.ending_with(after))
         return [i for i in both if len(codec.token_bytes(i)) >= len(before) + len(after)]

@@ -1,13 +1,13 @@
 """A job in token ids: what the network reads, and the plan of a canvas.
 
-Whatever the model, a canvas is
+For every model family, a canvas is
 
     [free: healed .. span .. healed][right anchor][closing]
 
-Healing: the last token before the cursor and the first after it are freed, since the best
-token may straddle the cursor; their choices are limited to tokens that start (end) with the
-characters already there. What stands around the canvas is the family's own business
-(`family.PromptLayout`). Knows nothing of tensors.
+Healing: the last token before the cursor and the first one after it are freed, because the
+best token may straddle the cursor; they accept only tokens that start (or end) with the
+characters already there. The family decides what surrounds the canvas
+(`family.PromptLayout`).
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class Prompt:
     right_token: int | None
     """The freed token after the span, if there is text after it."""
     right_anchor: tuple[int, ...]
-    """Pinned suffix tokens; the end of turn follows when the whole suffix is in."""
+    """Pinned suffix tokens; `closing` follows if they reach the end of the document."""
     closing: tuple[int, ...]
-    """Pinned end of the reply, where the right anchor holds all there is after the span."""
+    """Pinned end of the reply, if the right anchor contains all the text after the span."""
     after: tuple[int, ...] = ()
-    """What the network reads after the canvas, where it reads both sides of it."""
+    """What the network reads after the canvas, for a family that reads both sides."""
 
     @property
     def knows_what_follows(self) -> bool:
-        """Whether the network sees anything that stands after the span at its end."""
+        """Whether the network sees any text right after the span."""
         pinned = self.right_anchor or self.closing
         return bool(self.right_token is not None or pinned or self.after)
 
@@ -54,10 +54,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class CanvasPlan:
-    """One canvas: what is pinned, what is free, and what free positions may hold."""
+    """One canvas: which positions are pinned, which are free, and what those accept."""
 
     ids: tuple[int, ...]
-    """Starting ids; free positions that start as noise hold -1."""
+    """Starting ids; -1 for free positions that start as noise."""
     free_start: int
     free_end: int
     left_token: int | None
@@ -65,14 +65,14 @@ class CanvasPlan:
     right_token: int | None
     """Typed token at the last free position, which limits its choices."""
     is_open: bool
-    """Whether nothing known stands after the free positions."""
+    """Whether no known text follows the free positions."""
 
     @property
     def free_length(self) -> int:
         return self.free_end - self.free_start
 
     def with_free(self, ids: Sequence[int]) -> CanvasPlan:
-        """The same canvas with other free positions, be they more or fewer."""
+        """The same canvas with other free positions, possibly more or fewer."""
         return replace(
             self,
             ids=(*self.ids[: self.free_start], *ids, *self.ids[self.free_end :]),
@@ -114,7 +114,7 @@ def healed_ids(prompt: Prompt, codec: Codec, span: str) -> list[int]:
 
 
 def is_whole(codec: Codec, token_id: int) -> bool:
-    """Whether a token ends at character boundaries: one that does not can't be healed."""
+    """Whether a token begins and ends at character boundaries; no other can be healed."""
     try:
         codec.token_bytes(token_id).decode()
     except UnicodeDecodeError:

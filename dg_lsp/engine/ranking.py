@@ -1,8 +1,8 @@
-"""Compares finished texts by how likely a causal encoder finds them.
+"""Ranks finished texts by their likelihood under a causal encoder.
 
-DiffusionGemma's encoder is a language model of the decoder's own weights: the log-likelihood of
-span and suffix together is comparable between lengths. A model that is often wrong finds any
-long text unlikely, so its checkpoint may grant a reward for each token (docs/quality.md).
+DiffusionGemma's encoder is a language model with the decoder's weights, and the log-likelihood
+of span and suffix together is comparable between lengths. A model that is often wrong finds
+every long text unlikely, so its checkpoint may set a reward for each token (docs/quality.md).
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class CausalRanker:
         distinct = list({one.text: one for one in reversed(found)}.values())
         ids = [healed_ids(prompt, self.codec, one.text) for one in distinct]
         likelihoods = likelihoods_of(self.denoiser, encoded, prompt, ids)
-        # A rewrite is about as long as what it replaces: nothing speaks for a longer one.
+        # A rewrite is about as long as the text it replaces; longer ones get no reward.
         reward = 0.0 if is_rewrite else self.token_reward_nats
         scores = scores_of([one.text for one in distinct], likelihoods, reward)
         candidates = [
             Candidate(
                 text=one.text,
-                # The decoder sees its own guess and grows sure of it, right or wrong.
+                # The decoder sees its own guess and becomes certain of it, right or wrong.
                 confidence=geometric_mean(one.confidences) * likelihood.per_token,
                 score=score,
                 confidences=one.confidences,
@@ -56,7 +56,7 @@ class CausalRanker:
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """How likely the causal encoder finds a span, having read what precedes it."""
+    """How likely the causal encoder finds a span after the text before it."""
 
     total: float
     """Log-likelihood of the span and of the suffix after it, in nats; the suffix is the same
@@ -86,10 +86,10 @@ def likelihoods_of(
 def scores_of(
     texts: Sequence[str], likelihoods: Sequence[Likelihood], token_reward_nats: float
 ) -> list[float]:
-    """What texts are ranked by: their likelihood, and the reward for each of their tokens.
+    """The scores of texts: their likelihood plus the reward for each of their tokens.
 
-    Whether anything is missing at all is decided without the reward, which a text that is
-    empty has no share in: where that one is the likeliest, it stays the first.
+    The decision whether anything is missing at all ignores the reward, of which an empty text
+    gets none: if the empty text is the likeliest, it stays first.
     """
     likeliest, _ = max(
         zip(texts, likelihoods, strict=True), key=lambda one: one[1].total, default=("", None)
@@ -99,7 +99,7 @@ def scores_of(
 
 
 def geometric_mean(confidences: Sequence[float]) -> float:
-    """Zero where there is nothing."""
+    """The mean; zero if there are no values."""
     if not confidences:
         return 0.0
     logs = sum(math.log(max(confidence, 1e-12)) for confidence in confidences)

@@ -2,7 +2,7 @@
 
 Source: Ben-Hamu et al., "Accelerated Sampling from Masked Diffusion Models via Entropy Bounded
 Unmasking" (arXiv 2505.24857), as transformers applies it to uniform-state diffusion. diffusers
-calls this rule a scheduler. Pure functions of tensors; knows no canvas and no model.
+calls this rule a scheduler. This module consists of pure functions of tensors.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def temperature(settings: SamplerSettings, step_idx: int) -> float:
 def accept(entropy: Tensor, lane_index: Tensor, entropy_bound: float) -> Tensor:
     """Which positions keep their sampled token this step, boolean (rows,).
 
-    Within each lane the positions of lowest entropy are taken while the sum of the entropies
-    before them stays within the bound, an upper bound of their joint mutual information. At
-    least one is always taken. `entropy` (rows,) in nats; `lane_index` (rows,) says which
-    lane a position belongs to, lanes being contiguous.
+    Within each lane, positions are taken in order of ascending entropy while the sum of the
+    entropies before them stays within the bound, which is an upper bound of their joint mutual
+    information. At least one position is always taken. `entropy` (rows,) is in nats;
+    `lane_index` (rows,) says which lane a position belongs to, and lanes are contiguous.
     """
     ascending = torch.argsort(entropy, stable=True)
-    # A stable sort by lane on top keeps each lane's positions in ascending entropy.
+    # A second, stable sort by lane keeps each lane's positions in ascending entropy.
     order = ascending[torch.argsort(lane_index[ascending], stable=True)]
     ordered = entropy[order]
     before = torch.cumsum(ordered, 0) - ordered

@@ -1,9 +1,9 @@
-"""Which job is next. Knows nothing of tokens, tensors or LSP.
+"""Decides which job runs next.
 
-The newest job of a document wins: putting one supersedes whatever waits or runs for the same
-document. Documents take turns in the order in which their oldest wish came in, so that a busy
-one starves no other. Somebody types while an infill is made, so infills go before rewrites,
-but only so many of them.
+The newest job of a document wins: a new job supersedes whatever is waiting or running for the
+same document. Documents are served in the order of their oldest waiting job, so that a busy
+one cannot starve the others. Infills run before rewrites, because the user is waiting while
+typing, but only a limited number of infills may overtake a rewrite.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import OrderedDict
 from typing import Generic, Protocol, TypeVar
 
 MAX_OVERTAKEN = 4
-"""Urgent jobs that may overtake the oldest one: a rewrite waits for a second, not for ever."""
+"""How many urgent jobs may overtake the oldest one, so that a rewrite waits only seconds."""
 
 
 class Ticket(Protocol):
@@ -34,7 +34,7 @@ T = TypeVar("T", bound=Ticket)
 
 
 class Scheduler(Generic[T]):
-    """A queue with one place per document. Safe to call from any thread."""
+    """A queue with at most one job per document. Thread-safe."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -48,19 +48,19 @@ class Scheduler(Generic[T]):
         with self._changed:
             if self._closed:
                 raise RuntimeError("the engine is closed")
-            # A job with no document stands for itself alone.
+            # A job without a document supersedes nothing.
             key = ticket.document_key or object()
             older = self._waiting.get(key)
             if older is not None:
                 older.supersede()
             if self._running is not None and self._running.document_key == key:
                 self._running.supersede()
-            # Assigning keeps the older job's place in the order.
+            # Assigning to an existing key keeps the older job's place in the order.
             self._waiting[key] = ticket
             self._changed.notify()
 
     def take(self) -> T | None:
-        """Wait for the next job, which counts as running until `finish`; `None` once closed."""
+        """Wait for the next job, which is running until `finish`; `None` once closed."""
         with self._changed:
             while not self._waiting and not self._closed:
                 self._changed.wait()
@@ -81,12 +81,12 @@ class Scheduler(Generic[T]):
         return chosen
 
     def finish(self) -> None:
-        """The running job ended."""
+        """Record that the running job has ended."""
         with self._changed:
             self._running = None
 
     def close(self) -> list[T]:
-        """Refuse further jobs and wake the taker; returns those that never ran."""
+        """Refuse further jobs and wake the waiting thread; returns the jobs that never ran."""
         with self._changed:
             self._closed = True
             left = list(self._waiting.values())

@@ -1,9 +1,9 @@
-"""How long the span is: lanes of several lengths race.
+"""Finds the length of the span by a race between lanes of several lengths.
 
-A uniform-state model predicts every position, the pinned ones too. A lane of the wrong length
-shows in both: its free tokens stay unsure, and the pinned suffix stands where the model would
-not put it. Early on, lanes are dropped by that fitness (successive halving); what is left at
-the end is for a ranker to compare. docs/quality.md compares the methods.
+A uniform-state model predicts every position, including the pinned ones. In a lane of the
+wrong length, the free tokens stay uncertain, and the pinned suffix is where the model would
+not put it. Early on, the least fit lanes are dropped (successive halving); a ranker compares
+the lanes that remain at the end. docs/quality.md compares the methods.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dg_lsp.config import LengthSettings
 from dg_lsp.engine.lanes import Lane
 
 PINNED_WEIGHT = 0.5
-"""Weight of the pinned tokens' mean log-probability beside that of the free ones."""
+"""Weight of the pinned tokens' mean log-probability, relative to the free ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +42,22 @@ class LengthRace:
 
 
 def fittest(lanes: Sequence[Lane]) -> list[Lane]:
-    """Lanes by fitness, the best first; equal ones by length, the shorter first."""
+    """Lanes by fitness, best first; of equally fit ones, the shorter first."""
     return sorted(lanes, key=lambda lane: (-fitness(lane), lane.plan.free_length))
 
 
 def fitness(lane: Lane) -> float:
-    """Mean log-probability of the free tokens, and with less weight of the pinned ones."""
+    """Mean log-probability of the free tokens plus, with less weight, of the pinned ones."""
     return lane.free_fit + PINNED_WEIGHT * lane.pinned_fit
 
 
 def lengths_to_try(settings: LengthSettings, shortest: int, longest: int) -> list[int]:
-    """Lengths of the lanes between the bounds, the shortest in any case: nothing is missing."""
+    """Lengths of the lanes within the bounds, always with the shortest: nothing is missing."""
     return [shortest, *(n for n in settings.lengths if shortest < n <= longest)]
 
 
 def lengths_around(length: int, shortest: int, longest: int) -> list[int]:
-    """Lengths near a known one, for a rewrite: it may shrink by half and grow by as much."""
+    """Lengths near a known one, for a rewrite, which may shrink or grow by half."""
     near = {round(length * share) for share in (0.5, 0.75, 1.0, 1.25, 1.5)}
     bounded = {min(max(n, shortest, 1), max(longest, shortest)) for n in near}
     return sorted(bounded)

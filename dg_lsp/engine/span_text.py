@@ -1,4 +1,4 @@
-"""From the free positions of a canvas to the text of the span. Knows nothing of tensors."""
+"""Decodes the free positions of a canvas into the text of the span."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.prompt import CanvasPlan
 
 LEAST_MEETING = 6
-"""Characters other than white space after which a repeated suffix is no coincidence."""
+"""With this many characters other than white space, a repeated suffix is no coincidence."""
 
 
 def span_text(
@@ -17,8 +17,8 @@ def span_text(
 ) -> tuple[str, tuple[float, ...]]:
     """The text of the span and the probability of each of its characters.
 
-    The healed text around the span is taken off; bytes that form no character become U+FFFD.
-    A character that several tokens write is as sure as the least sure of them.
+    The healed text around the span is removed; bytes that form no character become U+FFFD. A
+    character written by several tokens gets the lowest of their probabilities.
     """
     written = bytearray()
     sureness: list[float] = []
@@ -29,13 +29,14 @@ def span_text(
     start = len(_bytes_of(codec, plan.left_token))
     end = max(start, len(written) - len(_bytes_of(codec, plan.right_token)))
     if written[start:end].isascii():
-        # The same as below, in a tenth of the time: every step of a long text is decoded.
+        # Does the same as below in a tenth of the time, which matters because every step of a
+        # long text is decoded.
         return written[start:end].decode("ascii"), tuple(sureness[start:end])
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     characters: list[str] = []
     confidences: list[float] = []
     least = 1.0
-    # A canvas that ran out within a character leaves that character out.
+    # If the canvas ends within a character, that character is left out.
     last = None if plan.is_open else end - 1
     for index in range(start, end):
         least = min(least, sureness[index])
@@ -48,10 +49,10 @@ def span_text(
 
 
 def meeting_point(text: str, suffix: str) -> int | None:
-    """Where `text` goes over into `suffix`: the first index from which it repeats it.
+    """Where `text` runs into `suffix`: the first index from which it repeats the suffix.
 
-    The repetition must run to the end of `text` or be long enough to be no coincidence.
-    `None` where the two never meet.
+    The repetition must reach the end of `text` or be too long for a coincidence. `None` if
+    there is no such index.
     """
     if not suffix:
         return None

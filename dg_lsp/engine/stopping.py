@@ -1,7 +1,7 @@
-"""When a canvas is settled: stable and confident on its free positions.
+"""Decides when a canvas has settled: when its free positions are stable and confident.
 
-Pinned positions have no entropy and never change; counted in, they would dilute the mean and
-stop a canvas whose span is still open.
+Pinned positions have no entropy and never change. If they counted, they would dilute the mean
+and stop a canvas whose span is still changing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Stopping:
     def settled(self, argmax: Tensor, entropy: Tensor) -> bool:
         """Whether to stop after this step; both (free positions,), entropy in nats.
 
-        Best on the host: every comparison waits for the device that holds them.
+        Pass host tensors: every comparison waits for the tensor's device.
         """
         threshold = self._settings.stability_threshold
         stable = len(self._history) == threshold and all(

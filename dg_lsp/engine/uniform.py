@@ -33,9 +33,9 @@ class UniformCorruption:
         return Stopping(self._settings)
 
     def noise(self, rows: Rows) -> Tensor:
-        """Random text tokens; typed tokens where positions are healed."""
+        """Random text tokens; the typed tokens at healed positions."""
         if self._text_tokens is None:
-            # Constraint 0 excludes control tokens only, and is the same for all lanes of a run.
+            # Constraint 0 disallows only control tokens, and all lanes of a run share it.
             self._text_tokens = torch.nonzero(~rows.canvases.disallowed[0]).squeeze(-1)
         size = (len(rows.lane_index),)
         drawn = torch.randint(
@@ -52,7 +52,7 @@ class UniformCorruption:
         return torch.rand(len(rows.lane_index), generator=self._generator, device=self._device)
 
     def commit(self, canvas: Tensor, predicted: Prediction, rows: Rows) -> Tensor:
-        """Accept the surest positions and renoise all others."""
+        """Accept the most certain positions and renoise all others."""
         accepted = sampler.accept(
             predicted.entropy, rows.lane_index, self._settings.entropy_bound
         )

@@ -1,7 +1,7 @@
-"""A checkpoint directory on disk: its files, and what is wrong with them.
+"""Reads the headers and JSON of a checkpoint directory, and says what is wrong with it.
 
-Every way in which one can be wrong ends in a `CheckpointError` of one line that names the
-file and the way out. Reads headers and JSON; loads no weights.
+Every fault raises a `CheckpointError` with a one-line message that names the file and the
+remedy. No weights are loaded.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 class CheckpointError(CodedError, ValueError):
-    """A model that can't be used, in one line with the way out."""
+    """A model cannot be used; the one-line message says what to do."""
 
     code = ReasonCode.BAD_CHECKPOINT
 
 
 def list_shards(directory: Path) -> list[Path]:
-    """The weight files. The class takes the one file where there are both."""
+    """The weight files. If there are both shards and a single file, the class reads the
+    latter."""
     index = directory / INDEX
     if not index.is_file() or (directory / WEIGHTS).is_file():
         return [directory / WEIGHTS]
@@ -37,7 +38,7 @@ def list_shards(directory: Path) -> list[Path]:
 
 
 def read_headers(shards: list[Path]) -> dict[Path, dict[str, tuple[int, ...]]]:
-    """Names and shapes of the tensors in each shard: a cut-off file shows here."""
+    """Names and shapes of the tensors in each shard; detects a truncated file."""
     headers: dict[Path, dict[str, tuple[int, ...]]] = {}
     for path in shards:
         if not path.is_file():
@@ -54,7 +55,7 @@ def read_headers(shards: list[Path]) -> dict[Path, dict[str, tuple[int, ...]]]:
 
 
 def count_parameters(path: Path) -> int:
-    """How many numbers a file of weights holds, by its header alone."""
+    """Number of values in a weight file, according to its header."""
     with path.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     return sum(math.prod(one["shape"]) for name, one in header.items() if name[0] != "_")
@@ -66,17 +67,17 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is not readable JSON: {one_line(error)}") from error
     if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
+        raise CheckpointError(f"{path} does not contain a JSON object")
     return raw
 
 
 def size_in_words(count: float) -> str:
-    """Bytes as people write them."""
+    """Bytes in words."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def count_in_words(count: float) -> str:
-    """Parameters as people write them."""
+    """Parameters in words."""
     return f"{count / 1e9:.2f} billion" if count >= 1e8 else f"{count / 1e6:.2f} million"
 
 

@@ -1,4 +1,4 @@
-"""Which device a model runs on: what was asked for, or the GPU; never a silent fallback."""
+"""Chooses a model's device: the requested one, or the GPU; never a silent fallback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dg_lsp.reason import ReasonCode
 
 
 def choose_device(device: str | None) -> torch.device:
-    """The asked-for device, or the GPU where there is one; never a silent fallback."""
+    """The requested device, or the GPU if there is one; never a silent fallback."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -21,7 +21,7 @@ def choose_device(device: str | None) -> torch.device:
         ) from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise CheckpointError(
-            f"device {device!r} was asked for, but torch {torch.__version__} finds no GPU; "
+            f"device {device!r} was requested, but torch {torch.__version__} finds no GPU; "
             "use --device cpu, or install a CUDA build of torch",
             ReasonCode.NO_DEVICE,
         )

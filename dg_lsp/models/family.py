@@ -1,7 +1,7 @@
-"""A kind of model: how its checkpoints are read, what they weigh, and how they are run.
+"""The interface of a model family: how its checkpoints are read, sized and run.
 
-Each family is one folder beside this file with a module `family` that holds its `FAMILY`; which
-one reads a checkpoint is decided by the `model_type` of its `config.json` (`registry.py`).
+Each family is a folder beside this file, whose module `family` defines `FAMILY`. The
+`model_type` in a checkpoint's `config.json` selects the family (`registry.py`).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class RunnableModel(Denoiser, Protocol):
     def warm_up(self, prompt_tokens: int, on_progress: Callable[[int, int], None]) -> None:
         """Prepare the usual steps after prompts of up to `prompt_tokens`.
 
-        `on_progress` is told how many of how many are ready.
+        `on_progress` is called with the number of steps ready and the total.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Dimensions:
-    """What is known of a model from its configuration alone."""
+    """What a model's configuration says about it."""
 
     vocab_size: int
     canvas_tokens: int
@@ -46,15 +46,15 @@ class TensorLayout:
     """Which tensors make up a model, and under which names they are kept."""
 
     shapes: dict[str, tuple[int, ...]]
-    """Every tensor once, by its own name."""
+    """Every tensor, once, under its own name."""
     own_name: Callable[[str], str]
-    """The name under which a tensor is kept, where a checkpoint has several for it."""
+    """The name under which a tensor is kept, if checkpoints have several names for it."""
     is_ignored: Callable[[str], bool]
-    """Whether a tensor of a checkpoint is no part of the text model."""
+    """Whether a checkpoint's tensor does not belong to the text model."""
     is_packed: Callable[[str, tuple[int, ...]], bool]
     """Whether a tensor, by own name and shape, is kept in 4 bits."""
     is_bulk: Callable[[str], bool]
-    """Whether a tensor is one of those for whose sake a model is packed at all."""
+    """Whether a tensor is one of the large ones that packing is meant for."""
 
     @property
     def parameters(self) -> int:
@@ -62,10 +62,10 @@ class TensorLayout:
 
 
 class ModelFamily(Protocol):
-    """One kind of model. `Any` is its own configuration class."""
+    """One model family. `Any` stands for its configuration class."""
 
     name: str
-    """As messages to the user have it."""
+    """The name in messages to the user."""
 
     def parse_config(self, directory: Path) -> Any:
         """The configuration of a checkpoint; raises whatever the class raises for a bad one."""
@@ -76,11 +76,11 @@ class ModelFamily(Protocol):
     def tensors(self, config: Any) -> TensorLayout: ...
 
     def cache_bytes(self, config: Any, tokens: int) -> int:
-        """What is kept of one document of so many tokens, in bytes."""
+        """Bytes of cache for one document with the given number of tokens."""
         ...
 
     def working_bytes(self, config: Any) -> int:
-        """What one step takes besides weights and caches, in bytes."""
+        """Bytes that one step needs besides weights and caches."""
         ...
 
     def load(
@@ -94,7 +94,7 @@ class ModelFamily(Protocol):
     ) -> RunnableModel:
         """The model of a checkpoint, packed or not; raises `CheckpointError`.
 
-        `report` is told the share of the weights that is loaded.
+        `report` is called with the share of the weights loaded so far.
         """
         ...
 

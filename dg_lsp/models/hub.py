@@ -1,8 +1,8 @@
-"""Checkpoints on the Hugging Face hub: what is there, and bringing it here.
+"""Lists and downloads checkpoints on the Hugging Face hub.
 
-`huggingface_hub` does the transfer: it goes on after a broken connection, and a later run
-brings only the files that are not whole. This module chooses the files, counts bytes, compares
-checksums, and says in one line what went wrong. Knows nothing of packing.
+`huggingface_hub` does the transfer: it resumes after a broken connection, and a later run
+downloads only incomplete files. This module chooses the files, counts bytes, compares
+checksums, and reports errors in one line.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WANTED = (
     "LICENSE*",
 )
 FREE_LICENCES = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause"}
-"""Nothing is asked for these; any other has to be accepted by name."""
+"""Licences that need no confirmation; any other must be accepted by name."""
 TRIES_S = 30.0
 
 
@@ -50,7 +50,7 @@ class RemoteFile:
     name: str
     size: int
     sha256: str | None
-    """Of large files; the hub tells none of small ones."""
+    """Of large files; the hub gives none for small ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Remote:
 
 
 def look_up(repository: str, revision: str | None = None) -> Remote:
-    """Ask the hub what a repository holds."""
+    """Ask the hub for the content of a repository."""
     with _explained(repository):
         info = HfApi(endpoint=_endpoint()).model_info(
             repository, revision=revision, files_metadata=True, timeout=TRIES_S
@@ -79,24 +79,22 @@ def look_up(repository: str, revision: str | None = None) -> Remote:
         if any(fnmatch(s.rfilename, wanted) for wanted in WANTED)
     )
     if not any(file.name.endswith(".safetensors") for file in files):
-        raise CheckpointError(
-            f"{repository} has no .safetensors files; it is no checkpoint that can be packed"
-        )
+        raise CheckpointError(f"{repository} has no .safetensors files, so it cannot be packed")
     licence = (info.card_data.license if info.card_data else None) or "unknown"
     return Remote(repository, info.sha or revision or "main", str(licence), files)
 
 
 def download_small(remote: Remote, directory: Path) -> None:
-    """Everything but the weights, so that they need not come if something does not fit."""
+    """Download everything but the weights, to check first whether the model fits."""
     for file in remote.files:
         if not file.name.endswith(".safetensors"):
             _download(remote, file, directory, lambda count: None)
 
 
 def download_weights(remote: Remote, directory: Path, told: Callable[[int, int], None]) -> None:
-    """The weights, each compared with its checksum; what is there already does not come again.
+    """Download the weights that are missing, and compare each with its checksum.
 
-    `told` gets the bytes that are here and all of them.
+    `told` is called with the bytes downloaded and the total.
     """
     weights = [file for file in remote.files if file.name.endswith(".safetensors")]
     total, before = sum(file.size for file in weights), 0
@@ -115,7 +113,7 @@ def download_weights(remote: Remote, directory: Path, told: Callable[[int, int],
 
 
 def missing_bytes(remote: Remote, directory: Path) -> int:
-    """What is still to come, in bytes."""
+    """Bytes that are still to be downloaded."""
     here = 0
     for file in remote.files:
         with contextlib.suppress(OSError):
@@ -153,7 +151,7 @@ def _compare(path: Path, file: RemoteFile) -> None:
 
 
 def _counter(count: Callable[[int], None]) -> Any:
-    """A stand-in for the bar that the library would draw."""
+    """Replaces the progress bar of the library."""
 
     class Counter:
         def __init__(self, *_: object, initial: int = 0, **__: object) -> None:
@@ -176,7 +174,7 @@ def _counter(count: Callable[[int], None]) -> Any:
 
 @contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
-    """Turn what the library raises into one line with the way out."""
+    """Convert the library's errors into one line that says what to do."""
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         yield
@@ -190,10 +188,10 @@ def _explained(what: str) -> Iterator[None]:
         raise CheckpointError(
             f"{what} is not on {_endpoint() or 'the hub'}", ReasonCode.NO_REPOSITORY
         ) from error
-    except Exception as error:  # Whatever a network and the library's HTTP client bring.
+    except Exception as error:  # Anything that the network and the library's HTTP client raise.
         raise CheckpointError(
             f"{what} could not be fetched ({one_line(error)}); "
-            "run the same command again: files that are whole do not come again",
+            "run the same command again; complete files are not downloaded again",
             ReasonCode.DOWNLOAD_FAILED,
         ) from error
 

@@ -1,7 +1,7 @@
-"""From a name or a directory to a model that is ready to infill.
+"""Loads a model, by its name or directory, until it is ready to infill.
 
-Every way in which a checkpoint can be wrong ends in a `CheckpointError` of one line that
-names the file and the way out. Knows nothing of jobs.
+Every fault of a checkpoint raises a `CheckpointError` with a one-line message that names the
+file and the remedy.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in memory and all that the engine needs to know of it."""
+    """A model in memory, with everything that the engine needs to know about it."""
 
     info: ModelInfo
     kind: ModelFamily
@@ -70,7 +70,7 @@ class LoadedModel:
     def family(
         self, settings: EngineSettings | None = None, denoiser: Denoiser | None = None
     ) -> Family:
-        """How the model fills spans, under its own settings and by itself unless given."""
+        """How the model fills spans, by default with its own settings."""
         return self.kind.strategies(
             settings or self.settings, denoiser or self.denoiser, self.codec
         )
@@ -82,10 +82,10 @@ def load(
     report: Callable[[float], None] = lambda share: None,
     vram: int | None = None,
 ) -> LoadedModel:
-    """Load a model of the store, a checkpoint directory or "bundled"; `None`: the best here.
+    """Load a model of the store, a checkpoint directory or "bundled"; `None` means the best.
 
-    `report` is told the share of the weights that is loaded. `vram` limits in bytes what the
-    model may take on its device; without it the model may take what is free.
+    `report` is called with the share of the weights loaded so far. `vram` limits the model's
+    memory on its device, in bytes; by default it may use all that is free.
     """
     chosen = choose_device(device)
     if vram is not None:
@@ -97,12 +97,12 @@ def load(
     checkpoint = open_checkpoint(directory)
     is_packed = is_packed_checkpoint(directory)
     if not is_packed:
-        # A file that is cut off is told before memory is planned for it.
+        # Report a truncated file before planning memory for it.
         read_headers(list_shards(directory))
     codec = checkpoint.read_codec()
     metadata = read_json(directory / METADATA) if (directory / METADATA).is_file() else {}
     settings = _settings(directory, metadata)
-    # float16 products are slow on CPUs; GPUs are at home in bfloat16.
+    # float16 products are slow on CPUs; GPUs are fast in bfloat16.
     canvas_tokens = checkpoint.dimensions.canvas_tokens
     dtype = torch.float32 if chosen.type == "cpu" else torch.bfloat16
     memory = plan_memory(
@@ -138,21 +138,21 @@ def load(
 
 
 def _cache_settings(device: torch.device, memory: MemoryPlan) -> CacheSettings:
-    """As much as was planned; host memory needs no plan, and its default is little."""
+    """The planned cache on a GPU; on a CPU the default, which is small."""
     if device.type == "cpu":
         return CacheSettings()
     return CacheSettings(prefix_bytes=memory.cache)
 
 
 def _best_name(device: torch.device, budget: int) -> str:
-    """The best model that is here, and a word on why."""
+    """The best installed model; logs why it was chosen."""
     model = store.best(device.type == "cuda", budget)
     if model is not None:
-        log.info("%s is the best model here for %s", model.name, device)
+        log.info("%s is the best installed model for %s", model.name, device)
         return model.name
     log.info(
-        "no model in %s suits %s: the small bundled one is used; "
-        "dg-lsp pull gets DiffusionGemma, on a machine with a GPU",
+        "no model in %s suits %s, so the small bundled model is used; "
+        "dg-lsp pull downloads DiffusionGemma, for a machine with a GPU",
         store.models_directory(),
         device,
     )
@@ -165,15 +165,15 @@ def _find(name: str) -> Path:
     directory = model_directory(name) or store.find(name)
     if directory is None:
         raise CheckpointError(
-            f"no model here is called {name!r}; dg-lsp models lists those that are here, and a "
-            f"checkpoint directory is given as an absolute path or as ./{name}",
+            f"there is no model {name!r}; dg-lsp models lists the installed ones, and a "
+            f"checkpoint directory must be an absolute path or ./{name}",
             ReasonCode.NO_MODEL,
         )
     return directory
 
 
 def _settings(directory: Path, metadata: dict[str, Any]) -> EngineSettings:
-    """Engine settings with what the checkpoint says of itself."""
+    """Engine settings with the checkpoint's own values."""
     try:
         return EngineSettings(
             prompt=_prompt_settings(_section(metadata, "prompt")),

@@ -1,7 +1,7 @@
-"""Where the device's memory goes, decided before anything is loaded.
+"""Plans the device's memory before anything is loaded.
 
-Arithmetic on a configuration and a budget: weights first, then room to work, and the rest is
-cache. Knows nothing of tensors; `budget` asks the machine what is free.
+Computes from a configuration and a budget: weights first, then workspace, and the rest is
+cache. `budget` asks the machine how much memory is free.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from dg_lsp.reason import ReasonCode
 
 GB = 1e9
 LEAST_CONTEXT_TOKENS = 1024
-"""Below, a prompt no longer holds the code around a span."""
+"""A smaller prompt does not contain the code around a span."""
 MOST_DOCUMENTS = 8
-"""Documents whose caches are kept at most; more are seldom open at once."""
+"""Maximum number of documents with a cache; more are seldom open at once."""
 MARGIN_SHARE, MARGIN_BYTES = 0.05, int(0.5 * GB)
-"""Left to others of what is free: a desktop's windows grow."""
+"""Share of the free memory left to other programs, because a desktop's windows grow."""
 RUNTIME_BYTES = int(0.6 * GB)
-"""What CUDA, its libraries and captured graphs take besides tensors."""
+"""Memory of CUDA, its libraries and captured graphs, besides tensors."""
 FORMAT_TOKENS = 128
 """Turns, task and fences around the texts of a prompt."""
 
@@ -36,11 +36,11 @@ class MemoryPlan:
     budget: int
     weights: int
     workspace: int
-    """For one step on a full canvas after the longest prompt, and for what libraries take."""
+    """For one step on a full canvas after the longest prompt, and for libraries."""
     cache: int
     """Keys and values of all documents together."""
     context_tokens: int
-    """Of one document, prompt and canvas."""
+    """Tokens of one document, prompt and canvas."""
 
     def __str__(self) -> str:
         parts = (self.weights, self.workspace, self.cache, self.budget)
@@ -59,7 +59,8 @@ def plan_memory(
     *,
     on_gpu: bool,
 ) -> MemoryPlan:
-    """Divide a budget so that the wanted tokens fit, or as many as can; or say what lacks."""
+    """Divide a budget so that the wanted tokens fit, or as many as possible; raises if too
+    few."""
 
     def cache_bytes(tokens: int) -> int:
         return checkpoint.family.cache_bytes(checkpoint.config, tokens)
@@ -67,15 +68,15 @@ def plan_memory(
     workspace = checkpoint.family.working_bytes(checkpoint.config)
     workspace += RUNTIME_BYTES if on_gpu else 0
     rest = budget - weights - workspace
-    # Once where documents are kept, and once where a step reads the current one.
+    # Once in the cache, and once in the workspace where a step reads it.
     least = 2 * cache_bytes(LEAST_CONTEXT_TOKENS)
     if rest < least:
         needed = weights + workspace + least
         raise CheckpointError(
             f"{name} needs {size_in_words(needed)} ({size_in_words(weights)} weights, "
             f"{size_in_words(workspace)} workspace, {size_in_words(least)} cache for "
-            f"{LEAST_CONTEXT_TOKENS} tokens) and may take {size_in_words(budget)}; "
-            "end what else uses the device, raise --vram, or use a smaller --model",
+            f"{LEAST_CONTEXT_TOKENS} tokens) but may use only {size_in_words(budget)}; "
+            "close other programs that use the device, raise --vram, or use a smaller --model",
             ReasonCode.DOES_NOT_FIT,
         )
     tokens = min(wanted_tokens, checkpoint.dimensions.context_tokens)
@@ -87,38 +88,39 @@ def plan_memory(
 
 
 def default_budget(device: torch.device) -> int:
-    """What is free on the device, less a margin."""
+    """Free memory of the device, minus a margin."""
     free, _ = _free_and_total(device)
-    # Host memory that is lacking is swapped; a GPU's is refused in the midst of a job.
+    # A lack of host memory leads to swapping; on a GPU, it ends a job midway.
     margin = max(MARGIN_SHARE * free, MARGIN_BYTES) if device.type == "cuda" else 0
     return int(free - margin)
 
 
 def check_budget(device: torch.device, budget: int) -> None:
-    """Refuse a budget that the device does not have, before weights are read."""
+    """Refuse a budget that exceeds the device's free memory, before weights are read."""
     free, total = _free_and_total(device)
     if budget > free:
         raise CheckpointError(
             f"--vram {size_in_words(budget)} is more than is free on {device}: "
             f"{size_in_words(free)} of {size_in_words(total)}; "
-            "end what else uses it, or ask for less",
+            "close other programs that use it, or give a smaller amount",
             ReasonCode.DOES_NOT_FIT,
         )
 
 
 def check_free(device: torch.device, needed: int, what: str) -> None:
-    """Refuse to begin what the device's memory has no room for."""
+    """Refuse to start work that does not fit into the device's memory."""
     free, _ = _free_and_total(device)
     if free < needed:
         raise CheckpointError(
             f"{what} needs {size_in_words(needed)} of memory on {device}, "
-            f"{size_in_words(free)} are free; end what else uses it",
+            f"but {size_in_words(free)} are free; close other programs that use it",
             ReasonCode.DOES_NOT_FIT,
         )
 
 
 def limit_memory(device: torch.device, budget: int) -> None:
-    """Hold this process to its budget on a GPU: a job fails before other programs do."""
+    """Limit this process to its budget on a GPU, so that a job fails before other programs
+    do."""
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, budget / total), device)
@@ -127,7 +129,7 @@ def limit_memory(device: torch.device, budget: int) -> None:
 def fit_prompt(
     prompt: PromptSettings, context_tokens: int, canvas_tokens: int
 ) -> PromptSettings:
-    """Cut every part of a prompt by the same share, so that it fits into the context."""
+    """Shrink every part of a prompt by the same factor, so that it fits into the context."""
     room = context_tokens - canvas_tokens - FORMAT_TOKENS
     wanted = prompt.prefix_tokens + prompt.suffix_tokens + prompt.snippet_tokens
     if wanted <= room:
@@ -141,7 +143,7 @@ def fit_prompt(
 
 
 def prompt_tokens(prompt: PromptSettings, canvas_tokens: int) -> int:
-    """Context that a prompt can fill, with the canvas behind it."""
+    """Context available to a prompt, which leaves room for the canvas."""
     parts = prompt.prefix_tokens + prompt.suffix_tokens + prompt.snippet_tokens
     return parts + canvas_tokens + FORMAT_TOKENS
 
@@ -156,12 +158,12 @@ def parse_bytes(text: str) -> int:
         amount = float(number) * units[unit]
     except (KeyError, ValueError) as error:
         raise CheckpointError(
-            f"{text!r} is no amount of memory; write 16GB, 15500MB or 16GiB",
+            f"{text!r} is not an amount of memory; write 16GB, 15500MB or 16GiB",
             ReasonCode.INVALID_ARGUMENT,
         ) from error
     if not 0 < amount < 1e15:
         raise CheckpointError(
-            f"{text!r} is no amount of memory that a device can have",
+            f"{text!r} is not an amount of memory that a device can have",
             ReasonCode.INVALID_ARGUMENT,
         )
     return int(amount)

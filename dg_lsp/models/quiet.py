@@ -11,7 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 @contextlib.contextmanager
 def quiet_loader(report: Callable[[float], None]) -> Iterator[None]:
-    """Keep bars and reports of the loader off the terminal; what matters is raised or told."""
+    """Keep the loader's bars and reports off the terminal; errors are raised instead."""
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     hook = transformers_logging.set_tqdm_hook(
@@ -25,7 +25,7 @@ def quiet_loader(report: Callable[[float], None]) -> Iterator[None]:
 
 
 class _Reporting(transformers_logging.EmptyTqdm):  # type: ignore[misc]
-    """A bar of the loader that is not drawn: what it counts is reported."""
+    """Replaces the loader's progress bar and reports its progress instead."""
 
     def __init__(self, report: Callable[[float], None], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""From a checkpoint directory to the family that reads it."""
+"""Selects the family that reads a checkpoint directory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Checkpoint:
     directory: Path
     family: ModelFamily
     config: Any
-    """Of the family's own class."""
+    """An instance of the family's own class."""
 
     @cached_property
     def dimensions(self) -> Dimensions:
@@ -35,7 +35,7 @@ class Checkpoint:
         return self.family.tensors(self.config)
 
     def read_codec(self) -> FileCodec:
-        """The tokenizer, if it can serve the model."""
+        """The tokenizer; raises `CheckpointError` if it does not fit the model."""
         try:
             codec = read_codec(self.directory)
         except TokenizerError as error:
@@ -52,17 +52,17 @@ class Checkpoint:
 
 
 def open_checkpoint(directory: Path) -> Checkpoint:
-    """The checkpoint in a directory; raises `CheckpointError` where no family reads it."""
+    """The checkpoint in a directory; raises `CheckpointError` if no family reads it."""
     if not directory.exists():
         raise CheckpointError(
             f"model {str(directory)!r} does not exist; "
-            "give a checkpoint directory or 'bundled'; dg-lsp models lists what is here",
+            "give a checkpoint directory or 'bundled'; dg-lsp models lists what is installed",
             ReasonCode.NO_MODEL,
         )
     path = directory / "config.json"
     if not path.is_file():
         raise CheckpointError(
-            f"{directory} is no checkpoint directory: it has no config.json",
+            f"{directory} is not a checkpoint directory: it has no config.json",
             ReasonCode.NO_MODEL,
         )
     found = read_json(path).get("model_type")

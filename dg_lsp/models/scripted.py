@@ -1,9 +1,9 @@
-"""A denoiser with no network, for unit tests only: it knows its documents by heart.
+"""A denoiser without a network, for unit tests only, which has memorized its documents.
 
-At every canvas position it predicts the token that stands there in the document, surer with
-every step. Knows nothing of jobs; a prompt in which it finds none of its documents raises.
-Made for the default layout, where the model's turn begins with the text before the span.
-With no document it is sure of nothing.
+At every canvas position, it predicts the token at that position of the document, with a
+confidence that rises at every step. It raises an error for a prompt that matches none of its
+documents, and without any documents it is uncertain of everything. It is made for the default
+layout, where the model's turn begins with the text before the span.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from dg_lsp.models.gemma.sampling import Head, select
 
 CAP = 30.0
 PATIENCE_S = 20.0
-"""How long a call waits at a closed gate, so that a failing test ends."""
+"""How long a call waits at a closed gate, so that a failing test does not hang."""
 
 
 @dataclass(slots=True)
 class Reading:
-    """A prompt that was read: what the reply goes on with, and how many steps were made."""
+    """A prompt that was read: the text that continues it, and the number of steps so far."""
 
     rest: bytes
     steps: int = 0
@@ -35,9 +35,9 @@ class Reading:
 class ScriptedDenoiser:
     """Implements `engine.denoiser.Denoiser`; for unit tests only.
 
-    `certainty` holds the logit of the known token over all others at each step, the last one
-    from there on. `denoise` sets `entered`, waits until `gate` is set, and raises `error`
-    where there is one; `canvases` keeps the ids of all lanes of every call, `prompts` those
+    `certainty` is the logit of the known token above all others at each step; the last value
+    applies to all later steps. `denoise` sets `entered`, waits until `gate` is set, and raises
+    `error` if it is set. `canvases` records the ids of all lanes of every call, `prompts` those
     of every encoded prompt.
     """
 
@@ -69,7 +69,7 @@ class ScriptedDenoiser:
         if written.startswith(b"```"):
             written, closing = written.split(b"\n", 1)[1], b"\n```"
         for known in self._documents:
-            # A prefix beyond the budget comes without its beginning.
+            # The beginning of a prefix that exceeds its budget is missing.
             start = 0 if known.startswith(written) else known.find(written)
             if start >= 0:
                 return Reading(known[start + len(written) :] + closing)
@@ -94,7 +94,7 @@ class ScriptedDenoiser:
             raise self.error
         encoded.steps = 0 if conditioning is None else encoded.steps + 1
         logits = self.logits(encoded, canvas, canvases.lengths, conditioning)
-        # Its hidden states are what the soft-cap will turn into these logits.
+        # The soft-cap turns these hidden states into the logits.
         hidden = torch.atanh(logits / CAP) * CAP
         free = len(canvases.free)
         selection = select(
@@ -144,7 +144,7 @@ class ScriptedDenoiser:
         return 0
 
     def _known(self, rest: bytes, lane: list[int]) -> list[int]:
-        """What stands at each position of a canvas, in the tokens that it pins at its end."""
+        """The token at each position of a canvas, located by the tokens pinned at its end."""
         for start in range(len(lane)):
             at = rest.find(tail := self._bytes(lane[start:]))
             if self._codec.control.turn_end in lane[start:]:
@@ -158,7 +158,7 @@ class ScriptedDenoiser:
         return [*self._tokens(rest), *beyond][: len(lane)]
 
     def _tokens(self, piece: bytes) -> list[int]:
-        """Ids of bytes that may begin or end inside a character."""
+        """Ids of tokens that may begin or end within a character."""
         try:
             return self._codec.encode(piece.decode())
         except UnicodeDecodeError as error:

@@ -1,7 +1,6 @@
-"""The models of this user on this machine: where they are, how they are, which is best.
+"""The user's models on this machine: where they are, their state, and which is best.
 
-A directory of packed checkpoints, each under its name; `DG_LSP_MODELS_DIR` names another one.
-Knows nothing of how they got there, and loads none.
+They are in a directory of packed checkpoints, one per name; `DG_LSP_MODELS_DIR` moves it.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ BUNDLED = "bundled"
 BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"
 RESERVED = {BUNDLED, "scripted"}
 MOST_PARAMETERS_ON_A_CPU = 1_000_000_000
-"""Larger models are not chosen for a CPU, where a step of them takes many seconds; they can be
-asked for by name."""
+"""Larger models are not chosen for a CPU, where a step would take many seconds; they can be
+selected by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def find(name: str) -> Path | None:
 
 
 def list_models() -> list[StoredModel]:
-    """Every finished model, the largest first. What can't be read is left out."""
+    """Every finished model, largest first, without those that cannot be read."""
     root = models_directory()
     found = []
     for directory in sorted(root.iterdir()) if root.is_dir() else []:
@@ -68,14 +67,14 @@ def list_models() -> list[StoredModel]:
 
 
 def unfinished() -> list[str]:
-    """Names whose packing was interrupted and can be taken up."""
+    """Names of models whose packing was interrupted and can continue."""
     root = models_directory()
     parts = sorted(root.glob(".*.partial")) if root.is_dir() else []
     return [path.name.removeprefix(".").removesuffix(".partial") for path in parts]
 
 
 def best(is_gpu: bool, budget: int) -> StoredModel | None:
-    """The largest whole model that the device can run at a useful speed."""
+    """The largest complete model that the device can run at a useful speed."""
     for model in list_models():
         fits = model.manifest.weight_bytes < budget
         quick = is_gpu or model.manifest.parameters <= MOST_PARAMETERS_ON_A_CPU
@@ -85,10 +84,10 @@ def best(is_gpu: bool, budget: int) -> StoredModel | None:
 
 
 def check_name(name: str) -> str:
-    """A name that a model may be kept under."""
+    """Check a name for a model."""
     if not is_name(name) or name in RESERVED:
         raise CheckpointError(
-            f"{name!r} can't be the name of a model; use letters, digits, '.', '-' and '_'",
+            f"{name!r} cannot be the name of a model; use letters, digits, '.', '-' and '_'",
             ReasonCode.INVALID_ARGUMENT,
         )
     return name

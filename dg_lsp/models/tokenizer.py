@@ -1,6 +1,6 @@
-"""A `tokenizer.json` as the engine's codec. Knows nothing of models or prompts.
+"""Reads a `tokenizer.json` as the engine's codec.
 
-Two families are read: byte-level BPE (the bundled model) and BPE with byte fallback, where
+Two kinds are supported: byte-level BPE (the bundled model) and BPE with byte fallback, where
 a space is written as U+2581 (Gemma).
 """
 
@@ -31,7 +31,8 @@ class FileCodec:
     """The engine's `Codec` over a `tokenizers.Tokenizer`."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        # Document text may hold strings like "<turn|>": they must never become control tokens.
+        # Document text may contain strings like "<turn|>", which must not become control
+        # tokens.
         tokenizer.encode_special_tokens = True
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -94,10 +95,10 @@ def _with_stem(pieces: list[tuple[bytes, int]], stem: bytes) -> list[int]:
 
 
 def _vocabulary_bytes(tokenizer: Tokenizer) -> list[bytes]:
-    """What each token writes: nothing for control tokens, plain text for other added ones."""
+    """The bytes of each token: none for control tokens, plain text for other added tokens."""
     model = json.loads(tokenizer.to_str())["model"]
     if model.get("type") != "BPE":
-        raise TokenizerError(f"the tokenizer is a {model.get('type')} one, not BPE")
+        raise TokenizerError(f"the tokenizer is of type {model.get('type')}, not BPE")
     byte_of = _byte_level_alphabet()
     byte_fallback = bool(model.get("byte_fallback"))
     pieces = [b""] * tokenizer.get_vocab_size(with_added_tokens=True)

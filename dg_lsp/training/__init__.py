@@ -1,1 +1,1 @@
-"""Trains the bundled model; nothing here is needed to run the server."""
+"""Trains the bundled model; the server needs nothing from here."""

@@ -1,4 +1,4 @@
-"""`python -m dg_lsp.training`: make the bundled model from the sources on this machine."""
+"""`python -m dg_lsp.training`: trains the bundled model on the sources on this machine."""
 
 from __future__ import annotations
 
@@ -43,12 +43,13 @@ STATE = Path(platformdirs.user_cache_dir("dg-lsp")) / "training"
 
 
 def main(
-    state: Annotated[Path, typer.Option(help="Where the run keeps its place.")] = STATE,
+    state: Annotated[Path, typer.Option(help="Where the run saves its state.")] = STATE,
     steps: Annotated[int, typer.Option(help="Steps before the cool-down.")] = DEFAULT.steps,
     cooldown: Annotated[int, typer.Option(help="Steps of the cool-down.")] = DEFAULT.cooldown,
     batch: Annotated[int, typer.Option(help="Examples per step.")] = DEFAULT.batch,
     peak: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Share of the learning rates; less goes on.")
+        float,
+        typer.Option(min=0.01, max=1, help="Share of the learning rates; below 1 with --init."),
     ] = DEFAULT.peak,
     init: Annotated[
         Path | None, typer.Option(help="A finished model to start from, with its tokenizer.")
@@ -58,12 +59,12 @@ def main(
         typer.Option(help="A node_modules folder or Neovim's runtime, for more languages."),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Where the finished model goes.")
+        Path, typer.Option(help="Where to write the finished model.")
     ] = BUNDLED_DIRECTORY,
 ) -> None:
-    """Train, or go on training, the bundled model; Ctrl-C saves and stops.
+    """Train the bundled model, or continue its training; Ctrl-C saves and stops.
 
-    With as many steps as the saved state has, only the cool-down is run.
+    If --steps equals the steps of the saved state, only the cool-down is run.
     """
     console = Console()
     gathered = _gather_once(state / "corpus.json", also or [])
@@ -150,7 +151,7 @@ def _export(
     tokenizer: Path,
     out: Path,
 ) -> None:
-    """Write the checkpoint and its card; the evaluation adds how well it infills."""
+    """Write the checkpoint and its card; the evaluation adds its figures later."""
     training = Training(
         steps=before.steps + trainer.step,
         tokens=before.tokens + trainer.step * trainer.tokens_per_step,
@@ -174,7 +175,7 @@ def _export(
 
 
 def _gather_once(path: Path, also: Sequence[Path]) -> corpus.Corpus:
-    """The corpus of this run, fixed at its start: packages installed later change nothing."""
+    """The corpus of this run, fixed at the start, so that later installations do not matter."""
     if path.is_file():
         raw = json.loads(path.read_text(encoding="utf-8"))
         return corpus.Corpus(

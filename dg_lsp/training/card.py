@@ -1,4 +1,4 @@
-"""The model card of the bundled model, from what the run itself knows."""
+"""Writes the bundled model's card from the data of the training run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RunFigures:
 
 
 LARGE = 100_000
-"""Characters from which on a source has a line of its own."""
+"""Sources with at least this many characters have their own line."""
 MEASURED = "## How well it infills\n"
 """The heading under which the evaluation writes."""
 

@@ -1,9 +1,9 @@
 """Gathers the bundled model's training text and its held-out text.
 
 Reads the running interpreter's standard library and the permissively licensed distributions
-that the project installs; leaves out tests, tables, generated files, copies, and what shares
-code with a held-out file. Knows nothing of tokens, tensors or training: it returns whole files.
-It believes metadata and file headers about licences, and cannot see a copy that was reworded.
+that the project installs; leaves out tests, tables, generated files, copies, and files that
+share code with a held-out file. It trusts metadata and file headers about licences, and cannot
+detect a reworded copy.
 """
 
 import ast
@@ -19,7 +19,7 @@ from importlib.metadata import Distribution, PackageMetadata, distributions
 from pathlib import Path
 
 STDLIB = "stdlib"
-# Whatever an installed project may bring along, present or not; the licence check decides.
+# Dependencies that an installation may include; the licence check decides.
 DISTRIBUTIONS = (
     "torch", "transformers", "numpy", "sympy", "networkx", "setuptools", "mypy", "rich",
     "typer", "click", "pydantic", "pydantic_core", "jinja2", "pygments", "huggingface_hub",
@@ -32,19 +32,19 @@ DISTRIBUTIONS = (
 )  # fmt: skip
 
 HELD_OUT_DISTRIBUTIONS = ("pip", "pytest")
-# Of varied kind: parsing, text, numbers, data structures, coroutines, the web.
+# Of various kinds: parsing, text, numbers, data structures, coroutines, the web.
 HELD_OUT_MODULES = (
     "argparse", "asyncio/queues", "bisect", "cmd", "configparser", "csv", "fractions",
     "graphlib", "heapq", "http/cookies", "json", "queue", "sched", "shlex", "textwrap",
     "tomllib",
 )  # fmt: skip
 
-# Left alone, these three could be most of the text, in three house styles.
+# Without a limit, these three would be most of the text, in only three styles.
 CAPPED_DISTRIBUTIONS = ("torch", "sympy", "transformers")
 MAX_SHARE = 0.30
 
 MIN_CHARACTERS, MAX_CHARACTERS = 400, 200_000
-MAX_LINE_CHARACTERS = 1_000  # Beyond what the model can see at once: packed data.
+MAX_LINE_CHARACTERS = 1_000  # Longer than what the model can see at once: packed data.
 HEADER_LINES = 10  # Where a generator signs its output.
 MAX_DIGIT_SHARE = 0.20  # Of visible characters; numerical code measured 0.19 at most.
 MAX_LITERAL_SHARE = 0.50  # One-line strings: word lists, registries, lexers' name tables.
@@ -90,7 +90,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What one distribution gives to the training text: a line of the model card."""
+    """One distribution's contribution to the training text: a line of the model card."""
 
     distribution: str
     version: str
@@ -101,7 +101,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """All text at hand, split in two, sorted by path; `refused` is (distribution, reason)."""
+    """All available text, split in two, sorted by path; `refused` is (distribution, reason)."""
 
     training: tuple[SourceFile, ...]
     held_out: tuple[SourceFile, ...]
@@ -129,7 +129,7 @@ def gather() -> Corpus:
 
 
 def held_out_files() -> tuple[SourceFile, ...]:
-    """The files of the evaluation; what is not installed is simply absent."""
+    """The held-out files, without those of packages that are not installed."""
     files = list(_read(STDLIB, (f for f in _stdlib() if is_held_out(f[0]))))
     files += [file for found in _find(HELD_OUT_DISTRIBUTIONS) for file in _installed(found)]
     return tuple(sorted(files, key=lambda file: file.path))
@@ -157,19 +157,19 @@ def language(path: str) -> str:
 
 
 def licence_of(metadata: PackageMetadata) -> str | None:
-    """The declared licence if all that is declared is permissive, else None."""
+    """The declared licence if every declared licence is permissive, else None."""
     declared = _declared(metadata)
     return declared[0] if declared and all(map(is_permissive, declared)) else None
 
 
 def clean(raw: bytes) -> str | None:
-    """The text to train on, or None for a file that is no ordinary hand-written Python."""
+    """The text to train on, or None if the file is not ordinary hand-written Python."""
     try:
         text = raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
         return None
     body = strip_licence_header(text)
-    # A permissive distribution may carry a file under other terms; its header says so.
+    # A permissive distribution may contain files under other terms; their headers say so.
     if FOREIGN_NOTICE.search(text.removesuffix(body)):
         return None
     if not MIN_CHARACTERS <= len(body) <= MAX_CHARACTERS or is_generated(text) or is_data(body):
@@ -184,7 +184,7 @@ def clean(raw: bytes) -> str | None:
 
 
 def strip_licence_header(text: str) -> str:
-    """Drop the leading comments that speak of a licence, with whatever stands above them."""
+    """Drop the leading comments that mention a licence, with everything above them."""
     return _LICENCE_HEADER.sub("", text)
 
 
@@ -210,7 +210,7 @@ def is_data(text: str) -> bool:
 
 
 def drop_near_duplicates(files: Iterable[SourceFile]) -> list[SourceFile]:
-    """Sorted by path, without the files mostly made of shingles of files kept before them."""
+    """Sorted by path, without files that mostly repeat shingles of files kept before them."""
     seen: set[int] = set()
     kept = []
     for file in sorted(files, key=lambda file: file.path):
@@ -253,23 +253,23 @@ def limit_shares(files: Sequence[SourceFile]) -> list[SourceFile]:
 
 
 def characters(files: Iterable[SourceFile]) -> Counter[str]:
-    """How much text each distribution has."""
+    """The amount of text of each distribution."""
     return sum((Counter({file.distribution: len(file.text)}) for file in files), Counter())
 
 
 def _shingles(text: str) -> set[int]:
     """One hash for each three consecutive lines of code, spacing and comments aside."""
-    # The salt of hash() differs between processes; only equality within one counts.
+    # hash() is salted per process, but only equality within one process matters.
     spaced = (" ".join(line.split()) for line in text.split("\n"))
     lines = [line for line in spaced if len(line) > 3 and line[0] != "#"]
     return set(map(hash, zip(lines, lines[1:], lines[2:], strict=False)))
 
 
 def _declared(metadata: PackageMetadata) -> list[str]:
-    """What the metadata says of the licence; an expression stands alone."""
+    """What the metadata says about the licence; an expression replaces all else."""
     if expressions := metadata.get_all("License-Expression"):
         return list(expressions)
-    # Older metadata may hold the licence's whole text; only a name can be judged.
+    # Older metadata may contain the licence's whole text; only a name can be judged.
     names = [name for name in metadata.get_all("License") or [] if "\n" not in name]
     classifiers = (c.split(" :: ") for c in metadata.get_all("Classifier") or [])
     names += [parts[-1] for parts in classifiers if parts[0] == "License"]
@@ -280,7 +280,7 @@ def is_permissive(declared: str) -> bool:
     """Whether a declared licence, by name or expression, is one to train on."""
     words = re.sub(r"\b(the|licen[cs]e|version)\b|[^a-z0-9.]", " ", declared.lower()).split()
     names = " ".join(words)
-    # A choice is ours to make, but brackets are not parsed: with them every name must do.
+    # With "or" we may choose, but brackets are not parsed: with them every name must qualify.
     choices = [names.replace(" or ", " and ")] if "(" in declared else names.split(" or ")
     return any(all(map(_PERMISSIVE.fullmatch, c.split(" and "))) for c in choices)
 
@@ -295,7 +295,7 @@ def _stdlib() -> Iterator[tuple[str, Path]]:
 
 
 def _find(names: Iterable[str]) -> list[Distribution]:
-    """What is installed of these, the first on the path under each name."""
+    """The installed ones of these distributions, the first on the path under each name."""
     return [found for name in names for found in [*distributions(name=name)][:1]]
 
 

@@ -1,10 +1,9 @@
-"""Cuts training examples out of source files, in the very layout that the engine uses.
+"""Cuts training examples out of source files, in the same layout that the engine uses.
 
 An example is one encoder sequence (a prompt of `engine.prompt`, continued by the true text)
-and several canvases that read a part of it. The first canvas is the job itself: a healed,
+and several canvases that read a part of it. The first canvas is the actual task: a healed,
 contiguous free span before a right anchor. The others start at earlier cuts and are
-contiguous spans, open canvases, or canvases noised all over, as block diffusion trains.
-Knows nothing of models; arrays only.
+contiguous spans, open canvases, or fully noised canvases, as in block diffusion.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from dg_lsp.training.corpus import SourceFile, language
 
 IGNORED = -100
 
-# Share of a distribution relative to its size: ordinary programs come oftener than the
+# Share of a distribution relative to its size: ordinary programs are used more often than the
 # long, repetitive model definitions and operator tables that fill the large packages.
 MIX = {"stdlib": 3.0, "torch": 0.4, "transformers": 0.4, "sympy": 0.5}
-# Share of all examples, where there is any text in the language; the rest is Python.
+# Share of all examples, if there is any text in the language; the rest is Python.
 LANGUAGES = {"javascript": 0.09, "typescript": 0.09, "lua": 0.05}
 _LINE = re.compile(r"[^\n]*\n?")
 _WORD = re.compile(r"\w+|[^\w\s]|\s+")
@@ -42,14 +41,14 @@ class Shape:
     """Sizes of a batch, in tokens."""
 
     sequence: int = 320
-    """Encoder sequence: prompt, true span and what follows."""
+    """Encoder sequence: prompt, true span and the text after it."""
     canvas: int = 48
     canvases: int = 3
     max_free: int = 32
     """Longest free span of the first canvas."""
     anchor: int = 16
     suffix: int = 80
-    """Most suffix tokens in the user turn."""
+    """Maximum number of suffix tokens in the user turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class Batch:
 
 
 class ExampleMaker:
-    """Draws batches; batch `step` depends on the seed and the step alone, so runs resume."""
+    """Draws batches; a batch depends only on the seed and the step, so runs can resume."""
 
     def __init__(
         self, files: Sequence[SourceFile], codec: Codec, shape: Shape, seed: int
@@ -108,7 +107,7 @@ class ExampleMaker:
         return out
 
     def _fill(self, out: Batch, row: int, rng: np.random.Generator) -> int:
-        """Write one example into row `row`; 0 where the drawn span does not fit."""
+        """Write one example into row `row`; 0 if the drawn span does not fit."""
         shape, codec = self._shape, self._codec
         file = self._files[
             bisect.bisect_right(self._ends, float(rng.random()) * self._ends[-1])
@@ -185,7 +184,7 @@ class ExampleMaker:
 
 
 def _weights(files: Sequence[SourceFile]) -> list[float]:
-    """How often each file is drawn from, such that each language has its share."""
+    """The weight of each file, chosen so that each language has its share."""
     weights = [len(file.text) * MIX.get(file.distribution, 1.0) for file in files]
     totals: dict[str, float] = defaultdict(float)
     for file, weight in zip(files, weights, strict=True):
@@ -200,7 +199,7 @@ def _weights(files: Sequence[SourceFile]) -> list[float]:
 
 
 def draw_span(text: str, rng: np.random.Generator) -> tuple[int, int]:
-    """A span as users leave them: some tokens, the rest of a line, lines, inside a word."""
+    """A span like those of users: some tokens, the rest of a line, lines, inside a word."""
     at = int(rng.integers(len(text)))
     kind = rng.random()
     line_start = text.rfind("\n", 0, at) + 1
@@ -234,5 +233,5 @@ def draw_span(text: str, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _noise_level(rng: np.random.Generator, full: float) -> float:
-    """Share of noised positions: all of them with probability `full`, else uniform."""
+    """Share of noised positions: 1 with probability `full`, otherwise uniform."""
     return 1.0 if rng.random() < full else float(rng.random())

@@ -45,7 +45,7 @@ METADATA: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What went into a model, with the runs whose weights it began with."""
+    """The training behind a model, including the runs whose weights it began with."""
 
     steps: int = 0
     tokens: int = 0
@@ -53,7 +53,7 @@ class Training:
 
 
 def read_training(directory: Path) -> Training:
-    """What went into an exported model; nothing where it does not say."""
+    """The training behind an exported model; empty if it does not say."""
     metadata = json.loads((directory / "dg_lsp.json").read_text(encoding="utf-8"))
     return Training(**metadata.get("training", {}))
 
@@ -94,7 +94,7 @@ def export(
 
 
 def write_checksums(directory: Path) -> None:
-    """What `dg-lsp doctor` and `sha256sum --check` compare the large files with."""
+    """The checksums with which `dg-lsp doctor` and `sha256sum --check` verify large files."""
     sums = ""
     for name in ("model.safetensors", "tokenizer.json"):
         with (directory / name).open("rb") as file:

@@ -55,7 +55,7 @@ class Optimizer:
         self._write_parameters()
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Put other weights, by parameter name, in place of the masters."""
+        """Replace the masters by other weights, by parameter name."""
         for name, master in self.masters.items():
             master.copy_(weights[name])
         self._write_parameters()
@@ -70,7 +70,7 @@ class Optimizer:
                 gradient = self._gradient(name)
                 momentum = self._first[name].lerp_(gradient, 0.05)
                 updates.append(gradient.lerp(momentum, 0.95).reshape(-1, *shape))
-            # In the model's own type: bfloat16 is many times slower where a CPU lacks it.
+            # In the model's own type: bfloat16 is many times slower on a CPU that lacks it.
             dtype = self._parameters[names[0]].dtype
             direction = orthogonalize(torch.cat(updates), dtype)
             direction *= max(1.0, shape[0] / shape[1]) ** 0.5 * self._matrix_lr * scale
@@ -92,7 +92,7 @@ class Optimizer:
         self._write_parameters()
 
     def _write_parameters(self) -> None:
-        """Round the masters into the model; gradients of the old weights go."""
+        """Round the masters into the model, and drop the gradients of the old weights."""
         for name, parameter in self._parameters.items():
             parameter.data.copy_(self.masters[name])
             parameter.grad = None

@@ -1,8 +1,8 @@
-"""More training text: the JavaScript, TypeScript and Lua that the editors' parts install.
+"""More training text: JavaScript, TypeScript and Lua that the editor plugins install.
 
 Reads `node_modules` folders and Neovim's runtime, file by file, with the filters of
-`training.corpus` but for the parser. Declarations, bundles and minified files are left out:
-nobody writes them by hand. Believes a package's own word about its licence.
+`training.corpus` except the parser. Declarations, bundles and minified files are left out,
+because nobody writes them by hand. It trusts what a package says about its licence.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from dg_lsp.training import corpus
 from dg_lsp.training.corpus import Source, SourceFile
 
 NODE_SUFFIXES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")
-MAX_LINE_CHARACTERS = 300  # A bundler's lines are longer, hand-written ones hardly ever.
+MAX_LINE_CHARACTERS = 300  # A bundler's lines are longer; hand-written ones hardly ever are.
 MAX_MEAN_LINE = 60
-MAX_FILE_CHARACTERS = 100_000  # Beyond: several modules put together.
-MAX_SHARE_OF_PACKAGE = 0.15  # Left alone, one family of packages is half of all.
+MAX_FILE_CHARACTERS = 100_000  # A longer file combines several modules.
+MAX_SHARE_OF_PACKAGE = (
+    0.15  # Without a limit, one family of packages would be half of everything.
+)
 NEOVIM = "neovim"
 NEOVIM_LICENCE = "Apache-2.0"
 
@@ -71,7 +73,7 @@ def gather_packages(folders: Iterable[Path]) -> tuple[list[SourceFile], list[Sou
 
 
 def clean(raw: bytes) -> str | None:
-    """The text to train on, or None for a file that is no ordinary hand-written one."""
+    """The text to train on, or None if the file is not an ordinary hand-written one."""
     try:
         text = raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
@@ -90,7 +92,7 @@ def clean(raw: bytes) -> str | None:
 
 
 def _without_notices(text: str) -> str:
-    """Without the comments near the top that are about who owns the file."""
+    """Without the ownership comments near the top."""
 
     def keep(comment: re.Match[str]) -> str:
         known = comment.start() < HEADER_CHARACTERS and _NOTICE.search(comment.group())
@@ -115,7 +117,7 @@ def _read(name: str, root: Path, paths: Iterable[Path]) -> Iterator[SourceFile]:
 
 
 def _capped(files: list[SourceFile]) -> list[SourceFile]:
-    """Without the last files of whatever package has more than its share of a language."""
+    """Without the last files of packages that exceed their share of a language."""
     total: Counter[str] = Counter()
     for file in files:
         total[corpus.language(file.path)] += len(file.text)
@@ -130,7 +132,7 @@ def _capped(files: list[SourceFile]) -> list[SourceFile]:
 
 
 def _neovim_version(runtime: Path) -> str:
-    """The newest release that the runtime's own news speak of."""
+    """The newest release mentioned in the runtime's news."""
     news = runtime / "doc" / "news.txt"
     if not news.is_file():
         return ""

@@ -1,8 +1,8 @@
-"""Trains the bundled model: the encoder's language-model loss and the decoder's denoising loss.
+"""Trains the bundled model with the encoder's language-model and the decoder's denoising loss.
 
-Warm-up, a constant phase that can go on for as long as there is time, then a linear
-cool-down that makes the model that ships. The state is saved as it goes; every batch depends
-on the seed and the step alone, so a run that was cut off continues to the same result.
+A run has a warm-up, a constant phase of any length, and a linear cool-down that produces the
+model that ships. The state is saved regularly. Every batch depends only on the seed and the
+step, so an interrupted run continues to the same result.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Recipe:
     matrix_lr: float = 0.02
     other_lr: float = 0.003
     peak: float = 1.0
-    """Share of both rates at most; a finished model goes on better with less than all."""
+    """Maximum share of both learning rates; below 1 when continuing from a finished model."""
     self_conditioning: float = 0.5
     """Share of steps whose canvases see their own first prediction."""
     encoder_weight: float = 0.7
@@ -54,7 +54,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Told after each step."""
+    """Reported after each step."""
 
     step: int
     encoder_loss: float
@@ -63,7 +63,7 @@ class Progress:
 
 
 class Trainer:
-    """A model with its optimizer and its place in the run."""
+    """A model with its optimizer and its position in the run."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Trainer:
             self._compile()
 
     def _compile(self) -> None:
-        # Each layer is a version of one code object, twice as many as dynamo expects at most.
+        # Each layer compiles its own version of one code object, more than dynamo's limit.
         torch._dynamo.config.recompile_limit = 64
         inner = self.model.model
         for layer in (*inner.encoder.language_model.layers, *inner.decoder.layers):
@@ -103,7 +103,7 @@ class Trainer:
         self._loss = torch.compile(token_losses)
 
     def resume(self) -> None:
-        """Take up the newest saved state, if there is one."""
+        """Load the newest saved state, if there is one."""
         total = self.recipe.steps
         for path in (self._cooldown_path, self._state_path):
             if not path.is_file():
@@ -114,10 +114,10 @@ class Trainer:
                 continue
             if state["step"] > total and not cooling:
                 raise ValueError(
-                    f"{path} is at step {state['step']}, past the {total} asked for; "
+                    f"{path} is at step {state['step']}, past the {total} requested; "
                     f"ask for at least as many"
                 )
-            # What `faster_dtype` finds hangs on a stopwatch; a run keeps what it began with.
+            # `faster_dtype` depends on timing; a run keeps the type it began with.
             self.dtype = getattr(torch, state["dtype"])
             self.model.to(self.dtype)
             self.optimizer.load(state["optimizer"])
@@ -125,11 +125,11 @@ class Trainer:
             return
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Begin with a finished model's weights, by parameter name, in place of random ones."""
+        """Begin with a finished model's weights, by parameter name, instead of random ones."""
         self.optimizer.start_from(weights)
 
     def save(self) -> None:
-        """Save where the run is; the constant phase and the cool-down have a file each."""
+        """Save the state; the constant phase and the cool-down have separate files."""
         cooling = self.step > self.recipe.steps
         path = self._cooldown_path if cooling else self._state_path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +161,7 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the cool-down is through."""
+        """Whether the cool-down is complete."""
         return self.step >= self.recipe.steps + self.recipe.cooldown
 
     @property
@@ -270,7 +270,7 @@ def softcapped(hidden: Tensor, embedding: Tensor, cap: float = 30.0) -> Tensor:
 def canvas_mask(batch: Batch, sequence: int) -> tuple[Tensor, Tensor]:
     """Which keys each canvas position reads, and its position in the document.
 
-    A canvas reads the encoder positions before its cut and itself without its padding.
+    A canvas reads the encoder positions before its cut, and itself without its padding.
     Returns a boolean mask (b, 1, queries, sequence + queries), true where read, and positions
     (b, queries), with queries = canvases * canvas.
     """

@@ -13,7 +13,7 @@ VOCABULARY = 4096
 def bundled_config(
     vocab_size: int = VOCABULARY, canvas_length: int = 48
 ) -> DiffusionGemmaConfig:
-    """Five layers of 256: few and wide, since small operations dominate on a CPU.
+    """Five layers of 256: few and wide, because small operations dominate on a CPU.
 
     All widths are multiples of 64, so a 4-bit block of 64 never straddles a row.
     """

@@ -1,7 +1,8 @@
 """Trains the small code tokenizer of the bundled model.
 
-Byte-level BPE. A line break and the indentation after it form one piece, since code repeats
-few indentations; identifiers split at underscores and digits, so that their parts are shared.
+Byte-level BPE. A line break and the indentation after it form one piece, because code uses
+few different indentations; identifiers are split at underscores and digits, so that their
+parts are shared.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def scripted(monkeypatch):
 async def test_a_server_that_ends_early_is_an_error(scripted):
     there = await Editor.start(scripted, {}, {})
     there._process.kill()
-    with pytest.raises(EditorError, match="went away"):
+    with pytest.raises(EditorError, match="disconnected"):
         await there.trace()
     await there.close()
 

@@ -111,7 +111,7 @@ def test_wrong_usage_is_one_line(arguments, directory, capsys):
 def test_without_an_engine(directory, failure, capsys):
     assert failure("engine", "status", status=1).code is ReasonCode.NO_ENGINE
     assert run(["engine", "stop"]) == 0
-    assert capsys.readouterr() == ("no engine runs\n", "")
+    assert capsys.readouterr() == ("no engine is running\n", "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are of POSIX")

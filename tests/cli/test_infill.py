@@ -384,7 +384,7 @@ def test_says_why_nothing_is_offered(
 
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == f"dg-lsp: nothing is offered: {reason}\n"
+    assert captured.err == f"dg-lsp: no suggestion: {reason}\n"
 
     report = report_of(capsys, f"{source}:2:12")
     assert (report["text"], report["candidates"], report["edit"]) == (None, [], None)
@@ -654,7 +654,7 @@ def test_says_on_the_terminal_why_nothing_is_offered(
 
     assert run(["infill", f"{source}:2:12"]) == 0
 
-    assert "nothing is offered: not sure enough" in terminal.export_text()
+    assert "no suggestion: not sure enough" in terminal.export_text()
 
 
 @pytest.mark.parametrize("text", ["", "\r\n", "\t\t日本\r\nx", "e\u0301🎉\u202e\x1b[2J"])

@@ -289,7 +289,7 @@ def test_the_final_frame_says_why_there_is_nothing() -> None:
 
     assert lines_of(frame, console) == [
         "1 ▌ a b",
-        "nothing is offered: unsure",
+        "no suggestion: unsure",
         "3 steps",
         "model m",
     ]

@@ -246,7 +246,7 @@ print(status, sorted({"torch", "transformers"} & set(sys.modules)), file=sys.std
     [
         (["--tcp", "nowhere"], "is not HOST:PORT"),
         (["--tcp", "127.0.0.1:99999"], "a port above 65535"),
-        (["--tcp", "127.0.0.1:1", "--stdio"], "exclude each other"),
+        (["--tcp", "127.0.0.1:1", "--stdio"], "cannot be combined"),
         (["--log-level", "loud"], "is not a log level"),
     ],
 )

@@ -191,7 +191,7 @@ SPOILED = {
     "no config": (remove(CONFIG), "", "it has no config.json"),
     "config is not JSON": (put(CONFIG, "{"), CONFIG, "is not readable JSON"),
     "config is not text": (put(CONFIG, b"\xff\xfe"), CONFIG, "is not readable JSON"),
-    "config is a list": (put(CONFIG, "[]"), CONFIG, "holds no JSON object"),
+    "config is a list": (put(CONFIG, "[]"), CONFIG, "does not contain a JSON object"),
     "config is of another model": (
         change_json(CONFIG, model_type="llama"),
         "",
@@ -262,7 +262,7 @@ SPOILED = {
         "tokens, the model only 302; they do not belong together",
     ),
     "metadata is not JSON": (put(METADATA, "{"), METADATA, "is not readable JSON"),
-    "metadata is a list": (put(METADATA, "[]"), METADATA, "holds no JSON object"),
+    "metadata is a list": (put(METADATA, "[]"), METADATA, "does not contain a JSON object"),
     "prompt is a word": (put(METADATA, '{"prompt": "bare"}'), METADATA, "is not valid"),
     "style is unknown": (put(METADATA, '{"prompt": {"style": "x"}}'), METADATA, "'x'"),
     "setting is unknown": (put(METADATA, '{"prompt": {"x": 1}}'), METADATA, "'x'"),
@@ -298,8 +298,10 @@ def test_what_is_no_checkpoint_directory_is_refused(tmp_path):
         f"model {str(tmp_path / 'absent')!r} does not exist; "
         "give a checkpoint directory or 'bundled'; dg-lsp models lists what is here"
     )
-    assert refusal(a_file) == f"{a_file} is no checkpoint directory: it has no config.json"
-    assert refusal(tmp_path) == f"{tmp_path} is no checkpoint directory: it has no config.json"
+    assert refusal(a_file) == f"{a_file} is not a checkpoint directory: it has no config.json"
+    assert (
+        refusal(tmp_path) == f"{tmp_path} is not a checkpoint directory: it has no config.json"
+    )
 
 
 def test_a_home_directory_that_is_not_there_is_refused():
@@ -311,7 +313,7 @@ def test_a_gpu_that_is_not_there_is_never_replaced(tiny_checkpoint, monkeypatch,
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     line = refusal(tiny_checkpoint, device)
 
-    assert line.startswith(f"device {device!r} was asked for, but torch {torch.__version__} ")
+    assert line.startswith(f"device {device!r} was requested, but torch {torch.__version__} ")
     assert "--device cpu" in line
 
 

@@ -67,7 +67,7 @@ def test_less_memory_means_less_context_and_then_a_refusal(real):
         plan(real, 12 * GB)
     line = str(raised.value)
     assert line.startswith("the real one needs 16.")
-    assert "and may take 12.0 GB" in line
+    assert "but may use only 12.0 GB" in line
     assert "--vram" in line
 
 
@@ -113,7 +113,7 @@ def test_more_than_is_free_is_refused_before_loading(tiny_checkpoint):
 
 
 def test_too_little_is_refused_before_loading(tiny_checkpoint):
-    with pytest.raises(CheckpointError, match=r"needs \d+\.\d MB .* and may take 0\.0 MB"):
+    with pytest.raises(CheckpointError, match=r"needs \d+\.\d MB .* but may use only 0\.0 MB"):
         load(str(tiny_checkpoint), "cpu", vram=1000)
 
 

@@ -8,7 +8,7 @@ from dg_lsp.server.link.engine_link import EnginePhase, EngineState
 
 STATUS = {"experimental": {"dgLsp": {"status": True}}}
 CAUSES = [
-    "no model here is called 'no-such-model'; dg-lsp models lists those that are here",
+    "there is no model 'no-such-model'; dg-lsp models lists the installed ones",
     "no GPU with 18 GB",
     "nobody answers at 127.0.0.1:9999",
     "the runtime directory /run/user/0/dg-lsp belongs to somebody else",

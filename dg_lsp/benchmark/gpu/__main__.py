@@ -1,7 +1,7 @@
 """`python -m dg_lsp.benchmark.gpu`: the same as `dg-lsp bench gpu`, on a bare machine.
 
-Needs torch, transformers and safetensors, on a GPU triton, and nothing else of what the
-package depends on.
+Needs only torch, transformers and safetensors, and triton on a GPU, of the package's
+dependencies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FILE = "bench-gpu"
 def measure(
     shape: str, device: str | None, out: Path | None, as_json: bool, rounds: int | None
 ) -> None:
-    """Measure, print, and leave JSON and a plot in `out`."""
+    """Measure, print, and write JSON and a plot to `out`."""
     chosen = choose_device(device)
     if shape not in SHAPES:
         raise CheckpointError(f"shape {shape!r} is unknown; use {' or '.join(SHAPES)}")

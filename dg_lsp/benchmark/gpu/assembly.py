@@ -1,7 +1,7 @@
-"""`python -m dg_lsp.benchmark.gpu.assembly`: the kernels as machine code, without a GPU.
+"""`python -m dg_lsp.benchmark.gpu.assembly`: examines the kernels' machine code without a GPU.
 
-Compiles them at the real shape and counts registers, spilled bytes and the instructions of the
-inner loop for each weight, which on a GPU with much bandwidth decide the speed.
+Compiles the kernels for the real shape and counts registers, spilled bytes and the inner
+loop's instructions per weight, which decide the speed on a GPU with high bandwidth.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ TILINGS = {"gate_up": EXPERTS, "down": EXPERTS, "linear": MATRIX, "sort_by_exper
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What is known of a kernel before it ever ran."""
+    """What is known about a kernel before it has ever run."""
 
     cubin: bytes
     ptx: str
     shared: int
-    """Bytes of shared memory that one program takes."""
+    """Bytes of shared memory that one program uses."""
 
 
 def compile_for(name: str, capability: int, tokens: int) -> Compiled:
-    """One kernel for one generation, with so many tokens in a tile."""
+    """Compile one kernel for one GPU generation, with the given tokens per tile."""
     kernel = getattr(tiles, name)
     constants = dict(KERNELS[name])
     if name != "sort_by_expert":
@@ -80,8 +80,8 @@ def compile_for(name: str, capability: int, tokens: int) -> Compiled:
 
 
 def disassemble(compiled: Compiled) -> tuple[int, int, int]:
-    """Registers and spilled bytes of a thread, and instructions of the innermost long loop; 0
-    where there is no such loop."""
+    """Registers and spilled bytes of a thread, and the instructions of the innermost long
+    loop; 0 if there is no such loop."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "kernel.cubin"
         file.write_bytes(compiled.cubin)
@@ -101,12 +101,12 @@ def disassemble(compiled: Compiled) -> tuple[int, int, int]:
 
 
 def weights_per_thread(tiling: Tiling) -> int:
-    """In one round of the inner loop."""
+    """Weights per thread in one round of the inner loop."""
     return tiling.outputs * 64 // (32 * tiling.warps)
 
 
 def _tool(name: str, *arguments: str) -> str:
-    """A program of the CUDA toolkit; Triton's package brings it."""
+    """A program of the CUDA toolkit, which comes with Triton's package."""
     path = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / name
     ended = subprocess.run([str(path), *arguments], capture_output=True, text=True, check=True)
     return ended.stdout

@@ -1,4 +1,4 @@
-"""How close a packed model stays to the one it was packed from, layer by layer."""
+"""Measures how close a packed model is to the original, layer by layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dg_lsp.models.nf4.format import Nf4, quantize
 
 
 def packed_copy(model: TextDiffusionGemma) -> TextDiffusionGemma:
-    """The same weights in NF4; what is not packed is shared."""
+    """The same weights in NF4; weights that are not packed are shared."""
     hollow = skeleton(model.config)
     state = model.state_dict()
     device, dtype = model.lm_head.weight.device, model.dtype
@@ -31,11 +31,11 @@ def packed_copy(model: TextDiffusionGemma) -> TextDiffusionGemma:
 def layer_cosines(
     full: TextDiffusionGemma, packed: TextDiffusionGemma, rows: int
 ) -> list[float]:
-    """Mean cosine of each decoder layer's outputs on the full model's inputs, and at last of
-    the logits of the whole models.
+    """Mean cosine of each decoder layer's outputs on the full model's inputs, and, as the last
+    value, of the whole models' logits.
 
-    Random weights let errors grow from layer to layer as trained ones do not: of the last
-    number only that of a real checkpoint says something.
+    With random weights, unlike trained ones, errors grow from layer to layer, so the last value
+    is meaningful only for a real checkpoint.
     """
     device = full.lm_head.weight.device
     generator = torch.Generator().manual_seed(0)
@@ -46,7 +46,7 @@ def layer_cosines(
 
     def compare(twin: nn.Module) -> Callable[..., None]:
         def look(module: nn.Module, given: Any, named: Any, output: Tensor) -> None:
-            # Not the call itself: the twin may be the layer that is hooked.
+            # Call forward directly: the twin may be the hooked layer itself.
             cosines.append(_cosine(output, twin.forward(*given, **named)))
 
         return look

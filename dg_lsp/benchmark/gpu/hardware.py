@@ -1,4 +1,4 @@
-"""The device under measurement: its name, its copy bandwidth, its matrix rate, its clock."""
+"""The measured device: its name, copy bandwidth, matrix rate and clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WARM_UP = 3
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What was measured of a device, not what its data sheet says."""
+    """Measured properties of a device, not those of its data sheet."""
 
     name: str
     bandwidth: float
@@ -50,7 +50,7 @@ def device_name(device: torch.device) -> str:
 
 
 def versions() -> dict[str, str]:
-    """What ran, for the record."""
+    """The versions in use, for the record."""
     from importlib.metadata import PackageNotFoundError, version
 
     import dg_lsp
@@ -66,7 +66,7 @@ def versions() -> dict[str, str]:
 
 
 def median_ms(work: Callable[[], Any], device: torch.device, rounds: int) -> float:
-    """Milliseconds of one call, each timed on its own after a warm-up."""
+    """Milliseconds of each call, timed separately after a warm-up."""
     for _ in range(min(WARM_UP, rounds)):
         work()
     taken = []
@@ -85,7 +85,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most that torch has held on the device since `reset_peak`; 0 on a CPU."""
+    """The most memory that torch has used on the device since `reset_peak`; 0 on a CPU."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
 
 
@@ -96,5 +96,5 @@ def reset_peak(device: torch.device) -> None:
 
 
 def free_bytes(device: torch.device) -> float:
-    """What is free on a GPU; a CPU is only given small shapes."""
+    """Free memory of a GPU; a CPU only gets small shapes."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else float("inf")

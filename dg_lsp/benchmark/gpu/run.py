@@ -1,5 +1,5 @@
-"""The measurement from beginning to end: one model after the other, so that each has the
-device to itself. Gives back plain values."""
+"""Runs the whole measurement, one model after the other, so that each has the device to
+itself. Returns plain values."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ SHAPES: dict[str, Callable[[], DiffusionGemmaConfig]] = {
     "tiny": tiny_shape,
 }
 ROOM = 1.1
-"""Of a model's weights, what must be free before it is made."""
+"""Share of a model's weights that must be free before it is created."""
 PACKED_SHARE = 0.7
-"""Bytes per parameter of a packed model, and of what packing it takes."""
+"""Bytes per parameter of a packed model, including what packing needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class _Bench:
 
     @torch.inference_mode()
     def _kernel(self) -> dict[str, Any]:
-        """One layer's experts against decoding and multiplying in float32."""
+        """One layer's experts, compared with decoding and multiplying in float32."""
         self.told("the kernel against its reference")
         text = self.config.text_config
         hidden, inner, experts = text.hidden_size, text.moe_intermediate_size, text.num_experts
@@ -136,7 +136,7 @@ class _Bench:
         }
 
     def _tilings(self, gate_up: Nf4, down: Nf4) -> list[dict[str, Any]]:
-        """One layer's experts cut up in other ways; `models/kernels/nf4.py` has the default."""
+        """One layer's experts in other tilings; `models/nf4/kernels/nf4.py` has the default."""
         from triton.runtime.errors import OutOfResources
 
         from dg_lsp.models.nf4.kernels import nf4
@@ -167,7 +167,7 @@ class _Bench:
         reset_peak(self.device)
         model = weights.packed_model(self.config, self.device)
         self.report["memory"] = {"weights": peak_bytes(self.device)}
-        # Before the engine puts its own attention into the model.
+        # Before the engine replaces the model's attention.
         self._class_steps(PACKED, model)
         if not self._fits_full():
             self._generate(model, "nf4")
@@ -243,7 +243,7 @@ class _Bench:
         self.report["line"] = {"rows": rows, "steps": count, "ms": taken}
 
     def _parts(self, model: TextDiffusionGemma) -> None:
-        """What the two largest parts of a step take by themselves, outside of any graph."""
+        """The time of a step's two largest parts by themselves, outside any graph."""
         self.report["parts"] = []
         for rows in self.plan.rows:
             self.told(f"the parts of a step of {rows} rows")
@@ -294,5 +294,5 @@ class _Bench:
 
 
 def run(plan: Plan, device: torch.device, told: Callable[[str], None]) -> dict[str, Any]:
-    """Measure; `told` is given what is being measured."""
+    """Measure everything; `told` is called with what is being measured."""
     return _Bench(plan, device, told).run()

@@ -1,4 +1,4 @@
-"""What is timed: decoder steps of the class, steps of our engine, prompts, `generate()`."""
+"""The calls that are timed: the class's decoder, our engine's steps, prompts, `generate()`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from dg_lsp.models.gemma.sampling import select
 from dg_lsp.models.gemma.step import head_of
 
 READ_TOKENS = 1024
-"""Tokens of a prompt that are read in one forward."""
+"""Tokens of a prompt that are read in one forward pass."""
 
 
 DOCUMENT = "a document"
 NEVER_SETTLED = 1e-12
-"""A mean entropy that random weights do not reach, so that no step is saved."""
+"""A mean entropy that random weights never reach, so that no step is skipped."""
 
 
 @dataclass(slots=True)
 class Numbers:
-    """A codec without text: the denoising loop asks only which ids it may write."""
+    """A codec without text: the denoising loop only asks which ids are allowed."""
 
     vocab_size: int
     control: ControlTokens = field(
@@ -63,7 +63,7 @@ def read_prompt(model: TextDiffusionGemma, tokens: int) -> DynamicCache:
 def class_step_ms(
     model: TextDiffusionGemma, cache: DynamicCache, rows: int, rounds: int
 ) -> float:
-    """One forward of the class's decoder and output layer, with self-conditioning."""
+    """One forward pass of the class's decoder and output layer, with self-conditioning."""
     device = model.lm_head.weight.device
     canvas = torch.randint(4, model.config.text_config.vocab_size, (1, rows), device=device)
     positions = cache.get_seq_length() + torch.arange(rows, device=device)[None]
@@ -85,7 +85,7 @@ def class_step_ms(
 
 
 class EngineSteps:
-    """Our own loop on a canvas with nothing pinned, after a prompt."""
+    """Our own loop on a canvas without pinned positions, after a prompt."""
 
     def __init__(self, denoiser: GemmaDenoiser, context: int) -> None:
         self._denoiser = denoiser
@@ -104,7 +104,7 @@ class EngineSteps:
         return median_ms(read, self._denoiser.device, rounds)
 
     def tail_ms(self, tail: int, rounds: int) -> float:
-        """Reading so many new tokens behind the prompt, as after a keystroke."""
+        """Reading some new tokens after the prompt, as after a keystroke."""
         seeds = itertools.count(1)
 
         def read() -> None:
@@ -119,7 +119,7 @@ class EngineSteps:
         return median_ms(denoising.step, self._denoiser.device, rounds)
 
     def canvas_ms(self, rows: int, steps: int, rounds: int) -> float:
-        """A canvas from noise through so many steps, none of them saved by settling."""
+        """A canvas from noise through all steps, none of them skipped by settling."""
 
         def run() -> None:
             denoising = self._start(rows, steps)
@@ -144,7 +144,7 @@ class EngineSteps:
 
 @torch.inference_mode()
 def experts_ms(model: TextDiffusionGemma, rows: int, rounds: int) -> float:
-    """The experts of all layers, one after the other, each row routed by chance."""
+    """The experts of all layers, one after the other, with random routing."""
     text, device = model.config.text_config, model.lm_head.weight.device
     hidden = torch.randn(rows, text.hidden_size, dtype=model.dtype, device=device)
     chosen = torch.rand(rows, text.num_experts, dtype=model.dtype, device=device)
@@ -159,7 +159,7 @@ def experts_ms(model: TextDiffusionGemma, rows: int, rounds: int) -> float:
 
 @torch.inference_mode()
 def selection_ms(model: TextDiffusionGemma, rows: int, rounds: int) -> float:
-    """Output layer, sampler and soft embeddings of so many free rows."""
+    """Output layer, sampler and soft embeddings of some free rows."""
     text, device = model.config.text_config, model.lm_head.weight.device
     hidden = torch.randn(rows, text.hidden_size, dtype=model.dtype, device=device)
     none = torch.zeros(0, dtype=torch.long, device=device)
@@ -191,7 +191,7 @@ def generate_ms(model: TextDiffusionGemma, context: int, steps: int) -> float:
             stability_threshold=steps + 1,
         )
 
-    # The prompt is read anew by every call, so that its time is taken off.
+    # Every call reads the prompt again, so the time for that is subtracted.
     return median_ms(run, device, 3) - median_ms(lambda: read_prompt(model, context), device, 3)
 
 

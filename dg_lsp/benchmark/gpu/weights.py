@@ -1,7 +1,7 @@
-"""Models of a given shape with random weights, made where they are used.
+"""Creates models of a given shape with random weights, directly on the device.
 
-Values are drawn so that activations stay finite through thirty layers; routing by random
-weights is close to even, which touches more experts than real text does.
+The values keep activations finite through thirty layers. Random weights route tokens almost
+evenly, so a step uses more experts than with real text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SPREAD = 0.02
 
 
 def packed_model(config: DiffusionGemmaConfig, device: torch.device) -> TextDiffusionGemma:
-    """Our NF4, as a pulled model has it."""
+    """Our NF4, as in a pulled model."""
     model = skeleton(config)
     shapes = expected_shapes(model)
 
@@ -51,7 +51,7 @@ def full_model(config: DiffusionGemmaConfig, device: torch.device) -> TextDiffus
 
 
 def parametrize(model: TextDiffusionGemma) -> TextDiffusionGemma:
-    """Hand the packed experts to bitsandbytes' parametrization: decoded at every access."""
+    """Use bitsandbytes' parametrization for the experts, which decodes at every access."""
     library = bitsandbytes()
     from bitsandbytes.nn.parametrize import replace_parameter_4bit_prequantized
 
@@ -71,7 +71,7 @@ def parametrize(model: TextDiffusionGemma) -> TextDiffusionGemma:
 
 
 def random_nf4(shape: tuple[int, ...], device: torch.device) -> Nf4:
-    """Any codes, and scales that spread the values about as `random_tensor` does."""
+    """Random codes, and scales that spread the values about as `random_tensor` does."""
     values = torch.Size(shape).numel()
     blocks = values // BLOCK
     return Nf4(

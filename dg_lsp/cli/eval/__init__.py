@@ -1,7 +1,4 @@
-"""`dg-lsp eval`: how well a model infills, on benchmarks, on the user's own code, in research.
-
-One module per family of commands; this one puts them together.
-"""
+"""`dg-lsp eval`: measures how well a model infills, with one module per group of commands."""
 
 from __future__ import annotations
 

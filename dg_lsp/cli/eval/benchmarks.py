@@ -1,7 +1,6 @@
-"""`dg-lsp eval humaneval-infilling`, `santacoder-fim` and `repo`: figures of the infiller.
+"""`dg-lsp eval humaneval-infilling`, `santacoder-fim` and `repo`: benchmarks of infilling.
 
-Reads the problems, fills them, and prints a Markdown table or one JSON object. Knows nothing
-of how answers are judged.
+Reads the problems, fills them, and prints a Markdown table or one JSON object.
 """
 
 from __future__ import annotations
@@ -27,29 +26,36 @@ _Data = Annotated[
 ]
 _Limit = Annotated[
     int | None,
-    typer.Option("--limit", metavar="N", min=1, help="Only so many, spread over the file."),
+    typer.Option(
+        "--limit", metavar="N", min=1, help="Maximum number of problems, spread over the file."
+    ),
 ]
 _MaxTokens = Annotated[
-    int, typer.Option("--max-tokens", metavar="N", min=1, help="The most tokens of an infill.")
+    int,
+    typer.Option(
+        "--max-tokens", metavar="N", min=1, help="Maximum number of tokens of an infill."
+    ),
 ]
 _MinConfidence = Annotated[
     float,
     typer.Option(
-        "--min-confidence", metavar="SHARE", min=0, max=1, help="Stay quiet below this."
+        "--min-confidence",
+        metavar="SHARE",
+        min=0,
+        max=1,
+        help="Suggest nothing below this confidence.",
     ),
 ]
 _Log = Annotated[
     Path | None,
-    typer.Option(
-        "--log", metavar="FILE", help="Keep results here; run again to go on where it ended."
-    ),
+    typer.Option("--log", metavar="FILE", help="Store results here; run again to continue."),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    """What all three have in common."""
+    """Options that all three commands share."""
 
     model: str | None
     device: str | None
@@ -69,23 +75,22 @@ def humaneval_infilling(
     log: _Log = None,
     canonical: Annotated[
         bool,
-        typer.Option("--canonical", help="Judge the true solutions, to prove the harness."),
+        typer.Option("--canonical", help="Judge the true solutions, to check the harness."),
     ] = False,
     allow_execution: Annotated[
         bool,
-        typer.Option(
-            "--allow-execution", help="Run generated code even where there is no sandbox."
-        ),
+        typer.Option("--allow-execution", help="Run generated code even without a sandbox."),
     ] = False,
     no_execution: Annotated[
-        bool, typer.Option("--no-execution", help="Run no code; there is no pass@1 then.")
+        bool, typer.Option("--no-execution", help="Do not run code; there is no pass@1 then.")
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """pass@1 and more on a set of HumanEval-Infilling, in JSON lines, gzipped or not.
+    """Measure pass@1 and more on HumanEval-Infilling, in JSON lines, gzipped or not.
 
-    The tests of each problem run in a sandbox: no network, no files of yours, limits on time,
-    memory, files and processes. Where the machine offers none, --allow-execution is needed.
+    The tests of each problem run in a sandbox, without network or your files, and with limits
+    on time, memory, files and processes. If the machine has no sandbox, --allow-execution is
+    required.
     """
     from dg_lsp.evaluation.data import missing_problems, read_humaneval
     from dg_lsp.evaluation.running import Judging
@@ -120,7 +125,7 @@ def santacoder_fim(
     log: _Log = None,
     as_json: _Json = False,
 ) -> None:
-    """Exact match of single lines in Java, JavaScript and Python on SantaCoder-FIM.
+    """Measure exact match of single lines of Java, JavaScript and Python on SantaCoder-FIM.
 
     The file is Parquet (which needs `pip install 'dg-lsp[eval]'`) or JSON lines.
     """
@@ -139,7 +144,7 @@ def repo(
         int,
         typer.Option(metavar="N", min=1, help="Spans of each kind and language."),
     ] = 20,
-    seed: Annotated[int, typer.Option(metavar="N", help="Which spans are cut.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed for the choice of spans.")] = 0,
     language: Annotated[
         list[str] | None,
         typer.Option("--language", metavar="ID", help="Only files of this language."),
@@ -151,10 +156,10 @@ def repo(
     log: _Log = None,
     as_json: _Json = False,
 ) -> None:
-    """How well the model fills spans of your own code, on your own machine.
+    """Measure how well the model fills spans of your own code, on your own machine.
 
-    Cuts names, call arguments, lines, blocks and ends of words out of the files below a folder;
-    what .gitignore excludes or looks like a secret is left alone. Nothing is written there.
+    Cuts names, call arguments, lines, blocks and ends of words out of the files of a folder,
+    except those that .gitignore excludes or that look like secrets. Nothing is written there.
     """
     from dg_lsp.evaluation.data import DataError
     from dg_lsp.evaluation.repository import cut_spans, find_files

@@ -1,4 +1,4 @@
-"""`dg-lsp eval secrets`: how much of what is secret is masked, and how much of what is not."""
+"""`dg-lsp eval secrets`: measures how many secrets and how many look-alikes are masked."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ def secrets(
         Path, typer.Argument(metavar="DIR", help="The folder with the cases.")
     ] = CASES,
     times: Annotated[
-        int, typer.Option(metavar="N", min=1, help="How often each case is drawn.")
+        int, typer.Option(metavar="N", min=1, help="Number of samples of each case.")
     ] = 20,
-    seed: Annotated[int, typer.Option(metavar="N", help="Which values are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed for the random values.")] = 0,
     code: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Mask the code below it as well, and list the masks."),
+        typer.Option(
+            metavar="DIR", help="Also mask the code in this folder, and list the masks."
+        ),
     ] = None,
     pattern: Annotated[
-        str, typer.Option(metavar="GLOB", help="Which files below --code.")
+        str, typer.Option(metavar="GLOB", help="Which files of --code.")
     ] = "*.py",
     lines: Annotated[
-        int, typer.Option(metavar="N", help="Stop after so many lines of --code.")
+        int, typer.Option(metavar="N", help="Maximum number of lines of --code.")
     ] = 300_000,
     list_misses: Annotated[
-        bool, typer.Option("--misses", help="Name the cases that do not always come out right.")
+        bool, typer.Option("--misses", help="List the cases with wrong results.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure how many secrets are masked, and how many look-alikes are masked by mistake.
 
-    The cases are drawn from formats; every second format is held out, which means that the
-    rules were written without looking at it.
+    The cases are generated from formats. Every second format is held out: the rules were
+    written without looking at it.
     """
     from dg_lsp.evaluation.secrets import precision, read_cases, recall, scan, share
 

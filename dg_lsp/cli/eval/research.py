@@ -1,8 +1,8 @@
 """`dg-lsp eval spans`, `quiet`, `lengths` and `tune`: what defaults are chosen by.
 
 All of them use the held-out files: the parts of Python's standard library and of installed
-packages that the bundled model has never seen. Settings are tuned on pip's files, figures are
-reported on the others.
+packages that the bundled model has never seen. Settings are tuned on pip's files, and figures
+are reported for the others.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from dg_lsp.evaluation.methods import Row
     from dg_lsp.evaluation.recording import Race
 
-_Seed = Annotated[int, typer.Option(metavar="N", help="Which places are drawn.")]
+_Seed = Annotated[int, typer.Option(metavar="N", help="Seed for the choice of positions.")]
 _Tuning = Annotated[
-    bool, typer.Option("--tuning", help="Draw from the files settings are tuned on.")
+    bool, typer.Option("--tuning", help="Use the files that settings are tuned on.")
 ]
 _Svg = Annotated[
-    Path | None, typer.Option("--svg", metavar="FILE", help="Draw the curve as well.")
+    Path | None, typer.Option("--svg", metavar="FILE", help="Also plot the curve.")
 ]
 
 
@@ -47,7 +47,7 @@ def spans(
         Path | None, typer.Option(metavar="FILE", help="Write the rows as JSON.")
     ] = None,
 ) -> None:
-    """Compare ways of filling a span on held-out code, by kind of span and by length."""
+    """Compare methods of filling a span on held-out code, by kind of span and by length."""
     from rich.console import Console
     from rich.progress import track
 
@@ -56,7 +56,9 @@ def spans(
     from dg_lsp.evaluation.spans import KINDS, draw_spans, held_out
 
     if unknown := [name for name in only or [] if name not in METHODS]:
-        raise ArgumentError(f"{unknown[0]!r} is none of the methods {', '.join(METHODS)}")
+        raise ArgumentError(
+            f"{unknown[0]!r} is not a method; the methods are {', '.join(METHODS)}"
+        )
     loaded = load_model(model, device)
     drawn = draw_spans(held_out(tuning), per_kind, seed)
     rows: list[Row] = []
@@ -84,13 +86,13 @@ def spans(
 def quiet(
     model: ModelOption = None,
     device: DeviceOption = None,
-    per_kind: Annotated[int, typer.Option(metavar="N", help="Places of each kind.")] = 40,
+    per_kind: Annotated[int, typer.Option(metavar="N", help="Positions of each kind.")] = 40,
     seed: _Seed = 1,
     tuning: _Tuning = False,
     svg: _Svg = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """How often the model says nothing where nothing is missing, by least confidence."""
+    """Measure how often the model stays silent where the code is complete."""
     from rich.console import Console
     from rich.progress import track
 
@@ -110,7 +112,7 @@ def quiet(
         print(json.dumps({"default": chosen, "curve": raw, "abstention_rate_by_kind": kinds}))
     else:
         print(curve_table(points))
-        print(f"\nquiet at the default of {chosen:g}:")
+        print(f"\nabstention rate at the default of {chosen:g}:")
         print("\n".join(f"  {kind}: {rate:.1%}" for kind, rate in kinds.items()))
     if svg is not None:
         from dg_lsp.evaluation.plots import draw_quiet_curve
@@ -125,11 +127,11 @@ def lengths(
     seed: _Seed = 1,
     races: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keep the recorded races here, or read them."),
+        typer.Option(metavar="FILE", help="Store the recorded races here, or read them."),
     ] = None,
     svg: _Svg = None,
 ) -> None:
-    """Compare ways of choosing the length of a span, with what they cost."""
+    """Compare methods of choosing the length of a span, and their cost."""
     from rich.console import Console
     from rich.progress import track
 
@@ -170,10 +172,11 @@ def tune(
     device: DeviceOption = None,
     per_kind: Annotated[int, typer.Option(metavar="N", help="Spans of each kind.")] = 30,
     only: Annotated[
-        str, typer.Option(metavar="TEXT", help="Run only the variants whose name holds this.")
+        str,
+        typer.Option(metavar="TEXT", help="Run only the variants whose name contains this."),
     ] = "",
 ) -> None:
-    """Try other settings, one at a time, on the files kept for tuning."""
+    """Try other settings, one at a time, on the tuning files."""
     from rich.console import Console
     from rich.progress import track
 
@@ -200,7 +203,7 @@ def tune(
 
 
 def _write_card(model: str, options: str, rows: list[Row]) -> None:
-    """Put the figures of the first method under the card's last heading."""
+    """Write the figures of the first method under the card's last heading."""
     import torch
 
     from dg_lsp.evaluation.methods import method_table
@@ -210,7 +213,7 @@ def _write_card(model: str, options: str, rows: list[Row]) -> None:
     path = (BUNDLED_DIRECTORY if model == BUNDLED else Path(model).expanduser()) / "README.md"
     first = [row for row in rows if row.method == rows[0].method]
     measured = (
-        f"`dg-lsp eval spans {options}` on the held-out files but for pip's; means of the "
+        f"`dg-lsp eval spans {options}` on all held-out files except pip's; means of the "
         f"matches, medians of the rest, on {torch.get_num_threads()} threads of this machine."
         f"\n\n{method_table(first, 'span or tokens')}\n"
     )

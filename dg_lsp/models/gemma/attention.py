@@ -1,9 +1,9 @@
-"""How attention layers read keys and values that dg-lsp keeps itself.
+"""Makes attention layers read keys and values that dg-lsp manages itself.
 
-transformers' caches grow by concatenation in every layer of every forward, and its attention
-copies keys and values once per query head where there is a mask. Here a forward hands its
-rows to a `KeyValues`, which writes them behind the cached ones and returns views of both, and
-query heads that share a key head are laid out as further rows. Knows nothing of prompts.
+transformers' caches grow by concatenation in every layer of every forward pass, and, given a
+mask, its attention copies keys and values once per query head. Here, a forward pass gives its
+rows to a `KeyValues`, which writes them after the cached ones and returns views of both, and
+query heads that share a key head are treated as additional rows.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ GROUPED = "grouped_sdpa"
 
 
 class KeyValues(Protocol):
-    """What stands behind `past_key_values` in a forward of dg-lsp."""
+    """The object that dg-lsp passes as `past_key_values`."""
 
     def update(self, keys: Tensor, values: Tensor, layer_idx: int) -> tuple[Tensor, Tensor]:
-        """Take in the rows' keys and values (1, heads, rows, dim); return all that they read.
+        """Store the rows' keys and values (1, heads, rows, dim); return all that the rows read.
 
         Returns (1, heads, cached + rows, dim) each.
         """
@@ -34,7 +34,7 @@ class KeyValues(Protocol):
 
 
 class CanvasAttention(DiffusionGemmaDecoderTextAttention):  # type: ignore[misc]
-    """The decoder's attention, reading a `KeyValues` as well as a transformers cache."""
+    """The decoder's attention, for a `KeyValues` or a transformers cache."""
 
     def append_to_cache(
         self, past_key_values: Any, key_states: Tensor, value_states: Tensor
@@ -49,7 +49,7 @@ class CanvasAttention(DiffusionGemmaDecoderTextAttention):  # type: ignore[misc]
 
 
 def install(model: nn.Module) -> None:
-    """Let a DiffusionGemma model read `KeyValues`; transformers' caches go on working."""
+    """Let a DiffusionGemma model read `KeyValues`; transformers' caches still work."""
     for module in model.modules():
         if type(module) is DiffusionGemmaDecoderTextAttention:
             # The parameters are tied to the encoder's, so the module itself has to stay.

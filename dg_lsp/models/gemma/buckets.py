@@ -1,10 +1,10 @@
-"""Denoising steps on tensors of a few fixed sizes at fixed addresses.
+"""Runs denoising steps on tensors of a few fixed sizes at fixed addresses.
 
-On a GPU a step of a small canvas takes less time than launching its kernels one by one, so
-steps are captured as CUDA graphs and replayed. A graph knows its sizes and addresses only:
-rows, selected rows and cached tokens are therefore padded up to a bucket, with masks that let
-nothing of the padding be seen. Everything but the capture itself (models/graphs.py) runs, and
-is tested, on a CPU.
+On a GPU, computing a step of a small canvas takes less time than launching its kernels one by
+one, so steps are captured as CUDA graphs and replayed. Sizes and addresses in a graph are
+fixed; rows, selected rows and cached tokens are therefore padded up to a bucket, and masks
+hide the padding. Everything except the capture itself (graphs.py) also runs, and is tested,
+on a CPU.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from dg_lsp.models.gemma.step import StepInputs, run_step
 from dg_lsp.models.gemma.workspace import Workspace, rounded
 
 ROWS = (16, 32, 48, 64, 96, 128, 192, 256, 320, 384, 512)
-"""Rows of a forward, and of them those that are sampled. Rows cost little up to about 200."""
+"""Rows of a forward pass, and sampled rows. Up to about 200 rows cost little."""
 CACHED = (256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384)
 """Cached tokens; at most a third of what attention reads is padding."""
 WARM = ((32, 16), (48, 32), (64, 48), (128, 64), (192, 96), (384, 192))
-"""Rows and sampled rows of the steps that are prepared at the start: one line, a few lines,
-a race that is nearly over, one that begins. Others are prepared when they are needed."""
+"""Rows and sampled rows of the steps that are prepared at startup: one line, a few lines, a
+race that is almost over, and one that begins. Others are prepared when first needed."""
 CONSTRAINTS = 4
-"""One for control tokens and one for each way in which a position is healed."""
+"""One for control tokens, and one for each kind of healed position."""
 
 Outcome = tuple[Selection, Tensor]
 
@@ -47,12 +47,12 @@ class Bucket:
 
 
 def bucket_for(cached: int, rows: int, free: int) -> Bucket | None:
-    """The smallest bucket that holds a step; `None` where there is none."""
+    """The smallest bucket that a step fits into; `None` if there is none."""
     sampled = _least(ROWS, free)
     held = _least(CACHED, cached)
     if sampled is None or held is None:
         return None
-    # The padded selection is looked at in as many rows as the forward has.
+    # The padded selection has at most as many rows as the forward pass.
     total = _least(ROWS, max(rows, sampled + rows - free))
     return None if total is None else Bucket(held, total, sampled)
 
@@ -62,13 +62,13 @@ def _least(sizes: Iterable[int], wanted: int) -> int | None:
 
 
 class Runner(Protocol):
-    """How a step that reads and writes fixed addresses is run again and again."""
+    """How a step with fixed addresses is run repeatedly."""
 
     def __call__(self) -> Outcome: ...
 
 
 Capture = Callable[[Callable[[], Outcome]], Runner]
-"""Prepares a step to be run; what it returns may be overwritten by the next run."""
+"""Prepares a step to be run; each run may overwrite the previous result."""
 
 
 def uncaptured(step: Callable[[], Outcome]) -> Runner:
@@ -77,7 +77,7 @@ def uncaptured(step: Callable[[], Outcome]) -> Runner:
 
 
 class BucketedSteps:
-    """The steps of one model, one set of buffers per bucket, made when first needed."""
+    """The steps of one model, with one set of buffers per bucket, created when first needed."""
 
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
@@ -85,17 +85,17 @@ class BucketedSteps:
 
     @property
     def buckets(self) -> list[Bucket]:
-        """The buckets that were needed so far."""
+        """The buckets created so far."""
         return sorted(self._steps)
 
     def clear(self) -> None:
-        """Forget all steps: the workspace moved, or memory is short."""
+        """Drop all steps, because the workspace moved or memory is short."""
         self._steps.clear()
 
     def prepared(
         self, model: TextDiffusionGemma, workspace: Workspace, bucket: Bucket
     ) -> _Step:
-        """The step of a bucket, whose room the workspace has."""
+        """The step of a bucket that the workspace has room for."""
         if bucket not in self._steps:
             self._steps[bucket] = _Step(model, workspace, bucket, self._capture)
         return self._steps[bucket]
@@ -115,7 +115,7 @@ class _Step:
         device, vocab = weight.device, weight.shape[0]
         self._bucket = bucket
         self._window: int = model.config.text_config.sliding_window
-        # Rounded up, as attention wants its masks aligned; one slot may stay unseen.
+        # Rounded up because attention needs aligned masks; one slot may stay unused.
         self._slots = {
             "full_attention": bucket.cached,
             "sliding_attention": min(bucket.cached, rounded(self._window - 1)),
@@ -178,7 +178,7 @@ class _Step:
         inputs.order.zero_()
         inputs.order[:free] = canvases.free
         inputs.order[bucket.free : bucket.free + pinned] = canvases.pinned
-        # One past the end: written, and never read.
+        # One past the end: written but never read.
         inputs.target.fill_(bucket.rows)
         inputs.target[:free] = canvases.free
         inputs.disallowed.zero_()
@@ -190,7 +190,7 @@ class _Step:
     def __call__(
         self, canvas: Tensor, conditioning: Tensor | None, temperature: float, share: Tensor
     ) -> Prediction:
-        """One step of what was arranged."""
+        """Run one step with the arranged inputs."""
         inputs = self._inputs
         rows, free = len(canvas), len(share)
         inputs.canvas[:rows] = canvas
@@ -203,7 +203,7 @@ class _Step:
         selection, soft = self._run()
         first = self._bucket.free
         pinned = rows - free
-        # Copies: the next run writes over these.
+        # Copies, because the next run overwrites the buffers.
         return Prediction(
             sampled=selection.sampled[:free].clone(),
             argmax=selection.argmax[:free].clone(),

@@ -1,4 +1,4 @@
-"""A loaded DiffusionGemma as the engine's denoiser. Knows nothing of jobs or text."""
+"""A loaded DiffusionGemma as the engine's denoiser."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from dg_lsp.models.gemma.step import Masks, StepInputs, decode, head_of, run_ste
 from dg_lsp.models.gemma.workspace import Workspace
 
 ENCODE_TOKENS = 512
-"""Tokens that are read in one forward: enough to keep a GPU busy, few enough that a sliding
-layer holds little more than its window meanwhile."""
+"""Tokens read in one forward pass: enough to keep a GPU busy, and few enough that a sliding
+layer holds little more than its window in the meantime."""
 
 _serials = itertools.count()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """A prompt that was read. Stays good when its document was read anew since."""
+    """A prompt that was read; remains valid if its document is read again."""
 
     ids: tuple[int, ...]
     document: str
     prefix: Prefix
     last_hidden: Tensor
-    """(hidden,) what the encoder made of the last token."""
+    """(hidden,) the encoder's state of the last token."""
     serial: int = field(default_factory=lambda: next(_serials))
 
     @property
@@ -47,7 +47,7 @@ class Encoded:
 
 @dataclass(slots=True)
 class _Arranged:
-    """What stays the same in all steps of the same canvases on the same prompt."""
+    """What is the same in all steps of the same canvases after the same prompt."""
 
     serial: int
     canvases: Canvases
@@ -63,8 +63,8 @@ class GemmaDenoiser:
         cache: CacheSettings | None = None,
         bucketed: BucketedSteps | None = None,
     ) -> None:
-        """With `bucketed` steps run on padded tensors at fixed addresses; without it they are
-        captured on a GPU, and run on tensors of their own size on a CPU."""
+        """With `bucketed`, steps run on padded tensors at fixed addresses. By default, a GPU
+        uses captured buckets, and a CPU uses unpadded tensors."""
         self.model = model.eval()
         attention.install(model)
         text = model.config.text_config
@@ -92,7 +92,7 @@ class GemmaDenoiser:
         """Tokens that the encoder has read for prompts so far."""
         self._workspace = Workspace(self.layer_shapes, self._dtype, self.device)
         self._loaded: int | None = None
-        """Serial of the prompt in the workspace."""
+        """Serial number of the prompt in the workspace."""
         self._arranged: _Arranged | None = None
         if bucketed is None and self.device.type == "cuda":
             bucketed = BucketedSteps(GraphCapture())
@@ -107,7 +107,7 @@ class GemmaDenoiser:
         if after:
             raise ValueError("a causal encoder reads nothing after the canvas")
         with _told_of_memory(self.device):
-            # Out of the cache until it is whole again.
+            # Removed from the cache until it is complete again.
             prefix = self.prefixes.take(document)
             if prefix is None:
                 prefix = Prefix(self.layer_shapes, self._slack, self._dtype, self.device)
@@ -188,7 +188,8 @@ class GemmaDenoiser:
                 position_ids=(offsets(lengths) + encoded.length).to(self.device)[None],
                 past_key_values=self._workspace.view(encoded.length, seen, len(tokens)),
             ).last_hidden_state[0]
-            # A token is predicted at the position before it: the first by the prompt's last.
+            # The position before a token predicts it; the prompt's last position predicts the
+            # first.
             before = torch.cat([encoded.last_hidden[None], hidden[:-1]])
             starts = [sum(lengths[:n]) for n, length in enumerate(lengths) if length]
             before[torch.tensor(starts, device=self.device)] = encoded.last_hidden
@@ -223,7 +224,7 @@ class GemmaDenoiser:
         return freed
 
     def _read_on(self, prefix: Prefix, ids: Sequence[int]) -> Tensor:
-        """Read what `prefix` does not hold of `ids`; the last token's hidden state."""
+        """Read the part of `ids` that `prefix` lacks; return the last token's hidden state."""
         start = prefix.keep_common(ids)
         hidden = prefix.last_hidden
         for at in range(start, len(ids), ENCODE_TOKENS):
@@ -239,12 +240,12 @@ class GemmaDenoiser:
             prefix.ids += piece
             self.tokens_encoded += count
         assert hidden is not None
-        # A copy: the last row alone must not keep all of them in memory.
+        # A copy, because a view of the last row would keep all rows in memory.
         prefix.last_hidden = hidden.clone()
         return prefix.last_hidden
 
     def _reading_masks(self, at: int, count: int) -> Masks:
-        """Causal masks for tokens `[at, at + count)`; none where the kernel's own will do."""
+        """Causal masks for tokens `[at, at + count)`; none if the kernel's own is enough."""
         seen = min(at, self._window - 1)
         full = sliding = None
         if at > 0 and count > 1:
@@ -254,17 +255,17 @@ class GemmaDenoiser:
         return self._folded({"full_attention": full, "sliding_attention": sliding})
 
     def _seen(self, encoded: Encoded) -> int:
-        """Cached tokens that a sliding layer shows to a row after the prompt."""
+        """Cached tokens of a sliding layer that a row after the prompt sees."""
         return min(encoded.length, self._window - 1)
 
     def _bucket(self, encoded: Encoded, canvases: Canvases) -> Bucket | None:
-        """The bucket of a step; `None` where it runs on tensors of its own size."""
+        """The bucket of a step; `None` if it runs on unpadded tensors."""
         if self._bucketed is None or len(canvases.disallowed) > CONSTRAINTS:
             return None
         return bucket_for(encoded.length, sum(canvases.lengths), len(canvases.free))
 
     def _load(self, encoded: Encoded, rows: int, bucket: Bucket | None = None) -> None:
-        """See to it that the workspace holds the prompt and has room for `rows`."""
+        """Ensure that the workspace holds the prompt and has room for `rows`."""
         cached = encoded.length
         if bucket is not None:
             cached, rows = max(cached, bucket.cached), max(rows, bucket.rows)
@@ -277,7 +278,7 @@ class GemmaDenoiser:
         self._loaded = None
         prefix = encoded.prefix
         if not prefix.holds(encoded.ids):
-            # Its document was read anew since; then so is this.
+            # The document has been read again since, so this prompt must be too.
             prefix = self.encode(encoded.ids, encoded.document).prefix
         self._workspace.load(prefix, encoded.length)
         self._loaded = encoded.serial
@@ -313,7 +314,7 @@ class GemmaDenoiser:
         return self._arranged
 
     def _folded(self, masks: Masks) -> Masks:
-        """Masks (rows, keys) as the layers of each kind take them."""
+        """Masks (rows, keys) in the form that each kind of layer expects."""
         return {
             kind: None
             if mask is None
@@ -338,13 +339,13 @@ def _prediction(selection: Selection, conditioning: Tensor) -> Prediction:
 
 @contextlib.contextmanager
 def _told_of_memory(device: torch.device) -> Iterator[None]:
-    """Turn whatever torch raises when memory runs out into the engine's own error."""
+    """Convert torch's out-of-memory errors into the engine's own error."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise OutOfMemoryError(f"out of memory on {device}") from error
     except RuntimeError as error:
-        # On a CPU it has no class of its own.
+        # On a CPU, torch has no specific exception for it.
         if "can't allocate memory" not in str(error):
             raise
         raise OutOfMemoryError(f"out of memory on {device}") from error

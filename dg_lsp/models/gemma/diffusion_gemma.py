@@ -14,11 +14,11 @@ experts.register()
 class TextDiffusionGemma(DiffusionGemmaForBlockDiffusion):  # type: ignore[misc]
     """`DiffusionGemmaForBlockDiffusion` for text: the vision tower is dropped.
 
-    The class always builds the tower, whose position table alone outweighs a small model;
-    weights of a checkpoint that belong to it are passed over.
+    The class always builds the tower, whose position table alone is larger than a small
+    model. A checkpoint's weights for the tower are ignored.
     """
 
-    # transformers decides this by reading the source of the class's module, which is this one.
+    # transformers decides this by reading the source of this module.
     _can_set_experts_implementation_cached_value: ClassVar[bool] = True
     _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [
         r"vision_tower",
@@ -31,7 +31,7 @@ class TextDiffusionGemma(DiffusionGemmaForBlockDiffusion):  # type: ignore[misc]
         del self.model.encoder.embed_vision
 
 
-# The smallest vision configuration that the config class accepts; nothing of it is kept.
+# The smallest vision configuration that the config class accepts; none of it is kept.
 NO_VISION: dict[str, Any] = {
     "model_type": "gemma4_vision",
     "hidden_size": 16,

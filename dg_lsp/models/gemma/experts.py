@@ -35,5 +35,5 @@ def all_experts_forward(
 
 
 def register() -> None:
-    """Make the implementation known to transformers under `ALL_EXPERTS`."""
+    """Register the implementation with transformers as `ALL_EXPERTS`."""
     ExpertsInterface.register(ALL_EXPERTS, all_experts_forward)

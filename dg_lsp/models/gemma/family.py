@@ -1,4 +1,4 @@
-"""DiffusionGemma as one of the families that `registry.py` knows."""
+"""DiffusionGemma's entry for `registry.py`."""
 
 from __future__ import annotations
 

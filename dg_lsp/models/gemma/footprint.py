@@ -1,16 +1,16 @@
-"""What a DiffusionGemma takes besides its weights. Arithmetic on its configuration."""
+"""Computes from the configuration how much memory DiffusionGemma needs besides its weights."""
 
 from __future__ import annotations
 
 from transformers import DiffusionGemmaConfig
 
 PIECE_TOKENS = 1024
-"""Tokens of a prompt whose hidden states are granted room at once."""
+"""Tokens of a prompt whose hidden states must fit at the same time."""
 
 
 def cache_bytes(config: DiffusionGemmaConfig, tokens: int) -> int:
-    """Keys and values of one document; sliding layers keep a window and as much again, so that
-    an edit within it need not read the document anew."""
+    """Keys and values of one document. Sliding layers keep twice their window, so that the
+    document need not be read again after an edit within it."""
     text = config.text_config
     total = 0
     for index, kind in enumerate(text.layer_types):
@@ -23,9 +23,9 @@ def cache_bytes(config: DiffusionGemmaConfig, tokens: int) -> int:
 def working_bytes(config: DiffusionGemmaConfig) -> int:
     """Activations of one step, and hidden states of a prompt that is read in pieces.
 
-    A step is granted what two float32 rows of logits per canvas position would take: selection
-    works in chunks and holds less, but masks, captured graphs and what allocators waste come
-    out of it too.
+    A step gets the memory of two float32 rows of logits per canvas position. Sampling works in
+    chunks and needs less, but masks, captured graphs and the allocators' overhead need memory
+    too.
     """
     text = config.text_config
     logits = 2 * 4 * config.canvas_length * text.vocab_size

@@ -1,7 +1,7 @@
-"""The one part of bucketed steps that needs a GPU: capture and replay of CUDA graphs.
+"""Captures and replays CUDA graphs: the only part of bucketed steps that needs a GPU.
 
-Not measured yet, and not run by any test that works without a GPU; everything it is given
-runs on a CPU as well (models/buckets.py).
+It has not been measured yet, and only GPU tests run it; everything that it captures also runs
+on a CPU (buckets.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from dg_lsp.models.gemma.buckets import Outcome, Runner
 
 WARM_UP_RUNS = 2
-"""Before the capture, so that kernels are compiled and libraries have their workspaces."""
+"""Runs before the capture, which compile kernels and allocate the libraries' workspaces."""
 
 
 class GraphCapture:

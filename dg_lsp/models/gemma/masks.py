@@ -1,4 +1,4 @@
-"""Which rows see what, as boolean masks. Knows nothing of models."""
+"""Boolean attention masks: which rows see which tokens."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def owners(lengths: Sequence[int]) -> Tensor:
 
 
 def offsets(lengths: Sequence[int]) -> Tensor:
-    """(rows,) how far into its sequence a row stands."""
+    """(rows,) the index of a row within its sequence."""
     return torch.cat([torch.arange(length) for length in lengths])
 
 
 def canvas_mask(lengths: Sequence[int], cached: int, rows: int = 0, slots: int = 0) -> Tensor:
     """(rows, slots + rows): every canvas sees the last `cached` slots and itself.
 
-    `rows` and `slots` beyond what the canvases and the cache need are padding: no canvas
-    sees it, and a row of padding sees itself, as an attention needs something to look at.
+    `rows` and `slots` beyond those of the canvases and the cache are padding, which no canvas
+    sees. A row of padding sees itself, because attention over nothing is undefined.
     """
     own = owners(lengths)
     rows, slots = max(rows, len(own)), max(slots, cached)
@@ -35,7 +35,7 @@ def canvas_mask(lengths: Sequence[int], cached: int, rows: int = 0, slots: int =
 
 
 def causal_mask(lengths: Sequence[int], cached: int, window: int | None) -> Tensor:
-    """(rows, cached + rows): each sequence goes on from the `cached` tokens, alone.
+    """(rows, cached + rows): each sequence continues the `cached` tokens, without the others.
 
     A row looks back `window` tokens, itself included.
     """

@@ -1,12 +1,12 @@
-"""Prompts that were read, kept by document, so that a keystroke reads only what it changed.
+"""Caches prompts by document, so that a keystroke reads only the tokens it changed.
 
-A prompt's keys and values depend on what stands before them alone. For each document the
-newest prompt is kept, and the next one is read from the first token that differs. Documents
-share a budget in bytes; the least recently used ones go first.
+A token's keys and values depend only on the tokens before it. The newest prompt of each
+document is kept, and the next one is read from the first token that differs. Documents share a
+budget in bytes; the least recently used ones are evicted first.
 
-transformers' own caches can't be cut back: a sliding layer forgets what left its window, and
-says nothing when it is cropped below it. Here a sliding layer keeps `slack` tokens more than
-its window, knows where its history begins, and refuses what lies before. Knows no model.
+transformers' own caches cannot be cut back: a sliding layer forgets tokens that left its
+window, and fails silently when it is cropped below it. Here, a sliding layer keeps `slack`
+tokens more than its window, knows where its history begins, and refuses to go further back.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 GROWTH_TOKENS = 256
-"""Buffers grow by so much at a time: far more than a keystroke adds."""
+"""Buffers grow by this many tokens at a time: far more than a keystroke adds."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerShape:
-    """What one layer keeps per token, and how far it looks back."""
+    """What one layer stores per token, and how far it looks back."""
 
     heads: int
     dim: int
@@ -62,7 +62,8 @@ class LayerCache:
             self.origin = 0
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Take in tokens (1, heads, tokens, dim); return all that they may look back on."""
+        """Append tokens (1, heads, tokens, dim); return everything that they may look back
+        on."""
         count = keys.shape[2]
         self._make_room(count)
         at = self.end - self.origin
@@ -73,7 +74,7 @@ class LayerCache:
         return self._read(self.end - count - seen, self.end)
 
     def seen_at(self, length: int) -> tuple[Tensor, Tensor]:
-        """What a row sees that stands after the first `length` tokens."""
+        """What a row after the first `length` tokens sees."""
         return self._read(length - self._seen_before(length), length)
 
     def _seen_before(self, length: int) -> int:
@@ -100,7 +101,7 @@ class LayerCache:
 
 
 class Prefix:
-    """One prompt that was read: its tokens and every layer's keys and values."""
+    """One cached prompt: its tokens and every layer's keys and values."""
 
     def __init__(
         self,
@@ -111,7 +112,7 @@ class Prefix:
     ) -> None:
         self.ids: list[int] = []
         self.last_hidden: Tensor | None = None
-        """(hidden,) what the encoder made of the last token."""
+        """(hidden,) the encoder's state of the last token."""
         self.layers = [LayerCache(shape, slack, dtype, device) for shape in shapes]
 
     @property
@@ -119,7 +120,7 @@ class Prefix:
         return sum(layer.nbytes for layer in self.layers)
 
     def holds(self, ids: Sequence[int]) -> bool:
-        """Whether a row after `ids` can still be given all that it sees."""
+        """Whether everything that a row after `ids` sees is still available."""
         count = len(ids)
         return (
             self.ids[:count] == list(ids)
@@ -127,10 +128,10 @@ class Prefix:
         )
 
     def keep_common(self, ids: Sequence[int]) -> int:
-        """Cut back to what is shared with `ids`; returns how many tokens that are.
+        """Cut back to the beginning shared with `ids`; returns its number of tokens.
 
-        All of `ids` is shared only where the prompt is `ids`: else at least its last token
-        is read again, for what the encoder makes of it.
+        All of `ids` counts as shared only if the prompt equals `ids`; otherwise at least the
+        last token must be read again, to get the encoder's state of it.
         """
         if self.last_hidden is not None and self.ids == list(ids):
             return len(ids)
@@ -144,7 +145,7 @@ class Prefix:
         return shared
 
     def update(self, keys: Tensor, values: Tensor, layer_idx: int) -> tuple[Tensor, Tensor]:
-        """`KeyValues` of the encoder while it reads on."""
+        """The `KeyValues` of the encoder while it reads further tokens."""
         return self.layers[layer_idx].append(keys, values)
 
 
@@ -165,11 +166,11 @@ class PrefixCache:
         return list(self._prefixes)
 
     def take(self, document: str) -> Prefix | None:
-        """Take a document's prompt out, to be put back when it was read on."""
+        """Remove a document's prompt, to be put back after further reading."""
         return self._prefixes.pop(document, None)
 
     def put(self, document: str, prefix: Prefix) -> None:
-        """Keep a prompt as the most recently used one, if need be in place of others.
+        """Keep a prompt as the most recently used one, evicting others if necessary.
 
         One that is larger than the budget is not kept; its job still holds it.
         """
@@ -182,14 +183,14 @@ class PrefixCache:
             held -= evicted.nbytes
 
     def clear(self) -> int:
-        """Forget everything; returns how many bytes that gave back."""
+        """Drop everything; returns the number of bytes freed."""
         held = self.nbytes
         self._prefixes.clear()
         return held
 
 
 def common_length(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many tokens two prompts begin with in common."""
+    """Number of tokens at the beginning that two prompts have in common."""
     length = 0
     for left, right in zip(a, b, strict=False):
         if left != right:

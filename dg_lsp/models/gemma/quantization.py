@@ -1,8 +1,8 @@
-"""A DiffusionGemma whose experts and linears stay in NF4, with one copy for both its halves.
+"""Builds a DiffusionGemma whose experts and linears stay in NF4, shared by both halves.
 
-The class builds an encoder and a decoder that are meant to share their weights; here they
-share the modules themselves, so that there is one packed buffer and nothing to keep in step.
-Embeddings, norms and routers stay as they are. Knows nothing of files.
+The class builds an encoder and a decoder that are meant to share their weights. Here they
+share the modules themselves, so that there is only one packed buffer. Embeddings, norms and
+routers are not quantized.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def tensor_layout(config: DiffusionGemmaConfig) -> TensorLayout:
 def skeleton(config: DiffusionGemmaConfig) -> TextDiffusionGemma:
     """The model without any weights in memory."""
     with torch.device("meta"):
-        # A configuration of its own: which experts run is written into it.
+        # A copy, because the choice of experts implementation is written into it.
         model: TextDiffusionGemma = TextDiffusionGemma(copy.deepcopy(config)).eval()
     return model
 
 
 def own_name(model: TextDiffusionGemma, name: str) -> str:
-    """The name under which a tensor is kept: the decoder's, for what both halves share."""
+    """The name under which a tensor is kept: the decoder's, if both halves share it."""
     tied: dict[str, str] = model.all_tied_weights_keys
     while name in tied:
         name = tied[name]
@@ -71,7 +71,7 @@ def assemble(
     device: torch.device,
     dtype: torch.dtype,
 ) -> TextDiffusionGemma:
-    """Put weights into a skeleton, each under its `own_name`, and share them between halves."""
+    """Put weights, by `own_name`, into a skeleton, and share them between the halves."""
     for name, weight in weights:
         owner_name, _, attribute = name.rpartition(".")
         owner = model.get_submodule(owner_name)
@@ -95,7 +95,8 @@ def assemble(
 def _set_tensor(owner: nn.Module, name: str, tensor: Tensor) -> None:
     if name in owner._parameters:
         tensor = nn.Parameter(tensor, requires_grad=False)
-        # `_fill_buffers` initializes whole modules; this keeps the class from drawing anew.
+        # `_fill_buffers` initializes whole modules; this keeps the class from initializing
+        # again.
         tensor._is_hf_initialized = True  # type: ignore[attr-defined]
     setattr(owner, name, tensor)
 
@@ -114,7 +115,7 @@ def _share(model: TextDiffusionGemma) -> None:
 
 
 def _fill_buffers(model: TextDiffusionGemma, device: torch.device) -> None:
-    """Compute what no checkpoint holds: rotary frequencies and the embedding's scale."""
+    """Compute what no checkpoint contains: rotary frequencies and the embedding's scale."""
     for module in model.modules():
         hollow = [n for n, b in module._buffers.items() if b is not None and b.is_meta]
         if not any(name in module._non_persistent_buffers_set for name in hollow):

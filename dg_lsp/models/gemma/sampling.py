@@ -1,10 +1,10 @@
-"""From hidden states to chosen tokens, without ever holding all logits.
+"""Samples tokens from hidden states without ever holding all logits.
 
 The output layer, the soft-cap, the constraints, the temperature, the sample and the soft
 embedding that the next step is conditioned on are computed in one pass over the vocabulary,
-chunk by chunk. Sums are kept relative to the highest logit so far and rescaled when a higher
-one comes, as in the online softmax of Milakov and Gimelshein (arXiv 1805.02867). Nothing waits
-for the device. Knows no canvas and no schedule.
+chunk by chunk. Sums are relative to the highest logit so far and are rescaled when a higher one
+appears, as in the online softmax of Milakov and Gimelshein (arXiv 1805.02867). Nothing waits
+for the device.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 VOCABULARY_CHUNK = 8192
-"""Tokens per chunk: with a few hundred rows a chunk's logits stay in a GPU's cache."""
+"""Tokens per chunk: with a few hundred rows, a chunk's logits fit into a GPU's cache."""
 BLOCK = 64
-"""Tokens whose probabilities are summed up to find a sample; a power of two below a chunk."""
+"""Tokens per block, whose summed probabilities locate a sample; a power of two below a
+chunk."""
 RULED_OUT = -1e30
-"""Logit of a token that may not be written: far below any other, yet a number."""
+"""Logit of a disallowed token: far below any other, but finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Head:
     """The output layer."""
 
     weight: Tensor
-    """(vocab, hidden), which is the embedding as well."""
+    """(vocab, hidden), shared with the embedding."""
     cap: float
     """Logits are squeezed into (-cap, cap)."""
 
@@ -46,21 +47,21 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What was selected for each free row, in the order of the rows."""
+    """The tokens selected for each free row, in the order of the rows."""
 
     sampled: Tensor
-    """(free,) drawn at the temperature, within the constraints."""
+    """(free,) the token sampled at the temperature, within the constraints."""
     argmax: Tensor
     """(free,) the best token within the constraints."""
     log_probability: Tensor
-    """(free,) of the best token, at the temperature, within the constraints."""
+    """(free,) log-probability of the best token, at the temperature, within the constraints."""
     entropy: Tensor
-    """(free,) in nats, at the temperature, within the constraints."""
+    """(free,) entropy in nats, at the temperature, within the constraints."""
     fit: Tensor
-    """(rows,) log-probability of the best token, of the given one where a row is pinned, as
-    the model gives it: at temperature 1 and without constraints."""
+    """(rows,) log-probability at temperature 1 and without constraints, of the best token of a
+    free row and of the given token of a pinned row."""
     soft: Tensor
-    """(free, hidden) mean of the output weights by probability, float32."""
+    """(free, hidden) mean of the output weights, weighted by probability, float32."""
 
 
 def select(
@@ -72,12 +73,12 @@ def select(
     temperature: Tensor,
     share: Tensor,
 ) -> Selection:
-    """Select a token for each free row and see how well the pinned ones fit.
+    """Select a token for each free row, and compute how well the pinned ones fit.
 
     `hidden` (free + pinned, hidden), the free rows first; `pinned` (pinned,) tokens of the
-    others; `disallowed` (constraints, vocab) tokens that may not be written; `constraint`
-    (free,) which row of it holds; `temperature` a scalar; `share` (free,) uniform in [0, 1):
-    the sample is the first token up to which the probabilities exceed that share of their sum.
+    others; `disallowed` (constraints, vocab) true where a token is disallowed; `constraint`
+    (free,) the row of it that applies; `temperature` a scalar; `share` (free,) uniform in
+    [0, 1): the sample is the first token at which the cumulative probability exceeds it.
     """
     rows, free = hidden.shape[0], share.shape[0]
     total = hidden.new_zeros(rows, dtype=torch.float32)
@@ -88,11 +89,11 @@ def select(
     blocks: list[Tensor] = []
     peaks: list[Tensor] = []
     vocab = head.weight.shape[0]
-    weights = peak[:, None]  # Of the chunk at hand.
+    weights = peak[:, None]  # Of the current chunk.
     for start in range(0, vocab, VOCABULARY_CHUNK):
         end = min(start + VOCABULARY_CHUNK, vocab)
         logits = head.logits(hidden, start, end)
-        # Relative to the cap no sum can overflow, and none vanishes.
+        # Relative to the cap, no sum can overflow or vanish.
         total += (logits - head.cap).exp_().sum(-1)
         scaled = logits[:free].div_(temperature)
         scaled = scaled.masked_fill_(disallowed[constraint, start:end], RULED_OUT)
@@ -162,13 +163,14 @@ def _draw(sums: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _invert(weights: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The first index (rows,) up to which `weights` sum to more than `target` (rows,).
+    """The first index (rows,) at which the cumulative sum of `weights` exceeds `target`
+    (rows,).
 
     Returns also what is left of the target before that index.
     """
     cumulative = weights.cumsum(-1)
     total = cumulative[:, -1:]
-    # Below the total even after rounding, so that what is found has a weight.
+    # Below the total even after rounding, so that the token found has a weight.
     below = torch.minimum(target[:, None], torch.nextafter(total, torch.zeros_like(total)))
     index = torch.searchsorted(cumulative, below, right=True)
     before = cumulative.gather(1, (index - 1).clamp_min(0)) * (index > 0)
@@ -191,7 +193,8 @@ def _weights_again(
     temperature: Tensor,
     peak: Tensor,
 ) -> Tensor:
-    """The same, computed anew from the hidden states: cheaper than keeping all weights."""
+    """The same, recomputed from the hidden states, which is cheaper than keeping all
+    weights."""
     vocab = head.weight.shape[0]
     tokens = block[:, None] * BLOCK + torch.arange(BLOCK, device=block.device)
     beyond = tokens >= vocab

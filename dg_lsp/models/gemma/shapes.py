@@ -1,4 +1,4 @@
-"""The shape of the real model, and one that a CPU can run. Knows nothing of weights."""
+"""The shape of the real model, and a small one that a CPU can run."""
 
 from __future__ import annotations
 

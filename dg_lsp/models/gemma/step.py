@@ -1,8 +1,8 @@
 """One denoising step as a pure function of tensors: decoder, selection, next conditioning.
 
-The same function runs on tensors of the exact size and on those of a bucket, where rows,
-cached tokens and selected rows are padded. Nothing in it waits for the device or depends on
-the content of a tensor, so that it can be captured. Knows no jobs.
+The same function runs on unpadded tensors and on those of a bucket, where rows, cached tokens
+and selected rows are padded. It never waits for the device and never branches on the content of
+a tensor, so that it can be captured.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.sampling import Head, Selection, select
 
 Masks = dict[str, Tensor | None]
-"""By layer type: what each row may see, or `None` for everything."""
+"""By layer type: which tokens each row sees, or `None` for all."""
 
 
 @dataclass(slots=True)
 class StepInputs:
-    """What a step reads."""
+    """The inputs of a step."""
 
     canvas: Tensor
     """(rows,) token ids."""
     conditioning: Tensor | None
-    """(rows, hidden) of the step before; `None` is all zeros."""
+    """(rows, hidden) from the previous step; `None` means all zeros."""
     positions: Tensor
-    """(rows,) in the document."""
+    """(rows,) positions in the document."""
     masks: Masks
     order: Tensor
-    """(selected,) rows that are looked at, the free ones first."""
+    """(selected,) the rows whose output is computed, free ones first."""
     target: Tensor
-    """(free,) rows of the new conditioning that free rows write; one past the end is none."""
+    """(free,) the rows of the new conditioning that free rows write; one past the end means
+    none."""
     disallowed: Tensor
     """(constraints, vocab) boolean."""
     constraint: Tensor
@@ -53,7 +54,7 @@ def head_of(model: TextDiffusionGemma) -> Head:
 def run_step(
     model: TextDiffusionGemma, key_values: KeyValues, inputs: StepInputs
 ) -> tuple[Selection, Tensor]:
-    """What is selected, and the conditioning (rows, hidden) of the next step."""
+    """The selected tokens, and the conditioning (rows, hidden) of the next step."""
     hidden, embedded = decode(model, key_values, inputs)
     free = inputs.share.shape[0]
     selection = select(
@@ -78,8 +79,8 @@ def decode(
 ) -> tuple[Tensor, Tensor]:
     """The decoder's last hidden states and the embeddings of the canvas, (rows, hidden) each.
 
-    What `DiffusionGemmaDecoderModel.forward` does, but for the conditioning: it makes soft
-    embeddings from the logits of the step before, where here they are handed on.
+    Does the same as `DiffusionGemmaDecoderModel.forward`, except that it receives soft
+    embeddings instead of computing them from the previous step's logits.
     """
     decoder = model.model.decoder
     embedded: Tensor = decoder.embed_tokens(inputs.canvas[None])

@@ -1,4 +1,4 @@
-"""From the files of a DiffusionGemma checkpoint to the transformers class with its weights."""
+"""Loads the files of a DiffusionGemma checkpoint into the transformers class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dg_lsp.models.nf4.packed import read_packed
 from dg_lsp.models.quiet import quiet_loader
 
 MOST_EXPERTS_AT_ONCE = 8
-"""Up to so many experts a CPU is faster with all of them than with a grouped product."""
+"""With at most this many experts, a CPU computes all of them faster than a grouped product."""
 
 
 def load_packed(
@@ -26,7 +26,7 @@ def load_packed(
     dtype: torch.dtype,
     report: Callable[[float], None] = lambda share: None,
 ) -> TextDiffusionGemma:
-    """The model of a packed checkpoint; `dtype` is that of what is not packed."""
+    """The model of a packed checkpoint; `dtype` is for weights that are not packed."""
     tensors = read_packed(directory, tensor_layout(config), device, report)
     return assemble(skeleton(config), tensors.items(), device, dtype)
 
@@ -47,10 +47,10 @@ def load_weights(
                 dtype=dtype,
                 device_map={"": device},
                 output_loading_info=True,
-                # Told below in one line, with the other ways in which tensors can be wrong.
+                # Reported below in one line, with other faults of the tensors.
                 ignore_mismatched_sizes=True,
             )
-        except Exception as error:  # Whatever the loader meets in a foreign file.
+        except Exception as error:  # The loader may raise anything for a file it did not write.
             raise CheckpointError(
                 f"{directory} could not be loaded: {one_line(error)}"
             ) from error
@@ -65,7 +65,7 @@ def load_weights(
         if keys:
             raise CheckpointError(
                 f"{directory} has {len(keys)} {kind} tensors, the first is {keys[0]}; "
-                "it is not a whole DiffusionGemma checkpoint"
+                "it is not a complete DiffusionGemma checkpoint"
             )
     if device.type == "cpu" and config.text_config.num_experts <= MOST_EXPERTS_AT_ONCE:
         model.set_experts_implementation(ALL_EXPERTS)

@@ -1,8 +1,8 @@
-"""One place in memory for the keys and values of a forward: [cached tokens | rows].
+"""Holds the keys and values of a forward pass in one buffer: [cached tokens | rows].
 
 The cached tokens of a prompt are copied in once and end where the rows begin, so that every
-forward writes its rows to the same place and reads one contiguous view, however long the
-prompt is. Addresses stay, as a captured graph needs. Knows nothing of documents.
+forward pass writes its rows to the same place and reads one contiguous view, whatever the
+length of the prompt. Addresses do not change, as a captured graph requires.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from dg_lsp.models.gemma.prefix_cache import LayerShape, Prefix
 
 STEP = 64
-"""Sizes are multiples of this; attention kernels want their masks aligned."""
+"""Sizes are multiples of this, because attention kernels need aligned masks."""
 
 
 class Workspace:
@@ -35,26 +35,27 @@ class Workspace:
         return sum(buffer.nbytes for buffer in (*self._keys, *self._values))
 
     def reserve(self, cached: int, rows: int) -> bool:
-        """Make room for so many tokens; true where buffers moved and what they held is gone."""
+        """Make room for this many tokens; true if buffers were replaced and their content
+        lost."""
         if cached <= self.cached and rows <= self.rows:
             return False
         self.cached = max(self.cached, rounded(cached))
         self.rows = max(self.rows, rounded(rows))
-        # Freed first: the old and the new ones may not fit side by side.
+        # Freed first, because the old and the new buffers may not fit at the same time.
         self._keys, self._values = [], []
         for shape in self._shapes:
             size = (1, shape.heads, self.room(shape) + self.rows, shape.dim)
-            # What no mask lets through must still be a number.
+            # Even masked values must be finite numbers.
             for buffers in (self._keys, self._values):
                 buffers.append(torch.zeros(size, dtype=self._dtype, device=self._device))
         return True
 
     def room(self, shape: LayerShape) -> int:
-        """Cached tokens that a layer has room for."""
+        """Number of cached tokens that a layer has room for."""
         return self.cached if shape.window is None else min(self.cached, window_room(shape))
 
     def load(self, prefix: Prefix, length: int) -> None:
-        """Copy in what a row after the first `length` tokens sees."""
+        """Copy in everything that a row after the first `length` tokens sees."""
         for layer, shape, keys, values in zip(
             prefix.layers, self._shapes, self._keys, self._values, strict=True
         ):
@@ -74,7 +75,7 @@ class Workspace:
 
 
 class WorkspaceView:
-    """`KeyValues` of forwards with as many rows over as many cached tokens."""
+    """The `KeyValues` of forward passes with a given number of rows and cached tokens."""
 
     def __init__(self, slices: list[tuple[Tensor, Tensor, int]]) -> None:
         self._slices = slices
@@ -92,6 +93,6 @@ def rounded(count: int) -> int:
 
 
 def window_room(shape: LayerShape) -> int:
-    """Cached tokens that a sliding layer ever reads, rounded up."""
+    """Maximum number of cached tokens that a sliding layer reads, rounded up."""
     assert shape.window is not None
     return rounded(shape.window - 1)

@@ -1,7 +1,7 @@
-"""A weight in NF4, in bitsandbytes' own layout: 4-bit codes, and an 8-bit scale per 64.
+"""Weights in NF4, in bitsandbytes' own layout: 4-bit codes, and an 8-bit scale per 64.
 
 Two codes to a byte, the first in the high half. The scales are themselves quantized, 256 to
-a block, around their mean. Knows nothing of modules or files.
+a block, around their mean.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ BLOCK = 64
 SCALE_BLOCK = 256
 """Scales that share a scale of their own."""
 STATE = "quant_state.bitsandbytes__nf4"
-"""Name that bitsandbytes gives to what is not a tensor, behind the weight's name."""
+"""Suffix of the name under which bitsandbytes stores everything that is not a tensor."""
 
 
 class QuantizationError(CodedError, ValueError):
-    """A weight that NF4 cannot hold."""
+    """A weight that cannot be stored in NF4."""
 
     code = ReasonCode.BAD_CHECKPOINT
 
@@ -44,11 +44,11 @@ class Nf4:
     nested_absmax: Tensor
     """(values / 64 / 256, rounded up) float32"""
     table: Tensor
-    """(256,) float32, what the 8-bit scales stand for"""
+    """(256,) float32, the values of the 8-bit scales"""
     offset: Tensor
     """() float32, the mean of the scales"""
     shape: tuple[int, ...]
-    """([experts,] outputs, inputs); inputs are a multiple of `BLOCK`"""
+    """([experts,] outputs, inputs); the inputs are a multiple of `BLOCK`"""
 
     def scales(self) -> Tensor:
         """The scale of every block, (values / 64,) float32."""
@@ -68,7 +68,7 @@ class Nf4:
 
     @property
     def bits_per_value(self) -> float:
-        """All that is stored, over the number of values."""
+        """Stored bits divided by the number of values."""
         stored = sum(tensor.numel() * tensor.element_size() for tensor in self.tensors())
         return stored * 8 / (self.packed.numel() * 2)
 
@@ -98,10 +98,10 @@ class Nf4Matrix:
 def quantize(
     parts: Iterable[Tensor], shape: tuple[int, ...], device: torch.device | None = None
 ) -> Nf4:
-    """Quantize a weight that comes in parts, as bitsandbytes would the whole of it.
+    """Quantize a weight that arrives in parts, as bitsandbytes would quantize all of it.
 
-    Each part is any shape whose values follow those of the part before, a multiple of `BLOCK`
-    of them; only one is in memory in full precision at a time.
+    Each part may have any shape; its values follow those of the previous part, and their number
+    is a multiple of `BLOCK`. Only one part is in memory in full precision at a time.
     """
     functional = bitsandbytes().functional
     values = torch.Size(shape).numel()
@@ -120,7 +120,7 @@ def quantize(
     if done != values:
         raise QuantizationError(f"it has {done} values, not {values}")
     if not torch.isfinite(absmax).all():
-        raise QuantizationError("it holds values that are not finite")
+        raise QuantizationError("it has values that are not finite")
     offset = absmax.mean()
     scales, nested = functional.quantize_blockwise(absmax - offset, blocksize=SCALE_BLOCK)
     return Nf4(packed, scales, nested.absmax, nested.code, offset, shape)
@@ -160,13 +160,13 @@ def from_bitsandbytes(packed: Tensor, state: Any) -> Nf4:
 
 
 def to_tensors(name: str, weight: Nf4, dtype: torch.dtype) -> dict[str, Tensor]:
-    """What bitsandbytes writes into a file for a weight of this name."""
+    """The tensors that bitsandbytes writes into a file for a weight with this name."""
     state = to_bitsandbytes(weight, dtype).as_dict(packed=True)
     return {name: weight.packed[:, None]} | {f"{name}.{key}": state[key] for key in state}
 
 
 def from_tensors(name: str, tensors: dict[str, Tensor], device: torch.device) -> Nf4:
-    """The weight of this name as bitsandbytes writes it into a file; needs no bitsandbytes."""
+    """Read the weight with this name as bitsandbytes writes it; does not need bitsandbytes."""
     try:
         state = json.loads(bytes(tensors[f"{name}.{STATE}"].tolist()))
         if (state["blocksize"], state["nested_blocksize"]) != (BLOCK, SCALE_BLOCK):
@@ -187,7 +187,7 @@ def from_tensors(name: str, tensors: dict[str, Tensor], device: torch.device) ->
 
 @functools.cache
 def code(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """What the 16 codes stand for, (16,). The same tensor at every call."""
+    """The values of the 16 codes, (16,). The same tensor at every call."""
     return torch.tensor(CODE, dtype=torch.float32, device=device).to(dtype)
 
 
@@ -203,14 +203,14 @@ CODE = (
 
 
 def has_bitsandbytes() -> bool:
-    """Whether the library is installed; it is not there on every system."""
+    """Whether the library is installed; it is not available on every system."""
     return importlib.util.find_spec("bitsandbytes") is not None
 
 
 @functools.cache
 def bitsandbytes() -> Any:
     """The library, imported when something is quantized."""
-    # It warns of a kernel of its own that it would download.
+    # It warns about a kernel that it would download.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:
         import bitsandbytes as library

@@ -1,7 +1,7 @@
-"""What a packed checkpoint says of itself, and whether its files are as it says.
+"""The manifest of a packed checkpoint, and the check of its files.
 
-The manifest is written last, so a directory without one is not finished and is never used.
-Checksums are computed only where a file changed since they last were. Needs no tensor library.
+The manifest is written last; a directory without one is unfinished and is never used.
+Checksums are computed again only for files that have changed. Needs no tensor library.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from dg_lsp.models.checkpoint import CheckpointError, one_line, read_json
 
 MANIFEST, CHECKED = "packed.json", "checked.json"
 FORMAT = 1
-"""Raised when older versions could not read what this one writes."""
+"""Incremented when older versions cannot read what this one writes."""
 HASHERS = 4
 """Threads that hash files; a disk is no faster with more."""
 
 
 class Integrity(enum.Enum):
-    """What is known of the files of a packed checkpoint."""
+    """The state of a packed checkpoint's files."""
 
     GOOD = "ok"
-    """As they were when their checksums were last right."""
+    """Unchanged since their checksums were last verified."""
     UNCHECKED = "not checked"
-    """They changed since, or never were."""
+    """Changed since, or never verified."""
     DAMAGED = "damaged"
     """A file is missing or has the wrong size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a packed checkpoint says of itself."""
+    """The description of a packed checkpoint."""
 
     parameters: int
     source: str
     fingerprint: str
-    """Of the headers of the checkpoint that it was made from."""
+    """Hash of the headers of the source checkpoint."""
     files: dict[str, tuple[int, str]]
-    """Size and SHA-256 of each."""
+    """Size and SHA-256 of each file."""
 
     @property
     def weight_bytes(self) -> int:
@@ -71,7 +71,7 @@ def is_packed_checkpoint(directory: Path) -> bool:
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """What `Manifest.write` wrote; another format is refused."""
+    """Read what `Manifest.write` wrote; raises for another format."""
     path = directory / MANIFEST
     raw = read_json(path)
     if raw.get("format") != FORMAT:
@@ -94,7 +94,7 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def integrity(directory: Path, manifest: Manifest) -> Integrity:
-    """What is known without reading the files."""
+    """The state of the files, without reading them."""
     checked = _read_checked(directory)
     for name, (size, digest) in manifest.files.items():
         stamp = _stamp(directory / name)
@@ -106,7 +106,7 @@ def integrity(directory: Path, manifest: Manifest) -> Integrity:
 
 
 def verify(directory: Path, manifest: Manifest, *, anew: bool = False) -> None:
-    """Compare files with their checksums: those that changed since, or `anew` all of them."""
+    """Compare files with their checksums: only changed ones, or all if `anew`."""
     checked = {} if anew else _read_checked(directory)
     open_files = []
     for name, (size, digest) in manifest.files.items():
@@ -129,12 +129,12 @@ def verify(directory: Path, manifest: Manifest, *, anew: bool = False) -> None:
 
 
 def remember_checked(directory: Path, manifest: Manifest) -> None:
-    """Note that all files are right as they are now."""
+    """Record that all files are correct in their present state."""
     stamps = {
         name: [*(_stamp(directory / name) or ()), digest]
         for name, (_, digest) in manifest.files.items()
     }
-    # A store that may not be written is hashed at every start.
+    # The files of a read-only store are hashed at every start.
     with contextlib.suppress(OSError):
         write_json(directory / CHECKED, stamps)
 
@@ -145,7 +145,7 @@ def hash_file(path: Path) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """All of it or nothing, whatever happens meanwhile."""
+    """Write the file atomically."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     os.replace(draft, path)
@@ -159,7 +159,7 @@ def _read_checked(directory: Path) -> dict[str, Any]:
 
 
 def _stamp(path: Path) -> list[int] | None:
-    """Size and time of the last change; None where there is no such file."""
+    """Size and modification time; None if there is no such file."""
     try:
         stat = path.stat()
     except OSError:

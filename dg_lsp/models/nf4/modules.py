@@ -1,7 +1,6 @@
 """Layers whose weights stay in NF4: stacks of experts, and linears.
 
-On a GPU they multiply with the kernels, elsewhere by decoding one matrix after the other. Knows
-no model and no files.
+On a GPU they multiply with the kernels, elsewhere by decoding one matrix after the other.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from dg_lsp.models.nf4.kernels import reference
 PACKED_EXPERTS = "nf4_grouped"
 KERNEL_ACTIVATION = "gelu_pytorch_tanh"
 ROWS_OF_BITSANDBYTES = 16
-"""Up to so many rows bitsandbytes multiplies without decoding the matrix to memory first, on
-every GPU that it has a kernel for; with more rows only on some."""
+"""Up to this many rows, bitsandbytes multiplies without first decoding the matrix to memory, on
+every GPU that it has a kernel for; with more rows, only on some."""
 
 
 class PackedStack(nn.Module):
-    """The matrices of a layer's experts in NF4, in place of the parameter."""
+    """The matrices of a layer's experts in NF4, instead of the parameter."""
 
     packed: Tensor
     absmax: Tensor
@@ -81,7 +80,7 @@ ExpertsInterface.register(PACKED_EXPERTS, packed_experts_forward)
 
 
 class PackedMatrix(PackedStack):
-    """A linear over one matrix in NF4, where bitsandbytes is not installed."""
+    """A linear over one matrix in NF4, if bitsandbytes is not installed."""
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, x.shape[-1])
@@ -93,7 +92,7 @@ class PackedMatrix(PackedStack):
 
 
 def packed_linear(weight: Nf4, dtype: torch.dtype) -> nn.Module:
-    """bitsandbytes' Linear4bit, with our product where that one would decode to memory."""
+    """bitsandbytes' Linear4bit, with our product where its own would decode to memory."""
     if not has_bitsandbytes():
         return PackedMatrix(weight)
     outputs, inputs = weight.shape
@@ -110,14 +109,14 @@ def packed_linear(weight: Nf4, dtype: torch.dtype) -> nn.Module:
         module=linear,
     )
     linear.quant_state = state
-    # It would rewrite the buffer in a layout of its own at the first call, and round scales.
+    # At the first call, it would rewrite the buffer in another layout and round the scales.
     linear.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
     return linear
 
 
 @functools.cache
 def _linear_class() -> type[nn.Module]:
-    """Defined late, as bitsandbytes is only imported where something is packed."""
+    """Defined late, because bitsandbytes is imported only for packed models."""
 
     class PackedLinear(bitsandbytes().nn.Linear4bit):  # type: ignore[misc]
         def forward(self, x: Tensor) -> Tensor:

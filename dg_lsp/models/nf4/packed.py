@@ -1,7 +1,6 @@
-"""The tensors of a packed checkpoint: NF4 in safetensors, one file per layer.
+"""Reads the tensors of a packed checkpoint: NF4 in safetensors, one file per layer.
 
-They have the names and the layout that bitsandbytes gives them. Loading maps the files into
-memory.
+Their names and layout are those of bitsandbytes. The files are memory-mapped.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ def read_packed(
 ) -> dict[str, Tensor | Nf4]:
     """All tensors of a packed checkpoint by their own names, which must be those of the layout.
 
-    `report` is told the share of the weights that is loaded.
+    `report` is called with the share of the weights loaded so far.
     """
     manifest = read_manifest(directory)
     verify(directory, manifest)

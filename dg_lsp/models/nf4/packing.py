@@ -1,8 +1,7 @@
-"""From a checkpoint in full precision to a packed one, a few experts at a time.
+"""Packs a checkpoint in full precision, a few experts at a time.
 
-A layer is quantized, written under a temporary name, flushed, renamed and noted; a run that was
-interrupted goes on behind the last note. Nothing is used before everything is there. Knows
-nothing of where checkpoints come from.
+Each layer is quantized, written under a temporary name, flushed, renamed and recorded; an
+interrupted run continues after the last record. A checkpoint is not used before it is complete.
 """
 
 from __future__ import annotations
@@ -46,23 +45,23 @@ from dg_lsp.reason import ReasonCode
 PROGRESS = "progress.json"
 COPIED = ("config.json", "generation_config.json", "tokenizer.json", METADATA, "README.md")
 BYTES_PER_VALUE = 48
-"""Of what is quantized at once, for what bitsandbytes computes in between."""
+"""Factor for bitsandbytes' temporary memory, relative to what is quantized at once."""
 VALUES_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 26}
-"""Weights quantized in one go: tens of bytes each in between, small beside a layer."""
+"""Weights quantized at once: tens of bytes each temporarily, small compared with a layer."""
 OVERHEAD = 1.01
-"""Of headers and tables over the arithmetic size."""
+"""Overhead of headers and tables, relative to the computed size."""
 
 Told = Callable[[int, int], None]
-"""Called with the bytes of the source that are done, and all of them."""
+"""Called with the number of source bytes done and the total."""
 
 
 @dataclass(slots=True)
 class Plan:
-    """What is read from where, and into which file it goes."""
+    """What is read from where, and into which file it is written."""
 
     checkpoint: Checkpoint
     origin: dict[str, tuple[Path, str]] = field(default_factory=dict)
-    """Shard and name there, by own name."""
+    """Shard and the name in it, by own name."""
     fingerprint: str = ""
 
     @property
@@ -80,7 +79,7 @@ class Plan:
 
 
 def packed_bytes(layout: TensorLayout, names: Iterable[str] | None = None) -> int:
-    """About what a model, or some of its tensors, takes on disk and in memory when packed."""
+    """Approximate packed size of a model, or of some of its tensors, on disk and in memory."""
     bits = sum(
         torch.Size(layout.shapes[name]).numel()
         * (4.13 if layout.is_packed(name, layout.shapes[name]) else 16)
@@ -90,11 +89,11 @@ def packed_bytes(layout: TensorLayout, names: Iterable[str] | None = None) -> in
 
 
 def plan_packing(source: Path) -> Plan:
-    """Read all headers and say what is wrong before any work is done."""
+    """Read all headers and report faults before any work is done."""
     if is_packed_checkpoint(source):
         raise CheckpointError(f"{source} is packed already; give a checkpoint in bfloat16")
     checkpoint = open_checkpoint(source)
-    # What lacks it would pack, and then not load.
+    # Without it, the checkpoint could be packed but not loaded.
     checkpoint.read_codec()
     layout = checkpoint.tensors
     plan = Plan(checkpoint)
@@ -115,7 +114,7 @@ def plan_packing(source: Path) -> Plan:
                     f"{shard}: {name} has shape {list(shape)}, config.json wants "
                     f"{list(plan.shapes[own])}; they do not belong together"
                 )
-            # Both halves may be there; the decoder's name is the one that is kept.
+            # Both halves may be present; the decoder's name is kept.
             elif own not in plan.origin or name == own:
                 plan.origin[own] = (shard, name)
     missing = [name for name in plan.shapes if name not in plan.origin]
@@ -123,7 +122,7 @@ def plan_packing(source: Path) -> Plan:
         if names:
             raise CheckpointError(
                 f"{source} has {len(names)} {kind} tensors, the first is {sorted(names)[0]}; "
-                f"it is not a whole {checkpoint.family.name} checkpoint"
+                f"it is not a complete {checkpoint.family.name} checkpoint"
             )
     odd = [
         name
@@ -148,7 +147,7 @@ def pack(
     source_name: str,
     told: Told = lambda done, total: None,
 ) -> Manifest:
-    """Make `target` from `source`. One process at a time; an unfinished run is taken up."""
+    """Create `target` from `source`, one process at a time; continues an unfinished run."""
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(target.with_name(f".{target.name}.lock"))
     try:
@@ -161,7 +160,7 @@ def pack(
     with lock:
         if is_packed_checkpoint(target):
             raise CheckpointError(
-                f"{target} is there already; choose another --name", ReasonCode.NAME_TAKEN
+                f"{target} already exists; choose another --name", ReasonCode.NAME_TAKEN
             )
         return _pack(source, target, plan, device, source_name, told)
 
@@ -198,7 +197,7 @@ def _pack(
 
 
 def _taken_up(draft: Path, fingerprint: str) -> dict[str, tuple[int, str]]:
-    """Files of an interrupted run of the same source that are whole; all else is removed."""
+    """The complete files of an interrupted run of the same source; removes all others."""
     files: dict[str, tuple[int, str]] = {}
     try:
         progress = read_json(draft / PROGRESS)
@@ -236,7 +235,7 @@ def _write_file(
             raise CheckpointError(
                 f"{shard}: {there} can't be packed: {error}", error.code
             ) from error
-        except Exception as error:  # Whatever reading a foreign file brings.
+        except Exception as error:  # Reading a file from elsewhere may raise anything.
             raise CheckpointError(f"{shard} could not be read: {one_line(error)}") from error
     draft = path.with_suffix(".writing")
     save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, draft)
@@ -256,7 +255,7 @@ def _parts(stored: object, shape: tuple[int, ...], device: torch.device) -> Iter
 
 
 def _check_memory(plan: Plan, device: torch.device) -> None:
-    """The largest file lies in host memory until it is written; quantizing takes its own."""
+    """Check memory: the largest file stays in host memory until written, besides quantizing."""
     groups = plan.files().values()
     largest = max(packed_bytes(plan.checkpoint.tensors, names) for names in groups)
     quantizing = BYTES_PER_VALUE * VALUES_AT_ONCE[device.type]
@@ -268,11 +267,11 @@ def _check_memory(plan: Plan, device: torch.device) -> None:
 
 
 def check_disk(directory: Path, needed: int) -> None:
-    """Refuse to begin what the disk has no room for."""
+    """Refuse to start if the disk has too little room."""
     free = shutil.disk_usage(directory).free
     if free < needed:
         raise CheckpointError(
-            f"{directory.parent} has {size_in_words(free)} free, {size_in_words(needed)} are "
-            "needed; free some, or set DG_LSP_MODELS_DIR to another disk",
+            f"{directory.parent} has {size_in_words(free)} free, but {size_in_words(needed)} "
+            "are needed; free some, or set DG_LSP_MODELS_DIR to another disk",
             ReasonCode.DISK_FULL,
         )

@@ -15,7 +15,7 @@ vim.opt.runtimepath:prepend('{plugin}')
 require('dg_lsp').setup({{ settings = {settings} }})
 """
 LOOP = "import os\n\nfor name in os.listdir(path):\n    print(\n"
-MISSING = "no model here is called 'no-such-model'"
+MISSING = "there is no model 'no-such-model'"
 HINT = "the bundled model is small; see :DgLsp models"
 
 

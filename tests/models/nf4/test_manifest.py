@@ -139,7 +139,7 @@ def test_tensors_that_do_not_fit_the_configuration_are_refused(packed, damage):
         ({"format": 99}, "has format 99, this version reads 1"),
         ({"format": 1}, "is not valid ('files')"),
         ({"format": 1, "files": 3}, "is not valid"),
-        ([], "holds no JSON object"),
+        ([], "does not contain a JSON object"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_is_refused(packed, manifest, says):

@@ -206,7 +206,7 @@ def test_two_processes_do_not_pack_at_once(checkpoint, target):
 
 def test_what_is_there_is_not_overwritten(checkpoint, packed_checkpoint, tmp_path):
     target = Path(shutil.copytree(packed_checkpoint, tmp_path / "there"))
-    with pytest.raises(CheckpointError, match="is there already; choose another --name"):
+    with pytest.raises(CheckpointError, match="already exists; choose another --name"):
         run(checkpoint, target)
 
 
@@ -215,7 +215,7 @@ def test_a_full_disk_is_said_before_starting(checkpoint, target, monkeypatch):
     monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage)
     line = refusal(checkpoint, target)
 
-    assert "has 0.0 MB free, 0.2 MB are needed" in line
+    assert "has 0.0 MB free, but 0.2 MB are needed" in line
     assert "DG_LSP_MODELS_DIR" in line
     assert not list(target.parent.rglob("*.safetensors"))
 
@@ -248,7 +248,7 @@ SPOILED = {
         lambda t, n: t.update({n: torch.zeros(4, 64, 64)}),
         "has shape [4, 64, 64], config.json wants [4, 128, 64]",
     ),
-    "not finite": (lambda t, n: t[n].fill_(torch.nan), "holds values that are not finite"),
+    "not finite": (lambda t, n: t[n].fill_(torch.nan), "has values that are not finite"),
 }
 
 

@@ -1,7 +1,7 @@
-"""Products with NF4 weights that are decoded inside the product, and when they are used.
+"""Matrix products that decode NF4 weights on the fly, and the conditions for using them.
 
-Every kernel has a reference in plain torch beside it (`reference.py`), which any device can
-run and which the kernels are tested against. Knows nothing of checkpoints.
+Every kernel has a reference in plain torch (`reference.py`), which runs on any device and which
+the kernels are tested against.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 log = logging.getLogger(__name__)
 
 OLDEST_CAPABILITY = (8, 0)
-"""CUDA compute capability from which on tensor cores multiply bfloat16 (Ampere)."""
+"""Lowest CUDA compute capability whose tensor cores multiply bfloat16 (Ampere)."""
 
 
 def is_interpreted() -> bool:
@@ -26,7 +26,7 @@ def is_interpreted() -> bool:
 
 @functools.cache
 def has_triton() -> bool:
-    """Whether Triton is installed; says once what its lack costs."""
+    """Whether Triton is installed; if not, warns once about the cost."""
     if importlib.util.find_spec("triton") is not None:
         return True
     log.warning(
@@ -37,5 +37,5 @@ def has_triton() -> bool:
 
 
 def available_on(device: torch.device) -> bool:
-    """Whether the kernels run on this device; elsewhere the references do."""
+    """Whether the kernels run on this device; otherwise the references are used."""
     return device.type == "cuda" and has_triton()

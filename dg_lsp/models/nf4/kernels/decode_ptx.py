@@ -1,8 +1,8 @@
-"""Four bytes of NF4 to eight bfloat16 in 26 instructions, as PTX.
+"""Decodes four bytes of NF4 to eight bfloat16 in 26 instructions of PTX.
 
-A table in memory costs two address computations and a load for each weight, which is more
-than a GPU of the H100's bandwidth has time for. `prmt` looks four nibbles up in eight bytes at
-once, so the table lives in registers: its low and its high bytes, eight entries each.
+A table in memory costs two address computations and a load per weight, which is too slow for
+the bandwidth of an H100. `prmt` looks up four nibbles in eight bytes at once, so the table is
+kept in registers: its low and its high bytes, eight entries each.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Products with NF4 weights that `tiles.py` decodes in registers; launched without a wait.
+"""Launches the matrix products of `tiles.py`, without waiting for the device.
 
-Grids depend on shapes alone and nothing is read back, so a CUDA graph can hold every call.
+Grids depend only on shapes and nothing is read back, so a CUDA graph can capture every call.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ PAIRS_PER_LOOK = 1024
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """How a product is cut up. `dg-lsp bench gpu` tries others."""
+    """How a product is divided into tiles. `dg-lsp bench gpu` tries others."""
 
     outputs: int
-    """Of one program, gate and up counted apart."""
+    """Outputs of one program; gate and up count separately."""
     stages: int = 4
-    """Loads in flight, so that memory hides behind decoding."""
+    """Loads in flight, so that decoding hides memory latency."""
     warps: int = 4
 
 
 EXPERTS = Tiling(outputs=128)
-"""As many outputs as four warps hold with 64 tokens."""
+"""As many outputs as four warps can hold with 64 tokens."""
 MATRIX = Tiling(outputs=64)
 """One matrix has too few outputs to keep all multiprocessors busy with larger tiles."""
 
 
 def sort_by_expert(index: Tensor, experts: int) -> tuple[Tensor, Tensor]:
-    """As `reference.sort_by_expert`, without waiting for the device."""
+    """Like `reference.sort_by_expert`, but without waiting for the device."""
     order = torch.empty(index.numel(), dtype=torch.int32, device=index.device)
     starts = torch.empty(experts + 1, dtype=torch.int32, device=index.device)
     tiles.sort_by_expert[(experts,)](
@@ -57,7 +57,7 @@ def grouped_experts(
     down: Nf4,
     tiling: Tiling = EXPERTS,
 ) -> Tensor:
-    """As `reference.grouped_experts`, with the tanh form of gelu."""
+    """Like `reference.grouped_experts`, with the tanh form of gelu."""
     rows, width = hidden.shape
     experts, _, inner = down.shape
     top_k = index.shape[1]
@@ -94,12 +94,12 @@ def grouped_experts(
         TILE_M=tile,
         **_common(hidden.dtype, tiling),
     )
-    # A sum in a fixed order: atomics would make a job's text depend on chance.
+    # Summed in a fixed order: with atomics, a job's text would not be reproducible.
     return pairs.view(rows, top_k, width).sum(dim=1)
 
 
 def linear(rows: Tensor, weight: Nf4) -> Tensor:
-    """As `reference.linear`."""
+    """Like `reference.linear`."""
     outputs, inputs = weight.shape
     count = rows.shape[0]
     out = rows.new_empty(count, outputs)
@@ -120,11 +120,12 @@ def linear(rows: Tensor, weight: Nf4) -> Tensor:
 
 
 def tokens_per_tile(pairs: int, experts: int) -> int:
-    """Tokens in one tile, so that most experts need one and few lanes stay empty.
+    """Tokens per tile, chosen so that most experts need one tile and few lanes stay empty.
 
-    Decided from shapes, as the counts are on the device. Every further tile of an expert
-    decodes its weights anew, so twice the average is room for uneven routing. Beyond 64 the
-    accumulators no longer fit into registers.
+    Decided from shapes, because the counts are on the device. Every additional tile of an
+    expert
+    decodes its weights again, so there is room for twice the average, as routing is uneven.
+    Beyond 64, the accumulators no longer fit into registers.
     """
     return min(64, max(16, _power_of_two(2 * pairs // experts)))
 
@@ -141,7 +142,8 @@ def _split(rows: Tensor) -> Tensor:
 
 def _common(dtype: torch.dtype, tiling: Tiling) -> dict[str, Any]:
     """Constants of every product."""
-    # The interpreter multiplies bfloat16 as if it were an integer; in float32 it is the same.
+    # The interpreter multiplies bfloat16 as if it were an integer; float32 gives the same
+    # result.
     is_half = dtype is torch.bfloat16
     return {
         "IN_REGISTERS": is_half and not is_interpreted(),

@@ -1,7 +1,7 @@
-"""What the kernels compute, in plain torch: decode a matrix, then multiply.
+"""The kernels' results in plain torch: decode a matrix, then multiply.
 
-Runs on any device. The loop over experts waits for the device, so it can't be captured in a
-CUDA graph.
+Runs on any device. The loop over experts waits for the device, so a CUDA graph cannot capture
+it.
 """
 
 from __future__ import annotations

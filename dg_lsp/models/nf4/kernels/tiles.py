@@ -4,13 +4,13 @@ How a tile is computed:
 
     out[n, m] = sum over blocks b of  scale[n, b] * sum over k in b of  code[n, k] * x[m, k]
 
-A scale is multiplied once per 64 weights. Weights are the left operand, so that their many rows
-fill the tensor cores, whatever the number of tokens, and stay in registers once decoded. Two
-bytes hold four neighbouring columns, which are four products over every fourth column;
-activations lie that way in memory ("split"), and nothing is interleaved.
+A scale is applied once per 64 weights. Weights are the left operand: their many rows fill the
+tensor cores, whatever the number of tokens, and stay in registers once decoded. Two bytes hold
+four neighbouring columns, which go into four products over every fourth column; activations
+are stored in that order ("split"), so nothing is interleaved.
 
-One program takes one expert and one tile of its outputs and walks the expert's tokens: a weight
-is read from memory once, an expert without tokens costs one look.
+One program handles one tile of one expert's outputs and loops over the expert's tokens: each
+weight is read from memory once, and an expert without tokens costs one check.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONSTRAINTS = tl.constexpr(decode_ptx.CONSTRAINTS)
 
 @triton.jit
 def sort_by_expert(index, order, starts, pairs, experts: tl.constexpr, PER_LOOK: tl.constexpr):
-    """Program e puts the pairs of expert e, in order, behind those of smaller experts."""
+    """Program e writes the pairs of expert e, in order, after those of experts 0 to e - 1."""
     expert = tl.program_id(0)
     lanes = tl.arange(0, PER_LOOK)
     place = 0
@@ -125,7 +125,7 @@ def gate_up(
 ):
     """out[pair in order] = gelu(gate) * up, split; x is (rows, hidden), split."""
     expert = tl.program_id(1)
-    # Rows of gate and of up side by side are one product, and are told apart at the end.
+    # Rows of gate and up form one product, and are separated at the end.
     lane = tl.arange(0, TILE_N)
     column = tl.program_id(0) * (TILE_N // 2) + lane % (TILE_N // 2)
     rows = expert * (2 * INNER) + column + lane // (TILE_N // 2) * INNER
@@ -212,7 +212,7 @@ def linear(
     column = tl.program_id(0) * TILE_N + tl.arange(0, TILE_N)
     places = tl.program_id(1) * TILE_M + tl.arange(0, TILE_M)
     real = places < rows_of_x
-    # Rows beyond the matrix read its last one again, and are not stored.
+    # Rows beyond the matrix read its last row again, and are not stored.
     total = _product(
         x + places * INPUTS, tl.minimum(column, OUTPUTS - 1), real, packed, absmax,
         nested_absmax, table, offset, code, INPUTS, IN_REGISTERS, WIDEN,
