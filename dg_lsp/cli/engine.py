@@ -174,7 +174,7 @@ def status(
         else:
             print(_told(place, said))
     if not found:
-        raise CodedError("no engine runs", ReasonCode.NO_ENGINE)
+        raise CodedError("no engine is running", ReasonCode.NO_ENGINE)
 
 
 @engine.command("stop")

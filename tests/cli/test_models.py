@@ -30,7 +30,7 @@ def test_without_any_the_bundled_one_is_listed_and_a_better_one_named(store, cap
 
     said = capsys.readouterr()
     assert "bundled *" in said.out
-    assert "dg-lsp pull gets DiffusionGemma 26B" in said.err
+    assert "dg-lsp pull downloads DiffusionGemma 26B" in said.err
 
 
 def test_what_is_listed(stored, capsys):
@@ -94,4 +94,4 @@ def test_unfinished_and_foreign_directories_are_no_models(stored, store, capsys)
     said = capsys.readouterr()
     assert "foreign" not in said.out
     assert "broken" not in said.out
-    assert "other: not finished; the same dg-lsp pull goes on" in said.err
+    assert "other: not finished; run the same dg-lsp pull again to continue" in said.err

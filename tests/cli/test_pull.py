@@ -42,11 +42,11 @@ def test_a_checkpoint_on_disk_gets_a_name(checkpoint, store, capsys):
 def test_it_is_used_without_being_named_afterwards(checkpoint, store, monkeypatch, caplog):
     caplog.set_level("INFO", "dg_lsp.models.loading")
     assert load(None, "cpu").info.name == "bundled"
-    assert "dg-lsp pull gets DiffusionGemma" in caplog.text
+    assert "dg-lsp pull downloads DiffusionGemma" in caplog.text
     pull("--from", str(checkpoint))
 
     assert load(None, "cpu").info.name == "tiny-gemma"
-    assert "tiny-gemma is the best model here for cpu" in caplog.text
+    assert "tiny-gemma is the best installed model for cpu" in caplog.text
 
 
 def test_infill_knows_it_by_its_name(checkpoint, store, tmp_path, capsysbinary):

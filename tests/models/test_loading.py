@@ -296,7 +296,7 @@ def test_what_is_no_checkpoint_directory_is_refused(tmp_path):
 
     assert refusal(tmp_path / "absent") == (
         f"model {str(tmp_path / 'absent')!r} does not exist; "
-        "give a checkpoint directory or 'bundled'; dg-lsp models lists what is here"
+        "give a checkpoint directory or 'bundled'; dg-lsp models lists what is installed"
     )
     assert refusal(a_file) == f"{a_file} is not a checkpoint directory: it has no config.json"
     assert (

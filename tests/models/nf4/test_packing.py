@@ -226,7 +226,7 @@ def test_too_little_memory_is_said_before_starting(checkpoint, target, monkeypat
     line = refusal(checkpoint, target)
 
     assert line.startswith("packing needs ")
-    assert " MB of memory on cpu, 1.0 MB are free; " in line
+    assert " MB of memory on cpu, but 1.0 MB are free; " in line
     assert not list(target.parent.rglob("*.safetensors"))
 
 
