@@ -9,6 +9,7 @@ the workspace every now and then. Nothing is written to disk, and nothing outliv
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,9 @@ MAX_FILES, MAX_DIRECTORIES = 20_000, 20_000
 MAX_OPEN_FILES = 12
 PAUSE_SHARE = 3.0
 """The thread rests three times as long as it works."""
+QUIET_S, MAX_WAIT_S = 0.2, 2.0
+"""After a lookup the thread rests so long, as the next key may come; but never longer than
+`MAX_WAIT_S` at once, so that it gets on while somebody types without a pause."""
 WALK_EVERY_S = 60.0
 """After so long without a walk the next lookup asks for one: git or a build may have changed
 files that no editor has open."""
@@ -63,9 +67,15 @@ class WorkspaceCode:
     """The code that one session may look in."""
 
     def __init__(
-        self, pause_share: float = PAUSE_SHARE, walk_every_s: float = WALK_EVERY_S
+        self,
+        pause_share: float = PAUSE_SHARE,
+        quiet_s: float = QUIET_S,
+        walk_every_s: float = WALK_EVERY_S,
     ) -> None:
-        self._pause_share, self._walk_every_s = pause_share, walk_every_s
+        self._pause_share, self._quiet_s = pause_share, quiet_s
+        self._walk_every_s = walk_every_s
+        self._asked_s = -math.inf
+        """When the last lookup was."""
         self._workspace = _Workspace()
         self._open: dict[str, tuple[str, CodeIndex]] = {}
         self._open_due: dict[str, OpenFile] = {}
@@ -90,6 +100,7 @@ class WorkspaceCode:
         the workspace, none where it is not to be looked in, and `exclude` the globs of the
         setting.
         """
+        self._asked_s = time.monotonic()
         self._set_up(tuple(folders), tuple(exclude), own)
         found = []
         for recency, file in enumerate(open_files[:MAX_OPEN_FILES], 1):
@@ -158,7 +169,15 @@ class WorkspaceCode:
         for _ in work:
             yield
             time.sleep((time.perf_counter() - began) * self._pause_share)
+            self._wait_for_quiet()
             began = time.perf_counter()
+
+    def _wait_for_quiet(self) -> None:
+        now = time.monotonic()
+        until = now + MAX_WAIT_S
+        while not self._closed and now < min(until, self._asked_s + self._quiet_s):
+            time.sleep(min(until, self._asked_s + self._quiet_s) - now)
+            now = time.monotonic()
 
     def _work(self) -> Iterator[None]:
         """All that is due, in pieces of a few milliseconds."""

@@ -18,7 +18,7 @@ HERE = ("(y)\nplonk = ", "\n")
 
 @pytest.fixture
 def code() -> Iterator[WorkspaceCode]:
-    code = WorkspaceCode(pause_share=0.0, walk_every_s=0.0)
+    code = WorkspaceCode(pause_share=0.0, quiet_s=0.0, walk_every_s=0.0)
     yield code
     code.close()
 
@@ -149,3 +149,29 @@ def test_a_huge_workspace_is_indexed_in_part(
 
 def test_a_folder_that_is_not_there(code: WorkspaceCode, tmp_path: Path) -> None:
     assert seeds(code, [tmp_path / "missing"]) == []
+
+
+def test_nothing_is_read_while_somebody_types(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {f"{n}.py": f"plonk = frobnicate({n})\n" for n in range(5)})
+    monkeypatch.setattr(workspace_code, "MAX_WAIT_S", PATIENCE_S)
+    code = WorkspaceCode(pause_share=0.0, quiet_s=PATIENCE_S)
+    names = [str(tmp_path)]
+    code.elsewhere("none.py", [], names, [])
+    assert not code.wait_until_idle(0.2)
+    assert code.elsewhere("none.py", [], names, []) == []
+    code.close()
+
+
+def test_it_is_read_all_the_same_where_somebody_types_on_and_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {"a.py": "plonk = frobnicate(1)\n"})
+    monkeypatch.setattr(workspace_code, "MAX_WAIT_S", 0.01)
+    code = WorkspaceCode(pause_share=0.0, quiet_s=PATIENCE_S)
+    names = [str(tmp_path)]
+    code.elsewhere("none.py", [], names, [])
+    assert code.wait_until_idle(PATIENCE_S)
+    assert len(code.elsewhere("none.py", [], names, [])) == 1
+    code.close()
