@@ -1,9 +1,12 @@
 """Decides which job runs next.
 
 The newest job of a document wins: a new job supersedes whatever is waiting or running for the
-same document. Documents are served in the order of their oldest waiting job, so that a busy
-one cannot starve the others. Infills run before rewrites, because the user is waiting while
-typing, but only a limited number of infills may overtake a rewrite.
+same document key. On the engine's side that is decided here and nowhere else, because only the
+scheduler sees what the model is busy with; a job that nobody wants ends within a step.
+
+Documents are served in the order of their oldest waiting job, so that a busy one cannot starve
+the others. Infills run before rewrites, because the user is waiting while typing, but only a
+limited number of infills may overtake a rewrite.
 """
 
 from __future__ import annotations

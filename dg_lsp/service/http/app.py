@@ -252,7 +252,12 @@ class _Service:
         return self._host.submit(replace(job, document=key))
 
     def _is_late(self, key: str, sequence: str) -> bool:
-        """Whether a newer job of the client was here first: they come on many connections."""
+        """Whether a newer job of the client was read first.
+
+        Each takes a connection of its own. While this process is busy, for example importing
+        torch, a job on a connection that is still to be accepted is read after a newer one on
+        an open connection, and would supersede it.
+        """
         if not sequence.isascii() or not sequence.isdigit():
             return False
         number = int(sequence[:18])
