@@ -185,7 +185,10 @@ def stop(
     token_file: _TokenFile = None,
     runtime_dir: _RuntimeDir = None,
 ) -> None:
-    """Stop this user's engines, each after its current denoising step."""
+    """Stop the engines that this user's editors share, each after its current denoising step.
+
+    An engine that was started with --listen is stopped with --address, or with Ctrl+C.
+    """
     from dg_lsp.service.address import (
         engine_names,
         parse_address,
@@ -197,6 +200,7 @@ def stop(
     if address is not None:
         token = None if token_file is None else read_token(token_file)
         asyncio.run(shut_down(parse_address(address, token)))
+        print(f"stopped the engine at {address}")
         return
     directory = runtime_directory(runtime_dir)
     stopped = [
@@ -205,7 +209,7 @@ def stop(
     print(
         f"stopped {len(stopped)} engine{'s' * (len(stopped) > 1)}"
         if stopped
-        else "no engine is running"
+        else "no engine of the editors is running; --address stops one that listens on TCP"
     )
 
 

@@ -34,7 +34,7 @@ def trace(
         bool, typer.Option("--follow", "-f", help="Also show new requests as they happen.")
     ] = False,
 ) -> None:
-    """Show what became of the last requests of all editors.
+    """Show what became of the last requests of all editors; `dg-lsp infill` leaves none.
 
     For each request: what the model saw (sizes, not text), where the time went, and why
     nothing was suggested.
@@ -62,7 +62,8 @@ def trace(
         show(record)
     if not records and count:
         raise CodedError(
-            f"no request has been traced yet; traces are kept in {trace_file(directory)}",
+            f"no request has been traced yet; traces are kept in {trace_file(directory)}, and "
+            "`dg-lsp infill` leaves none",
             ReasonCode.NOTHING_TRACED,
         )
     if with_text and not any("text" in record for record in records):

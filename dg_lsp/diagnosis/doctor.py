@@ -20,7 +20,7 @@ from dg_lsp.diagnosis.machine import (
     check_python,
     look_at_torch,
 )
-from dg_lsp.service.process.joblog import log_directory
+from dg_lsp.service.process.log import log_directory
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from rapidfuzz.distance import Levenshtein
 
 from dg_lsp.document.syntax import parses
 from dg_lsp.evaluation.spans import TrueSpan
@@ -20,16 +20,7 @@ def is_stripped_match(truth: str, text: str) -> bool:
 
 def edit_similarity(truth: str, text: str) -> float:
     """1 less the Levenshtein distance over the longer length; 1 for two empty texts."""
-    if not truth and not text:
-        return 1.0
-    written = np.array([ord(character) for character in text], dtype=np.int64)
-    steps = np.arange(len(text) + 1)
-    row = steps
-    for i, character in enumerate(truth, 1):
-        changed = np.minimum(row[1:] + 1, row[:-1] + (written != ord(character)))
-        # Insertions run along the row: the least of all that stand to the left.
-        row = np.minimum.accumulate(np.concatenate(([i], changed)) - steps) + steps
-    return 1.0 - float(row[-1]) / max(len(truth), len(text))
+    return Levenshtein.normalized_similarity(truth, text)
 
 
 def stays_valid(span: TrueSpan, text: str) -> bool | None:

@@ -25,8 +25,8 @@ from dg_lsp.service.http.app import make_app
 from dg_lsp.service.http.metrics import Metrics
 from dg_lsp.service.http.request import Access
 from dg_lsp.service.process.host import EndedJob, EngineHost, ModelLoader
-from dg_lsp.service.process.joblog import log_directory, log_job, open_log
 from dg_lsp.service.process.lock import holder, note_holder, try_lock
+from dg_lsp.service.process.log import log_directory, open_log
 
 if TYPE_CHECKING:
     import uvicorn
@@ -129,7 +129,6 @@ async def _serve(
 
     def job_ended(ended: EndedJob) -> None:
         metrics.count(ended.result)
-        log_job(ended.job, ended.result, ended.took_s)
         if ended.sender is not None:
             on_tool_job(ended)
 

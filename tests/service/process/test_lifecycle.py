@@ -376,7 +376,7 @@ async def test_without_a_variable_there_is_one_engine_that_all_commands_see(
     assert len(pids) == 4
     assert {*pids} == {str(one["pid"]) for one in status}
     assert await process("engine", "stop") == "stopped 1 engine\n"
-    assert await process("engine", "stop") == "no engine is running\n"
+    assert "stopped" not in await process("engine", "stop")
 
 
 @pytest.mark.parametrize("gone", ["socket", "lock", "directory"])

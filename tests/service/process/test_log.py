@@ -7,9 +7,8 @@ import logging
 
 import pytest
 
-from dg_lsp.job import Candidate, Infill, InfillJob, JobResult, JobState
-from dg_lsp.service.process import joblog
-from dg_lsp.service.process.joblog import log_job, open_log
+from dg_lsp.service.process import log
+from dg_lsp.service.process.log import open_log
 
 
 @pytest.fixture
@@ -30,19 +29,6 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_job_is_a_line_of_sizes(logged):
-    job = InfillJob("secret()", "more", path="secret.py", language="python", replaced="s")
-    infill = Infill((Candidate("abc", 0.5, -1.0),), 4, {"queue": 1.23})
-    log_job(job, JobResult(JobState.DONE, infill), 0.5)
-    [line] = lines(logged)
-
-    assert line["event"] == "job"
-    assert (line["kind"], line["language"], line["state"]) == ("rewrite", "python", "done")
-    assert (line["prefix_chars"], line["chars"], line["took_ms"]) == (8, [3], 500.0)
-    assert line["timings_ms"] == {"queue": 1.2}
-    assert "secret" not in json.dumps(line)
-
-
 @pytest.mark.parametrize(
     ("error", "expect"),
     [
@@ -58,7 +44,7 @@ def test_messages_that_may_quote_the_source_are_left_out(logged, error, expect):
     [line] = lines(logged)
 
     assert (line["error"], line.get("reason")) == (type(error).__name__, expect)
-    assert "test_joblog.py" in line["frames"][-1]
+    assert "test_log.py" in line["frames"][-1]
 
 
 def test_files_rotate(logged, monkeypatch):
@@ -67,7 +53,7 @@ def test_files_rotate(logged, monkeypatch):
     for _ in range(30):
         logging.getLogger("dg_lsp.test").info("a line of some length")
 
-    assert len([*logged.parent.iterdir()]) == 1 + joblog.KEPT_FILES
+    assert len([*logged.parent.iterdir()]) == 1 + log.KEPT_FILES
 
 
 def test_logging_goes_on_when_the_disk_has_room_again(logged, tmp_path, capsys):

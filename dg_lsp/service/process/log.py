@@ -1,4 +1,5 @@
-"""The engine's log: JSON lines in a rotating file, one per job, without any source text.
+"""The engine's log: starts, ends and errors as JSON lines in a rotating file, without any
+source text. What became of each job is in the traces (diagnosis/), and `/metrics` counts them.
 
 A full disk or a directory that cannot be written costs lines, never the engine. Messages of
 exceptions can quote what was being read, so only those of errors of the machine are kept.
@@ -16,12 +17,8 @@ from pathlib import Path
 
 import platformdirs
 
-from dg_lsp.job import InfillJob, JobResult
-
 MAX_FILE_BYTES = 2_000_000
 KEPT_FILES = 3
-
-_jobs = logging.getLogger("dg_lsp.jobs")
 
 
 def log_directory() -> Path:
@@ -43,32 +40,12 @@ def open_log(path: Path) -> logging.Handler:
     return handler
 
 
-def log_job(job: InfillJob, result: JobResult, took_s: float) -> None:
-    """One line on a job that ended: sizes and times, neither text nor path."""
-    infill = result.infill
-    line = {
-        "state": result.state.value,
-        "took_ms": round(took_s * 1e3, 1),
-        "kind": "infill" if job.replaced is None else "rewrite",
-        "language": job.language[:40],
-        "prefix_chars": len(job.prefix),
-        "suffix_chars": len(job.suffix),
-        "snippets": len(job.snippets),
-        "candidates": len(infill.candidates),
-        "chars": [len(one.text) for one in infill.candidates],
-        "steps": infill.steps,
-        "timings_ms": {name: round(took, 1) for name, took in infill.timings_ms.items()},
-    }
-    _jobs.info("job", extra={"fields": line})
-
-
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname.lower(),
             "event": record.getMessage()[:500],
-            **getattr(record, "fields", {}),
         }
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
