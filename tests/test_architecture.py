@@ -69,7 +69,7 @@ MAY_IMPORT = {
     "dg_lsp.engine": SEAM,
     "dg_lsp.service": (*SEAM, "dg_lsp.document", "h11", "platformdirs"),
     "dg_lsp.diagnosis": (*SEAM, "dg_lsp.service", "platformdirs"),
-    "dg_lsp.benchmark": ("dg_lsp.server.rpc.frames",),
+    "dg_lsp.benchmark": ("dg_lsp.server.rpc.frames", "numpy"),
     # These time the model itself.
     "dg_lsp.benchmark.gpu": ANYTHING,
     "dg_lsp.benchmark.infills": ANYTHING,
