@@ -110,7 +110,7 @@ def test_the_span_sharpens_on_a_real_terminal(python_on_a_terminal):
         (["infill", f"{DEMO}:1:1", "--device", "cuda:99"], b"device 'cuda:99' was asked for"),
         (
             ["infill", f"{DEMO}:1:1", "--to", "1:9", "--instruction", "shorter"],
-            b"follows no instructions",
+            b"cannot follow instructions",
         ),
     ],
 )

@@ -1,5 +1,4 @@
-"""The document as text: where the cursor is, what the model sees of it, and what is offered.
+"""The document as text: positions, what the model sees of it, and what is suggested.
 
-Pure functions of strings on the standard library; only `source.py` opens files. Nothing here
-knows LSP, tokens or tensors.
+Pure functions of strings; only a few modules that say so read files.
 """

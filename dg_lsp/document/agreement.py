@@ -1,8 +1,8 @@
-"""Compares a place in code with another one: how far their neighbours agree, token by token.
+"""Compares two places in code: how far the tokens around them agree.
 
-Up to two identifiers may be called otherwise at the other place, as long as they are so
-throughout: where `for item in items` stands there and `for user in users` here, the texts on
-both sides agree, and what stood between them there can be renamed.
+Up to two identifiers may have other names at the other place, if they do so consistently: if
+it has `for item in items` and this place has `for user in users`, the texts on both sides
+agree, and the text between them can be adapted by renaming.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_of, last_line
 
 MAX_LEFT_TOKENS = 20
 MAX_RIGHT_TOKENS = 10
-"""Tokens that are compared on either side; more agreement says nothing more."""
+"""Tokens that are compared on either side; further agreement adds no information."""
 LEFT_CHARS, RIGHT_CHARS = 110, 60
 MAX_TEXT_CHARS = 800
-"""How long a found text may be."""
+"""Maximum length of a found text."""
 WORD = re.compile(r"\w+")
 BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"))
 MAX_ENDINGS = 4
-"""Places behind a text that are compared with the suffix."""
+"""Number of possible ends of a text that are compared with the suffix."""
 TOKEN_COST = 0.25
-"""What a token of a text takes from its score."""
+"""Deduction from a text's score for each of its tokens."""
 MAX_RENAMED = 2
-"""Identifiers that may be called otherwise."""
+"""Number of identifiers that may have other names."""
 RENAMING_COST, RENAMED_WORTH, RENAMED_SHARE = 0.5, 0.5, 0.75
 """What the first occurrence of a renamed identifier takes from the agreement, what each further
 one adds, next to 1 for one that is the same, and what agreement beyond it is worth."""
 
-# They are what makes one statement differ from another, so they are never renamed.
+# Keywords distinguish statements, so they are never renamed.
 _KEYWORDS = frozenset(
     re.findall(
         r"\w+",
@@ -50,24 +50,24 @@ _KEYWORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The text on either side of the span that is asked about, in tokens."""
+    """The text on either side of the span, in tokens."""
 
     left: tuple[str, ...]
-    """The tokens before the span, the nearest first, without the word that is begun."""
+    """The tokens before the span, nearest first, without an unfinished word."""
     right: tuple[str, ...]
     begun: str
-    """What is typed already of a word that goes on in the span, as it may."""
+    """The beginning of a word that may continue in the span."""
     rest: str
-    """What stands already of a word at the start of the suffix."""
+    """The part of a word at the start of the suffix."""
     indent: str
     """The indentation of the line that the span starts in."""
     after_blank: bool
-    """Whether a blank stands right before the span, and so none belongs to it."""
+    """Whether the character before the span is white space, so that the span needs none."""
     before_blank: bool
 
 
 def neighbours_of(prefix: str, suffix: str) -> Neighbours:
-    """What there is to compare with other places."""
+    """The text around a span, prepared for comparison with other places."""
     near, after = prefix[-LEFT_CHARS:], suffix[:RIGHT_CHARS]
     left = words_of(near)
     begun = ""
@@ -90,7 +90,7 @@ def neighbours_of(prefix: str, suffix: str) -> Neighbours:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place elsewhere: an offset in a text, and the file in the text that it is in."""
+    """A place elsewhere: an offset in a text, and the file of the text that it is in."""
 
     text: str
     at: int
@@ -99,17 +99,17 @@ class Place:
     left: float
     """How many tokens before it agree with those before the span."""
     names: tuple[tuple[str, str], ...]
-    """Identifiers there, and what they are called here."""
+    """Identifiers there, and their names here."""
 
     @property
     def score(self) -> float:
-        """What speaks for it: more agreement, but each further token says less."""
+        """The score: it grows with agreement, but each further token adds less."""
         return 1.6 * math.sqrt(self.left)
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Where a text that starts at a place may end."""
+    """A possible end of a text that starts at a place."""
 
     start: int
     end: int
@@ -118,11 +118,11 @@ class Ending:
     tokens: int
     """Length of the text."""
     lines: int
-    """How many line ends are in it."""
+    """Number of line ends in it."""
 
     @property
     def score(self) -> float:
-        """What speaks for it; `Place.score` is the other half."""
+        """The score of this end; `Place.score` is the other half."""
         return (
             2.0 * math.sqrt(self.right)
             - TOKEN_COST * self.tokens
@@ -157,7 +157,7 @@ def place_at(here: Neighbours, text: str, at: int, first: int, last: int) -> Pla
 
 
 def endings(here: Neighbours, place: Place, most: int) -> list[Ending]:
-    """Up to `most` ends, the best first, at which the suffix could follow."""
+    """Up to `most` ends, best first, after which the suffix could follow."""
     text, start = place.text, place.at
     if here.after_blank:
         while start < place.last and text[start] in " \t":
@@ -190,7 +190,7 @@ def _ends_before_suffix(
         closed = (at for at in nearest if _is_balanced(text[start:at]))
         ends = {*nearest[:1], *islice(closed, 1)}
         if others:
-            # Two tokens of the suffix are found at few places, and one at many.
+            # Two tokens of the suffix occur at few places, one token at many.
             two = suffix_pattern(first, others[0])
             met_again = two.finditer(text, start + 1, min(last, limit + 1))
             ends.update(met.start() for met in islice(met_again, MAX_ENDINGS))
@@ -215,7 +215,7 @@ def _is_balanced(text: str) -> bool:
 
 
 def written_here(here: Neighbours, place: Place, ending: Ending) -> str:
-    """A text from another place as it would be written here; empty where it can't be."""
+    """A text from another place as it would be written here; empty if that is impossible."""
     there = place.text
     text = there[ending.start : ending.end]
     if place.names:
@@ -250,7 +250,7 @@ def _right_agreement(own: Sequence[str], there: Sequence[str], names: dict[str, 
 
 
 def _agreed(other: str, own: str, names: dict[str, str]) -> float | None:
-    """What a pair of tokens adds to the agreement; `None` where they differ."""
+    """What a pair of tokens adds to the agreement; `None` if they differ."""
     known = names.get(other)
     if known is not None:
         return RENAMED_WORTH if known == own else None

@@ -1,8 +1,8 @@
-"""Walks over the files of a workspace that are worth looking in for code.
+"""Finds the files of a workspace that are worth searching for code.
 
-Left out are excluded files, by the same rules as documents (`exclusion.py`), and code that
-nobody in the workspace wrote by hand: installed and vendored packages, build outputs, generated
-and minified files. They would drown the rest. Follows no symlinks.
+It leaves out excluded files, by the same rules as for documents (`exclusion.py`), and code that
+nobody in the workspace wrote by hand, which would outweigh the rest: installed and vendored
+packages, build outputs, generated and minified files. It follows no symlinks.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from dg_lsp.document.source import SourceError, language_of, read_source
 
 MAX_FILE_BYTES = 400_000
 MAX_FILE_CHARS, MAX_LINE_CHARS = 200_000, 1000
-"""Beyond these a file is data, generated or packed."""
+"""A file that exceeds these limits is data, generated or packed."""
 HEAD_CHARS = 2000
-"""Where a generator signs its output."""
+"""Length of a file's beginning in which a generator identifies itself."""
 
 NOT_CODE = frozenset(
     {
@@ -72,7 +72,7 @@ def code_files(
     """The files below a workspace folder, those in directories near the given files first.
 
     `globs` are those of the setting that excludes files; `others` are folders that are walked
-    over by themselves. Between two directories comes `None`, so that the caller can pause.
+    over by themselves. `None` is yielded between two directories, so that the caller can pause.
     """
     root = Path(os.path.realpath(folder))
     apart = {Path(os.path.realpath(other)) for other in others} - {root}
@@ -106,20 +106,20 @@ def code_files(
                     status = entry.stat(follow_symlinks=False)
                     yield CodeFile(entry.path, status.st_mtime_ns, status.st_size)
             except OSError:
-                # It has just gone away.
+                # It has just been removed.
                 continue
         waiting += reversed(folders)
 
 
 def is_code_name(name: str) -> bool:
-    """Whether a file is code that somebody wrote, by its name."""
+    """Whether a file is hand-written code, judging by its name."""
     return language_of(Path(name)) not in NOT_CODE and not _GENERATED_NAME.fullmatch(name)
 
 
 def read_code(file: CodeFile) -> str | None:
-    """The text of a file with its secrets masked; `None` where it is not worth looking in.
+    """The text of a file with its secrets masked; `None` if it is not worth searching.
 
-    `None` too where the file has changed since: it will be met again.
+    Also `None` if the file has changed since it was found; a later walk finds it again.
     """
     if not 0 < file.size_bytes <= MAX_FILE_BYTES:
         return None
@@ -135,7 +135,7 @@ def read_code(file: CodeFile) -> str | None:
 
 
 def is_written_by_hand(text: str) -> bool:
-    """Whether a text looks like code that somebody wrote, and is not too long."""
+    """Whether a text looks like hand-written code, and is not too long."""
     if len(text) > MAX_FILE_CHARS or not text.strip() or _GENERATED.search(text[:HEAD_CHARS]):
         return False
     return max(map(len, text.split("\n"))) <= MAX_LINE_CHARS

@@ -1,11 +1,11 @@
-"""Finds the places in many files where given tokens of code stand.
+"""Finds given tokens of code in many files.
 
-The files of an index are joined into one text, and every token in it is an entry: what it and
-the three tokens before it are, hashed, and where it ends. The entries lie sorted in one array
-of 64-bit numbers, so that all places behind the same tokens lie side by side. What is found
-this way is to be compared with the text itself, as hashes may agree by chance.
+The files of an index are joined into one text, and every token in it is an entry: a hash of it
+and the three tokens before it, and its end. The entries are sorted in one array of 64-bit
+numbers, so that all places after the same tokens are adjacent. Compare a result with the text
+itself, because hashes may collide.
 
-An index is never changed. It takes a little over two bytes for each character, and its text.
+An index is immutable. It takes a little over two bytes per character, in addition to its text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from dg_lsp.document.code_tokens import HASHES, token_ends
 
 SLICE_CHARS = 16 * 1024
-"""What is read at once while an index is built: about three milliseconds."""
+"""Text read at once while an index is built; takes about three milliseconds."""
 CONTEXT_TOKENS = 4
 """Tokens that an entry is sorted by; the last two together, then one after the other."""
 
@@ -32,7 +32,7 @@ _BETWEEN_FILES = "\n\0\n"
 
 @dataclass(frozen=True, slots=True)
 class CodeIndex:
-    """Some files and where their tokens stand."""
+    """Some files and the positions of their tokens."""
 
     text: str
     paths: tuple[str, ...]
@@ -41,8 +41,8 @@ class CodeIndex:
     entries: array[int]
 
     def places(self, last_tokens: Sequence[str], most: int) -> list[int]:
-        """Offsets behind these tokens, the nearest one first: at most so many, and perhaps
-        some by chance. Between two and `CONTEXT_TOKENS` tokens count.
+        """At most this many offsets after these tokens, given nearest first; some may be hash
+        collisions. Two to `CONTEXT_TOKENS` tokens are used.
         """
         low, width = _key(last_tokens)
         first = bisect.bisect_left(self.entries, low)
@@ -71,7 +71,7 @@ def build_index(files: Iterable[tuple[str, str]]) -> CodeIndex:
 
 
 def building_index(files: Iterable[tuple[str, str]]) -> Generator[None, None, CodeIndex]:
-    """Build an index and stop after every few milliseconds of work, so that others get on."""
+    """Build an index, yielding every few milliseconds so that other work can continue."""
     paths, starts, texts = [], [], []
     entries: list[int] = []
     size = 0
@@ -102,7 +102,7 @@ def building_index(files: Iterable[tuple[str, str]]) -> Generator[None, None, Co
         size += len(text) + len(_BETWEEN_FILES)
     if size > MAX_INDEX_CHARS:
         raise ValueError(f"an index has at most {MAX_INDEX_CHARS} characters, not {size}")
-    # Sorted runs are merged, which takes a fraction of the time that sorting takes.
+    # Merging sorted runs takes a fraction of the time of sorting everything.
     entries.sort()
     yield
     return CodeIndex(

@@ -1,8 +1,8 @@
-"""Keeps the code of many files in indexes of moderate size, which are replaced as files change.
+"""Keeps the code of many files in indexes of moderate size, and replaces those that change.
 
-A `CodeIndex` never changes, so a file that does is hidden in its index and goes into a new one
-with the files of other small indexes. Whoever looks in meanwhile sees the files as they were
-before or as they are afterwards. One thread changes a store; any thread may look in.
+A `CodeIndex` is immutable. A file that changes is hidden in its index, and added to a new one
+together with the files of other small indexes. A concurrent reader sees the files either as
+they were before or as they are afterwards. One thread changes a store; any thread may read it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from dg_lsp.document.code_index import CodeIndex, building_index
 
 INDEX_CHARS = 128 * 1024
-"""About the size of an index: merging its entries takes as long as a keystroke may wait, and
-a workspace of 20 MB has 160 of them to look in."""
+"""Approximate size of an index. Merging its entries takes as long as a keystroke may wait, and
+a workspace of 20 MB has 160 of them to search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class CodeStore:
             self._sizes.pop(path, None)
 
     def put(self, files: Sequence[tuple[str, str]]) -> Generator[None, None, None]:
-        """Add files, or replace them; stops after every few milliseconds of work."""
+        """Add files, or replace them; yields every few milliseconds."""
         names = frozenset(path for path, _ in files)
         others, merged = [], [*files]
         for shelf in self._without(names):

@@ -1,7 +1,7 @@
 r"""Cuts code of any language into tokens: words, single punctuation marks and line ends.
 
-Blanks within a line are between tokens. A line end takes the blank lines and the indentation
-after it along and counts as "\n", however the line ends and however deep the next one is.
+Blanks within a line separate tokens. A line end includes the blank lines and the indentation
+after it and counts as "\n", whatever the line end and the depth of the next line.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from collections.abc import Sequence
 LINE_END_TOKEN = "\n"
 
 _TOKEN = re.compile(r"\w+|[\r\n]\s*|[^\w\s]")
-# A carriage return before it counts as a blank, as what begins with a literal is found fastest.
-# So many blanks after it at most, and none is given back: many empty lines take no longer.
+# A carriage return before it counts as a blank: patterns that begin with a literal are fastest.
+# The number of blanks after it is limited, without backtracking, so that many empty lines are
+# not slow.
 _ONE_LINE_END = r"\n\s{0,200}+"
 _BLANKS = r"[ \t\r]*+"
 _AFTER_LINE_ENDS = "\x0e"
-"""Line ends sort before it, and no other token of code does."""
+"""Line ends, and no other tokens, sort before it."""
 _MAX_KNOWN_HASHES = 1 << 16
 
 
 def words_of(text: str) -> list[str]:
-    """What the tokens of a text say."""
+    """The texts of a text's tokens."""
     return [
         LINE_END_TOKEN if said < _AFTER_LINE_ENDS else said for said in _TOKEN.findall(text)
     ]
 
 
 def token_ends(text: str, start: int, end: int) -> tuple[list[int], list[str]]:
-    """Where the tokens of a part of a text end, and what they say."""
+    """The ends and the texts of the tokens in a part of a text."""
     found = [*_TOKEN.finditer(text, start, end)]
     said = [token[0] for token in found]
     return (
@@ -45,10 +46,11 @@ def is_word(token: str) -> bool:
 
 
 def pattern_of(in_a_row: Sequence[str], begins_word: bool = False) -> re.Pattern[str]:
-    """What finds these tokens in a row, with any blanks between them.
+    """A pattern that finds these tokens in sequence, with any blanks between them.
 
-    `begins_word`: whether the last of them is only the beginning of a word. Before the first
-    one may be anything, a word that it ends too: what begins with a literal is found fastest.
+    `begins_word`: whether the last of them is only the beginning of a word. Anything may come
+    before the first one, even the rest of its word: patterns that begin with a literal are
+    fastest.
     """
     parts = [
         _ONE_LINE_END if token == LINE_END_TOKEN else re.escape(token) for token in in_a_row
@@ -59,7 +61,8 @@ def pattern_of(in_a_row: Sequence[str], begins_word: bool = False) -> re.Pattern
 
 @functools.lru_cache(maxsize=1024)
 def suffix_pattern(*first_tokens: str) -> re.Pattern[str]:
-    """What finds the first tokens of a suffix, and words that end with the first one."""
+    """A pattern that finds the first tokens of a suffix, and words that end with the first
+    one."""
     return pattern_of(first_tokens)
 
 

@@ -1,8 +1,8 @@
-"""From a model's raw infill to the text that is offered.
+"""Turns a model's raw infill into the text that is suggested.
 
-`finish` composes the steps; each is a pure function that leaves alone what it cannot judge.
-It judges best with the whole document around the infill: brackets count as missing when the
-suffix does not close them. Knows nothing of models, editors or LSP, and parses no language.
+`finish` composes the steps; each is a pure function that changes nothing it cannot judge. The
+steps work best with the whole document around the infill, because brackets count as missing
+if the suffix does not close them. No language is parsed.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ def finish(
     """The text to insert between prefix and suffix, or an empty one.
 
     1. The document's line ends.
-    2. Nothing from the mask of a secret on.
-    3. No blanks that double those before the cursor, and the document's indentation.
-    4. Nothing that the suffix has already, unless a bracket would stay open without it.
-    5. Nothing beyond the scope that the cursor is in; then 4 again for the new end.
-    6. No closers of nothing, no blanks at the ends of lines; and blanks alone are nothing.
+    2. Nothing from the mask of a secret onwards.
+    3. No indentation that the cursor's line already has, and the document's indentation.
+    4. Nothing that the suffix already has, unless a bracket would stay open without it.
+    5. Nothing beyond the scope of the cursor; then step 4 again for the new end.
+    6. No closers without an opener, no trailing blanks, and no text of blanks only.
 
     `replaced` is the text of a rewrite, without blanks at its ends. `indent_unit` is one level
-    of indentation, for a document that shows none. All is done again where something was
-    changed, as what is cut off at one end may let another step see the next one.
+    of indentation, for a document that shows none. If anything changed, all steps run again,
+    because a cut at one end may enable another step.
     """
     for _ in range(_MOST_PASSES):
         before = infill
@@ -80,14 +80,14 @@ def _pass(
     indent_unit: str,
 ) -> str:
     infill = match_newlines(infill, newline)
-    # Far longer than the infill, so that no overlap reaches the end of what is looked at.
+    # Far longer than the infill, so that no overlap reaches the end of the excerpt.
     suffix = match_newlines(suffix[: NEAR_CHARS + 2 * len(infill)], newline)
     infill = stop_at_mask(infill, prefix, replaced + suffix, language)
     infill = infill.strip(" \t\r\n") if replaced else fit_first_line(infill, prefix)
     infill = match_indentation(
         infill, prefix, suffix, replaced, language=language, unit=indent_unit
     )
-    # A selection that repeats what follows may go on doing so.
+    # A selection that already repeats what follows may continue to do so.
     repeats = _new_part(replaced, prefix, suffix) != replaced
     infill = infill if repeats else _new_part(infill, prefix, suffix)
     limited = stop_at_quote(infill, prefix, suffix)
@@ -110,8 +110,8 @@ def match_newlines(text: str, newline: str) -> str:
 def stop_at_mask(infill: str, prefix: str, below: str, language: str) -> str:
     """Stop before the first line with asterisks that look like the mask of a secret.
 
-    Models see masks where secrets are, and repeat them. What the document itself has, banners
-    in comments and emphasis in prose are no masks.
+    Models see masks in place of secrets, and repeat them. Asterisks of the document itself,
+    banners in comments and emphasis in prose are not masks.
     """
     near = prefix[-NEAR_CHARS:] + below[:NEAR_CHARS]
     for mask in _MASK.finditer(infill):
@@ -125,9 +125,9 @@ def stop_at_mask(infill: str, prefix: str, below: str, language: str) -> str:
 
 
 def trim_blanks(infill: str, suffix: str, newline: str, language: str) -> str:
-    """No blanks at the ends of lines, and nothing where there is nothing else.
+    """Without blanks at the ends of lines; empty if nothing else is left.
 
-    Two of them before another line of Markdown are a line break, and stay.
+    In Markdown, two spaces before another line are a line break, and stay.
     """
     if language == "markdown":
         marked = _HARD_BREAK.sub("\0", infill.replace("\0", ""))
@@ -143,7 +143,7 @@ def trim_blanks(infill: str, suffix: str, newline: str, language: str) -> str:
 
 
 def minimal_replacement(old: str, new: str) -> Replacement:
-    """The smallest replacement that makes `new` of `old`, cutting through no character."""
+    """The smallest replacement that turns `old` into `new` without splitting a character."""
     most = min(len(old), len(new))
     start = common_length(old, new, most)
     while not (may_cut(old, start) and may_cut(new, start)):
@@ -155,5 +155,5 @@ def minimal_replacement(old: str, new: str) -> Replacement:
 
 
 def is_only_closers(infill: str) -> bool:
-    """Whether the infill holds nothing but closing brackets, quotes and tags, or nothing."""
+    """Whether the infill is empty or consists only of closing brackets, quotes and tags."""
     return not infill.strip() or CLOSERS_ONLY.fullmatch(infill) is not None

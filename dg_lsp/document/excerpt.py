@@ -1,26 +1,25 @@
-"""Cuts what matters around a place out of a long document: cut first, then work.
+"""Cuts the relevant text around a position out of a long document.
 
-Nothing that is done for a suggestion looks further than the excerpt, and everything that costs
-time for each character works on the excerpt, so that a document of ten megabytes costs a
-keystroke hardly more than a short one.
+All work for a suggestion that takes time per character uses only the excerpt, so that a
+keystroke in a document of ten megabytes costs hardly more than in a short one.
 """
 
 from __future__ import annotations
 
 REACH_CHARS = 160 * 1024
-"""What is kept on either side at least: more than any window or mask covers."""
+"""Minimum length on either side: more than any window or mask covers."""
 GRID_CHARS = 32 * 1024
-"""The ends are multiples of it from either end of the document, moved to a line's start: while
-one types they stand still, and what is remembered of the text around stays true."""
+"""The ends are multiples of this from either end of the document, moved to a line's start, so
+that they do not move while the user types and cached results remain valid."""
 
 _DOCSTRINGS = ("python", "toml")
 _TRIPLE_QUOTES = ('"""', "'''")
 
 
 def excerpt(text: str, start: int, end: int, language: str) -> tuple[int, int]:
-    """What of the text is worth looking at for `[start, end)`, as a range around it.
+    """The relevant part of the text around `[start, end)`, as a range.
 
-    Where triple quotes make strings of many lines, it begins outside of any.
+    It begins outside any triple-quoted string.
     """
     first = max(0, start - REACH_CHARS) // GRID_CHARS * GRID_CHARS
     back = max(0, len(text) - end - REACH_CHARS) // GRID_CHARS * GRID_CHARS
@@ -36,7 +35,7 @@ def excerpt(text: str, start: int, end: int, language: str) -> tuple[int, int]:
 
 
 def _open_quotes(text: str, offset: int) -> tuple[str, ...]:
-    """The triple quotes that the text before the offset opens and does not close."""
+    """The triple quotes that the text before the offset opens but does not close."""
     global _counted
     head, quotes = _counted
     if len(head) != offset or not text.startswith(head):
@@ -47,11 +46,11 @@ def _open_quotes(text: str, offset: int) -> tuple[str, ...]:
 
 
 _counted: tuple[str, tuple[str, ...]] = "", ()
-"""The beginning that was looked at last: while one types further down it stays as it is, and
-comparing is far faster than counting."""
+"""The beginning that was examined last: while the user types further down it does not change,
+and comparing is far faster than counting."""
 
 
 def _behind(what: str, text: str, at: int, stop: int) -> int:
-    """Behind the next occurrence, unless that is too far."""
+    """The offset after the next occurrence, unless that is too far."""
     found = text.find(what, at, min(stop, at + GRID_CHARS))
     return at if found < 0 else found + len(what)

@@ -1,10 +1,9 @@
-"""Tells which files are neither completed nor used as context, and why.
+"""Decides which files are neither completed nor used as context, and why.
 
-Three reasons, asked in this order: the globs of the settings, a name that looks like secrets
-(environment files, keys, credentials), and the .gitignore files between the root and the file.
-A glob of the settings that starts with "!" and names a file itself, not just a directory above
-it, lets the file in whatever the other two say. Decides by names alone and never opens the file
-itself.
+There are three reasons, checked in this order: the globs of the settings, a name that suggests
+secrets (environment files, keys, credentials), and the .gitignore files between the root and
+the file. A glob of the settings that starts with "!" and names the file itself, not just a
+directory above it, overrides the other two. Only names decide; the file is never opened.
 """
 
 from __future__ import annotations
@@ -77,16 +76,17 @@ SECRET_FILES = {
     ),
 }
 """Globs by what they find, in lower case; those that end with "/" name a directory somewhere
-above the file. No glob takes a source file for its subject: `secrets.py` is code about secrets.
-Samples such as `.env.example` count as what they are a sample of, since many of them began as a
-copy of it; a setting lets them in."""
+above the file. No glob matches a source file: `secrets.py` is code about secrets. Samples such
+as `.env.example` are excluded like the real file, because many began as a copy of it; a
+setting includes them again."""
 
 
 def excluded_because(path: Path, root: Path | None, globs: Sequence[str] = ()) -> str | None:
-    """Why a file is left out, in a few words for the status; None where it is not.
+    """Why a file is excluded, in a few words for the status; None if it is not.
 
-    `root` is the workspace folder, or the directory whose ignore files count in its stead; None
-    for a file with neither.
+    `root` is the workspace folder, or the directory whose ignore files apply instead; None for
+    a
+    file with neither.
     """
     ignored = read_ignore_files(path, root) if root else ()
     return reason(path.as_posix(), path_below(path, root), ignored, globs)
@@ -95,7 +95,7 @@ def excluded_because(path: Path, root: Path | None, globs: Sequence[str] = ()) -
 def reason(
     path: str, relative: str, ignored: Sequence[IgnoreFile] = (), globs: Sequence[str] = ()
 ) -> str | None:
-    """`excluded_because` for ignore files as read; both paths have "/" between the names."""
+    """`excluded_because` for ignore files already read; both paths use "/"."""
     if globs:
         named = deciding_rule(relative, rules_of(globs))
         if named:
@@ -117,13 +117,13 @@ def reason(
 
 
 def matches_globs(relative: str, globs: Sequence[str]) -> bool:
-    """Whether a list of globs, in the syntax of .gitignore, names the file."""
+    """Whether a list of globs, in the syntax of .gitignore, matches the file."""
     found = deciding_rule(relative, rules_of(globs))
     return found is not None and found[0].excludes
 
 
 def _secret_file(path: str) -> tuple[str, str] | None:
-    # Lower case, as Windows and macOS do not tell ID_RSA from id_rsa.
+    # Lower case, because Windows and macOS do not distinguish ID_RSA from id_rsa.
     lowered = path.lower().lstrip("/")
     parents = [lowered[: at.start()] for at in re.finditer("/", lowered)]
     for what, rules in _secret_rules():

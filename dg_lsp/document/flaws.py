@@ -1,8 +1,8 @@
-"""What a rewrite would break: code that was valid, or a block that had a body.
+"""Finds what a rewrite would break: valid code, or a block that had a body.
 
 Python and JSON are parsed; other languages are judged by the shape of their brackets, strings
-and blocks. A rewrite is only ever compared with the text that it replaces: what was broken
-before, or looks odd both times, is not held against it.
+and blocks. A rewrite is only compared with the text that it replaces: faults that were already
+there do not count.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ INVALID = "the rewritten code is not valid"
 NO_BODY = "the rewrite leaves a block without its body"
 
 MOST_PARSED_CHARS = 100_000
-"""A longer document is not parsed as a whole."""
+"""A longer document is not parsed completely."""
 
 _UNJUDGED = ("diff", "latex", "markdown", "plaintext", "restructuredtext", "shellscript")
 
@@ -39,7 +39,7 @@ _WORDED_LANGUAGES = ("crystal", "elixir", "julia", "lua", "ruby")
 
 
 def flaw_of(text: str, replaced: str, prefix: str, suffix: str, language: str) -> str | None:
-    """What is wrong with `text` where `replaced` stood, as one clause; None if nothing is."""
+    """What is wrong with `text` in place of `replaced`, as one clause; None if nothing is."""
     if language == "python":
         for before, after in _python_around(prefix, suffix):
             was = parse(before + replaced + after)
@@ -61,7 +61,7 @@ def flaw_of(text: str, replaced: str, prefix: str, suffix: str, language: str) -
 
 
 def _python_around(prefix: str, suffix: str) -> Iterator[tuple[str, str]]:
-    """What the code may be parsed with: the statements around it, then all of it."""
+    """The context to parse the code in: the statements around it, then the whole document."""
     after = statements_after(suffix)
     if after is not None:
         for before in statements_before(prefix):
@@ -80,7 +80,7 @@ def _python_flaw(was: ast.Module, now: ast.Module | SyntaxError | None) -> str |
 
 
 def _python_bodies(module: ast.Module) -> tuple[int, int]:
-    """How many blocks do something, and how many hold `pass` or a docstring only."""
+    """Number of blocks with code, and of blocks with only `pass` or a docstring."""
     bodies = [
         body
         for node in ast.walk(module)
@@ -106,7 +106,7 @@ def _is_json(text: str) -> bool:
 
 
 def _loose_ends(text: str, prefix: str, suffix: str) -> int:
-    """Brackets without their other half, and lines that end within a string."""
+    """Number of unmatched brackets, and of lines that end within a string."""
     found = nesting(prefix[-NEAR_CHARS:] + text + suffix[:NEAR_CHARS])
     rest, *_ = LINE_END.split(suffix[:NEAR_CHARS], maxsplit=1)
     lines = lines_of(last_line(prefix) + text + rest)
@@ -115,6 +115,6 @@ def _loose_ends(text: str, prefix: str, suffix: str) -> int:
 
 
 def _bodies(blocks: re.Pattern[str], text: str) -> tuple[int, int]:
-    """How many blocks have a body, and how many have none."""
+    """Number of blocks with a body, and of those without."""
     found = [match["empty"] is not None for match in blocks.finditer(text)]
     return found.count(False), found.count(True)

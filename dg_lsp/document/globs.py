@@ -1,14 +1,14 @@
-"""Matches a path against one glob of an ignore file, in time that no glob can blow up.
+"""Matches a path against one glob of an ignore file, without exponential time.
 
 The meaning is git's (gitignore(5), wildmatch.c): `*` and `?` stop at a slash, `**/`, `/**` and
-`/**/` stand for any number of directories, and brackets know POSIX classes.
+`/**/` match any number of directories, and brackets support POSIX classes.
 
-The usual translation turns every `*` into `[^/]*`, and `*a*a*a*b` then tries every way to
-share a name out among its asterisks (pathspec's expressions do, which is why it is not used
-here). One try is enough: of all places where the text between two asterisks matches, the
-leftmost leaves the most for the rest to match. Every asterisk but the last of a name therefore
-stands in an atomic group with the text that follows it, and so does every `**/` with the names
-that follow it. The work is at most the length of the glob times the length of the path.
+The usual translation turns every `*` into `[^/]*`; `*a*a*a*b` then tries every way to divide a
+name among its asterisks (as pathspec's expressions do, which is why it is not used here). One
+attempt is enough: the leftmost match of the text between two asterisks leaves the most for the
+rest. Every asterisk except the last of a name is therefore in an atomic group with the text
+that follows it, and so is every `**/` with the names that follow it. The time is at most the
+length of the glob times the length of the path.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 MAX_GLOB_CHARS = 1024
-"""A longer glob matches nothing; names have at most 255 characters."""
+"""A longer glob matches nothing; file names have at most 255 characters."""
 
 _SPECIAL = re.compile(r"[*?\[\\]")
 _TAIL = re.compile(r"[^*?\[\]\\/]*\Z")
@@ -48,18 +48,18 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True)
 class Glob:
-    """One glob, compiled when the first path comes that it may match."""
+    """One glob, compiled when it is first compared with a path that it may match."""
 
     text: str
-    """Without "!" at its start and without a slash at its end."""
+    """The glob without "!" at its start and without a slash at its end."""
 
     @functools.cached_property
     def is_floating(self) -> bool:
-        """Whether it names a name at any depth; else it is a path from where its file is."""
+        """Whether it matches a name at any depth; otherwise, a path relative to its file."""
         return "/" not in self.text
 
     def matches(self, path: str) -> bool:
-        """Whether it names a path, "/" between the names, and not only a directory above it."""
+        """Whether it matches the path itself (with "/"), not only a directory above it."""
         if self.is_floating:
             path = path.rpartition("/")[2]
         head, tail, is_literal = self._ends
@@ -72,9 +72,9 @@ class Glob:
 
     @functools.cached_property
     def _ends(self) -> tuple[str, str, bool]:
-        """What every match starts and ends with, and whether that is all there is.
+        """The literal start and end of every match, and whether these are the whole glob.
 
-        Most globs are told from most paths by that: of 100,000 few have to be compiled.
+        These rule out most globs for most paths, so that of 100,000 only a few are compiled.
         """
         text = self.text.removeprefix("/")
         special = _SPECIAL.search(text)
@@ -94,9 +94,9 @@ class Glob:
 
 
 def _tokens(glob: str) -> list[str] | None:
-    """Slashes, "*" and "**" as they are, anything else as an expression for one character.
+    """The parts of a glob: slashes, "*" and "**", and an expression for any other character.
 
-    None where the glob makes no sense.
+    None if the glob is malformed.
     """
     tokens = []
     at = 0
@@ -111,7 +111,7 @@ def _tokens(glob: str) -> list[str] | None:
         token = found[0] if found else ""
         at += len(token)
         if token == "\\":
-            # Nothing follows it.
+            # A lone backslash at the end.
             return None
         if token == "?":
             tokens.append(_ONE)
@@ -125,7 +125,7 @@ def _tokens(glob: str) -> list[str] | None:
 
 
 def _bracket(glob: str, at: int) -> tuple[str | None, int]:
-    """The expression of a bracket that was opened before `at`, and where the glob goes on."""
+    """The expression of a bracket opened before `at`, and where the glob continues."""
     is_negated = glob[at : at + 1] in ("!", "^")
     at += is_negated
     first = at
@@ -140,7 +140,7 @@ def _bracket(glob: str, at: int) -> tuple[str | None, int]:
             at, low = named.end(), ""
         elif glob[at] == "-" and low and glob[at + 1 : at + 2] not in ("", "]"):
             high, at = _member(glob, at + 1)
-            # A range from back to front holds nothing; its start is there already.
+            # A reversed range is empty; its start is already included.
             if low <= high:
                 parts.append(f"{re.escape(low)}-{re.escape(high)}")
             low = ""
@@ -158,7 +158,7 @@ def _member(glob: str, at: int) -> tuple[str, int]:
 
 
 def _path(names: list[list[str]]) -> str:
-    """The expression of a path; a name "**" stands for any number of directories."""
+    """The expression of a path; a name "**" matches any number of directories."""
     *before, last = _split(names, ["**"])
     expression = ""
     for index, group in enumerate(before):
@@ -170,7 +170,7 @@ def _path(names: list[list[str]]) -> str:
 
 
 def _name(tokens: list[str]) -> str:
-    """The expression of one name, in which "**" is no more than "*"."""
+    """The expression of one name, in which "**" means the same as "*"."""
     first, *others = _split(["*" if token == "**" else token for token in tokens], "*")
     expression = "".join(first)
     for text in others[:-1]:
@@ -181,7 +181,7 @@ def _name(tokens: list[str]) -> str:
 
 
 def _split(items: Sequence[_Item], at: _Item) -> list[list[_Item]]:
-    """As `str.split`, for a list."""
+    """Like `str.split`, for a list."""
     parts: list[list[_Item]] = [[]]
     for item in items:
         if item == at:

@@ -1,7 +1,7 @@
-"""Reads .gitignore files and decides which of their lines has the last word on a path.
+"""Reads .gitignore files and decides which of their lines applies to a path.
 
-Only `ways_to` and `read_ignore_files` touch the disk. Neither .git/info/exclude nor the user's
-global ignore file is read, and nothing here knows what git tracks.
+Only `ways_to` and `read_ignore_files` access the disk. Neither .git/info/exclude nor the user's
+global ignore file is read, and it does not matter which files git tracks.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dg_lsp.document.globs import Glob
 
 IGNORE_FILE = ".gitignore"
 MAX_IGNORE_BYTES = 2 * 1024 * 1024
-"""A larger ignore file is not read, and excludes everything below its directory: nobody can
-tell what it meant to hide. Real ones have a few kilobytes; this holds 100,000 lines."""
+"""A larger ignore file is not read, and excludes everything below its directory to be safe.
+Real ones have a few kilobytes; this is enough for 100,000 lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,14 @@ class Rule:
 
     text: str
     line: int
-    """From 1."""
+    """Line number, from 1."""
     glob: Glob
     only_directories: bool
     excludes: bool
     """False for a line that starts with "!"."""
 
     def names(self, entry: str, is_directory: bool) -> bool:
-        """Whether the line names this very file or directory."""
+        """Whether the line matches the file or directory itself."""
         return (is_directory or not self.only_directories) and self.glob.matches(entry)
 
 
@@ -54,7 +54,7 @@ class IgnoreFile:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What tells that an ignore file was changed, by whatever program."""
+    """Data that shows whether an ignore file has been changed, by any program."""
 
     file: Path
     modified_ns: int
@@ -63,7 +63,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One path of a file, and the ignore files that have a say on it."""
+    """One path of a file, and the ignore files that apply to it."""
 
     path: Path
     root: Path | None
@@ -71,11 +71,11 @@ class Way:
 
 
 def ways_to(path: Path, folders: Sequence[Path]) -> tuple[Way, ...]:
-    """The path as it is given and, where a symlink is on it, as it really is.
+    """The path as it is given and, if it contains a symlink, the real path.
 
-    `folders` are the workspace folders. Outside of them the root is the directory above the
-    file with the nearest ".git" or, where there is none, with the nearest ignore file. Asks the
-    disk a few questions for each directory above the file, and opens nothing.
+    `folders` are the workspace folders. Outside them, the root is the directory above the file
+    with the nearest ".git" or, if there is none, with the nearest ignore file. Makes a few
+    system calls per directory above the file, and opens nothing.
     """
     if not path.is_absolute():
         return (Way(path, None, ()),)
@@ -107,14 +107,14 @@ def _stamps(path: Path, root: Path) -> Iterable[Stamp]:
 
 
 def _between(path: Path, root: Path) -> list[Path]:
-    """The directories from the root down to the one that holds the file."""
+    """The directories from the root down to the file's own."""
     if root not in path.parents:
         return []
     return [parent for parent in reversed(path.parents) if parent.is_relative_to(root)]
 
 
 def read_ignore_files(path: Path, root: Path) -> tuple[IgnoreFile, ...]:
-    """The ignore files that have a say on a path, the outermost first."""
+    """The ignore files that apply to a path, outermost first."""
     read = []
     for directory in _between(path, root):
         file = directory / IGNORE_FILE
@@ -126,7 +126,7 @@ def read_ignore_files(path: Path, root: Path) -> tuple[IgnoreFile, ...]:
             with file.open("rb") as opened:
                 data = opened.read(MAX_IGNORE_BYTES + 1)
         except OSError:
-            # As git does: what cannot be read ignores nothing.
+            # Like git: a file that cannot be read ignores nothing.
             continue
         relative = directory.relative_to(root).as_posix()
         where = "" if relative == "." else relative
@@ -140,7 +140,7 @@ def read_ignore_files(path: Path, root: Path) -> tuple[IgnoreFile, ...]:
 
 @functools.lru_cache(maxsize=8)
 def parse_rules(text: str) -> tuple[Rule, ...]:
-    """The rules of an ignore file; as in git, a line that makes no sense matches nothing."""
+    """The rules of an ignore file; as in git, a malformed line matches nothing."""
     rules = []
     for number, line in enumerate(text.split("\n"), 1):
         rule = _parse_rule(_without_trailing_spaces(line.removesuffix("\r")), number)
@@ -157,14 +157,14 @@ def _parse_rule(line: str, number: int) -> Rule | None:
 
 
 def _without_trailing_spaces(line: str) -> str:
-    """Trailing spaces go, unless a backslash stands before them."""
+    """Without trailing spaces, unless a backslash precedes them."""
     stripped = line.rstrip(" ")
     backslashes = len(stripped) - len(stripped.rstrip("\\"))
     return stripped + " " if backslashes % 2 and stripped != line else stripped
 
 
 def path_below(path: Path, root: Path | None) -> str:
-    """The path relative to the folder, or to the top where it is outside of it."""
+    """The path relative to the folder, or to the root directory if it is outside."""
     if root is not None and root in path.parents:
         return path.relative_to(root).as_posix()
     return path.as_posix().lstrip("/")
@@ -173,10 +173,10 @@ def path_below(path: Path, root: Path | None) -> str:
 def deciding_rule(
     relative: str, ignored: Iterable[IgnoreFile]
 ) -> tuple[Rule, IgnoreFile] | None:
-    """The rule that has the last word on a path, and its file.
+    """The rule that decides about a path, and its file.
 
-    Goes down from the root: below a directory that is excluded nothing is let in again. On one
-    level the innermost file counts most, and in a file the last rule that matches.
+    Goes down from the root: nothing below an excluded directory can be included again. On each
+    level the innermost file decides, and in a file the last rule that matches.
     """
     inner_first = sorted(ignored, key=lambda file: len(file.directory), reverse=True)
     names = relative.split("/")
@@ -203,5 +203,5 @@ def _rule_for(
 
 
 def rules_of(globs: Sequence[str]) -> list[IgnoreFile]:
-    """The globs of a setting, as if they stood in the root's ignore file."""
+    """The globs of a setting, as if they were in the root's ignore file."""
     return [IgnoreFile("", parse_rules("\n".join(globs)))]

@@ -1,7 +1,7 @@
-"""Indents what a model wrote as the document around it is indented.
+"""Indents a model's text like the document around it.
 
-The document's own lines decide: tabs or spaces, and how many. Where it shows no indentation the
-editor's setting does. Knows the languages that leave no choice (make, Go, YAML), and no more.
+The document's own lines decide between tabs and spaces, and on the width. If the document shows
+no indentation, the editor's setting decides. Only make, Go and YAML have special rules.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAKE = ("make", "makefile")
 _TABS_BY_CUSTOM = ("go", *_MAKE)
 _NEVER_TABS = ("yaml",)
 
-# One blank may align ` * the lines of a comment`, and proves nothing then.
+# A single space may align ` * the lines of a comment`, and then proves nothing.
 _SPACED = re.compile(r"  | (?![\s*])")
 _COMMENTS = ("#", "//", "*", "/*", "--")
 _OPENING_WORDS = ("begin", "do", "else", "repeat", "then")
@@ -38,10 +38,10 @@ _CONDITIONAL = re.compile(r"(?:ifn?eq|ifn?def|else|endif)\b")
 
 
 def fit_first_line(infill: str, prefix: str) -> str:
-    """Take off the blanks at the start that stand before the cursor already.
+    """Remove leading blanks that are already before the cursor.
 
-    On a line of nothing but indentation the model may write that indentation again, or go
-    deeper; the lines around tell which of the two it is.
+    On a line that has only indentation, the model may repeat that indentation or indent
+    further; the surrounding lines show which.
     """
     current = last_line(prefix)
     if not current[-1:].isspace():
@@ -70,11 +70,11 @@ def match_indentation(
 ) -> str:
     """Indent the lines of the infill with the document's tabs, or spaces of its width.
 
-    Tabs and spaces are told apart by the lines around the span and in what it replaces; `unit`
-    is one level as the editor has it, for where they tell nothing. Another width is converted
-    only where the lines after block openers prove it. The first line follows the cursor, so it
-    is left alone unless the cursor is at the start of a line; so is all text in a docstring or
-    block comment.
+    The lines around the span and in the replaced text decide between tabs and spaces; `unit` is
+    one level in the editor's settings, used if they show none. Another width is converted only
+    if the lines after block openers prove it. The first line follows the cursor, so it does not
+    change unless the cursor is at the start of a line; nor does text in a docstring or block
+    comment.
     """
     current = last_line(prefix)
     lines = lines_of(infill)
@@ -102,7 +102,7 @@ def match_indentation(
 
 
 def opens_block(line: str) -> bool:
-    """Whether the next line is indented deeper, by the looks of this one."""
+    """Whether this line seems to open a block, so that the next one is indented further."""
     code = line.strip()
     if code.startswith(_COMMENTS):
         return False
@@ -112,7 +112,7 @@ def opens_block(line: str) -> bool:
 
 
 def _expected_width(options: list[int], above: str, text: str) -> int:
-    """How deep the line of the cursor should be, of the options there are."""
+    """Which of the possible depths the cursor's line should have."""
     first, *others = lines_of(text)
     below = next((indent_width(line) for line in others if line.strip()), None)
     if below in options and not opens_block(first):
@@ -126,7 +126,7 @@ def _expected_width(options: list[int], above: str, text: str) -> int:
 
 
 def _unit_of(document: list[str], language: str, editor: str) -> str | None:
-    """One level of indentation; empty for spaces of unknown number, None if nothing tells."""
+    """One level of indentation; empty for spaces of unknown width, None if unknown."""
     tabbed = sum(line.startswith("\t") for line in document)
     spaced = sum(_SPACED.match(line) is not None for line in document)
     if language in _NEVER_TABS:
@@ -140,12 +140,12 @@ def _unit_of(document: list[str], language: str, editor: str) -> str | None:
 
 
 def _to_tabs(indents: list[str], written: list[str]) -> dict[str, str]:
-    # An indentation that starts with a tab is the document's own; spaces after it align.
+    # If indentation starts with a tab, the tab counts and the spaces after it only align.
     widths = {indent: len(indent) for indent in indents if not indent.startswith("\t")}
     step = _step_to_tabs(written, set(widths.values()))
     if not any(width > 1 for width in widths.values()) and step != 1:
         return {}
-    # With no step to go by, 4 columns are a tab, or 2 if 4 does not fit.
+    # If the width is unknown, 4 columns are a tab, or 2 if 4 does not fit.
     unit = step or (4 if all(width % 4 < 2 for width in widths.values()) else 2)
     return {
         indent: "\t" * (width // unit) + " " * (width % unit)
@@ -154,7 +154,7 @@ def _to_tabs(indents: list[str], written: list[str]) -> dict[str, str]:
 
 
 def _step_to_tabs(written: list[str], widths: set[int]) -> int:
-    """How many spaces a level has in an infill between lines that are indented with tabs."""
+    """Spaces per level in an infill whose surrounding lines are indented with tabs."""
     step = _most_common(_steps(written))
     if step:
         return step
@@ -176,7 +176,7 @@ def _to_spaces(
 ) -> dict[str, str]:
     steps = _steps(written)
     theirs = _most_common(steps)
-    # A document that has steps of several widths may have one more of a width that it has.
+    # A document with several widths may contain another step of any of them.
     if unit == 0 or theirs in (0, unit) or theirs in known or len(steps) > 1:
         return {}
     base = len(indent_of(written[0]))
@@ -188,7 +188,7 @@ def _to_spaces(
 
 
 def _match_recipes(infill: str, prefix: str) -> str:
-    """A tab before the lines of a rule; make takes nothing else."""
+    """Put a tab before the lines of a rule; make accepts nothing else."""
     above = prefix[-NEAR_CHARS:].removesuffix(last_line(prefix))
     in_rule, continued = False, False
     for line in lines_of(above):
@@ -200,7 +200,7 @@ def _match_recipes(infill: str, prefix: str) -> str:
         line = pieces[index] if index else typed + pieces[0]
         is_recipe = in_rule and not continued and line[:1] == " " and line.strip()
         if is_recipe and (index or not typed):
-            # Deeper than the first recipe of the rule: blanks for the shell.
+            # Deeper than the first recipe line of the rule: blanks for the shell.
             margin = min(margin, len(indent_of(line)))
             pieces[index] = "\t" + line[margin:]
         elif line[:1] not in ("", " ", "\t"):
@@ -210,14 +210,14 @@ def _match_recipes(infill: str, prefix: str) -> str:
 
 
 def _after_make_line(line: str, in_rule: bool, continued: bool) -> tuple[bool, bool]:
-    """Whether a rule is open after a line, and whether the line goes on in the next one."""
+    """Whether a rule is open after a line, and whether the line continues on the next one."""
     if not continued and line.strip() and not line[0].isspace() and line[0] != "#":
         in_rule = bool(_RULE.match(line)) or (in_rule and bool(_CONDITIONAL.match(line)))
     return in_rule, line.endswith("\\")
 
 
 def _steps(lines: list[str]) -> Counter[int]:
-    """By how many columns lines are deeper than the block opener before them."""
+    """The columns by which lines are indented further than the block opener before them."""
     indents = [(indent_of(line), line) for line in lines if line.strip()]
     return Counter(
         len(indent) - len(outer)

@@ -1,4 +1,4 @@
-"""How long a selection may be that a model rewrites at once."""
+"""Limits the length of a selection that a model rewrites at once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dg_lsp.reason import Reason, ReasonCode
 def too_long(
     model: str, prefix_tokens: int, measure: Measure, site: InsertionSite
 ) -> Reason | None:
-    """Why a selection is more than the model rewrites at once, if it is.
+    """Why a selection is too long for the model to rewrite at once, or None.
 
-    The model writes a long text block after block, and reads all settled blocks for the next
-    one. The text may therefore be as long as the text before a span that the model reads.
+    The model writes a long text block by block, and reads all settled blocks before the next
+    one. The selection may therefore be as long as the text before a span that the model reads.
     """
     selection = site.replaced or ""
     budget = WindowBudget(0, prefix_tokens)

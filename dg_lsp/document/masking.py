@@ -1,11 +1,10 @@
-"""Masks the secrets around a place in a document, fast enough for every keystroke.
+"""Masks the secrets around a position in a document, fast enough for every keystroke.
 
-What is masked is cut out first: no more than a window can hold, on either side of the place. It
-is masked in pieces of a few lines, and a piece that was masked before is remembered: while one
-types, only the piece with the place is looked at anew. Piece boundaries are counted from both
-ends of the document, so that an edit between them moves none. A line that is longer than a
-piece, as in minified code, is divided between two of its words. Knows nothing of what a secret
-is (secrets.py).
+It masks only as much text on either side of the position as a window can contain. The text is
+masked in pieces of a few lines, and results are cached: while the user types, only the piece
+with the position is masked again. Piece boundaries are counted from both ends of the document,
+so that an edit between them moves none. A line that is longer than a piece, as in minified
+code, is divided between two of its words. secrets.py decides what a secret is.
 """
 
 from __future__ import annotations
@@ -20,23 +19,23 @@ from dg_lsp.document.secrets import mask_key_blocks, mask_secrets
 from dg_lsp.reason import Reason, ReasonCode
 
 REACH_CHARS = 128 * 1024
-"""What is masked on either side of the place: more than any window holds, and any secret
-beside it. What lies beyond is left as it is."""
+"""How much is masked on either side of the position: more than any window contains, with any
+secret beside it. The rest of the text is not masked."""
 PIECE_CHARS = 2048
 CONTEXT_CHARS = 256
-"""Text before a piece that may tell of a secret in it (a name, a word such as `sha256`)."""
+"""Text before a piece that may identify a secret in it (a name, a word such as `sha256`)."""
 CONTEXT_CHARS_AFTER = 64
-"""Text behind a piece that ends amid a line, which may tell what its end is."""
+"""Text after a piece that ends in mid-line, which may identify a secret at its end."""
 
-# No token and hardly any password has one of these.
+# No token and hardly any password contains one of these.
 _BETWEEN_WORDS = re.compile(r"[\s;,(){}<>]")
 
 
 def mask_around(text: str, start: int, end: int, reach_chars: int = REACH_CHARS) -> str:
-    """The text with its secrets covered around `[start, end)`, every character in its place."""
+    """The text with the secrets around `[start, end)` masked; offsets do not change."""
     ends = _piece_ends(text, start, end, reach_chars)
     first, last = ends[0], ends[-1]
-    # The one kind of secret that goes over many pieces, and is found fast.
+    # The only kind of secret that spans many pieces; it is found quickly.
     near = mask_key_blocks(text[first:last])
     pieces = [
         _masked(
@@ -50,7 +49,7 @@ def mask_around(text: str, start: int, end: int, reach_chars: int = REACH_CHARS)
 
 
 def secret_at(text: str, start: int, end: int) -> Reason | None:
-    """The reason for suggesting nothing where a secret stands in `[start, end)` or beside it.
+    """The reason for suggesting nothing if there is a secret in `[start, end)` or beside it.
 
     A rewrite of the masked text would put asterisks into the document.
     """
@@ -58,7 +57,7 @@ def secret_at(text: str, start: int, end: int) -> Reason | None:
 
 
 def secret_between(text: str, masked: str, start: int, end: int) -> Reason | None:
-    """The same, where the text is masked already."""
+    """The same, for a text that is already masked."""
     near = slice(max(0, start - 1), end + 1)
     if masked[near] == text[near]:
         return None
@@ -67,7 +66,7 @@ def secret_between(text: str, masked: str, start: int, end: int) -> Reason | Non
 
 
 def mask_start(text: str, length: int) -> str:
-    """About so many characters of the start of a text, with its secrets covered."""
+    """Approximately this many characters of the start of a text, with its secrets masked."""
     [end] = _piece_ends_near(text, [length], length + PIECE_CHARS)
     cut = text[:end]
     return mask_around(cut, 0, 0, len(cut))
@@ -76,7 +75,7 @@ def mask_start(text: str, length: int) -> str:
 def _piece_ends(text: str, start: int, end: int, reach_chars: int) -> list[int]:
     """Where pieces end, ascending: multiples of a size from either end, moved to a line's end.
 
-    The piece with the place goes from the last end before its line to the first one after.
+    The piece with the position goes from the last end before its line to the first one after.
     """
     first = max(0, start - reach_chars) // PIECE_CHARS * PIECE_CHARS
     limit = min(len(text), end + reach_chars + PIECE_CHARS)
@@ -91,7 +90,7 @@ def _piece_ends(text: str, start: int, end: int, reach_chars: int) -> list[int]:
 
 
 def _piece_ends_near(text: str, offsets: Iterable[int], limit: int) -> Iterator[int]:
-    """For each of ascending offsets the end of its line, or of its word where that is far."""
+    """The end of the line at each of the ascending offsets, or of the word if that is far."""
     word_end = 0
     for at in offsets:
         if at == 0:

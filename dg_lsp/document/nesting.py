@@ -1,6 +1,6 @@
-"""What is open at a place in a text: brackets, tags, strings, comments.
+"""Finds what is open at a position in a text: brackets, tags, strings, comments.
 
-They are told by their shape alone, alike in all languages. Parses no language.
+They are recognized by their shape, in the same way for all languages, without parsing.
 """
 
 from __future__ import annotations
@@ -18,26 +18,28 @@ _CLOSE = {")": "(", "]": "[", "}": "{"}
 # A quote after a letter other than a string prefix is an apostrophe; after `&` or `<` it
 # begins a lifetime.
 _APOSTROPHE = r"'(?:(?<![\w&<]')|(?<=\b[bBfFrRuUL]')|(?<=\b[bBfFrR]{2}'))"
-# An escaped quote begins no string: else each one in a string that is not closed yet would have
-# the rest of the line read once more.
+# An escaped quote begins no string; otherwise each one in an unclosed string would make us read
+# the rest of the line again.
 _ESCAPE = r"\\[()\[\]{}\"'`\\]"
 _STRING = (
     r'"(?:\\.|[^"\\\r\n])*"'
     rf"|{_APOSTROPHE}(?:\\.|[^'\\\r\n])*'"
     r"|`(?:\\.|[^`\\\r\n])*`"
 )
-# `//` behind an operand divides, and `#` before a word is a selector or a colour.
+# `//` after an operand divides, and `#` before a word is a selector or a colour.
 _LINE_COMMENT = (
     r"\#(?<!\S\#)(?=[\s!]|\Z)[^\r\n]*"
     r"|//(?m:(?<=^//)|(?<=\t//)|(?<=  //)|(?<=[;{},(]//)|(?<=[;{},(] //))[^\r\n]*"
 )
-# A regular expression of JavaScript or Ruby, behind what no operand ends with. Its classes are
-# bounded: else each slash before an unclosed `[` would have the rest of the line read again.
+# A regular expression of JavaScript or Ruby, after something that cannot end an operand. Its
+# classes are bounded; otherwise each slash before an unclosed `[` would make us read the rest
+# of
+# the line again.
 _PATTERN = (
     r"/(?:(?<=\A/)|(?<=[(,=:\[!&|?{;]/)|(?<=[(,=:\[!&|?{;]\ /))(?![/*>\s])"
     r"(?:\\.|\[(?:\\.|[^\]\\\r\n]){0,99}\]|[^/\\\[\r\n])+/"
 )
-# Every alternative begins with a plain character: the search then skips all others fast.
+# Every alternative begins with a plain character, so that the search skips all others quickly.
 _TOKEN = re.compile(
     rf"""\"\"\"|'''|/\*|{_LINE_COMMENT}|{_STRING}|{_PATTERN}|{_ESCAPE}|\(|\)|\[|\]|\{{|\}}"""
     r"|</(?P<shut>[A-Za-z][\w.-]*)>|<(?P<tag>[A-Za-z][\w.-]*)(?=[\s>])(?![^<>]*/>)"
@@ -45,7 +47,7 @@ _TOKEN = re.compile(
 
 
 class Token(NamedTuple):
-    """A bracket or a tag; a string or comment as a whole has no kind."""
+    """A bracket or a tag; a whole string or comment has no kind."""
 
     start: int
     end: int
@@ -58,13 +60,14 @@ class Nesting(NamedTuple):
     """What a piece of text opens and closes."""
 
     pairs: list[tuple[int, int]]
-    """`[start, end)` of all that is opened and closed in it, strings and comments too."""
+    """`[start, end)` of everything that is opened and closed in it, including strings and
+    comments."""
     opened: list[Token]
     closed: list[Token]
 
 
 def nesting(text: str, start: int = 0) -> Nesting:
-    """Match the brackets and tags of a text from an offset on."""
+    """Match the brackets and tags of a text, starting at an offset."""
     found = Nesting([], [], [])
     for token in tokens(text, start):
         if token.opens:
@@ -79,7 +82,7 @@ def nesting(text: str, start: int = 0) -> Nesting:
 
 
 def tokens(text: str, start: int = 0) -> Iterator[Token]:
-    """The brackets, tags, strings and comments of a text from an offset on."""
+    """The brackets, tags, strings and comments of a text, starting at an offset."""
     unclosed: set[str] = set()
     while match := _TOKEN.search(text, start):
         word, start = match[0], match.end()
@@ -99,7 +102,7 @@ def tokens(text: str, start: int = 0) -> Iterator[Token]:
 
 
 def pop_opener(opened: list[Token], kind: str) -> Token | None:
-    """Take the last opener of a kind off; tags without an end and noise above it go along."""
+    """Remove the last opener of a kind, with unclosed tags and other openers above it."""
     for index in range(len(opened) - 1, -1, -1):
         if opened[index].kind == kind:
             opener = opened[index]
@@ -109,7 +112,7 @@ def pop_opener(opened: list[Token], kind: str) -> Token | None:
 
 
 def open_text(prefix: str) -> str:
-    """What ends the string or comment that the prefix stops in; empty in code."""
+    """The end of the string or comment that the prefix ends in; empty in code."""
     for quote in ('"""', "'''"):
         if prefix.count(quote) % 2:
             return quote
@@ -131,14 +134,14 @@ def open_text_end(text: str, ending: str) -> int:
 
 
 def opened_in(prefix: str) -> tuple[Token, ...]:
-    """The brackets and tags that are open at the end of a prefix, as far as it is near."""
+    """The brackets and tags that are open at the end of a prefix, within a limited distance."""
     near, ending = prefix[-NEAR_CHARS:], open_text(prefix)
     begun = near.rfind("/*" if ending == "*/" else ending) if ending.strip() else -1
     return _opened(near if begun < 0 else near[:begun])
 
 
 def brackets_around(prefix: str, suffix: str) -> tuple[Counter[str], Counter[str]]:
-    """By kind, the brackets that the suffix fails to close, and those that it closes.
+    """By kind, the number of brackets that the suffix does not close, and that it closes.
 
     A closing bracket at the start of a line closes nothing that is indented deeper.
     """
@@ -158,13 +161,14 @@ def brackets_around(prefix: str, suffix: str) -> tuple[Counter[str], Counter[str
             while (opener := opened.pop()).kind != token.kind:
                 missing[opener.kind] += 1
     if len(suffix) <= NEAR_CHARS:
-        # Else what is still open may well be closed further down.
+        # Otherwise, brackets that are still open may be closed further down.
         missing.update(opener.kind for opener in opened)
     return missing, Counter(token.kind for token in closed)
 
 
-# Kept, as every draft of a job is finished at the same place, and while one types in a line the
-# text after it stays as it is.
+# Cached, because every draft of a job is finished at the same position, and while the user
+# types
+# in a line, the text after it does not change.
 @functools.lru_cache(maxsize=8)
 def _opened(text: str) -> tuple[Token, ...]:
     return tuple(nesting(text).opened)

@@ -1,8 +1,7 @@
-"""Places in a text: LINE:COLUMN, where the text may be cut, lines and their indentation.
+"""Positions in a text: LINE:COLUMN, possible cuts, lines and their indentation.
 
 Lines and columns count from 1, and columns count code points. A line ends at LF, CR LF or a
 lone CR, and the empty line after a final line end counts, as it does in an editor.
-Knows nothing of LSP positions and their client units.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dg_lsp.reason import CodedError, ReasonCode
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 NEAR_CHARS = 16_384
-"""How far around a place lines and brackets are looked for."""
+"""How far around a position lines and brackets are searched."""
 
 _JOINER = "\u200d"
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -69,16 +68,16 @@ def line_column_at(text: str, offset: int) -> tuple[int, int]:
 
 
 def line_ends_before(text: str, offset: int) -> int:
-    """How many lines end in `text[:offset]`; three searches, no matter how many lines."""
+    """Number of lines that end in `text[:offset]`; three searches, for any number of lines."""
     feeds = text.count("\n", 0, offset)
-    # By far the commonest, and looking for one character is fast.
+    # By far the most common, and searching for one character is fast.
     if text.find("\r", 0, offset) < 0:
         return feeds
     return feeds + text.count("\r", 0, offset) - text.count("\r\n", 0, offset)
 
 
 def may_cut(text: str, offset: int) -> bool:
-    """Whether cutting at the offset leaves CR LF and what reads as one character whole."""
+    """Whether a cut at the offset splits neither CR LF nor a character with its marks."""
     if not 0 < offset < len(text):
         return True
     before, after = text[offset - 1], text[offset]
@@ -93,17 +92,17 @@ def may_cut(text: str, offset: int) -> bool:
 
 
 def without_surrogates(text: str) -> str:
-    """The text with lone surrogates replaced, character by character: it can be encoded."""
+    """The text with lone surrogates replaced one by one, so that it can be encoded."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines without their ends; the last one is empty where the text ends with an end."""
+    """The lines without their ends; the last one is empty if the text ends with a line end."""
     return LINE_END.split(text)
 
 
 def last_line(text: str) -> str:
-    """What follows the last line end, as far as it is near."""
+    """The text after the last line end, within a limited distance."""
     near = text[-NEAR_CHARS:]
     return near[max(near.rfind("\n"), near.rfind("\r")) + 1 :]
 
@@ -119,7 +118,7 @@ def indent_width(line: str) -> int:
 
 
 def common_length(left: str, right: str, most: int) -> int:
-    """How many characters both begin with; by halves, as slices compare fast."""
+    """Length of the common beginning; by bisection, because comparing slices is fast."""
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2

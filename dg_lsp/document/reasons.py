@@ -1,4 +1,4 @@
-"""Why nothing is left of what a model wrote. Pure functions."""
+"""Explains why nothing that a model wrote can be suggested."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dg_lsp.reason import Reason, ReasonCode
 
 
 def why_nothing(infill: Infill, site: InsertionSite, standard: Standard) -> Reason:
-    """The reason for an infill of which nothing is offered by the standard.
+    """The reason why none of an infill's candidates meets the standard.
 
-    The standard is lowered bit by bit, in the order in which a user would ask: what decides is
-    the first thing that would have to be otherwise.
+    The standard is relaxed step by step, in the order in which a user would ask; the reason is
+    the first requirement without which something would be suggested.
     """
     written = infill.candidates
     if not written:

@@ -3,13 +3,12 @@
 The classic way of code completion ("neighbouring tabs", described from GitHub Copilot's client
 by P. Thakkar, "Copilot Internals", 2022): a window slides over the lines of each open or
 recently edited file, and its likeness to the text around the cursor is the Jaccard index of the
-two sets of words. Here the words are identifiers and pairs of identifiers next to each other on
-a line, so that code that calls the same things in the same order counts more than code that
-shares a few names.
+two sets of words. Here the words are identifiers and pairs of adjacent identifiers on a line,
+so that code that calls the same things in the same order counts more than code that shares a
+few names.
 
-The caller says which files may be shown at all, and masks their secrets first. Time is bounded
-by the constants below and not by the size of the files. Opens nothing; knows nothing of
-languages, of tokens or of LSP.
+The caller decides which files may be used, and masks their secrets first. The constants below,
+not the size of the files, limit the time. No file is opened.
 """
 
 from __future__ import annotations
@@ -24,30 +23,31 @@ from dataclasses import dataclass
 from dg_lsp.job import Snippet
 
 WINDOW_LINES = 30
-"""Lines of a snippet: about one function with what stands around it."""
+"""Lines of a snippet: about one function and the code around it."""
 LINES_BEFORE = 40
 LINES_AFTER = 20
-"""The text around the cursor that files are compared with; what was just written says more."""
+"""The text around the cursor that files are compared with; most of it is before the cursor,
+because recently written code says more."""
 STEP_LINES = 10
-"""From one window to the next; finer steps cost time and change the choice little."""
+"""Lines from one window to the next; finer steps cost time and hardly change the choice."""
 MAX_FILES = 12
-"""The most recently used ones; a file that nobody looked at for so long says little."""
+"""Number of the most recently used files that are considered; older ones say little."""
 MAX_FILE_CHARS = 100_000
-"""Of a longer file only the start is looked at."""
+"""Only this much of the start of a longer file is searched."""
 MAX_LINE_CHARS = 400
-"""A longer line is data or minified, and has no words in it for us."""
+"""A longer line is data or minified, and its words are ignored."""
 MAX_TRIED = 200
-"""Windows that are looked at for a place in the budget, the best of all files."""
+"""Number of the best windows of all files that compete for the budget."""
 MIN_SIMILARITY = 0.04
-"""Less than this is chance: two files of one language share that many words."""
+"""A lower similarity is chance: two files of one language share that many words."""
 MAX_KNOWN_SHARE = 0.7
-"""A window is dropped when more of its lines stand around the cursor as they are."""
+"""A window is dropped if a larger share of its lines is already around the cursor."""
 MIN_SNIPPET_LINES = 3
 MIN_SNIPPET_CHARS = 40
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w+")
 _LINE_END = re.compile(r"\r\n|\r|\n")
-# Words of many languages that say nothing of what the code is about.
+# Words of many languages that say nothing about the content of the code.
 _COMMON = frozenset(
     re.findall(
         r"\w+",
@@ -71,10 +71,11 @@ class _Window:
 def related_snippets(
     prefix: str, suffix: str, files: Sequence[Snippet], budget_chars: int, path: str = ""
 ) -> tuple[Snippet, ...]:
-    """Up to one snippet of each file, the most similar last, within the budget altogether.
+    """At most one snippet of each file, the most similar last, within the budget in total.
 
-    `files` are whole files, the most recently used first; `path` is the document's own and is
-    left out. A snippet that only repeats the prefix, the suffix or a better snippet is, too.
+    `files` are whole files, the most recently used first; `path` is the document's own, which
+    is
+    left out. So is a snippet that only repeats the prefix, the suffix or a better snippet.
     """
     around = _tail_lines(prefix) + _head_lines(suffix)
     wanted = {word for line in around for word in _words(line)}
@@ -106,7 +107,8 @@ def related_snippets(
 
 @functools.lru_cache(maxsize=2 * MAX_FILES)
 def _windows(text: str) -> tuple[_Window, ...]:
-    """Overlapping windows over a file; kept, as other files stay the same while one types."""
+    """Overlapping windows over a file; cached, because other files rarely change while
+    typing."""
     lines = _lines(text)
     words = [_words(line) for line in lines]
     last = max(0, len(lines) - WINDOW_LINES)
@@ -128,7 +130,7 @@ def _words(line: str) -> list[str]:
 
 
 def _fitting(lines: Sequence[str], budget_chars: int) -> str:
-    """The lines without blank ones at the ends, as many from the top as the budget allows."""
+    """As many lines from the top as the budget allows, without blank lines at the ends."""
     lines = list(itertools.dropwhile(lambda line: not line.strip(), lines))
     sizes = itertools.accumulate(map(len, lines))
     taken = sum(1 for _ in itertools.takewhile(lambda size: size <= budget_chars, sizes))

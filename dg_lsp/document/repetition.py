@@ -1,6 +1,6 @@
-"""Takes off what an infill writes a second time: what stands behind the cursor already.
+"""Removes text from an infill that already follows the cursor.
 
-Pure functions of text; none of them parses a language.
+These are pure functions of text; none of them parses a language.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from dg_lsp.document.position import (
 )
 
 _MIN_PARTIAL_LINE = 4
-"""Characters of a line begun but not finished that count as a repetition of it."""
+"""Minimum length of an unfinished line that counts as a repetition."""
 
 _MOST_OVERLAPS = 64
-"""Only a text that repeats itself over and over has more."""
+"""Only a text that repeats itself many times has more overlaps."""
 
 CLOSERS_ONLY = re.compile(r"[\s;,]*(?:(?:</[\w.-]+>|\*/|-->|[)\]}\"'`])[\s;,]*)+")
 _BLANK_START = re.compile(r"[ \t]*(?:\r\n|\r|\n)")
 BLANK_LINES = re.compile(r"\A(?:[ \t]*(\r\n|\r|\n))+")
 _WORD_ALONE = re.compile(r"\w+[;:,)\]}]*")
 _KEY_ENDS = re.compile(r"\s*(?::|=>)")
-"""Behind a string that is a key: what was written needs its value."""
+"""What follows a string that is a key; the infill would need the value too."""
 
 
 def trim_to_suffix(infill: str, suffix: str) -> str:
-    """Drop from the end of the infill what repeats the beginning of the suffix.
+    """Remove the end of the infill if it repeats the beginning of the suffix.
 
-    What counts as a repetition: the whole rest of the current line, with or without lines
-    after it, or closing brackets, quotes and tags. A letter or a blank in common does not,
-    and what closes something that the infill itself opened stays. Blank lines need not
-    agree; those at the end of the infill go where the suffix begins with a line end.
+    These count as repetitions: the whole rest of the current line, with or without lines after
+    it, and closing brackets, quotes and tags. A shared letter or blank does not count, and
+    closers of something that the infill itself opened stay. Blank lines need not agree; at the
+    end of the infill they are removed if the suffix begins with a line end.
     """
     pairs = nesting(infill).pairs
-    # The second form finds a repetition that has left out the blank lines.
+    # The second form finds a repetition without the blank lines.
     for start in (suffix, BLANK_LINES.sub(r"\1", suffix)):
         for length in islice(_overlaps(infill, start), _MOST_OVERLAPS):
             cut = len(infill) - length
@@ -69,10 +69,10 @@ def trim_what_is_closed(infill: str, prefix: str, suffix: str) -> str:
 
 
 def stop_at_next_lines(infill: str, prefix: str, suffix: str) -> str:
-    """Stop before the lines that the document goes on with, however they are indented.
+    """Stop before lines with which the document continues, however they are indented.
 
-    Two lines in a row count, or all that is left of the infill. The infill's first line is
-    one of its lines where it starts a line.
+    Two consecutive lines count, or the whole rest of the infill. The infill's first line counts
+    as a line only if it is at the start of a line.
     """
     below = [line for line in lines_of(suffix[:NEAR_CHARS])[1:] if line.strip()]
     if not below:
@@ -86,8 +86,8 @@ def stop_at_next_lines(infill: str, prefix: str, suffix: str) -> str:
             continue
         head = last_line(prefix) if index == 0 else ""
         if index == 0 and code == last_line(prefix.rstrip()).strip():
-            continue  # The document itself has the line over and over.
-        # A word alone (`end`, `else`) may well stand there twice, at two depths.
+            continue  # The document itself repeats the line many times.
+        # A single word (`end`, `else`) may well occur twice, at two depths.
         may_differ = index == 0 and not _WORD_ALONE.fullmatch(code)
         if head.strip() or not (may_differ or _same_depth(head + line, below[0])):
             continue
@@ -96,7 +96,7 @@ def stop_at_next_lines(infill: str, prefix: str, suffix: str) -> str:
         same = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
         begun, then = left[len(same) :], next_lines[len(same) : len(same) + 1]
         ends = not begun or (len(begun) == len(then) == 1 and then[0].startswith(begun[0]))
-        # A line of brackets is no repetition by itself.
+        # A line of brackets alone is not a repetition.
         said = any(map(str.isalnum, "".join(same)))
         if said and (len(same) > 1 or (ends and any(map(str.isalnum, code)))):
             return infill[:start]
@@ -104,11 +104,12 @@ def stop_at_next_lines(infill: str, prefix: str, suffix: str) -> str:
 
 
 def stop_at_quote(infill: str, prefix: str, suffix: str) -> str:
-    """Stay in the string that the cursor is in, where the document closes it already.
+    """Stay in the string that the cursor is in, if the document already closes it.
 
-    What was written behind its end goes; nothing is left of a string that was to be a key,
-    as its value would be behind the quote that is there. An infill that leaves the string and
-    ends in another one stays: the quote that is there closes that.
+    Text after the string's end is removed. If the string was to be a key, nothing is left,
+    because
+    its value would have to follow the existing quote. An infill that leaves the string and ends
+    in another one stays: the existing quote closes that one.
     """
     quote = closed_quote(prefix, suffix)
     if not quote:
@@ -117,7 +118,7 @@ def stop_at_quote(infill: str, prefix: str, suffix: str) -> str:
     first = infill[: line_end.start()] if line_end else infill
     quotes = [*_unescaped(quote, first)]
     if len(quotes) % 2 == 0:
-        # Strings in such quotes end with their line.
+        # Strings in these quotes cannot span lines.
         return infill if quote == "`" else first
     for at in reversed(quotes[::2]):
         if not _KEY_ENDS.match(first, at + 1):
@@ -126,7 +127,7 @@ def stop_at_quote(infill: str, prefix: str, suffix: str) -> str:
 
 
 def closed_quote(prefix: str, suffix: str) -> str:
-    """The quote of the string that the cursor is in, where its line closes it behind."""
+    """The quote of the string that the cursor is in, if the rest of its line closes it."""
     quote = open_text(prefix)
     if quote not in ("'", '"', "`"):
         return ""
@@ -136,15 +137,15 @@ def closed_quote(prefix: str, suffix: str) -> str:
 
 
 def drop_blank_end(infill: str, suffix: str) -> str:
-    """The infill without its last line ends, where the suffix begins with one."""
+    """The infill without its last line ends, if the suffix begins with one."""
     filled = infill.rstrip(" \t\r\n")
     ends_in_blank = LINE_END.search(infill, len(filled)) and _BLANK_START.match(suffix)
     return filled if ends_in_blank else infill
 
 
 def _overlaps(text: str, start: str) -> Iterator[int]:
-    """The lengths, longest first, of what ends `text` and begins `start` (Knuth, Morris and
-    Pratt's failure function: linear in both)."""
+    """The lengths, longest first, of texts that end `text` and begin `start` (Knuth, Morris and
+    Pratt's failure function, linear in both)."""
     start = start[: len(text)]
     shorter = [0] * (len(start) + 1)
     length = 0
@@ -164,7 +165,7 @@ def _overlaps(text: str, start: str) -> Iterator[int]:
 
 
 def _is_repetition(overlap: str, after: str) -> bool:
-    """Whether text that the infill's end and the suffix's beginning share is no accident."""
+    """Whether text shared by the infill's end and the suffix's beginning is no coincidence."""
     lines = lines_of(overlap)
     tail = lines[-1].strip()
     ends_line = not after.strip() or _BLANK_START.match(after) is not None

@@ -1,8 +1,9 @@
-"""From a place in a document to the job that the engine is asked to do.
+"""Builds the engine's job for a position or selection in a document.
 
-The only module that decides what text of a document a model is shown: it cuts the window, masks
-secrets, picks pieces of other files, and refuses what must not be asked. The language server,
-the command line and the evaluation all build their jobs here. Pure functions.
+This is the only module that decides which text of a document a model sees: it cuts the window,
+masks secrets, picks snippets of other files, and refuses requests that must not be made. The
+language server, the command line and the evaluation all build their jobs here, with pure
+functions.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from dg_lsp.job import EXTRA_CANDIDATES, InfillJob, ModelInfo, Seed, Snippet
 from dg_lsp.reason import CodedError, Reason, ReasonCode
 
 CHARS_PER_TOKEN = 3
-"""Of source code, on the careful side; where nobody can count the tokens of a text."""
+"""A conservative value for source code, used if the tokens of a text cannot be counted."""
 BUDGET_CHARS = 24_000
-"""Shown of the document and of related files altogether, unless the user says otherwise."""
+"""Default limit for the document and related files together."""
 SNIPPET_SHARE = 1 / 3
-"""Of that budget, for related text of other files."""
+"""Share of that budget for related text of other files."""
 
 SeedFinder = Callable[[str, str], tuple[Seed, ...]]
 """Looks for texts that stand elsewhere between neighbours like a prefix and a suffix."""
@@ -31,7 +32,7 @@ SeedFinder = Callable[[str, str], tuple[Seed, ...]]
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """What a request asks for beyond its place."""
+    """What a request specifies besides its insertion site."""
 
     candidates: int = 1
     extra_candidates: int = EXTRA_CANDIDATES
@@ -41,7 +42,8 @@ class RequestOptions:
     strength: float = 0.6
     seed: int = 0
     deadline_s: float | None = None
-    """From the start of the job; at the deadline the best there is becomes its outcome."""
+    """Counted from the start of the job; at the deadline, the best text so far is the
+    result."""
     lane: str = "inline"
     """Jobs of one lane on one document supersede each other."""
 
@@ -55,28 +57,28 @@ def find_in_document(prefix: str, suffix: str) -> tuple[Seed, ...]:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What a job is built from besides its place and its options."""
+    """What a job is built from besides its insertion site and its options."""
 
     measure: Measure
-    """How many tokens a text has, about."""
+    """Approximate number of tokens of a text."""
     budget_chars: int = BUDGET_CHARS
-    """The most characters of the document and of related files together, as the user wants."""
+    """The user's limit on the characters of the document and of related files together."""
     files: tuple[Snippet, ...] = ()
-    """Other files that the model may see, whole and unmasked, the latest used first."""
+    """Other files that the model may see, whole and unmasked, most recently used first."""
     masks_secrets: bool = True
-    """False for public text, as in an evaluation: no place in it is refused."""
+    """False for public text, as in an evaluation; no position in it is refused."""
     find_seeds: SeedFinder = find_in_document
-    """Looks for texts elsewhere; by itself it looks in the document alone."""
+    """Looks for texts elsewhere; by default only in the document."""
     client: str = ""
-    """Keeps apart the documents of different clients; empty where the engine does that."""
+    """Distinguishes the documents of different clients; empty if the engine does that."""
 
 
 ANY_MODEL = ModelInfo("any", "", prefix_tokens=10**9, suffix_tokens=10**9)
-"""Stands for a model where none is known: nothing is cut or refused for its sake."""
+"""Used while the model is unknown; nothing is cut or refused because of it."""
 
 
 class RequestRefusedError(CodedError, ValueError):
-    """The model must not or cannot be asked this."""
+    """The model must not be asked this, or cannot do it."""
 
 
 def build_job(
@@ -86,15 +88,16 @@ def build_job(
     context: RequestContext,
     lap: Callable[[str], None] = lambda stage: None,
 ) -> InfillJob:
-    """The job for a place; raises `RequestRefusedError`. `lap` is told each finished stage.
+    """The job for an insertion site; raises `RequestRefusedError`. `lap` is called after each
+    stage.
 
     1. Refuse a rewrite that the model cannot do.
-    2. Mask the secrets around the place; refuse a place in a secret or with one in it.
+    2. Mask the secrets around the site; refuse a site in a secret, or one that contains one.
     3. Cut the window to the smaller of the model's budget and the user's.
-    4. Pick the pieces of other files that are most like the text around the place.
-    5. Find what stands elsewhere between neighbours like the place's.
+    4. Pick the snippets of other files that are most similar to the text around the site.
+    5. Find texts elsewhere whose neighbours are similar to the site's.
 
-    The blanks at the edges of a selection are not rewritten, so that they are context here.
+    The blanks at the edges of a selection are not rewritten; they are context.
     """
     reason = _cannot_rewrite(site, options, model, context.measure)
     if reason is not None:
@@ -136,12 +139,12 @@ def build_job(
 
 
 def follows_no_instructions(model: ModelInfo) -> Reason | None:
-    """Why a model cannot be told how to rewrite, where that is so."""
+    """Why a model cannot follow an instruction, or None."""
     if model.follows_instructions:
         return None
     return Reason(
         ReasonCode.NO_INSTRUCTIONS,
-        f"the {model.name} model follows no instructions; "
+        f"the {model.name} model cannot follow instructions; "
         "rewrite without one, or choose another model",
     )
 
@@ -157,7 +160,7 @@ def _cannot_rewrite(
 
 
 def _masked(text: str, start: int, length: int) -> str:
-    # With all their patterns the rules take a while to import: a server starts without them.
+    # Imported late: the rules' many patterns would slow down the server's start.
     from dg_lsp.document.masking import mask_around, secret_between
 
     end = start + length
@@ -170,7 +173,7 @@ def _masked(text: str, start: int, length: int) -> str:
 
 
 def _window_budget(model: ModelInfo, budget_chars: int) -> WindowBudget:
-    """The model's budget, or less where the user wants less; a third is for other files."""
+    """The model's budget, or the user's if that is smaller; a third is for other files."""
     tokens = budget_chars * (1 - SNIPPET_SHARE) / CHARS_PER_TOKEN
     return WindowBudget(
         min(model.prefix_tokens, round(tokens * 3 / 4)),
@@ -179,10 +182,10 @@ def _window_budget(model: ModelInfo, budget_chars: int) -> WindowBudget:
 
 
 def _snippets(site: InsertionSite, context: RequestContext) -> tuple[Snippet, ...]:
-    """Related text of other files, by the whole lines around the place.
+    """Related text of other files, chosen by the whole lines around the site.
 
-    The choice stands while one types in a line: snippets come first in the prompt, and an
-    engine encodes anew whatever follows a change.
+    The choice does not change while the user types in a line: snippets come first in the
+    prompt, and the engine must encode everything after a change again.
     """
     if not context.files:
         return ()

@@ -1,7 +1,7 @@
-"""Writes a rewrite anew from other seeds while it would break the code, and not for ever.
+"""Tries a rewrite again with other seeds if it would break the code, a limited number of times.
 
-How one try is made is up to the caller, who passes a coroutine function; cancelling stops the
-try that is under way.
+The caller passes a coroutine function that makes one attempt; cancelling stops the current
+attempt.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import TypeVar
 from dg_lsp.document.suggestions import InsertionSite, Suggestion, flaw_at
 
 MOST_TRIES = 3
-"""The first one included."""
+"""Number of attempts, including the first one."""
 TRIES_S = 10.0
-"""When the last try ends, at the latest, counted from the first one's start."""
+"""When the last attempt must end, counted from the start of the first one."""
 MAX_SEED = 2**32 - 1
 SEED_STRIDE = 1_000_003
-"""Between tries, as editors count seeds up by one to ask for another text."""
+"""Difference of seeds between attempts; editors add one to ask for another text."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """What a try is made with."""
+    """The parameters of an attempt."""
 
     seed: int
     deadline_s: float | None = None
@@ -37,10 +37,11 @@ async def first_sound(
     site: InsertionSite,
     seed: int,
 ) -> tuple[T, tuple[Suggestion, ...]]:
-    """The first try whose best offer breaks nothing, or else the first of all.
+    """The first attempt whose best suggestion breaks nothing, or else the very first one.
 
-    No other one is made where there was no offer, or where it would end too late if it took as
-    long as the last one.
+    There is no further attempt if there was no suggestion, or if it would end too late,
+    assuming
+    that it takes as long as the last one.
     """
     ends_at = time.monotonic() + TRIES_S
     now = Try(seed)

@@ -1,7 +1,7 @@
-"""Ends an infill where the scope that it starts in ends, and takes off what closes nothing.
+"""Ends an infill where the scope that it starts in ends, and removes unmatched closers.
 
-Told by brackets, tags, quotes and indentation, alike in all languages but for the few whose
-closing brackets need no opening ones.
+The rules use brackets, tags, quotes and indentation, and are the same for all languages except
+the few whose closing brackets need no opening ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dg_lsp.document.repetition import BLANK_LINES, CLOSERS_ONLY, closed_quote
 _INDENTED = ("coffeescript", "gdscript", "haskell", "nim", "pug", "python", "sass", "yaml")
 UNJUDGED = ("diff", "latex", "markdown", "plaintext", "restructuredtext", "shellscript")
 
-# What opens a block and what closes it, where words do that.
+# Words that open and close blocks, in languages that use words.
 _WORDS = {
     "elixir": (r"\bdo\b(?!:)|\bfn\b", r"end"),
     "julia": (r"^\s*(?:begin|for|function|if|let|macro|module|struct|try|while)\b", r"end"),
@@ -40,9 +40,9 @@ _WORDS = {
 }
 _HOLD_SHELL = ("dockerfile", "make", "makefile", "yaml")
 _COMMENT = re.compile(r"\s*(?:#|--)")
-# Such as no other language has for code.
+# Prose and markup.
 _LINE_COMMENT = re.compile(r"(?:^|\s)--\s|^\s*[;%]")
-# Where a quote may stand alone: it transposes, quotes a list or begins a comment.
+# Languages with unpaired quotes, which transpose, quote a list or begin a comment.
 _LONE_QUOTES = (
     "clojure",
     "haskell",
@@ -64,11 +64,11 @@ def limit_to_scope(
 ) -> str:
     """Stop where the scope that the infill starts in ends.
 
-    At the first closing bracket or tag that the infill did not open and the suffix has
-    already; in languages with significant indentation also at the first line that is
-    indented less than the one where the infill starts, or any that it replaces. Left alone
-    are prose and shell scripts, whose closing brackets need no opening ones, and an infill
-    that ends with the opener of a block that stands in the suffix.
+    That is the first closing bracket or tag that the infill did not open and the suffix
+    already has; in languages with significant indentation also the first line that is indented
+    less than the one where the infill starts, or any that it replaces. Prose and shell scripts
+    do not change, because their closing brackets need no opening ones, nor does an infill that
+    ends with the opener of a block in the suffix.
     """
     if language in UNJUDGED or _leads_into(infill, suffix):
         return infill
@@ -77,16 +77,17 @@ def limit_to_scope(
         end = min(end, _dedent_end(infill, prefix, suffix, replaced))
     if end == len(infill):
         return infill
-    # The blank before a bracket that was cut off would double the one before its twin.
+    # The blank before the removed bracket would double the one before the existing bracket.
     return infill[:end].rstrip(" \t") if suffix[:1].isspace() else infill[:end]
 
 
 def drop_stray_closers(infill: str, prefix: str, suffix: str, language: str) -> str:
-    """Take off brackets, tags and quotes that close nothing.
+    """Remove brackets, tags and quotes that close nothing.
 
-    Nothing is open for them in what can be seen of the document, nor by the bare count of
-    brackets in all of it: where the two disagree, a closer stays. A line that begins with a
-    stray one ends the infill.
+    Neither the visible part of the document nor the count of brackets in all of it has an
+    opener
+    for them; if the two disagree, a closer stays. A line that begins with an unmatched closer
+    ends the infill.
     """
     infill = _stop_at_stray_word(infill, prefix, language)
     if language in UNJUDGED or closed_quote(prefix, suffix) or _in_comment(prefix):
@@ -128,7 +129,7 @@ def _in_comment(text: str) -> bool:
 
 
 def _strays(infill: str, prefix: str) -> list[tuple[int, int]]:
-    """Where closers stand that nothing before them has opened."""
+    """The offsets of closers that nothing before them opens."""
     free = Counter(token.kind for token in opened_in(prefix))
     in_tag = re.search(r"<[^<>]*\Z", last_line(prefix)) is not None
     counted: dict[str, int] = {}
@@ -152,7 +153,7 @@ def _strays(infill: str, prefix: str) -> list[tuple[int, int]]:
 
 
 def _open_by_count(kind: str, text: str) -> int:
-    """How many more brackets of a kind open than close in a text, wherever they stand."""
+    """How many more brackets of a kind open than close in a text."""
     closer = _CLOSER_OF.get(kind, f"</{kind[1:]}>")
     return _count(kind, text) - _count(closer, text)
 
@@ -162,7 +163,7 @@ def _count(bracket: str, text: str) -> int:
 
 
 def _drop_stray_quotes(infill: str, prefix: str, suffix: str) -> str:
-    """Take off a quote that ends a line of code, but for closers, and opens nothing there."""
+    """Remove an unpaired quote at the end of a line of code, ignoring closers after it."""
     before = last_line(prefix)
     if open_text(prefix):
         return infill
@@ -178,25 +179,26 @@ def _drop_stray_quotes(infill: str, prefix: str, suffix: str) -> str:
         if at < len(head) or any(map(str.isalnum, line[at:])):
             continue
         if quote == '"' and is_in_string:
-            continue  # It may end what has begun lines above.
+            continue  # It may end a string that began lines above.
         if quote in over_lines or any(quote in later for later in pieces[index + 1 :]):
             over_lines.add(quote)  # A string over several lines.
             continue
         if _in_comment("".join(pieces[: index + 1])):
             continue
         if not line[:at].strip():
-            # A line that begins with it ends the infill, unless it goes on in the document.
+            # A line that begins with it ends the infill, unless the line continues in the
+            # document.
             return infill if rest.strip() else "".join(pieces[:index]).rstrip()
         if index < len(pieces) - 1 or not rest.strip():
             pieces[index] = line[len(head) : at] + re.sub("[\"'`]", "", line[at:])
         elif CLOSERS_ONLY.fullmatch(rest) and quote not in rest:
-            # Whatever closes here closes before the end of the statement.
+            # Any bracket that is closed here is closed before the end of the statement.
             pieces[index] = line[len(head) : at]
     return "".join(pieces)
 
 
 def _stop_at_stray_word(infill: str, prefix: str, language: str) -> str:
-    """Stop at an `end` at the left margin behind which no block is open."""
+    """Stop at an `end` at the left margin if no block is open there."""
     if language not in _WORDS:
         return infill
     opener, closer = _WORDS[language]
@@ -213,7 +215,7 @@ def _stop_at_stray_word(infill: str, prefix: str, language: str) -> str:
 
 
 def _is_open(lines: list[str], opener: str, closer: str) -> bool:
-    """Whether a block may be open at the left margin: by its words, or by indentation."""
+    """Whether a block may be open at the left margin, judging by words or indentation."""
     code = [line for line in lines if line.strip() and not _COMMENT.match(line)]
     opened = sum(len(re.findall(opener, line)) for line in code)
     if opened > sum(len(re.findall(rf"\b(?:{closer})(?!\w)", line)) for line in code):
@@ -244,7 +246,7 @@ def _closing_end(infill: str, prefix: str, suffix: str) -> int:
         if missing[token.kind] > 0:
             missing[token.kind] -= 1
             continue
-        # `} else {` and `) + f(` close and open again on one line: the depth stays.
+        # `} else {` and `) + f(` close and open on one line, so the depth does not change.
         openers = ahead[token.kind]
         while openers and openers[0].start < token.start:
             openers.popleft()
@@ -256,7 +258,7 @@ def _closing_end(infill: str, prefix: str, suffix: str) -> int:
 
 
 def _dedent_end(infill: str, prefix: str, suffix: str, replaced: str) -> int:
-    """Where the first line starts that is indented less than the one the infill starts in."""
+    """The start of the first line that is indented less than the infill's first line."""
     missing, _ = brackets_around(prefix, suffix)
     position = open_text_end(infill, open_text(prefix))
     pairs, opened, _ = nesting(infill, position)
@@ -284,7 +286,7 @@ def _dedent_end(infill: str, prefix: str, suffix: str, replaced: str) -> int:
 
 
 def _leads_into(infill: str, suffix: str) -> bool:
-    """Whether the infill ends with a block opener whose block stands in the suffix."""
+    """Whether the infill ends with a block opener whose block is in the suffix."""
     last = infill.rstrip()
     blank = BLANK_LINES.match(suffix)
     below = suffix[blank.end() :] if blank else ""

@@ -1,8 +1,8 @@
-"""Finds passwords that have no name but a place: the options of programs, pairs of a user and
-a password.
+"""Finds passwords that are identified by their position instead of a name: options of programs,
+and pairs of a user and a password.
 
-Only values that look like a password are taken, as the same options mean ports and files
-elsewhere.
+Only values that look like a password count, because other programs use the same options for
+ports and files.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dg_lsp.document.secret_shapes import Secret, every
 from dg_lsp.document.secret_values import is_password, is_strong_password
 
 MAX_LINE_CHARS = 400
-"""How far behind a program its options are looked at."""
+"""How far after a program's name its options are searched."""
 
 _ARGUMENT = r"\\?[\"']?(?P<value>[^\s\"'\\]{4,128})(?=[\s|;&\"'\\]|$)"
-# Each program with the option that takes a password, by its manual.
+# Each program with its option for a password, according to its manual.
 _OPTIONS = [
     (program, re.compile(rf"(?:^|[ \t]){option}{_ARGUMENT}"))
     for program, option in (
-        # No blank: with one the client asks, and the next argument is the database.
+        # No blank: after a blank, the client asks, and the next argument is the database.
         ("mysql", r"-p"),
         ("mariadb", r"-p"),
         ("sshpass ", r"-p[ \t]?"),
@@ -53,13 +53,13 @@ _OPTIONS = [
         ("smbclient ", r"-U[ \t]?[\"']?[^\s%\"']{1,64}%"),
     )
 ]
-# What is piped to a program that reads a password.
+# Text piped to a program that reads a password.
 _PIPED = re.compile(
     r"echo[ \t]+(?:-n[ \t]+)?[\"']?(?:\w{1,32}:)?(?P<value>[^\s\"'|]{4,128})[\"']?[ \t]*\|"
     r"[ \t]*(?:sudo[ \t]+(?:-\w+[ \t]+)*-S|(?:sudo[ \t]+)?chpasswd"
     r"|[\w ./:@$-]{1,120}--password-stdin)"
 )
-# The base64 of a user and a password, made on the spot.
+# A user and a password that are encoded as base64 on the spot.
 _ENCODED = re.compile(
     r"(?:btoa|b64encode|uffer\.from|ncodeToString)\(b?[\"'`][\w.@-]{1,64}:"
     r"(?P<value>[^\s\"'`]{4,128})[\"'`]"
@@ -82,7 +82,7 @@ def logins(text: str) -> Iterator[Secret]:
     """Passwords on command lines and beside their users."""
     for program, option in _OPTIONS:
         for at in every(text, program):
-            # A command ends where its line does; one in a string may have others before it.
+            # A command ends with its line; one in a string may have others before it.
             end = text.find("\n", at, at + MAX_LINE_CHARS)
             end = end if end >= 0 else min(len(text), at + MAX_LINE_CHARS)
             found = option.search(text, at, end)

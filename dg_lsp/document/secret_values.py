@@ -1,7 +1,6 @@
-"""Judges whether a value may be a password, a token or a key, or says that it is none.
+"""Judges by its characters whether a value may be a password, a token or a key.
 
-What a value is called and where it stands is for the callers to know; here only its characters
-count.
+The callers judge the name and the position of a value.
 """
 
 from __future__ import annotations
@@ -45,12 +44,12 @@ _SEPARATOR = re.compile(r"[-_.:/]")
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether a value stands for another: a template, an example, a row of x."""
+    """Whether a value is a placeholder: a template, an example, a row of x."""
     return _PLACEHOLDER.search(value) is not None
 
 
 def is_password(value: str) -> bool:
-    """Whether what is called a password may be one, and is not a word about one."""
+    """Whether a value named a password may be one, and not a word about one."""
     if any(character.isspace() for character in value):
         return _is_phrase(value)
     if is_placeholder(value):
@@ -60,7 +59,7 @@ def is_password(value: str) -> bool:
 
 
 def is_strong_password(value: str) -> bool:
-    """Whether it may be a password where a name, a type or a word would be as likely."""
+    """Whether it may be a password in a context where a name, a type or a word is as likely."""
     if len(value) < MIN_STRONG_CHARS or not is_password(value) or " " in value:
         return False
     if _ALGORITHM.fullmatch(value) or "://" in value:
@@ -75,7 +74,7 @@ def is_strong_password(value: str) -> bool:
 
 
 def is_token(value: str) -> bool:
-    """Whether what is called a key, a token or a secret may be one."""
+    """Whether a value named a key, a token or a secret may be one."""
     value = value.removeprefix("base64:")
     if len(value) < MIN_TOKEN_CHARS or any(character.isspace() for character in value):
         return False
@@ -90,19 +89,19 @@ def is_token(value: str) -> bool:
 
 
 def is_strong_word(value: str) -> bool:
-    """Whether what is called a secret may be a password, and is not the secret's name."""
+    """Whether a value named a secret may be a password, and not the secret's name."""
     return "/" not in value and is_strong_password(value) and bool(_NUMBER.search(value))
 
 
 def is_random(value: str) -> bool:
-    """Whether the characters look drawn by lot from letters of both cases and digits."""
+    """Whether the characters look like a random choice of letters of both cases and digits."""
     symbols = len(_SEPARATOR.findall(value))
     return (
         any(character.isupper() for character in value)
         and any(character.islower() for character in value)
         and len(_DIGIT.findall(value)) >= 2
         and symbols * 8 <= len(value)
-        # A few per cent of a random literal is in such runs, and most of CamelCaseNames2.
+        # Such runs are a few per cent of a random literal, and most of CamelCaseNames2.
         and _word_share(value) < 0.25
         and is_mixed(value, changes=0.35)
         and _entropy_bits(value) >= 3.5
@@ -115,14 +114,14 @@ def _word_share(value: str) -> float:
 
 
 def is_mixed(value: str, changes: float) -> bool:
-    """Whether letters and digits alternate as they do not in words (random: 0.4 to 0.6)."""
+    """Whether letters and digits alternate more than in words (random: 0.4 to 0.6)."""
     kinds = [(c.isdigit(), c.isupper(), c.islower()) for c in _SEPARATOR.sub("", value)]
     alternations = sum(one != other for one, other in itertools.pairwise(kinds))
     return len(set(kinds)) > 1 and alternations >= changes * (len(kinds) - 1)
 
 
 def _is_phrase(value: str) -> bool:
-    """Words with blanks between them, and no sentence: `correct horse battery staple`."""
+    """Whether it is a list of words but not a sentence: `correct horse battery staple`."""
     return bool(_PHRASE.fullmatch(value)) and not (
         _ABOUT.search(value) or _SENTENCE.search(value)
     )

@@ -1,16 +1,16 @@
-"""Masks what looks like a secret in a text, so that it stays out of a prompt.
+"""Masks everything in a text that looks like a secret, to keep it out of prompts.
 
-Three ways to tell one: the shape that its issuer gave it (secret_shapes.py), the name or the
-place that it is given (secret_names.py, secret_logins.py), and randomness in a quoted literal.
-What is masked turns into asterisks, one for each character, and line ends stay: offsets into
-the masked text are offsets into the document. Mask the whole document, or whole lines of it,
-before cutting a window out of it, as half a secret has no shape.
+A secret is recognized by the format of its issuer (secret_shapes.py), by its name or position
+(secret_names.py, secret_logins.py), or by randomness in a quoted literal. It is replaced by
+asterisks, one for each character, and line ends stay, so that offsets into the masked text are
+offsets into the document. Mask the whole document, or whole lines of it, before cutting a
+window out of it, because half a secret cannot be recognized.
 
-Left alone on purpose, unless a name says that they are secret: hexadecimal digests and UUIDs
-(lock files and tests are full of them, and they are public), literals after a word such as
-`sha256` or `integrity`, long base64 (data, not a token), public keys and certificates, and
-placeholders. Outside of quotes a password of letters alone is not told from a word, and not
-found. Nobody is asked whether a secret is valid. `dg-lsp eval secrets` prints how much is
+These are deliberately not masked, unless a name says that they are secret: hexadecimal digests
+and UUIDs (lock files and tests are full of them, and they are public), literals after a word
+such as `sha256` or `integrity`, long base64 (data, not a token), public keys and certificates,
+and placeholders. An unquoted password that consists of letters cannot be distinguished from a
+word. No service is asked whether a secret is valid. `dg-lsp eval secrets` measures how many are
 found.
 """
 
@@ -26,18 +26,18 @@ from dg_lsp.document.secret_values import is_placeholder, is_random
 
 MASK = "*"
 MIN_MASKED_CHARS = 4
-"""Fewer characters are never masked; a run of so many asterisks is taken for a mask."""
+"""Shorter values are never masked; a run of this many asterisks counts as a mask."""
 MAX_LOOKS = 8
-"""A mask can uncover what it stood beside; nearly always the second look finds nothing."""
+"""A mask may make another secret beside it recognizable; a second pass rarely finds more."""
 
 
 def mask_secrets(text: str) -> str:
-    """The text with every secret replaced by asterisks; of the same length, line by line."""
+    """The text with every secret replaced by asterisks; each line keeps its length."""
     return _masked(text, find_secrets(text))
 
 
 def mask_key_blocks(text: str) -> str:
-    """The text with the private keys replaced that go over many lines."""
+    """The text with private keys of several lines replaced."""
     return _masked(text, list(key_blocks(text)))
 
 

@@ -1,12 +1,12 @@
-"""Finds seeds: what stands elsewhere between neighbours like those of a span.
+"""Finds seeds: texts that occur elsewhere between neighbours similar to those of a span.
 
-Code repeats itself: the best guess at what is missing between two texts is often what stands
-between the same texts at another place, in the same document or in another one. The places
-are those where the last tokens before the span stand as well; they are compared by
-agreement.py, and the best texts are returned with what speaks for them.
+Code repeats itself: the best guess for the missing text is often the text between the same
+neighbours at another place, in the same document or another one. Candidate places are those
+with the same last tokens before them; agreement.py compares them, and the best texts are
+returned with their scores.
 
-The callers pass no text that must not be suggested: excluded files are left out and secrets are
-masked. Nothing that holds a mask is ever found.
+The callers pass only text that may be suggested: without excluded files, and with secrets
+masked. A text with a mask in it is never returned.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ MAX_PLACES = 40
 many more where little is to go by."""
 ENOUGH_PLACES = 12
 MANY_PLACES = 500
-"""Of a document that repeats itself over and over no more are looked at, on either side."""
+"""Maximum number of places on either side, for a document that repeats itself many times."""
 MAX_COMPARED, ENDINGS = 32, 2
-"""Places whose right side is compared as well, and the texts that each may give."""
+"""Number of places whose right side is compared too, and of texts from each of them."""
 TAILS_CHARS = (4, 8, 16, 32)
 """How much text before a place is compared first, character by character."""
 DOCUMENT_CONTEXTS, INDEX_CONTEXTS = (2, 1), (4, 3, 2)
@@ -53,7 +53,7 @@ COUNT_WORTH, DISTANCE_COST = 0.8, 0.15
 """Fitted, like the weights in agreement.py, so that the score is the logarithm of the odds that
 a text is right among all that were found, on spans of the files kept for tuning."""
 MIN_REPEATED_CHARS = 4
-"""Less in common with the suffix is no repetition."""
+"""With less in common with the suffix, a text is not a repetition."""
 BLOCK_RIGHT = 2
 """How much of the suffix must agree behind a text of several lines that is the whole body of a
 block; a body has one of the few places, as its length alone would keep it from all."""
@@ -77,12 +77,12 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where a place is."""
+    """The location of a place."""
 
     origin: SeedOrigin
     path: str
     distance_chars: int = 0
-    """How far away it is in the document; 0 elsewhere."""
+    """Distance in the document; 0 for other files."""
 
     @property
     def score(self) -> float:
@@ -158,14 +158,14 @@ def _is_refused(place: Place, ending: Ending, text: str, near: _Near) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Near:
-    """What a seed must not repeat."""
+    """Text that a seed must not repeat."""
 
     opens_block: bool
     """Whether the span begins a line below one that opens a block."""
     above: str
-    """The last line with something on it above the one that the span begins, if it does."""
+    """The last non-blank line above, if the span begins a line."""
     below: str
-    """The suffix, without the blanks that it begins with."""
+    """The suffix without its leading blanks."""
 
 
 def _near(prefix: str, suffix: str) -> _Near:
@@ -187,7 +187,7 @@ def _places_around(
             [*context, here.begun] if here.begun else context, bool(here.begun)
         )
         above = _spans_before(pattern, prefix)
-        # The last one is the place that is asked about.
+        # The last one is the span's own place.
         own_start = above[-1][0] if above else 0
         while above and above[-1][1] >= typed:
             own_start, _ = above.pop()
@@ -251,7 +251,7 @@ def _places_elsewhere(
 
 
 def _after_begun(here: Neighbours, text: str, at: int) -> int | None:
-    """Behind what is typed already of the next word; `None` where another word stands there."""
+    """The offset after the typed part of the next word; `None` if another word is there."""
     if not here.begun:
         return at
     while text[at : at + 1] in (" ", "\t"):

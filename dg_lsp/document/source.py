@@ -1,8 +1,7 @@
-"""Reads a source file the way an editor would, or says in one line why it cannot.
+"""Reads a source file as an editor would, or says in one line why it cannot.
 
-The text keeps its line ends; a byte order mark is left out and remembered. Also tells the
-language of a path from its name alone. Writes nothing, and knows nothing of editors that
-already hold the text in memory.
+The text keeps its line ends; a byte order mark is removed and recorded. The module also derives
+the language of a path from its name.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 from dg_lsp.reason import CodedError, ReasonCode
 
 MAX_SOURCE_BYTES = 20 * 1024 * 1024
-"""Beyond this a file is data rather than source, and editors give up on it as well."""
+"""A larger file is data rather than source, and editors refuse it as well."""
 
 # PEP 263: the second line counts only below a blank line or a comment.
 _COOKIE = re.compile(
@@ -40,13 +39,13 @@ class Source:
     text: str
     """Everything after the byte order mark, with its line ends as they are."""
     newline: str
-    r"""The commonest line end: "\n", "\r\n" or "\r"; "\n" where there is none."""
+    r"""The most common line end: "\n", "\r\n" or "\r"; "\n" if there is none."""
     encoding: str
     had_bom: bool
 
 
 def read_source(path: Path) -> Source:
-    """Read a file whole; every refusal is a `SourceError`."""
+    """Read a whole file; raises `SourceError` if it cannot."""
     data = _read_bytes(path)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SourceError(f"{path} is UTF-16; save it as UTF-8")
@@ -70,7 +69,7 @@ def read_source(path: Path) -> Source:
 
 
 def language_of(path: Path) -> str:
-    """The LSP language id for a path; "plaintext" where its name tells nothing."""
+    """The LSP language id for a path; "plaintext" if its name says nothing."""
     name = path.name.lower()
     language = _LANGUAGE_BY_NAME.get(name) or _LANGUAGE_BY_SUFFIX.get(path.suffix.lower())
     if language is None and name.startswith("dockerfile."):
@@ -116,7 +115,7 @@ def _declared_encoding(path: Path, data: bytes) -> str:
     declared = cookie[1].decode("latin-1")
     try:
         encoding = codecs.lookup(declared).name
-        # A cookie that its own encoding would write otherwise (UTF-16, rot13) cannot be true.
+        # A declaration that its own encoding would encode differently (UTF-16, rot13) is wrong.
         plain = (
             encoding not in _NOT_CHARSETS
             and cookie[1].decode(encoding).encode("ascii") == cookie[1]

@@ -1,7 +1,4 @@
-"""From what the engine returns to what is offered at a place in a document.
-
-Pure functions. Knows nothing of LSP, of jobs under way or of the engine.
-"""
+"""Turns the engine's candidates into suggestions for an insertion site in a document."""
 
 from __future__ import annotations
 
@@ -22,12 +19,12 @@ _BLANKS = " \t\r\n"
 class InsertionSite:
     """A cursor or a selection in a document, and everything around it.
 
-    Far more of the document than the model's window: brackets may close far below.
+    It includes far more text than the model's window, because brackets may close far below.
     """
 
     uri: str
     path: str
-    """As the user knows it; the model sees it."""
+    """The path as the user knows it; the model sees it."""
     language: str
     newline: str
     prefix: str
@@ -36,22 +33,22 @@ class InsertionSite:
     before: str = ""
     """Text that the model sees before the document: earlier cells of a notebook."""
     indent_unit: str = ""
-    """One level of indentation as the editor has it, for a document that shows none."""
+    """One level of indentation in the editor's settings, for a document that shows none."""
     first_line: int = 1
-    """Line of the document in which `prefix` begins; told of a selection only."""
+    """Line of the document in which `prefix` begins; set only for a selection."""
 
     @property
     def edges(self) -> tuple[str, str]:
-        """The blanks and line ends that the selection begins and ends with."""
+        """The white space and line ends at both ends of the selection."""
         start, _, end = _split(self.replaced or "")
         return start, end
 
     @property
     def core(self) -> InsertionSite:
-        """The place without the edges of its selection.
+        """The insertion site without the edges of its selection.
 
-        This is what a model is asked to rewrite: line ends and indentation at the edges stay as
-        they are. A selection of nothing but blanks is a cursor.
+        This is what the model rewrites; line ends and indentation at the edges do not change. A
+        selection of white space only becomes a cursor.
         """
         start, core, end = _split(self.replaced or "")
         prefix, suffix = self.prefix + start, end + self.suffix
@@ -68,7 +65,7 @@ class MultiLine(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A text that may be put at a place."""
+    """A text that may be inserted."""
 
     text: str
     confidence: float
@@ -78,15 +75,15 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """What a candidate must come up to."""
+    """The requirements for a suggestion."""
 
     count: int = 1
-    """How many are offered at most."""
+    """Maximum number of suggestions."""
     min_confidence: float = 0.0
     may_break: bool = True
-    """Whether a text that leaves the code invalid is better than none, as where a user asks."""
+    """Whether a text that leaves the code invalid is better than none, as on request."""
     one_line: bool = False
-    """Whether only the first line of a text is offered."""
+    """Whether only the first line of a text is suggested."""
 
 
 def suggestions_for(
@@ -94,14 +91,15 @@ def suggestions_for(
 ) -> tuple[Suggestion, ...]:
     """The finished candidates, best first, without the empty ones and repetitions.
 
-    Those that would break the code around are offered only where no other one is left, if at
-    all. Candidates that differ by blanks are the same.
+    Candidates that would break the surrounding code are used only if there is no other one, if
+    at all. Candidates that differ only by white space count as the same.
     """
     fitting: dict[str, Suggestion] = {}
     breaking: dict[str, Suggestion] = {}
     for candidate in sorted(candidates, key=lambda one: one.score, reverse=True):
         if len(fitting) == standard.count:
-            break  # Finishing and judging take time; spares are for where they are needed.
+            # Finishing and judging take time, so extra candidates are used only if needed.
+            break
         text = finish_at(candidate.text, site, one_line=standard.one_line)
         key = "".join(text.split())
         if not key or text == site.replaced or key in fitting:
@@ -112,14 +110,14 @@ def suggestions_for(
         kind.setdefault(key, Suggestion(text, candidate.confidence, confidences))
     last_resort = breaking if standard.may_break else {}
     best = [*(fitting or last_resort).values()][: standard.count]
-    # A worse text is no way out where the best one is unsure.
+    # If the model is unsure of the best text, worse ones are not used instead.
     return tuple(
         suggestion for suggestion in best if suggestion.confidence >= standard.min_confidence
     )
 
 
 def one_line(site: InsertionSite, multi_line: MultiLine) -> bool:
-    """Whether only one line may go in: several in the middle of a line would tear it apart."""
+    """Whether only one line may be inserted: several would split the line of the cursor."""
     if site.replaced is not None or multi_line is MultiLine.ALWAYS:
         return False
     rest = LINE_END.split(site.suffix, maxsplit=1)[0]
@@ -127,7 +125,7 @@ def one_line(site: InsertionSite, multi_line: MultiLine) -> bool:
 
 
 def finish_at(text: str, site: InsertionSite, *, one_line: bool) -> str:
-    """The text as it goes into the document; the whole of it decides what closes."""
+    """The text as it is inserted; the whole document decides what is closed."""
     start, end = site.edges
     core = site.core
     text = finish(
@@ -145,7 +143,7 @@ def finish_at(text: str, site: InsertionSite, *, one_line: bool) -> str:
 
 
 def flaw_at(text: str, site: InsertionSite) -> str | None:
-    """What is wrong with a rewrite, as one clause; None where nothing is, or nothing stood."""
+    """What is wrong with a rewrite, as one clause; None if nothing is, or for an infill."""
     if not site.replaced:
         return None
     return flaw_of(text, site.replaced, site.prefix, site.suffix, site.language)
@@ -154,9 +152,9 @@ def flaw_at(text: str, site: InsertionSite) -> str | None:
 def left_of(
     raw: str, confidences: Sequence[float], text: str, otherwise: float
 ) -> tuple[float, ...]:
-    """The probability of each character that finishing has left of a raw text.
+    """The probability of each character of a text after finishing.
 
-    Blanks that finishing has put there are as sure as the character after them.
+    Blanks added by finishing get the probability of the character after them.
     """
     if len(confidences) != len(raw):
         return (otherwise,) * len(text)
@@ -182,8 +180,8 @@ def _breaks(text: str, site: InsertionSite) -> bool:
 
 
 def _split(selection: str) -> tuple[str, str, str]:
-    """A selection as the blanks at its start, the text, and the blanks at its end."""
+    """A selection, split into leading white space, text and trailing white space."""
     core = selection.strip(_BLANKS)
-    # Of a selection without any text, the line that it starts in is the one to write in.
+    # For a selection without text, write in the line that it starts in.
     start = len(selection) - len(selection.lstrip(_BLANKS if core else " \t"))
     return selection[:start], core, selection[start + len(core) :]

@@ -1,7 +1,7 @@
-"""Whether a text that is put into Python code leaves it valid where it could be.
+"""Decides whether inserting a text makes Python code invalid that could be valid.
 
-Looks at the statements around the place only, from one before it to the end of its own, so
-that it costs little in a long document and other places may be as broken as they like.
+Only the statements around the position are examined, from the one before it to the end of its
+own, so that the check is fast in a long document and unaffected by errors elsewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dg_lsp.document.nesting import brackets_around, nesting
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_of, lines_of
 
 MOST_CHARS = 8_000
-"""Of the statements around a place; a longer class is not judged, as that would take long."""
+"""Maximum length of the statements around a position; parsing a longer class is too slow."""
 
 # Begins a statement at the left margin; no closing bracket, comment or later part of one does.
 _STATEMENT = re.compile(r"^(?!(?:else|elif|except|finally)\b)[^\s#)\]}]", re.MULTILINE)
@@ -24,9 +24,9 @@ _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
 def breaks_syntax(text: str, prefix: str, suffix: str, language: str) -> bool | None:
-    """Whether the text makes invalid what something simple in its place would make valid.
+    """Whether the text makes code invalid that something simple would make valid.
 
-    None where that cannot be told: another language, or code that is broken in any case.
+    None if that cannot be decided: for another language, or code that is broken anyway.
     """
     if language != "python":
         return None
@@ -66,7 +66,7 @@ def statements_after(suffix: str) -> str | None:
 
 
 def _endings(before: str, text: str) -> Iterator[str]:
-    """What a text that begins something may be waiting for: it is not wrong for that."""
+    """Continuations of a text that begins something and is therefore not wrong yet."""
     lines = lines_of(before + text)
     if lines[-1].rstrip().endswith(":"):
         yield " pass"
@@ -79,12 +79,12 @@ def _endings(before: str, text: str) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=4)
 def _could_be_valid(before: str, after: str) -> bool:
-    """Whether something simple makes the place valid; asked anew for each candidate."""
+    """Whether something simple makes the code valid; cached, as every candidate asks."""
     return any(parses(before + one + after) for one in _simple(before, after))
 
 
 def _simple(before: str, after: str) -> Sequence[str]:
-    """What could stand at a place that is waiting for something."""
+    """Simple texts that could be inserted."""
     missing, _ = brackets_around(before, after[:NEAR_CHARS])
     closers = ""
     for token in reversed(nesting(before).opened):
@@ -101,10 +101,11 @@ def parses(text: str) -> bool:
 
 
 def parse(text: str) -> ast.Module | SyntaxError | None:
-    """A text as Python, or what is wrong with it, where the parser can tell."""
+    """The parsed Python text, or its error, if the parser can say."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of somebody else's escape sequences.
+            # Warnings about escape sequences in the user's code.
+            warnings.simplefilter("ignore")
             return ast.parse(text)
     except SyntaxError as error:
         return error

@@ -1,13 +1,13 @@
 """Chooses how much of a document the model sees around a span.
 
-The nearest lines come first, whole, until a token budget is spent; what one side leaves unused
-goes to the other. What is counted is up to the caller, who passes `measure`; it is called a
+Whole lines are taken, nearest first, until a token budget is spent; budget that one side does
+not use goes to the other. The caller passes `measure`, which counts tokens; it is called a
 logarithmic number of times per side, on at most `MAX_CHARS_PER_TOKEN` characters per token.
 
-While typing, both outer ends stand still: an engine that caches the encoded prompt loses the
-cache whenever one of them moves. The start of the prefix therefore falls on a coarse grid of
+The outer ends rarely move while the user types, because an engine that caches the encoded
+prompt
+loses the cache when one of them moves. The start of the prefix is therefore on a coarse grid of
 lines (or of characters, inside one long line), and budget is handed over in coarse portions.
-Knows nothing of tokens but their number, and nothing of LSP.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class WindowBudget:
         for name in ("prefix_tokens", "suffix_tokens"):
             tokens = getattr(self, name)
             if tokens < 0:
-                raise ValueError(f"{name} is {tokens}; at least 0 is needed")
+                raise ValueError(f"{name} is {tokens}; must be at least 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Window:
     prefix_cut: bool
     """Whether the document starts before the prefix."""
     suffix_cut: bool
-    """Whether the document goes on after the suffix."""
+    """Whether the document continues after the suffix."""
 
 
 def split_window(
@@ -75,13 +75,13 @@ def split_window(
 
 
 def _whole_portions(unused: int, tokens: int) -> int:
-    # In eighths, or every token typed would move the far end of the other side.
+    # In eighths; otherwise every typed token would move the far end of the other side.
     portion = max(1, tokens // 8)
     return unused // portion * portion
 
 
 def _suffix_end(text: str, span_end: int, tokens: int, measure: Measure) -> tuple[int, int]:
-    """Where the suffix window ends, and the tokens that it leaves unused."""
+    """The end of the suffix window, and the number of unused tokens."""
     limit = min(len(text), span_end + MAX_CHARS_PER_TOKEN * tokens)
 
     def used(length: int) -> int:
@@ -104,7 +104,7 @@ def _suffix_end(text: str, span_end: int, tokens: int, measure: Measure) -> tupl
 
 
 def _prefix_start(text: str, span_start: int, tokens: int, measure: Measure) -> tuple[int, int]:
-    """Where the prefix window starts, and the tokens that it leaves unused."""
+    """The start of the prefix window, and the number of unused tokens."""
     limit = max(0, span_start - MAX_CHARS_PER_TOKEN * tokens)
 
     def used(length: int) -> int:
@@ -146,10 +146,11 @@ def _character_step(tokens: int) -> int:
 def _longest_fit(
     lengths: Sequence[int], used: Callable[[int], int], tokens: int
 ) -> tuple[int, int]:
-    """The largest of the ascending lengths that uses at most `tokens`, and what it uses.
+    """The largest of the ascending lengths that takes at most `tokens`, and its tokens.
 
-    Doubles the length until it is too much, then guesses by proportion and by halves in turn.
-    Only what was measured is trusted, as tokens of a text need not grow with every character.
+    Doubles the length until it is too long, then alternates between interpolation and
+    bisection. Only measured values are used, because the number of tokens does not grow with
+    every character.
     """
     low, low_length, low_count = -1, 0, 0
     high, high_length, high_count = len(lengths), 0, 0
