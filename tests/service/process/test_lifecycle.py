@@ -274,16 +274,20 @@ async def test_a_job_that_meets_the_end_of_an_engine_waits_for_the_next(spec, di
     await engine.close()
 
 
-async def test_logs_have_jobs_and_no_source(spec, directory):
+async def test_the_log_has_starts_and_ends_and_nothing_of_a_job(spec, directory):
     engine = SharedEngine(spec, directory)
+    await engine.start()
     await engine.submit(InfillJob("secret words ", "more secrets", path="secret.py")).result()
-    status = await engine.status()
+    log = Path((await engine.status()).log)
+    before = log.read_text()
+    await engine.submit(InfillJob("secret words 2", "more secrets", path="secret.py")).result()
+    assert log.read_text() == before
     await engine.close()
     await stop_engine(directory, "engine")
-    lines = [json.loads(line) for line in Path(status.log).read_text().splitlines()]
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
 
-    [line] = [line for line in lines if line["event"] == "job"]
-    assert (line["state"], line["prefix_chars"], line["candidates"]) == ("done", 13, 1)
+    assert [line["level"] for line in lines] == ["info"] * len(lines)
+    assert str(directory / "engine.sock") in lines[0]["event"]
     assert "secret" not in json.dumps(lines)
 
 
