@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dg_lsp.document.code_files import MAX_FILE_CHARS, MAX_LINE_CHARS, NOT_CODE
 from dg_lsp.document.edit import is_only_closers
 from dg_lsp.document.exclusion import excluded_because
 from dg_lsp.document.nesting import nesting, tokens
@@ -25,15 +26,10 @@ from dg_lsp.document.source import SourceError, language_of, read_source
 from dg_lsp.evaluation.data import DataError, Problem
 from dg_lsp.evaluation.spans import TrueSpan
 
-MAX_CHARACTERS = 200_000
-MAX_LINE_CHARACTERS = 1000
-"""Beyond these a file is data, generated or packed."""
 MAX_SPAN_CHARACTERS = 400
 MAX_BLOCK_LINES = 8
 ATTEMPTS = 40
 """Places that are tried for each span that is wanted; short files have few."""
-NOT_CODE = {"plaintext", "markdown", "restructuredtext", "latex", "diff", "json"}
-NOT_CODE |= {"jsonc", "ini", "xml"}
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _CALL = re.compile(r"[^\W\d]\w*\(")
@@ -129,7 +125,7 @@ def _text_of(path: Path) -> str | None:
         return None
     text = text.replace("\r\n", "\n")
     longest = max(map(len, text.split("\n")))
-    if not text.strip() or len(text) > MAX_CHARACTERS or longest > MAX_LINE_CHARACTERS:
+    if not text.strip() or len(text) > MAX_FILE_CHARS or longest > MAX_LINE_CHARS:
         return None
     return mask_secrets(text)
 
