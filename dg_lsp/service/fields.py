@@ -84,13 +84,13 @@ def encode(value: Any) -> Any:
     return None if value == -math.inf else value
 
 
-def decode(kind: type[T], value: Any, *, where: str = "", strict: bool = True) -> T:
+def decode(kind: type[T], value: Any, *, strict: bool = True) -> T:
     """A dataclass from JSON; what is left out takes its default.
 
     Where it is not strict, unknown fields are let through.
     """
-    read: T = _read_object(cast(Any, kind), strict)(value, where)
-    return read
+    found: T = _read_object(cast(Any, kind), strict)(value, "")
+    return found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -244,6 +244,8 @@ def _spread(value: Any, where: str, length: int) -> tuple[float, ...]:
 
 
 def _bounds(limits: Limits) -> str:
+    if limits.least == -math.inf:
+        return "finite"
     if limits.most in (math.inf, MAX_WHOLE):
         return f"at least {limits.least:g}"
     return f"from {limits.least:g} to {limits.most:.10g}"

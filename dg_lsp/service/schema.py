@@ -20,20 +20,20 @@ class EngineStatus:
     pid: int
     state: str
     """A `ModelState` value: unloaded, loading, ready or failed."""
-    error: str | None
+    error: str | None = None
     """Why the last load failed."""
-    loading_percent: int | None
+    loading_percent: int | None = None
     """How far a load is, where that can be told."""
-    model: ModelInfo | None
+    model: ModelInfo | None = None
     """The loaded model."""
-    jobs_waiting: int
-    jobs_running: int
-    memory_bytes: int
+    jobs_waiting: int = 0
+    jobs_running: int = 0
+    memory_bytes: int = 0
     """Of the process; 0 where it cannot be told."""
-    idle_s: float
+    idle_s: float = 0.0
     """Seconds since the last job came or ended."""
-    uptime_s: float
-    log: str
+    uptime_s: float = 0.0
+    log: str = ""
     """Path of the log file; empty where nothing is logged."""
 
 
@@ -67,7 +67,7 @@ def encode_status(status: EngineStatus) -> Json:
 
 
 def decode_status(value: Json) -> EngineStatus:
-    """Unknown fields are let through: this is how versions find out about each other."""
+    """Versions find out about each other by it, so fields may be missing or unknown."""
     return decode(EngineStatus, value, strict=False)
 
 

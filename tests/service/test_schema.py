@@ -88,6 +88,8 @@ def test_a_status_comes_back_and_may_have_more_to_say():
     status = EngineStatus("0.1.0", 7, "loading", None, 40, model, 1, 2, 3, 0.5, 1.5, "/log")
 
     assert decode_status({**through_json(encode_status(status)), "new": [1]}) == status
+    older = {"version": "0.0.9", "pid": 7, "state": "ready"}
+    assert decode_status(older).version == "0.0.9"
 
 
 @pytest.mark.parametrize(
