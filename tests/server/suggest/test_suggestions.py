@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import replace
 
 import pytest
@@ -244,3 +245,43 @@ async def test_closing_answers_who_waits_and_ends_the_job(ask, jobs):
 
     assert (await waits).outcome is Outcome.SUPERSEDED
     assert jobs.running[0].is_withdrawn
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_in_any_session_every_request_is_answered_and_one_job_runs(ask, jobs, seed):
+    rng = random.Random(seed)
+    typed, requests = "", []
+    for _ in range(30):
+        running = [job for job in jobs.running if not job.end.done() and not job.is_withdrawn]
+        assert len(running) <= 1
+        action = rng.choice(("type", "ask", "move", "cancel", "draft", "end", "wait"))
+        if action == "type":
+            typed += rng.choice("ab")
+        elif action == "move":
+            typed = rng.choice(("", "a", "ab"))
+        elif action == "ask":
+            requests.append(await ask(typed, deadline_s=rng.choice((None, 0.0))))
+        elif action == "cancel" and requests:
+            rng.choice(requests).cancel()
+            await pause()
+        elif action == "draft" and running:
+            running[0].draft(rng.choice(("a", "ab\n", "ab\nb\n")))
+        elif action == "end" and running:
+            running[0].write(*rng.choice(((), ("ab",), ("abb", "b"))))
+            await pause()
+        await pause()
+    # Only the newest may still wait; it ends with the jobs that it starts, one after the other.
+    for _ in range(10):
+        for job in jobs.running:
+            if not job.end.done():
+                job.write("abab")
+        await pause()
+
+    async with asyncio.timeout(10):
+        for task in requests:
+            try:
+                answer = await task
+            except WithdrawnError as withdrawn:
+                answer = withdrawn.answer
+            assert (answer.reason is None) == bool(answer.suggestions)
+    assert all(job.end.done() for job in jobs.running)
