@@ -1,1 +1,1 @@
-"""Looking into an installation: what requests went through, what is wrong, how fast it is."""
+"""Diagnoses an installation: the doctor's checks, and the traces of requests."""

@@ -1,7 +1,7 @@
-"""The models that `dg-lsp pull` gets, and whether this machine can use them.
+"""The models that `dg-lsp pull` can download, and whether this machine can use them.
 
-Needs neither torch nor a network: sizes are those of the published weights, and `dg-lsp pull`
-asks the hub for licence and sizes again before it downloads anything.
+Needs neither torch nor a network: the sizes are those of the published weights, and `dg-lsp
+pull` asks the hub for the licence and sizes again before it downloads anything.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from dg_lsp.diagnosis.findings import size_of
 from dg_lsp.diagnosis.machine import ask_driver
 
 DOWNLOADS = ".downloads"
-"""Where a download is kept until it is packed, below the directory of models."""
+"""The subdirectory of the models' directory in which downloads are kept until packed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Available:
-    """A model that can be had."""
+    """A model that can be downloaded."""
 
     name: str
-    """What it is called once it is here."""
+    """Its name after installation."""
     repository: str
     about: str
     parameters: int
@@ -34,12 +34,12 @@ class Available:
     licence_url: str
     download_bytes: int
     kept_bytes: int
-    """Packed to 4 bits."""
+    """Size after packing to 4 bits."""
     disk_bytes: int
-    """Needed while it is packed."""
+    """Disk space needed while it is packed."""
     vram_bytes: int
     least_capability: float
-    """Compute capability of the GPU."""
+    """Least compute capability of the GPU."""
 
 
 AVAILABLE = (
@@ -61,7 +61,7 @@ AVAILABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One that NVIDIA's driver knows of."""
+    """A GPU that NVIDIA's driver reports."""
 
     name: str
     total_bytes: int
@@ -69,13 +69,13 @@ class Gpu:
 
 
 def list_available() -> list[dict[str, Any]]:
-    """Each model with what speaks against it on this machine, as JSON."""
+    """Each model with the obstacles on this machine, as JSON."""
     gpus = find_gpus()
     return [_row(model, gpus) for model in AVAILABLE]
 
 
 def find_gpus() -> list[Gpu]:
-    """What `nvidia-smi` finds; nothing where there is no driver."""
+    """The GPUs that `nvidia-smi` reports; none without a driver."""
     gpus = []
     for line in ask_driver("name,memory.total,compute_cap"):
         name, _, rest = line.rpartition(",")[0].rpartition(",")
@@ -88,7 +88,7 @@ def find_gpus() -> list[Gpu]:
 
 
 def obstacles(model: Available, gpus: list[Gpu], free_bytes: int | None) -> list[str]:
-    """Why a model is of no use here, each in one sentence; nothing where it fits."""
+    """Why a model cannot be used here, one sentence each; empty if it can."""
     needed = f"an NVIDIA GPU with {size_of(model.vram_bytes)}"
     found = []
     if not gpus:
@@ -102,7 +102,9 @@ def obstacles(model: Available, gpus: list[Gpu], free_bytes: int | None) -> list
             for gpu in gpus
         )
         least = model.least_capability
-        found.append(f"It needs {needed} and compute capability {least}; here is {here}.")
+        found.append(
+            f"It needs {needed} and compute capability {least}; this machine has {here}."
+        )
     else:
         found += _lacking_packages()
     if free_bytes is not None and free_bytes < model.disk_bytes:
@@ -118,7 +120,7 @@ def _row(model: Available, gpus: list[Gpu]) -> dict[str, Any]:
     is_here = (directory / model.name / MANIFEST).is_file()
     begun = (directory / DOWNLOADS / model.name, directory / f".{model.name}.partial")
     is_begun = not is_here and any(path.exists() for path in begun)
-    # What is there already needs no more room.
+    # Files that are already there need no more space.
     against = obstacles(model, gpus, None if is_here or is_begun else _free(directory))
     return {
         **dataclasses.asdict(model),
@@ -145,7 +147,7 @@ def _lacking_packages() -> list[str]:
     if not missing:
         return []
     lacking = ", ".join(missing)
-    return [f"This installation lacks {lacking}; install the server anew for an NVIDIA GPU."]
+    return [f"This installation lacks {lacking}; install the server again for an NVIDIA GPU."]
 
 
 def _free(directory: Path) -> int | None:

@@ -1,8 +1,8 @@
-"""Whether the files of a model are all there and whole, without loading them or torch.
+"""Checks that the files of a model are complete, without loading them or torch.
 
-A safetensors file says in its header how long it is, which shows a download that was cut off.
-Where the directory holds `SHA256SUMS`, its files are compared with that as well. A packed
-checkpoint lists the sizes of its files; its checksums are compared when it is loaded.
+The header of a safetensors file gives its length, which reveals a truncated download. If the
+directory has `SHA256SUMS`, its files are compared with that too. A packed checkpoint lists the
+sizes of its files; its checksums are compared when it is loaded.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ BUNDLED = "bundled"
 BUNDLED_DIRECTORY = Path(__file__).parent.parent / "models" / "bundled"
 MODEL_TYPE = "diffusion_gemma"
 MANIFEST = "packed.json"
-"""Of a packed checkpoint (models/packed.py, which needs torch)."""
+"""The manifest of a packed checkpoint (models/nf4/manifest.py)."""
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SUMS = "SHA256SUMS"
 MAX_HEADER_BYTES = 100_000_000
-"""What the safetensors library itself takes."""
+"""The limit of the safetensors library itself."""
 DOWNLOAD_AGAIN = "download the checkpoint again"
 PATHS = "a directory is given as an absolute path, or with ./ in front"
-PACK_AGAIN = "make it again with dg-lsp pull; dg-lsp models --verify compares all checksums"
+PACK_AGAIN = "create it again with dg-lsp pull; dg-lsp models --verify compares all checksums"
 
 
 class _WrongFileError(ValueError):
-    """A file that is not as it should be; the message says how."""
+    """A file is wrong; the message says how."""
 
 
 def check_models(name: str | None) -> Iterator[Finding]:
-    """The model of that name; without one, all those that may be chosen."""
+    """The model with that name; without a name, all that may be chosen."""
     if name is not None:
         yield examine_checkpoint(name)
         return
@@ -57,13 +57,13 @@ def models_directory() -> Path:
 
 
 def examine_checkpoint(name: str) -> Finding:
-    """Look at the bundled model, a packed one by its name, or a checkpoint directory."""
+    """Check the bundled model, a packed one by its name, or a checkpoint directory."""
     advice = DOWNLOAD_AGAIN
     given = model_directory(name)
     if name == BUNDLED:
         directory, advice = BUNDLED_DIRECTORY, "install dg-lsp again"
     elif given is None and not (models_directory() / name / MANIFEST).is_file():
-        said = f"no model here is called {name!r}"
+        said = f"there is no model {name!r}"
         return problem("model", said, f"`dg-lsp models` lists them; {PATHS}")
     else:
         directory = given or models_directory() / name
@@ -71,7 +71,7 @@ def examine_checkpoint(name: str) -> Finding:
         return _examine_packed(name, directory)
     try:
         if not directory.is_dir():
-            raise _WrongFileError(f"{directory} is no directory")
+            raise _WrongFileError(f"{directory} is not a directory")
         weights = [directory / shard for shard in _read_shards(directory)]
         for path in weights:
             _check_whole(path)
@@ -109,12 +109,12 @@ def _examine_packed(name: str, directory: Path) -> Finding:
                 raise _WrongFileError(f"{path} is missing")
             if path.stat().st_size != expected:
                 found = path.stat().st_size
-                raise _WrongFileError(f"{path} has {found} bytes in place of {expected}")
+                raise _WrongFileError(f"{path} has {found} bytes instead of {expected}")
             size_bytes += path.stat().st_size
     except (_WrongFileError, OSError) as error:
         said = f"{name}: {one_line(error)}"
         return problem("model", said, PACK_AGAIN, directory=str(directory))
-    said = f"{name}, packed, {size_of(size_bytes)} in {_files(files)}, whole"
+    said = f"{name}, packed, {size_of(size_bytes)} in {_files(files)}, complete"
     facts = {"name": name, "directory": str(directory), "size_bytes": size_bytes}
     return ok("model", said, **facts, weights=sorted(files), is_packed=True)
 
@@ -123,7 +123,7 @@ def _read_shards(directory: Path) -> list[str]:
     config = _read_json(directory / "config.json")
     if config.get("model_type") != MODEL_TYPE:
         found = config.get("model_type")
-        raise _WrongFileError(f"{directory} holds a {found!r} model; {MODEL_TYPE!r} is needed")
+        raise _WrongFileError(f"{directory} holds a {found!r} model; it must be {MODEL_TYPE!r}")
     if (directory / WEIGHTS).is_file() or not (directory / INDEX).is_file():
         return [WEIGHTS]
     listed = _read_json(directory / INDEX).get("weight_map")
@@ -138,7 +138,7 @@ def _check_whole(path: Path) -> None:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= MAX_HEADER_BYTES:
-            raise _WrongFileError(f"{path} is no safetensors file")
+            raise _WrongFileError(f"{path} is not a safetensors file")
         try:
             header = json.loads(file.read(length))
             ends = [
@@ -151,11 +151,11 @@ def _check_whole(path: Path) -> None:
     expected = 8 + length + max(ends, default=0)
     found = path.stat().st_size
     if found != expected:
-        raise _WrongFileError(f"{path} has {found} bytes in place of {expected}")
+        raise _WrongFileError(f"{path} has {found} bytes instead of {expected}")
 
 
 def _compare_sums(directory: Path) -> list[str]:
-    """Names of the files that were compared."""
+    """Compare checksums; returns the names of the files compared."""
     try:
         lines = (directory / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -164,7 +164,7 @@ def _compare_sums(directory: Path) -> list[str]:
     for line in lines:
         expected, _, name = line.partition("  ")
         if not name:
-            raise _WrongFileError(f"{directory / SUMS} is no list of checksums")
+            raise _WrongFileError(f"{directory / SUMS} is not a list of checksums")
         path = directory / name
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -182,7 +182,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise _WrongFileError(f"{path} is not JSON") from error
     if not isinstance(value, dict):
-        raise _WrongFileError(f"{path} holds no JSON object")
+        raise _WrongFileError(f"{path} does not contain a JSON object")
     return value
 
 

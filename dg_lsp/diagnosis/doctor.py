@@ -1,4 +1,4 @@
-"""All the checks, in the order in which things depend on each other. Never raises."""
+"""Runs all checks, in the order in which things depend on each other. Never raises."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from dg_lsp.service.process.log import log_directory
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The model and the device that are to be examined; `None` is the default of either."""
+    """The model and the device to examine; `None` means the default."""
 
     model: str | None = None
     device: str | None = None
 
 
 def last_choice() -> Choice:
-    """What the last editor has in its settings."""
+    """The settings of the last editor."""
     facts = None
-    # There may be no home directory to look in.
+    # There may be no home directory.
     with contextlib.suppress(OSError, RuntimeError):
         facts = read_client(state_directory())
     asked = [(facts or {}).get(name) for name in ("model", "device")]
@@ -44,8 +44,8 @@ def last_choice() -> Choice:
 def examine(
     choice: Choice, runtime: Path | None = None, *, imports_torch: bool = True
 ) -> Iterator[Finding]:
-    """Look at everything but whether a span is filled; findings come as they are made."""
-    # It takes seconds; what can be told before it is told meanwhile.
+    """Run all checks except the self-test; yields findings as they are made."""
+    # Importing torch takes seconds; other findings are reported in the meantime.
     probe = _begin_probe() if imports_torch else look_at_torch()
     try:
         yield from guarded("python", check_python)
@@ -74,5 +74,5 @@ def _begin_probe() -> TorchProbe | Finding:
     try:
         return TorchProbe()
     except OSError as error:
-        said = f"no process can be started: {one_line(error)}"
-        return problem("torch", said, "see what the system's limits for processes are")
+        said = f"a process cannot be started: {one_line(error)}"
+        return problem("torch", said, "check the system's limits for processes")

@@ -1,4 +1,4 @@
-"""The engines of this user: the runtime directory, sockets, locks, and what answers there."""
+"""Checks the user's engines: the runtime directory, sockets, locks, and what answers there."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from dg_lsp.service.address import (
 from dg_lsp.service.process.lock import holder, is_held
 from dg_lsp.service.schema import EngineStatus
 
-STOP = "`dg-lsp engine stop` ends it; the next request starts another"
+STOP = "`dg-lsp engine stop` stops it; the next request starts another"
 
 
 def check_engines(directory: Path | None) -> Iterator[Finding]:
-    """The runtime directory, and each engine that runs or has run there."""
+    """The runtime directory, and each engine that is running or has run there."""
     try:
         directory = runtime_directory(directory)
     except (AddressError, OSError) as error:
@@ -36,14 +36,14 @@ def check_engines(directory: Path | None) -> Iterator[Finding]:
     yield _runtime(directory)
     names = engine_names(directory)
     looked_at = [finding for name in names for finding in _engine(directory, name)]
-    yield from looked_at or [ok("engine", "none runs; the first request starts one")]
+    yield from looked_at or [ok("engine", "none is running; the first request starts one")]
 
 
 def _runtime(directory: Path) -> Finding:
     facts = {"directory": str(directory)}
     said = f"{directory}, yours alone" if not IS_WINDOWS else str(directory)
     if not os.access(directory, os.W_OK | os.X_OK):
-        advice = "mend its permissions, or set DG_LSP_RUNTIME_DIR to another directory"
+        advice = "correct its permissions, or set DG_LSP_RUNTIME_DIR to another directory"
         return problem("runtime", f"{directory} cannot be written to", advice, **facts)
     return ok("runtime", said, **facts)
 
@@ -63,7 +63,7 @@ def _engine(directory: Path, name: str) -> Iterator[Finding]:
     known = {"name": name, "pid": pid}
     if address is None or (socket is not None and not socket.exists()):
         said = f"process {pid} holds {lock} but has no socket"
-        yield problem("engine", said, f"wait if it is just starting; else {STOP}", **known)
+        yield problem("engine", said, f"wait if it is just starting; otherwise {STOP}", **known)
         return
     if socket is not None and socket.stat().st_mode & 0o077:
         said = f"others may open {socket}"
@@ -103,7 +103,7 @@ def _told(status: EngineStatus, address: str) -> Finding:
 
 
 def _crashes(directory: Path, name: str) -> Iterator[Finding]:
-    """Starts that saw no good end."""
+    """Starts that ended in a crash."""
     from dg_lsp.service.process.lifecycle import FORGET_S
 
     try:
@@ -111,7 +111,7 @@ def _crashes(directory: Path, name: str) -> Iterator[Finding]:
         recent = [one for one in starts if time.time() - one < FORGET_S]
     except (OSError, ValueError, TypeError):
         return
-    # One of them may be the engine that runs now.
+    # One of them may be the engine that is running now.
     if len(recent) > 1:
         said = f"the engine was started {len(recent)} times in {time_of(FORGET_S)}"
         advice = f"see its log, and {directory / f'{name}.stderr'}"

@@ -1,4 +1,4 @@
-"""The directories that are written to, the editor that was here last, and how requests went."""
+"""Checks the directories that are written to, the last editor, and the last requests."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from dg_lsp.diagnosis.journal import Record, read_client, read_traces
 
 LEAST_FREE_BYTES = 50_000_000
 NUM_REQUESTS = 50
-"""How many of the last requests are counted."""
+"""Number of the last requests that are counted."""
 
 
 def check_directory(area: str, directory: Path, holds: str) -> Iterator[Finding]:
-    """Whether a directory, or the one that it would be made in, can be written to."""
+    """Whether a directory, or the one that it would be created in, is writable."""
     facts: Record = {"directory": str(directory)}
     found = directory
     while not found.exists() and found != found.parent:
         found = found.parent
     try:
         if not found.is_dir():
-            raise NotADirectoryError(f"{found} is no directory")
+            raise NotADirectoryError(f"{found} is not a directory")
         with tempfile.TemporaryFile(dir=found) as file:
             file.write(b"x" * 4096)
         free_bytes = facts["free_bytes"] = shutil.disk_usage(found).free
     except OSError as error:
         said = f"{directory} cannot be written to: {error.strerror or one_line(error)}"
-        advice = f"mend that to have {holds}; all else works without"
+        advice = f"correct that to have {holds}; everything else works without"
         yield warning(area, said, advice, **facts)
         return
     if free_bytes < LEAST_FREE_BYTES:
@@ -45,7 +45,7 @@ def check_directory(area: str, directory: Path, holds: str) -> Iterator[Finding]
 
 
 def check_client(directory: Path) -> Iterator[Finding]:
-    """The editor that was here last, and what it can do."""
+    """The last editor, and its capabilities."""
     facts = read_client(directory)
     if facts is None:
         yield ok("editor", "none has been here yet")
@@ -54,7 +54,7 @@ def check_client(directory: Path) -> Iterator[Finding]:
 
 
 def check_requests(directory: Path) -> Iterator[Finding]:
-    """How the last requests of all editors ended."""
+    """The outcomes of the last requests of all editors."""
     with contextlib.suppress(OSError):
         records = read_traces(directory, NUM_REQUESTS)
         if records:
@@ -80,7 +80,7 @@ def _client(facts: Record) -> Finding:
         can += [shown.replace("_", " ") for shown, is_on in extensions.items() if is_on]
     said = f"{name.strip()}{ago}: {', '.join(can) or 'announced nothing'}"
     if facts.get("is_engine_elsewhere"):
-        said += "; its engine is elsewhere and is not looked at"
+        said += "; its engine is elsewhere and is not checked"
     if facts.get("dg_lsp") != __version__:
         said += f"; it ran dg-lsp {facts.get('dg_lsp')}, and this is {__version__}"
         return warning("editor", said, "restart the editor", **facts)

@@ -1,4 +1,4 @@
-"""What an examination comes to: findings, each with a level and what to do about it."""
+"""The result of an examination: findings, each with a level and advice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dg_lsp import __version__
 
 
 class Level(enum.Enum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -22,16 +22,16 @@ class Level(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     area: str
     level: Level
     said: str
     """What was found, in one line."""
     advice: str = ""
-    """What to do about it, where there is something to do."""
+    """What to do about it, if there is anything to do."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """The same for a program; plain JSON."""
+    """The same for programs, as plain JSON."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -56,14 +56,14 @@ def problem(area: str, said: str, advice: str, **facts: Any) -> Finding:
 
 
 def guarded(area: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    """The findings of a check; one that fails is a finding itself."""
+    """The findings of a check; a check that raises an error becomes a finding."""
     try:
         yield from check()
     except Exception as error:
         yield problem(
             area,
             f"the examination failed: {type(error).__name__}: {one_line(error)}",
-            "this is a defect of dg-lsp; please report it",
+            "this is a bug in dg-lsp; please report it",
         )
 
 
@@ -84,7 +84,7 @@ def report_json(findings: Iterable[Finding]) -> dict[str, Any]:
 
 
 def one_line(error: object) -> str:
-    """What an error says, in one line that is not too long."""
+    """The message of an error, in one line of limited length."""
     return " ".join(str(error).split())[:300]
 
 
@@ -94,7 +94,7 @@ def count_of(number: int, noun: str) -> str:
 
 
 def size_of(num_bytes: float) -> str:
-    """Bytes as people read them."""
+    """Bytes in words."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if num_bytes >= size:
             return f"{num_bytes / size:.1f} {unit}"
@@ -102,7 +102,7 @@ def size_of(num_bytes: float) -> str:
 
 
 def time_of(seconds: float) -> str:
-    """A duration as people say it."""
+    """A duration in words."""
     for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

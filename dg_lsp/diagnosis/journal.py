@@ -1,10 +1,9 @@
-"""The last requests of all windows, in one bounded file of the user's state directory.
+"""Records the last requests of all windows in one bounded file in the user's state directory.
 
-A file and not the engine's memory: refusals never reach an engine, and the requests that matter
-most are those around its end. Every process appends whole lines of JSON; whoever finds the file
-full puts it aside in place of the one before. Writing is left to a thread, and what cannot be
-written is lost: no request waits for a disk or fails with it. Knows nothing of what a record
-holds.
+A file is used instead of the engine's memory because refusals never reach an engine, and the
+requests around its end matter most. Every process appends whole lines of JSON; a process that
+finds the file full renames it over its predecessor. A thread does the writing, and what cannot
+be written is lost, so that no request waits for the disk or fails because of it.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ from dg_lsp.service.process.lock import try_lock
 Record = dict[str, Any]
 
 MAX_FILE_BYTES = 4_000_000
-"""Of each of two files: thousands of requests, or some dozens with their text."""
+"""Size of each of two files: thousands of requests, or some dozens with their text."""
 MAX_WAITING = 1000
-"""Records that wait for a slow disk; more are lost."""
+"""Maximum number of records that wait for a slow disk; others are lost."""
 CLOSE_S = 1.0
 FOLLOW_S = 0.2
 
@@ -50,7 +49,7 @@ def client_file(directory: Path) -> Path:
 
 
 class Journal:
-    """Writes records beside whoever has them."""
+    """Writes records in the background."""
 
     def __init__(self, directory: Path, max_file_bytes: int = MAX_FILE_BYTES) -> None:
         self._directory, self._max_file_bytes = directory, max_file_bytes
@@ -60,15 +59,15 @@ class Journal:
         """Whether the last line was cut off by a full disk."""
 
     def add(self, record: Record) -> None:
-        """Keep a trace; returns at once."""
+        """Record a trace; returns immediately."""
         self._put("trace", record)
 
     def note_client(self, facts: Record) -> None:
-        """Remember the client that was here last; returns at once."""
+        """Record the last client; returns immediately."""
         self._put("client", facts)
 
     def close(self, patience_s: float = CLOSE_S) -> None:
-        """Write what waits, unless that takes too long."""
+        """Write the waiting records, unless that takes too long."""
         if self._thread is not None:
             with contextlib.suppress(queue.Full):
                 self._waiting.put_nowait(None)
@@ -96,7 +95,7 @@ class Journal:
 
     def _append(self, data: bytes) -> None:
         path = trace_file(self._directory)
-        # Opened for each record, as another process may have put the file aside meanwhile.
+        # Opened for each record, because another process may have renamed the file.
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             line = b"\n" * self._is_torn + data + b"\n"
@@ -122,7 +121,7 @@ class Journal:
 
 
 def read_traces(directory: Path, count: int) -> list[Record]:
-    """The last traces, oldest first. `OSError` where there is a file that cannot be read."""
+    """The last traces, oldest first. Raises `OSError` if a file cannot be read."""
     path = trace_file(directory)
     found: list[Record] = []
     for one in (path, _older(path)):
@@ -133,13 +132,13 @@ def read_traces(directory: Path, count: int) -> list[Record]:
 
 
 def follow_traces(directory: Path) -> Iterator[Record]:
-    """Traces from now on, as they come."""
+    """New traces as they are recorded."""
     path = trace_file(directory)
     at = path.stat().st_size if path.exists() else 0
     identity = _identity(path)
     rest = b""
     while True:
-        # Looked at first: what was put aside after this is read to its end in the next round.
+        # Checked first: a file renamed after this is read to its end in the next round.
         now = _identity(path)
         if now != identity:
             yield from _records([*(rest + _read_from(_older(path), at)).split(b"\n")])
@@ -153,7 +152,7 @@ def follow_traces(directory: Path) -> Iterator[Record]:
 
 
 def read_client(directory: Path) -> Record | None:
-    """The client that was here last, if there was one whose note can be read."""
+    """The last client, if there was one and its record can be read."""
     try:
         [record] = _records([client_file(directory).read_bytes()])
     except (OSError, ValueError):
@@ -162,7 +161,7 @@ def read_client(directory: Path) -> Record | None:
 
 
 def _records(lines: list[bytes]) -> list[Record]:
-    """What can be read of the lines; a full disk or a crash may have cut one off."""
+    """The lines that can be read; a full disk or a crash may have truncated one."""
     records = []
     for line in lines:
         with contextlib.suppress(ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""Python, the packages, torch and its devices, and memory.
+"""Checks Python, the packages, torch and its devices, and memory.
 
-torch is imported in a process of its own: a broken one can end or hang the process that imports
-it, and an examination has to survive that.
+torch is imported in a separate process, because a broken torch can crash or hang the process
+that imports it, and the examination must survive that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dg_lsp.diagnosis.findings import Finding, count_of, ok, one_line, problem, 
 LEAST_PYTHON = (3, 11)
 DRIVER_S = 10.0
 IMPORT_S = 120.0
-"""A first import of torch from a slow disk takes its time."""
+"""The first import of torch can take long if the disk is slow."""
 PACKAGES = (
     "transformers",
     "tokenizers",
@@ -55,7 +55,7 @@ print(json.dumps(found))
 
 
 class TorchProbe:
-    """An import of torch under way in another process."""
+    """An import of torch that is running in another process."""
 
     def __init__(self, command: tuple[str, ...] = (sys.executable, "-P", "-c", _PROBE)) -> None:
         self._process = subprocess.Popen(
@@ -86,18 +86,18 @@ class TorchProbe:
             # Libraries may print as well.
             facts = json.loads(said.strip().splitlines()[-1])
         except (ValueError, IndexError):
-            return problem("torch", "torch gave no answer", INSTALL_AGAIN)
+            return problem("torch", "torch did not answer", INSTALL_AGAIN)
         return ok("torch", f"{_told(facts)}, {count_of(facts['threads'], 'thread')}", **facts)
 
     def end(self) -> None:
-        """Stop what is still under way."""
+        """Stop the import if it is still running."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.communicate()
 
 
 def visible_gpus() -> list[dict[str, Any]]:
-    """The GPUs that torch would find, by what NVIDIA's driver and torch's files say."""
+    """The GPUs that torch would find, according to NVIDIA's driver and torch's files."""
     if not torch_facts().get("cuda_build") or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return []
     gpus = []
@@ -110,7 +110,7 @@ def visible_gpus() -> list[dict[str, Any]]:
 
 
 def ask_driver(fields: str) -> list[str]:
-    """A line of `nvidia-smi` for each GPU; nothing where there is no driver."""
+    """A line of `nvidia-smi` for each GPU; empty without a driver."""
     try:
         said = subprocess.run(
             ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"],
@@ -126,7 +126,7 @@ def ask_driver(fields: str) -> list[str]:
 
 
 def torch_facts() -> dict[str, Any]:
-    """Version and CUDA build of torch as its files say; empty where there is none."""
+    """Version and CUDA build of torch according to its files; empty if it is not installed."""
     try:
         spec = importlib.util.find_spec("torch")
         if spec is None or spec.origin is None:
@@ -139,7 +139,7 @@ def torch_facts() -> dict[str, Any]:
 
 
 def look_at_torch() -> Finding:
-    """What torch's files and the driver say, in an instant; whether it works is not known."""
+    """What torch's files and the driver say; fast, but does not show whether torch works."""
     facts = torch_facts()
     if not facts:
         return problem("torch", "torch cannot be found", INSTALL_AGAIN)
@@ -147,7 +147,7 @@ def look_at_torch() -> Finding:
 
 
 def free_memory_bytes() -> int:
-    """Of the main memory; 0 where the system does not say."""
+    """Bytes of main memory; 0 if unknown."""
     return _memory_bytes()[0]
 
 
@@ -180,15 +180,17 @@ def check_packages() -> Iterator[Finding]:
 
 
 def check_device(torch: Finding, asked: str | None, model_bytes: int) -> Iterator[Finding]:
-    """Where the model would run, and whether it fits."""
+    """The device on which the model would run, and whether it fits."""
     devices: list[dict[str, Any]] = torch.facts.get("devices", [])
     wants_gpu = asked is not None and asked.startswith("cuda")
     if "version" not in torch.facts:
-        yield warning("device", "not looked at, as torch cannot be used", "mend torch first")
+        yield warning(
+            "device", "not checked, because torch cannot be used", "repair torch first"
+        )
     elif wants_gpu and not devices:
         yield problem(
             "device",
-            f"device {asked} was asked for, but torch finds no GPU",
+            f"device {asked} was requested, but torch finds no GPU",
             _no_gpu_advice(torch.facts.get("cuda_build")),
         )
     elif devices and (asked is None or wants_gpu):
@@ -197,7 +199,7 @@ def check_device(torch: Finding, asked: str | None, model_bytes: int) -> Iterato
         total = size_of(device["total_bytes"])
         said = f"{device['name']}, {size_of(device['free_bytes'])} of {total} free"
         if device["free_bytes"] < model_bytes:
-            advice = "end what else uses the GPU, or choose a smaller checkpoint"
+            advice = "close other programs that use the GPU, or choose a smaller checkpoint"
             needed = f"{said}; the checkpoint has {size_of(model_bytes)}"
             yield warning("device", needed, advice, devices=devices)
         else:
@@ -206,23 +208,25 @@ def check_device(torch: Finding, asked: str | None, model_bytes: int) -> Iterato
         advice = _no_gpu_advice(torch.facts.get("cuda_build"))
         yield warning("device", "no GPU: a model of this size is slow on a CPU", advice)
     else:
-        yield ok("device", "the CPU" if asked else "the CPU, as there is no GPU", devices=[])
+        yield ok(
+            "device", "the CPU" if asked else "the CPU, because there is no GPU", devices=[]
+        )
 
 
 def check_memory(model_bytes: int) -> Iterator[Finding]:
     """Whether the machine has room to load the model."""
     free, total = _memory_bytes()
     if not total:
-        yield ok("memory", "the system does not tell how much memory is free")
+        yield ok("memory", "the system does not say how much memory is free")
         return
     facts = {"free_bytes": free, "total_bytes": total}
     said = f"{size_of(free)} of {size_of(total)} free"
-    # The bundled model has half precision on disk and single precision in memory; torch itself
-    # is the rest. A GPU takes larger ones from the disk piece by piece.
+    # The bundled model has half precision on disk and single precision in memory; the rest is
+    # torch itself. A GPU loads larger models from disk piece by piece.
     needed = min(2 * model_bytes, 4e9) + 6e8
     if free < needed:
         said += f"; loading the model takes about {size_of(needed)}"
-        advice = "close something, or choose a smaller checkpoint"
+        advice = "close other programs, or choose a smaller checkpoint"
         yield warning("memory", said, advice, **facts)
     else:
         yield ok("memory", said, **facts)
@@ -247,11 +251,11 @@ def _broken(status: int, complaint: str) -> Finding:
 def _no_gpu_advice(cuda_build: str | None) -> str:
     if cuda_build is None:
         return "install a CUDA build of torch, if this machine has a GPU; see pytorch.org"
-    return "see whether nvidia-smi finds the GPU, and whether its driver is new enough"
+    return "check whether nvidia-smi finds the GPU, and whether its driver is new enough"
 
 
 def _memory_bytes() -> tuple[int, int]:
-    """Free and all; zeros where the system does not say."""
+    """Free and total memory; zeros if unknown."""
     try:
         import psutil
 

@@ -1,7 +1,7 @@
-"""The doctor's report and a trace as Markdown pages for every editor, and the anonymous report.
+"""Renders the doctor's report and a trace as Markdown pages, and the anonymous report.
 
-Pure functions of the JSON that `dg-lsp doctor --json` and `dg-lsp trace --json` print. What the
-pages hold is text and tables: an editor adds its own links.
+The input is the JSON that `dg-lsp doctor --json` and `dg-lsp trace --json` print. The pages
+contain text and tables; an editor adds its own links.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ PUBLIC_FACTS = {
     "editor": ("name", "version", "dg_lsp"),
     "requests": ("outcomes",),
 }
-"""What the anonymous report holds of each area: numbers and names of products."""
+"""The facts of each area that the anonymous report contains: numbers and product names."""
 PUBLIC_TRACE = (
     *(
         "client",
@@ -79,7 +79,8 @@ _PATH_OR_QUOTE = re.compile(r"[/\\~'\"“`]|\b[A-Za-z]:")
 
 
 def doctor_page(report: Report) -> str:
-    """What is wrong and what to do about it first, then all that was looked at."""
+    """The doctor's report: first the problems and what to do, then everything that was
+    checked."""
     level = plain(report.get("level", "ok"))
     lines = ["# dg-lsp doctor", "", f"**{HEADLINES.get(level, level)}.**", ""]
     lines.append(f"dg-lsp {inline(report.get('version', ''))}")
@@ -91,13 +92,13 @@ def doctor_page(report: Report) -> str:
             lines.append(f"- {_mark(finding)} **{_area(finding)}**: {_said(finding)}")
             if finding.get("advice"):
                 lines.append(f"  <br>→ {inline(finding['advice'])}")
-    lines += ["", "## Everything that was looked at", "", "| | | |", "| --- | --- | --- |"]
+    lines += ["", "## Everything that was checked", "", "| | | |", "| --- | --- | --- |"]
     lines += [f"| {_mark(one)} | **{_area(one)}** | {_cell(_said(one))} |" for one in findings]
     return "\n".join(lines) + "\n"
 
 
 def trace_page(record: Record) -> str:
-    """What became of a request, and why."""
+    """The page of a trace: what became of a request, and why."""
     outcome = plain(record.get("outcome", "unknown"))
     lines = [f"# Request at {inline(place_of(record))}", ""]
     lines.append(f"**{clock_of(record)}: {inline(OUTCOMES.get(outcome, outcome))}.**")
@@ -116,7 +117,7 @@ def trace_page(record: Record) -> str:
         lines += _stage_rows(stages)
         total_ms = record.get("total_ms")
         if isinstance(total_ms, int | float):
-            lines.append(f"| **in all** | **{total_ms:.1f}** | |")
+            lines.append(f"| **total** | **{total_ms:.1f}** | |")
     texts = [(name, text) for name, text in texts_of(record) if text]
     if texts:
         lines += ["", "## The text"]
@@ -126,10 +127,10 @@ def trace_page(record: Record) -> str:
 
 
 def issue_report(report: Report, record: Record | None) -> str:
-    """What helps to find a defect, with no path, name or text of the user.
+    """A report for an issue, without paths, names or text of the user.
 
-    Only facts that are listed above are in it; a sentence that holds a path or a quotation is
-    left out as a whole.
+    It contains only the facts listed above; a sentence with a path or a quotation is left out
+    completely.
     """
     lines = ["### Environment", "", f"- dg-lsp: {plain(report.get('version', ''))}"]
     for finding in _findings(report):
@@ -154,7 +155,7 @@ def issue_report(report: Report, record: Record | None) -> str:
 
 
 def inline(value: Any) -> str:
-    """Text in a line of Markdown: shown as it is, but for `code` in backticks."""
+    """Text for a line of Markdown, shown literally except for `code` in backticks."""
     pieces = re.split(r"(`[^`]+`)", plain(value))
     return "".join(
         piece if number % 2 else _escaped(piece) for number, piece in enumerate(pieces)
@@ -163,7 +164,7 @@ def inline(value: Any) -> str:
 
 def _escaped(text: str) -> str:
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # An underscore inside a word is no emphasis, and names are easier to read without.
+    # An underscore inside a word is not emphasis, and names are easier to read unescaped.
     return re.sub(r"([\\`*\[\]#~$])|(?<!\w)(_)|(_)(?!\w)", r"\\\g<0>", text)
 
 
@@ -196,7 +197,7 @@ def _stage_rows(stages: list[tuple[str, float]]) -> Iterator[str]:
 
 
 def _fenced(name: str, text: str) -> list[str]:
-    """A text in a fence that is longer than any in it."""
+    """A text in a fence that is longer than any fence in it."""
     longest = max((len(one) for one in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return ["", f"{inline(name)}:", "", fence, *text.split("\n"), fence]

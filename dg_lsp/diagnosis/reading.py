@@ -1,7 +1,6 @@
-"""What a trace says, in words and numbers, for a terminal and for a page.
+"""Describes a trace in words and numbers, for a terminal and for a page.
 
-Reads records of any version: what is missing, or not as it should be, is left out. Pure
-functions.
+It accepts records of any version; missing or malformed fields are left out.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from dg_lsp.diagnosis.findings import count_of
 from dg_lsp.diagnosis.records import Record
 
 LEAST_MS = 0.05
-"""Shorter stages are not worth a word."""
+"""Shorter stages are not shown."""
 
 
 def plain(value: Any) -> str:
-    """On one line."""
+    """The value on one line."""
     return " ".join(str(value).split())
 
 
 def section(value: Any) -> Record:
-    """An object of a record; empty where there is none."""
+    """An object of a record; empty if it is missing."""
     return value if isinstance(value, dict) else {}
 
 
@@ -51,7 +50,7 @@ def asked_by(record: Record) -> list[str]:
 
 
 def stages_of(record: Record) -> list[tuple[str, float]]:
-    """Where the time went, in milliseconds, with what is left over as `rest`."""
+    """The stages with their milliseconds, and the remaining time as `rest`."""
     stages = [
         (plain(stage), float(took_ms))
         for stage, took_ms in section(record.get("timings_ms")).items()
@@ -59,7 +58,7 @@ def stages_of(record: Record) -> list[tuple[str, float]]:
     ]
     total_ms = record.get("total_ms")
     if isinstance(total_ms, int | float):
-        # A job that was joined or left running has stages outside of the request.
+        # A job that was joined or left running has stages outside the request.
         left_ms = total_ms - sum(took_ms for _, took_ms in stages)
         stages += [("rest", left_ms)] * (left_ms >= LEAST_MS)
     return stages
@@ -91,7 +90,7 @@ def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _seen_by(record: Record) -> str:
-    """Empty where it was not asked."""
+    """What the model saw; empty if it was not asked."""
     seen = section(record.get("seen"))
     if not seen:
         return ""

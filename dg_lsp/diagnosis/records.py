@@ -1,6 +1,6 @@
-"""The part of a trace that is the same for jobs of editors and of other tools: sizes and times.
+"""The part of a trace that editors' jobs and other tools' jobs share: sizes and times.
 
-No text of the user is in it. docs/troubleshooting.md lists the fields. Pure functions.
+It contains none of the user's text. docs/troubleshooting.md lists the fields.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dg_lsp.job import Infill, InfillJob, JobResult, JobState
 Record = dict[str, Any]
 
 LEAST_SCORE = -1e9
-"""JSON has no infinity; a text that the model rules out has that score."""
+"""Stands for minus infinity, which JSON lacks: the score of a text that the model rules out."""
 
 
 def work_record(
@@ -23,7 +23,7 @@ def work_record(
     timings_ms: Mapping[str, float],
     engine_ms: float | None,
 ) -> Record:
-    """What the model saw and made of it, as far as it came to that."""
+    """What the model saw and wrote, as far as the job got."""
     return {
         "seen": None if job is None else _seen(job, infill),
         "candidates": [
@@ -44,7 +44,7 @@ def work_record(
 def tool_record(
     job: InfillJob, result: JobResult, took_s: float, path: str, tool: str
 ) -> Record:
-    """A job that came straight to the engine: `path` of its endpoint, and who sent it."""
+    """A job that was sent directly to the engine: its endpoint's `path`, and the sender."""
     infill = result.infill
     timings_ms = dict(infill.timings_ms)
     engine_ms = timings_ms.pop("total", None)

@@ -1,6 +1,6 @@
-"""One span filled for real: does it work from end to end, and how long does it take?
+"""The self-test: fills one span to see whether everything works, and how long it takes.
 
-Goes the way that editors go, by the engine that they share, or by whatever infiller is given.
+It uses the engine that editors share, or the given infiller.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from dg_lsp.job import Infiller, InfillJob, JobState
 PREFIX = "def mean(values):\n    total = sum(values)\n    return total / len("
 SUFFIX = ")\n"
 SLOW_MS = 2000.0
-"""The default deadline: slower than this, answers come in pieces."""
+"""The default deadline; beyond it, suggestions arrive in pieces."""
 LOAD_S = 600.0
 FILL_S = 120.0
 
 Opening = Callable[[], Awaitable[Infiller]]
-"""Comes back with an infiller whose model is loaded; a `ValueError` says why there is none."""
+"""Returns an infiller whose model is loaded; raises `ValueError` with the reason if it
+cannot."""
 
 
 async def self_test(open_infiller: Opening, way: str) -> Finding:
-    """Fill one span twice, the second time with everything warm."""
+    """Fill one span twice; the second time, everything is warm."""
     started = time.perf_counter()
     advice = "`dg-lsp engine status` and the engine's log tell more"
     try:

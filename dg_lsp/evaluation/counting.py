@@ -1,4 +1,4 @@
-"""A denoiser that counts what it is asked."""
+"""A denoiser that counts the work it is given."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dg_lsp.engine.denoiser import Canvases, CausalDenoiser, Prediction
 
 
 class CountingDenoiser:
-    """Passes everything on, counts rows and can tell all logits of the last step."""
+    """Forwards every call, counts rows, and can give all logits of the last step."""
 
     def __init__(self, inner: CausalDenoiser) -> None:
         self._inner = inner
@@ -23,7 +23,7 @@ class CountingDenoiser:
 
     @property
     def last_logits(self) -> Tensor:
-        """(rows, vocab) of the last step, which is run once more for this."""
+        """(rows, vocab) of the last step, which is run again for this."""
         return self._again()
 
     def encode(self, ids: Sequence[int], document: str = "", after: Sequence[int] = ()) -> Any:

@@ -1,7 +1,8 @@
 """Reads the files of public benchmarks: JSON lines, plain or gzipped, and Parquet.
 
-Every way in which such a file can be wrong ends in a `DataError` of one line. Knows the fields
-of HumanEval-Infilling and SantaCoder-FIM, and nothing of models or of running code.
+Every fault of such a file raises a `DataError` with a one-line message. The formats are those
+of
+HumanEval-Infilling and SantaCoder-FIM.
 """
 
 from __future__ import annotations
@@ -24,24 +25,24 @@ HUMANEVAL_SIZES = {
     "RandomSpanInfilling": 1640,
     "RandomSpanInfillingLight": 164,
 }
-"""Problems of each set of the public benchmark, to tell half a file."""
+"""Number of problems in each set of the public benchmark, to detect incomplete files."""
 
 SANTACODER_FIELDS = ("name", "language", "prompt", "suffix", "canonical_solution")
 SANTACODER_LANGUAGES = {"js": "javascript", "java": "java", "py": "python"}
 
 
 class DataError(EvaluationError):
-    """A benchmark file that cannot be used, in one line."""
+    """A benchmark file cannot be used; one line says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A span of a benchmark and, where it is judged by running it, the program's end."""
+    """A span of a benchmark and, if it is judged by running it, the program's end."""
 
     name: str
     span: TrueSpan
     cluster: str
-    """What it shares with others that were cut from the same text."""
+    """The cluster of problems cut from the same text."""
     test: str = ""
 
     def program(self, text: str) -> str:
@@ -73,7 +74,7 @@ def read_santacoder(path: Path) -> list[Problem]:
         short = row["language"]
         if short not in SANTACODER_LANGUAGES:
             known = ", ".join(SANTACODER_LANGUAGES)
-            raise DataError(f"{path}: {short!r} is none of the languages {known}")
+            raise DataError(f"{path}: {short!r} is not one of the languages {known}")
         span = TrueSpan(
             path=f"solution.{short}",
             prefix=row["prompt"],
@@ -87,7 +88,7 @@ def read_santacoder(path: Path) -> list[Problem]:
 
 
 def missing_problems(problems: Sequence[Problem]) -> str | None:
-    """A note where a set of HumanEval-Infilling is not whole."""
+    """A note if a set of HumanEval-Infilling is incomplete."""
     kind = problems[0].span.kind
     size = HUMANEVAL_SIZES.get(kind)
     if size is None or size == len(problems):
@@ -96,20 +97,20 @@ def missing_problems(problems: Sequence[Problem]) -> str | None:
 
 
 def _rows(path: Path, fields: Sequence[str]) -> Iterator[dict[str, str]]:
-    """The rows of a file; each has all fields, and they are texts."""
+    """The rows of a file; each has all fields, as texts."""
     is_parquet = path.suffix == ".parquet"
     count = 0
     for count, row in enumerate(_parquet_rows(path) if is_parquet else _json_rows(path), 1):
         place = f"{path}: {'row' if is_parquet else 'line'} {count}"
         if not isinstance(row, dict):
-            raise DataError(f"{place} is no object with the fields {', '.join(fields)}")
+            raise DataError(f"{place} is not an object with the fields {', '.join(fields)}")
         for field in fields:
             if not isinstance(row.get(field), str):
                 found = ", ".join(sorted(map(str, row))) or "none"
                 raise DataError(f"{place} has no text {field!r} (its fields: {found})")
         yield row
     if count == 0:
-        raise DataError(f"{path} holds no problems")
+        raise DataError(f"{path} contains no problems")
 
 
 def _json_rows(path: Path) -> Iterator[Any]:
@@ -119,9 +120,9 @@ def _json_rows(path: Path) -> Iterator[Any]:
             data = gzip.decompress(data)
         text = data.decode("utf-8")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is cut short or damaged; download it again") from error
+        raise DataError(f"{path} is truncated or damaged; download it again") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} holds no JSON lines (it is no UTF-8 text)") from error
+        raise DataError(f"{path} does not contain JSON lines (it is not UTF-8 text)") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     for number, line in enumerate(text.split("\n"), 1):
@@ -131,7 +132,7 @@ def _json_rows(path: Path) -> Iterator[Any]:
             yield json.loads(line)
         except json.JSONDecodeError as error:
             raise DataError(
-                f"{path}: line {number} is no JSON; is the file whole, and JSON lines?"
+                f"{path}: line {number} is not JSON; is the file complete, and in JSON lines?"
             ) from error
 
 
@@ -140,10 +141,10 @@ def _parquet_rows(path: Path) -> Iterator[Any]:
         from pyarrow import ArrowInvalid, parquet
     except ImportError as error:
         raise DataError(
-            f"{path}: Parquet needs pyarrow; `pip install 'dg-lsp[eval]'` brings it"
+            f"{path}: Parquet needs pyarrow; run `pip install 'dg-lsp[eval]'`"
         ) from error
     try:
         table = parquet.read_table(path)
     except (ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet; is it whole?") from error
+        raise DataError(f"{path} cannot be read as Parquet; is it complete?") from error
     yield from table.to_pylist()

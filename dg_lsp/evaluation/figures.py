@@ -1,7 +1,7 @@
-"""From results to figures with intervals, and from figures to a table.
+"""Summarizes results as figures with intervals, and formats them as a table.
 
 Intervals are percentiles of a bootstrap over clusters: spans cut from one function or file
-are right or wrong together, so that drawing them one by one would promise too much.
+tend to be right or wrong together, so drawing them one by one would give too narrow intervals.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class Figures:
     group: str
     n: int
     pass_at_1: Share | None
-    """Share whose tests passed; a quiet one has none that could."""
+    """Share of problems whose tests passed; without a suggestion, they do not."""
     exact_match: Share
     edit_similarity: Share
     parses: Share | None
     abstention_rate: Share
     steps: float
     milliseconds: float
-    """Median, as that of the steps."""
+    """Median, like that of the steps."""
     tokens_per_s: float
-    """Tokens offered over the time of all problems."""
+    """Suggested tokens divided by the time of all problems."""
 
     def to_json(self) -> dict[str, object]:
         """Flat: each share under its name, the intervals under `interval_95`."""

@@ -1,13 +1,13 @@
-"""The inside of the sandbox: shuts the door, then runs one program.
+"""The inside of the sandbox: isolates itself, then runs one program.
 
-A script on the standard library that sandbox.py starts in an interpreter of its own. It reads
-one JSON object from stdin. Where it is to isolate, it enters new namespaces (mounts, processes,
-network, IPC, host name, for ordinary users also users) whose file system is a small one in
-memory with the interpreter's libraries, read-only, and gives up every privilege. The limits on
-time, memory, files and processes come on top. Only a program that ran to its end lets it write
-the word it was given; all that the program itself writes goes nowhere.
+sandbox.py starts this script, which needs only the standard library, in a separate interpreter.
+It reads one JSON object from stdin. To isolate, it enters new namespaces (mounts, processes,
+network, IPC, host name, for ordinary users also users) with a small read-only file system in
+memory that contains the interpreter's libraries, and drops every privilege. It also limits
+time, memory, files and processes. It writes the word it was given only if the program ran to
+its end; the program's own output is discarded.
 
-Linux only where it isolates: namespaces(7), pivot_root(2), capabilities(7).
+Isolation works only on Linux: namespaces(7), pivot_root(2), capabilities(7).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 _CAPABILITY_VERSION_3 = 0x20080522
 
 CANNOT_ISOLATE = 77
-"""Exit status where the machine does not offer what the sandbox is made of."""
+"""Exit status if the machine lacks what the sandbox needs."""
 MAX_DETAIL = 300
 
 
@@ -58,7 +58,7 @@ def main() -> NoReturn:
 
 
 def _in_child(work: Any) -> None:
-    """Do the work in a child and end with it; its status becomes ours where it is not 0."""
+    """Do the work in a child and exit with its status."""
     child = os.fork()
     if child == 0:
         try:
@@ -84,7 +84,7 @@ def _isolated(order: dict[str, Any], answer: int, is_root: bool) -> None:
 
 
 def _run(order: dict[str, Any], answer: int) -> None:
-    """Run the program and write the word, or what went wrong."""
+    """Run the program and write the word, or the error."""
     _limit(order["limits"])
     try:
         exec(compile(order["program"], "program.py", "exec"), {"__name__": "program"})
@@ -93,7 +93,7 @@ def _run(order: dict[str, Any], answer: int) -> None:
         os.write(answer, detail.encode(errors="replace"))
         os._exit(1)
     os.write(answer, order["word"].encode())
-    # Not by the ordinary way out: threads and exit handlers of the program do not count.
+    # Exit immediately, without the program's threads and exit handlers.
     os._exit(0)
 
 
@@ -130,7 +130,7 @@ def _enter_namespaces() -> None:
 
 
 def _change_root(root: str, libraries: list[str]) -> None:
-    """A file system in memory with nothing of the host but libraries, read-only."""
+    """A read-only file system in memory, with only the libraries of the host."""
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
     options = "size=16m,nr_inodes=4096,mode=755"
     _mount("none", root, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
@@ -148,7 +148,7 @@ def _change_root(root: str, libraries: list[str]) -> None:
     number = _PIVOT_ROOT.get(platform.machine())
     if number is None:
         raise OSError(f"pivot_root is not known on {platform.machine()}")
-    # The old root comes to lie on the new one and is taken off it: pivot_root(2).
+    # The old root is mounted on top of the new one and then unmounted: pivot_root(2).
     _call("syscall", ctypes.c_long(number), b".", b".")
     _call("umount2", b".", _MNT_DETACH)
     os.chdir("/tmp")
@@ -163,7 +163,7 @@ def _drop_privileges(is_root: bool) -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     _call("capset", header, (ctypes.c_uint32 * 6)())
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    # Another user means another life: the order to die with the parent is forgotten.
+    # Changing the user clears the setting to die with the parent.
     _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
 
 

@@ -1,8 +1,7 @@
-"""Ways of choosing the length of a span, compared on the same recorded races.
+"""Compares methods of choosing the length of a span on the same recorded races.
 
-A rule says which lanes go on after which step, by which score, and which text wins in the end.
-What it would have cost is counted in rows: free and pinned tokens, once for each step that a
-lane takes part in. Knows nothing of models: it reads recordings.
+A rule says which lanes continue after which step, by which score, and which text wins in the
+end. Its cost is counted in rows: free and pinned tokens, once for each step of a lane.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from dg_lsp.evaluation.recording import LaneRecord, Race
 from dg_lsp.evaluation.scores import edit_similarity, is_match
 
 Early = Callable[[LaneRecord, int], float]
-"""Score of a lane after so many steps."""
+"""Score of a lane after a number of steps."""
 Final = Callable[[LaneRecord, Sequence[LaneRecord]], float]
-"""Score of a finished lane among those that are left."""
+"""Score of a finished lane among the remaining ones."""
 Schedule = tuple[tuple[int, int], ...]
 
 LATER: Schedule = ((1, 6), (3, 4))
-"""The lanes that go on are chosen a step later than the engine does."""
+"""The lanes that continue are chosen a step later than in the engine."""
 LENGTHS = ((1, 3), (4, 6), (7, 10), (11, 99))
 """Classes of true length in tokens, healed ones included."""
 FIRST_CLIMBED = 8
@@ -36,7 +35,7 @@ PATIENCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a way of choosing came to on one span."""
+    """The result of a method for one span."""
 
     text: str
     rows: int
@@ -62,7 +61,7 @@ class LengthRow:
 
 
 def rules(fitted_on: Sequence[Race], settings: LengthSettings) -> dict[str, Rule]:
-    """All rules, the engine's own first; biases are fitted on races that are not told of."""
+    """All rules, the engine's own first; biases are fitted on races that are not reported."""
     fit = functools.partial(_calibrated, {})
     bias = length_bias(fitted_on)
     calibrated = functools.partial(_calibrated, bias)
@@ -95,12 +94,12 @@ def rules(fitted_on: Sequence[Race], settings: LengthSettings) -> dict[str, Rule
 
 
 def already_chosen(choices: Mapping[int, Choice]) -> Rule:
-    """A rule for what was not decided on paper: the choice by the identity of the race."""
+    """A rule for methods that need the model: their choice by the identity of the race."""
     return lambda race: choices[id(race)]
 
 
 def choose(race: Race, early: Early, schedule: Schedule, final: Final) -> Choice:
-    """Run a race on paper."""
+    """Replay a recorded race with a rule."""
     lanes, rows, done = [*race.lanes], 0, 0
     for step, count in schedule:
         rows += (step - done) * sum(lane.rows for lane in lanes)
@@ -108,7 +107,7 @@ def choose(race: Race, early: Early, schedule: Schedule, final: Final) -> Choice
         lanes = sorted(lanes, key=lambda lane: (-early(lane, step), lane.length))[:count]
     steps = max(lane.steps for lane in lanes)
     rows += max(0, steps - done) * sum(lane.rows for lane in lanes)
-    # Something is missing at each of these places, as where a user asks on purpose.
+    # Something is missing at each of these positions, as when a user asks by hand.
     written = [lane for lane in lanes if lane.text] or lanes
     best = max(written, key=lambda lane: final(lane, written))
     return Choice(best.text, rows, max(steps, done))
@@ -125,7 +124,7 @@ def per_token(lane: LaneRecord, _: Sequence[LaneRecord]) -> float:
 
 
 def consensus(lane: LaneRecord, others: Sequence[LaneRecord]) -> float:
-    """Likeness to all texts that are left, each as heavy as the encoder finds it likely."""
+    """Similarity to all remaining texts, weighted by the encoder's likelihood."""
     best = max(map(_total, others))
     return sum(
         math.exp(_total(other) - best) * edit_similarity(other.text, lane.text)
@@ -134,7 +133,7 @@ def consensus(lane: LaneRecord, others: Sequence[LaneRecord]) -> float:
 
 
 def climb(race: Race, bias: dict[tuple[int, int], float]) -> Choice:
-    """From a middle length to the nearest peak of calibrated confidence at the first step."""
+    """Climb from a middle length to the nearest peak of calibrated first-step confidence."""
     lanes = sorted(race.lanes, key=lambda lane: lane.length)
     scores = [_calibrated(bias, lane, 1) for lane in lanes]
     start = lanes.index(_nearest(race, FIRST_CLIMBED))
@@ -148,7 +147,7 @@ def climb(race: Race, bias: dict[tuple[int, int], float]) -> Choice:
             at += direction
     chosen = lanes[best]
     rows = sum(lanes[at].rows for at in seen) + (chosen.steps - 1) * chosen.rows
-    # Lengths are looked at one after the other, but side by side would be right as well.
+    # Lengths are examined one after the other; doing so in parallel would be equivalent.
     return Choice(chosen.text, rows, chosen.steps)
 
 
@@ -226,13 +225,13 @@ def _total(lane: LaneRecord) -> float:
 
 
 def _calibrated(bias: dict[tuple[int, int], float], lane: LaneRecord, step: int) -> float:
-    """The engine's fitness less what a lane of its length has in any case."""
+    """The engine's fitness minus the usual fitness of a lane of that length."""
     score = _at(lane.free_fits, step) + PINNED_WEIGHT * _at(lane.pinned_fits, step)
     return score - bias.get((step, lane.length), 0.0)
 
 
 def _summed(reward: float) -> Early:
-    """The likelihood of all free tokens, not their mean, with a reward for each."""
+    """The summed likelihood of all free tokens, with a reward for each."""
     return lambda lane, step: (_at(lane.free_fits, step) + reward) * lane.length
 
 

@@ -1,6 +1,6 @@
-"""The ways of filling a span that are compared, each from a true span to a text.
+"""The methods of filling a span that are compared; each turns a span into a text.
 
-All run in this thread on one loaded model, so that times compare.
+All run in this thread on one loaded model, so that times are comparable.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from dg_lsp.models.tokenizer import FileCodec
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a method made of one span."""
+    """The result of a method for one span."""
 
     text: str
     confidence: float
@@ -46,14 +46,14 @@ class Outcome:
     milliseconds: float
     first_draft_ms: float
     candidates: tuple[Candidate, ...] = ()
-    """What our infiller would let an editor choose from."""
+    """The candidates of our infiller."""
 
 
 Method = Callable[[LoadedModel, TrueSpan], Outcome]
 
 
 class OpenFilling(Filling):
-    """Fills with open canvases alone, cut where they meet the suffix: no race, no anchor."""
+    """Fills with open canvases only, cut where they meet the suffix: no race, no anchor."""
 
     def _find(self, prompt: Prompt, encoded: Any) -> list[FoundText]:
         return self._open(prompt, encoded)
@@ -90,7 +90,7 @@ def race(model: LoadedModel, span: TrueSpan) -> Outcome:
 
 
 def offered(model: LoadedModel, span: TrueSpan) -> Outcome:
-    """The race as an editor shows it to who asks: finished, and valid where possible."""
+    """The race as an editor suggests it on request: finished, and valid if possible."""
     outcome = infiller(model.settings, editor_job(span, may_be_empty=False), model)
     suggestions = suggestions_in(outcome, span, Standard())
     return dataclasses.replace(outcome, text=suggestions[0].text if suggestions else "")
@@ -105,7 +105,7 @@ def editor_job(span: TrueSpan, *, may_be_empty: bool) -> InfillJob:
 def suggestions_in(
     outcome: Outcome, span: TrueSpan, standard: Standard
 ) -> tuple[Suggestion, ...]:
-    """What an editor would be offered of an outcome."""
+    """What would be suggested of an outcome."""
     site = site_of(span)
     standard = dataclasses.replace(standard, one_line=one_line(site, MultiLine.AUTO))
     return suggestions_for(outcome.candidates, site, standard)
@@ -120,7 +120,7 @@ def oracle(model: LoadedModel, span: TrueSpan) -> Outcome:
 
 
 def oracle_under(settings: EngineSettings) -> Method:
-    """The oracle length under other settings than the model's."""
+    """The oracle length with other settings than the model's."""
     return lambda model, span: _of_true_length(model, job_of(span), span.text, settings)
 
 
@@ -228,8 +228,8 @@ class Row:
     exact_match: float
     edit_similarity: float
     parses: float | None
-    """Share whose document is valid with the text, of those that are valid with the true one;
-    None where there are none."""
+    """Share of documents that are valid with the text, among those that are valid with the true
+    one; None if there are none."""
     steps: float
     milliseconds: float
     first_draft_ms: float
@@ -256,7 +256,7 @@ def summarize(method: str, kind: str, pairs: list[tuple[TrueSpan, Outcome]]) -> 
 
 
 def method_table(rows: list[Row], kinds: str) -> str:
-    """The rows in Markdown; `kinds` heads the column that tells the spans apart."""
+    """The rows in Markdown; `kinds` is the heading of the column with the kind of span."""
     lines = [
         f"| method | {kinds} | n | exact match | edit similarity | parses "
         "| steps | ms | first draft ms |",

@@ -20,12 +20,18 @@ def draw_quiet_curve(points: Sequence[Point], chosen: float, path: Path) -> None
     plt = _pyplot()
     with plt.rc_context(_RC):
         figure, axes = plt.subplots(figsize=(8, 3.4), layout="constrained")
-        # A share of hardly anything says nothing.
+        # A share of very few texts means nothing.
         told = [point for point in points if point.show_rate >= LEAST_SHOWN]
         for label, rates in (
-            ("quiet where nothing is missing", [point.abstention_rate for point in told]),
-            ("shows where something is missing", [point.show_rate for point in told]),
-            ("right among all that is shown", [point.right_of_shown for point in told]),
+            (
+                "suggests nothing where the code is complete",
+                [point.abstention_rate for point in told],
+            ),
+            (
+                "suggests something where something is missing",
+                [point.show_rate for point in told],
+            ),
+            ("right among all shown", [point.right_of_shown for point in told]),
         ):
             axes.plot([point.threshold for point in told], rates, marker=".", label=label)
         axes.axvline(chosen, color="grey", linestyle=":", label=f"default {chosen:g}")
@@ -35,7 +41,7 @@ def draw_quiet_curve(points: Sequence[Point], chosen: float, path: Path) -> None
 
 
 def draw_lengths(rows: Sequence[LengthRow], path: Path) -> None:
-    """Quality of each way of choosing the length against the rows that it costs."""
+    """Plot the quality of each method of choosing the length against its rows."""
     plt = _pyplot()
     with plt.rc_context(_RC):
         figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
@@ -63,7 +69,7 @@ def _pyplot() -> Any:
         import matplotlib
     except ImportError as error:
         raise EvaluationError(
-            "a curve needs matplotlib; `pip install 'dg-lsp[eval]'` brings it"
+            "a plot needs matplotlib; run `pip install 'dg-lsp[eval]'`"
         ) from error
     matplotlib.use("svg")
     from matplotlib import pyplot

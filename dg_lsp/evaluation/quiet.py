@@ -1,8 +1,8 @@
-"""Places where a good tool says nothing, and how often it does, by confidence.
+"""Measures how often the model stays silent where it should, by confidence threshold.
 
-The document is whole at these places: whatever is offered there is a disturbance. Beside them
-stand ordinary spans, where something is missing. One threshold on the confidence decides both,
-so that its curve is what a default is chosen from.
+At the quiet positions, the document is complete and any suggestion is a nuisance. They are
+compared with ordinary spans, where something is missing. One confidence threshold decides
+both, and the default is chosen from its curve.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _PROSE_WORD = re.compile(r"(?<= )[a-z]{4,}(?= )")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What one place would be answered with if every confidence were good enough."""
+    """The suggestion at one position if there were no confidence threshold."""
 
     kind: str
     is_missing: bool
-    """Whether something is missing at the place."""
+    """Whether something is missing at the position."""
     text: str
-    """Finished as an editor would get it; empty where the model itself is quiet."""
+    """The finished text; empty if the model itself stays silent."""
     confidence: float
     is_right: bool
     is_valid: bool | None = None
-    """Whether the document is valid Python with the text; None where it is not without it."""
+    """Whether the document is valid Python with the text; None if it is not without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +49,26 @@ class Point:
 
     threshold: float
     abstention_rate: float
-    """Share of the quiet places where nothing is shown."""
+    """Share of the quiet positions where nothing is shown."""
     show_rate: float
-    """Share of the others where something is shown."""
+    """Share of the other positions where something is shown."""
     right_of_shown: float
-    """Share of exact texts among all that is shown, at either kind of place."""
+    """Share of exact texts among all that is shown, at both kinds of positions."""
     right: float
-    """Share of the places where something is missing that show the exact text."""
+    """Share of the positions where something is missing at which the exact text is shown."""
     valid_of_shown: float
-    """Share of what is shown that leaves a valid document, of all that could."""
+    """Share of shown texts that leave the document valid, of those where that is possible."""
 
 
 def quiet_places(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[TrueSpan]:
-    """`per_kind` places of each kind, spread over all files, or all there are."""
+    """`per_kind` positions of each kind, spread over all files, or as many as there are."""
     places = []
     for kind, find in QUIET_KINDS.items():
         rng = random.Random(f"{seed} {kind}")
         order = [*files]
         rng.shuffle(order)
         found: list[TrueSpan] = []
-        # One place of each file in turn, so that a long file does not speak for all.
+        # One position of each file in turn, so that a long file does not dominate.
         pools = [(file, _shuffled(find(file.text), rng)) for file in order[: 4 * per_kind]]
         while len(found) < per_kind and any(pool for _, pool in pools):
             for file, pool in pools:
@@ -81,7 +81,8 @@ def quiet_places(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[
 
 
 def ask(model: LoadedModel, span: TrueSpan) -> Shown:
-    """Ask as an editor does while somebody types: the model may find nothing missing."""
+    """Ask as an editor does while the user types: the model may find that nothing is
+    missing."""
     settings = dataclasses.replace(model.settings, min_confidence=0.0)
     outcome = infiller(settings, editor_job(span, may_be_empty=True), model)
     suggestions = suggestions_in(outcome, span, Standard(may_break=False))
@@ -100,7 +101,7 @@ def ask(model: LoadedModel, span: TrueSpan) -> Shown:
 
 
 def curve(answers: Sequence[Shown]) -> list[Point]:
-    """The rates at each threshold; there must be places of both kinds."""
+    """The rates at each threshold; there must be positions of both kinds."""
     missing = [answer for answer in answers if answer.is_missing]
     whole = [answer for answer in answers if not answer.is_missing]
     points = []
@@ -141,7 +142,7 @@ def curve_table(points: Sequence[Point]) -> str:
 
 
 def quiet_by_kind(answers: Sequence[Shown], threshold: float) -> dict[str, float]:
-    """The abstention rate of each kind of quiet place at one threshold."""
+    """The abstention rate of each kind of quiet position at one threshold."""
     kinds: dict[str, list[bool]] = {}
     for answer in answers:
         if not answer.is_missing:
@@ -170,7 +171,7 @@ def _finished_statements(text: str) -> Iterator[int]:
 
 
 def _words_of_prose(text: str) -> Iterator[int]:
-    """Places inside words of comments and docstrings."""
+    """Positions inside words of comments and docstrings."""
     for token in tokens(text):
         if (
             not token.kind
@@ -186,7 +187,7 @@ def _file_ends(text: str) -> Iterator[int]:
 
 
 def _closed_brackets(text: str) -> Iterator[int]:
-    """Places right before the bracket that closes what is complete."""
+    """Positions right before the closing bracket of a complete expression."""
     for left, right in nesting(text).pairs:
         inside = text[left + 1 : right - 1]
         if text[right - 1] in ")]}" and inside.strip() and "\n" not in inside:

@@ -1,8 +1,8 @@
-"""Records races in which no lane is dropped, so that rules of choice can be compared on paper.
+"""Records races in which no lane is dropped, so that selection rules can be compared offline.
 
-A race settles two things: which lanes go on, and which text wins. Both go by figures that are
-there after each step. With every lane run to its end, and one of the true length beside them,
-any rule can be tried on the same races without the model. Knows no rule.
+A race decides which lanes continue and which text wins, based on figures that exist after each
+step. If every lane runs to its end, together with one of the true length, any rule can be
+tried on the same races without the model.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class LaneRecord:
     tokens: int
     """Tokens of the text as the encoder reads it, healed ones included."""
     span_likelihood: float
-    """What the causal encoder gives those tokens, in nats."""
+    """The causal encoder's log-likelihood of those tokens, in nats."""
     suffix_likelihood: float
-    """What it gives the start of the suffix after them."""
+    """Its log-likelihood of the start of the suffix after them."""
 
     @property
     def steps(self) -> int:
@@ -59,7 +59,7 @@ class Race:
     true_length: int
     lanes: tuple[LaneRecord, ...]
     oracle: LaneRecord
-    """The lane of the true length, which is among `lanes` only where its length is tried."""
+    """The lane of the true length, which is among `lanes` only if its length is tried."""
 
 
 def record(model: LoadedModel, span: TrueSpan) -> Race:
@@ -113,19 +113,19 @@ def record(model: LoadedModel, span: TrueSpan) -> Race:
 
 
 def write_races(path: Path, fitted_on: Sequence[Race], told: Sequence[Race]) -> None:
-    """Keep races: those that biases are fitted on, and those that figures are told of."""
+    """Store races: those that biases are fitted on, and those that figures are reported for."""
     raw = {"fitted_on": fitted_on, "told": told}
     text = json.dumps({key: list(map(dataclasses.asdict, own)) for key, own in raw.items()})
     path.write_text(text, encoding="utf-8")
 
 
 def read_races(path: Path) -> tuple[list[Race], list[Race]]:
-    """Races as `write_races` left them. Raises `EvaluationError`."""
+    """Read what `write_races` wrote. Raises `EvaluationError`."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         return list(map(_race, raw["fitted_on"])), list(map(_race, raw["told"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{path} holds no recorded races; name another file") from error
+        raise EvaluationError(f"{path} has no recorded races; name another file") from error
 
 
 def _race(raw: dict[str, Any]) -> Race:

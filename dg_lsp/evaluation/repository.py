@@ -1,8 +1,8 @@
 """Cuts spans with known text out of a user's own repository.
 
-Files are found as an editor's session would see them: excluded ones and those that are no
-source are left out and counted, secrets are masked. Cuts go by the shape of the text, alike in
-all languages, so that a file need not parse. Knows nothing of models.
+Files are found as in an editor session: excluded files and files that are not source code are
+left out and counted, and secrets are masked. Spans are chosen by the shape of the text, in the
+same way for all languages, so that a file need not parse.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dg_lsp.evaluation.spans import TrueSpan
 MAX_SPAN_CHARACTERS = 400
 MAX_BLOCK_LINES = 8
 ATTEMPTS = 40
-"""Places that are tried for each span that is wanted; short files have few."""
+"""Positions that are tried per span; short files have few."""
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _CALL = re.compile(r"[^\W\d]\w*\(")
@@ -51,16 +51,16 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is there to cut from, and why the rest is not."""
+    """The files to cut spans from, and the reasons why others are left out."""
 
     files: tuple[File, ...]
     left_out: Counter[str]
 
 
 def find_files(root: Path) -> Found:
-    """The source files below a directory. Raises `DataError` where there are none."""
+    """The source files below a directory. Raises `DataError` if there are none."""
     if not root.is_dir():
-        raise DataError(f"{root} is no directory; name the folder of a repository")
+        raise DataError(f"{root} is not a directory; name the folder of a repository")
     root = root.resolve()
     files = []
     left_out: Counter[str] = Counter()
@@ -102,7 +102,7 @@ def cut_spans(files: Sequence[File], per_kind: int, seed: int) -> list[Problem]:
                     found[file.path, site[0]] = _problem(file, kind, *site)
             problems += found.values()
     if not problems:
-        raise DataError("the files have no span to cut; are they code?")
+        raise DataError("no span could be cut from the files; are they code?")
     return problems
 
 
@@ -134,7 +134,7 @@ InsertionSite = tuple[int, int]
 
 
 def _identifier(text: str, rng: random.Random) -> InsertionSite | None:
-    """A name that the file has elsewhere too."""
+    """A name that occurs elsewhere in the file too."""
     word = _random_word(text, rng)
     if word is None or len(re.findall(rf"\b{word[0]}\b", text)) < 2:
         return None
@@ -142,7 +142,7 @@ def _identifier(text: str, rng: random.Random) -> InsertionSite | None:
 
 
 def _inside_a_token(text: str, rng: random.Random) -> InsertionSite | None:
-    """The rest of a name of which two characters or more are typed."""
+    """The rest of a name of which at least two characters are typed."""
     word = _random_word(text, rng)
     if word is None or len(word[0]) < 5:
         return None
@@ -150,7 +150,7 @@ def _inside_a_token(text: str, rng: random.Random) -> InsertionSite | None:
 
 
 def _call_arguments(text: str, rng: random.Random) -> InsertionSite | None:
-    """What stands between the brackets of a call, on one line."""
+    """The arguments of a call, on one line."""
     calls = [*_CALL.finditer(text)]
     if not calls:
         return None
@@ -200,7 +200,7 @@ CUTS: dict[str, Callable[[str, random.Random], InsertionSite | None]] = {
 
 
 def _random_word(text: str, rng: random.Random) -> re.Match[str] | None:
-    """A name in code; in comments and strings there is none."""
+    """A name in code, not in a comment or string."""
     word = _WORD.search(text, rng.randrange(len(text)))
     if word is None or (word.start() and re.match(r"\w", text[word.start() - 1])):
         return None
@@ -210,7 +210,7 @@ def _random_word(text: str, rng: random.Random) -> re.Match[str] | None:
 
 
 def _is_prose(text: str, at: int) -> bool:
-    """Whether a place is in a comment or a string."""
+    """Whether a position is in a comment or a string."""
     return any(token.start <= at < token.end for token in tokens(text) if not token.kind)
 
 

@@ -1,7 +1,7 @@
-"""What became of each problem, kept line by line so that a run can go on where it broke off.
+"""The results of a run, logged line by line so that an interrupted run can continue.
 
-The log is JSON lines: the run's identity first, then one result a line. A line that was being
-written when the run ended is dropped. Knows nothing of models or of how results come about.
+The log is JSON lines: first the run's identity, then one result per line. A line that was being
+written when the run ended is dropped.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Result:
     kind: str
     language: str
     cluster: str
-    """What it shares with others cut from the same text; intervals are drawn over these."""
+    """The cluster of problems cut from the same text, for the bootstrap."""
     text: str
     is_quiet: bool
-    """Whether nothing was offered."""
+    """Whether nothing was suggested."""
     is_exact: bool
     similarity: float
     confidence: float
@@ -36,27 +36,27 @@ class Result:
     milliseconds: float
     tokens: int
     verdict: str | None = None
-    """How the tests ended, where there are any."""
+    """The outcome of the tests, if there are any."""
     detail: str = ""
     parses: bool | None = None
-    """Whether the document is valid with the answer in it; None where nobody can tell."""
+    """Whether the document is valid with the answer; None if that cannot be decided."""
 
 
 class LogError(EvaluationError):
-    """A log that belongs to another run, in one line."""
+    """The log belongs to another run."""
 
 
 class ResultLog:
     """Results on disk."""
 
     def __init__(self, path: Path, identity: Mapping[str, object]) -> None:
-        """Open a log for one run, or go on with it. Raises `LogError`."""
+        """Open a log for one run, or continue it. Raises `LogError`."""
         self._path = path
         self.results: dict[str, Result] = {}
         header = json.dumps({"dg_lsp_eval": dict(identity)}, sort_keys=True)
         try:
             kept = self._read(header) if path.exists() else [header]
-            # Written whole and put in place at once: nothing is lost if this is cut short.
+            # Written completely and renamed, so that nothing is lost if this is interrupted.
             beside = path.with_name(f"{path.name}.new")
             beside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
             os.replace(beside, path)
@@ -73,11 +73,11 @@ class ResultLog:
         self._file.close()
 
     def _read(self, header: str) -> list[str]:
-        """The lines that are whole."""
+        """The complete lines."""
         try:
             first, *lines = self._path.read_text(encoding="utf-8").split("\n")
         except UnicodeDecodeError as error:
-            raise LogError(f"{self._path} is no log of an evaluation") from error
+            raise LogError(f"{self._path} is not a log of an evaluation") from error
         if first != header:
             same = first.startswith('{"dg_lsp_eval"')
             what = "of another run (model, data or options differ)" if same else "no such log"
@@ -94,7 +94,7 @@ class ResultLog:
 def completed(
     names: Iterable[str], log: ResultLog | None, work: Callable[[str], Result]
 ) -> Iterator[Result]:
-    """The result of each name in turn: from the log where it is there, or else new."""
+    """The result of each name in turn, from the log if it is there."""
     for name in names:
         known = log.results.get(name) if log is not None else None
         if known is None:

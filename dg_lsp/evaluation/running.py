@@ -1,7 +1,6 @@
-"""Fills problems one after the other and judges what was written.
+"""Fills problems one after the other and judges the answers.
 
-Shows how far it is, goes on with a log that broke off, and says beforehand how long it will
-take. Knows no benchmark.
+It shows progress, continues an interrupted log, and estimates the time beforehand.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from dg_lsp.evaluation.spans import AS_ASKED, job_of
 from dg_lsp.models.loading import LoadedModel
 
 WARM_UPS = 1
-"""Problems whose time says nothing: the first one pays for what is made once."""
+"""Number of first problems whose time does not count, because of one-time work."""
 TRIED_FOR_ESTIMATE = 3
 
 Fill = Callable[[Problem], Outcome]
@@ -42,19 +41,19 @@ class Judging:
 
     match: Match = is_match
     sandbox: Sandbox | None = None
-    """Runs the tests, where there are any and they are to be run."""
+    """Runs the tests, if there are any and they should be run."""
     syntax: bool = False
-    """Whether Python is parsed with the answer in it."""
+    """Whether to parse Python documents with the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filler:
-    """Whatever answers problems."""
+    """Answers problems."""
 
     name: str
     device: str | None
     identity: str
-    """Differs where answers may differ; a log goes on with the same only."""
+    """Identifies everything that may change answers; only the same one continues a log."""
     fill: Fill
     measure: Callable[[str], int]
     """How many tokens a text has."""
@@ -67,11 +66,11 @@ CANONICAL = Filler(
     fill=lambda problem: Outcome(problem.span.text, 1.0, 0, 0.0, 0.0),
     measure=lambda text: 0,
 )
-"""Answers with the true text: what the harness itself must find right without exception."""
+"""Answers with the true text, which the harness must always judge as right."""
 
 
 def filler_of(model: LoadedModel, max_tokens: int, min_confidence: float) -> Filler:
-    """The engine's own way under the model's settings."""
+    """Answers with the engine, using the model's settings."""
     settings = dataclasses.replace(model.settings, min_confidence=min_confidence)
     options = dataclasses.replace(AS_ASKED, max_tokens=max_tokens)
     return Filler(
@@ -139,7 +138,7 @@ def judge(
 
 
 def estimate_s(problems: Sequence[Problem], filler: Filler) -> float:
-    """Seconds that all problems will take, from a few of them."""
+    """Estimated seconds for all problems, measured on a few."""
     step = max(1, len(problems) // (WARM_UPS + TRIED_FOR_ESTIMATE))
     tried = [*problems[::step]][: WARM_UPS + TRIED_FOR_ESTIMATE]
     times = [filler.fill(problem).milliseconds for problem in tried]

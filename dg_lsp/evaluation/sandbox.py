@@ -1,10 +1,9 @@
-"""Runs generated code where it can do no harm, and says how it ended.
+"""Runs generated code where it can do no harm, and reports how it ended.
 
-A program runs in an interpreter of its own (jail.py) under limits on time, memory, files,
-processes and output. On Linux with namespaces it has no network, and sees nothing of the host
-but the interpreter's libraries, read-only; `find_sandbox` tries this out before it promises
-it. Elsewhere there are the limits only, and whoever calls must have asked the user.
-Knows nothing of benchmarks.
+A program runs in a separate interpreter (jail.py), with limits on time, memory, files,
+processes and output. On Linux with namespaces, it has no network and sees only the
+interpreter's libraries, read-only; `find_sandbox` verifies this first. Elsewhere only the
+limits apply, and the caller must have asked the user.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ MAX_ANSWER_BYTES = 4096
 
 
 class Isolation(enum.Enum):
-    """What keeps a program from the host."""
+    """How a program is kept away from the host."""
 
     NAMESPACES = "namespaces: no network, no files of the host but the interpreter's libraries"
-    LIMITS = "limits only: the files and the network of this user are within reach"
+    LIMITS = "limits only: the program can reach this user's files and network"
 
 
 class Ending(enum.Enum):
@@ -42,7 +41,7 @@ class Ending(enum.Enum):
     PASSED = "passed"
     """It ran to its end."""
     FAILED = "failed"
-    """It raised, or ended before its end."""
+    """It raised an exception or exited early."""
     CRASHED = "crashed"
     """A signal ended it."""
     TIMED_OUT = "timed out"
@@ -63,7 +62,7 @@ class Limits:
     cpu_s: int = 5
     """The benchmark's own harness allows 3 seconds on an idle machine."""
     wall_s: float = 20.0
-    """Beyond the processor time: a program may sleep, and a machine may be busy."""
+    """More than the CPU time, because a program may sleep and a machine may be busy."""
     memory_bytes: int = 1 << 30
     file_bytes: int = 1 << 20
     """One file, and all files of a sandbox together are 16 MiB."""
@@ -71,7 +70,7 @@ class Limits:
 
 
 class SandboxError(EvaluationError):
-    """Generated code cannot be run as asked; the message says what to do."""
+    """Generated code cannot be run as requested; the message says what to do."""
 
 
 class Sandbox:
@@ -86,7 +85,7 @@ class Sandbox:
         with contextlib.ExitStack() as stack:
             root = None
             if self.isolation is Isolation.NAMESPACES:
-                # A place to mount the sandbox's own file system on; it stays empty.
+                # The mount point of the sandbox's file system; it stays empty.
                 root = stack.enter_context(tempfile.TemporaryDirectory(prefix="dg-lsp-jail-"))
             order = {
                 "program": program,
@@ -119,12 +118,12 @@ class Sandbox:
 
 
 def find_sandbox(allow_limits_only: bool, limits: Limits = Limits()) -> Sandbox:
-    """The best sandbox that this machine offers, tried out. Raises `SandboxError`.
+    """The best sandbox that works on this machine. Raises `SandboxError`.
 
-    Limits alone are no sandbox: they need the user's leave.
+    Limits alone are not a sandbox, and need the user's permission.
     """
     if os.name != "posix":
-        raise SandboxError("generated code runs on Linux and macOS only")
+        raise SandboxError("generated code can be run only on Linux and macOS")
     if sys.platform == "linux":
         sandbox = Sandbox(Isolation.NAMESPACES, limits)
         with contextlib.suppress(SandboxError):
@@ -132,13 +131,13 @@ def find_sandbox(allow_limits_only: bool, limits: Limits = Limits()) -> Sandbox:
                 return sandbox
     if os.geteuid() == 0:
         raise SandboxError(
-            "there is no sandbox here, and the processes of root cannot be limited; "
+            "this machine has no sandbox, and the processes of root cannot be limited; "
             "run this as another user"
         )
     if not allow_limits_only:
         raise SandboxError(
-            "there is no sandbox here (it needs Linux with user namespaces); "
-            "--allow-execution runs generated code as you, under limits only"
+            "this machine has no sandbox (it needs Linux with user namespaces); "
+            "--allow-execution runs generated code as your user, with limits only"
         )
     sandbox = Sandbox(Isolation.LIMITS, limits)
     verdict = sandbox.run("")
@@ -148,7 +147,7 @@ def find_sandbox(allow_limits_only: bool, limits: Limits = Limits()) -> Sandbox:
 
 
 def _is_shut() -> str:
-    """A program that runs to its end only where neither files nor network are within reach."""
+    """A program that runs to its end only if it can reach neither files nor network."""
     return f"""
 import os, socket
 assert set(os.listdir("/")) <= {{"tmp", *{[path.split("/")[1] for path in _libraries()]}}}
@@ -165,8 +164,8 @@ else:
 
 
 def _start(order: str, wall_s: float) -> tuple[int | None, str]:
-    """Exit status and answer of a jail; no status where its time was up."""
-    # Into a file and not a pipe: the limit on files then holds for the answer as well.
+    """Exit status and answer of a jail; no status if it ran out of time."""
+    # To a file instead of a pipe, so that the limit on files applies to the answer too.
     with (
         tempfile.TemporaryFile() as answer,
         subprocess.Popen(
@@ -185,7 +184,7 @@ def _start(order: str, wall_s: float) -> tuple[int | None, str]:
         except subprocess.TimeoutExpired:
             return None, ""
         finally:
-            # The group is the jail's own: whatever a program left in it ends here.
+            # The group is the jail's own, so this ends everything that the program left behind.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
         answer.seek(0)

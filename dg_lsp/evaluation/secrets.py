@@ -1,9 +1,9 @@
-"""Measures what the masking of secrets finds, and what it takes for one by mistake.
+"""Measures how many secrets are masked, and how much else is masked by mistake.
 
-The cases are texts with values that are drawn anew, from a seed: no key was ever real. In a
-file of cases a line `== name` begins each; `«` and `»` surround what is secret, and `{hex:32}`
-stands for 32 drawn characters. The rules were written without looking at the cases whose name
-ends in `[held out]`, so that these say what the rules do with formats that nobody thought of.
+The cases are texts with random values generated from a seed, so no key was ever real. In a file
+of cases, a line `== name` begins each case; `«` and `»` surround secrets, and `{hex:32}` stands
+for 32 random characters. The rules were written without looking at the cases whose name ends in
+`[held out]`, which therefore show how the rules handle unforeseen formats.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _MARK = re.compile("[«»]")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A text with places for what is drawn."""
+    """A text with placeholders for random values."""
 
     name: str
     text: str
@@ -57,12 +57,12 @@ class Sample:
 
     text: str
     secrets: tuple[tuple[int, int], ...]
-    """Where its secrets stand: start and end."""
+    """The start and end of each secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many of the samples of one case came out right."""
+    """How many samples of one case were handled correctly."""
 
     case: Case
     right: int
@@ -89,23 +89,23 @@ def sample(case: Case, rng: random.Random) -> Sample:
 
 
 def recall(cases: Iterable[Case], times: int, seed: int = 0) -> list[Tally]:
-    """How often every character of every secret of a case is masked."""
+    """The samples of a case in which every character of every secret is masked."""
     return _tallies(cases, times, seed, _is_hidden)
 
 
 def precision(cases: Iterable[Case], times: int, seed: int = 0) -> list[Tally]:
-    """How often nothing of a case is masked."""
+    """The samples of a case in which nothing is masked."""
     return _tallies(cases, times, seed, lambda one: not find_secrets(one.text))
 
 
 def share(tallies: Sequence[Tally]) -> float:
-    """The share of samples that came out right."""
+    """The share of samples that were handled correctly."""
     return sum(tally.right for tally in tallies) / sum(tally.drawn for tally in tallies)
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What is masked in files of code."""
+    """The masks in files of code."""
 
     lines: int
     masked: tuple[tuple[Path, int, str], ...]
@@ -113,7 +113,7 @@ class Scan:
 
 
 def scan(files: Iterable[Path], max_lines: int) -> Scan:
-    """Mask files until there were so many lines."""
+    """Mask files up to a number of lines."""
     lines, masked = 0, []
     for file in files:
         try:
@@ -134,7 +134,7 @@ def _tallies(
 ) -> list[Tally]:
     tallies = []
     for case in cases:
-        # Each case has draws of its own, whatever stands before it in the file.
+        # Each case has its own random values, whatever precedes it in the file.
         rng = random.Random(f"{seed} {case.name}")
         right = sum(is_right(sample(case, rng)) for _ in range(times))
         tallies.append(Tally(case, right, times))
@@ -184,11 +184,11 @@ _SYMBOLS = {
     "shellpw": "!@#%^_+-.",
     "quotedpw": "!@#$%^&()_+-=?.",
 }
-"""Kinds of passwords: the symbols that can stand in them where they are written."""
+"""Kinds of passwords: the symbols that are possible in their context."""
 
 
 def _password(rng: random.Random, symbols: str) -> str:
-    """A password of one of the sorts that people and programs make up; never letters alone."""
+    """A password of a kind that people and programs invent; never letters only."""
     first, second = rng.sample(_WORDS, 2)
     number, symbol = str(rng.randint(1, 2030)), rng.choice(symbols)
     sort = rng.randrange(5)

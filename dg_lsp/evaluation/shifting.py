@@ -1,10 +1,10 @@
-"""Ways of finding a length that need the model: cut open canvases, or shift the anchor.
+"""Methods of finding a length that need the model: cut open canvases, or shift the anchor.
 
-Shifting: a long canvas with nothing known after the span is denoised for a few steps. Each
-position then has an opinion on every token, those at the start of the suffix too: where the
-suffix fits best behind the span, the canvas is cut, the anchor is pinned there, and denoising
-begins anew. docs/quality.md compares both with the race; the engine cuts open canvases only
-where a race is won by its longest lane.
+Shifting: a long canvas with no known text after the span is denoised for a few steps. Each
+position then has a probability for every token, including those at the start of the suffix.
+The canvas is cut where the suffix fits best, the anchor is pinned there, and denoising starts
+again. docs/quality.md compares both with the race; the engine cuts open canvases only if the
+longest lane wins a race.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dg_lsp.models.loading import LoadedModel
 
 LOOK_AFTER_STEPS = 4
 FITTED_TOKENS = 4
-"""Tokens of the suffix that are looked for; near the canvas's end there is room for fewer."""
+"""Tokens of the suffix that are searched; near the canvas's end there is room for fewer."""
 
 
 def cut_open_canvas(model: LoadedModel, span: TrueSpan) -> Choice:
@@ -75,7 +75,7 @@ def shifted(model: LoadedModel, span: TrueSpan) -> Choice:
 
 
 def _best_fit(log_probabilities: Tensor, known: Sequence[int], start: int) -> int:
-    """The position from which on the known tokens are likeliest, each on average.
+    """The position at which the known tokens have the highest mean log-probability.
 
     `log_probabilities` is (canvas_length, vocab).
     """

@@ -14,13 +14,13 @@ from dg_lsp.job import InfillJob
 from dg_lsp.training.corpus import SourceFile, held_out_files
 
 CONTEXT_CHARACTERS = 20_000
-"""Text that is handed over on each side; more than any prompt holds."""
+"""Text on each side of a span; more than any prompt contains."""
 
 TUNED_ON = "pip/"
-"""Settings are chosen on spans of these files only; figures are reported on the others."""
+"""Settings are tuned only on these files; figures are reported for the others."""
 
 MAX_TOKENS = 32
-"""The most tokens that a method may write for a span of these kinds."""
+"""Maximum number of tokens that a method may write, by kind of span."""
 
 KINDS = ("1-4 words", "5-12 words", "rest of line", "whole line")
 
@@ -58,13 +58,13 @@ def draw_spans(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[Tr
 
 
 AS_ASKED = RequestOptions(extra_candidates=0, may_be_empty=False, max_tokens=MAX_TOKENS)
-"""Of a user who knows that something is missing and asks for it."""
+"""The options of a user who asks by hand, knowing that something is missing."""
 
 PUBLIC = RequestContext(measure=len, budget_chars=10**9, masks_secrets=False)
-"""Nothing is cut for the user's sake and no place is refused: the text is no secret."""
+"""No limit by the user, and no refusals, because the text is public."""
 
 UNSEEDED = dataclasses.replace(PUBLIC, find_seeds=lambda prefix, suffix: ())
-"""Without texts from elsewhere: what the model does by itself."""
+"""Without seeds, to measure the model alone."""
 
 
 def job_of(
@@ -86,7 +86,7 @@ def job_of(
 
 
 def site_of(span: TrueSpan) -> InsertionSite:
-    """Where a cursor stands whose user wants the text of the span."""
+    """The insertion site of a user who wants the text of the span."""
     return InsertionSite(
         uri=span.path,
         path=span.path,
@@ -116,7 +116,7 @@ def _draw(file: SourceFile, kind: str, rng: random.Random) -> TrueSpan | None:
         first = next((n for n, word in enumerate(words) if word.start() >= at), None)
         if first is None:
             return None
-        # A word, not the space before it, is what a cursor stands at.
+        # A cursor is before a word, not before the space in front of it.
         chosen = words[first : first + rng.randint(least, most)]
         start, end = chosen[0].start(), chosen[-1].end()
     if not text[start:end].strip() or end - start > 160:

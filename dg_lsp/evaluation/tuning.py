@@ -1,6 +1,6 @@
-"""Variants of the settings that are tried on the files kept for tuning.
+"""Variants of the settings that are tried on the tuning files.
 
-One thing is changed at a time, from what the checkpoint says of itself.
+Each changes one of the checkpoint's own settings.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LENGTHS = {
     "16 lanes": (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 32),
 }
 SEEDS = 2
-"""Lanes of each length where several seeds race."""
+"""Lanes of each length if several seeds race."""
 KEPT = {
     "6 after 2, 3 after 4": ((2, 6), (4, 3)),
     "6 after 1, 4 after 3": ((1, 6), (3, 4)),
@@ -49,7 +49,7 @@ def sampler_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
 
 
 def length_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
-    """Which lanes race, and how many go on."""
+    """Which lanes race, and how many continue."""
     for name, lengths in LENGTHS.items():
         yield name, _filling(_length(base, lengths=lengths))
     for name, kept in KEPT.items():
@@ -64,7 +64,7 @@ def length_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
 
 
 def prompt_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
-    """Where the text after the span stands, and how much of it; at the oracle length and raced.
+    """Where the text after the span is, and how much of it; at the oracle length and in a race.
 
     Without a right anchor no race can be decided, so these are at the oracle length only.
     """

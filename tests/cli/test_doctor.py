@@ -144,7 +144,7 @@ def test_a_model_that_is_not_there(machine):
     ended = doctor(machine, "--model", "/nowhere", "--no-self-test")
 
     assert ended.returncode == 1
-    assert "problem model      /nowhere: /nowhere is no directory\n" in ended.stdout
+    assert "problem model      /nowhere: /nowhere is not a directory\n" in ended.stdout
     assert "problem model      → download the checkpoint again\n" in ended.stdout
     assert ended.stdout.endswith("\n1 problem\n")
 

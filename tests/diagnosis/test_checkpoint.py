@@ -38,7 +38,7 @@ def test_a_checkpoint_without_checksums_is_looked_at_all_the_same(copied):
     finding = examine_checkpoint(str(copied))
 
     assert finding.level is Level.OK
-    assert finding.said.endswith("12.6 MB in 1 file, whole")
+    assert finding.said.endswith("12.6 MB in 1 file, complete")
 
 
 def test_a_checkpoint_in_shards(copied):
@@ -76,16 +76,16 @@ def overwrite(name: str, data: bytes):
 @pytest.mark.parametrize(
     ("damage", "expect"),
     [
-        (cut_off, "has 1000000 bytes in place of"),
+        (cut_off, "has 1000000 bytes instead of"),
         (change_a_byte, "is not the file that SHA256SUMS lists"),
-        (shutil.rmtree, "is no directory"),
+        (shutil.rmtree, "is not a directory"),
         (lambda directory: (directory / "tokenizer.json").unlink(), "is missing"),
-        (overwrite("model.safetensors", b""), "is no safetensors file"),
+        (overwrite("model.safetensors", b""), "is not a safetensors file"),
         (overwrite("model.safetensors", b"<html>no such page</html>"), "no safetensors file"),
         (overwrite("model.safetensors", b"\x04" + bytes(7) + b"null"), "cannot be read"),
         (overwrite("model.safetensors", b"\x07" + bytes(7) + b'{"a":1}'), "cannot be read"),
         (overwrite("config.json", b"{"), "is not JSON"),
-        (overwrite("config.json", b"[]"), "holds no JSON object"),
+        (overwrite("config.json", b"[]"), "does not contain a JSON object"),
         (overwrite("config.json", b'{"model_type": "llama"}'), "holds a 'llama' model"),
         (overwrite("SHA256SUMS", b"0  absent\n"), "absent"),
         (overwrite("SHA256SUMS", b"\xff"), "SHA256SUMS"),
@@ -117,7 +117,7 @@ def test_without_a_wish_every_model_that_may_be_chosen_is_looked_at(packed):
     bundled, small = check_models(None)
 
     assert (bundled.facts["name"], small.level) == ("bundled", Level.OK)
-    assert small.said == "small, packed, 2.0 kB in 1 file, whole"
+    assert small.said == "small, packed, 2.0 kB in 1 file, complete"
     assert [*check_models("small")] == [small]
     assert examine_checkpoint(str(packed)).level is Level.OK
 
@@ -125,11 +125,11 @@ def test_without_a_wish_every_model_that_may_be_chosen_is_looked_at(packed):
 @pytest.mark.parametrize(
     ("name", "data", "expect"),
     [
-        ("layer-0.safetensors", b"x", "has 1 bytes in place of 2000"),
+        ("layer-0.safetensors", b"x", "has 1 bytes instead of 2000"),
         ("layer-0.safetensors", None, "is missing"),
         ("tokenizer.json", None, "is missing"),
         ("packed.json", b"{}", "lists no files"),
-        ("packed.json", b'{"files": {"layer-0.safetensors": 7}}', "in place of None"),
+        ("packed.json", b'{"files": {"layer-0.safetensors": 7}}', "instead of None"),
     ],
 )
 def test_a_packed_model_that_is_not_whole(packed, name, data, expect):

@@ -72,7 +72,7 @@ def found(runtime: Path) -> dict[str, tuple[Level, str]]:
 def test_no_engine_is_fine(runtime):
     assert found(runtime) == {
         "runtime": (Level.OK, f"{runtime}, yours alone"),
-        "engine": (Level.OK, "none runs; the first request starts one"),
+        "engine": (Level.OK, "none is running; the first request starts one"),
     }
 
 

@@ -93,7 +93,7 @@ def test_an_editor_whose_engine_is_elsewhere(tmp_path):
     finding = client_of(tmp_path, {**NEOVIM, "is_engine_elsewhere": True})
 
     assert finding.level is Level.OK
-    assert finding.said.endswith("; its engine is elsewhere and is not looked at")
+    assert finding.said.endswith("; its engine is elsewhere and is not checked")
 
 
 def test_no_editor_and_no_request_yet(tmp_path):

@@ -84,7 +84,7 @@ def test_a_torch_that_cannot_be_used_is_a_problem(script, patience_s, expect):
 @pytest.mark.parametrize(
     ("devices", "asked", "model_bytes", "level", "expect"),
     [
-        ([], None, 1e7, Level.OK, "the CPU, as there is no GPU"),
+        ([], None, 1e7, Level.OK, "the CPU, because there is no GPU"),
         ([], "cpu", 5e10, Level.OK, "the CPU"),
         ([], None, 5e10, Level.WARNING, "slow on a CPU"),
         ([], "cuda", 1e7, Level.PROBLEM, "torch finds no GPU"),

@@ -63,7 +63,7 @@ def test_a_trace_says_what_became_of_the_request_and_where_the_time_went():
     assert "Reason: below `dgLsp.minConfidence` 0.15 (0.07)" in page
     rows = [line.split("|")[1:3] for line in page.split("\n") if line.startswith("| ")]
     times = {name.strip(): took.strip() for name, took in rows}
-    assert (times["denoise"], times["rest"], times["**in all**"]) == ("90.0", "4.0", "**95.0**")
+    assert (times["denoise"], times["rest"], times["**total**"]) == ("90.0", "4.0", "**95.0**")
 
 
 def test_a_text_cannot_leave_its_fence():

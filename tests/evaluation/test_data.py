@@ -88,18 +88,18 @@ ONE = json.dumps(SINGLE_LINE[0]).encode()
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "holds no problems"),
-        (b"\n\n", "holds no problems"),
-        (ONE[:-30], "line 1 is no JSON"),
-        (ONE + b"\n" + ONE[:40], "line 2 is no JSON"),
-        (gzip.compress(ONE)[:-20], "cut short"),
-        (gzip.compress(ONE)[:12], "cut short"),
-        (b"PAR1\xff\xfe", "no JSON lines"),
-        (b"[1, 2]\n", "line 1 is no object"),
+        (b"", "contains no problems"),
+        (b"\n\n", "contains no problems"),
+        (ONE[:-30], "line 1 is not JSON"),
+        (ONE + b"\n" + ONE[:40], "line 2 is not JSON"),
+        (gzip.compress(ONE)[:-20], "truncated"),
+        (gzip.compress(ONE)[:12], "truncated"),
+        (b"PAR1\xff\xfe", "does not contain JSON lines"),
+        (b"[1, 2]\n", "line 1 is not an object"),
         (b'{"prompt": "x", "suffix": "y"}\n', "no text 'task_id' (its fields: prompt, suffix)"),
         (b'{"task_id": 7}\n', "no text 'task_id'"),
-        (json.dumps(SANTACODER).encode(), "line 1 is no object"),
-        (b"task_id,prompt\na,b\n", "line 1 is no JSON"),
+        (json.dumps(SANTACODER).encode(), "line 1 is not an object"),
+        (b"task_id,prompt\na,b\n", "line 1 is not JSON"),
     ],
 )
 def test_a_file_of_another_format_or_half_a_file(tmp_path, content, says):
@@ -113,7 +113,7 @@ def test_a_file_of_another_format_or_half_a_file(tmp_path, content, says):
 
 
 def test_other_santacoder_files(tmp_path):
-    with pytest.raises(DataError, match="'rs' is none of the languages"):
+    with pytest.raises(DataError, match="'rs' is not one of the languages"):
         read_santacoder(
             write_lines(tmp_path / "a.jsonl", [{**SANTACODER[0], "language": "rs"}])
         )

@@ -135,5 +135,5 @@ def test_where_nothing_is_left(tmp_path, files, says) -> None:
 
 
 def test_a_file_is_no_repository(tmp_path) -> None:
-    with pytest.raises(DataError, match="is no directory"):
+    with pytest.raises(DataError, match="is not a directory"):
         find_files(tmp_path / "none")

@@ -110,7 +110,7 @@ def test_one_program_leaves_nothing_to_the_next(sandbox: Sandbox) -> None:
 def test_nothing_of_the_host_is_within_reach(sandbox: Sandbox, tmp_path) -> None:
     if sandbox.isolation is Isolation.LIMITS:
         # Where a machine offers no more, that is what the user is told.
-        assert "within reach" in sandbox.isolation.value
+        assert "can reach this user" in sandbox.isolation.value
         return
     secret = tmp_path / "secret"
     secret.write_text("x")

@@ -124,11 +124,11 @@ def test_spans_of_a_repository(quick_checkpoint, tmp_path, capsys) -> None:
     ("arguments", "says"),
     [
         (["humaneval-infilling", "--data", "none.jsonl"], "none.jsonl cannot be read"),
-        (["humaneval-infilling", "--data", __file__], "is no JSON"),
-        (["santacoder-fim", "--data", __file__], "is no JSON"),
-        (["repo", __file__], "is no directory"),
+        (["humaneval-infilling", "--data", __file__], "is not JSON"),
+        (["santacoder-fim", "--data", __file__], "is not JSON"),
+        (["repo", __file__], "is not a directory"),
         (["repo", "{empty}"], "has no source file to cut from"),
-        (["spans", "--only", "magic"], "'magic' is none of the methods"),
+        (["spans", "--only", "magic"], "'magic' is not a method"),
         (["quiet", "--model", "{empty}"], "config.json"),
     ],
 )

@@ -148,7 +148,7 @@ test("it is paused for a language and everywhere, in the settings", async () => 
 
 test("the doctor's report is a page", async () => {
   await window.command("dg-lsp: Show the Doctor's Report");
-  await until(async () => /Everything that was looked at/.test(await window.pageText()));
+  await until(async () => /Everything that was checked/.test(await window.pageText()));
   await window.picture("vscode-doctor", 560);
 });
 
