@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dg_lsp.cli import ArgumentError
-from dg_lsp.reason import ReasonCode
+from dg_lsp.reason import CodedError, ReasonCode
 
 if TYPE_CHECKING:
     from dg_lsp.diagnosis.journal import Journal
@@ -129,7 +129,7 @@ async def _examine(model: str | None, device: str | None) -> dict[str, Any]:
         said, _ = await asyncio.wait_for(process.communicate(), EXAMINE_S)
         report: dict[str, Any] = json.loads(said)
     except (TimeoutError, ValueError) as error:
-        raise ValueError("dg-lsp doctor did not answer; run it in a terminal") from error
+        raise CodedError("dg-lsp doctor did not answer; run it in a terminal") from error
     finally:
         if process.returncode is None:
             process.kill()

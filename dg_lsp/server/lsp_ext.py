@@ -150,7 +150,7 @@ class Status:
     device: str
     memory_bytes: int
     code: str | None = None
-    """Where the message is a reason: one of `job.ReasonCode`, for programs."""
+    """Where the message is a reason: one of `reason.ReasonCode`, for programs."""
     percent: int | None = None
     """Of the model's loading, where it can be told."""
     follows_instructions: bool | None = None

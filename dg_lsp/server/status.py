@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -37,9 +36,9 @@ class StatusBoard:
         self._engine = engine
         self._client: ClientFeatures | None = None
         self._num_busy = 0
-        self._trouble: str | None = None
+        self._trouble: Reason | None = None
         self._quiet: Reason | None = None
-        self._told: set[str] = set()
+        self._told: set[ReasonCode] = set()
         """Causes of trouble that the user was told of in a message."""
         self._sent: lsp_ext.Status | None = None
         self._progress: str | None = None
@@ -47,22 +46,21 @@ class StatusBoard:
     @property
     def now(self) -> lsp_ext.Status:
         engine, model = self._engine, self._engine.model
-        code = None
-        if engine.phase is EnginePhase.FAILED:
-            kind, message, code = "Error", engine.message, ReasonCode.ENGINE
+        reason = engine.failure or self._trouble or self._quiet
+        if engine.failure is not None:
+            kind = "Error"
         elif self._trouble is not None:
-            kind, message = "Warning", self._trouble
-        elif self._quiet is not None:
-            kind, message, code = "Inactive", self._quiet.message, self._quiet.code
+            kind = "Warning"
         else:
-            kind, message = "Normal", engine.message
-            if not message and model is not None and model.name == BUNDLED:
-                message = "the small bundled model is in use"
+            kind = "Normal" if self._quiet is None else "Inactive"
+        message = engine.message if reason is None else reason.message
+        if not message and model is not None and model.name == BUNDLED:
+            message = "the small bundled model is in use"
         return lsp_ext.Status(
             busy=self._num_busy > 0 or engine.phase is EnginePhase.STARTING,
             kind=kind,
             message=message,
-            code=code.value if code else None,
+            code=reason.code.value if reason else None,
             model=model.name if model else "",
             device=model.device if model else "",
             memory_bytes=model.memory_bytes if model else 0,
@@ -112,12 +110,12 @@ class StatusBoard:
         self._trouble = self._quiet = None
         self._send()
 
-    def failed(self, reason: str) -> None:
+    def failed(self, reason: Reason) -> None:
         """A request failed; the next one may go well."""
         self._trouble = reason
         self._send()
 
-    def job_failed(self, reason: str) -> None:
+    def job_failed(self, reason: Reason) -> None:
         """A request failed of which the user hears nothing but the empty answer."""
         self._tell_once(reason)
         self.failed(reason)
@@ -132,8 +130,8 @@ class StatusBoard:
         self._engine = engine
         if engine.phase is EnginePhase.READY:
             self._trouble = None
-        elif engine.phase is EnginePhase.FAILED:
-            self._tell_once(engine.message)
+        elif engine.failure is not None:
+            self._tell_once(engine.failure)
         self._send()
         if self._client is None or not self._client.shows_progress:
             return
@@ -164,15 +162,13 @@ class StatusBoard:
         report = types.WorkDoneProgressReport(message=engine.message, percentage=engine.percent)
         progress.report(self._progress, report)
 
-    def _tell_once(self, trouble: str) -> None:
+    def _tell_once(self, trouble: Reason) -> None:
         """One message per cause and session, for clients that show no status."""
-        # Numbers of ports, processes and seconds make no other cause.
-        cause = re.sub(r"\d+", "", trouble)
-        if self._client is None or self._client.extensions.status or cause in self._told:
+        if self._client is None or self._client.extensions.status or trouble.code in self._told:
             return
-        self._told.add(cause)
+        self._told.add(trouble.code)
         advice = "The command `dg-lsp doctor` says more."
-        text = f"dg-lsp: {trouble.rstrip('.')}. {advice}"
+        text = f"dg-lsp: {trouble.message.rstrip('.')}. {advice}"
         shown = types.ShowMessageParams(types.MessageType.Warning, text)
         self._server.window_show_message(shown)
 

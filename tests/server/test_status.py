@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from dg_lsp.server.link.engine_link import EnginePhase, EngineState
+from dg_lsp.reason import Reason, ReasonCode
+from dg_lsp.server.link.engine_link import failed
 
 STATUS = {"experimental": {"dgLsp": {"status": True}}}
 CAUSES = [
-    "there is no model 'no-such-model'; dg-lsp models lists the installed ones",
-    "no GPU with 18 GB",
-    "nobody answers at 127.0.0.1:9999",
-    "the runtime directory /run/user/0/dg-lsp belongs to somebody else",
+    Reason(ReasonCode.NO_MODEL, "no model here is called 'no-such-model'"),
+    Reason(ReasonCode.NO_DEVICE, "no GPU with 18 GB"),
+    Reason(ReasonCode.NO_ENGINE, "nobody answers at 127.0.0.1:9999"),
+    Reason(ReasonCode.BAD_DIRECTORY, "/run/user/0/dg-lsp belongs to somebody else"),
 ]
 
 
@@ -19,7 +20,7 @@ def warnings(editor) -> list[str]:
     return [shown["message"] for shown in editor.told("window/showMessage")]
 
 
-async def fail(editor, cause: str) -> None:
+async def fail(editor, cause: Reason) -> None:
     editor.link.refusal = cause
     assert await editor.texts(0, 4) == []
 
@@ -30,13 +31,18 @@ async def test_why_there_is_no_engine_is_said_once(editor, cause):
     for _ in range(3):
         await fail(editor, cause)
     [said] = warnings(editor)
-    assert cause in said
+    assert cause.message in said
     assert "dg-lsp doctor" in said
 
 
-async def test_each_cause_is_said_once_and_numbers_make_no_other_one(editor):
+async def test_each_cause_is_said_once_whatever_its_message(editor):
     editor.open("x = ")
-    for cause in ["port 4000 is closed", "no GPU", "port 4001 is closed", "no GPU"]:
+    for cause in [
+        Reason(ReasonCode.NO_ENGINE, "port 4000 is closed"),
+        Reason(ReasonCode.NO_DEVICE, "no GPU"),
+        Reason(ReasonCode.NO_ENGINE, "nobody listens at port 4001"),
+        Reason(ReasonCode.NO_DEVICE, "no GPU"),
+    ]:
         await fail(editor, cause)
     assert len(warnings(editor)) == 2
 
@@ -57,14 +63,17 @@ async def test_a_client_with_our_status_gets_no_message(make_editor):
     await fail(editor, CAUSES[0])
     assert warnings(editor) == []
     told = editor.told("dgLsp/status")[-1]
-    assert (told["kind"], told["code"], told["message"]) == ("Error", "engine", CAUSES[0])
+    assert (told["kind"], told["code"], told["message"]) == (
+        *("Error", "no-model"),
+        CAUSES[0].message,
+    )
 
 
 async def test_what_failed_before_the_client_listens_is_said_when_it_does(make_editor):
     editor = make_editor()
     params = {"processId": None, "rootUri": None, "capabilities": {}}
     await editor.ask("initialize", params)
-    editor.session.status.engine_changed(EngineState(EnginePhase.FAILED, CAUSES[1]))
+    editor.session.status.engine_changed(failed(CAUSES[1]))
     assert warnings(editor) == []
     editor.notify("initialized", {})
     await editor.until(lambda: len(warnings(editor)) == 1)

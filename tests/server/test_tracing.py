@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dg_lsp.reason import ReasonCode
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.settings import Settings, TraceDetail, Trigger
 
 ADD = "def add(a, b):\n    return \n"
@@ -65,7 +65,7 @@ async def test_why_nothing_was_offered(make_editor, settings, text, uri, extra, 
 
 async def test_an_engine_that_is_not_there_is_a_failure(make_editor):
     editor = make_editor()
-    editor.link.refusal = "no model named absent"
+    editor.link.refusal = Reason(ReasonCode.NO_MODEL, "no model named absent")
     await editor.begin()
     editor.open(ADD)
     await editor.inline(1, 11)

@@ -81,7 +81,8 @@ async def _answer(
             question.on_draft,
         )
     if answer.failed:
-        session.status.job_failed(str(answer.reason))
+        assert answer.reason is not None
+        session.status.job_failed(answer.reason)
     else:
         session.status.well()
     now = session.documents.get(document.uri)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from dg_lsp.document.request import follows_no_instructions
 from dg_lsp.job import ModelInfo, Span
@@ -21,13 +20,13 @@ from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offsets_of, range_at
 from dg_lsp.server.features.commands import read_request, warn
 from dg_lsp.server.features.rewriting import (
-    DocumentMovedError,
     RewriteRefusedError,
     leading_comment,
     rewrite,
     workspace_edit,
 )
 from dg_lsp.server.link.engine_link import EngineUnavailableError
+from dg_lsp.server.rpc.errors import invalid_params, request_failed
 from dg_lsp.server.session import Session
 from dg_lsp.server.workspace.documents import Document
 
@@ -36,8 +35,6 @@ QUICK_FIX = types.CodeActionKind.QuickFix
 MODEL_PATIENCE_S = 1.0
 """How long the menu waits for an engine to say what its model can do."""
 MAX_TITLE_CHARS = 60
-REQUEST_FAILED = -32803
-CONTENT_MODIFIED = -32801
 
 INSTRUCTIONS = {
     "Complete this body": "Complete the body of this code.",
@@ -92,16 +89,14 @@ async def resolve_action(session: Session, action: types.CodeAction) -> types.Co
         # Some clients ask for the edit of every action; this one is carried out by its command.
         return action
     if not isinstance(action.data, dict):
-        raise JsonRpcInvalidParams("this code action was not offered by dg-lsp")
+        raise invalid_params("this code action was not offered by dg-lsp")
     request = read_request(session, action.data)
     try:
         with session.status.working(None, action.title):
             change = await rewrite(session, request, types.CODE_ACTION_RESOLVE)
     except RewriteRefusedError as refused:
-        session.status.failed(str(refused))
-        is_moved = isinstance(refused, DocumentMovedError)
-        code = CONTENT_MODIFIED if is_moved else REQUEST_FAILED
-        raise JsonRpcException(str(refused), code) from refused
+        session.status.failed(refused.reason)
+        raise request_failed(refused.reason) from refused
     session.status.well()
     warn(session, change)
     action.data = {**action.data, "warning": change.warning}

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from dg_lsp.document.retrying import MAX_SEED
 from dg_lsp.job import Span
+from dg_lsp.reason import CodedError, Reason, ReasonCode
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offsets_of
 from dg_lsp.server.features.rewriting import (
@@ -26,6 +26,7 @@ from dg_lsp.server.features.rewriting import (
     workspace_edit,
 )
 from dg_lsp.server.link.engine_link import EngineUnavailableError
+from dg_lsp.server.rpc.errors import invalid_params, request_failed
 from dg_lsp.server.rpc.tolerance import read_position
 from dg_lsp.server.session import Session
 from dg_lsp.server.workspace.documents import Document
@@ -92,11 +93,11 @@ async def doctor(session: Session, params: types.ExecuteCommandParams) -> Any:
 
     asked = _argument(params)
     if session.examine is None:
-        raise JsonRpcInvalidParams("this server cannot examine its installation")
+        raise invalid_params("this server cannot examine its installation")
     try:
         report = await session.examine()
-    except ValueError as error:
-        raise JsonRpcException(str(error), types.LSPErrorCodes.RequestFailed) from error
+    except CodedError as error:
+        raise request_failed(error.reason) from error
     pages = {}
     if asked.get("markdown") is True:
         pages["markdown"] = doctor_page(report)
@@ -127,29 +128,31 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
     """The request in a command's argument or a code action's data, checked."""
     uri, version = raw.get("uri"), raw.get("version")
     if not isinstance(uri, str):
-        raise JsonRpcInvalidParams("uri: the URI of an open document is needed")
+        raise invalid_params("uri: the URI of an open document is needed")
     if version is not None and not isinstance(version, int):
-        raise JsonRpcInvalidParams("version: a whole number is needed")
+        raise invalid_params("version: a whole number is needed")
     document = session.documents.at_version(uri, version)
     if document is None:
-        raise JsonRpcInvalidParams("the document is not open, or its version is long gone")
+        raise invalid_params(
+            "the document is not open, or its version is long gone", ReasonCode.NOT_OPEN
+        )
     instruction, strength, token = raw.get("instruction"), raw.get("strength"), raw.get("token")
     if instruction is not None and not (
         isinstance(instruction, str) and 0 < len(instruction.strip()) <= MAX_INSTRUCTION_CHARS
     ):
-        raise JsonRpcInvalidParams(
+        raise invalid_params(
             f"instruction: a text of 1 to {MAX_INSTRUCTION_CHARS} characters is needed"
         )
     if strength is not None and not (isinstance(strength, (int, float)) and 0 < strength <= 1):
-        raise JsonRpcInvalidParams("strength: a share above 0 and at most 1 is needed")
+        raise invalid_params("strength: a share above 0 and at most 1 is needed")
     seed = raw.get("seed")
     if seed is not None and not (type(seed) is int and 0 <= seed <= MAX_SEED):
-        raise JsonRpcInvalidParams(f"seed: a whole number from 0 to {MAX_SEED} is needed")
+        raise invalid_params(f"seed: a whole number from 0 to {MAX_SEED} is needed")
     span = _read_span(session, document, raw)
     selection = document.text[span.start : span.end]
     if instruction is not None and not selection.strip():
         held = "only blanks" if selection else "nothing"
-        raise JsonRpcInvalidParams(f"range: it holds {held}, and an instruction needs text")
+        raise invalid_params(f"range: it holds {held}, and an instruction needs text")
     return RewriteRequest(
         document,
         span,
@@ -163,7 +166,7 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
 async def _apply(session: Session, params: types.ExecuteCommandParams, title: str) -> Any:
     request = read_request(session, _argument(params))
     if params.command == lsp_ext.COMMAND_REWRITE and request.span.start == request.span.end:
-        raise JsonRpcInvalidParams("range: a rewrite needs a range that is not empty")
+        raise invalid_params("range: a rewrite needs a range that is not empty")
     progress = params.work_done_token
     if progress is None and session.client.shows_progress:
         progress = _begin_own_progress(session)
@@ -175,10 +178,10 @@ async def _apply(session: Session, params: types.ExecuteCommandParams, title: st
         with session.status.working(progress, title, can_stop=True) as report:
             change = await rewrite(session, request, params.command, report)
     except RewriteRefusedError as refused:
-        session.status.failed(str(refused))
+        session.status.failed(refused.reason)
         shown = types.ShowMessageParams(types.MessageType.Warning, f"dg-lsp: {refused}")
         session.server.window_show_message(shown)
-        return {"applied": False, "reason": str(refused), "text": None, "warning": None}
+        return _applied(refused.reason)
     finally:
         for token in tokens:
             if session.commands.get(token) is task:
@@ -188,11 +191,19 @@ async def _apply(session: Session, params: types.ExecuteCommandParams, title: st
     answer = await session.server.workspace_apply_edit_async(
         types.ApplyWorkspaceEditParams(workspace_edit(session, change, title), title)
     )
+    if answer.applied:
+        return _applied(None, change)
+    why = answer.failure_reason or "the editor refused it"
+    return _applied(Reason(ReasonCode.EDIT_REFUSED, why), change)
+
+
+def _applied(reason: Reason | None, change: Change | None = None) -> dict[str, Any]:
     return {
-        "applied": answer.applied,
-        "reason": None if answer.applied else answer.failure_reason or "the editor refused it",
-        "text": change.new_text,
-        "warning": change.warning,
+        "applied": reason is None,
+        "reason": reason and reason.message,
+        "code": reason and reason.code.value,
+        "text": change and change.new_text,
+        "warning": change and change.warning,
     }
 
 
@@ -215,9 +226,9 @@ async def _with_engine(
             await work()
         session.forget_answers()
     except EngineUnavailableError as error:
-        session.status.failed(str(error))
-        return {"done": False, "reason": str(error)}
-    return {"done": True, "reason": None}
+        session.status.failed(error.reason)
+        return {"done": False, "reason": str(error), "code": error.code.value}
+    return {"done": True, "reason": None, "code": None}
 
 
 def _begin_own_progress(session: Session) -> str:
@@ -231,7 +242,7 @@ def _begin_own_progress(session: Session) -> str:
 def _argument(params: types.ExecuteCommandParams) -> dict[str, Any]:
     arguments = params.arguments or [{}]
     if len(arguments) != 1 or not isinstance(arguments[0], dict):
-        raise JsonRpcInvalidParams(f"{params.command} takes one object")
+        raise invalid_params(f"{params.command} takes one object")
     return arguments[0]
 
 
@@ -242,5 +253,5 @@ def _read_span(session: Session, document: Document, raw: dict[str, Any]) -> Spa
     try:
         ends = [read_position(found[end]) for end in ("start", "end")]
     except (TypeError, KeyError, ValueError) as error:
-        raise JsonRpcInvalidParams("range or position: where, as in LSP, is needed") from error
+        raise invalid_params("range or position: where, as in LSP, is needed") from error
     return Span(*offsets_of(document.text, types.Range(*ends), session.units))

@@ -17,7 +17,7 @@ from dg_lsp.document.edit import minimal_replacement
 from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import InsertionSite, flaw_at
 from dg_lsp.job import Draft, Span
-from dg_lsp.reason import Reason, ReasonCode
+from dg_lsp.reason import CodedError, Reason, ReasonCode
 from dg_lsp.server.convert import range_at
 from dg_lsp.server.features.drafts import send_drafts
 from dg_lsp.server.lsp_ext import JobToken
@@ -37,12 +37,8 @@ MOVED = Reason(ReasonCode.CHANGED, "the text to be changed has changed in the me
 _COMMENT = re.compile(r"\s*(?:#+|//+|--+|;+|%+|/\*+|<!--)\s*(.*?)\s*(?:\*/|-->)?\s*")
 
 
-class RewriteRefusedError(Exception):
+class RewriteRefusedError(CodedError):
     """Nothing was changed; the message says why, in one line."""
-
-
-class DocumentMovedError(RewriteRefusedError):
-    """The text that was to be changed is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)

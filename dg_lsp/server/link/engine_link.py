@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dg_lsp.job import Infiller, ModelInfo, OpenedModel
+from dg_lsp.reason import CodedError, Reason, ReasonCode
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class EnginePhase(enum.Enum):
     """The process comes up or the model is being loaded or downloaded."""
     READY = "ready"
     FAILED = "failed"
-    """It cannot be had; the message says why."""
+    """It cannot be had; `failure` says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,24 @@ class EngineState:
 
     phase: EnginePhase
     message: str = ""
+    """What it is doing, for the user."""
     model: ModelInfo | None = None
     """Known once the model was loaded; kept while it is unloaded."""
     percent: int | None = None
     """Progress of loading, where it can be told."""
+    failure: Reason | None = None
+    """Why it cannot be had, in the phase `FAILED`."""
 
 
-class EngineUnavailableError(RuntimeError):
+def failed(reason: Reason) -> EngineState:
+    """The state of an engine that cannot be had."""
+    return EngineState(EnginePhase.FAILED, failure=reason)
+
+
+class EngineUnavailableError(CodedError):
     """There is no engine to be had now; the one-line message says why."""
+
+    code = ReasonCode.NO_ENGINE
 
 
 class EngineLink(Protocol):
@@ -86,7 +97,7 @@ class InProcessLink:
     """An `EngineLink` to a model in this process, opened on a thread of its own when needed."""
 
     def __init__(self, open_model: Callable[[], OpenedModel]) -> None:
-        """`open_model` blocks; a `ValueError` of it says what the user can do."""
+        """`open_model` blocks; a `CodedError` of it says what the user can do."""
         self._open_model = open_model
         self._state = EngineState(EnginePhase.IDLE)
         self._listeners: list[Callable[[EngineState], None]] = []
@@ -132,13 +143,14 @@ class InProcessLink:
         loop = asyncio.get_running_loop()
         opening: asyncio.Future[OpenedModel] = loop.create_future()
 
-        def settle(opened: OpenedModel | None, error: Exception | None) -> None:
+        def settle(opened: OpenedModel | None, error: EngineUnavailableError | None) -> None:
             if opening is not self._opening:
                 return
             if opened is None:
                 self._opening = None
-                self._become(EngineState(EnginePhase.FAILED, str(error)))
-                opening.set_exception(EngineUnavailableError(str(error)))
+                assert error is not None
+                self._become(failed(error.reason))
+                opening.set_exception(error)
                 # Those who asked may be gone; the state has the reason.
                 opening.exception()
                 return
@@ -148,14 +160,17 @@ class InProcessLink:
 
         def run() -> None:
             opened: OpenedModel | None = None
-            error: Exception | None = None
+            error: EngineUnavailableError | None = None
             try:
                 opened = self._open_model()
-            except ValueError as caught:
-                error = caught
+            except CodedError as caught:
+                error = EngineUnavailableError(str(caught), caught.code)
             except Exception as caught:
                 log.exception("the model cannot be opened")
-                error = RuntimeError(f"the model cannot be opened: {type(caught).__name__}")
+                error = EngineUnavailableError(
+                    f"the model cannot be opened: {type(caught).__name__}",
+                    ReasonCode.LOAD_FAILED,
+                )
             # The loop may be gone at exit; then nobody waits for the model.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, opened, error)

@@ -14,10 +14,12 @@ from typing import Any, Protocol
 
 from dg_lsp.document.request import CHARS_PER_TOKEN
 from dg_lsp.job import Infiller, InfillJob, JobHandle, ModelInfo
+from dg_lsp.reason import Reason, ReasonCode, reason_of
 from dg_lsp.server.link.engine_link import (
     EnginePhase,
     EngineState,
     EngineUnavailableError,
+    failed,
 )
 from dg_lsp.server.settings import EngineAccess, Settings
 
@@ -109,7 +111,9 @@ class RemoteLink:
             if not readying.cancelled():
                 raise
         if readying.cancelled() or self._engine is None:
-            raise EngineUnavailableError("the settings name another engine now")
+            raise EngineUnavailableError(
+                "the settings name another engine now", ReasonCode.SETTINGS_CHANGED
+            )
         return self._engine
 
     def measure(self, text: str) -> int:
@@ -118,20 +122,23 @@ class RemoteLink:
     async def restart(self) -> None:
         restart: Any = getattr(self._engine_now(), "restart", None)
         if restart is None:
-            raise EngineUnavailableError("an engine elsewhere is not ours to restart")
+            raise EngineUnavailableError(
+                "an engine elsewhere is not ours to restart", ReasonCode.REMOTE_ENGINE
+            )
         self._become(EngineState(EnginePhase.STARTING, "restarting the engine"))
         try:
             await restart()
         except (ValueError, OSError) as error:
-            self._become(EngineState(EnginePhase.FAILED, str(error)))
-            raise EngineUnavailableError(str(error)) from error
+            unavailable = _unavailable(error)
+            self._become(failed(unavailable.reason))
+            raise unavailable from error
         await self.infiller()
 
     async def unload(self) -> None:
         try:
             await self._engine_now().unload()
         except (ValueError, OSError) as error:
-            raise EngineUnavailableError(str(error)) from error
+            raise _unavailable(error) from error
         self._become(EngineState(EnginePhase.IDLE, model=self._state.model))
 
     async def close(self) -> None:
@@ -143,7 +150,7 @@ class RemoteLink:
             try:
                 self._engine = self._connect(self._settings)
             except (ValueError, OSError) as error:
-                raise EngineUnavailableError(str(error)) from error
+                raise _unavailable(error) from error
         return self._engine
 
     async def _make_ready(self) -> None:
@@ -154,8 +161,9 @@ class RemoteLink:
                 self._following = asyncio.create_task(self._follow(engine))
             self._take(await engine.wait_ready(self._take))
         except (ValueError, OSError, EngineUnavailableError) as error:
-            self._become(EngineState(EnginePhase.FAILED, str(error)))
-            raise EngineUnavailableError(str(error)) from error
+            unavailable = _unavailable(error)
+            self._become(failed(unavailable.reason))
+            raise unavailable from error
 
     async def _follow(self, engine: RemoteEngine) -> None:
         while True:
@@ -178,8 +186,8 @@ class RemoteLink:
         elif said.state == "loading":
             self._become(self._starting("loading the model", said.loading_percent))
         elif said.state == "failed":
-            reason = said.error or "the model cannot be loaded"
-            self._become(EngineState(EnginePhase.FAILED, reason))
+            message = said.error or "the model cannot be loaded"
+            self._become(failed(Reason(ReasonCode.LOAD_FAILED, message)))
         elif self._readying is None:
             self._become(EngineState(EnginePhase.IDLE, model=self._state.model))
 
@@ -211,3 +219,9 @@ class RemoteLink:
         self._state = state
         for listener in self._listeners:
             listener(state)
+
+
+def _unavailable(error: Exception) -> EngineUnavailableError:
+    """What a service says is wrong, in our terms."""
+    reason = reason_of(error, ReasonCode.NO_ENGINE)
+    return EngineUnavailableError(reason.message, reason.code)

@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState, ModelInfo
+from dg_lsp.reason import Reason
 from dg_lsp.server.link.engine_link import (
     EnginePhase,
     EngineState,
     EngineUnavailableError,
+    failed,
 )
 
 Script = Callable[[InfillJob], list[str]]
@@ -121,7 +123,7 @@ class ScriptedLink:
         self._listeners: list[Callable[[EngineState], None]] = []
         self.model = ModelInfo("scripted", "cpu", 512, 256, follows_instructions=True)
         self.state = EngineState(EnginePhase.IDLE)
-        self.refusal: str | None = None
+        self.refusal: Reason | None = None
         """Why there is no engine to be had."""
         self.ready: asyncio.Event | None = None
         """While there is one that is not set, the engine is starting."""
@@ -143,8 +145,8 @@ class ScriptedLink:
 
     async def infiller(self) -> ScriptedInfiller:
         if self.refusal is not None:
-            self.become(EngineState(EnginePhase.FAILED, self.refusal))
-            raise EngineUnavailableError(self.refusal)
+            self.become(failed(self.refusal))
+            raise EngineUnavailableError(self.refusal.message, self.refusal.code)
         if self.state.phase is not EnginePhase.READY:
             if self.ready is not None:
                 self.become(EngineState(EnginePhase.STARTING, "loading the model"))

@@ -30,8 +30,10 @@ from pygls.protocol import (
 )
 from pygls.protocol.json_rpc import MsgId
 
+from dg_lsp.reason import ReasonCode
 from dg_lsp.server.convert import Units, units_of
 from dg_lsp.server.lsp_ext import read_extras
+from dg_lsp.server.rpc.errors import data_of, invalid_params
 from dg_lsp.server.rpc.tolerance import UnreadableError, make_converter, structure
 from dg_lsp.server.workspace.documents import Documents, path_of
 from dg_lsp.server.workspace.notebooks import SYNC, NotebookProtocol, Notebooks
@@ -205,12 +207,18 @@ class Protocol(NotebookProtocol):
             return
         super()._send_handler_result(future, msg_id=msg_id)
 
-    def _refuse(self, msg_id: Any, code: int, reason: str) -> None:
+    def _refuse(
+        self,
+        msg_id: Any,
+        code: int,
+        message: str,
+        reason: ReasonCode = ReasonCode.INVALID_REQUEST,
+    ) -> None:
         self._send_data(
             {
                 "jsonrpc": self.VERSION,
                 "id": msg_id if _is_id(msg_id) else None,
-                "error": {"code": code, "message": reason},
+                "error": {"code": code, "message": message, "data": data_of(reason)},
             }
         )
 
@@ -221,11 +229,12 @@ class Protocol(NotebookProtocol):
             return
         self._unanswered.discard(msg_id)
         if error is not None:
-            message = error.message
+            message, data = error.message, error.data
             if error.code == _INTERNAL_ERROR:
                 kind = re.match(r"\w*", message)
                 message = f"internal error ({kind[0] if kind else ''}); see the server's log"
-            error = types.ResponseError(error.code, message)
+                data = data_of(ReasonCode.DEFECT)
+            error = types.ResponseError(error.code, message, data)
         super()._send_response(msg_id, result, error)
 
     def _send_data(self, data: Any) -> None:
@@ -235,7 +244,12 @@ class Protocol(NotebookProtocol):
             # What a client sent along comes back to it, however deep it is.
             log.error("a message cannot be written as JSON: %s", type(error).__name__)
             if not hasattr(data, "method"):
-                self._refuse(data.id, _INTERNAL_ERROR, "the answer cannot be written as JSON")
+                self._refuse(
+                    data.id,
+                    _INTERNAL_ERROR,
+                    "the answer cannot be written as JSON",
+                    ReasonCode.DEFECT,
+                )
             return
         if self.writer is None:
             return
@@ -306,7 +320,7 @@ class Protocol(NotebookProtocol):
         """One task per command, so that cancelling the request stops the command."""
         handler = self.fm.commands.get(params.command)
         if handler is None:
-            raise JsonRpcInvalidParams(f"there is no command {params.command!r}")
+            raise invalid_params(f"there is no command {params.command!r}")
         return await handler(params)
 
 

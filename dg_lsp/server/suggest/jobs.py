@@ -14,6 +14,7 @@ from typing import Protocol
 from dg_lsp.document.request import RequestContext, RequestOptions, SeedFinder, build_job
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import Draft, Infill, InfillJob, JobResult, JobState, Snippet
+from dg_lsp.reason import ReasonCode, reason_of
 from dg_lsp.server.link.engine_link import EngineLink, EngineUnavailableError
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import Work
@@ -80,7 +81,9 @@ class Jobs:
     ) -> InfillJob:
         model = self._link.state.model
         if model is None:
-            raise EngineUnavailableError("the engine does not say which model it has")
+            raise EngineUnavailableError(
+                "the engine does not say which model it has", ReasonCode.BAD_ANSWER
+            )
         context = RequestContext(
             measure=self._link.measure,
             budget_chars=settings.context.budget_chars,

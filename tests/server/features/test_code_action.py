@@ -284,6 +284,7 @@ async def test_a_document_that_moves_is_followed_or_the_edit_refused(
     answer = await modern.answer(request)
     if expect is None:
         assert answer["error"]["code"] == -32801
+        assert answer["error"]["data"] == {"code": "changed"}
     else:
         [change] = answer["result"]["edit"]["documentChanges"]
         assert change["textDocument"]["version"] == 2
@@ -315,7 +316,7 @@ async def test_a_selection_with_a_secret_in_it_is_not_shown_to_the_model(modern)
     span = {"start": {"line": 0, "character": 0}, "end": {"line": 1, "character": 5}}
     action = named(await menu(modern, span), "Rewrite selection anew")
     error = await modern.refused("codeAction/resolve", action)
-    assert error["message"] == "the selection holds what looks like a secret"
+    assert (error["code"], error["data"]) == (-32803, {"code": "secret"})
     assert modern.engine.jobs == []
 
 

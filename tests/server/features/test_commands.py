@@ -7,6 +7,7 @@ import re
 import pytest
 
 from dg_lsp.job import JobState
+from dg_lsp.reason import CodedError
 from dg_lsp.server.link.scripted import Pace
 from dg_lsp.server.settings import Settings, TraceDetail
 
@@ -33,7 +34,13 @@ async def applying(editor):
 async def test_infill_applies_an_edit(applying):
     result = await run(applying, "infill", PLACE)
 
-    assert result == {"applied": True, "reason": None, "text": "1", "warning": None}
+    assert result == {
+        "applied": True,
+        "reason": None,
+        "code": None,
+        "text": "1",
+        "warning": None,
+    }
     [params] = applying.told("workspace/applyEdit")
     [edit] = params["edit"]["changes"][URI]
     at = PLACE["position"]
@@ -55,7 +62,13 @@ async def test_an_edit_that_the_editor_refuses(applying):
         "failureReason": "read-only",
     }
     result = await run(applying, "infill", PLACE)
-    assert result == {"applied": False, "reason": "read-only", "text": "1", "warning": None}
+    assert result == {
+        "applied": False,
+        "reason": "read-only",
+        "code": "edit-refused",
+        "text": "1",
+        "warning": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -84,6 +97,8 @@ async def test_an_edit_that_the_editor_refuses(applying):
 async def test_bad_arguments_are_named(applying, name, arguments, named):
     error = await applying.refused("workspace/executeCommand", command(name, *arguments))
     assert error["code"] == -32602
+    is_closed = "99" in str(arguments) or "not/open" in str(arguments)
+    assert error["data"] == {"code": "not-open" if is_closed else "invalid-request"}
     assert named in error["message"]
 
 
@@ -152,7 +167,8 @@ async def test_more_than_the_model_rewrites_at_once_is_refused_before_it_starts(
     # 512 tokens at 3 characters each are 96 lines of 16 characters.
     refused = await rewrite(10, 200)
     assert refused["applied"] is False
-    assert "lines 11 to 106" in refused["reason"]
+    assert refused["code"] == "too-long"
+    assert "106" in refused["reason"]
     assert applying.engine.jobs == []
     assert (await rewrite(10, 106))["applied"] is True
     assert (await rewrite(10, 107))["applied"] is False
@@ -178,7 +194,7 @@ async def test_a_line_that_is_too_long_to_rewrite_at_once(applying, text):
     refused = await run(applying, "rewrite", {"uri": URI, "range": span})
 
     assert refused["applied"] is False
-    assert "line 1" in refused["reason"]
+    assert refused["code"] == "too-long"
 
 
 async def test_typing_does_not_stop_a_command(applying):
@@ -202,7 +218,7 @@ async def test_what_is_refused_is_shown_and_applies_nothing(applying):
 
     result = (await applying.answer(request))["result"]
     assert result["applied"] is False
-    assert "has changed" in result["reason"]
+    assert result["code"] == "changed"
     [shown] = applying.told("window/showMessage")
     assert result["reason"] in shown["message"]
     assert applying.told("workspace/applyEdit") == []
@@ -212,7 +228,7 @@ async def test_what_is_refused_is_shown_and_applies_nothing(applying):
     ("name", "call"), [("restartEngine", "restart"), ("unloadModel", "unload")]
 )
 async def test_commands_for_the_engine(editor, name, call):
-    assert await run(editor, name) == {"done": True, "reason": None}
+    assert await run(editor, name) == {"done": True, "reason": None, "code": None}
     assert editor.link.calls == [call]
 
 
@@ -258,7 +274,7 @@ async def test_the_text_of_a_trace_is_for_who_asks(make_editor, asked):
 async def test_the_doctor_is_asked_and_its_failure_is_an_error_of_one_line(editor):
     command = {"command": "dg-lsp.doctor"}
     error = await editor.refused("workspace/executeCommand", command)
-    assert error["message"] == "this server cannot examine its installation"
+    assert error["data"] == {"code": "invalid-request"}
 
     async def examine():
         return {"level": "ok", "findings": []}
@@ -270,8 +286,8 @@ async def test_the_doctor_is_asked_and_its_failure_is_an_error_of_one_line(edito
     assert pages["anonymous"].startswith("### Environment\n")
 
     async def fail():
-        raise ValueError("no answer")
+        raise CodedError("no answer")
 
     editor.session.examine = fail
     error = await editor.refused("workspace/executeCommand", command)
-    assert (error["code"], error["message"]) == (-32803, "no answer")
+    assert (error["code"], error["data"]) == (-32803, {"code": "defect"})

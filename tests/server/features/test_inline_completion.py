@@ -8,6 +8,7 @@ import pytest
 
 from dg_lsp.document.suggestions import MultiLine
 from dg_lsp.job import JobState
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.link.scripted import Pace
 from dg_lsp.server.settings import Settings
 
@@ -372,12 +373,15 @@ async def test_a_failed_job_is_an_empty_answer_with_the_reason_in_the_status(edi
 
 
 async def test_without_an_engine_the_answer_is_empty_and_the_status_says_why(editor):
-    editor.link.refusal = "no GPU with 18 GB"
+    editor.link.refusal = Reason(ReasonCode.NO_DEVICE, "no GPU with 18 GB")
     editor.open("x = ")
 
     assert await editor.texts(0, 4) == []
     status = await editor.ask("workspace/executeCommand", {"command": "dg-lsp.status"})
-    assert (status["kind"], status["message"]) == ("Error", "no GPU with 18 GB")
+    assert (status["kind"], status["code"], status["message"]) == (
+        *("Error", "no-device"),
+        "no GPU with 18 GB",
+    )
 
 
 async def test_a_document_that_is_not_open_gets_nothing(editor):

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from dg_lsp.job import InfillJob, ModelInfo, OpenedModel
+from dg_lsp.reason import ReasonCode
 from dg_lsp.server.link.engine_link import (
     EnginePhase,
     EngineUnavailableError,
@@ -57,19 +58,22 @@ async def test_opened_once_when_first_needed():
 
 
 @pytest.mark.parametrize(
-    ("error", "expect"),
+    ("error", "code", "names"),
     [
-        (ValueError("no checkpoint at /x"), "no checkpoint at /x"),
-        (RuntimeError("CUDA error"), "the model cannot be opened: RuntimeError"),
+        (EngineUnavailableError("/x", ReasonCode.NO_MODEL), ReasonCode.NO_MODEL, "/x"),
+        (RuntimeError("CUDA error"), ReasonCode.LOAD_FAILED, "RuntimeError"),
+        (ValueError("too few values"), ReasonCode.LOAD_FAILED, "ValueError"),
     ],
 )
-async def test_a_failure_is_said_and_the_next_request_tries_again(error, expect):
+async def test_a_failure_is_said_and_the_next_request_tries_again(error, code, names):
     opener = Opener()
     opener.error = error
     link = InProcessLink(opener)
-    with pytest.raises(EngineUnavailableError, match=expect):
+    with pytest.raises(EngineUnavailableError) as raised:
         await link.infiller()
-    assert (link.state.phase, link.state.message) == (EnginePhase.FAILED, expect)
+    assert raised.value.code is code
+    assert names in str(raised.value)
+    assert (link.state.phase, link.state.failure) == (EnginePhase.FAILED, raised.value.reason)
 
     opener.error = None
     assert await link.infiller() is opener.infiller

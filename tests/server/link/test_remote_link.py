@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from dg_lsp.job import ModelInfo
+from dg_lsp.reason import CodedError, ReasonCode
 from dg_lsp.server.link.engine_link import EnginePhase, EngineState, EngineUnavailableError
 from dg_lsp.server.link.remote_link import RemoteLink
 from dg_lsp.server.link.scripted import ScriptedInfiller
@@ -24,6 +25,10 @@ class Status:
     model: ModelInfo | None = INFO
 
 
+class CodedRefusal(CodedError, ValueError):
+    """As services refuse."""
+
+
 class Engine(ScriptedInfiller):
     """A scripted engine elsewhere."""
 
@@ -32,7 +37,7 @@ class Engine(ScriptedInfiller):
         self.calls: list[str] = []
         self.ready = asyncio.Event()
         self.ready.set()
-        self.refusal: str | None = None
+        self.refusal: ReasonCode | None = None
         self.says = Status()
 
     async def wait_ready(self, tell) -> Status:
@@ -40,18 +45,18 @@ class Engine(ScriptedInfiller):
         tell(Status("loading", loading_percent=40))
         await self.ready.wait()
         if self.refusal is not None:
-            raise ValueError(self.refusal)
+            raise CodedRefusal("refused", self.refusal)
         return Status()
 
     async def status(self) -> Status:
         if self.refusal is not None:
-            raise ValueError(self.refusal)
+            raise CodedRefusal("refused", self.refusal)
         return self.says
 
     async def unload(self) -> None:
         self.calls.append("unload")
         if self.refusal is not None:
-            raise ValueError(self.refusal)
+            raise CodedRefusal("refused", self.refusal)
 
     async def restart(self) -> None:
         self.calls.append("restart")
@@ -86,7 +91,7 @@ class Engines:
 
     def __call__(self, settings) -> Engine:
         if settings.address == "bad:1":
-            raise ValueError("bad:1 is no address")
+            raise CodedRefusal("bad:1 is no address", ReasonCode.BAD_ADDRESS)
         self.addresses.append(settings.address)
         self.made.append(Engine())
         return self.made[-1]
@@ -116,10 +121,12 @@ async def test_made_ready_once_for_all_who_ask(engines):
 
 async def test_a_failure_is_said_and_the_next_request_tries_again(engines):
     engine = engines.link._engine_now()
-    engine.refusal = "no checkpoint at /x"
-    with pytest.raises(EngineUnavailableError, match="no checkpoint at /x"):
+    engine.refusal = ReasonCode.NO_MODEL
+    with pytest.raises(EngineUnavailableError) as raised:
         await engines.link.infiller()
+    assert raised.value.code is ReasonCode.NO_MODEL
     assert engines.link.state.phase is EnginePhase.FAILED
+    assert engines.link.state.failure == raised.value.reason
     with pytest.raises(EngineUnavailableError):
         await engines.link.unload()
 
@@ -152,8 +159,9 @@ async def test_settings_that_name_another_engine(engines):
     assert first.calls == ["wait_ready", "close"]
 
     engines.at("bad:1")
-    with pytest.raises(EngineUnavailableError, match="is no address"):
+    with pytest.raises(EngineUnavailableError) as raised:
         await engines.link.infiller()
+    assert raised.value.code is ReasonCode.BAD_ADDRESS
 
 
 async def test_who_waits_when_settings_change_is_told(engines):
@@ -162,8 +170,9 @@ async def test_who_waits_when_settings_change_is_told(engines):
     waiting = asyncio.create_task(engines.link.infiller())
     await asyncio.sleep(0)
     engines.at("127.0.0.1:1")
-    with pytest.raises(EngineUnavailableError, match="another engine"):
+    with pytest.raises(EngineUnavailableError) as raised:
         await waiting
+    assert raised.value.code is ReasonCode.SETTINGS_CHANGED
 
 
 async def test_restart_and_unload(engines):
@@ -187,19 +196,30 @@ async def test_what_becomes_of_an_engine_that_nobody_asks_is_noticed(engines):
     assert engines.link.state.percent == 7
     engine.says = Status("failed", error="out of memory")
     assert await engines.next_phase() is EnginePhase.FAILED
-    assert engines.link.state.message == "out of memory"
+    assert engines.link.state.failure.code is ReasonCode.LOAD_FAILED
     engine.says = Status(model=replace(INFO, memory_bytes=9))
     assert await engines.next_phase() is EnginePhase.READY
     assert engines.link.state.model.memory_bytes == 9
-    engine.refusal = "nobody answers"
+    engine.refusal = ReasonCode.NO_ENGINE
     assert await engines.next_phase() is EnginePhase.IDLE
     assert engine.calls == ["wait_ready"]
 
 
 async def test_a_failed_start_stays_said_while_nothing_answers(engines):
     engine = engines.link._engine_now()
-    engine.refusal = "no checkpoint at /x"
+    engine.refusal = ReasonCode.NO_MODEL
     with pytest.raises(EngineUnavailableError):
         await engines.link.infiller()
     await asyncio.sleep(0.05)
-    assert engines.link.state.message == "no checkpoint at /x"
+    assert engines.link.state.failure.code is ReasonCode.NO_MODEL
+
+
+async def test_an_engine_that_is_not_ours_is_not_restarted():
+    class Elsewhere(Engine):
+        restart = None
+
+    link = RemoteLink(lambda settings: Elsewhere())
+    with pytest.raises(EngineUnavailableError) as raised:
+        await link.restart()
+    assert raised.value.code is ReasonCode.REMOTE_ENGINE
+    await link.close()
