@@ -14,9 +14,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from dg_lsp.job import Draft, Infill, InfillJob, JobResult, JobState
+from dg_lsp.reason import Reason, ReasonCode
 
 T = TypeVar("T")
 
+CANCELLED = Reason(ReasonCode.CANCELLED, "the request was cancelled")
+SUPERSEDED = Reason(ReasonCode.SUPERSEDED, "a newer request for the same document came in")
 _OPEN = (JobState.WAITING, JobState.RUNNING)
 
 
@@ -63,15 +66,14 @@ class FedJob:
     async def result(self) -> JobResult:
         return await asyncio.shield(self._result)
 
-    def cancel(self) -> None:
-        self.end(JobResult(JobState.CANCELLED, Infill((), 0, reason="cancelled")))
+    def cancel(self, reason: Reason = CANCELLED) -> None:
+        self.end(JobResult(JobState.CANCELLED, Infill((), 0, reason=reason)))
 
     def supersede(self) -> None:
         """A newer job for the same document took its place."""
-        reason = "superseded by a newer request"
-        self.end(JobResult(JobState.SUPERSEDED, Infill((), 0, reason=reason)))
+        self.end(JobResult(JobState.SUPERSEDED, Infill((), 0, reason=SUPERSEDED)))
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: Reason) -> None:
         self.end(JobResult(JobState.FAILED, Infill((), 0, reason=reason)))
 
     def finish(self, infill: Infill) -> None:

@@ -13,11 +13,15 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
+from dg_lsp.reason import Reason, ReasonCode
+
 EXTRA_CANDIDATES = 4
 """Texts to fall back on where the best one would break the code; a race has them anyway."""
 
 
-NOTHING_MISSING = "the model finds that nothing is missing here"
+NOTHING_MISSING = Reason(
+    ReasonCode.NOTHING_MISSING, "the model finds that nothing is missing here"
+)
 """What the engine says where the best span is an empty one."""
 
 
@@ -204,7 +208,7 @@ class Infill:
     steps: int
     timings_ms: dict[str, float] = field(default_factory=dict)
     """Milliseconds by stage: queue, prompt, encode, denoise, rank, total."""
-    reason: str | None = None
+    reason: Reason | None = None
     model: str = ""
     prompt_tokens: int = 0
     """Tokens that the encoder read; 0 where that is not told."""

@@ -68,8 +68,6 @@ class ReasonCode(enum.Enum):
     """The device ran out of memory in the middle of a job."""
     STALLED = "stalled"
     """The model made no step for minutes."""
-    ENGINE = "engine"
-    """What the engine says: there is none, the job failed, or its answer is of no use."""
     JOB_FAILED = "job-failed"
     """The job raised an error in the engine."""
 

@@ -42,7 +42,7 @@ from dg_lsp.document.suggestions import (
     suggestions_for,
 )
 from dg_lsp.job import MAX_CANDIDATES, MAX_TOKENS, Draft, Infill, InfillJob, JobState
-from dg_lsp.reason import Reason
+from dg_lsp.reason import CodedError, Reason, ReasonCode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -173,8 +173,10 @@ def _open_model(
     return found or open_infiller(model, device, vram=vram)
 
 
-class InfillFailed(RuntimeError):
+class InfillFailedError(CodedError):
     """The engine accepted the job but could not finish it."""
+
+    code = ReasonCode.JOB_FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +309,10 @@ async def _run(job: InfillJob, opened: OpenedModel, show: Callable[[Draft], None
         handle.cancel()
         raise
     if result.state is JobState.FAILED:
-        raise InfillFailed(result.infill.reason or "the model gave no reason")
+        reason = result.infill.reason
+        if reason is None:
+            raise InfillFailedError("the model gave no reason")
+        raise InfillFailedError(reason.message, reason.code)
     return result.infill
 
 

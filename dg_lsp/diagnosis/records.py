@@ -60,7 +60,8 @@ def tool_record(
         "language": job.language[:40],
         "position": None,
         "outcome": outcome,
-        "reason": infill.reason,
+        "reason": infill.reason and infill.reason.message,
+        "reason_code": infill.reason and infill.reason.code.value,
         "how": "a new job",
         "suggestions": [
             {"chars": len(one.text), "confidence": round(one.confidence, 3)}

@@ -76,7 +76,8 @@ async def _fill(infiller: Infiller, seed: int) -> dict[str, Any]:
     infill = result.infill
     return {
         "state": result.state.value,
-        "reason": infill.reason,
+        "reason": infill.reason and infill.reason.message,
+        "reason_code": infill.reason and infill.reason.code.value,
         "model": infill.model,
         "texts": [one.text for one in infill.candidates],
         "steps": infill.steps,

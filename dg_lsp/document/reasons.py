@@ -18,9 +18,7 @@ def why_nothing(infill: Infill, site: InsertionSite, standard: Standard) -> Reas
     """
     written = infill.candidates
     if not written:
-        if infill.reason in (None, NOTHING_MISSING):
-            return Reason(ReasonCode.NOTHING_MISSING, NOTHING_MISSING)
-        return Reason(ReasonCode.ENGINE, infill.reason or "")
+        return infill.reason or NOTHING_MISSING
     lowered = replace(standard, min_confidence=0.0)
     if unsure := suggestions_for(written, site, lowered):
         best = math.floor(100 * max(one.confidence for one in unsure)) / 100

@@ -21,6 +21,7 @@ from dg_lsp.engine.infilling import Filling, JobStoppedError
 from dg_lsp.engine.scheduler import Scheduler
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Infill, InfillJob, JobState
+from dg_lsp.reason import Reason, ReasonCode
 
 if TYPE_CHECKING:
     from dg_lsp.engine.denoiser import Denoiser
@@ -72,12 +73,12 @@ class Engine:
             return
         except Exception as error:
             log.exception("job for %s failed", ticket.document_key or "a text")
-            ticket.fail(f"the engine failed: {error}")
+            ticket.fail(Reason(ReasonCode.JOB_FAILED, f"the engine failed: {error}"))
             return
         if infill is None:
             # The next job finds an engine that holds nothing but the model.
             self._denoiser.shrink()
-            ticket.fail("the engine ran out of memory")
+            ticket.fail(Reason(ReasonCode.OUT_OF_MEMORY, "the engine ran out of memory"))
             return
         timings = {"queue": queued_ms, **infill.timings_ms}
         ticket.finish(dataclasses.replace(infill, timings_ms=timings, model=self._model))

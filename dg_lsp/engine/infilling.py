@@ -24,6 +24,7 @@ from dg_lsp.engine.prompt import (
 )
 from dg_lsp.engine.span_text import meeting_point, span_text
 from dg_lsp.job import NOTHING_MISSING, Candidate, Draft, Infill, InfillJob
+from dg_lsp.reason import Reason, ReasonCode
 
 T = TypeVar("T")
 
@@ -68,6 +69,8 @@ class Filling:
         self._rest = ""
         """The old text after the current block of a rewrite."""
         self._block, self._blocks = 1, 1
+        self._is_cut_short = False
+        """Whether the deadline ended it."""
         self._is_open_ended = False
         """Whether texts are cut where they meet the suffix."""
         self._complete: list[FoundText] = []
@@ -87,6 +90,7 @@ class Filling:
         try:
             found = self._find(prompt, encoded)
         except _DeadlineError:
+            self._is_cut_short = True
             found = self._complete or self._texts(self._family.lengths.fittest(self._lanes))
         ranked = self._timed("rank", lambda: self._ranked(found, prompt, encoded))
         self._timings_ms["total"] = (time.perf_counter() - self._started) * 1e3
@@ -95,18 +99,25 @@ class Filling:
             offered, self._steps, self._timings_ms, reason, prompt_tokens=len(prompt.ids)
         )
 
-    def _sure_enough(self, ranked: list[Candidate]) -> tuple[tuple[Candidate, ...], str | None]:
-        """The candidates worth showing, or the reason why there are none."""
-        if not ranked:
-            return (), "the model wrote bytes that form no text"
-        if not ranked[0].text:
-            return (), NOTHING_MISSING
-        written = [candidate for candidate in ranked if candidate.text]
+    def _sure_enough(
+        self, ranked: list[Candidate]
+    ) -> tuple[tuple[Candidate, ...], Reason | None]:
+        """The candidates worth showing, or why there are none."""
         least = self._settings.min_confidence
+        is_empty = bool(ranked) and not ranked[0].text
+        written = [] if is_empty else [one for one in ranked if one.text]
         sure = [candidate for candidate in written if candidate.confidence >= least]
-        if not sure:
-            return (), f"confidence {written[0].confidence:.2f} is below {least:.2f}"
-        return tuple(sure[: self._job.candidates + self._job.extra_candidates]), None
+        if sure:
+            return tuple(sure[: self._job.candidates + self._job.extra_candidates]), None
+        if self._is_cut_short:
+            over = f"the {self._job.deadline_s:g} s were over before there was a usable text"
+            return (), Reason(ReasonCode.DEADLINE, over)
+        if is_empty:
+            return (), NOTHING_MISSING
+        if not written:
+            return (), Reason(ReasonCode.BLANK, "the model wrote bytes that form no text")
+        unsure = f"confidence {written[0].confidence:.2f} is below {least:.2f}"
+        return (), Reason(ReasonCode.LOW_CONFIDENCE, unsure)
 
     def _laid_out(self) -> Prompt:
         return self._family.layout.build(self._job, self._denoiser.canvas_length)

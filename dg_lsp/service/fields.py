@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from dg_lsp.job import IN_PROCESS, PER_CHARACTER, Limits
+from dg_lsp.reason import CodedError, ReasonCode
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -39,8 +40,10 @@ _NEEDED: dict[type, str] = {
 }
 
 
-class SchemaError(ValueError):
+class SchemaError(CodedError, ValueError):
     """What came in is not what it should be; the message names the field and the value."""
+
+    code = ReasonCode.INVALID_REQUEST
 
 
 def parse_json(body: bytes) -> Json:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dg_lsp.job import Draft, InfillJob, JobResult, ModelInfo
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.fields import Json, SchemaError, decode, encode, shown
+
+_CODES = {code.value for code in ReasonCode}
 
 SCHEMA_VERSION = 1
 """Raised when an older reader would misread what a newer writer sends."""
@@ -20,7 +23,7 @@ class EngineStatus:
     pid: int
     state: str
     """A `ModelState` value: unloaded, loading, ready or failed."""
-    error: str | None = None
+    error: Reason | None = None
     """Why the last load failed."""
     loading_percent: int | None = None
     """How far a load is, where that can be told."""
@@ -67,7 +70,10 @@ def encode_status(status: EngineStatus) -> Json:
 
 
 def decode_status(value: Json) -> EngineStatus:
-    """Versions find out about each other by it, so fields may be missing or unknown."""
+    """Versions find out about each other by it: fields may be missing, they and codes unknown."""
+    error = value.get("error")
+    if isinstance(error, dict) and str(error.get("code")) not in _CODES:
+        value = {**value, "error": {**error, "code": ReasonCode.LOAD_FAILED.value}}
     return decode(EngineStatus, value, strict=False)
 
 

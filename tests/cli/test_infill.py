@@ -69,13 +69,14 @@ def candidate(text: str, score: float = -0.5) -> Candidate:
     return Candidate(text, 0.75, score, (0.75,) * len(text))
 
 
-def infill_of(*texts: str, reason: str | None = None) -> Infill:
+def infill_of(*texts: str, reason: Reason | None = None) -> Infill:
     candidates = tuple(candidate(text, -0.1 * rank) for rank, text in enumerate(texts))
     return Infill(candidates, 7, {"queue": 0.25, "total": 12.5}, reason, "bundled")
 
 
 Install = Callable[..., Scripted]
 Failure = Callable[..., Reason]
+UNSURE = Reason(ReasonCode.LOW_CONFIDENCE, "not sure enough")
 
 
 @pytest.fixture
@@ -365,15 +366,15 @@ def test_prints_the_best_candidate_alone(
 
 
 @pytest.mark.parametrize(
-    ("infill", "reason"),
+    ("infill", "code"),
     [
-        (infill_of(reason="not sure enough"), "not sure enough"),
-        (infill_of(""), "the model wrote nothing, or only blanks"),
+        (infill_of(reason=UNSURE), ReasonCode.LOW_CONFIDENCE),
+        (infill_of(""), ReasonCode.BLANK),
     ],
 )
 def test_says_why_nothing_is_offered(
     infill: Infill,
-    reason: str,
+    code: ReasonCode,
     source: Path,
     install: Install,
     capsys: pytest.CaptureFixture[str],
@@ -384,25 +385,27 @@ def test_says_why_nothing_is_offered(
 
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == f"dg-lsp: no suggestion: {reason}\n"
+    assert captured.err.count("\n") == 1
 
     report = report_of(capsys, f"{source}:2:12")
     assert (report["text"], report["candidates"], report["edit"]) == (None, [], None)
-    assert report["reason"] == reason
+    assert report["reason_code"] == code.value
+    assert str(report["reason"]) in captured.err
 
 
 def test_a_failed_job_is_an_error(
-    source: Path, install: Install, capsys: pytest.CaptureFixture[str]
+    source: Path, install: Install, failure: Failure, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scripted = install(infill=infill_of(reason="out of memory"), state=JobState.FAILED)
+    no_room = Reason(ReasonCode.OUT_OF_MEMORY, "no room")
+    scripted = install(infill=infill_of(reason=no_room), state=JobState.FAILED)
 
     assert run(["infill", f"{source}:2:12"]) == 1
 
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "out of memory" in captured.err
-    assert captured.err.count("\n") == 1
-    assert scripted.closed == 1
+    assert captured.err == "dg-lsp: no room\n"
+    assert failure("infill", f"{source}:2:12", status=1) == no_room
+    assert scripted.closed == 2
 
 
 def test_an_interrupted_job_is_cancelled_and_closed(
@@ -648,7 +651,7 @@ def test_draws_the_span_in_its_place(
 def test_says_on_the_terminal_why_nothing_is_offered(
     source: Path, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(infill=infill_of(reason="not sure enough"))
+    install(infill=infill_of(reason=UNSURE))
     terminal = Console(file=io.StringIO(), record=True, width=80, force_terminal=True)
     monkeypatch.setattr("dg_lsp.cli.infill._terminal", lambda: terminal)
 

@@ -7,14 +7,14 @@ import pytest
 from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for
 from dg_lsp.job import NOTHING_MISSING, Candidate, Infill
-from dg_lsp.reason import ReasonCode
+from dg_lsp.reason import Reason, ReasonCode
 
 
 def site(before: str, after: str, language: str = "python") -> InsertionSite:
     return InsertionSite("file:///a.py", "a.py", language, "\n", before, after)
 
 
-def infill(*texts: tuple[str, float], reason: str | None = None) -> Infill:
+def infill(*texts: tuple[str, float], reason: Reason | None = None) -> Infill:
     candidates = [Candidate(text, sure, -float(at)) for at, (text, sure) in enumerate(texts)]
     return Infill(tuple(candidates), 1, reason=reason)
 
@@ -63,5 +63,5 @@ def test_without_candidates_the_engine_has_the_word():
         assert why_nothing(infill(reason=said), where, Standard()).code is (
             ReasonCode.NOTHING_MISSING
         )
-    failed = why_nothing(infill(reason="out of memory"), where, Standard())
-    assert (failed.code, failed.message) == (ReasonCode.ENGINE, "out of memory")
+    failed = Reason(ReasonCode.OUT_OF_MEMORY, "out of memory")
+    assert why_nothing(infill(reason=failed), where, Standard()) == failed

@@ -49,7 +49,7 @@ async def test_each_cause_is_said_once_whatever_its_message(editor):
 
 async def test_a_job_that_fails_at_every_key_is_said_once(editor):
     editor.open("x = ")
-    editor.engine.error = "out of memory"
+    editor.engine.error = Reason(ReasonCode.OUT_OF_MEMORY, "out of memory")
     for _ in range(3):
         assert await editor.texts(0, 4) == []
     [said] = warnings(editor)

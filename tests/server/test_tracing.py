@@ -70,7 +70,7 @@ async def test_an_engine_that_is_not_there_is_a_failure(make_editor):
     editor.open(ADD)
     await editor.inline(1, 11)
 
-    assert (last(editor)["outcome"], last(editor)["reason_code"]) == ("failed", "engine")
+    assert (last(editor)["outcome"], last(editor)["reason_code"]) == ("failed", "no-model")
     assert last(editor)["reason"] == "no model named absent"
 
 

@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
+from dg_lsp.fed_job import CANCELLED, SUPERSEDED
 from dg_lsp.job import Infill, Infiller, InfillJob, JobHandle, JobResult, JobState
 from dg_lsp.models.scripted import ScriptedDenoiser
+from dg_lsp.reason import ReasonCode
 
 AREA = "def area(self, radius):\n    return <|3.14 * radius|> ** 2\n"
 SIDE = "def side(self):\n    return <|self.radius|> * 2\n"
@@ -99,7 +101,7 @@ async def test_a_cancelled_job_ends_within_one_step(infiller, denoiser, host, un
     handle = await blocked(infiller, denoiser, job(AREA))
     handle.cancel()
 
-    assert (await handle.result()).infill == Infill((), 0, reason="cancelled")
+    assert (await handle.result()).infill == Infill((), 0, reason=CANCELLED)
     assert handle.state is JobState.CANCELLED
     assert [draft async for draft in handle.drafts()] == []
     # The word has to travel; the step under way is the last one.
@@ -114,7 +116,7 @@ async def test_a_superseded_job_ends_within_one_step(infiller, denoiser, host, u
     handle = await blocked(infiller, denoiser, job(AREA))
     newer = infiller.submit(job(SIDE))
 
-    expect = Infill((), 0, reason="superseded by a newer request")
+    expect = Infill((), 0, reason=SUPERSEDED)
     assert await handle.result() == JobResult(JobState.SUPERSEDED, expect)
     assert [draft async for draft in handle.drafts()] == []
     # The word has to travel; the step under way is the last one.
@@ -153,7 +155,8 @@ async def test_a_job_that_raises_fails_alone(infiller, denoiser):
     infill = (await failed.result()).infill
 
     assert (failed.state, infill.candidates) == (JobState.FAILED, ())
-    assert infill.reason == "the engine failed: out of memory"
+    assert infill.reason.code is ReasonCode.JOB_FAILED
+    assert "out of memory" in infill.reason.message
     assert [draft async for draft in failed.drafts()] == []
 
     denoiser.error = None
@@ -180,7 +183,7 @@ async def test_closing_cancels_what_is_open(infiller, denoiser):
     denoiser.gate.set()
     await closing
 
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(RuntimeError):
         infiller.submit(job(AREA))
 
 

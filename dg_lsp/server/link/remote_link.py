@@ -29,6 +29,9 @@ FOLLOW_S = 10.0
 """How old the state of an engine that nobody asks may be; a look costs a millisecond."""
 
 
+LOAD_FAILED = Reason(ReasonCode.LOAD_FAILED, "the model cannot be loaded")
+
+
 class RemoteStatus(Protocol):
     """What an engine says of itself (`service.schema.EngineStatus`)."""
 
@@ -38,7 +41,7 @@ class RemoteStatus(Protocol):
         ...
 
     @property
-    def error(self) -> str | None: ...
+    def error(self) -> Reason | None: ...
     @property
     def loading_percent(self) -> int | None: ...
     @property
@@ -186,8 +189,7 @@ class RemoteLink:
         elif said.state == "loading":
             self._become(self._starting("loading the model", said.loading_percent))
         elif said.state == "failed":
-            message = said.error or "the model cannot be loaded"
-            self._become(failed(Reason(ReasonCode.LOAD_FAILED, message)))
+            self._become(failed(said.error or LOAD_FAILED))
         elif self._readying is None:
             self._become(EngineState(EnginePhase.IDLE, model=self._state.model))
 

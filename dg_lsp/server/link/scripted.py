@@ -46,7 +46,7 @@ class ScriptedInfiller:
         self.gate = asyncio.Event()
         """Jobs wait here before their last step."""
         self.gate.set()
-        self.error: str | None = None
+        self.error: Reason | None = None
         """Why the next jobs fail."""
 
     @property

@@ -63,7 +63,10 @@ class Jobs:
             handle = infiller.submit(work.job)
         except (EngineUnavailableError, RuntimeError) as error:
             log.warning("no engine: %s", error)
-            return JobResult(JobState.FAILED, Infill((), 0, reason=str(error)))
+            return JobResult(
+                JobState.FAILED,
+                Infill((), 0, reason=reason_of(error, ReasonCode.ENGINE_CLOSED)),
+            )
         try:
             async for draft in handle.drafts():
                 on_draft(draft)

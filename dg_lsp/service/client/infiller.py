@@ -15,7 +15,7 @@ from typing import Any
 from dg_lsp import __version__
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import InfillJob
-from dg_lsp.reason import CodedError, ReasonCode
+from dg_lsp.reason import CodedError, Reason, ReasonCode
 from dg_lsp.service.address import Address
 from dg_lsp.service.client.connection import (
     BrokenOffError,
@@ -134,7 +134,10 @@ class HttpInfiller:
                 tell(status)
                 await asyncio.sleep(LOADING_POLL_S)
         if status.state != "ready":
-            raise EngineError(status.error or "the model cannot be loaded")
+            failure = status.error or Reason(
+                ReasonCode.LOAD_FAILED, "the model cannot be loaded"
+            )
+            raise EngineError(failure.message, failure.code)
         return status
 
     async def load(self) -> None:
@@ -159,9 +162,10 @@ class HttpInfiller:
                 await self._move(self._reconnect)
                 await self._send(handle, sequence)
         except EngineError as error:
-            handle.fail(str(error))
+            handle.fail(error.reason)
         except Exception as error:
-            handle.fail(f"the engine's answer cannot be used: {type(error).__name__}: {error}")
+            said = f"the engine's answer cannot be used: {type(error).__name__}: {error}"
+            handle.fail(Reason(ReasonCode.BAD_ANSWER, said))
 
     async def _send(self, handle: FedJob, sequence: int) -> None:
         body = dump_json(encode_job(handle.job))

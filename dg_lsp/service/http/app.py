@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from dg_lsp import __version__
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Infill, InfillJob
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.client.infiller import CLIENT_HEADER, SEQUENCE_HEADER
 from dg_lsp.service.events import data_only
 from dg_lsp.service.fields import Json, SchemaError, dump_json
@@ -47,6 +48,7 @@ from dg_lsp.service.http.request import (
 )
 from dg_lsp.service.http.stream import EventStream
 from dg_lsp.service.process.host import (
+    CLOSED,
     BusyError,
     EngineHost,
     HostClosedError,
@@ -86,8 +88,8 @@ def make_app(
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         where = f"{request.method} {request.scope['path']}"
-        return _json(
-            error.status_code, error_body(error.status_code, f"{where}: {error.detail}")
+        return _refusal(
+            error.status_code, Reason(ReasonCode.NO_ENDPOINT, f"{where}: {error.detail}")
         )
 
     def guarded(endpoint: Endpoint) -> Endpoint:
@@ -96,19 +98,20 @@ def make_app(
                 check_access(access, request)
                 return await endpoint(request)
             except RequestError as error:
-                return _json(error.status, error_body(error.status, str(error)))
+                return _refusal(error.status, error.reason)
             except SchemaError as error:
-                return _json(400, error_body(400, str(error)))
+                return _refusal(400, error.reason)
             except BusyError as error:
-                return _json(429, error_body(429, str(error)))
+                return _refusal(429, error.reason)
             except HostClosedError as error:
-                return _json(503, error_body(503, str(error)))
+                return _refusal(503, error.reason)
             except ClientGoneError:
                 # Nobody reads this.
                 return Response(status_code=499)
             except Exception as error:
                 log.exception("a request failed")
-                return _json(500, error_body(500, f"the engine failed: {type(error).__name__}"))
+                said = f"the engine failed: {type(error).__name__}"
+                return _refusal(500, Reason(ReasonCode.DEFECT, said))
 
         return answer
 
@@ -169,16 +172,17 @@ class _Service:
         return _chunks([*map(data_only, chunks), b"data: [DONE]\n\n"])
 
     async def health(self, request: Request) -> Response:
-        state, error = self._host.state, self._host.error
+        state = self._host.state
         healthy = state in (ModelState.READY, ModelState.UNLOADED)
         if healthy:
             return _json(200, {"status": "ok", "state": state.value})
-        waiting = "the model is being loaded"
-        return _json(503, {**error_body(503, error or waiting), "state": state.value})
+        waiting = Reason(ReasonCode.LOADING, "the model is being loaded")
+        error = error_body(503, self._host.error or waiting)
+        return _json(503, {**error, "state": state.value})
 
     async def status(self, request: Request) -> Response:
         if self._host.is_closed:
-            raise RequestError(503, "the engine is shutting down")
+            raise HostClosedError(CLOSED.message)
         waiting, running = self._host.count_jobs()
         status = EngineStatus(
             version=__version__,
@@ -280,13 +284,17 @@ class _Service:
             handle.cancel()
         reason = failure(result)
         if reason is not None:
-            raise RequestError(500, reason)
+            raise RequestError(500, reason.code, reason.message)
         # It reads all that the client sent, which may be much.
         infill = await asyncio.to_thread(finished, result.infill, asked.job, asked.finishing)
         opened = self._host.opened
         if opened is None:
             return infill, (infill.prompt_tokens, 0)
         return infill, (infill.prompt_tokens, sum(map(opened.measure, suggested_texts(infill))))
+
+
+def _refusal(status: int, reason: Reason) -> Response:
+    return _json(status, error_body(status, reason))
 
 
 def _json(status: int, body: Json) -> Response:

@@ -22,6 +22,7 @@ from dg_lsp.job import (
     Name,
     Snippet,
 )
+from dg_lsp.reason import Reason, ReasonCode, reason_json
 from dg_lsp.service.fields import Json, SchemaError, decode
 from dg_lsp.service.http.finishing import Finishing, job_to_finish
 
@@ -227,11 +228,12 @@ def write_openai_chunks(
     return answers
 
 
-def error_body(status: int, message: str) -> Json:
-    """One line, in the form that clients of either kind read."""
+def error_body(status: int, reason: Reason) -> Json:
+    """One line and a code; `type` is what clients of OpenAI and llama.cpp read as well."""
     kinds = {401: "authentication_error", 503: "unavailable_error"}
     kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"code": status, "message": " ".join(message.split()), "type": kind}}
+    told = Reason(reason.code, " ".join(reason.message.split()))
+    return {"error": {**reason_json(told), "type": kind}}
 
 
 def suggested_texts(infill: Infill) -> list[str]:
@@ -239,9 +241,9 @@ def suggested_texts(infill: Infill) -> list[str]:
     return [one.text for one in infill.candidates] or [""]
 
 
-def failure(result: JobResult) -> str | None:
+def failure(result: JobResult) -> Reason | None:
     """The reason of a job that failed; one that was withdrawn is just empty."""
-    reason = result.infill.reason or "the job failed"
+    reason = result.infill.reason or Reason(ReasonCode.JOB_FAILED, "the job failed")
     return reason if result.state is JobState.FAILED else None
 
 

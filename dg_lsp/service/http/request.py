@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from dg_lsp.reason import CodedError, ReasonCode
 from dg_lsp.service.address import is_loopback
 from dg_lsp.service.fields import Json, parse_json
 
@@ -34,11 +35,11 @@ class Access:
     """Refuse requests that a web page could have made the user's browser send."""
 
 
-class RequestError(Exception):
-    """A request that is answered with a status and one line."""
+class RequestError(CodedError):
+    """A request that is answered with a status, a code and one line."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, status: int, code: ReasonCode, message: str) -> None:
+        super().__init__(message, code)
         self.status = status
 
 
@@ -53,9 +54,9 @@ def check_access(access: Access, request: Request) -> None:
         # Compared as bytes, which also takes what is not ASCII.
         right = hmac.compare_digest(given.strip().encode(), access.token.encode())
         if scheme.lower() != "bearer" or not right:
-            raise RequestError(401, "the token is missing or wrong")
+            raise RequestError(401, ReasonCode.TOKEN_REFUSED, "the token is missing or wrong")
     if access.loopback_only and not _is_from_here(request):
-        raise RequestError(403, "requests of web pages are refused")
+        raise RequestError(403, ReasonCode.WEB_PAGE, "requests of web pages are refused")
 
 
 def _is_from_here(request: Request) -> bool:
@@ -71,7 +72,9 @@ async def read_json(request: Request) -> Json:
     """The body, which must be a JSON object of bounded size."""
     from starlette.requests import ClientDisconnect
 
-    too_large = RequestError(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+    too_large = RequestError(
+        413, ReasonCode.TOO_LARGE, f"the body is larger than {MAX_BODY_BYTES} bytes"
+    )
     length = request.headers.get("content-length", "0")
     if length.isascii() and length.isdigit() and int(length[:18]) > MAX_BODY_BYTES:
         raise too_large

@@ -10,6 +10,7 @@ from typing import Any
 from dg_lsp import __version__
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Infill, JobResult, JobState
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.client.infiller import VERSION_HEADER
 from dg_lsp.service.events import ALIVE, event
 from dg_lsp.service.http.request import ClientGoneError, Message, Receive, unless_gone
@@ -67,7 +68,8 @@ async def _tell(handle: FedJob, put: Callable[[bytes], Awaitable[None]]) -> None
     try:
         end = event("infill", encode_result(await handle.result()))
     except ValueError as error:
-        reason = f"the model's answer cannot be sent: {error}"
+        said = f"the model's answer cannot be sent: {error}"
+        reason = Reason(ReasonCode.JOB_FAILED, said)
         failed = JobResult(JobState.FAILED, Infill((), 0, reason=reason))
         end = event("infill", encode_result(failed))
     await put(end)

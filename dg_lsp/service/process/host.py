@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import InfillJob, JobHandle, JobResult, JobState, ModelInfo, OpenedModel
+from dg_lsp.reason import CodedError, Reason, ReasonCode
 
 T = TypeVar("T")
 
@@ -30,6 +31,9 @@ STALL_S = 300.0
 """A running job without any news for so long hangs: far above the slowest step on a CPU."""
 MAX_OPEN_JOBS = 256
 """More than any number of editors asks for at once."""
+
+
+CLOSED = Reason(ReasonCode.ENGINE_CLOSED, "the engine is shutting down")
 
 
 class ModelState(enum.Enum):
@@ -47,7 +51,7 @@ class ModelLoader(Protocol):
     """What the host needs of those who know models. Each call blocks, on a thread."""
 
     def open(self) -> OpenedModel:
-        """Load the model; a `ValueError` says what the user can do."""
+        """Load the model; a `CodedError` says what the user can do."""
         ...
 
     def loading_percent(self) -> int | None:
@@ -63,12 +67,16 @@ class ModelLoader(Protocol):
         ...
 
 
-class HostClosedError(RuntimeError):
+class HostClosedError(CodedError):
     """The engine is shutting down."""
 
+    code = ReasonCode.ENGINE_CLOSED
 
-class BusyError(RuntimeError):
+
+class BusyError(CodedError):
     """The engine has as many open jobs as it takes."""
+
+    code = ReasonCode.BUSY
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +137,7 @@ class EngineHost:
         )
         self._retry_load_s, self._stall_s = retry_load_s, stall_s
         self._state = ModelState.UNLOADED
-        self._error: str | None = None
+        self._error: Reason | None = None
         self._failed_at = 0.0
         self._opened: OpenedModel | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -153,7 +161,7 @@ class EngineHost:
         return self._closed
 
     @property
-    def error(self) -> str | None:
+    def error(self) -> Reason | None:
         """Why the last load failed."""
         return self._error
 
@@ -197,7 +205,7 @@ class EngineHost:
     def submit(self, job: InfillJob, sender: Sender | None = None) -> FedJob:
         """Queue a job; the loaded model's infiller supersedes older ones on its document."""
         if self._closed:
-            raise HostClosedError("the engine is closed")
+            raise HostClosedError(CLOSED.message)
         if len(self._jobs) >= MAX_OPEN_JOBS:
             raise BusyError(f"the engine has {len(self._jobs)} open jobs and takes no more")
         handle = FedJob(job, self._job_ended)
@@ -205,16 +213,16 @@ class EngineHost:
         self._touch()
         if self._opened is not None:
             self._hand_on(self._opened, handle, own)
-        elif self._has_just_failed():
-            handle.fail(self._error or "the model cannot be loaded")
+        elif self._error is not None and self._has_just_failed():
+            handle.fail(self._error)
         else:
             self.start_loading()
         return handle
 
-    def cancel_jobs(self) -> None:
+    def _cancel_jobs(self, reason: Reason) -> None:
         """Cancel whatever waits or runs."""
         for handle in [*self._jobs]:
-            handle.cancel()
+            handle.cancel(reason)
 
     async def unload(self) -> bool:
         """Give the model back; open jobs end cancelled. False where there was none."""
@@ -225,7 +233,7 @@ class EngineHost:
             if opened is None:
                 return False
             log.info("unloading %s", opened.info.name)
-            self.cancel_jobs()
+            self._cancel_jobs(Reason(ReasonCode.UNLOADED, "the model was unloaded"))
             await opened.infiller.close()
             del opened
             await _in_thread(self._loader.release)
@@ -235,7 +243,7 @@ class EngineHost:
         """Cancel what is open and give the model back; a load under way is not waited for."""
         self._closed = True
         self._disarm()
-        self.cancel_jobs()
+        self._cancel_jobs(CLOSED)
         if self._loading is not None:
             self._loading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -256,16 +264,18 @@ class EngineHost:
             async with self._changing:
                 opened = self._opened = await _in_thread(self._loader.open)
         except Exception as error:
-            if isinstance(error, ValueError):
-                self._error = str(error)
+            if isinstance(error, CodedError):
+                failure = error.reason
                 log.error("the model was refused")
             else:
-                self._error = f"the model cannot be loaded: {type(error).__name__}: {error}"
+                said = f"the model cannot be loaded: {type(error).__name__}: {error}"
+                failure = Reason(ReasonCode.LOAD_FAILED, said)
                 log.exception("the model cannot be loaded")
+            self._error = failure
             self._state, self._failed_at = ModelState.FAILED, time.monotonic()
             self.loads["failed"] += 1
             for handle in [*self._jobs]:
-                handle.fail(self._error)
+                handle.fail(failure)
             # What was loaded until then still lies about.
             self._keep(_in_thread(self._loader.release))
             return
@@ -285,7 +295,7 @@ class EngineHost:
             own.inner = opened.infiller.submit(handle.job)
         except Exception as error:
             log.exception("a job could not be handed on")
-            handle.fail(f"the engine failed: {error}")
+            handle.fail(_job_failed(error))
             return
         own.task = asyncio.create_task(self._follow(handle, own, own.inner))
 
@@ -298,7 +308,7 @@ class EngineHost:
             handle.end(await inner.result())
         except Exception as error:
             log.exception("a job could not be followed")
-            handle.fail(f"the engine failed: {error}")
+            handle.fail(_job_failed(error))
 
     def _watch(self, handle: FedJob, own: _Open, is_silent: bool) -> None:
         """End the job when it is found running twice in a row without news in between."""
@@ -307,7 +317,9 @@ class EngineHost:
             is_running = own.inner is not None and own.inner.state is JobState.RUNNING
             if is_running and is_silent:
                 log.error("a job made no step in %g s", self._stall_s)
-                handle.fail(f"the model made no step in {self._stall_s:g} s")
+                handle.fail(
+                    Reason(ReasonCode.STALLED, f"the model made no step in {self._stall_s:g} s")
+                )
                 self._on_stall()
             else:
                 self._watch(handle, own, is_running)
@@ -354,6 +366,10 @@ class EngineHost:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+
+
+def _job_failed(error: Exception) -> Reason:
+    return Reason(ReasonCode.JOB_FAILED, f"the engine failed: {error}")
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

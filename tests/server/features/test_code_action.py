@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from dg_lsp.job import JobState
+from dg_lsp.reason import Reason, ReasonCode
 
 URI = "file:///work/a.py"
 CODE = "def f(x):\n    y = x\n    return y\n"
@@ -293,9 +294,9 @@ async def test_a_document_that_moves_is_followed_or_the_edit_refused(
 
 async def test_resolving_what_cannot_be_done_says_why(modern):
     action = named(await menu(modern, SELECTION), "Simplify")
-    modern.engine.error = "out of memory"
+    modern.engine.error = Reason(ReasonCode.OUT_OF_MEMORY, "out of memory")
     error = await modern.refused("codeAction/resolve", action)
-    assert (error["code"], error["message"]) == (-32803, "out of memory")
+    assert (error["code"], error["data"]) == (-32803, {"code": "out-of-memory"})
 
     error = await modern.refused("codeAction/resolve", {"title": "not ours"})
     assert error["code"] == -32602

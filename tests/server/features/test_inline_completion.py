@@ -361,10 +361,10 @@ async def test_on_demand_only(make_editor):
 
 async def test_a_failed_job_is_an_empty_answer_with_the_reason_in_the_status(editor):
     editor.open("x = ")
-    editor.engine.error = "out of memory"
+    editor.engine.error = Reason(ReasonCode.OUT_OF_MEMORY, "out of memory")
     assert await editor.texts(0, 4) == []
     status = await editor.ask("workspace/executeCommand", {"command": "dg-lsp.status"})
-    assert (status["kind"], status["message"]) == ("Warning", "out of memory")
+    assert (status["kind"], status["code"]) == ("Warning", "out-of-memory")
 
     editor.engine.error = None
     assert await editor.texts(0, 4) == ["1"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from dg_lsp.job import ModelInfo
-from dg_lsp.reason import CodedError, ReasonCode
+from dg_lsp.reason import CodedError, Reason, ReasonCode
 from dg_lsp.server.link.engine_link import EnginePhase, EngineState, EngineUnavailableError
 from dg_lsp.server.link.remote_link import RemoteLink
 from dg_lsp.server.link.scripted import ScriptedInfiller
@@ -20,7 +20,7 @@ INFO = ModelInfo("bundled", "cpu", 100, 50, False, 7)
 @dataclass
 class Status:
     state: str = "ready"
-    error: str | None = None
+    error: Reason | None = None
     loading_percent: int | None = None
     model: ModelInfo | None = INFO
 
@@ -194,9 +194,9 @@ async def test_what_becomes_of_an_engine_that_nobody_asks_is_noticed(engines):
     engine.says = Status("loading", loading_percent=7)
     assert await engines.next_phase() is EnginePhase.STARTING
     assert engines.link.state.percent == 7
-    engine.says = Status("failed", error="out of memory")
+    engine.says = Status("failed", error=Reason(ReasonCode.DOES_NOT_FIT, "18 GB"))
     assert await engines.next_phase() is EnginePhase.FAILED
-    assert engines.link.state.failure.code is ReasonCode.LOAD_FAILED
+    assert engines.link.state.failure.code is ReasonCode.DOES_NOT_FIT
     engine.says = Status(model=replace(INFO, memory_bytes=9))
     assert await engines.next_phase() is EnginePhase.READY
     assert engines.link.state.model.memory_bytes == 9
