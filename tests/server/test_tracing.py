@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -168,9 +167,3 @@ async def test_nothing_is_kept_where_traces_are_off(make_editor):
     await editor.inline(1, 11)
 
     assert last(editor) is None
-
-
-def test_every_reason_is_documented():
-    codes = {code.value for code in ReasonCode}
-    lines = Path("docs/troubleshooting.md").read_text().splitlines()
-    assert codes == {line.split("`")[1] for line in lines if line.startswith("| `")} & codes

@@ -219,7 +219,7 @@ class EngineHost:
             self.start_loading()
         return handle
 
-    def _cancel_jobs(self, reason: Reason) -> None:
+    def cancel_jobs(self, reason: Reason = CLOSED) -> None:
         """Cancel whatever waits or runs."""
         for handle in [*self._jobs]:
             handle.cancel(reason)
@@ -233,7 +233,7 @@ class EngineHost:
             if opened is None:
                 return False
             log.info("unloading %s", opened.info.name)
-            self._cancel_jobs(Reason(ReasonCode.UNLOADED, "the model was unloaded"))
+            self.cancel_jobs(Reason(ReasonCode.UNLOADED, "the model was unloaded"))
             await opened.infiller.close()
             del opened
             await _in_thread(self._loader.release)
@@ -243,7 +243,7 @@ class EngineHost:
         """Cancel what is open and give the model back; a load under way is not waited for."""
         self._closed = True
         self._disarm()
-        self._cancel_jobs(CLOSED)
+        self.cancel_jobs()
         if self._loading is not None:
             self._loading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
