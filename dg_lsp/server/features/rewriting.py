@@ -95,9 +95,8 @@ async def rewrite(
                 answer = answer if change else answer.dropped(MOVED)
         trace.end(answer)
     if change is None:
-        if answer.reason == MOVED:
-            raise DocumentMovedError(str(MOVED))
-        raise RewriteRefusedError(str(answer.reason))
+        assert answer.reason is not None
+        raise RewriteRefusedError(answer.reason.message, answer.reason.code)
     return change
 
 
