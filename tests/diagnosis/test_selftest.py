@@ -5,6 +5,7 @@ from __future__ import annotations
 from dg_lsp.diagnosis import selftest
 from dg_lsp.diagnosis.findings import Level
 from dg_lsp.diagnosis.selftest import self_test
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.link.scripted import Pace, ScriptedInfiller
 
 
@@ -30,10 +31,12 @@ async def test_a_span_is_filled_and_timed():
 
 async def test_a_failed_job_is_a_problem():
     infiller = ScriptedInfiller(lambda job: ["x"])
-    infiller.error = "out of memory"
+    infiller.error = Reason(ReasonCode.OUT_OF_MEMORY, "no room")
     finding = await run(infiller)
 
-    assert (finding.level, finding.said) == (Level.PROBLEM, "filling failed: out of memory")
+    assert finding.level is Level.PROBLEM
+    assert finding.facts["reason_code"] == "out-of-memory"
+    assert "no room" in finding.said
 
 
 async def test_no_engine_is_a_problem():
