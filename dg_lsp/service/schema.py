@@ -70,7 +70,7 @@ def encode_status(status: EngineStatus) -> Json:
 
 
 def decode_status(value: Json) -> EngineStatus:
-    """Versions find out about each other by it: fields may be missing, they and codes unknown."""
+    """Versions find out about each other by it: fields may be missing, fields and codes new."""
     error = value.get("error")
     if isinstance(error, dict) and str(error.get("code")) not in _CODES:
         value = {**value, "error": {**error, "code": ReasonCode.LOAD_FAILED.value}}
