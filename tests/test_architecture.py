@@ -105,7 +105,7 @@ MAY_IMPORT = {
     ),
     "dg_lsp.evaluation": ANYTHING,
     "dg_lsp.job": ("dg_lsp.reason",),
-    "dg_lsp.fed_job": ("dg_lsp.job",),
+    "dg_lsp.fed_job": ("dg_lsp.job", "dg_lsp.reason"),
     "dg_lsp.reason": (),
     "dg_lsp.config": (),
 }
