@@ -44,6 +44,7 @@ MAY_IMPORT = {
         "lsprotocol",
     ),
     "dg_lsp.server.rpc": (
+        "dg_lsp.reason",
         "dg_lsp.server.convert",
         "dg_lsp.server.lsp_ext",
         "dg_lsp.server.workspace",
