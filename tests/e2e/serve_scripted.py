@@ -4,8 +4,8 @@ Usage: serve_scripted.py '{"answers": {"TEXT BEFORE": ["INFILL", ...]}, "step_s"
 
 `"rewrites": {"WORDS": "TEXT"}` says what comes of an instruction with these words in it; any
 other one comes back as a comment.
-`{noise}` and `{seed}` in the text are those of the job. `"blocks": {"WORDS": NUMBER}` says in
-how many blocks such a rewrite is written. Further arguments change nothing.
+`{strength}` and `{seed}` in the text are those of the job. `"blocks": {"WORDS": NUMBER}` says
+in how many blocks such a rewrite is written. Further arguments change nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ async def main() -> int:
         if job.instruction is not None:
             for words, text in rewrites.items():
                 if words in job.instruction:
-                    text = text.replace("{noise}", str(job.noise))
+                    text = text.replace("{strength}", str(job.strength))
                     return [text.replace("{seed}", str(job.seed))]
             return [f"# {job.instruction}"]
         for before, texts in answers.items():
