@@ -7,6 +7,7 @@ their own `generation_config.json` and the prompt's through `dg_lsp.json` (model
 from __future__ import annotations
 
 import enum
+import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -89,6 +90,26 @@ class LengthSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SeedSettings:
+    """How far texts that stand elsewhere are believed, by the score that retrieval gives them.
+
+    A checkpoint says what suits it, found by `dg-lsp eval seeds`: the better a model is, the
+    less such a text counts next to what the model writes. By default its likelihood decides.
+    """
+
+    lanes: int = 4
+    """How many of them denoising starts from."""
+    prior_nats: float = 0.0
+    prior_nats_per_score: float = 0.0
+    """What is added to the log-likelihood of a text that stands elsewhere."""
+    log_odds: float = -5.0
+    log_odds_per_score: float = 0.5
+    """How often such a text is right where it ranks first, which becomes its confidence."""
+    sure_score: float = math.inf
+    """From here on a text is the answer as soon as one denoising step leaves it as it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class CacheSettings:
     """How much of the prompts read is cached, so that a keystroke reads only new tokens."""
 
@@ -113,6 +134,7 @@ class EngineSettings:
     prompt: PromptSettings = field(default_factory=PromptSettings)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     length: LengthSettings = field(default_factory=LengthSettings)
+    seeds: SeedSettings = field(default_factory=SeedSettings)
     block_tokens: int = 48
     """Free tokens per canvas of a long span; the checkpoint says how long its canvas may be."""
     min_confidence: float = 0.0

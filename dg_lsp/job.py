@@ -87,12 +87,9 @@ class Seed:
 
     text: str
     """As it would be written at the span."""
-    left: float = 0.0
-    """Tokens of code before it that agree with those before the span."""
-    right: float = 0.0
-    """Tokens of code after it that agree with those after the span."""
-    count: int = 1
-    """How many places have it."""
+    score: float = 0.0
+    """How much speaks for it, as the logarithm of its odds against the other seeds: how far the
+    neighbours agree, how many places have it, how near they are."""
     origin: SeedOrigin = SeedOrigin.DOCUMENT
     path: Name = ""
     """Of the file that has it; empty for the document itself."""

@@ -117,7 +117,7 @@ def find_seeds(
             if ending.lines and ending.right >= BLOCK_RIGHT:
                 blocks[text] = max(blocks.get(text, score), score + TOKEN_COST * ending.tokens)
             if text not in best or score > best[text][0]:
-                best[text] = score, _seed(text, place, ending, source)
+                best[text] = score, _seed(text, source)
 
     def score_of(text: str) -> float:
         return best[text][0] + COUNT_WORTH * math.log(counts[text])
@@ -129,14 +129,11 @@ def find_seeds(
     block = max(blocks, key=lambda text: blocks[text], default=None)
     if near.opens_block and block is not None and block not in ranked[:limit]:
         ranked.insert(limit - 1, block)
-    ranked = ranked[:limit]
-    return tuple(replace(best[text][1], count=counts[text]) for text in ranked)
+    return tuple(replace(best[text][1], score=score_of(text)) for text in ranked[:limit])
 
 
-def _seed(text: str, place: Place, ending: Ending, source: _Source) -> Seed:
-    return Seed(
-        text=text, left=place.left, right=ending.right, origin=source.origin, path=source.path
-    )
+def _seed(text: str, source: _Source) -> Seed:
+    return Seed(text=text, origin=source.origin, path=source.path)
 
 
 def _is_refused(place: Place, ending: Ending, text: str, near: _Near) -> bool:

@@ -180,7 +180,23 @@ def run(
     while not denoising.done:
         denoising.step()
         after_step()
-        survivors = strategy.survivors(denoising.lanes, denoising.step_idx, wanted)
+        survivors = survivors_of(denoising, strategy, wanted)
         if len(survivors) < len(denoising.lanes):
             denoising.keep(survivors)
     return strategy.fittest(denoising.lanes)
+
+
+def survivors_of(denoising: Denoising, strategy: LengthStrategy, wanted: int) -> list[Lane]:
+    """The lanes that go on, at least half of them from noise.
+
+    A text that somebody wrote looks fit wherever it stands, so that lanes which start from
+    seeds would leave the others no chance.
+    """
+    lanes, step_idx = denoising.lanes, denoising.step_idx
+    survivors = strategy.survivors(lanes, step_idx, wanted)
+    if len(survivors) == len(lanes):
+        return survivors
+    seeded = [lane for lane in survivors if lane.plan.seed is not None]
+    seeded = seeded[: len(survivors) // 2]
+    others = [lane for lane in strategy.fittest(lanes) if lane.plan.seed is None]
+    return [*others[: len(survivors) - len(seeded)], *seeded]

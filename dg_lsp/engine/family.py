@@ -31,6 +31,12 @@ class FoundText:
     """Probability of each character of `text`."""
     meets: bool = True
     """Whether it ends where the suffix begins; an open canvas may run out before that."""
+    seed: int | None = None
+    """Number of the job's seed that it started as, whether or not it was changed."""
+    prior_nats: float = 0.0
+    """What speaks for it besides its likelihood."""
+    confidence: float | None = None
+    """How sure one may be of it, where that is known without its likelihood."""
 
 
 class PromptLayout(Protocol):

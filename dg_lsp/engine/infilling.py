@@ -21,7 +21,9 @@ from dg_lsp.engine.prompt import (
     plan_canvas,
     plan_open_canvas,
     plan_rewrite,
+    plan_seed,
 )
+from dg_lsp.engine.seeding import usable, with_seeds
 from dg_lsp.engine.span_text import meeting_point, span_text
 from dg_lsp.job import NOTHING_MISSING, Candidate, Draft, Infill, InfillJob
 from dg_lsp.reason import Reason, ReasonCode
@@ -35,6 +37,10 @@ class JobStoppedError(Exception):
 
 class _DeadlineError(Exception):
     """The job's time is up; the texts found so far become the result."""
+
+
+class _AgreedError(Exception):
+    """The model leaves a text as it is that much speaks for already: it is the answer."""
 
 
 class Filling:
@@ -56,6 +62,7 @@ class Filling:
             prefix=job.prefix.replace("\r\n", "\n"),
             suffix=job.suffix.replace("\r\n", "\n"),
             replaced=job.replaced and job.replaced.replace("\r\n", "\n"),
+            seeds=usable(job.seeds, job.replaced),
         )
         self._denoiser, self._codec, self._family = denoiser, codec, family
         self._settings, self._cancelled, self._on_draft = settings, cancelled, on_draft
@@ -92,6 +99,8 @@ class Filling:
         except _DeadlineError:
             self._is_cut_short = True
             found = self._complete or self._texts(self._family.lengths.fittest(self._lanes))
+        except _AgreedError:
+            found = self._texts([lane for lane in self._lanes if self._agrees(lane)])
         ranked = self._timed("rank", lambda: self._ranked(found, prompt, encoded))
         self._timings_ms["total"] = (time.perf_counter() - self._started) * 1e3
         offered, reason = self._sure_enough(ranked)
@@ -136,14 +145,32 @@ class Filling:
         room = self._denoiser.canvas_length - prompt.anchored_tokens
         lengths = self._family.lengths.lengths(max(1, prompt.healed_tokens), min(budget, room))
         plans = [plan_canvas(prompt, length) for length in lengths]
-        lanes = self._denoise(plans, prompt, encoded)
+        lanes = self._denoise([*plans, *self._seeded(prompt, room)], prompt, encoded)
         self._complete = self._texts(lanes)
         # At the end of a document, nothing says where a longer text would end.
-        may_go_on = lengths[-1] < budget and self._job.suffix.strip()
+        may_go_on = (
+            lengths[-1] < budget and self._job.suffix.strip() and lanes[0].plan.seed is None
+        )
         if may_go_on and self._family.lengths.ran_out(lanes[0], lengths[-1]):
             longer = self._open(prompt, encoded)
             return [*self._complete, *(one for one in longer if one.meets)]
         return self._complete
+
+    def _seeded(self, prompt: Prompt, room: int) -> list[CanvasPlan]:
+        """Canvases that start as the best seeds that fit."""
+        most = self._settings.seeds.lanes
+        starts = [
+            (number, healed_ids(prompt, self._codec, seed.text))
+            for number, seed in enumerate(self._job.seeds[:most])
+        ]
+        return [plan_seed(prompt, ids, number) for number, ids in starts if len(ids) <= room]
+
+    def _agrees(self, lane: Lane) -> bool:
+        """Whether a lane still holds the seed that it started as, one that much speaks for."""
+        number = lane.plan.seed
+        if number is None or lane.shown.tolist() != list(lane.plan.free_ids):
+            return False
+        return self._job.seeds[number].score >= self._settings.seeds.sure_score
 
     def _open(self, prompt: Prompt, encoded: Any) -> list[FoundText]:
         """Fill canvases without a right anchor, block by block, until they meet the suffix."""
@@ -214,6 +241,8 @@ class Filling:
             if self._job.replaced is None and not self._is_open_ended and not denoising.done:
                 self._rank_settled(prompt, encoded)
             self._send_draft(denoising.step_idx, corruption.max_steps)
+            if denoising.step_idx == 1 and any(map(self._agrees, self._lanes)):
+                raise _AgreedError
             if self._cancelled():
                 raise JobStoppedError
             deadline_s = self._job.deadline_s
@@ -257,7 +286,8 @@ class Filling:
             )
             if not self._is_open_ended:
                 rest = self._rest
-                found.append(FoundText(text + rest, (*confidences, *[0.0] * len(rest))))
+                shares = (*confidences, *[0.0] * len(rest))
+                found.append(FoundText(text + rest, shares, seed=lane.plan.seed))
                 continue
             end = meeting_point(text, self._job.suffix)
             found.append(FoundText(text[:end], confidences[:end], meets=end is not None))
@@ -285,11 +315,15 @@ class Filling:
         )
 
     def _ranked(self, found: list[FoundText], prompt: Prompt, encoded: Any) -> list[Candidate]:
-        found = [one for one in found if "\ufffd" not in one.text]
+        found = [one for one in self._compared(found) if "\ufffd" not in one.text]
         if not self._job.may_be_empty:
             found = [one for one in found if one.text] or found
         is_rewrite = self._job.replaced is not None
         return self._family.ranker.rank(found, prompt, encoded, is_rewrite=is_rewrite)
+
+    def _compared(self, found: list[FoundText]) -> list[FoundText]:
+        """All texts that take part in the ranking."""
+        return with_seeds(found, self._job.seeds, self._settings.seeds)
 
     def _timed(self, stage: str, work: Callable[[], T]) -> T:
         start = time.perf_counter()

@@ -66,10 +66,17 @@ class CanvasPlan:
     """Typed token at the last free position, which limits its choices."""
     is_open: bool
     """Whether no known text follows the free positions."""
+    seed: int | None = None
+    """Number of the job's seed that the free positions start as."""
 
     @property
     def free_length(self) -> int:
         return self.free_end - self.free_start
+
+    @property
+    def free_ids(self) -> tuple[int, ...]:
+        """What the free positions start as."""
+        return self.ids[self.free_start : self.free_end]
 
     def with_free(self, ids: Sequence[int]) -> CanvasPlan:
         """The same canvas with other free positions, possibly more or fewer."""
@@ -83,6 +90,11 @@ class CanvasPlan:
 def plan_canvas(prompt: Prompt, free_length: int) -> CanvasPlan:
     """An anchored canvas with `free_length` free positions, healed ones included."""
     return plan_rewrite(prompt, [-1] * free_length)
+
+
+def plan_seed(prompt: Prompt, ids: Sequence[int], seed: int) -> CanvasPlan:
+    """An anchored canvas that starts as the text of the job's seed with that number."""
+    return replace(plan_rewrite(prompt, ids), seed=seed)
 
 
 def plan_open_canvas(prompt: Prompt, free_length: int) -> CanvasPlan:

@@ -40,14 +40,15 @@ class CausalRanker:
         likelihoods = likelihoods_of(self.denoiser, encoded, prompt, ids)
         # A rewrite is about as long as the text it replaces; longer ones get no reward.
         reward = 0.0 if is_rewrite else self.token_reward_nats
-        scores = scores_of([one.text for one in distinct], likelihoods, reward)
+        priors = [one.prior_nats for one in distinct]
+        scores = scores_of([one.text for one in distinct], likelihoods, reward, priors)
         candidates = [
             Candidate(
                 text=one.text,
-                # The decoder sees its own guess and becomes certain of it, right or wrong.
-                confidence=geometric_mean(one.confidences) * likelihood.per_token,
+                confidence=_confidence(one, likelihood),
                 score=score,
                 confidences=one.confidences,
+                seed=one.seed,
             )
             for one, likelihood, score in zip(distinct, likelihoods, scores, strict=True)
         ]
@@ -84,18 +85,34 @@ def likelihoods_of(
 
 
 def scores_of(
-    texts: Sequence[str], likelihoods: Sequence[Likelihood], token_reward_nats: float
+    texts: Sequence[str],
+    likelihoods: Sequence[Likelihood],
+    token_reward_nats: float,
+    priors_nats: Sequence[float] = (),
 ) -> list[float]:
-    """The scores of texts: their likelihood plus the reward for each of their tokens.
+    """What texts are ranked by: their likelihood, the reward for each token, and their prior.
 
-    The decision whether anything is missing at all ignores the reward, of which an empty text
-    gets none: if the empty text is the likeliest, it stays first.
+    Whether anything is missing at all is decided by the likelihood alone, since an empty text
+    has no share in the others: where that one is the likeliest, it stays the first.
     """
     likeliest, _ = max(
         zip(texts, likelihoods, strict=True), key=lambda one: one[1].total, default=("", None)
     )
-    reward = token_reward_nats if likeliest else 0.0
-    return [likelihood.total + reward * likelihood.tokens for likelihood in likelihoods]
+    if not likeliest:
+        return [likelihood.total for likelihood in likelihoods]
+    return [
+        likelihood.total + token_reward_nats * likelihood.tokens + prior
+        for likelihood, prior in zip(
+            likelihoods, priors_nats or [0.0] * len(likelihoods), strict=True
+        )
+    ]
+
+
+def _confidence(found: FoundText, likelihood: Likelihood) -> float:
+    if found.confidence is not None:
+        return found.confidence
+    # The decoder sees its own guess and becomes certain of it, right or wrong.
+    return geometric_mean(found.confidences) * likelihood.per_token
 
 
 def geometric_mean(confidences: Sequence[float]) -> float:

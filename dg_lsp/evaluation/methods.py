@@ -59,6 +59,13 @@ class OpenFilling(Filling):
         return self._open(prompt, encoded)
 
 
+class LanesAlone(Filling):
+    """Compares nothing but what lanes wrote, by likelihood."""
+
+    def _compared(self, found: list[FoundText]) -> list[FoundText]:
+        return found
+
+
 def infiller(
     settings: EngineSettings,
     job: InfillJob,
@@ -86,7 +93,26 @@ def infiller(
 
 
 def race(model: LoadedModel, span: TrueSpan) -> Outcome:
+    """The race with what stands elsewhere in the document, as an editor asks for it."""
+    return infiller(model.settings, job_of(span, context=PUBLIC), model)
+
+
+def race_alone(model: LoadedModel, span: TrueSpan) -> Outcome:
+    """The race of lanes that start from noise."""
     return infiller(model.settings, job_of(span), model)
+
+
+def seeds_ranked(model: LoadedModel, span: TrueSpan) -> Outcome:
+    """What stands elsewhere is only compared with what the race writes from noise."""
+    settings = dataclasses.replace(
+        model.settings, seeds=dataclasses.replace(model.settings.seeds, lanes=0)
+    )
+    return infiller(settings, job_of(span, context=PUBLIC), model)
+
+
+def seeded_lanes(model: LoadedModel, span: TrueSpan) -> Outcome:
+    """Lanes start from what stands elsewhere, and only what lanes wrote is compared."""
+    return infiller(model.settings, job_of(span, context=PUBLIC), model, LanesAlone)
 
 
 def offered(model: LoadedModel, span: TrueSpan) -> Outcome:
@@ -178,6 +204,9 @@ def reference(model: LoadedModel, span: TrueSpan) -> Outcome:
 
 METHODS: dict[str, Method] = {
     "race of lengths (ours)": race,
+    "race without seeds": race_alone,
+    "seeds ranked beside the race": seeds_ranked,
+    "lanes that start from seeds": seeded_lanes,
     "race, as an editor suggests it": offered,
     "free canvas, cut at the suffix": free,
     "fixed length of 12": fixed,

@@ -22,6 +22,7 @@ from dg_lsp.config import (
     PromptSettings,
     PromptStyle,
     SamplerSettings,
+    SeedSettings,
     model_directory,
 )
 from dg_lsp.engine.denoiser import Denoiser
@@ -179,6 +180,7 @@ def _settings(directory: Path, metadata: dict[str, Any]) -> EngineSettings:
             prompt=_prompt_settings(_section(metadata, "prompt")),
             sampler=_sampler_settings(directory / GENERATION),
             length=_length_settings(_section(metadata, "length")),
+            seeds=SeedSettings(**_section(metadata, "seeds")),
             **_section(metadata, "engine"),
         )
     except (TypeError, ValueError) as error:

@@ -1,0 +1,110 @@
+"""Texts from elsewhere: lanes that start as them, and their place in the ranking."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dg_lsp.config import SeedSettings
+from dg_lsp.engine.family import FoundText
+from dg_lsp.engine.seeding import usable, with_seeds
+from dg_lsp.job import Seed
+from tests.engine.test_infilling import AREA, LONG, OPEN, fill
+
+RIGHT, WRONG = Seed("3.14 * radius"), Seed("self.radius")
+BELIEVED = {"seeds": SeedSettings(prior_nats=1000.0)}
+SURE = {"seeds": SeedSettings(sure_score=0.0)}
+
+
+def test_a_lane_starts_as_each_of_the_best_seeds(tiny_codec):
+    seeds = (RIGHT, WRONG, Seed("2"), Seed("3"))
+    filled = fill(tiny_codec, AREA, seeds=seeds, engine={"seeds": SeedSettings(lanes=2)})
+    from_noise = fill(tiny_codec, AREA)
+
+    first = [b"".join(map(tiny_codec.token_bytes, ids)) for ids in filled.denoiser.canvases[0]]
+    assert len(first) == len(from_noise.denoiser.canvases[0]) + 2
+    assert [text.split(b" ** 2")[0] for text in first[-2:]] == [
+        b" 3.14 * radius",
+        b" self.radius",
+    ]
+
+
+def test_what_the_model_would_not_write_is_corrected(tiny_codec):
+    # Of noise there is only the lane of nothing, so the right length comes from the seed.
+    seeds = (Seed("3.14 + radius"),)
+    filled = fill(tiny_codec, AREA, seeds=seeds, length={"lengths": ()})
+
+    best = filled.infill.candidates[0]
+    assert (best.text, best.seed) == ("3.14 * radius", 0)
+
+
+def test_a_text_from_noise_has_no_seed(tiny_codec):
+    best = fill(tiny_codec, AREA, seeds=(WRONG,)).infill.candidates[0]
+    assert (best.text, best.seed) == ("3.14 * radius", None)
+
+
+def test_a_seed_that_much_speaks_for_comes_first_though_the_model_writes_another(tiny_codec):
+    filled = fill(tiny_codec, AREA, seeds=(RIGHT, WRONG), engine=BELIEVED, candidates=3)
+    assert filled.texts[0] == "3.14 * radius"
+    filled = fill(tiny_codec, AREA, seeds=(WRONG,), engine=BELIEVED)
+    best = filled.infill.candidates[0]
+    assert (best.text, best.seed) == ("self.radius", 0)
+
+
+def test_a_sure_seed_that_the_model_leaves_as_it_is_is_the_answer_after_one_step(tiny_codec):
+    filled = fill(tiny_codec, AREA, seeds=(RIGHT,), engine=SURE)
+    assert (filled.texts, filled.infill.steps) == (["3.14 * radius"], 1)
+
+    corrected = fill(tiny_codec, AREA, seeds=(WRONG,), engine=SURE)
+    assert corrected.texts == ["3.14 * radius"]
+    assert corrected.infill.steps > 1
+
+
+def test_a_seed_that_no_canvas_holds_is_ranked_all_the_same(tiny_codec):
+    span = LONG.split("<|")[1].split("|>")[0]
+    filled = fill(tiny_codec, LONG, seeds=(Seed(span),), length=OPEN, max_tokens=400)
+    assert filled.texts[0] == span
+
+
+@pytest.mark.parametrize("useless", ["", " \n", "3.14 \ufffd"])
+def test_seeds_that_say_nothing_or_half_a_character_do_not_take_part(tiny_codec, useless):
+    plain = fill(tiny_codec, AREA)
+    filled = fill(tiny_codec, AREA, seeds=(Seed(useless),), engine=BELIEVED)
+    assert filled.denoiser.canvases == plain.denoiser.canvases
+    assert filled.infill.candidates == plain.infill.candidates
+
+
+def test_line_ends_of_dos_are_as_the_model_sees_them():
+    assert [seed.text for seed in usable((Seed("a\r\nb"), Seed("a\nb")), None)] == ["a\nb"]
+
+
+def test_a_rewrite_does_not_start_from_what_it_replaces():
+    assert usable((Seed("a"), Seed("b")), "a") == (Seed("b"),)
+
+
+def test_the_same_job_gives_the_same_text(tiny_codec):
+    one, other = (
+        fill(tiny_codec, AREA, seeds=(WRONG, Seed("2"))).denoiser.canvases for _ in range(2)
+    )
+    assert one == other
+
+
+@given(
+    st.lists(st.sampled_from("abcd")),
+    st.lists(st.builds(Seed, st.sampled_from("bcde"), score=st.floats(-9, 99))),
+)
+def test_every_text_is_ranked_and_each_seed_once(written, seeds):
+    kept = usable(seeds, None)
+    found = [FoundText(text, (0.5,)) for text in written]
+    settings = SeedSettings(prior_nats=2.0, prior_nats_per_score=0.5)
+    ranked = with_seeds(found, kept, settings)
+
+    assert {one.text for one in ranked} == {*written, *(seed.text for seed in kept)}
+    assert len(ranked) == len(written) + sum(seed.text not in written for seed in kept)
+    for one in ranked:
+        if one.seed is not None:
+            assert one.text == kept[one.seed].text
+            assert one.prior_nats == 2.0 + 0.5 * kept[one.seed].score
+            assert one.confidence is not None
+            assert 0 <= one.confidence <= 1
