@@ -130,10 +130,10 @@ def _text_of(path: Path) -> str | None:
     return mask_secrets(text)
 
 
-InsertionSite = tuple[int, int]
+Cut = tuple[int, int]
 
 
-def _identifier(text: str, rng: random.Random) -> InsertionSite | None:
+def _identifier(text: str, rng: random.Random) -> Cut | None:
     """A name that occurs elsewhere in the file too."""
     word = _random_word(text, rng)
     if word is None or len(re.findall(rf"\b{word[0]}\b", text)) < 2:
@@ -141,7 +141,7 @@ def _identifier(text: str, rng: random.Random) -> InsertionSite | None:
     return word.span()
 
 
-def _inside_a_token(text: str, rng: random.Random) -> InsertionSite | None:
+def _inside_a_token(text: str, rng: random.Random) -> Cut | None:
     """The rest of a name of which at least two characters are typed."""
     word = _random_word(text, rng)
     if word is None or len(word[0]) < 5:
@@ -149,7 +149,7 @@ def _inside_a_token(text: str, rng: random.Random) -> InsertionSite | None:
     return word.start() + rng.randint(2, len(word[0]) - 2), word.end()
 
 
-def _call_arguments(text: str, rng: random.Random) -> InsertionSite | None:
+def _call_arguments(text: str, rng: random.Random) -> Cut | None:
     """The arguments of a call, on one line."""
     calls = [*_CALL.finditer(text)]
     if not calls:
@@ -162,7 +162,7 @@ def _call_arguments(text: str, rng: random.Random) -> InsertionSite | None:
     return (start, start + closed[0] - 2) if closed else None
 
 
-def _line(text: str, rng: random.Random) -> InsertionSite | None:
+def _line(text: str, rng: random.Random) -> Cut | None:
     """A line without its indentation."""
     start, end = _line_around(text, rng.randrange(len(text)))
     line = text[start:end]
@@ -171,7 +171,7 @@ def _line(text: str, rng: random.Random) -> InsertionSite | None:
     return start + len(indent_of(line)), end
 
 
-def _block(text: str, rng: random.Random) -> InsertionSite | None:
+def _block(text: str, rng: random.Random) -> Cut | None:
     """All lines that are indented below one that opens a block."""
     _, opener_end = _line_around(text, rng.randrange(len(text)))
     opener_start = text.rfind("\n", 0, opener_end) + 1
@@ -190,7 +190,7 @@ def _block(text: str, rng: random.Random) -> InsertionSite | None:
     return start, start + len(text[start:end].rstrip())
 
 
-CUTS: dict[str, Callable[[str, random.Random], InsertionSite | None]] = {
+CUTS: dict[str, Callable[[str, random.Random], Cut | None]] = {
     "identifier": _identifier,
     "inside a token": _inside_a_token,
     "call arguments": _call_arguments,
@@ -214,6 +214,6 @@ def _is_prose(text: str, at: int) -> bool:
     return any(token.start <= at < token.end for token in tokens(text) if not token.kind)
 
 
-def _line_around(text: str, at: int) -> InsertionSite:
+def _line_around(text: str, at: int) -> Cut:
     end = text.find("\n", at)
     return text.rfind("\n", 0, at) + 1, len(text) if end < 0 else end
