@@ -82,7 +82,7 @@ def examine_checkpoint(name: str) -> Finding:
         said = f"{name}: {one_line(error)}"
         return problem("model", said, advice, directory=str(directory))
     said = f"{name}, {size_of(size_bytes)} in {_files(weights)}"
-    said += ", checksums agree" if compared else ", whole"
+    said += ", checksums agree" if compared else ", complete"
     facts = {
         "name": name,
         "directory": str(directory),

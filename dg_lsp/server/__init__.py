@@ -1,1 +1,1 @@
-"""The language server: LSP in, jobs out. The only package that knows pygls and lsprotocol."""
+"""The language server: turns LSP requests into jobs, and infills into LSP answers."""

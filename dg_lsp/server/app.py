@@ -1,6 +1,6 @@
-"""The server put together: which method goes to which handler, and what is announced.
+"""Builds the server: registers the handler of each method, and announces capabilities.
 
-`create_server` takes the engine from outside and loads none. Knows nothing of transports.
+`create_server` is given the engine and loads none itself.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def create_server(
 ) -> Session:
     """A session that is ready for a transport.
 
-    `on_settings` is told the settings whenever they change, before a job goes by them. The
-    journal keeps the traces; without one they are in memory only. `examine` looks whether
-    everything is in order, for the command that asks.
+    `on_settings` is called with the settings whenever they change, before a job uses them. The
+    journal stores the traces; without one, they are only in memory. `examine` makes the
+    doctor's report, for the command `dg-lsp.doctor`.
     """
-    # pygls logs whole messages, the user's source among them, at INFO.
+    # At INFO, pygls logs whole messages, including the user's source.
     logging.getLogger("pygls").setLevel(logging.WARNING)
     server = Server(NAME, __version__)
     settings = settings or Settings()
@@ -80,7 +80,7 @@ def _register_life_cycle(session: Session) -> None:
         _note_client(session)
         session.status.begin(session.client)
         complain(session, complaints)
-        # Side by side: a client may take its time with either.
+        # Concurrently, because a client may take long to answer either.
         session.start(registrar.start())
         session.start(_configure(session, registrar))
 
@@ -103,7 +103,8 @@ async def _configure(session: Session, registrar: Registrar) -> None:
 
 
 def _note_client(session: Session) -> None:
-    """What `dg-lsp doctor` tells of the editor: what it can do, and which engine it wants."""
+    """What `dg-lsp doctor` reports about the editor: its capabilities and its engine
+    settings."""
     client, engine = session.client, session.settings.engine
     session.tracer.client = f"{client.name} {client.version}".strip()
     session.tracer.journal.note_client(
@@ -129,7 +130,7 @@ def _register_documents(session: Session) -> None:
         document = session.documents.get(params.text_document.uri)
         is_automatic = session.settings.trigger is Trigger.AUTOMATIC
         if document and is_automatic and session.refusal(document) is None:
-            # The model takes its time to load; the first keystroke should not have to wait.
+            # Loading the model takes time; the first keystroke should not have to wait for it.
             session.start(_warm_up(session))
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
@@ -144,7 +145,7 @@ def _register_documents(session: Session) -> None:
     @server.feature(lsp_ext.DID_SHOW_COMPLETION)
     @server.feature(lsp_ext.DID_PARTIALLY_ACCEPT_COMPLETION)
     def did_show_or_accept(params: Any) -> None:
-        """Some clients tell; nothing depends on it, and nobody is watched."""
+        """Accept the notification and do nothing: no usage is recorded."""
 
 
 async def _warm_up(session: Session) -> None:

@@ -1,4 +1,4 @@
-"""What the client can do, as questions with names. Knows only what `initialize` said."""
+"""What the client can do, according to `initialize`, as named questions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class ClientFeatures:
     version: str = ""
     extensions: ClientExtensions = field(default_factory=ClientExtensions)
     announces_inline_completion: bool = False
-    """Some clients ask for them without announcing that."""
+    """Some clients ask for inline completions without announcing that."""
     registers_inline_completion: bool = False
     registers_completion: bool = False
     has_configuration: bool = False
     """Answers `workspace/configuration`."""
     registers_configuration: bool = False
     shows_progress: bool = False
-    """Takes progress that the server begins."""
+    """Accepts progress that the server begins."""
     versions_edits: bool = False
     annotates_edits: bool = False
     """Shows a preview of edits that need a confirmation."""
@@ -35,9 +35,9 @@ class ClientFeatures:
     """Asks for the edit of a code action when it is chosen."""
     knows_llm_tag: bool = False
     tears_ghost_text: bool = False
-    """Draws what follows the cursor after the first line of ghost text, not after the last."""
+    """Draws the rest of the cursor's line after the first line of ghost text, not the last."""
     inserts_line_ends_as_they_are: bool = False
-    """Knows no line end but LF in ghost text, whatever the document has."""
+    """Supports only LF in ghost text, whatever line ends the document has."""
 
 
 def read_features(params: types.InitializeParams) -> ClientFeatures:
@@ -56,7 +56,7 @@ def read_features(params: types.InitializeParams) -> ClientFeatures:
         capabilities, "workspace.workspace_edit.change_annotation_support", None
     )
     info = params.client_info
-    # No capability tells how a client draws; as of Neovim 0.12.
+    # No capability says how a client draws; this is true of Neovim 0.12.
     is_neovim = info is not None and info.name == "Neovim"
     return ClientFeatures(
         name=_one_line(info.name) if info else "",
@@ -71,7 +71,7 @@ def read_features(params: types.InitializeParams) -> ClientFeatures:
         versions_edits=can("workspace.workspace_edit.document_changes"),
         annotates_edits=annotates is not None and can(f"{action}.honors_change_annotations"),
         takes_action_literals=literals is not None,
-        # Neovim lists them among the others, with " (disabled)" behind the title.
+        # Neovim lists disabled actions among the others, with " (disabled)" after the title.
         shows_disabled_actions=can(f"{action}.disabled_support") and not is_neovim,
         resolves_edits=can(f"{action}.data_support") and "edit" in resolved,
         knows_llm_tag=types.CodeActionTag.LlmGenerated in tags,

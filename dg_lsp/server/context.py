@@ -1,8 +1,8 @@
 """What the model may see of a workspace around the cursor, and what it must not.
 
-Applies dg_lsp/document's rules to the documents: which files are excluded, and which places
-hold a secret. Reads ignore files; only `workspace_code` opens others. The rules, with all their
-patterns, are imported when the first document is there: `initialize` does not wait.
+Applies the rules of dg_lsp/document: which files are excluded, and which positions are in a
+secret. Reads ignore files; only `workspace_code` opens other files. The rules, with all their
+patterns, are imported with the first document, so that `initialize` does not wait for them.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ class WorkspaceContext:
         self._exclusions = None
 
     def look_again(self) -> None:
-        """Look at the ignore files before the next verdict: they may have changed."""
+        """Check the ignore files before the next verdict, because they may have changed."""
         if self._exclusions is not None:
             self._exclusions.look_again()
 
     def exclusion(self, document: Document) -> str | None:
-        """Why a document is neither completed nor shown to the model, where that is so."""
+        """Why a document is neither completed nor shown to the model, or None."""
         return self._verdict(document).reason
 
     def is_included(self, document: Document) -> bool:
-        """Whether the settings want the document completed."""
+        """Whether the settings include the document."""
         return self._verdict(document).is_included
 
     def _verdict(self, document: Document) -> Verdict:
@@ -75,12 +75,12 @@ class WorkspaceContext:
         return self._exclusions.verdict(document, self.roots)
 
     def close(self) -> None:
-        """End what goes on in the background."""
+        """Stop the background work."""
         if self._code is not None:
             self._code.close()
 
     def files(self, site: InsertionSite) -> tuple[Snippet, ...]:
-        """The other files that may be shown, whole, the latest used first."""
+        """The other files that may be used, whole, most recently used first."""
         roots = self.roots
         return tuple(
             Snippet(relative_path(other.path, roots), other.text)
@@ -88,7 +88,8 @@ class WorkspaceContext:
         )
 
     def seed_finder(self, site: InsertionSite) -> SeedFinder:
-        """What looks for seeds in this document, in open files and in the workspace."""
+        """The function that finds seeds in this document, in open files and in the
+        workspace."""
         from dg_lsp.document.seeds import MAX_SEEDS, find_seeds
         from dg_lsp.server.workspace.exclusions import file_of
         from dg_lsp.server.workspace.workspace_code import OpenFile
@@ -124,7 +125,7 @@ class WorkspaceContext:
         return replace(seed, path=relative_path(seed.path, real_roots))
 
     def _others(self, uri: str) -> list[Document]:
-        """Other documents that may be shown, the latest used first."""
+        """Other documents that may be used, most recently used first."""
         from dg_lsp.server.workspace.exclusions import is_other_version
 
         shown = [cell.uri for cell in self._earlier_cells(uri)]
@@ -139,7 +140,7 @@ class WorkspaceContext:
     def before(self, document: Document) -> str:
         """What the model sees before a cell of a notebook: the cells above it.
 
-        They are in the same file, so that they are excluded where it is.
+        They are in the same file, so they are excluded if it is.
         """
         cells = self._earlier_cells(document.uri)
         return joined(cells, self._settings.context.budget_chars) if cells else ""
@@ -149,7 +150,7 @@ class WorkspaceContext:
         return [] if document is None else self._protocol.notebooks.earlier(document)
 
     def hides(self, document: Document, start: int, end: int) -> Reason | None:
-        """Why the model must not see this very place, where that is so."""
+        """Why the model must not see this position, or None."""
         from dg_lsp.document.masking import secret_at
 
         first, last = excerpt(document.text, start, end, document.language)

@@ -1,8 +1,8 @@
-"""Between LSP positions in client units and offsets in code points.
+"""Converts between LSP positions in client units and offsets in code points.
 
-A line ends at LF, CR LF or CR and nowhere else. A position past the end of its line is that
-end, one past the last line is the end of the text, and one inside a character is its start.
-Knows nothing of documents and their versions.
+A line ends at LF, CR LF or CR and nowhere else. A position past the end of its line means that
+end, one past the last line means the end of the text, and one inside a character means its
+start.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def offsets_of(text: str, span: types.Range, units: Units) -> tuple[int, int]:
 
 
 def apply_change(text: str, span: types.Range | None, new: str, units: Units) -> str:
-    """The text after an edit of the client; with no range it is replaced whole.
+    """The text after a client's edit; without a range, the edit replaces the whole text.
 
     A UTF-16 client may cut through a surrogate pair and join it again with a later edit.
     """
@@ -93,7 +93,7 @@ def apply_change(text: str, span: types.Range | None, new: str, units: Units) ->
         new = _halves(text[start])[0] + new
     if units is Units.UTF16 and cut_end:
         new, end = new + _halves(text[end])[1], end + 1
-    # Only where texts meet can the halves of a pair come together.
+    # The halves of a pair can meet only where the texts meet.
     before, after = text[max(0, start - 1) : start], text[end : end + 1]
     new = _join_pairs(before + new + after)
     changed = "".join((text[: start - len(before)], new, text[end + len(after) :]))
@@ -161,7 +161,7 @@ def _line_bounds(text: str, line: int) -> tuple[int, int] | None:
 
 
 class _Mark(NamedTuple):
-    """What is remembered of the text that was looked at last: where one of its lines starts."""
+    """Cached for the text examined last: where one of its lines starts."""
 
     text: str
     has_lone_cr: bool
@@ -175,7 +175,7 @@ _latest = _Mark("", False, 0, 0)
 
 
 def _mark_of(text: str) -> _Mark:
-    """A mark in the text: while one types, the next place is near the last one.
+    """A mark in the text, because while the user types, the next position is near the last one.
 
     Without it, every conversion would count the lines of a long document from its beginning.
     """
@@ -201,9 +201,9 @@ def _carry_mark(text: str, changed: str, start: int, new: str) -> None:
 
 
 def _line_start(mark: _Mark, line: int) -> int | None:
-    """The offset behind `line` line feeds, or `None` where there are fewer.
+    """The offset after `line` line feeds, or `None` if there are fewer.
 
-    Searches from the mark in growing steps, then by halves, as counting is faster than finding.
+    Searches from the mark in growing steps, then by bisection: counting is faster than finding.
     """
     text, at, left = mark.text, mark.start, line - mark.line
     if -_NEAR_LINES <= left < 0:
@@ -225,7 +225,7 @@ def _line_start(mark: _Mark, line: int) -> int | None:
         if passed < left:
             at += size
             left -= passed
-    # The longest beginning with fewer line feeds ends before the one that was looked for.
+    # The longest beginning with fewer line feeds ends before the one searched for.
     return at + 1 if at < len(text) else None
 
 

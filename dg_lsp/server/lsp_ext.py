@@ -1,8 +1,8 @@
-"""Everything that goes beyond LSP: methods, commands and fields, in JSON's own names.
+"""Everything beyond LSP: methods, commands and fields, with their names in JSON.
 
 docs/lsp-extensions.md describes each of them, and the editors' plugins mirror them; a test
-fails when this file changes and the document does not. All of it is opt-in or ignorable: with
-none of it the server is a plain LSP server. Knows nothing of how any of it is carried out.
+fails when this file changes and the document does not. All of it is opt-in or can be ignored:
+without it, the server is a plain LSP server.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 from lsprotocol import types
 
 DRAFT = "dgLsp/draft"
-"""Notification, server to client: the span as the model sees it now."""
+"""Notification, server to client: the current state of the span."""
 STATUS = "dgLsp/status"
-"""Notification, server to client: what the server is doing, and whether it can."""
+"""Notification, server to client: what the server is doing, and whether it works."""
 DID_SHOW_COMPLETION = "textDocument/didShowCompletion"
 """Notification, client to server, as the Copilot language server takes it."""
 DID_PARTIALLY_ACCEPT_COMPLETION = "textDocument/didPartiallyAcceptCompletion"
@@ -60,7 +60,7 @@ class ClientExtensions:
 
 
 def read_extensions(experimental: Any) -> ClientExtensions:
-    """The opt-ins; whatever is not plainly `true` is off."""
+    """The opt-ins; any value other than `true` means off."""
     asked = experimental.get("dgLsp") if isinstance(experimental, dict) else None
     if not isinstance(asked, dict):
         return ClientExtensions()
@@ -85,14 +85,14 @@ class InlineCompletionRequest:
 
     params: types.InlineCompletionParams
     version: int | None = None
-    """`textDocument.version`: what the client believes to ask about."""
+    """`textDocument.version`: the version that the client means."""
     formatting: FormattingOptions | None = None
     draft_token: JobToken | None = None
-    """`draftToken`: what drafts of this request carry instead of its progress token."""
+    """`draftToken`: the token of this request's drafts, instead of its progress token."""
 
 
 def read_extras(method: str, params: Any, raw: Any) -> Any:
-    """The parameters with their extras, where the method has any; ill-formed ones are left."""
+    """The parameters with the method's extra fields, if any; malformed ones are ignored."""
     if method != types.TEXT_DOCUMENT_INLINE_COMPLETION:
         return params
     version = raw["textDocument"].get("version")
@@ -107,7 +107,7 @@ def read_extras(method: str, params: Any, raw: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """`dgLsp/draft`: lengths are in the units of the negotiated position encoding."""
+    """`dgLsp/draft`: lengths use the units of the negotiated position encoding."""
 
     token: JobToken
     uri: str
@@ -140,7 +140,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`dgLsp/status`, and what the command `dg-lsp.status` returns."""
+    """`dgLsp/status`, and the result of the command `dg-lsp.status`."""
 
     busy: bool
     kind: str
@@ -152,9 +152,9 @@ class Status:
     code: str | None = None
     """Where the message is a reason: one of `reason.ReasonCode`, for programs."""
     percent: int | None = None
-    """Of the model's loading, where it can be told."""
+    """How much of the model has been loaded, if known."""
     follows_instructions: bool | None = None
-    """Whether the model takes words, where that is known."""
+    """Whether the model follows instructions, if known."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -173,7 +173,7 @@ class Status:
 def confidence_runs(
     confidences: Sequence[float], widths: Sequence[int]
 ) -> tuple[tuple[float, int], ...]:
-    """Neighbouring characters of one probability together, with their length in units."""
+    """Runs of characters with the same probability, with their length in client units."""
     rounded = [(round(one, 3), size) for one, size in zip(confidences, widths, strict=True)]
     return tuple(
         (probability, sum(size for _, size in run))

@@ -1,7 +1,8 @@
-"""Dynamic registration of what the settings switch on and off, for clients that can.
+"""Registers dynamically what the settings switch on and off, for clients that support it.
 
-A client that registers inline completion dynamically is not told of it in `initialize`, so that
-switching the server off in the settings stops its requests as well.
+For a client with dynamic registration, `initialize` does not announce inline completion, so
+that
+switching the server off in the settings also stops the requests.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ DID_CHANGE_CONFIGURATION = types.WORKSPACE_DID_CHANGE_CONFIGURATION
 
 @dataclass(slots=True)
 class Registrar:
-    """What is registered with the client at the moment: method to registration id."""
+    """What is currently registered with the client: from the method to the registration id."""
 
     session: Session
     _ids: dict[str, str] = field(default_factory=dict)
     _num_registered: int = 0
 
     async def start(self) -> None:
-        """After `initialized`: what depends on settings, then what does not."""
+        """After `initialized`, register what depends on settings, then the rest."""
         await self.update()
         if self.session.client.registers_configuration:
             await self._register(DID_CHANGE_CONFIGURATION, {"section": "dgLsp"})
 
     async def update(self) -> None:
-        """Register and unregister what the settings ask for."""
+        """Register and unregister according to the settings."""
         client, settings = self.session.client, self.session.settings
         if client.registers_inline_completion:
             options: dict[str, Any] = {"documentSelector": None, "workDoneProgress": True}

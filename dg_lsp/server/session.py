@@ -1,4 +1,4 @@
-"""Everything that the handlers of one session share. Knows no method of the protocol."""
+"""Everything that the handlers of one session share."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from dg_lsp.server.workspace.notebooks import script_path
 log = logging.getLogger(__name__)
 
 Examine = Callable[[], Awaitable[dict[str, Any]]]
-"""The doctor's report, in JSON, without a self-test; a `ValueError` says why there is none."""
+"""The doctor's report as JSON, without a self-test; raises `ValueError` with the reason."""
 
 
 class Session:
-    """One client, one engine link, and what lies between them."""
+    """One client, one engine link, and everything in between."""
 
     def __init__(
         self,
@@ -56,9 +56,9 @@ class Session:
         self.tracer = Tracer(journal)
         self.examine = examine
         self.commands: dict[str | int, asyncio.Task[Any]] = {}
-        """Commands under way that carry a token, so that they can be stopped."""
+        """Running commands with a token, so that they can be stopped."""
         self.settings = self.base_settings = settings
-        """The base is what `initialize` left, which later changes start from."""
+        """The settings from `initialize`, which later changes are based on."""
         self._on_settings = on_settings
         self._tasks: set[asyncio.Task[Any]] = set()
         link.watch(self.status.engine_changed)
@@ -72,7 +72,7 @@ class Session:
         return self.server.protocol.units
 
     def configure(self, settings: Settings) -> None:
-        """Settings hold from the next request on."""
+        """Apply settings from the next request on."""
         self.settings = settings
         self.tracer.detail = settings.trace
         self.context.configure(settings)
@@ -80,11 +80,11 @@ class Session:
         self._on_settings(settings)
 
     def forget_answers(self) -> None:
-        """What was answered may be answered otherwise from now on."""
+        """Drop cached answers, which may be different from now on."""
         self.suggestions.close()
 
     def site(self, document: Document, start: int, end: int | None = None) -> InsertionSite:
-        """A cursor, or a selection where there is an end."""
+        """The insertion site of a cursor, or of a selection if there is an end."""
         span_end = start if end is None else end
         text = document.text
         first, last = excerpt(text, start, span_end, document.language)
@@ -102,7 +102,7 @@ class Session:
         )
 
     def refusal(self, document: Document) -> Reason | None:
-        """Why nothing is offered in a document, where that is so."""
+        """Why nothing is suggested in a document, or None."""
         settings, language = self.settings, document.language
         if not settings.enable:
             return Reason(ReasonCode.SWITCHED_OFF, "switched off by the setting `enable`")
@@ -111,39 +111,41 @@ class Session:
             return Reason(ReasonCode.SWITCHED_OFF, off)
         if not self.context.is_included(document):
             globs = ", ".join(settings.include)[:100]
-            other = f"the setting `include` names other files only ({globs})"
+            other = f"the setting `include` names only other files ({globs})"
             return Reason(ReasonCode.NOT_INCLUDED, other)
         return self.exclusion(document)
 
     def refusal_at(self, document: Document, cursor: int) -> Reason | None:
-        """Why nothing is offered at a cursor, where that is so."""
+        """Why nothing is suggested at a cursor, or None."""
         return self.refusal(document) or self.secret(document, cursor, cursor)
 
     def reluctance(self, document: Document) -> Reason | None:
-        """Why nothing comes by itself in a document, where that is so."""
+        """Why nothing is suggested automatically in a document, or None."""
         if self.settings.trigger is Trigger.MANUAL:
-            manual = 'text is offered on demand only, as the setting `trigger` is "manual"'
+            manual = (
+                'suggestions appear only on request, because the setting `trigger` is "manual"'
+            )
             return Reason(ReasonCode.ON_DEMAND, manual)
         is_text = self.server.protocol.notebooks.is_text(document.uri)
         if is_text and document.language not in self.settings.languages:
             cells = (
-                "text cells of a notebook are completed on demand only, "
+                "text cells of a notebook get suggestions only on request, "
                 f"unless the setting `languages` names {document.language}"
             )
             return Reason(ReasonCode.ON_DEMAND, cells)
         return None
 
     def exclusion(self, document: Document) -> Reason | None:
-        """Why the model must not see a document, where that is so."""
+        """Why the model must not see a document, or None."""
         why = self.context.exclusion(document)
         return None if why is None else Reason(ReasonCode.EXCLUDED, why)
 
     def secret(self, document: Document, start: int, end: int) -> Reason | None:
-        """Why the model must not see this very place, where that is so."""
+        """Why the model must not see this position, or None."""
         return self.context.hides(document, start, end)
 
     def missing(self, uri: str) -> Reason:
-        """Why there is no text of a document."""
+        """Why the text of a document is unknown."""
         if self.documents.is_lost(uri):
             return Reason(
                 ReasonCode.OUT_OF_SYNC,
@@ -153,13 +155,13 @@ class Session:
         return Reason(ReasonCode.NOT_OPEN, "the document is not open")
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run something beside the handlers."""
+        """Run something in the background."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     async def close(self) -> None:
-        """End what is under way and leave the engine."""
+        """Stop running work and disconnect from the engine."""
         self.suggestions.close()
         self.context.close()
         for task in [*self._tasks, *self.commands.values()]:
@@ -169,4 +171,4 @@ class Session:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("work beside the handlers failed", exc_info=error)
+            log.error("background work failed", exc_info=error)

@@ -1,8 +1,7 @@
-"""What the user is told about the server: busy or not, well or not, and why.
+"""What the user is told about the server: whether it is busy, whether it works, and why.
 
-Collects the engine's state, failed requests and reasons for staying quiet into one status, and
-sends it when it changes to clients that opted in; loading is standard progress as well. Knows
-nothing of how the engine is reached.
+Combines the engine's state, failed requests and reasons for suggesting nothing into one status,
+and sends each change to clients that opted in; loading is also reported as standard progress.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from dg_lsp.server.rpc.protocol import Server
 log = logging.getLogger(__name__)
 
 Report = Callable[[str, float], None]
-"""Takes a message and the share of the work that is done, in [0, 1]."""
+"""Called with a message and the share of the work done, in [0, 1]."""
 BUNDLED = "bundled"
 """Name of the small model that ships with the package."""
 
@@ -39,7 +38,7 @@ class StatusBoard:
         self._trouble: Reason | None = None
         self._quiet: Reason | None = None
         self._told: set[ReasonCode] = set()
-        """Causes of trouble that the user was told of in a message."""
+        """Causes that the user has already been told about."""
         self._sent: lsp_ext.Status | None = None
         self._progress: str | None = None
 
@@ -69,7 +68,7 @@ class StatusBoard:
         )
 
     def begin(self, client: ClientFeatures) -> None:
-        """The client is known and takes messages from now on."""
+        """The client is known and accepts messages from now on."""
         self._client = client
         self.engine_changed(self._engine)
 
@@ -77,7 +76,7 @@ class StatusBoard:
     def working(
         self, token: types.ProgressToken | None, title: str, *, can_stop: bool = False
     ) -> Iterator[Report]:
-        """Busy while inside; with progress where the request carries a token for it.
+        """Busy while inside; with progress if the request has a token for it.
 
         `can_stop` says that the client may end the work with the token.
         """
@@ -106,27 +105,27 @@ class StatusBoard:
             self._send()
 
     def well(self) -> None:
-        """A request went well."""
+        """A request succeeded."""
         self._trouble = self._quiet = None
         self._send()
 
     def failed(self, reason: Reason) -> None:
-        """A request failed; the next one may go well."""
+        """A request failed; the next one may succeed."""
         self._trouble = reason
         self._send()
 
     def job_failed(self, reason: Reason) -> None:
-        """A request failed of which the user hears nothing but the empty answer."""
+        """A request failed, and the user sees only an empty answer."""
         self._tell_once(reason)
         self.failed(reason)
 
     def quiet(self, reason: Reason) -> None:
-        """Nothing is offered here, on purpose."""
+        """Suggestions are disabled here."""
         self._trouble, self._quiet = None, reason
         self._send()
 
     def engine_changed(self, engine: EngineState) -> None:
-        """The engine came up, went or failed, or loading went on."""
+        """The engine started, stopped or failed, or loading progressed."""
         self._engine = engine
         if engine.phase is EnginePhase.READY:
             self._trouble = None
@@ -146,7 +145,7 @@ class StatusBoard:
         progress = self._server.work_done_progress
         if self._progress is None:
             token = self._progress = f"dg-lsp-{uuid.uuid4().hex[:8]}"
-            # The client makes the token before it reads on; its answer carries nothing.
+            # The client creates the token before it reads on; its answer contains nothing.
             self._server.protocol.send_request(
                 types.WINDOW_WORK_DONE_PROGRESS_CREATE,
                 types.WorkDoneProgressCreateParams(token),
@@ -167,7 +166,7 @@ class StatusBoard:
         if self._client is None or self._client.extensions.status or trouble.code in self._told:
             return
         self._told.add(trouble.code)
-        advice = "The command `dg-lsp doctor` says more."
+        advice = "Run `dg-lsp doctor` for details."
         text = f"dg-lsp: {trouble.message.rstrip('.')}. {advice}"
         shown = types.ShowMessageParams(types.MessageType.Warning, text)
         self._server.window_show_message(shown)

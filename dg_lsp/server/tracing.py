@@ -1,8 +1,8 @@
-"""Keeps a trace of each request: sizes, times and the reason for its answer.
+"""Records a trace of each request: sizes, times and the reason for its answer.
 
-A handler opens a trace and ends it with the answer, which says where it came from; the `Tracer`
-hands it to the journal however the request ends. It holds no text of the user, unless the
-settings ask for that, and then without secrets.
+A handler opens a trace and ends it with the answer, which says where it came from. The `Tracer`
+passes the trace to the journal, however the request ends. A trace contains the user's text only
+if the settings ask for it, and then without secrets.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ from dg_lsp.server.suggest.answer import WITHDRAWN, Answer, Outcome, WithdrawnEr
 log = logging.getLogger(__name__)
 
 MAX_DOCUMENTS = 100
-"""Of which the last request is remembered."""
+"""Number of documents whose last request is remembered."""
 
 
 class Journal(Protocol):
-    """Where traces are kept (`diagnosis.journal.Journal`). Neither call may wait or raise."""
+    """Where traces are stored (`diagnosis.journal.Journal`). Neither method may wait or
+    raise."""
 
     def add(self, record: Record) -> None: ...
 
     def note_client(self, facts: Record) -> None:
-        """Remember which editor was here last, and what it can do."""
+        """Record the last editor and its capabilities."""
         ...
 
 
 class Forgetful:
-    """A `Journal` that keeps nothing."""
+    """A `Journal` that stores nothing."""
 
     def add(self, record: Record) -> None:
         pass
@@ -69,11 +70,11 @@ class Trace:
         return (time.perf_counter() - self.began) * 1e3
 
     def checked(self) -> None:
-        """It is clear by now whether a suggestion may be made here."""
+        """Record that the checks before asking the model are done."""
         self.check_ms = self.so_far_ms
 
     def end(self, answer: Answer) -> None:
-        """The request is answered; called once."""
+        """Record the answer; called once."""
         self.answer = answer
 
 
@@ -86,7 +87,7 @@ class Tracer:
         self.client = ""
         """Name and version of the editor."""
         self._last: dict[str, Record] = {}
-        """The last one of each document, the document that was asked about last at the end."""
+        """The last trace of each document, the most recent document last."""
 
     @contextlib.contextmanager
     def request(
@@ -97,7 +98,7 @@ class Tracer:
         trigger: str,
         language: str,
     ) -> Iterator[Trace]:
-        """Follow a request; whatever happens inside, its trace is kept."""
+        """Follow a request; its trace is stored whatever happens inside."""
         trace = Trace(method, uri, position, trigger, language, self.detail)
         try:
             yield trace
@@ -124,7 +125,7 @@ class Tracer:
         try:
             record = _record(trace, self.client)
         except Exception:
-            # Whatever is wrong with a trace, the request must not suffer.
+            # An error in tracing must not affect the request.
             log.exception("a trace could not be made")
             return
         self._last.pop(trace.uri, None)
@@ -164,7 +165,7 @@ def _record(trace: Trace, client: str) -> Record:
 
 
 def _text_record(uri: str, answer: Answer) -> Record:
-    """The text itself; a job's is masked but for what it replaces, and a model may guess."""
+    """The texts of a request; the replaced text and the model's output are masked here too."""
     from dg_lsp.document.secrets import mask_secrets
 
     text: Record = {"uri": uri}

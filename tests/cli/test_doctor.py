@@ -136,7 +136,7 @@ def test_a_broken_torch_is_told_and_nothing_is_filled(machine, source, expect):
     assert (ended.returncode, ended.stderr) == (1, "")
     assert found["torch"]["level"] == "problem"
     assert expect in found["torch"]["said"]
-    assert found["self-test"]["said"] == "not run, as torch cannot be used"
+    assert found["self-test"]["said"] == "not run, because torch cannot be used"
     assert found["engine"]["level"] == "ok"
 
 

@@ -81,7 +81,10 @@ def overwrite(name: str, data: bytes):
         (shutil.rmtree, "is not a directory"),
         (lambda directory: (directory / "tokenizer.json").unlink(), "is missing"),
         (overwrite("model.safetensors", b""), "is not a safetensors file"),
-        (overwrite("model.safetensors", b"<html>no such page</html>"), "no safetensors file"),
+        (
+            overwrite("model.safetensors", b"<html>no such page</html>"),
+            "not a safetensors file",
+        ),
         (overwrite("model.safetensors", b"\x04" + bytes(7) + b"null"), "cannot be read"),
         (overwrite("model.safetensors", b"\x07" + bytes(7) + b'{"a":1}'), "cannot be read"),
         (overwrite("config.json", b"{"), "is not JSON"),

@@ -42,7 +42,7 @@ def test_a_directory_that_cannot_be_written_to(tmp_path, monkeypatch):
     [finding] = check_directory("log", tmp_path, "logs")
     assert finding.level is Level.WARNING
     assert "No space left on device" in finding.said
-    assert "all else works without" in finding.advice
+    assert "everything else works without" in finding.advice
 
 
 def test_a_disk_that_is_almost_full(tmp_path, monkeypatch):

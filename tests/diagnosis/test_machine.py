@@ -68,8 +68,8 @@ def test_the_torch_of_the_tests_can_be_used():
         ("import torch_that_is_missing", 60, "No module named 'torch_that_is_missing'"),
         ("import os; os.abort()", 60, "ended the process with SIGABRT"),
         ("import sys; sys.exit(3)", 60, "no message"),
-        ("print('hello')", 60, "no answer"),
-        ("", 60, "no answer"),
+        ("print('hello')", 60, "did not answer"),
+        ("", 60, "did not answer"),
         ("import time; time.sleep(60)", 0.1, "takes longer than"),
     ],
 )

@@ -22,7 +22,7 @@ CHANGED = Reason(ReasonCode.CHANGED, "the document changed while the model wrote
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a request of the editor comes down to."""
+    """What an editor's request asks for."""
 
     document: Document
     target: Target
@@ -37,9 +37,9 @@ async def ask(
     trigger: str,
     read: Callable[[Document], Question | Reason],
 ) -> tuple[Target, tuple[Suggestion, ...]] | None:
-    """The suggestions and where they go; the trace and the status tell why there are none.
+    """The suggestions and where they go; trace and status say why there are none.
 
-    `read` makes a question of the request, or says why the model is not asked.
+    `read` turns the request into a question, or says why the model is not asked.
     """
     uri = params.text_document.uri
     document = session.documents.get(uri)
@@ -58,7 +58,7 @@ async def ask(
 def refusal_at(
     session: Session, document: Document, cursor: int, *, is_invoked: bool
 ) -> Reason | None:
-    """Why nothing may be suggested at a cursor, where that is so; the status says it, too."""
+    """Why nothing may be suggested at a cursor, or None; also shown in the status."""
     refusal = session.refusal_at(document, cursor)
     if refusal is None and not is_invoked:
         refusal = session.reluctance(document)
@@ -71,7 +71,7 @@ async def _answer(
     session: Session, question: Question, progress: types.ProgressToken | None
 ) -> Answer:
     document, settings = question.document, session.settings
-    # Who sees drafts waits for the end; others get what is settled at the deadline.
+    # Clients with drafts wait for the end; others get settled lines at the deadline.
     deadline_s = settings.deadline_ms / 1e3 if question.on_draft is None else None
     with session.status.working(progress, "Filling in"):
         answer = await session.suggestions.suggest(

@@ -1,8 +1,8 @@
-"""textDocument/codeAction and codeAction/resolve: what can be done here, and doing it.
+"""textDocument/codeAction and codeAction/resolve: offers actions and makes their edits.
 
-Offering asks no model; the edit is made when an action is chosen, or by a command for clients
-that do not resolve. An action that needs a model that follows instructions comes disabled, with
-the reason, where the model does not.
+Listing actions does not ask the model; the edit is made when an action is chosen, or by a
+command for clients that do not resolve. If the model cannot follow instructions, actions that
+need it are disabled, with the reason.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ INSTRUCTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """One entry of the menu, before it is put in the client's terms."""
+    """One entry of the menu, before it is converted for the client."""
 
     title: str
     kind: types.CodeActionKind
@@ -84,9 +84,9 @@ async def code_actions(
 
 
 async def resolve_action(session: Session, action: types.CodeAction) -> types.CodeAction:
-    """The action with its edit; an error says why there is none."""
+    """The action with its edit; raises an error with the reason if there is none."""
     if action.command is not None:
-        # Some clients ask for the edit of every action; this one is carried out by its command.
+        # Some clients ask for the edit of every action; this action has a command instead.
         return action
     if not isinstance(action.data, dict):
         raise invalid_params("this code action was not offered by dg-lsp")
@@ -105,7 +105,7 @@ async def resolve_action(session: Session, action: types.CodeAction) -> types.Co
 
 
 def _fills(span: Span, context: types.CodeActionContext) -> list[Offered]:
-    # A light bulb at every place of the document would say nothing.
+    # A light bulb everywhere in the document would be meaningless.
     if span.start < span.end or context.trigger_kind is types.CodeActionTriggerKind.Automatic:
         return []
     return [Offered("Fill here", REWRITE, span)]
@@ -120,13 +120,13 @@ def _rewrites(
     deaf = _deaf(model)
     comment = leading_comment(selection)
     if session.client.extensions.ask_instruction:
-        # Never disabled: the box says it where the model takes no words.
+        # Never disabled; if the model cannot follow instructions, the box says so.
         free = Offered("Rewrite selection…", REWRITE, span, asks=True)
     elif comment is not None:
         said, start = comment
         title = f"Rewrite selection: {said}"
         title = title if len(title) <= MAX_TITLE_CHARS else f"{title[: MAX_TITLE_CHARS - 1]}…"
-        # The comment stays: only the user knows whether it is a part of the code.
+        # The comment stays, because only the user knows whether it is part of the code.
         free = Offered(title, REWRITE, Span(span.start + start, span.end), said, deaf)
     else:
         how = "say what to do in a comment at the top of the selection"
@@ -145,7 +145,7 @@ def _fixes(
     context: types.CodeActionContext,
     model: ModelInfo | None,
 ) -> list[Offered]:
-    """One fix of all the diagnostics here, in the whole lines that they are about."""
+    """One fix for all the diagnostics here, covering their whole lines."""
     diagnostics = tuple(context.diagnostics)
     if not diagnostics:
         return []
@@ -197,7 +197,7 @@ def _to_lsp(
 
 
 def _data(session: Session, document: Document, offered: Offered) -> dict[str, Any]:
-    """What brings the action back: the server keeps nothing of it."""
+    """The data that restores the action, because the server stores nothing."""
     span = range_at(document.text, offered.span.start, offered.span.end, session.units)
     data: dict[str, Any] = {
         "uri": document.uri,
@@ -218,13 +218,14 @@ def _is_asked_for(kind: types.CodeActionKind, only: Any) -> bool:
 
 
 def _deaf(model: ModelInfo | None) -> str | None:
-    """Why words are of no use, where that is known."""
+    """Why an instruction would be useless, if known."""
     reason = None if model is None else follows_no_instructions(model)
     return None if reason is None else str(reason)
 
 
 async def _model(session: Session) -> ModelInfo | None:
-    """What the model can do, for a user who looks at the menu; a light bulb starts nothing."""
+    """The model's capabilities, for a user who opens the menu; a light bulb starts no
+    engine."""
     with contextlib.suppress(TimeoutError, EngineUnavailableError):
         await asyncio.wait_for(session.link.infiller(), MODEL_PATIENCE_S)
     return session.link.state.model

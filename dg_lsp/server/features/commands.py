@@ -1,7 +1,7 @@
 """workspace/executeCommand: each command takes one object and returns one.
 
-Cancelling the request stops a command, and so does `dg-lsp.stop` with its token, as not every
-client can cancel a command. Knows nothing of how an edit comes about (rewriting.py).
+Cancelling the request stops a command; so does `dg-lsp.stop` with its token, because not every
+client can cancel a command. rewriting.py makes the edits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_INSTRUCTION_CHARS = 4000
 
 
 async def infill(session: Session, params: types.ExecuteCommandParams) -> Any:
-    """Fill a place, or rewrite a range without words, and apply the edit."""
+    """Fill a position, or rewrite a range without an instruction, and apply the edit."""
     return await _apply(session, params, "Fill here")
 
 
@@ -51,24 +51,24 @@ async def stop(session: Session, params: types.ExecuteCommandParams) -> Any:
 
 
 async def status(session: Session, params: types.ExecuteCommandParams) -> Any:
-    """What `dgLsp/status` would say now."""
+    """The current status, as in `dgLsp/status`."""
     return session.status.now.to_json()
 
 
 async def restart_engine(session: Session, params: types.ExecuteCommandParams) -> Any:
-    """End the engine and start it anew, for every editor that shares it."""
+    """Restart the engine, for every editor that shares it."""
     return await _with_engine(session, params, session.link.restart, "Restarting the engine")
 
 
 async def unload_model(session: Session, params: types.ExecuteCommandParams) -> Any:
-    """Give the model's memory back until the next request."""
+    """Free the model's memory until the next request."""
     return await _with_engine(session, params, session.link.unload, "Unloading the model")
 
 
 async def trace(session: Session, params: types.ExecuteCommandParams) -> Any:
-    """What became of the last request, of one document where the argument names one.
+    """The trace of the last request, or of the last one of the document in the argument.
 
-    Its text is there only for who asks, and a page in Markdown as well.
+    It contains text and a page in Markdown only if the argument asks for them.
     """
     asked = _argument(params)
     record = session.tracer.last_of(asked.get("uri"))
@@ -80,7 +80,7 @@ async def trace(session: Session, params: types.ExecuteCommandParams) -> Any:
         if name != "text" or asked.get("text") is True
     }
     if asked.get("markdown") is True:
-        # Imported here, as pages are for a user who looks, and every start would wait for them.
+        # Imported here, because pages are rarely needed and would slow down every start.
         from dg_lsp.diagnosis.pages import trace_page
 
         shown["markdown"] = trace_page(shown)
@@ -88,7 +88,7 @@ async def trace(session: Session, params: types.ExecuteCommandParams) -> Any:
 
 
 async def doctor(session: Session, params: types.ExecuteCommandParams) -> Any:
-    """Whether everything is in order, without a self-test; as pages too for who asks."""
+    """The doctor's report, without a self-test; also as pages if requested."""
     from dg_lsp.diagnosis.pages import doctor_page, issue_report
 
     asked = _argument(params)
@@ -128,31 +128,31 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
     """The request in a command's argument or a code action's data, checked."""
     uri, version = raw.get("uri"), raw.get("version")
     if not isinstance(uri, str):
-        raise invalid_params("uri: the URI of an open document is needed")
+        raise invalid_params("uri must be the URI of an open document")
     if version is not None and not isinstance(version, int):
-        raise invalid_params("version: a whole number is needed")
+        raise invalid_params("version must be a whole number")
     document = session.documents.at_version(uri, version)
     if document is None:
         raise invalid_params(
-            "the document is not open, or its version is long gone", ReasonCode.NOT_OPEN
+            "the document is not open, or its version is too old", ReasonCode.NOT_OPEN
         )
     instruction, strength, token = raw.get("instruction"), raw.get("strength"), raw.get("token")
     if instruction is not None and not (
         isinstance(instruction, str) and 0 < len(instruction.strip()) <= MAX_INSTRUCTION_CHARS
     ):
         raise invalid_params(
-            f"instruction: a text of 1 to {MAX_INSTRUCTION_CHARS} characters is needed"
+            f"instruction must be a text of 1 to {MAX_INSTRUCTION_CHARS} characters"
         )
     if strength is not None and not (isinstance(strength, (int, float)) and 0 < strength <= 1):
-        raise invalid_params("strength: a share above 0 and at most 1 is needed")
+        raise invalid_params("strength must be above 0 and at most 1")
     seed = raw.get("seed")
     if seed is not None and not (type(seed) is int and 0 <= seed <= MAX_SEED):
-        raise invalid_params(f"seed: a whole number from 0 to {MAX_SEED} is needed")
+        raise invalid_params(f"seed must be a whole number from 0 to {MAX_SEED}")
     span = _read_span(session, document, raw)
     selection = document.text[span.start : span.end]
     if instruction is not None and not selection.strip():
         held = "only blanks" if selection else "nothing"
-        raise invalid_params(f"range: it holds {held}, and an instruction needs text")
+        raise invalid_params(f"range contains {held}, but an instruction needs text")
     return RewriteRequest(
         document,
         span,
@@ -166,7 +166,7 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
 async def _apply(session: Session, params: types.ExecuteCommandParams, title: str) -> Any:
     request = read_request(session, _argument(params))
     if params.command == lsp_ext.COMMAND_REWRITE and request.span.start == request.span.end:
-        raise invalid_params("range: a rewrite needs a range that is not empty")
+        raise invalid_params("range must not be empty for a rewrite")
     progress = params.work_done_token
     if progress is None and session.client.shows_progress:
         progress = _begin_own_progress(session)
@@ -208,9 +208,9 @@ def _applied(reason: Reason | None, change: Change | None = None) -> dict[str, A
 
 
 def warn(session: Session, change: Change) -> None:
-    """Tell the user; a client that takes drafts shows the warning by itself."""
+    """Tell the user; a client that handles drafts shows the warning itself."""
     if change.warning is not None and not session.client.extensions.drafts:
-        said = f"dg-lsp: look at this rewrite before you keep it: {change.warning}"
+        said = f"dg-lsp: check this rewrite before you keep it: {change.warning}"
         shown = types.ShowMessageParams(types.MessageType.Warning, said)
         session.server.window_show_message(shown)
 
@@ -253,5 +253,5 @@ def _read_span(session: Session, document: Document, raw: dict[str, Any]) -> Spa
     try:
         ends = [read_position(found[end]) for end in ("start", "end")]
     except (TypeError, KeyError, ValueError) as error:
-        raise invalid_params("range or position: where, as in LSP, is needed") from error
+        raise invalid_params("range or position must be given, as in LSP") from error
     return Span(*offsets_of(document.text, types.Range(*ends), session.units))

@@ -1,7 +1,7 @@
 """textDocument/completion, opt-in: suggestions for clients that have no ghost text.
 
-The same answers as inline completion, in a list that is never complete, so that the client
-asks again while one types.
+The answers are the same as for inline completion, in a list that is marked incomplete, so that
+the client asks again while the user types.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def _read(
     session: Session, document: Document, params: types.CompletionParams
 ) -> Question | Reason:
     if not session.settings.completion_fallback:
-        off = "lists of completions are switched off by the setting `completionFallback`"
+        off = "completion lists are switched off by the setting `completionFallback`"
         return Reason(ReasonCode.SWITCHED_OFF, off)
     cursor = offset_at(document.text, params.position, session.units)
     refusal = refusal_at(session, document, cursor, is_invoked=True)
     if refusal is not None:
         return refusal
     site = session.site(document, cursor)
-    # The word before the cursor stands in the entry as well: clients filter entries by it.
+    # The entry includes the word before the cursor, because clients filter entries by it.
     found = _WORD_END.search(last_line(site.prefix))
     word = found[0] if found else ""
     span = range_at(document.text, cursor - len(word), cursor, session.units)

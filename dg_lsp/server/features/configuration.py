@@ -1,7 +1,6 @@
 """Settings from the client: initializationOptions, workspace/configuration and changes.
 
-What is not valid is named in a message to the user and stays as it was. Knows nothing of what
-settings do.
+A message to the user names invalid values; those settings do not change.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def read_options(session: Session, options: Any) -> list[str]:
-    """Take the initializationOptions; what to tell the user once the client listens."""
+    """Read the initializationOptions; returns messages to show once the client is ready."""
     settings, messages = parse(options, session.base_settings)
     session.base_settings = settings
     session.configure(settings)
@@ -26,7 +25,7 @@ def read_options(session: Session, options: Any) -> list[str]:
 
 
 async def configuration_changed(session: Session, pushed: Any) -> None:
-    """Take what the client has now: asked for where it answers, else what it sent along."""
+    """Read the client's current settings: ask for them if it answers, else use what it sent."""
     raw = pushed.get(SECTION) if isinstance(pushed, dict) else None
     if session.client.has_configuration:
         item = types.ConfigurationItem(section=SECTION)
@@ -45,7 +44,7 @@ async def configuration_changed(session: Session, pushed: Any) -> None:
 
 
 def complain(session: Session, messages: list[str]) -> None:
-    """Show what was not taken, in one message."""
+    """Show the rejected values, in one message."""
     if not messages:
         return
     shown = types.ShowMessageParams(types.MessageType.Warning, "dg-lsp: " + "; ".join(messages))

@@ -1,7 +1,7 @@
-"""Sends drafts to clients that opted in: in order, at most so many a second, none too late.
+"""Sends drafts to clients that opted in: in order, at a limited rate, and none too late.
 
-The first draft goes out at once, later ones when the interval is over, the newest first. Once
-the job's request is answered or withdrawn its listener is taken away, so nothing comes after.
+The first draft is sent immediately; after each interval, the newest one is sent. When the
+request has been answered or cancelled, the listener is removed, so no draft follows.
 """
 
 from __future__ import annotations

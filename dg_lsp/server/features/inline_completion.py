@@ -1,7 +1,7 @@
 """textDocument/inlineCompletion: ghost text at the cursor, and its drafts.
 
-Every range is one line and explicit, and every answer is a list: with null some clients keep
-the last ghost text and accept it.
+Every range is explicit and on one line, and every answer is a list: after null, some clients
+keep the last ghost text and accept it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _read(
     is_invoked: bool,
 ) -> Question | Reason:
     if request.version not in (None, document.version):
-        other = f"asked for version {request.version}, which is not the one that is open"
+        other = f"the request is for version {request.version}, which is not the open one"
         return Reason(ReasonCode.OTHER_VERSION, other)
     cursor = offset_at(document.text, request.params.position, session.units)
     refusal = refusal_at(session, document, cursor, is_invoked=is_invoked)
@@ -62,7 +62,7 @@ def _read(
     else:
         extended = after_entry(session, document, selected)
         if extended is None:
-            lines = "the entry selected in the editor's list goes over several lines"
+            lines = "the entry selected in the editor's list replaces several lines"
             return Reason(ReasonCode.SELECTED_LINES, lines)
         target = extended
     target = indented(target, request.formatting)
@@ -82,7 +82,7 @@ def _items(
         adapt(GhostText(target.head + suggestion.text, target.range, rest), client)
         for suggestion in suggestions
     ]
-    # They may have come down to the same first line, or to one with nothing in it.
+    # Several may have been cut to the same first line, or to an empty one.
     texts = {ghost.text: ghost for ghost in made if ghost.text}
     return [types.InlineCompletionItem(text, range=one.range) for text, one in texts.items()]
 
@@ -104,4 +104,4 @@ def _draft_listener(
 
 
 def _show_nothing(draft_now: Callable[[], DraftSuggestion | None]) -> None:
-    """Beside an open list of completions a draft would be one thing too many that moves."""
+    """Whether drafts are shown; beside an open completion list they would distract."""

@@ -1,7 +1,7 @@
-"""What an editor makes of ghost text that is not as LSP has it, and what it gets instead.
+"""Adapts ghost text for editors that do not handle it as LSP specifies.
 
-Each rule is a pure function for one quirk and names the editor; `capabilities.py` tells which
-client has which. To support another editor's quirk, add a rule here and a question there.
+Each rule is a pure function for one quirk and names the editor; `capabilities.py` says which
+client has which quirk. To support another one, add a rule here and a question there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class GhostText:
 
 
 def adapt(ghost: GhostText, client: ClientFeatures) -> GhostText:
-    """The ghost text such that this client draws it as it will be when it is accepted."""
+    """The ghost text in a form that this client draws as it will be inserted."""
     for has_quirk, rule in RULES:
         if has_quirk(client):
             ghost = rule(ghost)
@@ -35,8 +35,8 @@ def adapt(ghost: GhostText, client: ClientFeatures) -> GhostText:
 def keep_the_line_together(ghost: GhostText) -> GhostText:
     """Neovim draws the rest of the line after the first line of ghost text, not after the last.
 
-    Where the first line covers the rest, the text takes the rest over and repeats it after its
-    last line; otherwise only the first line is suggested.
+    If the first line covers the rest, the text replaces the rest and repeats it after its last
+    line; otherwise only the first line is suggested.
     """
     rest = ghost.rest
     first, *others = LINE_END.split(ghost.text)
@@ -50,7 +50,7 @@ def keep_the_line_together(ghost: GhostText) -> GhostText:
 
 
 def end_lines_with_lf(ghost: GhostText) -> GhostText:
-    """Neovim splits ghost text at LF alone, whatever the line ends of the document are."""
+    """Neovim splits ghost text only at LF, whatever the line ends of the document are."""
     return replace(ghost, text=LINE_END.sub("\n", ghost.text))
 
 

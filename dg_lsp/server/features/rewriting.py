@@ -1,8 +1,8 @@
-"""Changes a span of a document on request, and only while it is still there.
+"""Changes a span of a document on request, if the span still exists.
 
-The text that comes back is put where the span is by then; where the span itself has changed
-the edit is refused. A rewrite that would break the code is tried again from other seeds, and
-carries a warning where none of them does better. Commands and code actions both use it.
+The new text is inserted where the span is by then; if the span itself has changed, the edit is
+refused. A rewrite that would break the code is tried again with other seeds, and carries a
+warning if no attempt is better. Commands and code actions both use it.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ ANNOTATION = "dg-lsp"
 LANE = "rewrite"
 """Rewrites supersede each other, but typing elsewhere in the document does not stop one."""
 
-MOVED = Reason(ReasonCode.CHANGED, "the text to be changed has changed in the meantime")
+MOVED = Reason(ReasonCode.CHANGED, "the selected text has changed in the meantime")
 
 _COMMENT = re.compile(r"\s*(?:#+|//+|--+|;+|%+|/\*+|<!--)\s*(.*?)\s*(?:\*/|-->)?\s*")
 
 
 class RewriteRefusedError(CodedError):
-    """Nothing was changed; the message says why, in one line."""
+    """Nothing was changed; the one-line message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class RewriteRequest:
-    """What is to be changed, in the version of the document that it was asked for in."""
+    """What to change, in the version of the document that the request refers to."""
 
     document: Document
     span: Span
@@ -51,18 +51,18 @@ class RewriteRequest:
     strength: float = 0.6
     seed: int = 0
     token: JobToken | None = None
-    """What its drafts carry."""
+    """The token of its drafts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`new_text` in place of the span, in the version of the document that is there now."""
+    """`new_text` instead of the span, in the current version of the document."""
 
     document: Document
     span: Span
     new_text: str
     warning: str | None = None
-    """What is wrong with it, as one clause, where no try was any better."""
+    """What is wrong with it, as one clause, if no attempt was better."""
 
 
 async def rewrite(
@@ -71,9 +71,9 @@ async def rewrite(
     method: str,
     report: Report = lambda message, share: None,
 ) -> Change:
-    """The change that the model proposes; `RewriteRefusedError` where there is none.
+    """The change that the model proposes; raises `RewriteRefusedError` if there is none.
 
-    `method` is what the editor asked with. `report` is told how far it is.
+    `method` is the editor's method or command. `report` is called with the progress.
     """
     document, span = request.document, request.span
     at = range_at(document.text, span.start, span.start, session.units).start
@@ -119,7 +119,7 @@ async def _write(
 def _change(
     session: Session, request: RewriteRequest, site: InsertionSite, new_text: str
 ) -> Change | None:
-    """The change in the document as it is now; `None` where the span itself has changed."""
+    """The change in the current document; `None` if the span itself has changed."""
     document = request.document
     now = session.documents.get(document.uri)
     found = None if now is None else find_again(request.span, document.text, now.text)
@@ -129,7 +129,7 @@ def _change(
 
 
 def workspace_edit(session: Session, change: Change, label: str) -> types.WorkspaceEdit:
-    """The smallest edit that makes the change, as the client can take it."""
+    """The smallest edit that makes the change, in a form that the client supports."""
     document, span = change.document, change.span
     smallest = minimal_replacement(document.text[span.start : span.end], change.new_text)
     edited = range_at(
@@ -157,9 +157,9 @@ def workspace_edit(session: Session, change: Change, label: str) -> types.Worksp
 
 
 def leading_comment(selection: str) -> tuple[str, int] | None:
-    """What the comment lines at the top of a selection say, and where the code begins.
+    """The text of the comment lines at the top of a selection, and where the code begins.
 
-    `None` where they say nothing, or where no code follows.
+    `None` if they are empty, or if no code follows.
     """
     said: list[str] = []
     start = 0
@@ -176,7 +176,7 @@ def leading_comment(selection: str) -> tuple[str, int] | None:
 def _draft_listener(
     session: Session, request: RewriteRequest, site: InsertionSite, report: Report
 ) -> Callable[[Draft], None]:
-    """Says how far a try is, and shows its drafts to a client that takes them."""
+    """Reports the progress of an attempt, and sends drafts to a client that handles them."""
     document, span = request.document, request.span
     tell = None
     if request.token is not None and session.client.extensions.drafts:

@@ -1,4 +1,4 @@
-"""Where the ghost text of a request goes, and which text it continues."""
+"""The place of a request's ghost text, and the text that it continues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dg_lsp.server.workspace.documents import Document
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Ghost text is `head` and a suggestion for the site, in place of the range."""
+    """Ghost text is `head` plus a suggestion for the site, and replaces the range."""
 
     site: InsertionSite
     range: types.Range
@@ -30,9 +30,9 @@ def at_cursor(session: Session, document: Document, cursor: int) -> Target:
 def after_entry(
     session: Session, document: Document, selected: types.SelectedCompletionInfo
 ) -> Target | None:
-    """Behind the entry selected in the editor's list; `None` where that is several lines.
+    """The target after the entry selected in the editor's list; `None` for several lines.
 
-    The editor previews the entry, and takes only ghost text that begins with it.
+    The editor previews the entry, and accepts only ghost text that begins with it.
     """
     start, end = offsets_of(document.text, selected.range, session.units)
     span = range_at(document.text, start, end, session.units)
@@ -44,7 +44,7 @@ def after_entry(
 
 
 def indented(target: Target, formatting: FormattingOptions | None) -> Target:
-    """With the editor's indentation, which counts where the document shows none of its own."""
+    """With the editor's indentation, which is used if the document shows none."""
     if formatting is None:
         return target
     unit = " " * formatting.tab_size if formatting.insert_spaces else "\t"

@@ -1,7 +1,6 @@
-"""What the language server needs of an engine, wherever it runs, while it may still be loading.
+"""The language server's interface to an engine, which may still be loading.
 
-`EngineLink` is the seam to the service client; `InProcessLink` puts a model that is opened in
-this process behind it. Knows nothing of LSP, and loads no model by itself.
+`EngineLink` is the interface; `InProcessLink` implements it for a model in this process.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ log = logging.getLogger(__name__)
 
 
 class EnginePhase(enum.Enum):
-    """Where the engine stands."""
+    """The phases of an engine."""
 
     IDLE = "idle"
-    """Not started, or the model is unloaded; the next job brings it up."""
+    """Not started, or the model is unloaded; the next job starts it."""
     STARTING = "starting"
-    """The process comes up or the model is being loaded or downloaded."""
+    """The process is starting, or the model is being loaded or downloaded."""
     READY = "ready"
     FAILED = "failed"
     """It cannot be had; `failure` says why."""
@@ -41,9 +40,9 @@ class EngineState:
     message: str = ""
     """What it is doing, for the user."""
     model: ModelInfo | None = None
-    """Known once the model was loaded; kept while it is unloaded."""
+    """Known once the model has been loaded; kept while it is unloaded."""
     percent: int | None = None
-    """Progress of loading, where it can be told."""
+    """Progress of loading, if known."""
     failure: Reason | None = None
     """Why it cannot be had, in the phase `FAILED`."""
 
@@ -54,13 +53,13 @@ def failed(reason: Reason) -> EngineState:
 
 
 class EngineUnavailableError(CodedError):
-    """There is no engine to be had now; the one-line message says why."""
+    """There is no engine now; the one-line message says why."""
 
     code = ReasonCode.NO_ENGINE
 
 
 class EngineLink(Protocol):
-    """The way to an engine. All of it is called on the event loop's thread."""
+    """The connection to an engine. All methods are called on the event loop's thread."""
 
     @property
     def state(self) -> EngineState: ...
@@ -70,31 +69,31 @@ class EngineLink(Protocol):
         ...
 
     async def infiller(self) -> Infiller:
-        """Wait for an engine that takes jobs, starting it where there is none.
+        """Wait for an engine that accepts jobs, and start one if there is none.
 
-        `state.model` is set when it returns; `EngineUnavailableError` where it fails.
+        `state.model` is set when it returns. Raises `EngineUnavailableError`.
         """
         ...
 
     def measure(self, text: str) -> int:
-        """About how many tokens a text has; must not wait for anything."""
+        """Approximate number of tokens of a text; must not wait for anything."""
         ...
 
     async def restart(self) -> None:
-        """End the engine and start it anew; `EngineUnavailableError` where that fails."""
+        """Restart the engine; raises `EngineUnavailableError`."""
         ...
 
     async def unload(self) -> None:
-        """Give the model's memory back; the next job loads it again."""
+        """Unload the model; the next job loads it again."""
         ...
 
     async def close(self) -> None:
-        """Give up the link; a shared engine lives on."""
+        """Close the link; a shared engine keeps running."""
         ...
 
 
 class InProcessLink:
-    """An `EngineLink` to a model in this process, opened on a thread of its own when needed."""
+    """An `EngineLink` to a model in this process, opened on a thread when first needed."""
 
     def __init__(self, open_model: Callable[[], OpenedModel]) -> None:
         """`open_model` blocks; a `CodedError` of it says what the user can do."""
@@ -151,7 +150,7 @@ class InProcessLink:
                 assert error is not None
                 self._become(failed(error.reason))
                 opening.set_exception(error)
-                # Those who asked may be gone; the state has the reason.
+                # The requests may be gone; the state has the reason.
                 opening.exception()
                 return
             self._opened = opened
@@ -171,11 +170,11 @@ class InProcessLink:
                     f"the model cannot be opened: {type(caught).__name__}",
                     ReasonCode.LOAD_FAILED,
                 )
-            # The loop may be gone at exit; then nobody waits for the model.
+            # At exit the loop may be gone; then nobody waits for the model.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, opened, error)
 
-        # A daemon, so that a load under way does not keep the process alive.
+        # A daemon, so that loading does not keep the process alive.
         threading.Thread(target=run, name="dg-lsp opening", daemon=True).start()
         return opening
 

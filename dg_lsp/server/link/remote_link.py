@@ -1,8 +1,8 @@
-"""An `EngineLink` to an engine in another process, started and shared elsewhere.
+"""An `EngineLink` to an engine in another process.
 
-Keeps what the engine last said of itself, so that nobody has to wait for that, and looks again
-from time to time: the engine unloads its model by itself, and other windows load it or end
-the engine. Knows nothing of sockets or HTTP: a function that knows the settings connects.
+Caches the engine's last status, so that nobody has to wait for it, and polls it from time to
+time: the engine unloads its model when idle, and other windows load the model or stop the
+engine. A function that knows the settings makes the connection.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from dg_lsp.server.settings import EngineAccess, Settings
 log = logging.getLogger(__name__)
 
 FOLLOW_S = 10.0
-"""How old the state of an engine that nobody asks may be; a look costs a millisecond."""
+"""How old the cached status of an idle engine may be; polling takes a millisecond."""
 
 
 LOAD_FAILED = Reason(ReasonCode.LOAD_FAILED, "the model cannot be loaded")
 
 
 class RemoteStatus(Protocol):
-    """What an engine says of itself (`service.schema.EngineStatus`)."""
+    """An engine's status (`service.schema.EngineStatus`)."""
 
     @property
     def state(self) -> str:
@@ -51,7 +51,7 @@ class RemoteStatus(Protocol):
 class RemoteEngine(Protocol):
     """An engine elsewhere: a `SharedEngine` of `service.process`, or an `HttpInfiller`.
 
-    Whatever goes wrong is a `ValueError` of one line.
+    Every failure is a `ValueError` with a one-line message.
     """
 
     def submit(self, job: InfillJob) -> JobHandle: ...
@@ -59,23 +59,24 @@ class RemoteEngine(Protocol):
     async def close(self) -> None: ...
 
     async def wait_ready(self, tell: Callable[[RemoteStatus], None]) -> RemoteStatus:
-        """Start the engine where that is ours to do, and wait for its model."""
+        """Start the engine if it is ours to start, and wait for its model."""
         ...
 
     async def status(self) -> RemoteStatus:
-        """What the engine says of itself now; starts none."""
+        """The engine's current status; does not start one."""
         ...
 
     async def unload(self) -> None: ...
 
 
 class RemoteLink:
-    """The way to the engine that the settings name."""
+    """The connection to the engine that the settings name."""
 
     def __init__(
         self, connect: Callable[[EngineAccess], RemoteEngine], follow_s: float = FOLLOW_S
     ) -> None:
-        """`connect` starts nothing and waits for nothing; a `ValueError` says what is wrong."""
+        """`connect` neither starts nor waits for anything; its `ValueError` says what is
+        wrong."""
         self._connect, self._follow_s = connect, follow_s
         self._settings = EngineAccess()
         self._engine: RemoteEngine | None = None
@@ -93,7 +94,7 @@ class RemoteLink:
         self._listeners.append(listener)
 
     def configure(self, settings: Settings) -> None:
-        """Go to another engine with the next job, where the settings name another one."""
+        """Use another engine from the next job on, if the settings name another one."""
         if settings.engine == self._settings:
             return
         self._settings = settings.engine
@@ -110,7 +111,7 @@ class RemoteLink:
         try:
             await asyncio.shield(readying)
         except asyncio.CancelledError:
-            # Either who asks gives up, or the engine was left meanwhile.
+            # Either the caller gives up, or the settings changed in the meantime.
             if not readying.cancelled():
                 raise
         if readying.cancelled() or self._engine is None:
@@ -126,7 +127,8 @@ class RemoteLink:
         restart: Any = getattr(self._engine_now(), "restart", None)
         if restart is None:
             raise EngineUnavailableError(
-                "an engine elsewhere is not ours to restart", ReasonCode.REMOTE_ENGINE
+                "an engine on another machine cannot be restarted from here",
+                ReasonCode.REMOTE_ENGINE,
             )
         self._become(EngineState(EnginePhase.STARTING, "restarting the engine"))
         try:
@@ -174,7 +176,7 @@ class RemoteLink:
             try:
                 said = await engine.status()
             except (ValueError, OSError) as error:
-                # It has ended, as engines do that nobody needs; the next job starts one.
+                # It has exited, as idle engines do; the next job starts one.
                 log.info("the engine does not answer: %s", error)
                 if self._readying is None and self._state.phase is EnginePhase.READY:
                     self._become(EngineState(EnginePhase.IDLE, model=self._state.model))
@@ -183,7 +185,7 @@ class RemoteLink:
                 self._take(said)
 
     def _take(self, said: RemoteStatus) -> None:
-        """What the engine says of itself becomes the state."""
+        """Update the state from the engine's status."""
         if said.state == "ready":
             self._become(EngineState(EnginePhase.READY, model=said.model))
         elif said.state == "loading":
@@ -200,11 +202,11 @@ class RemoteLink:
         if self._readying is task:
             self._readying = None
         if not task.cancelled():
-            # Those who asked may be gone; the state has the reason.
+            # The requests may be gone; the state has the reason.
             task.exception()
 
     def _forget(self) -> None:
-        """Leave the engine, beside the session: nobody waits for the goodbye."""
+        """Disconnect from the engine in the background."""
         for task in (self._readying, self._following):
             if task is not None:
                 task.cancel()

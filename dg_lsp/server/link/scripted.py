@@ -1,7 +1,7 @@
-"""An engine that follows a script, for tests only: no model, no tensors, no waiting for either.
+"""An engine that follows a script, for tests only.
 
-What it writes depends on the text before the span alone; drafts come one by one, as fast as it
-is told. It keeps what happened, so that a test can ask. Knows nothing of LSP.
+Its text depends only on the text before the span; drafts follow one another at a given speed.
+It records what happened, so that a test can ask.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Pace:
     num_drafts: int = 3
     step_s: float = 0.0
     confidences: tuple[float, ...] = ()
-    """Of the candidates, best first; those that it has no more for are sure."""
+    """Confidences of the candidates, best first; further candidates are certain."""
     blocks: int = 1
-    """Drafts go through so many blocks, as those of a long rewrite do."""
+    """Number of blocks that drafts go through, as in a long rewrite."""
 
 
 class ScriptedInfiller:
@@ -96,7 +96,7 @@ class ScriptedInfiller:
             draft = "".join(
                 one if share > 0.5 else "?" for one, share in zip(best, sure, strict=True)
             )
-            # They settle one after the other, the best one last.
+            # Candidates settle one after the other, the best one last.
             candidate = None
             if candidates and job.replaced is None:
                 candidate = candidates[len(candidates) * (total - 1 - number) // total]
@@ -109,7 +109,7 @@ class ScriptedInfiller:
 
 
 def _partly_sure(text: str, share: float) -> tuple[float, ...]:
-    """The probabilities of a text whose beginning has come into focus."""
+    """The probabilities of a text whose beginning has settled."""
     done = int(len(text) * share)
     return (0.99,) * done + (0.4,) * (len(text) - done)
 
@@ -124,9 +124,9 @@ class ScriptedLink:
         self.model = ModelInfo("scripted", "cpu", 512, 256, follows_instructions=True)
         self.state = EngineState(EnginePhase.IDLE)
         self.refusal: Reason | None = None
-        """Why there is no engine to be had."""
+        """Why there is no engine."""
         self.ready: asyncio.Event | None = None
-        """While there is one that is not set, the engine is starting."""
+        """While this event exists and is not set, the engine is starting."""
         self.calls: list[str] = []
 
     @property

@@ -1,7 +1,7 @@
 """Cuts a byte stream into the bodies of LSP base protocol messages.
 
-A header block that cannot be right raises `FrameError`: from there on nobody knows where the
-next message begins, and a server that skipped ahead would be deaf without saying so.
+A malformed header block raises `FrameError`: the start of the next message is then unknown, and
+a server that skipped ahead would silently stop reacting.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header name, which is a `token` of RFC 9110."""
 _LENGTH = re.compile(rb"[0-9]{1,20}")
 _ODD_LENGTH = re.compile(rb"[-+0-9.,]{0,30}")
-"""What a log may show: after a cut in the wrong place, a header holds the user's text."""
+"""What a log may show: after a wrong cut, a header may contain the user's text."""
 
 
 class FrameError(ValueError):
-    """The stream cannot be read as frames any more; the message is one line."""
+    """The stream can no longer be read as frames; the message is one line."""
 
 
 class FrameReader:
@@ -31,7 +31,7 @@ class FrameReader:
         self._length: int | None = None
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Yield the bodies that are complete now; those before a bad frame come first."""
+        """Yield the complete bodies, including those before a bad frame."""
         self._buffer += piece
         while True:
             if self._length is None:
@@ -44,8 +44,8 @@ class FrameReader:
             yield body
 
     def _read_header(self) -> int | None:
-        """The length that the next header block gives, once all of the block is there."""
-        # Clients that end a message with a line end of their own are understood.
+        """The length in the next header block, once the block is complete."""
+        # Some clients end a message with an extra line end.
         while self._buffer.startswith((b"\r", b"\n")):
             del self._buffer[:1]
         end = self._buffer.find(b"\r\n\r\n")
@@ -58,7 +58,7 @@ class FrameReader:
 
 
 def _check_beginning(header: bytes) -> None:
-    """Refuse what cannot become a header block, rather than wait for its end for ever."""
+    """Refuse what cannot become a header block, instead of waiting for its end forever."""
     if len(header) > MAX_HEADER_BYTES:
         raise FrameError(f"a header is longer than {MAX_HEADER_BYTES} bytes")
     *lines, last = header.removesuffix(b"\r").split(b"\r\n")

@@ -1,9 +1,10 @@
-"""The JSON-RPC side of the server: exactly one answer to every request, and a clean end.
+"""The JSON-RPC side of the server: one answer to every request, and a clean shutdown.
 
-pygls keeps the registry, the types and the capabilities; what it leaves unanswered or lets
-escape is mended here: parameters that do not decode, requests before `initialize` and after
-`shutdown`, tracebacks and local paths in errors, `shutdown` during a command, `exit` without
-`shutdown`. Documents are kept in `Documents`. Knows nothing of jobs or of transports.
+pygls provides the registry, the types and the capabilities. This module handles what pygls does
+not: parameters that do not decode, requests before `initialize` and after `shutdown`,
+tracebacks
+and local paths in errors, `shutdown` during a command, and `exit` without `shutdown`. Documents
+are stored in `Documents`.
 """
 
 from __future__ import annotations
@@ -67,32 +68,32 @@ class Protocol(NotebookProtocol):
 
     @property
     def exit_status(self) -> int:
-        """What the process ends with when it ends now."""
+        """The exit status if the process exits now."""
         return 0 if self._shutdown else 1
 
     @property
     def client_process_id(self) -> int | None:
-        """The process that started the server, where the client has named it."""
+        """The process that started the server, if the client has named it."""
         return self._server.process_id
 
     def stop(self) -> None:
-        """Cancel what is under way; the session is over."""
+        """Cancel running work, because the session is over."""
         for future in [*self._request_futures.values()]:
             future.cancel()
 
     def say_garbled(self, reason: str) -> None:
-        """The client cannot be understood any more; it is told before the session ends."""
+        """Tell the client that it cannot be understood any more, before the session ends."""
         self._refuse(None, _PARSE_ERROR, reason)
 
     def receive(self, body: bytes) -> None:
-        """Handle one message; nothing that comes in makes this raise."""
+        """Handle one message; no input makes this raise."""
         try:
             message = _read_json(body)
         except (ValueError, RecursionError):
             log.warning("a message of %d bytes is not JSON", len(body))
             self._refuse(None, _PARSE_ERROR, "the message is not JSON")
             return
-        # LSP has no batches; where a client sends one, each of its messages counts.
+        # LSP has no batches; if a client sends one, each of its messages is handled.
         for one in message if isinstance(message, list) and message else [message]:
             try:
                 self._dispatch(one)
@@ -104,7 +105,7 @@ class Protocol(NotebookProtocol):
             self._refuse(None, JsonRpcInvalidRequest.CODE, "not a JSON-RPC 2.0 message")
             return
         method, msg_id = message.get("method"), message.get("id")
-        # Some clients leave the version out, as there is only one in LSP.
+        # Some clients omit the version, because LSP has only one.
         if message.setdefault("jsonrpc", self.VERSION) != self.VERSION:
             self._refuse(msg_id, JsonRpcInvalidRequest.CODE, "not a JSON-RPC 2.0 message")
         elif method is None:
@@ -150,7 +151,7 @@ class Protocol(NotebookProtocol):
             level = logging.DEBUG if method.startswith("$/") else logging.WARNING
             log.log(level, "the notification %s is ignored: %s", method, error)
             if subject is not None:
-                # Better no text than a wrong one.
+                # No text is better than a wrong one.
                 self.documents.lose(*subject, method == types.TEXT_DOCUMENT_DID_OPEN)
             elif method == types.NOTEBOOK_DOCUMENT_DID_CHANGE:
                 self.notebooks.lose(message.get("params"))
@@ -177,7 +178,7 @@ class Protocol(NotebookProtocol):
         self.handle_message(decoded)
 
     def _decode(self, fallback: type[Any], message: dict[str, Any]) -> Any:
-        """The typed message; parameters of methods beyond LSP stay as they came."""
+        """The typed message; parameters of methods beyond LSP are not converted."""
         method = message["method"]
         kind = self.get_message_type(method)
         if kind is None:
@@ -194,14 +195,14 @@ class Protocol(NotebookProtocol):
         super()._handle_request(msg_id, method_name, params)
 
     def _handle_cancel_notification(self, msg_id: MsgId) -> None:
-        # Requests of the server wait in the same table; those are not the client's to cancel.
+        # The server's requests wait in the same table, but the client must not cancel those.
         if msg_id in self._unanswered:
             super()._handle_cancel_notification(msg_id)
 
     def _send_handler_result(self, future: Any, *, msg_id: MsgId) -> None:
         error = None if future.cancelled() else future.exception()
         if isinstance(error, JsonRpcException):
-            # Said on purpose, to the client: nothing to log with a traceback.
+            # A deliberate answer to the client, so no traceback is logged.
             self._request_futures.pop(msg_id, None)
             self._send_response(msg_id, error=error.to_response_error())
             return
@@ -241,7 +242,7 @@ class Protocol(NotebookProtocol):
         try:
             body = json.dumps(data, default=self._serialize_message).encode()
         except (TypeError, ValueError, RecursionError) as error:
-            # What a client sent along comes back to it, however deep it is.
+            # A client's own data is returned to it, however deeply nested it is.
             log.error("a message cannot be written as JSON: %s", type(error).__name__)
             if not hasattr(data, "method"):
                 self._refuse(
@@ -256,8 +257,8 @@ class Protocol(NotebookProtocol):
         try:
             self.writer.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
         except (OSError, ValueError):
-            # The reader's end of file ends the session; until then nobody listens.
-            log.info("the client does not listen any more")
+            # The reader's end of file ends the session; until then, nothing can be sent.
+            log.info("the client no longer reads")
 
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(
@@ -268,7 +269,7 @@ class Protocol(NotebookProtocol):
             self.roots[folder.uri] = path_of(folder.uri)
         if not self.roots and params.root_uri:
             self.roots[params.root_uri] = path_of(params.root_uri)
-        # pygls would look for paths in these, for documents of its own, and fail at odd ones.
+        # For its own documents, pygls would derive paths from these, and fail at unusual ones.
         params.root_path = params.root_uri = params.workspace_folders = None
         try:
             result: types.InitializeResult = yield from super().lsp_initialize(params)
@@ -325,7 +326,7 @@ class Protocol(NotebookProtocol):
 
 
 class Server(LanguageServer):
-    """pygls' server with our protocol; transports are in transport.py."""
+    """pygls' server with our protocol."""
 
     protocol: Protocol
 
@@ -340,7 +341,7 @@ class Server(LanguageServer):
         )
 
     def report_server_error(self, error: Exception, source: Any) -> None:
-        """Errors are logged where they happen; a popup per failed keystroke helps nobody."""
+        """Only log errors; a popup for every failed keystroke would be useless."""
         if not isinstance(error, JsonRpcException):
             log.error("%s in a handler", type(error).__name__)
 
@@ -351,12 +352,12 @@ def _read_json(body: bytes) -> Any:
     except json.JSONDecodeError:
         raise
     except ValueError:
-        # Python reads no integer of thousands of digits; nobody needs one exactly.
+        # Python refuses integers with thousands of digits, whose exact value nobody needs.
         return json.loads(body, parse_int=lambda digits: int(digits[:30]))
 
 
 def _document_of(params: Any) -> tuple[str, str | None] | None:
-    """The URI, and the language where it is given, of the document that a message is about."""
+    """The URI and, if given, the language of the document that a message is about."""
     item = params.get("textDocument") if isinstance(params, dict) else None
     if not isinstance(item, dict) or not isinstance(item.get("uri"), str):
         return None

@@ -1,9 +1,9 @@
-"""Reads incoming messages part by part: one that does not decode is dropped, the rest is kept.
+"""Reads incoming messages part by part; drops a part that does not decode and keeps the rest.
 
-Clients send values that are newer than our copy of the protocol, and now and then plain
-mistakes, in parts that nobody looks at. A message is refused only where a part that it cannot
-do without does not decode; the error names the part. The edits of a document are never dropped
-one by one, as the text would be wrong from then on.
+Clients send values that are newer than our copy of the protocol, and sometimes mistakes, in
+parts that we do not use. A message is refused only if an essential part does not decode; the
+error names the part. Single edits of a document are never dropped, because the text would be
+wrong from then on.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ Path = tuple[str | int, ...]
 """Keys and indexes in a message, from outside to inside."""
 
 MOST = 2**31 - 1
-"""The largest number of the protocol; clients mean "the end" by even larger ones."""
+"""The protocol's largest number; clients use even larger ones to mean "the end"."""
 
 _EDITS, _CELL_EDITS = "contentChanges", ("change", "cells")
 _UNUSED = ("rangeLength", "metadata", "executionSummary")
-"""Parts of an edit that decide nothing."""
+"""Parts of an edit that do not matter."""
 _OUT_OF_RANGE = re.compile(r"\w+\.(\w+) should be in range ")
 _STAND_INS: MappingProxyType[str, dict[Path, Any]] = MappingProxyType(
     {
@@ -57,11 +57,11 @@ _STAND_INS: MappingProxyType[str, dict[Path, Any]] = MappingProxyType(
         },
     }
 )
-"""By method: what required parameters are taken to be where they are missing."""
+"""By method, the defaults of required parameters that are missing."""
 
 
 class UnreadableError(ValueError):
-    """A part that a message cannot do without does not decode; the message names the part."""
+    """An essential part of a message does not decode; the error message names it."""
 
 
 class _PartError(ValueError):
@@ -73,12 +73,12 @@ class _PartError(ValueError):
 
 
 def make_converter() -> Converter:
-    """A converter that takes no value for another one, as in `str(None)`."""
+    """A converter that does not convert values silently, as `str(None)` would."""
     converter: Converter = default_converter()  # type: ignore[no-untyped-call]
     converter.register_structure_hook(str, _structure_text)
     converter.register_structure_hook(int, _structure_number)
     converter.register_structure_hook(types.Position, lambda raw, _: read_position(raw))
-    # lsprotocol's hooks for these let anything through.
+    # lsprotocol's hooks for these accept anything.
     converter.register_structure_hook(Union[int, str], _structure_token)  # noqa: UP007
     converter.register_structure_hook(Optional[Union[int, str]], _structure_token)  # noqa: UP007, UP045
     converter.register_structure_hook_factory(is_sequence, _array_hook)
@@ -86,9 +86,9 @@ def make_converter() -> Converter:
 
 
 def structure(converter: Converter, message: dict[str, Any], kind: type[Any]) -> Any:
-    """The typed message; what is dropped for it is missing from `message` afterwards.
+    """The typed message; parts that were dropped are removed from `message`.
 
-    `UnreadableError` where what is left is no such message.
+    Raises `UnreadableError` if the rest is not a valid message.
     """
     causes: dict[Path, Path] = {}
     while True:
@@ -102,7 +102,7 @@ def structure(converter: Converter, message: dict[str, Any], kind: type[Any]) ->
                 while causes.get(path, path) != path:
                     path = causes[path]
                 raise UnreadableError(_told(message, path, path in causes))
-        # From the inside out and from the end, so that no removal moves another target.
+        # From the inside out and from the end, so that no removal shifts another target.
         for target in sorted(bad, key=_depth_and_index, reverse=True):
             del _at(message, target[:-1])[target[-1]]
             log.debug("dropped %s of %s", _written(target), message.get("method", "a response"))
@@ -110,7 +110,7 @@ def structure(converter: Converter, message: dict[str, Any], kind: type[Any]) ->
 
 
 def read_position(raw: Any) -> types.Position:
-    """A position in JSON; a `ValueError` where it is none."""
+    """A position in JSON; raises `ValueError` if it is not one."""
     numbers = []
     for key in ("line", "character"):
         try:
@@ -131,7 +131,7 @@ def _fill_in(message: dict[str, Any]) -> None:
 
 
 def _bad_paths(error: BaseException, path: Path) -> Iterator[Path]:
-    """Where the innermost errors of a failed conversion are."""
+    """The paths of the innermost errors of a failed conversion."""
     if isinstance(error, _PartError):
         yield (*path, error.key)
     elif isinstance(error, BaseValidationError):
@@ -144,13 +144,13 @@ def _bad_paths(error: BaseException, path: Path) -> Iterator[Path]:
                     step = (note.index,)
             yield from _bad_paths(inner, path + step)
     else:
-        # lsprotocol checks ranges when it makes the object, and names the field in words.
+        # lsprotocol checks ranges when it creates the object, and names the field in words.
         named = _OUT_OF_RANGE.match(str(error))
         yield (*path, _json_name(named[1])) if named else path
 
 
 def _existing(message: dict[str, Any], path: Path) -> Path:
-    """The innermost part on the way that is there; a missing part spoils the one around it."""
+    """The innermost existing part on the path; a missing part invalidates the one around it."""
     found: Any = message
     for depth, key in enumerate(path):
         try:
@@ -161,7 +161,7 @@ def _existing(message: dict[str, Any], path: Path) -> Path:
 
 
 def _is_edit(message: dict[str, Any], target: Path) -> bool:
-    """Whether the part is an edit of a document, or one that decides what the edit is."""
+    """Whether the part is an edit of a document, or determines one."""
     is_unused = not {*target}.isdisjoint(_UNUSED) or _at(message, target) is None
     is_edit = target[1] == _EDITS or target[1:3] == _CELL_EDITS
     return is_edit and (len(target) < 4 or not is_unused)
@@ -173,7 +173,7 @@ def _told(message: dict[str, Any], path: Path, was_dropped: bool) -> str:
     if _existing(message, path) != path:
         return f"{_written(path)} is missing"
     value = _at(message, path)
-    # Of what is wrong nothing is said that may be the user's text.
+    # The message must not contain anything that may be the user's text.
     is_plain = value is None or isinstance(value, (bool, int, float))
     shown = f" ({json.dumps(value)[:20]})" if is_plain else ""
     return f"{_written(path)} is not valid{shown}"
@@ -204,15 +204,15 @@ def _json_name(name: str) -> str:
 
 def _structure_text(raw: Any, kind: type[Any]) -> Any:
     if not isinstance(raw, str):
-        raise TypeError("a string is needed")
+        raise TypeError("must be a string")
     return raw if kind is str else kind(raw)
 
 
 def _structure_number(raw: Any, kind: type[Any]) -> Any:
-    """For integers, and for what cattrs takes for them: booleans and enumerations."""
+    """For integers, and for what cattrs treats as such: booleans and enumerations."""
     if kind is bool:
         if not isinstance(raw, bool):
-            raise TypeError("true or false is needed")
+            raise TypeError("must be true or false")
         return raw
     number = _whole(raw)
     if not -MOST - 1 <= number <= MOST:
@@ -231,7 +231,7 @@ def _array_hook(kind: Any, converter: Converter) -> Any:
 
     def structure_array(raw: Any, kind: Any) -> Any:
         if not isinstance(raw, list):
-            raise TypeError("an array is needed")
+            raise TypeError("must be an array")
         return structure_list(raw, kind)
 
     return structure_array
@@ -242,5 +242,5 @@ def _whole(raw: Any) -> int:
     if isinstance(raw, float) and raw.is_integer():
         return int(raw)
     if not isinstance(raw, int) or isinstance(raw, bool):
-        raise TypeError("a whole number is needed")
+        raise TypeError("must be a whole number")
     return raw

@@ -1,7 +1,6 @@
-"""Runs a session over stdio or TCP until the client leaves, and watches that it still lives.
+"""Runs a session over stdio or TCP until the client disconnects or its process is gone.
 
-Reads on a daemon thread, writes from the event loop alone. A second TCP client is refused.
-Knows nothing of what is said.
+Reads on a daemon thread, and writes only from the event loop. A second TCP client is refused.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from dg_lsp.server.rpc.protocol import Protocol
 log = logging.getLogger(__name__)
 
 PARENT_POLL_S = 2.0
-"""How often it is looked whether the editor still runs; it usually closes the pipe as well."""
+"""Interval of checks whether the editor is running; it usually closes the pipe as well."""
 FIRST_POLL_S = 0.2
-"""The same until the editor was seen for the first time."""
+"""The same interval until the editor has been seen for the first time."""
 CLOSE_PATIENCE_S = 3.0
-"""How long the end of a session may take; after that the process goes without goodbye."""
+"""How long the end of a session may take; after that, the process exits anyway."""
 
 Piece = bytes | None
 Closing = Callable[[], Awaitable[None]]
@@ -33,7 +32,7 @@ Closing = Callable[[], Awaitable[None]]
 async def serve_stdio(
     protocol: Protocol, closing: Closing, stdin: BinaryIO, stdout: BinaryIO
 ) -> int:
-    """Serve the client at the other end of two pipes; the exit status."""
+    """Serve the client at the other end of two pipes; returns the exit status."""
     loop = asyncio.get_running_loop()
     pieces: asyncio.Queue[Piece] = asyncio.Queue()
     descriptor = stdin.fileno()
@@ -64,9 +63,9 @@ async def serve_tcp(
     port: int,
     on_listening: Callable[[str, int], None],
 ) -> int:
-    """Serve the first client that connects; the exit status.
+    """Serve the first client that connects; returns the exit status.
 
-    `OSError` where it cannot listen.
+    Raises `OSError` if it cannot listen.
     """
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     taken = False
@@ -86,7 +85,7 @@ async def serve_tcp(
             except OSError:
                 return None
 
-        # The process that the client names may live on another machine.
+        # The process that the client names may be on another machine.
         status = await _serve(protocol, closing, next_piece, watches_parent=False)
         writer.close()
         with contextlib.suppress(ConnectionError):
@@ -144,7 +143,7 @@ async def _feed(
                 # before it and none after it.
                 await asyncio.sleep(0)
     except FrameError as error:
-        log.error("The session ends because the client's messages are garbled: %s", error)
+        log.error("The session ends because the client's messages are malformed: %s", error)
         protocol.say_garbled(str(error))
         end(1)
     finally:
@@ -154,7 +153,7 @@ async def _feed(
 async def _watch_parent(protocol: Protocol, end: Callable[[int], None]) -> None:
     """End the session when the process named in `initialize` is gone.
 
-    Only one that was seen can be missed: an editor outside of our container has a number that
+    Only a process that has been seen can be missed: the id of an editor outside our container
     means nothing here.
     """
     was_seen = False
@@ -175,13 +174,13 @@ async def _watch_parent(protocol: Protocol, end: Callable[[int], None]) -> None:
 
 
 def _is_alive(process_id: int) -> bool:
-    # The server has answered by now, so this import adds nothing to its start.
+    # The server has answered by now, so this import does not slow down its start.
     import psutil
 
     try:
         return process_id <= 0 or psutil.pid_exists(process_id)
     except OverflowError:
-        # A number from another namespace is not for us to judge.
+        # The id may be from another namespace.
         return True
 
 

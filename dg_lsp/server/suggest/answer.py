@@ -1,4 +1,4 @@
-"""What a request is answered with, where that comes from, and what its job went through."""
+"""The answer to a request, where it comes from, and the course of its job."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Outcome(enum.Enum):
 
     SUGGESTED = "suggested"
     NOTHING = "nothing"
-    """The model was asked, now or earlier, and none of its text can be suggested."""
+    """The model was asked, now or earlier, but none of its text can be suggested."""
     REFUSED = "refused"
-    """The model was not asked, on purpose."""
+    """The model was deliberately not asked."""
     SUPERSEDED = "superseded"
     CANCELLED = "cancelled"
     FAILED = "failed"
@@ -35,30 +35,31 @@ class How(enum.Enum):
 
 
 class Work:
-    """What one job goes through; requests that wait for the same job share it."""
+    """The course of one job; requests that wait for the same job share it."""
 
     def __init__(self) -> None:
         self.timings_ms: dict[str, float] = {}
         self.engine_ms: float | None = None
-        """What the engine itself says it took, without the wait in its queue."""
+        """The time that the engine itself reports, without its queue."""
         self.job: InfillJob | None = None
         self.infill: Infill | None = None
         self.state: JobState | None = None
         self._mark = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """The time since the last lap was spent in this stage."""
+        """Attribute the time since the last lap to this stage."""
         now = time.perf_counter()
         took_ms = (now - self._mark) * 1e3
         self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + took_ms
         self._mark = now
 
     def rest(self) -> None:
-        """The time since the last lap belongs to no stage."""
+        """Attribute the time since the last lap to no stage."""
         self._mark = time.perf_counter()
 
     def end(self, result: JobResult) -> None:
-        """The job has ended; what the engine does not account for is the way to it and back."""
+        """The job has ended; time not reported by the engine was spent on the way there and
+        back."""
         self.infill, self.state = result.infill, result.state
         self.lap("socket")
         told = dict(result.infill.timings_ms)
@@ -71,22 +72,22 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request is answered with; without suggestions, `reason` says why."""
+    """The answer to a request; without suggestions, `reason` says why."""
 
     outcome: Outcome
     reason: Reason | None = None
     suggestions: tuple[Suggestion, ...] = ()
     how: How | None = None
-    """`None` where the request never came as far as a job or an earlier answer."""
+    """`None` if the request never got as far as a job or an earlier answer."""
     work: Work | None = None
-    """What its job went through; `None` where the request needed no job."""
+    """The course of its job; `None` if the request needed no job."""
 
     @property
     def failed(self) -> bool:
         return self.outcome is Outcome.FAILED
 
     def dropped(self, reason: Reason) -> Answer:
-        """The answer without its suggestions, as they are of no use any more."""
+        """The answer without its suggestions, which are no longer useful."""
         return replace(self, outcome=Outcome.NOTHING, reason=reason, suggestions=())
 
 
@@ -105,7 +106,7 @@ WITHDRAWN = Answer(
 
 
 class WithdrawnError(asyncio.CancelledError):
-    """The request was cancelled; its `answer` is for nobody, but says how far it had come."""
+    """The request was cancelled; `answer` is only for the trace."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Decides where an answer comes from: the last answer, the job under way or a new job.
+"""Decides where an answer comes from: the last answer, the running job or a new job.
 
-A pure function of what is known of the document and of what is asked; `suggestions.py` carries
-the decision out.
+A pure function of the document's state and the request; `suggestions.py` carries out the
+decision.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dg_lsp.server.suggest.draft_suggestions import remainders, typed_between
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked: a suggestion for an insertion site, with options."""
+    """The request: a suggestion for an insertion site, with options."""
 
     site: InsertionSite
     options: RequestOptions
@@ -29,7 +29,7 @@ class LastAnswer:
     request: Request
     answer: Answer
     is_whole: bool = True
-    """False where a deadline cut it short, so that the job has more to say."""
+    """False if a deadline cut it short, so that the job has more to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +38,24 @@ class JobUnderWay:
 
     request: Request
     texts: tuple[str, ...] = ()
-    """What it may turn out to write, as far as is known: what was shown, and its last draft."""
+    """What it will probably write: the text shown, and its last draft."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """Answer at once."""
+    """Answer immediately."""
 
     answer: Answer
     keeps_job: bool
-    """Whether the job under way is about this site, and so of use to the next request."""
+    """Whether the running job is for this site, and so useful for the next request."""
 
 
 class Join:
-    """Wait for the job under way."""
+    """Wait for the running job."""
 
 
 class Start:
-    """Start a job, instead of the one under way."""
+    """Start a job, replacing the running one."""
 
 
 Decision = Reuse | Join | Start
@@ -64,7 +64,7 @@ Decision = Reuse | Join | Start
 def decide(
     last: LastAnswer | None, under_way: JobUnderWay | None, request: Request
 ) -> Decision:
-    """The cheapest way to an answer that a new job would give as well."""
+    """The cheapest way to an answer that a new job would also give."""
     answer = None if last is None else _rest_of(last, request)
     if answer is not None:
         return Reuse(answer, keeps_job=under_way is None or _is_about(under_way, request))
@@ -74,25 +74,25 @@ def decide(
 
 
 def _rest_of(last: LastAnswer, request: Request) -> Answer | None:
-    """What the last answer says to this request, if it says anything."""
+    """The last answer, adapted to this request, if it applies."""
     if request.options.candidates > last.request.options.candidates:
         return None
     typed = _typed(last.request, request)
     if typed is None:
         return None
     if not typed and not last.is_whole:
-        # There is more, perhaps on its way.
+        # The job has more to say, and may still be running.
         return None
     if left := remainders(last.answer.suggestions, typed):
         return replace(suggested(left), how=How.LAST_ANSWER)
-    # The same question has the same answer, but a user who insists asks another one.
+    # The same question has the same answer, but a user who asks by hand asks another one.
     if typed or _insists_more(request, last.request):
         return None
     return replace(last.answer, how=How.LAST_ANSWER, work=None)
 
 
 def _answers(under_way: JobUnderWay, request: Request) -> bool:
-    """Whether the outcome of the job would answer this request too."""
+    """Whether the job's outcome would also answer this request."""
     if request.options.candidates > under_way.request.options.candidates:
         return False
     if _insists_more(request, under_way.request):
@@ -108,7 +108,7 @@ def _is_about(under_way: JobUnderWay, request: Request) -> bool:
 
 
 def _insists_more(request: Request, earlier: Request) -> bool:
-    """Whether it must be answered with a text, where the earlier one may stay without."""
+    """Whether this request must be answered with a text, unlike the earlier one."""
     return earlier.options.may_be_empty and not request.options.may_be_empty
 
 

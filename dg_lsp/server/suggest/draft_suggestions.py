@@ -1,7 +1,4 @@
-"""Drafts as suggestions, and what is left of a suggestion when its beginning was typed.
-
-Pure functions, over those of document/suggestions.py.
-"""
+"""Turns drafts into suggestions, and removes the part of a suggestion that has been typed."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from dg_lsp.document.suggestions import (
 from dg_lsp.job import Draft
 
 SETTLED_CONFIDENCE = 0.9
-"""Less sure characters still change often; an answer at the deadline leaves them out."""
+"""Less certain characters still change often; an answer at the deadline omits them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +35,17 @@ class DraftSuggestion:
 
 
 DraftListener = Callable[[Callable[[], DraftSuggestion | None]], None]
-"""Is told that there is a draft, and may ask for it; finishing one costs time."""
+"""Called when there is a draft, and may ask for it; finishing one takes time."""
 
 
 def suggest_draft(
     before: Draft | None, draft: Draft, site: InsertionSite, multi_line: MultiLine
 ) -> DraftSuggestion:
-    """A draft finished like a candidate, and how much of it stands."""
+    """A draft finished like a candidate, and how much of it has settled."""
     text = finish_at(draft.text, site, one_line=one_line(site, multi_line))
     mean = sum(draft.confidence) / len(draft.confidence) if draft.confidence else 0.0
     confidences = left_of(draft.text, draft.confidence, text, mean)
-    # Finishing costs time in a long document; where it has cut at the start nothing stands.
+    # Finishing takes time in a long document; if it cut the start, nothing has settled.
     raw = match_newlines(draft.text[: _settled(before, draft)], site.newline)
     stands = site.edges[0] + raw if raw else ""
     settled = common_length(stands, text, min(len(stands), len(text)))
@@ -59,7 +56,7 @@ def suggest_draft(
 
 
 def cut_typed(draft: DraftSuggestion, typed: str) -> DraftSuggestion | None:
-    """The draft without its beginning that was typed; `None` where it begins otherwise."""
+    """The draft without the part typed since; `None` if it begins differently."""
     left = remainders([draft.suggestion], typed)
     if not left:
         return None
@@ -77,7 +74,7 @@ def settled_lines(before: Draft | None, draft: Draft) -> str:
 
 
 def remainders(suggestions: Sequence[Suggestion], typed: str) -> tuple[Suggestion, ...]:
-    """What is left of the suggestions that begin with what was typed."""
+    """The rest of the suggestions that begin with the typed text."""
     done = len(typed)
     return tuple(
         Suggestion(suggestion.text[done:], suggestion.confidence, suggestion.confidences[done:])
@@ -87,7 +84,7 @@ def remainders(suggestions: Sequence[Suggestion], typed: str) -> tuple[Suggestio
 
 
 def typed_between(asked: InsertionSite, now: InsertionSite) -> str | None:
-    """What was typed at a site since, or `None` where anything else has changed."""
+    """The text typed at a site since, or `None` if anything else has changed."""
     if (
         now.suffix == asked.suffix
         and now.replaced == asked.replaced

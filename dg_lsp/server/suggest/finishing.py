@@ -1,4 +1,4 @@
-"""From what the engine returns to an answer, for infills and rewrites alike."""
+"""Turns the engine's infill into an answer, for infills and rewrites alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dg_lsp.server.suggest.answer import Answer, Outcome, Work, suggested
 
 
 def answer_of(result: JobResult, site: InsertionSite, standard: Standard, work: Work) -> Answer:
-    """The candidates that may be suggested at the site, or the reason why none may."""
+    """The candidates that may be suggested at the site, or the reason why there are none."""
     work.rest()
     suggestions = suggestions_for(result.infill.candidates, site, standard)
     work.lap("finish")

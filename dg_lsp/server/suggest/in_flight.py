@@ -1,4 +1,4 @@
-"""One job of a document while it runs: the pause before it, its drafts, and its answer."""
+"""One job of a document while it runs: the delay before it, its drafts, and its answer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class InFlightJob:
-    """A job that runs until it ends or is cancelled, whether or not somebody waits for it."""
+    """A job that runs until it ends or is cancelled, even if no request waits for it."""
 
     def __init__(
         self,
@@ -61,14 +61,14 @@ class InFlightJob:
         self._judged: tuple[Candidate, Suggestion | None] | None = None
         """The candidate of the last drafts, and the suggestion if the job ended with it."""
         self._shown: Suggestion | None = None
-        """What the user has seen of it so far."""
+        """The part of it that the user has seen so far."""
         self._answer: Answer | None = None
         self.task = asyncio.create_task(self._run())
         self.task.add_done_callback(lambda task: on_end(self))
 
     @property
     def under_way(self) -> JobUnderWay:
-        """What a decision goes by while it runs."""
+        """Its state, for a decision while it runs."""
         texts = [] if self._shown is None else [self._shown.text]
         if self._latest is not None:
             texts.append(self._latest.text)
@@ -76,35 +76,35 @@ class InFlightJob:
 
     @property
     def is_answered(self) -> bool:
-        """Whether it ended with an answer of the model, be it an empty one."""
+        """Whether it ended with an answer of the model, even an empty one."""
         if not self.task.done() or self.task.cancelled() or self.task.exception() is not None:
             return False
         return self.task.result().state is JobState.DONE
 
     def listen(self, site: InsertionSite, listener: DraftListener | None) -> None:
-        """Tell the listener of drafts from now on, as they would stand at the site."""
+        """Report drafts to the listener from now on, adapted to the site."""
         self._listening_at, self._listener = site, listener
 
     def cancel(self) -> None:
         self.task.cancel()
 
     def settled(self) -> tuple[Suggestion, ...]:
-        """What can be suggested before the end: the whole lines that change no more."""
+        """What can be suggested before the end: the whole lines that have settled."""
         if self._latest is None:
             return ()
         text = self._finished(settled_lines(self._before, self._latest))
         return (Suggestion(text, 1.0, (1.0,) * len(text)),) if text else ()
 
     def answer(self) -> Answer:
-        """What the job amounts to, once it has ended, for the site that it began at."""
+        """The job's answer, once it has ended, for the site that it began at."""
         if self._answer is None:
             self._answer = self._judge_outcome()
         return self._answer
 
     def answer_to(self, request: Request) -> Answer | None:
-        """The answer to a later request, which need not repeat what was typed since.
+        """The answer to a later request, without the text typed since.
 
-        `None` where the job wrote something else than that.
+        `None` if the job wrote something else.
         """
         answer = self.answer()
         typed = typed_between(self.request.site, request.site) or ""
@@ -114,7 +114,7 @@ class InFlightJob:
         return suggested(left) if left else None
 
     def _judge_outcome(self) -> Answer:
-        """What was shown last stands where the job's end does not agree with what was typed."""
+        """The text shown last, if the job's result does not agree with the typed text."""
         if self.task.cancelled():
             cancelled = Reason(ReasonCode.CANCELLED, "the job was cancelled")
             return Answer(Outcome.NOTHING, cancelled)
@@ -141,14 +141,14 @@ class InFlightJob:
 
     def _take(self, draft: Draft) -> None:
         if self._latest is None:
-            # What the document opens and closes is remembered: the answer is finished faster.
+            # Caches which brackets the document opens and closes, so that finishing is faster.
             self._finished(draft.text)
         self._before, self._latest = self._latest, draft
         if self._listener is not None:
             self._listener(self._draft_now)
 
     def _draft_now(self) -> DraftSuggestion | None:
-        """What would be suggested if the job ended now: nothing else is worth a look."""
+        """What would be suggested if the job ended now; other drafts are not shown."""
         typed = typed_between(self.request.site, self._listening_at)
         draft = self._latest
         if draft is None or draft.candidate is None or typed is None:

@@ -1,7 +1,7 @@
-"""Takes one place of a document to the engine and brings back what it wrote.
+"""Runs one job for an insertion site of a document.
 
-Waits for the engine, has the job built, follows the drafts, and withdraws the job when the
-caller gives up. Which job is still wanted is decided elsewhere.
+Waits for the engine, has the job built, follows the drafts, and cancels the job when the caller
+gives up. Other modules decide which job is still needed.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Context(Protocol):
     """What else the model may see."""
 
     def files(self, site: InsertionSite) -> tuple[Snippet, ...]:
-        """Other files, whole, the latest used first."""
+        """Other files, whole, most recently used first."""
         ...
 
     def seed_finder(self, site: InsertionSite) -> SeedFinder:
-        """What looks for seeds in this document and the others."""
+        """The function that finds seeds in this document and others."""
         ...
 
 
 class Jobs:
-    """Sends jobs to an engine; the identity of this server keeps clients apart."""
+    """Sends jobs to an engine, with an identity that distinguishes this server's clients."""
 
     def __init__(self, link: EngineLink, context: Context) -> None:
         self._link, self._context = link, context
@@ -51,9 +51,9 @@ class Jobs:
         on_draft: DraftListener,
         work: Work,
     ) -> JobResult:
-        """Run one job to its end. Cancelling this withdraws the job.
+        """Run one job to its end. Cancelling this call cancels the job.
 
-        Raises `RequestRefusedError` where the model must not or cannot do it.
+        Raises `RequestRefusedError` if the model must not or cannot do it.
         """
         try:
             work.rest()
@@ -72,7 +72,7 @@ class Jobs:
                 on_draft(draft)
             result = await handle.result()
         finally:
-            # Does nothing to a job that has ended.
+            # Has no effect on a job that has ended.
             handle.cancel()
         work.end(result)
         if result.state is JobState.FAILED:
@@ -85,7 +85,7 @@ class Jobs:
         model = self._link.state.model
         if model is None:
             raise EngineUnavailableError(
-                "the engine does not say which model it has", ReasonCode.BAD_ANSWER
+                "the engine does not say which model it runs", ReasonCode.BAD_ANSWER
             )
         context = RequestContext(
             measure=self._link.measure,

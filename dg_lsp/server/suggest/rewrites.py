@@ -1,7 +1,7 @@
 """A rewrite: a job of its own, tried again while its text would break the code.
 
-It goes the way of an infill through `jobs.py` and `finishing.py`. Two things differ: a command
-asks for a new text, so no answer is reused or kept; and a rewrite has several tries.
+Like an infill, it goes through `jobs.py` and `finishing.py`, with two differences: a command
+asks for a new text, so no answer is reused or cached; and a rewrite may take several attempts.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from dg_lsp.server.suggest.jobs import Jobs
 async def rewrite(
     jobs: Jobs, request: Request, settings: Settings, on_draft: Callable[[Draft], None]
 ) -> Answer:
-    """The answer of the first try that breaks nothing, or else of the first one.
+    """The answer of the first attempt that breaks nothing, or else of the very first one.
 
-    Cancelling it stops the try that runs and raises `WithdrawnError`.
+    Cancelling it stops the current attempt and raises `WithdrawnError`.
     """
     site, work = request.site, Work()
     standard = Standard(one_line=one_line(site, settings.multi_line))

@@ -1,7 +1,7 @@
-"""Carries out for each document what `decide.py` decides: reuse, join or start.
+"""Carries out the decisions of `decide.py` for each document: reuse, join or start.
 
-A job whose request was answered at its deadline runs on, and the next request at the same site
-joins it or gets its answer.
+A job whose request was answered at its deadline continues, and the next request at the same
+site joins it or gets its answer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from dg_lsp.server.suggest.jobs import Jobs
 
 SUPERSEDED = Answer(
     Outcome.SUPERSEDED,
-    Reason(ReasonCode.SUPERSEDED, "a newer request of the same document came in"),
+    Reason(ReasonCode.SUPERSEDED, "a newer request for the same document came in"),
 )
 
 
@@ -54,8 +54,8 @@ class Suggestions:
     ) -> Answer:
         """Answer one request; cancelling it stops its job and raises `WithdrawnError`.
 
-        At the deadline the answer is the whole lines that are settled. Where none are, the
-        request waits on, as not every client asks again.
+        At the deadline, the answer is the whole lines that have settled. If there are none, the
+        request waits for the end, because not every client asks again.
         """
         uri = request.site.uri
         document = self._documents.get(uri)
@@ -81,7 +81,7 @@ class _Turn:
     request: Request
     on_draft: DraftListener | None
     ends_at: float | None
-    """When it is answered with what is settled, by the clock of the event loop."""
+    """When it is answered with settled lines, by the event loop's clock."""
     superseded: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -95,7 +95,7 @@ class _Turn:
 
 
 class DocumentSuggestions:
-    """One document: the request that waits, the job under way, and the last answer.
+    """One document: the waiting request, the running job, and the last answer.
 
     The newest request wins, and this is the only place of the front end where it does: the user
     has typed on, so an answer to an older request would no longer fit the text. The older one
@@ -134,7 +134,7 @@ class DocumentSuggestions:
                     self._job.listen(request.site, None)
 
     def close(self) -> None:
-        """Answer who waits with nothing, and stop the job."""
+        """Answer the waiting request with nothing, and stop the job."""
         self._supersede()
         self._stop()
 
@@ -163,7 +163,7 @@ class DocumentSuggestions:
         return job
 
     async def _wait(self, turn: _Turn, job: InFlightJob) -> Answer | None:
-        """What the job answers by its end or by the deadline, if it is of use."""
+        """The job's answer at its end or at the deadline, if it applies."""
         job.listen(turn.request.site, turn.on_draft)
         left_s = None
         if turn.ends_at is not None:
@@ -184,15 +184,15 @@ class DocumentSuggestions:
 
     def _decide(self, request: Request) -> Decision:
         if self._job is not None and self._job.task.done():
-            # The loop has not come round to telling.
+            # The loop has not run the callback yet.
             self._ended(self._job)
         return decide(self._last, None if self._job is None else self._job.under_way, request)
 
     def _ended(self, job: InFlightJob) -> None:
-        """Keep the answer for the next request, whether or not this one still waits."""
+        """Cache the answer for the next request, even if this one no longer waits."""
         if self._job is not job:
             if not job.task.cancelled():
-                # Retrieved, or asyncio would complain of an error that nobody looked at.
+                # Retrieved; otherwise asyncio would log an exception that was never retrieved.
                 job.task.exception()
             return
         self._job = None

@@ -1,8 +1,8 @@
 """The open documents as the client has them, each an immutable snapshot per version.
 
-pygls has a store of its own; it splits lines where editors do not (form feed, U+2028) and
-misplaces positions past the end of a line, so it is not used. Older snapshots are kept for a
-while, to find a span again in a document that has moved on. Reads nothing from disk.
+pygls has its own store, which is not used because it splits lines where editors do not (form
+feed, U+2028) and misplaces positions past the end of a line. Older snapshots are kept for a
+while, to find a span again in a newer version. Nothing is read from disk.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from dg_lsp.server.convert import Units, apply_change
 _OF_WINDOWS = re.compile(r"[A-Za-z]:[/\\]|\\\\")
 
 NO_VERSION = -(2**31)
-"""Stands for the version of a change that does not give one."""
+"""The version of a change that does not give one."""
 
 KEPT_SNAPSHOTS = 32
-"""Older versions that a code action may still refer to; each shares its text with nobody."""
+"""Older versions that a code action may still refer to; their texts share no memory."""
 KEPT_CHARS = 8 * 1024 * 1024
-"""And the most characters of them all together."""
+"""Maximum number of characters of all of them together."""
 KEPT_CLOSED = 8
-"""Files that were edited and closed again: what one has just worked on says much."""
+"""Number of files that were edited and closed, which are often related to current work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class Document:
 
     @property
     def path(self) -> str:
-        """The file's path, or the URI where the document is no file."""
+        """The file's path, or the URI if the document is not a file."""
         return path_of(self.uri) or self.uri
 
 
 class Documents:
-    """What is open now, and what was a moment ago."""
+    """The documents that are open, and those that were recently."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[str, Document] = OrderedDict()
@@ -59,14 +59,14 @@ class Documents:
         self._edited: set[str] = set()
         self._closed: OrderedDict[str, Document] = OrderedDict()
         self._lost: dict[str, str] = {}
-        """Languages of the documents whose text is not known: an edit could not be read."""
+        """Languages of documents whose text is unknown because an edit could not be read."""
 
     def __iter__(self) -> Iterator[Document]:
-        """The open documents, the one edited last first."""
+        """The open documents, most recently edited first."""
         return reversed([*self._open.values()])
 
     def recent(self) -> Iterator[Document]:
-        """The open documents, then those that were edited and closed, the latest first."""
+        """The open documents, then those that were edited and closed, most recent first."""
         yield from self
         yield from reversed([*self._closed.values()])
 
@@ -74,11 +74,11 @@ class Documents:
         return self._open.get(uri)
 
     def is_lost(self, uri: str) -> bool:
-        """Whether the client has the document open, but with a text that is not known here."""
+        """Whether the client has the document open but its text is unknown here."""
         return uri in self._lost
 
     def at_version(self, uri: str, version: int | None) -> Document | None:
-        """The snapshot of a version, where it is still there; no version means now."""
+        """The snapshot of a version, if it is still kept; by default the current one."""
         now = self._open.get(uri)
         if now is None or version is None or now.version == version:
             return now
@@ -93,9 +93,9 @@ class Documents:
         changes: list[types.TextDocumentContentChangeEvent],
         units: Units,
     ) -> bool:
-        """Apply edits in order; false where that makes no text that is sure.
+        """Apply edits in order; false if the resulting text is uncertain.
 
-        A lost document comes back with an edit that replaces all of its text.
+        A document that is out of sync recovers with an edit that replaces its whole text.
         """
         uri = identifier.uri
         before = self._open.get(uri)
@@ -126,7 +126,7 @@ class Documents:
         return True
 
     def lose(self, uri: str, language: str | None, is_opened: bool) -> None:
-        """The client's text is not known any more, or never was where it opens the document."""
+        """Mark the document as out of sync, because the client's text is unknown."""
         known = self._open.get(uri)
         if language is None:
             language = known.language if known else self._lost.get(uri)
@@ -169,7 +169,7 @@ def commonest_newline(*texts: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def path_of(uri: str) -> str:
-    """The path that a URI names; empty where it names no file that can be on this machine."""
+    """The path that a URI names; empty if it cannot be a file on this machine."""
     try:
         path = to_fs_path(uri) or ""
         os.fsencode(path)
@@ -179,7 +179,7 @@ def path_of(uri: str) -> str:
 
 
 def find_again(span: Span, before: str, now: str) -> Span | None:
-    """The span in a text that has changed elsewhere; `None` where the change touches it."""
+    """The span in a text that has changed elsewhere; `None` if the change touches it."""
     if before == now:
         return span
     most = min(len(before), len(now))
@@ -196,13 +196,13 @@ def find_again(span: Span, before: str, now: str) -> Span | None:
 
 
 def relative_path(path: str, roots: list[str]) -> str:
-    """The path as seen from the innermost workspace folder that holds it, with slashes."""
+    """The path relative to the innermost workspace folder that contains it, with slashes."""
     return _relative_path(path, tuple(roots))
 
 
 @functools.lru_cache(maxsize=1024)
 def _relative_path(path: str, roots: tuple[str, ...]) -> str:
-    # At each keystroke, for every file that may be related.
+    # Called at each keystroke, for every file that may be related.
     pure = _pure(path)
     folders = [_pure(root) for root in roots if root]
     holding = [folder for folder in folders if folder in pure.parents]
@@ -212,5 +212,5 @@ def _relative_path(path: str, roots: tuple[str, ...]) -> str:
 
 
 def _pure(path: str) -> PurePath:
-    """A path by the rules of the system that it looks to be from."""
+    """A path by the rules of the system that it seems to be from."""
     return PureWindowsPath(path) if _OF_WINDOWS.match(path) else PurePosixPath(path)

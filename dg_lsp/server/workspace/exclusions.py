@@ -1,12 +1,12 @@
-"""Remembers which documents are excluded, and notices when that changes.
+"""Caches which documents are excluded, and notices when that changes.
 
 A verdict depends on the settings, the workspace folders and the ignore files above the
-document. The ignore files are looked at again every few seconds while their document is in use,
-by their times and sizes alone: git, a build or another editor may write them, and watching
-files would need a client that can, and would miss those outside of the workspace.
+document. While a document is in use, the times and sizes of its ignore files are checked every
+few seconds, because git, a build or another editor may write them. Watching files would need
+support by the client, and would miss files outside the workspace.
 
-A few kilobytes of globs are matched on the spot. Where there is much more to match, a thread
-does it, and nothing is offered in the document meanwhile.
+A few kilobytes of globs are matched immediately. If there is much more to match, a thread does
+it, and nothing is suggested in the document until then.
 """
 
 from __future__ import annotations
@@ -29,22 +29,23 @@ from dg_lsp.server.workspace.documents import Document
 log = logging.getLogger(__name__)
 
 RECHECK_S = 2.0
-"""How long a verdict is trusted before the times of the ignore files are looked at again."""
+"""How long a verdict is valid before the times of the ignore files are checked again."""
 MAX_AT_ONCE_BYTES = 32 * 1024
-"""Of ignore files and globs; more is matched in a thread. Few repositories have as much."""
+"""Size of ignore files and globs above which a thread matches them; few repositories have
+as much."""
 MAX_PATH_CHARS = 4096
-"""Linux opens no longer path (PATH_MAX); a client may name one all the same."""
-STILL_READING = "excluded for now: its ignore files are large and still being read"
+"""Linux cannot open longer paths (PATH_MAX), but a client may name one."""
+STILL_READING = "excluded for now, because its ignore files are large and still being read"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is to be done with a document."""
+    """The verdict on a document."""
 
     is_included: bool
-    """Whether the settings want it completed."""
+    """Whether the settings include it."""
     reason: str | None
-    """Why it is neither completed nor shown to the model, where that is so."""
+    """Why it is neither completed nor shown to the model, or None."""
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class _Known:
 
 
 class Exclusions:
-    """The verdicts on documents by one set of globs."""
+    """The verdicts on documents for one set of globs."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class Exclusions:
         self._known: dict[str, _Known] = {}
 
     def verdict(self, document: Document, folders: Sequence[str]) -> Verdict:
-        """The verdict by what the workspace folders and the ignore files are now."""
+        """The verdict according to the current workspace folders and ignore files."""
         if tuple(folders) != self._folders:
             self._folders = tuple(folders)
             self._known.clear()
@@ -89,7 +90,7 @@ class Exclusions:
         return known.verdict
 
     def look_again(self) -> None:
-        """Trust no verdict before the times of its ignore files are looked at."""
+        """Check the times of the ignore files before using any verdict."""
         for known in self._known.values():
             known.checked_s = -math.inf
 
@@ -109,7 +110,7 @@ def _take(known: _Known, judging: asyncio.Future[Verdict]) -> None:
 
 
 def judge(ways: Sequence[Way], include: Sequence[str], exclude: Sequence[str]) -> Verdict:
-    """A file is excluded if it is on any way to it."""
+    """A file is excluded if any of its paths is."""
     reasons = (excluded_because(way.path, way.root, exclude) for way in ways)
     is_included = not include or any(
         matches_globs(path_below(way.path, way.root), include) for way in ways
@@ -120,8 +121,8 @@ def judge(ways: Sequence[Way], include: Sequence[str], exclude: Sequence[str]) -
 def file_of(uri: str) -> Path:
     """The file that a document is about, whatever scheme shows it.
 
-    Cells of a notebook and git's versions of a file have its path in a URI of their own. A
-    document without a file has a relative path, which says only how it is called.
+    Notebook cells and git's versions of a file have its path in a different URI. A document
+    without a file has a relative path, which is only its name.
     """
     scheme, _, rest = uri.partition(":")
     path = rest.partition("#")[0].partition("?")[0]
@@ -135,7 +136,7 @@ def file_of(uri: str) -> Path:
     except UnicodeEncodeError:
         path = without_surrogates(path)
     if len(path) > MAX_PATH_CHARS:
-        # No file's, so it is only a name; the directories are not looked at one by one.
+        # Not a file, so this is only a name, and its directories are not checked.
         path = path.rpartition("/")[2][-MAX_PATH_CHARS:]
     if path[:1] == "/" and path[2:3] == ":":
         # file:///c:/work

@@ -1,4 +1,4 @@
-"""Which cells make up a notebook, in order: what no text document can tell.
+"""Stores which cells make up a notebook, and in which order.
 
 Cells are documents like any other. Clients that know notebooks synchronize them through
 `notebookDocument/…`, as one document with an array of cells; VS Code does so, Neovim has none.
@@ -17,10 +17,10 @@ from dg_lsp.server.convert import Units
 from dg_lsp.server.workspace.documents import Document, Documents, path_of
 
 SYNC = types.NotebookDocumentSyncOptions([types.NotebookDocumentFilterWithNotebook("*")])
-"""Every cell of every notebook, those with text in them as well."""
+"""Every cell of every notebook, including text cells."""
 
 _OTHER_LANGUAGE = re.compile(r"\s*%%(?!time\b|timeit\b|capture\b|prun\b)\w")
-"""A cell that IPython hands to something else, such as a shell."""
+"""A cell that IPython passes to another program, such as a shell."""
 
 
 class Notebooks:
@@ -52,7 +52,9 @@ class Notebooks:
             self._documents.change(content.document, [*content.changes], units)
 
     def lose(self, params: Any) -> None:
-        """A change of a notebook could not be read: better no texts than wrong ones."""
+        """A change of a notebook could not be read; forget its cells, because no text is better
+        than
+        a wrong one."""
         item = params.get("notebookDocument") if isinstance(params, dict) else None
         uri = str(item.get("uri")) if isinstance(item, dict) else ""
         for cell in self._cells.pop(uri, []):
@@ -64,15 +66,15 @@ class Notebooks:
             self._documents.close(closed.uri)
 
     def is_text(self, uri: str) -> bool:
-        """Whether a document is a cell that holds text for people and no code."""
+        """Whether a document is a text cell instead of a code cell."""
         found = self._find(uri)
         return found is not None and found[0][found[1]].kind is types.NotebookCellKind.Markup
 
     def earlier(self, document: Document) -> list[Document]:
         """The code cells of the same language before a cell, in order.
 
-        Nobody knows in which order cells are run, but code is read from the top. Later cells
-        are no text after the cursor: a cell is complete by itself.
+        The order in which cells are run is unknown, but code is read from the top. Later cells
+        do not count as text after the cursor, because a cell is complete in itself.
         """
         found = self._find(document.uri)
         if found is None:
@@ -97,7 +99,7 @@ class Notebooks:
 
 
 def script_path(document: Document) -> str:
-    """The path that a cell would have in a script: a notebook's own says that it is JSON."""
+    """The path of a cell as if it were a script, because the notebook's own suggests JSON."""
     scheme, _, rest = document.uri.partition(":")
     if scheme != "vscode-notebook-cell":
         return document.path
@@ -106,7 +108,7 @@ def script_path(document: Document) -> str:
 
 
 def joined(cells: Sequence[Document], most_chars: int) -> str:
-    """The text of cells as it stands before the next one, whole ones, the nearest first."""
+    """The text of the cells before a cell: whole cells, chosen nearest first."""
     texts: list[str] = []
     for cell in reversed(cells):
         text = cell.text.rstrip("\r\n")
@@ -119,7 +121,7 @@ def joined(cells: Sequence[Document], most_chars: int) -> str:
 
 
 class NotebookProtocol(LanguageServerProtocol):
-    """The part of the protocol that keeps notebooks, in place of the store of pygls."""
+    """The part of the protocol that stores notebooks, instead of pygls' own store."""
 
     documents: Documents
     notebooks: Notebooks

@@ -1,9 +1,9 @@
-"""Keeps the code of the workspace and of open files ready to be looked in for seeds.
+"""Keeps the code of the workspace and of open files indexed, to find seeds in it.
 
-A thread of its own reads the workspace's files and indexes them, a few milliseconds at a time
-with pauses between, so that typing does not notice. It starts with the first lookup; until it
-is done, a lookup finds what is there already. Files that change are met again by a walk over
-the workspace every now and then. Nothing is written to disk, and nothing outlives the session.
+A thread reads and indexes the workspace's files, a few milliseconds at a time with pauses, so
+that typing is not affected. It starts with the first lookup; until it is done, a lookup finds
+only what is indexed already. Periodic walks over the workspace find files that have changed.
+Nothing is written to disk, and nothing outlives the session.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from dg_lsp.job import SeedOrigin
 log = logging.getLogger(__name__)
 
 MAX_CHARS = 20 * 1024 * 1024
-"""Of the workspace; they take about 70 MB of memory."""
+"""Maximum size of the workspace's code, which takes about 70 MB of memory."""
 MAX_FILES, MAX_DIRECTORIES = 20_000, 20_000
-"""What is walked over of a workspace, those near the open files first."""
+"""Maximum number of directories of a walk, which starts near the open files."""
 MAX_OPEN_FILES = 12
 PAUSE_SHARE = 3.0
-"""The thread rests three times as long as it works."""
+"""The thread pauses three times as long as it works."""
 QUIET_S, MAX_WAIT_S = 0.2, 2.0
 """After a lookup the thread rests so long, as the next key may come; but never longer than
 `MAX_WAIT_S` at once, so that it gets on while somebody types without a pause."""
 WALK_EVERY_S = 60.0
-"""After so long without a walk the next lookup asks for one: git or a build may have changed
-files that no editor has open."""
+"""After this time without a walk, the next lookup requests one, because git or a build may have
+changed files that are not open."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A file that is or was open, as the editor has it."""
+    """A file that is or was open, with the editor's text."""
 
     uri: str
     path: str
@@ -52,7 +52,7 @@ class OpenFile:
 
 @dataclass(slots=True)
 class _Workspace:
-    """What is known of the workspace as it is set up now."""
+    """The state of the workspace in its current configuration."""
 
     folders: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class _Workspace:
 
 
 class WorkspaceCode:
-    """The code that one session may look in."""
+    """The code that one session may search."""
 
     def __init__(
         self,
@@ -118,7 +118,8 @@ class WorkspaceCode:
         ]
 
     def wait_until_idle(self, timeout_s: float) -> bool:
-        """Whether all that was asked for is indexed within that time; for tests and figures."""
+        """Whether everything requested is indexed within that time; for tests and
+        measurements."""
         return self._idle.wait(timeout_s)
 
     def close(self) -> None:
@@ -158,7 +159,7 @@ class WorkspaceCode:
                     if self._closed:
                         return
             except Exception:
-                # Seeds are a help: without them suggestions are as they were.
+                # Seeds are optional: without them, suggestions still work.
                 log.exception("the workspace's code could not be indexed")
             if not self._news.is_set():
                 self._idle.set()
