@@ -169,7 +169,7 @@ def test_garbled_frames_end_the_session_with_a_message(start_server, garbled):
     assert [one["id"] for one in told] == [None] * len(told)
     status, log = server.wait()
     assert status == 1
-    assert "garbled" in log
+    assert "malformed" in log
     assert "secret" not in log
 
 

@@ -253,7 +253,7 @@ async def test_a_model_that_follows_no_instructions_disables_what_needs_them(mak
         if "disabled" in action
     }
     assert set(disabled) == set(titles(actions)) - {"Rewrite selection anew"}
-    assert all("bundled model follows no instr" in reason for reason in disabled.values())
+    assert all("bundled model cannot follow instr" in reason for reason in disabled.values())
     anew = await modern.ask("codeAction/resolve", named(actions, "Rewrite selection anew"))
     assert "edit" in anew
     assert modern.engine.jobs[0].instruction is None

@@ -84,7 +84,7 @@ async def test_an_edit_that_the_editor_refuses(applying):
         ("infill", [{"uri": URI, "position": {"line": -1, "character": 0}}], "range or"),
         ("infill", [{**PLACE, "version": 99}], "version"),
         ("infill", [{**PLACE, "version": "x"}], "version"),
-        ("rewrite", [PLACE], "not empty"),
+        ("rewrite", [PLACE], "must not be empty"),
         ("rewrite", [{**PLACE, "instruction": ""}], "instruction"),
         ("rewrite", [{**PLACE, "instruction": 5}], "instruction"),
         ("infill", [{**PLACE, "instruction": "shout"}], "range"),
