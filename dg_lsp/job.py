@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
@@ -195,6 +195,16 @@ class Candidate:
     seed: int | None = None
     """Number of the job's seed that it started as; equal to that one's text, or a correction
     of it. `None` where it was written from noise."""
+
+
+def seed_of(candidate: Candidate, seeds: Sequence[Seed]) -> Seed | None:
+    """The seed that a candidate started as; `None` for a number that no seed has."""
+    return next((seed for at, seed in enumerate(seeds) if at == candidate.seed), None)
+
+
+def is_correction(candidate: Candidate, seed: Seed) -> bool:
+    """Whether the model changed the seed that a candidate started as; line ends don't count."""
+    return candidate.text != seed.text.replace("\r\n", "\n")
 
 
 @dataclass(frozen=True, slots=True)

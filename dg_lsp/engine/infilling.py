@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -62,8 +63,9 @@ class Filling:
             prefix=job.prefix.replace("\r\n", "\n"),
             suffix=job.suffix.replace("\r\n", "\n"),
             replaced=job.replaced and job.replaced.replace("\r\n", "\n"),
-            seeds=usable(job.seeds, job.replaced),
         )
+        self._seeds = usable(job.seeds, job.replaced)
+        """The seeds that take part, by their number in the job."""
         self._denoiser, self._codec, self._family = denoiser, codec, family
         self._settings, self._cancelled, self._on_draft = settings, cancelled, on_draft
         self._steps = 0
@@ -161,7 +163,7 @@ class Filling:
         most = self._settings.seeds.lanes
         starts = [
             (number, healed_ids(prompt, self._codec, seed.text))
-            for number, seed in enumerate(self._job.seeds[:most])
+            for number, seed in itertools.islice(self._seeds.items(), most)
         ]
         return [plan_seed(prompt, ids, number) for number, ids in starts if len(ids) <= room]
 
@@ -170,7 +172,7 @@ class Filling:
         number = lane.plan.seed
         if number is None or lane.shown.tolist() != list(lane.plan.free_ids):
             return False
-        return self._job.seeds[number].score >= self._settings.seeds.sure_score
+        return self._seeds[number].score >= self._settings.seeds.sure_score
 
     def _open(self, prompt: Prompt, encoded: Any) -> list[FoundText]:
         """Fill canvases without a right anchor, block by block, until they meet the suffix."""
@@ -323,7 +325,7 @@ class Filling:
 
     def _compared(self, found: list[FoundText]) -> list[FoundText]:
         """All texts that take part in the ranking."""
-        return with_seeds(found, self._job.seeds, self._settings.seeds)
+        return with_seeds(found, self._seeds, self._settings.seeds)
 
     def _timed(self, stage: str, work: Callable[[], T]) -> T:
         start = time.perf_counter()

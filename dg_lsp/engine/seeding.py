@@ -10,28 +10,31 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dg_lsp.config import SeedSettings
 from dg_lsp.engine.family import FoundText
 from dg_lsp.job import Seed
 
 
-def usable(seeds: Sequence[Seed], replaced: str | None) -> tuple[Seed, ...]:
-    """The distinct seeds that say something and are whole, as models see text."""
-    distinct: dict[str, Seed] = {}
-    for seed in seeds:
+def usable(seeds: Sequence[Seed], replaced: str | None) -> dict[int, Seed]:
+    """The distinct seeds that say something and are whole, as models see text.
+
+    Each has its number in the job, which other seeds may have been left out of.
+    """
+    distinct: dict[str, tuple[int, Seed]] = {}
+    for number, seed in enumerate(seeds):
         text = seed.text.replace("\r\n", "\n")
         if text.strip() and "\ufffd" not in text and text != replaced:
-            distinct.setdefault(text, dataclasses.replace(seed, text=text))
-    return tuple(distinct.values())
+            distinct.setdefault(text, (number, dataclasses.replace(seed, text=text)))
+    return dict(distinct.values())
 
 
 def with_seeds(
-    found: Sequence[FoundText], seeds: Sequence[Seed], settings: SeedSettings
+    found: Sequence[FoundText], seeds: Mapping[int, Seed], settings: SeedSettings
 ) -> list[FoundText]:
     """The texts that lanes wrote and the seeds as they stand, each seed with its prior."""
-    numbers = {seed.text: number for number, seed in enumerate(seeds)}
+    numbers = {seed.text: number for number, seed in seeds.items()}
     texts = [_believed(one, seeds, numbers.pop(one.text, None), settings) for one in found]
     for text, number in numbers.items():
         share = _confidence(seeds[number], settings)
@@ -41,7 +44,7 @@ def with_seeds(
 
 
 def _believed(
-    found: FoundText, seeds: Sequence[Seed], number: int | None, settings: SeedSettings
+    found: FoundText, seeds: Mapping[int, Seed], number: int | None, settings: SeedSettings
 ) -> FoundText:
     """A text with what speaks for it as the seed with a number, if it is one."""
     if number is None:

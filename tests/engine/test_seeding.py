@@ -76,11 +76,18 @@ def test_seeds_that_say_nothing_or_half_a_character_do_not_take_part(tiny_codec,
 
 
 def test_line_ends_of_dos_are_as_the_model_sees_them():
-    assert [seed.text for seed in usable((Seed("a\r\nb"), Seed("a\nb")), None)] == ["a\nb"]
+    assert usable((Seed("a\r\nb"), Seed("a\nb")), None) == {0: Seed("a\nb")}
+
+
+def test_a_candidate_names_its_seed_by_the_number_in_the_job(tiny_codec):
+    seeds = (Seed(" "), RIGHT, RIGHT, WRONG)
+    candidates = fill(tiny_codec, AREA, seeds=seeds, engine=BELIEVED, candidates=3)
+    numbers = {one.text: one.seed for one in candidates.infill.candidates if one.seed}
+    assert numbers == {RIGHT.text: 1, WRONG.text: 3}
 
 
 def test_a_rewrite_does_not_start_from_what_it_replaces():
-    assert usable((Seed("a"), Seed("b")), "a") == (Seed("b"),)
+    assert usable((Seed("a"), Seed("b")), "a") == {1: Seed("b")}
 
 
 def test_the_same_job_gives_the_same_text(tiny_codec):
@@ -100,8 +107,8 @@ def test_every_text_is_ranked_and_each_seed_once(written, seeds):
     settings = SeedSettings(prior_nats=2.0, prior_nats_per_score=0.5)
     ranked = with_seeds(found, kept, settings)
 
-    assert {one.text for one in ranked} == {*written, *(seed.text for seed in kept)}
-    assert len(ranked) == len(written) + sum(seed.text not in written for seed in kept)
+    assert {one.text for one in ranked} == {*written, *(seed.text for seed in kept.values())}
+    assert len(ranked) == len(written) + sum(seed.text not in written for seed in kept.values())
     for one in ranked:
         if one.seed is not None:
             assert one.text == kept[one.seed].text

@@ -68,7 +68,7 @@ def test_a_job_by_hand_needs_two_fields():
 @pytest.mark.parametrize("confidence", [(0.1, 0.1, 0.9), (1.0, 0.0, 1.0), ()])
 def test_a_draft_comes_back(confidence):
     draft = Draft("ab🙂", confidence, 3, 12, 2, 5)
-    judged = dataclasses.replace(draft, candidate=Candidate("ab", 0.5, -1.5, (0.5, 0.25)))
+    judged = dataclasses.replace(draft, candidate=Candidate("ab", 0.5, -1.5, (0.5, 0.25), 3))
 
     for one in (draft, judged):
         assert decode_draft(through_json(encode_draft(one))) == one
@@ -76,7 +76,7 @@ def test_a_draft_comes_back(confidence):
 
 @pytest.mark.parametrize("score", [-1.5, -math.inf])
 def test_an_result_comes_back(score):
-    candidate = Candidate("a\nb", 0.7, score, (0.5, 0.5, 0.25))
+    candidate = Candidate("a\nb", 0.7, score, (0.5, 0.5, 0.25), seed=0)
     infill = Infill((candidate, Candidate("", 0.0, 0.0)), 4, {"queue": 0.5}, None, "m")
     for state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.SUPERSEDED):
         result = JobResult(state, infill)
@@ -177,6 +177,15 @@ def test_confidences_that_do_not_fit_the_text_are_refused(runs):
 def test_a_result_that_is_none_is_refused(value):
     with pytest.raises(SchemaError):
         decode_result(value)
+
+
+@pytest.mark.parametrize(
+    ("seed", "said"), [(1.5, "1.5"), ("0", '"0"'), (True, "true"), (math.nan, "NaN")]
+)
+def test_a_seed_number_that_is_none_is_refused(seed, said):
+    candidate = {"text": "a", "confidence": 0.5, "score": 0.0, "seed": seed}
+    with pytest.raises(SchemaError, match=rf"infill.candidates\[0\].seed is {said}; a whole"):
+        decode_result({"state": "done", "infill": {"candidates": [candidate], "steps": 1}})
 
 
 def test_a_result_of_another_version_is_refused():
