@@ -1,8 +1,7 @@
 """The seam between the text half and the tensor half: what is asked and what comes back.
 
-Everything here is plain data and one protocol, on the standard library only.
-This module knows nothing of LSP, of tokens or of tensors; with `reason.py` it is all that both
-the language server and the engine import.
+Everything here is plain data and protocols, on the standard library only. With `reason.py`, it
+is all that both the language server and the engine import.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A piece of another file that helps to fill the span."""
+    """A part of another file that helps to fill the span."""
 
     path: Name
     text: str
@@ -80,7 +79,7 @@ class SeedOrigin(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A text that stands elsewhere between neighbours like the span's, and what speaks for it.
+    """A text that occurs elsewhere between neighbours similar to the span's.
 
     Denoising may start from it; the engine compares it with what the model writes.
     """
@@ -109,28 +108,28 @@ class InfillJob:
     suffix: str
     """Text after the span, nearest lines first."""
     path: Name = ""
-    """Path as the user knows it; the model sees it, the engine opens nothing."""
+    """Path as the user knows it; the model sees it, but the engine opens no file."""
     language: Name = "plaintext"
     """LSP language id."""
     snippets: Annotated[tuple[Snippet, ...], Limits(most=256)] = ()
-    """Related text of other files, the most related last."""
+    """Related text of other files, most related last."""
     seeds: Annotated[tuple[Seed, ...], Limits(most=256)] = ()
-    """Texts that stand elsewhere between similar neighbours, the best first."""
+    """Texts that occur elsewhere between similar neighbours, best first."""
     replaced: Annotated[str, Limits(most=16 * MAX_TOKENS)] | None = None
     instruction: Annotated[str, Limits(most=MAX_TOKENS)] | None = None
-    """What the user asks of a rewrite; needs a model that follows instructions."""
+    """The user's instruction for a rewrite; needs a model that follows instructions."""
     strength: Share = 0.6
     """Rewrite only: how freely it may change, as the share that starts as noise, in (0, 1]."""
     candidates: Annotated[int, Limits(1, MAX_CANDIDATES)] = 1
-    """How many complete alternatives are wanted."""
+    """Number of complete alternatives."""
     extra_candidates: Annotated[int, Limits(0, MAX_CANDIDATES)] = 0
-    """How many more may come back where they cost nothing, should some be of no use."""
+    """How many more may be returned if they cost nothing, in case some cannot be used."""
     max_tokens: Annotated[int, Limits(1, MAX_TOKENS)] = 128
-    """Token budget of an infill; a rewrite goes by the length of what it replaces."""
+    """Token budget of an infill; for a rewrite, the length of the replaced text decides."""
     span_tokens: int | None = field(default=None, metadata=IN_PROCESS)
-    """Length of the span in tokens, healed ones included, where it is known (evaluation)."""
+    """Length of the span in tokens, healed ones included, if it is known (evaluation)."""
     may_be_empty: bool = True
-    """Whether the model may find that nothing is missing here; not where a user insists."""
+    """Whether the model may find that nothing is missing; false if the user asks by hand."""
     deadline_s: Annotated[float, Limits(0, 3600)] | None = None
     seed: Annotated[int, Limits(0, 2**32 - 1)] = 0
     document: Name = ""
@@ -150,13 +149,13 @@ class InfillJob:
 
     @property
     def document_key(self) -> str:
-        """What two jobs on the same document have in common."""
+        """What jobs for the same document share."""
         return self.document or self.path
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The span as the model sees it after one denoising step; it may still change."""
+    """The span after one denoising step; it may still change."""
 
     text: str
     confidence: Confidences
@@ -175,7 +174,7 @@ class Draft:
 
     @property
     def share_done(self) -> float:
-        """How much of the work is done, in [0, 1]; the last steps are often not needed."""
+        """Share of the work done, in [0, 1]; often the last steps are not needed."""
         return (self.block - 1 + min(1.0, self.step / max(1, self.steps_allowed))) / self.blocks
 
 
@@ -185,8 +184,8 @@ class Candidate:
 
     text: str
     confidence: Share
-    """How sure the model is, in [0, 1]: the geometric mean of the probabilities that the
-    decoder gives its tokens, times that of the causal encoder, which did not write them."""
+    """Confidence in [0, 1]: the geometric mean of the decoder's probabilities of the tokens,
+    times that of the causal encoder, which did not write them."""
     score: Annotated[float, Limits(-math.inf)]
     """What candidates are ranked by, higher is better: log-likelihood in nats of the text and
     the start of the suffix after it, with what the checkpoint grants for each token."""
@@ -209,7 +208,7 @@ def is_correction(candidate: Candidate, seed: Seed) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Infill:
-    """The end of a job. With no candidates, `reason` says why nothing is offered."""
+    """The result of a job. Without candidates, `reason` says why."""
 
     candidates: Annotated[tuple[Candidate, ...], Limits(most=2 * MAX_CANDIDATES)]
     steps: int
@@ -218,24 +217,24 @@ class Infill:
     reason: Reason | None = None
     model: str = ""
     prompt_tokens: int = 0
-    """Tokens that the encoder read; 0 where that is not told."""
+    """Tokens that the encoder read; 0 if unknown."""
 
 
 class JobState(enum.Enum):
-    """Where a job stands."""
+    """The states of a job."""
 
     WAITING = "waiting"
     """Accepted, not yet started."""
     RUNNING = "running"
-    """The engine thread works on it."""
+    """The engine thread is working on it."""
     DONE = "done"
     """Its infill was delivered."""
     CANCELLED = "cancelled"
-    """The client withdrew it."""
+    """The client cancelled it."""
     SUPERSEDED = "superseded"
     """A newer job for the same document replaced it."""
     FAILED = "failed"
-    """It raised; the engine lives on."""
+    """It raised an exception; the engine continues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,19 +251,19 @@ class JobResult:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a model is and how much it reads, for those who build jobs for it or show it."""
+    """The properties of a model, for building jobs and for display."""
 
     name: str
-    """As the user would write it; "bundled" for the small one."""
+    """Its name as the user would write it; "bundled" for the small one."""
     device: str
     prefix_tokens: int
-    """The most text before the span that the model is shown, in tokens."""
+    """Maximum text before the span that the model sees, in tokens."""
     suffix_tokens: int
-    """The most text after the span that the model is shown, in tokens."""
+    """Maximum text after the span that the model sees, in tokens."""
     follows_instructions: bool = True
-    """Whether a rewrite may come with words."""
+    """Whether a rewrite may have an instruction."""
     memory_bytes: int = 0
-    """Held on the device; 0 on a CPU and where it is not known."""
+    """Memory on the device; 0 on a CPU or if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,18 +273,18 @@ class OpenedModel:
     infiller: Infiller
     info: ModelInfo
     measure: Callable[[str], int]
-    """How many tokens a text has, or about how many."""
+    """Number of tokens of a text, possibly approximate."""
 
 
 class Infiller(Protocol):
-    """Whatever fills spans: the engine in this process, or one behind a socket."""
+    """Fills spans: the engine in this process, or one behind a socket."""
 
     def submit(self, job: InfillJob) -> JobHandle:
         """Queue a job; a waiting or running job on the same document is superseded."""
         ...
 
     async def close(self) -> None:
-        """Give back what is held; jobs still open end cancelled."""
+        """Release everything and cancel all open jobs."""
         ...
 
 

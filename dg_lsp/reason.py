@@ -14,17 +14,17 @@ from dataclasses import dataclass
 class ReasonCode(enum.Enum):
     """One code for each cause that a user can do something about. The values are stable."""
 
-    # The settings or the place rule a suggestion out, and the model is not asked.
+    # The settings or the position rule out a suggestion, and the model is not asked.
     SWITCHED_OFF = "switched-off"
-    """By the settings `enable`, `languages` or `completionFallback`."""
+    """Switched off by the setting `enable`, `languages` or `completionFallback`."""
     ON_DEMAND = "on-demand"
-    """The setting `trigger` wants suggestions only when they are asked for."""
+    """The setting `trigger` allows suggestions only on request."""
     NOT_INCLUDED = "not-included"
-    """The setting `include` names other files."""
+    """The setting `include` names only other files."""
     EXCLUDED = "excluded"
-    """By the setting `exclude`, an ignore file, or because the name looks like secrets."""
+    """Excluded by the setting `exclude`, an ignore file, or a name that suggests secrets."""
     SECRET = "secret"
-    """The place is in what looks like a secret."""
+    """The cursor is in what looks like a secret, or the selection contains one."""
     NOT_OPEN = "not-open"
     OUT_OF_SYNC = "out-of-sync"
     """An edit of the document could not be read."""
@@ -35,23 +35,23 @@ class ReasonCode(enum.Enum):
     TOO_LONG = "too-long"
     """The selection is longer than the model can rewrite."""
     NO_INSTRUCTIONS = "no-instructions"
-    """The model follows no instructions."""
+    """The model cannot follow instructions."""
 
-    # The model was asked, and nothing of its answer can be used.
+    # The model was asked, but nothing of its answer can be used.
     NOTHING_MISSING = "nothing-missing"
     """The model finds the code complete."""
     BLANK = "blank"
-    """The model wrote nothing, only blanks, or bytes that form no text."""
+    """The model wrote nothing, only white space, or bytes that form no text."""
     ALREADY_THERE = "already-there"
-    """Everything that the model wrote stands there already."""
+    """Everything that the model wrote is already there."""
     ONE_LINE = "one-line"
-    """Only one line may go in, by the setting `multiLine`, and it would be empty."""
+    """Only one line may be inserted (`multiLine`), and it would be empty."""
     LOW_CONFIDENCE = "low-confidence"
-    """The model is less sure than the setting `minConfidence` asks for."""
+    """The confidence is lower than the setting `minConfidence` requires."""
     INVALID = "invalid"
-    """The code would not be valid with it."""
+    """The code would not be valid with the text."""
     DEADLINE = "deadline"
-    """The time that the request allows was over before there was a usable text."""
+    """The request's deadline passed before there was a usable text."""
     CHANGED = "changed"
     """The document changed while the model wrote."""
     SUPERSEDED = "superseded"
@@ -63,25 +63,25 @@ class ReasonCode(enum.Enum):
     UNLOADED = "unloaded"
     """The model was unloaded while the job waited or ran."""
     BUSY = "busy"
-    """The engine has as many open jobs as it takes."""
+    """The engine has as many open jobs as it accepts."""
     OUT_OF_MEMORY = "out-of-memory"
     """The device ran out of memory in the middle of a job."""
     STALLED = "stalled"
-    """The model made no step for minutes."""
+    """The model has made no step for minutes."""
     JOB_FAILED = "job-failed"
     """The job raised an error in the engine."""
 
-    # There is no engine to be had.
+    # There is no engine.
     NO_ENGINE = "no-engine"
     """No engine answers at the address."""
     ENGINE_SILENT = "engine-silent"
-    """The engine is there, but gives no sign of life."""
+    """The engine is running but does not answer."""
     ENGINE_LOST = "engine-lost"
     """The connection ended before the answer was complete."""
     ENGINE_CLOSED = "engine-closed"
     """The engine is shutting down."""
     BAD_ANSWER = "bad-answer"
-    """What answers is not a dg-lsp engine, or its answer cannot be read."""
+    """The answer is not from a dg-lsp engine, or cannot be read."""
     VERSION_MISMATCH = "version-mismatch"
     """The engine is of another version of dg-lsp."""
     TOKEN_REFUSED = "token-refused"
@@ -89,23 +89,23 @@ class ReasonCode(enum.Enum):
     CANNOT_START = "cannot-start"
     """The engine process cannot be started, or ended at once."""
     CRASHING = "crashing"
-    """The engine ended too often in a short time; it is started again after a pause."""
+    """The engine crashed too often in a short time; it is started again after a pause."""
     CANNOT_STOP = "cannot-stop"
-    """The engine process cannot be ended."""
+    """The engine process cannot be stopped."""
     ALREADY_RUNNING = "already-running"
     """An engine for this model and device runs already."""
     REMOTE_ENGINE = "remote-engine"
     """The engine was started elsewhere and cannot be restarted from here."""
     SETTINGS_CHANGED = "settings-changed"
-    """The settings name another engine now."""
+    """The settings now name another engine."""
     BAD_ADDRESS = "bad-address"
     """The address of an engine cannot be used, or nothing can listen there."""
     BAD_TOKEN = "bad-token"
     """The token, or the file that holds it, cannot be used."""
     BAD_DIRECTORY = "bad-directory"
-    """The directory for sockets and locks cannot be made or is not the user's alone."""
+    """The directory for sockets and locks cannot be created, or others can access it."""
 
-    # There is no model to be had.
+    # There is no model.
     LOADING = "loading"
     """The model is still being loaded."""
     NO_MODEL = "no-model"
@@ -119,9 +119,9 @@ class ReasonCode(enum.Enum):
     DOES_NOT_FIT = "does-not-fit"
     """The model needs more memory than there is, or than `--vram` allows."""
     MISSING_PACKAGE = "missing-package"
-    """A Python package is needed that is not installed."""
+    """A required Python package is not installed."""
     LOAD_FAILED = "load-failed"
-    """Loading the model raised an error that dg-lsp does not know."""
+    """Loading the model raised an unexpected error."""
     NO_REPOSITORY = "no-repository"
     """The hub has no such repository or revision."""
     LICENCE = "licence"
@@ -132,11 +132,11 @@ class ReasonCode(enum.Enum):
     NAME_TAKEN = "name-taken"
     """There is a model of that name, or another process is making one."""
 
-    # The request or the command cannot be followed as it was made.
+    # The request or the command is invalid.
     INVALID_REQUEST = "invalid-request"
     """A field of a request is missing, unknown or has a wrong value."""
     TOO_LARGE = "too-large"
-    """The request has more bytes or characters than are read."""
+    """The request is longer than the limit."""
     NO_ENDPOINT = "no-endpoint"
     """There is no such path, or not for this method."""
     WEB_PAGE = "web-page"
@@ -150,10 +150,10 @@ class ReasonCode(enum.Enum):
     BAD_DATA = "bad-data"
     """The data or the environment of an evaluation cannot be used."""
     NOTHING_TRACED = "nothing-traced"
-    """No request was traced yet."""
+    """No request has been traced yet."""
 
     DEFECT = "defect"
-    """A fault of dg-lsp."""
+    """A bug in dg-lsp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Reason:
 
     code: ReasonCode
     message: str
-    """One clause, without a full stop; it names the setting or the value that decided."""
+    """One clause, without a full stop, that names the setting or value responsible."""
 
     def __str__(self) -> str:
         return self.message
@@ -171,11 +171,11 @@ class Reason:
 class CodedError(Exception):
     """A refusal or failure that a user can understand: one line, and a code.
 
-    Subclasses that are a `ValueError` as well stand for what the user can get wrong.
+    Subclasses that are also a `ValueError` are for errors that the user can correct.
     """
 
     code = ReasonCode.DEFECT
-    """Of the class; an instance may have one of its own."""
+    """The default code of the class; an instance may have its own."""
 
     def __init__(self, message: str, code: ReasonCode | None = None) -> None:
         super().__init__(message)
@@ -188,10 +188,10 @@ class CodedError(Exception):
 
 
 def reason_of(error: BaseException, otherwise: ReasonCode = ReasonCode.DEFECT) -> Reason:
-    """The reason that an error carries; others get the given code."""
+    """The reason of a coded error; other errors get the given code."""
     return error.reason if isinstance(error, CodedError) else Reason(otherwise, str(error))
 
 
 def reason_json(reason: Reason) -> dict[str, str]:
-    """As it stands in JSON everywhere."""
+    """The reason as JSON, in the form used everywhere."""
     return {"code": reason.code.value, "message": reason.message}

@@ -1,1 +1,2 @@
-"""The engine across a process boundary: the server, its client and its life cycle."""
+"""The engine as a separate process: its HTTP server, the client, and starting and stopping
+it."""

@@ -1,4 +1,4 @@
-"""What goes over the wire between a front end and its engine: jobs, drafts, results, status."""
+"""The messages between a front end and its engine: jobs, drafts, results, status."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """What an engine says of itself."""
+    """The status of an engine."""
 
     version: str
     """Of dg-lsp; a client of another version does not speak with it."""
@@ -26,18 +26,18 @@ class EngineStatus:
     error: Reason | None = None
     """Why the last load failed."""
     loading_percent: int | None = None
-    """How far a load is, where that can be told."""
+    """How much of the model has been loaded, if known."""
     model: ModelInfo | None = None
     """The loaded model."""
     jobs_waiting: int = 0
     jobs_running: int = 0
     memory_bytes: int = 0
-    """Of the process; 0 where it cannot be told."""
+    """Memory of the process; 0 if unknown."""
     idle_s: float = 0.0
     """Seconds since the last job came or ended."""
     uptime_s: float = 0.0
     log: str = ""
-    """Path of the log file; empty where nothing is logged."""
+    """Path of the log file; empty if nothing is logged."""
 
 
 def encode_job(job: InfillJob) -> Json:

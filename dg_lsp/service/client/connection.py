@@ -1,10 +1,9 @@
 """HTTP/1.1 requests to one engine, over asyncio streams and h11.
 
-A request that is cancelled, at whatever point, closes its connection before anything else
-happens, so a front end has as many descriptors as it has open requests. That is why this is not
-httpx: its pool (httpcore 1.0.9) keeps a connection for ever whose request was cancelled between
-connecting and sending, and anyio resolves the connection's future after it was cancelled.
-Knows nothing of jobs.
+A request that is cancelled, at any point, closes its connection immediately, so a front end has
+as many descriptors as open requests. This is why httpx is not used: its pool (httpcore 1.0.9)
+keeps a connection forever if its request was cancelled between connecting and sending, and
+anyio resolves the connection's future after it was cancelled.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ CONNECT_S = 2.0
 KEEP_S = 5.0
 """Unused connections are closed before the server does it (`serving.KEEP_S`)."""
 MOST_KEPT = 4
-"""Unused connections; more only come together when many documents end at once."""
+"""Maximum number of unused connections; more occur only when many documents end at once."""
 READ_BYTES = 65536
 MAX_BODY_BYTES = 32 * 1024 * 1024
 BACKLOG_S = 0.01
-"""A Unix socket whose backlog is full refuses at once; then it is asked again after so long."""
+"""Delay before connecting again to a Unix socket that refused because its backlog is full."""
 
 
 class NobodyAnswersError(Exception):
@@ -42,23 +41,23 @@ class SilenceError(Exception):
 
 
 class BrokenOffError(Exception):
-    """The connection ended, or what came is not HTTP."""
+    """The connection ended, or the data is not HTTP."""
 
     def __init__(self, message: str, *, is_answered: bool) -> None:
         super().__init__(message)
         self.is_answered = is_answered
-        """Whether the head of an answer had come."""
+        """Whether the head of an answer had arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The head of an answer, and its body as it comes."""
+    """The head of an answer, and its body as it arrives."""
 
     status: int
     headers: Mapping[str, str]
     """Names in lower case."""
     read_piece: Callable[[], Awaitable[bytes]]
-    """Waits for the next piece of the body; empty at its end."""
+    """Waits for the next piece of the body; empty at the end."""
 
     async def read(self) -> bytes:
         """The whole body, which must not be longer than any answer of an engine."""
@@ -134,7 +133,7 @@ class HttpClient:
                 connection.abort()
 
     def close(self) -> None:
-        """Close what is kept; requests under way close theirs when they end."""
+        """Close unused connections; running requests close theirs when they end."""
         self._is_closed = True
         for connection in [*self._kept]:
             self._drop(connection)
@@ -196,7 +195,7 @@ class _Connection:
         except TimeoutError as error:
             raise SilenceError from error
         except OSError:
-            # It may have refused before it had read everything; the answer says so.
+            # The server may have refused before reading everything; the answer says so.
             pass
         while True:
             event = await self._next(silence_s, is_answered=False)
@@ -225,7 +224,7 @@ class _Connection:
         return event
 
     def start_next(self) -> bool:
-        """Make ready for the next request; false where the connection cannot take one."""
+        """Prepare for the next request; false if the connection cannot be reused."""
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
@@ -233,12 +232,12 @@ class _Connection:
         return True
 
     def abort(self) -> None:
-        """Close it at once: nothing that is still to be sent is of use to anybody."""
+        """Close it immediately; unsent data is no longer needed."""
         self._writer.transport.abort()
 
 
 async def _open_unix(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to a Unix socket, which works at once or not at all, whatever asyncio thinks."""
+    """Connect to a Unix socket, which succeeds or fails immediately."""
     with contextlib.ExitStack() as closing:
         unix = closing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         unix.setblocking(False)
@@ -254,7 +253,7 @@ async def _open_unix(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWri
 
 
 def _tls_context() -> ssl.SSLContext:
-    """Trusts whom this system trusts, and whom browsers do, as some systems say nothing."""
+    """Trusts the system's certificates and certifi's, because some systems have none."""
     import certifi
 
     context = ssl.create_default_context()

@@ -1,7 +1,7 @@
-"""`HttpInfiller`: an engine behind a socket, used like the one in this process.
+"""`HttpInfiller`: an engine behind a socket, with the interface of one in this process.
 
-Whatever happens to the engine, a job ends: with an empty infill and the reason. Lives on one
-event loop. Knows nothing of how an engine is started; `reconnect` is asked for that.
+Whatever happens to the engine, every job ends; if the engine failed, with an empty infill and
+the reason. It belongs to one event loop. `reconnect` starts an engine when needed.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from dg_lsp.service.schema import (
 )
 
 SILENCE_S = 10.0
-"""A living engine sends a sign of life every second; the import of torch can hold it up."""
+"""An engine sends a sign of life every second; importing torch can delay it."""
 ANSWER_S = 5.0
-"""For questions that need no model."""
+"""For requests that need no model."""
 
 LOADING_POLL_S = 0.2
 
@@ -53,7 +53,7 @@ class EngineError(CodedError, ValueError):
 
 
 class UnreachableError(EngineError):
-    """Nobody answers at the address."""
+    """No engine answers at the address."""
 
     code = ReasonCode.NO_ENGINE
 
@@ -76,12 +76,12 @@ class HttpInfiller:
         self._sequence = 0
         self._jobs: dict[FedJob, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        """Those of the open jobs, and those that still read the end of an answer."""
+        """Tasks of open jobs, and those that still read the end of an answer."""
         self._closed = False
 
     @property
     def address(self) -> Address:
-        """Where the engine answers, or last did."""
+        """The current or last address of the engine."""
         return self._address
 
     def submit(self, job: InfillJob) -> FedJob:
@@ -97,7 +97,7 @@ class HttpInfiller:
         return handle
 
     async def close(self) -> None:
-        """Cancel what is open and leave; the engine lives on for others."""
+        """Cancel open jobs and disconnect; the engine keeps running for others."""
         self._closed = True
         for handle in [*self._jobs]:
             handle.cancel()
@@ -113,7 +113,7 @@ class HttpInfiller:
             await self._move(self._reconnect)
 
     async def status(self) -> EngineStatus:
-        """What the engine says of itself. `EngineError` when it does not answer."""
+        """The engine's status. Raises `EngineError` if it does not answer."""
         try:
             return decode_status(await self._ask("GET", "/v1/status", None))
         except SchemaError as error:
@@ -122,7 +122,7 @@ class HttpInfiller:
     async def wait_ready(
         self, tell: Callable[[EngineStatus], None] = lambda status: None
     ) -> EngineStatus:
-        """Wait until the model is loaded, telling how far it is meanwhile.
+        """Wait until the model is loaded, and report the progress.
 
         `EngineError` where that cannot be.
         """
@@ -141,15 +141,15 @@ class HttpInfiller:
         return status
 
     async def load(self) -> None:
-        """Make the engine load its model, or try again where that failed; does not wait."""
+        """Make the engine load its model, again if that failed; does not wait."""
         await self._ask("POST", "/v1/load", {})
 
     async def unload(self) -> None:
-        """Make the engine give its model back."""
+        """Make the engine unload its model."""
         await self._ask("POST", "/v1/unload", {})
 
     async def shutdown(self) -> None:
-        """End the engine process, for every client."""
+        """Stop the engine process, for every client."""
         await self._ask("POST", "/v1/shutdown", {})
 
     async def _run(self, handle: FedJob, sequence: int) -> None:
@@ -185,14 +185,14 @@ class HttpInfiller:
                 ReasonCode.ENGINE_SILENT,
             ) from error
         except BrokenOffError as error:
-            # Before it began to answer, another one may take the job over.
+            # Before the answer began, another engine may take over the job.
             kind = EngineError if error.is_answered else UnreachableError
             raise kind(
                 "the engine ended while it worked on this", ReasonCode.ENGINE_LOST
             ) from error
 
     def _check_version(self, response: Response) -> None:
-        """An engine that was started for us may since have made way for another."""
+        """Check the version: another engine may have replaced the one started for us."""
         found = response.headers.get(VERSION_HEADER, __version__)
         if self._reconnect is not None and found != __version__:
             raise UnreachableError(
@@ -203,7 +203,7 @@ class HttpInfiller:
     async def _read(self, handle: FedJob, response: Response) -> None:
         reader = EventReader()
         try:
-            # On to the end of the answer, which leaves the connection to the next job.
+            # Read to the end of the answer, so that the next job can use the connection.
             while piece := await response.read_piece():
                 for event in reader.feed(piece):
                     if event.name == "draft":
@@ -220,7 +220,7 @@ class HttpInfiller:
     async def _move(self, reconnect: Callable[[], Awaitable[Address]]) -> None:
         """Find or start an engine, once for all jobs that wait for it.
 
-        It goes on when the job that began it is superseded, as jobs are while one types.
+        It continues if the job that began it is superseded, as happens while the user types.
         """
         if self._moving is None:
             self._moving = asyncio.create_task(self._find(reconnect))
@@ -266,7 +266,7 @@ class HttpInfiller:
 
 
 _CODES = {401: ReasonCode.TOKEN_REFUSED, 503: ReasonCode.ENGINE_CLOSED}
-"""Of answers that do not say it: something may stand between us and the engine."""
+"""Codes for answers without one, for example from a proxy in between."""
 
 
 async def _refuse_errors(response: Response) -> None:

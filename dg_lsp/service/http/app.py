@@ -1,7 +1,7 @@
 """The engine's HTTP side: endpoints, their errors, and cancelling when a client leaves.
 
-Every request goes read, check, submit, answer; what a job is and what a model is stays in
-`EngineHost`. Starlette is imported when an application is made.
+Every request is read, checked, submitted and answered; `EngineHost` handles jobs and models.
+Starlette is imported when an application is created.
 """
 
 from __future__ import annotations
@@ -157,7 +157,8 @@ class _Service:
         infill, tokens = await self._fill(request, asked)
         if not asked.streams:
             return _json(200, write_llama(asked, infill, tokens, is_last_chunk=False))
-        # Drafts may still change, and this form can only append: the text comes in one piece.
+        # Drafts may still change, and this API can only append, so the text is sent in one
+        # piece.
         text = cut_at(suggested_texts(infill)[0], asked.stops)[0]
         end = write_llama(asked, infill, tokens, is_last_chunk=True)
         return _chunks([data_only(write_llama_chunk(text)), data_only(end)])
@@ -241,7 +242,7 @@ class _Service:
         return _json(200, {"stopping": True})
 
     def _submit(self, request: Request, job: InfillJob) -> FedJob:
-        """Queue a job under its client's name: clients do not supersede one another."""
+        """Queue a job under its client's name, so that clients do not supersede one another."""
         client = request.headers.get(CLIENT_HEADER, "")[:64]
         if not client:
             agent = request.headers.get("user-agent", "")
@@ -276,7 +277,7 @@ class _Service:
     async def _fill(
         self, request: Request, asked: FormRequest
     ) -> tuple[Infill, tuple[int, int]]:
-        """Wait for a job of another form: its infill, and tokens of the prompt and the text."""
+        """Wait for a job of a compatible endpoint; returns its infill and the token counts."""
         handle = self._submit(request, asked.job)
         try:
             result = await unless_gone(request.receive, handle.result())
@@ -285,7 +286,7 @@ class _Service:
         reason = failure(result)
         if reason is not None:
             raise RequestError(500, reason.code, reason.message)
-        # It reads all that the client sent, which may be much.
+        # Counting reads everything that the client sent, which may be a lot.
         infill = await asyncio.to_thread(finished, result.infill, asked.job, asked.finishing)
         opened = self._host.opened
         if opened is None:

@@ -1,7 +1,8 @@
-"""Requests and answers in the forms of others: llama.cpp's server and OpenAI's completions.
+"""Requests and answers compatible with llama.cpp's server and OpenAI's completions.
 
-Both send dozens of sampling knobs that mean nothing to a diffusion model, so unknown fields
-are let through here; the ones that are used are checked. Pure functions.
+Clients send dozens of sampling options that mean nothing to a diffusion model, so unknown
+fields
+are ignored here; the fields that are used are checked.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ MIN_DEADLINE_S = 0.05
 
 _DEFAULT = InfillJob("", "")
 PREFIX_MARK, SUFFIX_MARK, MIDDLE_MARK = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
-"""How Qwen's models are asked to infill; Zed writes its prompts so."""
+"""The infill format of Qwen's models, which Zed uses for its prompts."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormRequest:
-    """A request of either form."""
+    """A request of either API."""
 
     job: InfillJob
     stops: tuple[str, ...]
@@ -59,7 +60,7 @@ class _Extra:
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """What both forms have; `null` stands for the default everywhere."""
+    """Fields of both APIs; `null` means the default everywhere."""
 
     prompt: str = ""
     stop: tuple[str, ...] = ()
@@ -202,7 +203,7 @@ def read_openai(value: Json) -> FormRequest:
 def write_openai(
     request: FormRequest, infill: Infill, tokens: tuple[int, int], name: str, created_s: int
 ) -> Json:
-    """The whole answer; where nothing is offered it holds one empty text."""
+    """The whole answer; if there is no suggestion, it contains one empty text."""
     return {
         **_openai_head(infill, name, created_s),
         "choices": [
@@ -216,7 +217,7 @@ def write_openai(
 def write_openai_chunks(
     request: FormRequest, infill: Infill, tokens: tuple[int, int], name: str, created_s: int
 ) -> list[Json]:
-    """The same in chunks: each text, each end, and the token counts where they are wanted."""
+    """The same in chunks: each text, each end, and the token counts if requested."""
     head = _openai_head(infill, name, created_s)
     chunks = []
     for place, text in enumerate(suggested_texts(infill)):
@@ -237,12 +238,12 @@ def error_body(status: int, reason: Reason) -> Json:
 
 
 def suggested_texts(infill: Infill) -> list[str]:
-    """What is offered, at least one text."""
+    """The suggested texts, at least one."""
     return [one.text for one in infill.candidates] or [""]
 
 
 def failure(result: JobResult) -> Reason | None:
-    """The reason of a job that failed; one that was withdrawn is just empty."""
+    """The reason of a failed job; a cancelled job is just empty."""
     reason = result.infill.reason or Reason(ReasonCode.JOB_FAILED, "the job failed")
     return reason if result.state is JobState.FAILED else None
 
@@ -257,7 +258,7 @@ def cut_at(text: str, stops: Sequence[str]) -> tuple[str, str]:
 
 
 def _sides(prompt: str) -> tuple[str, str]:
-    """What stands before and after the place, in a prompt that marks it; or all and nothing."""
+    """The text before and after the mark in a prompt; without a mark, all of it and nothing."""
     inner = prompt.removeprefix(PREFIX_MARK).removesuffix(MIDDLE_MARK)
     before, mark, after = inner.partition(SUFFIX_MARK)
     if not mark or len(prompt) != len(PREFIX_MARK) + len(inner) + len(MIDDLE_MARK):

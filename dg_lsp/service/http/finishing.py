@@ -1,7 +1,7 @@
-"""Finishes texts as the language server does, for clients that insert what comes as it is.
+"""Finishes texts as the language server does, for clients that insert them unchanged.
 
-A client asks for it with a field of its request or, where it cannot add fields, in the query of
-the address. It sends a part of its document only, so brackets are judged by that.
+A client requests it with a field or, if it cannot add fields, in the query of the address. It
+sends only a part of its document, so brackets are judged by that part.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def job_to_finish(job: InfillJob, finishing: Finishing | None) -> InfillJob:
 
 
 def finished(infill: Infill, job: InfillJob, finishing: Finishing | None) -> Infill:
-    """The infill with finished texts, those that would be offered, best first."""
+    """The infill with the finished texts that would be suggested, best first."""
     if finishing is None:
         return infill
     site = InsertionSite(

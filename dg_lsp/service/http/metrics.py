@@ -1,6 +1,6 @@
-"""What `/metrics` says: job ends and stage times, in Prometheus' text form.
+"""The content of `/metrics`: ends of jobs and times of stages, in Prometheus' text format.
 
-Counts on the event loop alone. Knows nothing of HTTP or of models.
+It counts only on the event loop.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What every request goes through: who may ask, how much is read, and leaving early.
-
-Knows the requests of Starlette, and nothing of what is asked.
-"""
+"""Common handling of requests: authorization, size limits, and clients that disconnect."""
 
 from __future__ import annotations
 
@@ -23,12 +20,12 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""Far above a window of text with its snippets."""
+"""Far more than a window of text with its snippets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may ask. Without a token everybody who reaches the socket."""
+    """Who may send requests. Without a token, everybody who can connect."""
 
     token: str | None = None
     loopback_only: bool = False
@@ -44,14 +41,14 @@ class RequestError(CodedError):
 
 
 class ClientGoneError(Exception):
-    """The client left before its answer was there."""
+    """The client disconnected before the answer was ready."""
 
 
 def check_access(access: Access, request: Request) -> None:
-    """Raise `RequestError` where the client may not ask."""
+    """Raise `RequestError` if the client is not allowed."""
     if access.token is not None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        # Compared as bytes, which also takes what is not ASCII.
+        # Compared as bytes, because non-ASCII strings cannot be compared in constant time.
         right = hmac.compare_digest(given.strip().encode(), access.token.encode())
         if scheme.lower() != "bearer" or not right:
             raise RequestError(401, ReasonCode.TOKEN_REFUSED, "the token is missing or wrong")
@@ -60,7 +57,7 @@ def check_access(access: Access, request: Request) -> None:
 
 
 def _is_from_here(request: Request) -> bool:
-    """Browsers name the page that sends, and the host as the page knows it."""
+    """Browsers send the origin of the page, and the host as the page knows it."""
     try:
         host = urlsplit(f"//{request.headers.get('host', '')}").hostname
     except ValueError:
@@ -90,7 +87,7 @@ async def read_json(request: Request) -> Json:
 
 
 async def unless_gone(receive: Receive, work: Awaitable[Any]) -> Any:
-    """What the work comes to; `ClientGoneError` when the client leaves first."""
+    """The result of the work; raises `ClientGoneError` if the client disconnects first."""
 
     async def leave() -> None:
         while (await receive())["type"] != "http.disconnect":

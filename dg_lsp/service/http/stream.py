@@ -19,7 +19,7 @@ from dg_lsp.service.schema import encode_draft, encode_result
 Send = Callable[[Message], Awaitable[None]]
 
 ALIVE_S = 1.0
-"""A stream says that often that the engine lives, whatever the model does."""
+"""Interval of signs of life in a stream, whatever the model does."""
 
 _STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -29,7 +29,7 @@ _STREAM_HEADERS = [
 
 
 class EventStream:
-    """A response of events. A client that leaves ends the job; silence never lasts."""
+    """A response of server-sent events. If the client disconnects, the job is cancelled."""
 
     def __init__(self, handle: FedJob) -> None:
         self._handle = handle

@@ -1,7 +1,6 @@
-"""The model's life in the engine process: loaded for a job, given back when idle.
+"""Loads the model on the first job, and unloads it when the engine has been idle.
 
-`EngineHost` is an `Infiller` that owns another one, which comes and goes with the model.
-Knows nothing of HTTP, nor of how a model is loaded.
+`EngineHost` is an `Infiller` that owns another one, which exists while the model is loaded.
 """
 
 from __future__ import annotations
@@ -25,19 +24,20 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 RETRY_LOAD_S = 30.0
-"""After a failed load jobs are refused at once for so long: a broken checkpoint does not
-mend itself between two keystrokes."""
+"""After a failed load, jobs are refused immediately for this time, because a broken checkpoint
+does not repair itself between two keystrokes."""
 STALL_S = 300.0
-"""A running job without any news for so long hangs: far above the slowest step on a CPU."""
+"""A running job without progress for this time hangs; far more than the slowest step on a
+CPU."""
 MAX_OPEN_JOBS = 256
-"""More than any number of editors asks for at once."""
+"""More than any number of editors requests at once."""
 
 
 CLOSED = Reason(ReasonCode.ENGINE_CLOSED, "the engine is shutting down")
 
 
 class ModelState(enum.Enum):
-    """Where the model stands."""
+    """The states of the model."""
 
     UNLOADED = "unloaded"
     """Not in memory; the next job loads it."""
@@ -48,18 +48,18 @@ class ModelState(enum.Enum):
 
 
 class ModelLoader(Protocol):
-    """What the host needs of those who know models. Each call blocks, on a thread."""
+    """What the host needs to know about models. Each call blocks, on a thread."""
 
     def open(self) -> OpenedModel:
         """Load the model; a `CodedError` says what the user can do."""
         ...
 
     def loading_percent(self) -> int | None:
-        """How far `open` is, asked from another thread; `None` where it cannot tell."""
+        """The progress of `open`, called from another thread; `None` if unknown."""
         ...
 
     def release(self) -> None:
-        """Give memory back after a model was closed and dropped."""
+        """Free memory after a model was closed and dropped."""
         ...
 
     def device_memory_bytes(self) -> int:
@@ -74,7 +74,7 @@ class HostClosedError(CodedError):
 
 
 class BusyError(CodedError):
-    """The engine has as many open jobs as it takes."""
+    """The engine has as many open jobs as it accepts."""
 
     code = ReasonCode.BUSY
 
@@ -90,7 +90,7 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class EndedJob:
-    """What there is to say about a job when it has ended."""
+    """The report about a job that has ended."""
 
     job: InfillJob
     result: JobResult
@@ -100,7 +100,7 @@ class EndedJob:
 
 @dataclass(slots=True)
 class _Open:
-    """What belongs to a job until it ends."""
+    """The data of a job until it ends."""
 
     sender: Sender | None
     inner: JobHandle | None = None
@@ -110,7 +110,7 @@ class _Open:
 
 
 class EngineHost:
-    """An `Infiller` whose model comes with the first job and goes after the last."""
+    """An `Infiller` whose model is loaded on the first job and unloaded when idle."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class EngineHost:
         self._opened: OpenedModel | None = None
         self._loading: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
-        """Held while a model comes or goes, so that two never share the memory."""
+        """Held while a model is loaded or unloaded, so that two are never in memory."""
         self._jobs: dict[FedJob, _Open] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._timers: list[asyncio.TimerHandle] = []
@@ -198,7 +198,7 @@ class EngineHost:
         return self._loader.device_memory_bytes()
 
     def start_loading(self) -> None:
-        """Begin to load, if that has not begun or has failed; returns at once."""
+        """Start loading, if that has not started or has failed; returns immediately."""
         if self._state in (ModelState.UNLOADED, ModelState.FAILED) and not self._closed:
             self._begin_loading()
 
@@ -220,12 +220,12 @@ class EngineHost:
         return handle
 
     def cancel_jobs(self, reason: Reason = CLOSED) -> None:
-        """Cancel whatever waits or runs."""
+        """Cancel all waiting and running jobs."""
         for handle in [*self._jobs]:
             handle.cancel(reason)
 
     async def unload(self) -> bool:
-        """Give the model back; open jobs end cancelled. False where there was none."""
+        """Unload the model and cancel open jobs. False if there was no model."""
         async with self._changing:
             opened, self._opened = self._opened, None
             if self._state is not ModelState.LOADING:
@@ -373,7 +373,7 @@ def _job_failed(error: Exception) -> Reason:
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    """Run blocking work on a thread of its own, which does not keep the process alive."""
+    """Run blocking work on a thread that does not keep the process alive."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 

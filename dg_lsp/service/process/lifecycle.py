@@ -1,9 +1,9 @@
-"""Finds the user's engine, or starts it: however many front ends ask, one process comes up.
+"""Finds the user's engine or starts it; only one process starts, however many front ends ask.
 
-The engine holds `NAME.lock` while it lives, so a socket whose lock is free is stale. A front
-end that starts one holds `NAME.starting`, and the others wait for it. `NAME.starts` keeps the
-times of starts that saw no good end: an engine that keeps crashing is started ever more
-seldom. Knows nothing of what an engine does.
+The engine holds `NAME.lock` while it runs, so a socket whose lock is free is stale. A front end
+that starts one holds `NAME.starting`, and the others wait for it. `NAME.starts` records the
+times of starts that ended in a crash: an engine that keeps crashing is started less and less
+often.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ PATIENCE_S = 30.0
 """How long a start may take until the socket answers; the model loads after that."""
 POLL_S = 0.03
 FREE_STARTS = 2
-"""Starts within `FORGET_S` that need no waiting: one crash must not be felt."""
+"""Starts within `FORGET_S` without a delay, so that a single crash is not noticeable."""
 FORGET_S = 120.0
 MAX_BACK_OFF_S = 60.0
 REPLACE_S = 10.0
-"""How long an engine of another version may take to end."""
+"""How long an engine of another version may take to exit."""
 
 _COMMAND = (sys.executable, "-P", "-m", "dg_lsp")
-"""-P: the working directory may be somebody's project, whose modules must not be run."""
+"""-P: the working directory may be an untrusted project, whose modules must not be run."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """The engine a front end wants; engines differ by model and device."""
+    """The engine that a front end needs; engines differ by model and device."""
 
     model: str | None = None
     """Absolute where it is a path: the engine has another working directory."""
@@ -59,7 +59,7 @@ class EngineSpec:
     exit_minutes: float | None = 60.0
     """After which the process ends; `None` keeps it."""
     command: tuple[str, ...] = _COMMAND
-    """What starts dg-lsp."""
+    """The command that starts dg-lsp."""
 
     @property
     def name(self) -> str:
@@ -73,7 +73,7 @@ async def ensure_engine(
 
     Raises `EngineError` (or `AddressError` for the directory) with the reason.
     """
-    # Made again where it was removed meanwhile, as a logout does.
+    # Created again if it was removed in the meantime, for example by a logout.
     directory = runtime_directory(directory)
     try:
         return await _find_or_start(spec, directory, patience_s)
@@ -96,7 +96,7 @@ async def _find_or_start(spec: EngineSpec, directory: Path, patience_s: float) -
 
 
 class SharedEngine:
-    """An `Infiller` for front ends: the user's one engine, started and found again at need."""
+    """An `Infiller` for front ends: the user's engine, started and reconnected as needed."""
 
     def __init__(self, spec: EngineSpec, directory: Path | None = None) -> None:
         """Starts nothing yet; the first job does, or `start`. May raise `AddressError`."""
@@ -112,34 +112,34 @@ class SharedEngine:
         return self._infiller.address
 
     def submit(self, job: InfillJob) -> FedJob:
-        """As `Infiller.submit`; an engine that is gone is started first."""
+        """Like `Infiller.submit`; starts the engine first if it is not running."""
         return self._infiller.submit(job)
 
     async def close(self) -> None:
-        """Leave; the engine lives on for others."""
+        """Disconnect; the engine keeps running for others."""
         await self._infiller.close()
 
     async def start(self) -> EngineStatus:
-        """Make sure that the engine runs. `EngineError` says why it does not."""
+        """Make sure that the engine is running. Raises `EngineError` with the reason."""
         await self._infiller.reconnect()
         return await self._infiller.status()
 
     async def wait_ready(
         self, tell: Callable[[EngineStatus], None] = lambda status: None
     ) -> EngineStatus:
-        """Start the engine and wait for the model. `EngineError` where either fails."""
+        """Start the engine and wait for the model. Raises `EngineError`."""
         return await self._infiller.wait_ready(tell)
 
     async def status(self) -> EngineStatus:
-        """What the engine says of itself; `UnreachableError` while none runs."""
+        """The engine's status; raises `UnreachableError` if none is running."""
         return await self._infiller.status()
 
     async def unload(self) -> None:
-        """Make the engine give its model back."""
+        """Make the engine unload its model."""
         await self._infiller.unload()
 
     async def restart(self) -> EngineStatus:
-        """End the engine, for every window, and start it anew."""
+        """Restart the engine, for every window."""
         await stop_engine(self._directory, self._wish.name)
         return await self.start()
 
@@ -148,7 +148,7 @@ class SharedEngine:
 
 
 async def stop_engine(directory: Path, name: str, patience_s: float = 10.0) -> bool:
-    """End an engine: asked first, killed when it does not follow. False where none ran."""
+    """Stop an engine, killing it if it does not respond. False if none was running."""
     lock = directory / f"{name}.lock"
     address = local_address(directory, name)
     was_running = is_held(lock)
@@ -182,13 +182,13 @@ def _kill(pid: int) -> None:
 
 
 async def probe(address: Address) -> EngineStatus:
-    """What the engine at an address says. `EngineError` where none answers."""
+    """The status of the engine at an address. Raises `EngineError` if none answers."""
     async with _client(address) as client:
         return await client.status()
 
 
 async def shut_down(address: Address) -> None:
-    """Ask the engine at an address to end. `EngineError` where none answers."""
+    """Ask the engine at an address to stop. Raises `EngineError` if none answers."""
     async with _client(address) as client:
         await client.shutdown()
 
@@ -203,7 +203,7 @@ async def _client(address: Address) -> AsyncIterator[HttpInfiller]:
 
 
 async def _running(directory: Path, name: str) -> Address | None:
-    """The address of an engine that answers; one of another version is made to leave."""
+    """The address of an engine that answers; an engine of an older version is stopped."""
     address = local_address(directory, name)
     if address is None or (address.socket is not None and not address.socket.exists()):
         return None
@@ -214,7 +214,7 @@ async def _running(directory: Path, name: str) -> Address | None:
     if status.version == __version__:
         return address
     if is_newer(status.version):
-        # The other way round two windows would end each other's engines for ever.
+        # Otherwise two windows would keep stopping each other's engines.
         raise EngineError(
             f"the engine is of the newer dg-lsp {status.version} and this is {__version__}; "
             "restart the editor",
@@ -235,7 +235,7 @@ async def _running(directory: Path, name: str) -> Address | None:
 
 
 def is_newer(version: str) -> bool:
-    """Whether an engine's version is above ours; one that is not a version (PEP 440) is not."""
+    """Whether an engine's version is newer than ours; false if it is not valid (PEP 440)."""
     from packaging.version import InvalidVersion, Version
 
     try:
@@ -296,7 +296,7 @@ def _detached() -> dict[str, object]:
 
 
 def _count_start(path: Path) -> None:
-    """Note a start; `EngineError` while the engine crashes too often."""
+    """Record a start; raises `EngineError` if the engine crashes too often."""
     now, starts = time.time(), []
     with contextlib.suppress(OSError, ValueError):
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -362,7 +362,7 @@ async def _until_free(lock: Path, patience_s: float) -> bool:
 
 
 def _complaints(directory: Path, name: str) -> Path:
-    """What an engine that was started in the background says on stderr."""
+    """The stderr of an engine that was started in the background."""
     return directory / f"{name}.stderr"
 
 

@@ -1,8 +1,8 @@
 """The engine's log: starts, ends and errors as JSON lines in a rotating file, without any
 source text. What became of each job is in the traces (diagnosis/), and `/metrics` counts them.
 
-A full disk or a directory that cannot be written costs lines, never the engine. Messages of
-exceptions can quote what was being read, so only those of errors of the machine are kept.
+A full disk or a read-only directory loses log lines but never stops the engine. Messages of
+exceptions can quote the user's text, so only those of system errors are logged.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _JsonLines(logging.Formatter):
 
 
 class _LastingHandler(logging.handlers.RotatingFileHandler):
-    """Drops what cannot be written."""
+    """Drops lines that cannot be written."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """What could not be written would be written again with the next line: let it go."""

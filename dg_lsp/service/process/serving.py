@@ -1,7 +1,4 @@
-"""The engine process: takes its lock, listens, serves, and ends in good order.
-
-Knows neither models (the loader is given) nor what the endpoints do (app.py).
-"""
+"""The engine process: takes its lock, listens, serves, and shuts down cleanly."""
 
 from __future__ import annotations
 
@@ -39,7 +36,7 @@ GRACE_S = 2
 """For answers under way at the end; their jobs are cancelled before."""
 
 CLOSE_S = 8
-"""For the denoising step under way; a thread that hangs cannot be ended otherwise."""
+"""Time for the current denoising step; a thread that hangs cannot be ended otherwise."""
 
 ACCEPTED_AT_ONCE = 4
 """Connections taken before those that were taken are looked after: asyncio would take all that
@@ -47,9 +44,9 @@ wait, which may be more than there are descriptors, though most clients are gone
 WAITING_CONNECTIONS = 128
 
 CLAIM_S = 0.1
-"""Whoever looks whether the lock is held has it for a moment."""
+"""A process that checks whether the lock is held has it for a moment."""
 LOOK_S = 2.0
-"""How soon an engine notices that nobody can find it any more."""
+"""How soon an engine notices that nobody can find it."""
 STALL_GRACE_S = 0.5
 """For the word to the client before the process with a hanging model is ended."""
 
@@ -58,7 +55,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """How an engine is to be reached."""
+    """How clients can connect to an engine."""
 
     directory: Path
     """The runtime directory."""
@@ -67,19 +64,19 @@ class Listening:
     tcp: tuple[str, int] | None = None
     """Host and port in place of the Unix socket."""
     token: str | None = None
-    """What TCP clients must show."""
+    """The token that TCP clients must send."""
     insecure: bool = False
     """No token, on the loopback only."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdleTimes:
-    """What happens when no job comes for so long; `None` is never."""
+    """Idle times after which something happens; `None` means never."""
 
     unload_s: float | None = None
-    """The model is given back; the next job loads it."""
+    """The model is unloaded; the next job loads it."""
     exit_s: float | None = None
-    """The process ends; the next job of a front end starts another."""
+    """The process exits; the next job of a front end starts another."""
 
 
 class AlreadyRunningError(CodedError, ValueError):
@@ -170,7 +167,7 @@ async def _serve(
 
 
 def _files(listening: Listening, address: Address) -> tuple[Path, ...]:
-    """What others find this engine by."""
+    """The files by which others find this engine."""
     if address.socket is None:
         return ()
     return address.socket, listening.directory / f"{listening.name}.lock"
@@ -259,11 +256,11 @@ def _check(listening: Listening) -> None:
         )
     if listening.insecure and listening.token is not None:
         raise AddressError(
-            "--insecure and a token exclude each other", ReasonCode.INVALID_ARGUMENT
+            "--insecure and a token cannot be combined", ReasonCode.INVALID_ARGUMENT
         )
     if not listening.insecure and listening.token is None:
         raise AddressError(
-            "--listen needs a --token-file, or --insecure on the loopback",
+            "--listen needs a --token-file, or --insecure on the loopback interface",
             ReasonCode.INVALID_ARGUMENT,
         )
 
@@ -278,7 +275,7 @@ def _claim(listening: Listening) -> Iterator[None]:
     lock = try_lock(path, CLAIM_S)
     if lock is None:
         raise AlreadyRunningError(f"an engine already runs with process id {holder(path)}")
-    # On a full disk the engine runs all the same, without saying who it is.
+    # On a full disk, the engine runs anyway, without recording its process id.
     with contextlib.suppress(OSError):
         note_holder(path)
     try:

@@ -65,7 +65,7 @@ def test_with_words_the_bundled_model_says_that_it_cannot(plugged_with_model):
     editor = plugged_with_model
     editor.open(CODE)
     editor.keys("V:DgLsp rewrite in capitals<CR>")
-    editor.until(lambda: "follows no instructions" in editor.messages(), patience_s=90)
+    editor.until(lambda: "cannot follow instructions" in editor.messages(), patience_s=90)
     assert editor.preview() is None
     assert editor.text() == CODE.split("\n")[:-1]
 
