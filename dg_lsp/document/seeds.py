@@ -15,7 +15,7 @@ import heapq
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -91,9 +91,14 @@ class _Source:
 
 
 def find_seeds(
-    prefix: str, suffix: str, elsewhere: Sequence[Elsewhere] = (), limit: int = MAX_SEEDS
+    prefix: str,
+    suffix: str,
+    elsewhere: Sequence[Elsewhere] = (),
+    limit: int = MAX_SEEDS,
+    may_show: Callable[[Seed], bool] = lambda seed: True,
 ) -> tuple[Seed, ...]:
-    """Up to `limit` texts for the span between the two, the best first.
+    """Up to `limit` texts for the span between the two, the best first, of those that
+    `may_show` allows.
 
     Of the document only `REACH_CHARS` on either side are looked at, which is as far as its
     secrets are masked. `elsewhere` comes in the order of its recency, the latest first.
@@ -124,12 +129,15 @@ def find_seeds(
 
     # In the order in which they were met where the scores are equal, so that it is always the
     # same.
-    ranked = sorted(best, key=score_of, reverse=True)
+    in_order = sorted(best, key=score_of, reverse=True)
+    ranked = [*islice((text for text in in_order if may_show(best[text][1])), limit)]
     # A body is long, so that it comes after lines of it, which fewer tokens speak against.
-    block = max(blocks, key=lambda text: blocks[text], default=None)
-    if near.opens_block and block is not None and block not in ranked[:limit]:
-        ranked.insert(limit - 1, block)
-    return tuple(replace(best[text][1], score=score_of(text)) for text in ranked[:limit])
+    block = (
+        max(blocks, key=lambda text: blocks[text], default=None) if near.opens_block else None
+    )
+    if block is not None and block not in ranked and may_show(best[block][1]):
+        ranked[limit - 1 :] = [block]
+    return tuple(replace(best[text][1], score=score_of(text)) for text in ranked)
 
 
 def _seed(text: str, source: _Source) -> Seed:

@@ -90,7 +90,7 @@ class WorkspaceContext:
     def seed_finder(self, site: InsertionSite) -> SeedFinder:
         """The function that finds seeds in this document, in open files and in the
         workspace."""
-        from dg_lsp.document.seeds import MAX_SEEDS, find_seeds
+        from dg_lsp.document.seeds import find_seeds
         from dg_lsp.server.workspace.exclusions import file_of
         from dg_lsp.server.workspace.workspace_code import OpenFile
 
@@ -108,10 +108,8 @@ class WorkspaceContext:
                 settings.exclude,
             )
             # A file may have been excluded since it was read.
-            found = find_seeds(prefix, suffix, elsewhere, limit=2 * MAX_SEEDS)
-            return tuple(self._relative(seed) for seed in found if self._may_show(seed))[
-                :MAX_SEEDS
-            ]
+            found = find_seeds(prefix, suffix, elsewhere, may_show=self._may_show)
+            return tuple(map(self._relative, found))
 
         return find
 

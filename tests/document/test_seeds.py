@@ -130,3 +130,27 @@ def test_the_body_of_a_second_test_comes_whole_and_renamed() -> None:
         "def test_third(gamma):\n    pass\n"
     )
     assert any(seed.text.count("\n") == 2 and "beta.start()" in seed.text for seed in found)
+
+
+def test_a_text_that_may_not_be_shown_leaves_its_place_to_the_next() -> None:
+    lines = "".join(f"plonk = wibble({n})\n" for n in range(8))
+    marked = f"{lines}go(1)\nplonk = wibble(<|>)\n"
+    prefix, suffix = marked.split(CURSOR)
+    texts = [seed.text for seed in found_at(marked, limit=8)]
+    found = find_seeds(prefix, suffix, may_show=lambda seed: seed.text != texts[0])
+    assert [seed.text for seed in found] == texts[1:5]
+
+
+def test_a_body_keeps_its_place_where_other_texts_may_not_be_shown() -> None:
+    def body(name: str) -> str:
+        more = "".join(f"\n    {name}.feed({n})" for n in range(4))
+        return f"{name} = make('{name}'){more}\n    assert {name}.runs"
+
+    short = "".join(f"def test_{n}({n}):\n    x = {n}(1)\n    y{n} = x\n\n\n" for n in "abcdef")
+    prefix = f"{short}def test_first(alpha):\n    {body('alpha')}\n\n\ndef test_it(beta):\n    "
+    suffix = "\n\n\ndef test_third(gamma):\n    pass\n"
+    best = find_seeds(prefix, suffix)[0]
+    found = find_seeds(prefix, suffix, may_show=lambda seed: seed.text != best.text)
+    assert len(found) == 4
+    assert best.text not in [seed.text for seed in found]
+    assert body("beta") in [seed.text for seed in found]
