@@ -34,7 +34,14 @@ LANE = "rewrite"
 
 MOVED = Reason(ReasonCode.CHANGED, "the selected text has changed in the meantime")
 
-_COMMENT = re.compile(r"\s*(?:#+|//+|--+|;+|%+|/\*+|<!--)\s*(.*?)\s*(?:\*/|-->)?\s*")
+# `#` also begins directives of C and C#, attributes of Rust and the line that names a program.
+_DIRECTIVE = (
+    r"#(?:!|\[|(?:define|elif|else|endif|endregion|error|if|ifdef|ifndef|import|include|line"
+    r"|nullable|pragma|region|undef|using|warning)\b)"
+)
+_COMMENT = re.compile(
+    rf"\s*(?!{_DIRECTIVE})(?:#+|//+|--+|;+|%+|/\*+|<!--)\s*(.*?)\s*(?:\*/|-->)?\s*"
+)
 
 
 class RewriteRefusedError(CodedError):

@@ -196,6 +196,24 @@ async def test_comments_with_no_code_below_are_no_instruction(modern):
     assert "comment at the top" in action["disabled"]["reason"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["#include <stdio.h>", "#define MANY 1", "#[derive(Debug)]", "#!/bin/sh", "  #pragma once"],
+)
+async def test_directives_at_the_top_are_no_instruction(modern, line):
+    modern.replace(f"{line}\ny = x\n")
+    span = {"start": {"line": 0, "character": 0}, "end": {"line": 1, "character": 5}}
+    action = named(await menu(modern, span), "Rewrite selection…")
+    assert "comment at the top" in action["disabled"]["reason"]
+
+
+@pytest.mark.parametrize("line", ["#make it shorter", "# if it is empty, stop", "## shorter"])
+async def test_a_comment_may_begin_without_a_blank_or_as_a_directive(modern, line):
+    modern.replace(f"{line}\ny = x\n")
+    span = {"start": {"line": 0, "character": 0}, "end": {"line": 1, "character": 5}}
+    assert named(await menu(modern, span), f"Rewrite selection: {line.lstrip('# ')}")
+
+
 async def test_without_words_the_free_rewrite_says_how_to_give_some(modern):
     action = named(await menu(modern, SELECTION), "Rewrite selection…")
     assert "comment at the top" in action["disabled"]["reason"]
