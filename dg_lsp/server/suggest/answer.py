@@ -35,7 +35,11 @@ class How(enum.Enum):
 
 
 class Work:
-    """The course of one job; requests that wait for the same job share it."""
+    """The course of one job; requests that wait for the same job share it.
+
+    A rewrite that is tried again has several jobs: their times are added up, and `job` and
+    `infill` are those of the last one.
+    """
 
     def __init__(self) -> None:
         self.timings_ms: dict[str, float] = {}
@@ -63,11 +67,13 @@ class Work:
         self.infill, self.state = result.infill, result.state
         self.lap("socket")
         told = dict(result.infill.timings_ms)
-        self.engine_ms = told.pop("total", None)
-        if self.engine_ms is not None:
-            accounted_ms = self.engine_ms + told.get("queue", 0.0)
+        total_ms = told.pop("total", None)
+        if total_ms is not None:
+            self.engine_ms = (self.engine_ms or 0.0) + total_ms
+            accounted_ms = total_ms + told.get("queue", 0.0)
             self.timings_ms["socket"] = max(0.0, self.timings_ms["socket"] - accounted_ms)
-        self.timings_ms.update(told)
+        for stage, took_ms in told.items():
+            self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + took_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,17 @@ from typing import Protocol
 
 from dg_lsp.document.request import RequestContext, RequestOptions, SeedFinder, build_job
 from dg_lsp.document.suggestions import InsertionSite
-from dg_lsp.job import Draft, Infill, InfillJob, JobResult, JobState, Snippet
-from dg_lsp.reason import ReasonCode, reason_of
+from dg_lsp.job import (
+    Draft,
+    Infill,
+    Infiller,
+    InfillJob,
+    JobHandle,
+    JobResult,
+    JobState,
+    Snippet,
+)
+from dg_lsp.reason import ReasonCode
 from dg_lsp.server.link.engine_link import EngineLink, EngineUnavailableError
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import Work
@@ -60,13 +69,10 @@ class Jobs:
             infiller = await self._link.infiller()
             work.lap("start")
             work.job = self._job(site, options, settings, work)
-            handle = infiller.submit(work.job)
-        except (EngineUnavailableError, RuntimeError) as error:
+            handle = _submit(infiller, work.job)
+        except EngineUnavailableError as error:
             log.warning("no engine: %s", error)
-            return JobResult(
-                JobState.FAILED,
-                Infill((), 0, reason=reason_of(error, ReasonCode.ENGINE_CLOSED)),
-            )
+            return JobResult(JobState.FAILED, Infill((), 0, reason=error.reason))
         try:
             async for draft in handle.drafts():
                 on_draft(draft)
@@ -95,3 +101,10 @@ class Jobs:
             client=self._client,
         )
         return build_job(site, options, model, context, work.lap)
+
+
+def _submit(infiller: Infiller, job: InfillJob) -> JobHandle:
+    try:
+        return infiller.submit(job)
+    except RuntimeError as error:
+        raise EngineUnavailableError(str(error), ReasonCode.ENGINE_CLOSED) from error

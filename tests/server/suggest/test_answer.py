@@ -15,3 +15,15 @@ def test_what_the_engine_accounts_for_is_not_counted_as_the_way_to_it():
     assert work.engine_ms == 22.0
     assert list(work.timings_ms) == ["socket", "queue", "prompt", "denoise"]
     assert 7.0 <= work.timings_ms["socket"] < 30.0
+
+
+def test_the_times_of_several_tries_are_added_up():
+    work = Work()
+    for _ in range(2):
+        work._mark -= 0.030
+        told = {"queue": 1.0, "denoise": 20.0, "total": 22.0}
+        work.end(JobResult(JobState.DONE, Infill((), 3, told)))
+
+    assert work.engine_ms == 44.0
+    assert (work.timings_ms["queue"], work.timings_ms["denoise"]) == (2.0, 40.0)
+    assert 14.0 <= work.timings_ms["socket"] < 60.0
