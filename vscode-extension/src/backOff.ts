@@ -1,6 +1,6 @@
-/** When a server that ended is started again. Knows nothing of servers. */
+/** Decides when a server that exited is restarted. */
 
-/** Before each start anew; one that ends more often than that is of no use. */
+/** Delay before each restart; a server that exits more often than that is not restarted. */
 const PAUSES_MS = [0, 1_000, 5_000, 15_000];
 /** What is longer ago is forgiven. */
 const WITHIN_MS = 180_000;

@@ -21,7 +21,7 @@ import { ServerProcess } from "./serverProcess";
 const START_PATIENCE_MS = 30_000;
 /** After so long without an answer the server is asked whether it is alive: a model may load. */
 const OVERDUE_MS = 5_000;
-/** For a question that the server answers at once if it is alive. */
+/** For a request that a living server answers immediately. */
 const PING_PATIENCE_MS = 4_000;
 
 /** Of the documents that the server is told of. */
@@ -111,7 +111,7 @@ export class Client implements vscode.Disposable {
     this.become("failed");
   }
 
-  /** Runs a command of the server; `undefined` where there is no server or no such command. */
+  /** Runs a command of the server; `undefined` if there is no server or no such command. */
   async execute<Result>(command: string, ...values: unknown[]): Promise<Result | undefined> {
     const client = this.language;
     const known = client?.initializeResult?.capabilities.executeCommandProvider?.commands;
@@ -161,7 +161,7 @@ export class Client implements vscode.Disposable {
     await client?.dispose().catch(() => process?.kill());
   }
 
-  /** One life of a server: it is started anew with a client of its own. */
+  /** One run of a server; each restart has a new client. */
   private async launch(server: Server): Promise<void> {
     this.become("starting");
     this.process = undefined;

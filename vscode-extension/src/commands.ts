@@ -55,7 +55,7 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
   return Object.entries(table).map(([name, run]) => vscode.commands.registerCommand(name, run));
 }
 
-/** What a file is paused for is what comes by itself; what the settings switch off is off. */
+/** A pause applies only to automatic suggestions; what the settings switch off stays off. */
 async function suggest(): Promise<void> {
   const language = vscode.window.activeTextEditor?.document.languageId;
   if (language === undefined || (isEnabled() && isLanguageEnabled(language))) {

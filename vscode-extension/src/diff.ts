@@ -1,4 +1,4 @@
-/** A rewrite as rows of a diff. Knows nothing of `vscode`. */
+/** A rewrite as rows of a diff. */
 import { diffArrays, type ChangeObject } from "diff";
 import type { Confidence } from "./lspExt";
 import { rowsOf, type Row } from "./overlay";

@@ -143,7 +143,7 @@ export class Extension implements vscode.Disposable {
     }
   }
 
-  /** A server that was found and does not run, be it at once or after a while. */
+  /** A server that was found but exits, immediately or after a while. */
   private async offerRestart(command: string): Promise<void> {
     const [again, show, settings] = ["Try Again", "Show Log", "Open Settings"] as const;
     const text = `The language server ${command} does not run: ${this.client.trouble}`;

@@ -36,7 +36,7 @@ export async function interpreterSearch(preferred?: string): Promise<Search> {
   };
 }
 
-/** True where there is a new server. `interpreter` is one that the user chose. */
+/** True if there is a new server. `interpreter` is one that the user chose. */
 export async function installServer(
   context: vscode.ExtensionContext,
   log: vscode.LogOutputChannel,

@@ -4,7 +4,7 @@ import * as vscode from "vscode";
 export interface Shown {
   readonly isReady: boolean;
   readonly strength: number;
-  /** How far it is, in words; empty where there is nothing to say. */
+  /** The progress in words; empty if there is nothing to say. */
   readonly progress: string;
 }
 

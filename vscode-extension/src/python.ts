@@ -45,7 +45,7 @@ export async function selectedInterpreter(): Promise<string | undefined> {
     : undefined;
 }
 
-/** Tells when another environment is selected in the Python extension, where there is one. */
+/** Reports when another environment is selected in the Python extension, if installed. */
 export function onDidSelectInterpreter(listener: () => void): vscode.Disposable {
   let isWanted = true;
   let registration: vscode.Disposable | undefined;

@@ -1,4 +1,4 @@
-/** The section `dgLsp` of the settings as data. Knows nothing of `vscode`. */
+/** The section `dgLsp` of the settings as data. */
 
 export const SECTION = "dgLsp";
 

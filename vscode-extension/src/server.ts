@@ -1,4 +1,4 @@
-/** Finds the server, and says what there is to do where there is none. */
+/** Finds the server, and says what to do if there is none. */
 import { stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import * as path from "node:path";

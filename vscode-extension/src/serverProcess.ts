@@ -1,4 +1,4 @@
-/** The process of a server, from its start to its last words. Knows nothing of `vscode`. */
+/** The process of a server, from its start to its last output. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { homedir } from "node:os";
 import * as readline from "node:readline";

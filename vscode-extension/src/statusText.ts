@@ -1,9 +1,9 @@
-/** What the status bar says. Knows nothing of `vscode`. */
+/** The text of the status bar. */
 import type { Status } from "./lspExt";
 
 export interface Facts {
   readonly phase: "off" | "starting" | "running" | "failed";
-  /** Why the server does not run, or had to be started again. */
+  /** Why the server is not running, or had to be restarted. */
   readonly trouble: string;
   readonly status: Status | undefined;
   /** Where the user has paused, if that holds for the file in the editor. */
@@ -15,14 +15,14 @@ export interface Shown {
   readonly text: string;
   readonly tooltip: string;
   readonly severity: "normal" | "warning" | "error";
-  /** What runs is the small bundled model, and a larger one would help. */
+  /** The small bundled model is running, and a larger one would help. */
   readonly isSmall?: boolean;
 }
 
 const SMALL_MODEL = "bundled";
 
 const RESTRICTED =
-  "This folder is not trusted: it does not choose the server, the engine or the model.";
+  "This folder is not trusted, so it cannot choose the server, the engine or the model.";
 
 export function describe(facts: Facts): Shown {
   const shown = ofServer(facts);
@@ -32,7 +32,7 @@ export function describe(facts: Facts): Shown {
 function ofServer(facts: Facts): Shown {
   const { phase, status } = facts;
   if (phase === "failed") {
-    const tooltip = `The server does not run: ${facts.trouble}`;
+    const tooltip = `The server is not running: ${facts.trouble}`;
     return { text: "$(error) dg-lsp", tooltip, severity: "error" };
   }
   if (facts.paused !== undefined) {
@@ -45,7 +45,11 @@ function ofServer(facts: Facts): Shown {
     return { text: "$(loading~spin) dg-lsp", tooltip, severity: "normal" };
   }
   if (phase === "off" || status === undefined) {
-    return { text: "$(circle-outline) dg-lsp", tooltip: "No server runs.", severity: "normal" };
+    return {
+      text: "$(circle-outline) dg-lsp",
+      tooltip: "No server is running.",
+      severity: "normal",
+    };
   }
   return running(status);
 }
@@ -78,10 +82,10 @@ function tooltip(status: Status): string {
     lines.push("The small model that comes with dg-lsp is only for trying things out.");
   }
   if (status.message !== "" && !status.message.includes("small bundled model")) {
-    const inactive = status.kind === "Inactive" ? "Nothing is offered here: " : "";
+    const inactive = status.kind === "Inactive" ? "No suggestions here: " : "";
     lines.push(`${inactive}${status.message}`);
   }
-  return lines.join("\n") || "The model is loaded when it is needed.";
+  return lines.join("\n") || "The model is loaded on the first request.";
 }
 
 function baseName(model: string): string {

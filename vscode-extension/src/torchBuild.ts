@@ -5,7 +5,7 @@ import { ProgramError, run } from "./programs";
 export interface Build {
   readonly label: string;
   readonly detail: string;
-  /** Where pip gets PyTorch; PyPI where there is none. */
+  /** The index for PyTorch; PyPI if there is none. */
   readonly index?: string;
   /** An extra of dg-lsp that goes with it. */
   readonly extra?: string;

@@ -64,6 +64,6 @@ test("what looks like secrets is left alone, and the status says why", async () 
   await window.openFile(".env");
   await window.goTo(1, 5);
   await window.page.keyboard.type("a");
-  await until(async () => /Nothing is offered here: /.test(await window.tooltip()));
+  await until(async () => /No suggestions here: /.test(await window.tooltip()));
   assert.deepEqual(await window.shown(), { drafts: [], ghost: "" });
 });

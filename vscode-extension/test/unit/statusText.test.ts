@@ -71,7 +71,7 @@ test("paused, and no server", () => {
   expect(failed).toMatchObject({ text: "$(error) dg-lsp", severity: "error" });
   expect(failed.tooltip).toContain("no such file");
   expect(shown({ ...RUNNING, phase: "starting" }).text).toContain("spin");
-  expect(shown({ ...RUNNING, phase: "off" }).tooltip).toBe("No server runs.");
+  expect(shown({ ...RUNNING, phase: "off" }).tooltip).toBe("No server is running.");
 });
 
 test("a server that is started again says why", () => {

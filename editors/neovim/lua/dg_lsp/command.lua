@@ -51,7 +51,7 @@ end
 
 local words = {}
 
---- Rewrite the selection, as the rest of the command says, or anew.
+--- Rewrite the selection, with the rest of the command as the instruction.
 function words.rewrite(args, rest)
   if args.range == 0 then
     say("select what is to be rewritten: :'<,'>DgLsp rewrite [instruction]")
@@ -95,7 +95,7 @@ end
 
 words.models = models.show
 
---- Start the engine anew, for every editor that shares it; or the server, where it has ended.
+--- Restart the engine, for every editor that shares it; or the server, if it has stopped.
 function words.restart()
   client.forgive()
   if status.paused then
@@ -119,7 +119,7 @@ function words.resume()
   require('dg_lsp').resume()
 end
 
---- What became of the last request of this file, and what happened lately in this editor.
+--- Show the trace of this file's last request, and recent events in this editor.
 function words.trace()
   local happened = trace.markdown()
   local running = client.here()
@@ -137,7 +137,7 @@ function words.trace()
   end, 0)
 end
 
---- Show a page of the doctor: the server's own, or the program's where no server runs.
+--- Show a page of the doctor, from the server or, if none is running, from the program.
 ---@param name string
 ---@param option string Of the command and of the program.
 local function examine(name, option)
@@ -165,12 +165,12 @@ local function examine(name, option)
   end)
 end
 
---- Whether everything is in order, and what to do where it is not.
+--- Check everything, and say what to do about problems.
 function words.doctor()
   examine('doctor', 'markdown')
 end
 
---- What helps with an issue, without paths and text of the user's.
+--- Show a report for an issue, without paths or the user's text.
 function words.report()
   examine('report', 'anonymous')
 end

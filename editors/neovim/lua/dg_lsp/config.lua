@@ -1,39 +1,37 @@
---- Everything that can be set, with its default and what it is for. Knows nothing of what any of
---- it does.
+--- All settings, with their defaults and meanings.
 local M = {}
 
 ---@class dg_lsp.Config
 local defaults = {
   -- The command that starts the language server.
   cmd = { 'dg-lsp', 'serve' },
-  -- In buffers of which filetypes it runs. Nil: in all that hold a file; the server's own
-  -- settings decide what is completed.
+  -- The filetypes it runs for; nil: all buffers that contain a file. The server's own settings
+  -- decide what is completed.
   filetypes = nil, ---@type string[]?
-  -- What marks the top directory of a project.
+  -- Files or directories that mark the root of a project.
   root_markers = { '.git' },
   -- The server's settings, the section `dgLsp` of docs/settings.md, for example
   -- `{ trigger = 'manual', languages = { markdown = false } }`.
   settings = {},
   -- Whether text is shown while it is being denoised, shaded by how sure the model is.
   drafts = true,
-  -- While a completion menu is open: 'hide' ghost text, or 'show' it beside the menu.
+  -- 'hide' or 'show' ghost text while a completion menu is open.
   menu = 'hide', ---@type 'hide'|'show'
-  -- How often a server that has crashed is started again before `:DgLsp restart` is needed.
+  -- How many times a crashed server is restarted before `:DgLsp restart` is needed.
   restarts = 3,
-  -- Insert mode keys; false leaves one alone. A key does what it did before where there is no
-  -- ghost text.
+  -- Insert mode keys; false maps none. If there is no ghost text, a key does what it did before.
   keys = {
     accept = '<Tab>',
     accept_word = '<M-Right>',
     accept_line = '<M-Down>',
-    -- Other candidates. The first press asks for them.
+    -- Show other candidates; the first press asks for them.
     next = '<M-]>',
     previous = '<M-[>',
-    -- Ask for ghost text here, also where it comes on demand only.
+    -- Ask for ghost text here, even if suggestions appear only on request.
     suggest = '<M-\\>',
     dismiss = '<C-]>',
   },
-  -- Normal mode keys of the buffer while a rewrite is shown; false leaves one alone.
+  -- Normal mode keys of the buffer while a rewrite is shown; false maps none.
   rewrite_keys = {
     accept = '<CR>',
     discard = '<Esc>',
@@ -44,7 +42,7 @@ local defaults = {
 ---@type dg_lsp.Config
 M.now = vim.deepcopy(defaults)
 
---- What is not known or of another type is named; nil where all is well.
+--- A message about an unknown setting or a wrong type; nil if there is none.
 ---@param given table
 ---@param known table
 ---@param path string

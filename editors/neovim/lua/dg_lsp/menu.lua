@@ -6,7 +6,7 @@ function M.is_open()
   if vim.fn.pumvisible() == 1 then
     return true
   end
-  -- Asked only where they are loaded: this must not load them.
+  -- Asked only if they are loaded, because this must not load them.
   local blink = package.loaded['blink.cmp']
   if blink and blink.is_menu_visible and blink.is_menu_visible() then
     return true
@@ -17,7 +17,7 @@ end
 
 local is_cmp_watched = false
 
---- Hear of menus that open and close.
+--- Call back when menus open and close.
 ---@param group integer Of the autocommands.
 ---@param on_change fun(bufnr: integer)
 function M.watch(group, on_change)

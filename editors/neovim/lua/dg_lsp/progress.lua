@@ -1,8 +1,8 @@
---- Progress of a rewrite, told as if the server had told it: `LspProgress`, `vim.lsp.status()` and
---- plugins such as fidget.nvim show it like the loading of the model, which the server does tell.
+--- Reports the progress of a rewrite as if it came from the server, so that `LspProgress`,
+--- `vim.lsp.status()` and plugins such as fidget.nvim show it like the loading of the model.
 local M = {}
 
---- A rewrite that is done by then shows no progress.
+--- A rewrite that ends sooner shows no progress.
 local PATIENCE_MS = 500
 
 ---@class dg_lsp.Progress
@@ -32,7 +32,7 @@ function M.begin(client_id, token, title)
   return progress
 end
 
---- How far a rewrite is, in words; and as progress, where it takes long.
+--- The progress of a rewrite in words; also reported as progress if it takes long.
 ---@param progress dg_lsp.Progress
 ---@param draft table `dgLsp/draft`
 ---@return string

@@ -57,7 +57,7 @@ local function draw(rewrite, lines, note)
   preview.draw(rewrite.preview, lines, notes)
 end
 
---- The request has ended, or is not waited for any more.
+--- The request has ended, or its result is no longer needed.
 ---@param rewrite dg_lsp.Rewrite
 local function rest(rewrite)
   if rewrite.request then
@@ -95,7 +95,7 @@ end
 
 local MOVED = 'the selection has changed in the meantime; nothing was rewritten'
 
---- The keys work on the rewrite while the cursor is in it; elsewhere they do what they did.
+--- The keys act on the rewrite while the cursor is in it; elsewhere they do what they did before.
 ---@param rewrite dg_lsp.Rewrite
 local function map_keys(rewrite)
   for action, lhs in pairs(config.now.rewrite_keys) do
@@ -115,7 +115,7 @@ local function map_keys(rewrite)
   end
 end
 
---- The selection with the edit of the answer in it; nil where the edit is for another text.
+--- The selection with the answer's edit applied; nil if the edit is for another text.
 ---@param rewrite dg_lsp.Rewrite
 ---@param edit lsp.WorkspaceEdit
 ---@return string[]?
@@ -200,8 +200,7 @@ local function ask(rewrite)
   trace.note('%s: asked', token)
 end
 
---- Begin to rewrite a selection of the current buffer, or to fill an empty one; without words a
---- selection is written anew.
+--- Rewrite a selection of the current buffer, or fill an empty one; the instruction is optional.
 ---@param client vim.lsp.Client
 ---@param selection dg_lsp.Selection
 ---@param instruction string?
@@ -261,7 +260,7 @@ function M.take_draft(params)
   return false
 end
 
---- The rewrite of a buffer, where there is one; else the user is told that there is none.
+--- The rewrite of a buffer; if there is none, the user is told so.
 ---@param bufnr integer?
 ---@return dg_lsp.Rewrite?
 local function pending(bufnr)
@@ -272,7 +271,7 @@ local function pending(bufnr)
   return rewrite
 end
 
---- Put what was written in place of the selection, as one step of undo.
+--- Replace the selection with the rewrite, as one undo step.
 ---@param bufnr? integer
 function M.accept(bufnr)
   local rewrite = pending(bufnr)
@@ -291,7 +290,7 @@ function M.accept(bufnr)
   end
 end
 
---- Leave the selection as it is; false where nothing was being rewritten.
+--- Discard the rewrite; false if there is none.
 ---@param bufnr? integer
 ---@return boolean
 function M.discard(bufnr)
@@ -304,7 +303,7 @@ function M.discard(bufnr)
   return true
 end
 
---- Have it written once more, from another seed.
+--- Try again with another seed.
 ---@param bufnr? integer
 function M.retry(bufnr)
   local rewrite = pending(bufnr)

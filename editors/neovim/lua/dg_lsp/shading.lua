@@ -1,5 +1,5 @@
 --- Turns a draft into chunks of virtual text, shaded by how sure the model is, and lays them out
---- around what stands in the line. Pure functions. Knows nothing of buffers and extmarks.
+--- around the text of the line. Pure functions.
 local M = {}
 
 ---@alias dg_lsp.Chunk [string, string] Text and its highlight group.
@@ -52,8 +52,8 @@ end
 ---@field position 'inline'|'overlay'
 ---@field below dg_lsp.Chunk[][]
 
---- Where the lines go, so that the screen shows what accepting would make of it: several lines
---- in the middle of a line push the rest of that line behind the last one.
+--- Where the lines go, so that the screen shows the result of accepting: several lines in the
+--- middle of a line push the rest of that line after the last one.
 ---@param lines dg_lsp.Chunk[][]
 ---@param tail string The line after the cursor.
 ---@param width fun(text: string): integer Cells on the screen.
