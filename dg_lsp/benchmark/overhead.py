@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dg_lsp.benchmark.editor import Answer, Editor, EditorError, Pending, Serving, wait_for
+from dg_lsp.benchmark.client import Answer, ClientError
+from dg_lsp.benchmark.editor import Editor, Pending, Serving, wait_for
 
 MODULES = ("argparse", "typing", "tarfile", "inspect", "subprocess", "zipfile", "doctest")
 """Where documents come from."""
@@ -111,12 +112,12 @@ async def measure(plan: Plan, serving: Serving, report: Callable[[str], None]) -
     editor = await Editor.start(serving, {}, OPTIONS)
     try:
         for name in OTHER_MODULES:
-            editor.open(f"file:///bench/{name}.py", _source(name))
+            editor.open(_source(name), f"file:///bench/{name}.py")
         rng = random.Random(plan.seed)
         for num_bytes in plan.document_bytes:
             text = document_of(num_bytes)
             document = _Document(editor, f"{URI}?{num_bytes}", text, rng)
-            editor.open(document.uri, text)
+            editor.open(text, document.uri)
             for _ in range(NUM_WARM_UPS):
                 await document.key()
             size = len(text.encode())
@@ -180,7 +181,7 @@ class _Document:
             trace = await self._editor.trace()
             if trace["how"] == ASKED and trace["engine_ms"] is not None:
                 return _sample(sent, answered, trace)
-        raise EditorError(f"no request of {MAX_TRIES} asked the model: {trace['reason']}")
+        raise ClientError(f"no request of {MAX_TRIES} asked the model: {trace['reason']}")
 
     def any_line(self) -> int:
         return self._rng.randrange(len(self._lines) // 4, len(self._lines) * 3 // 4)
@@ -190,8 +191,8 @@ class _Document:
         sent = time.perf_counter()
         self._editor.insert(self.uri, line, self._lines[line], key)
         self._lines[line] += 1
-        request, answer = self._editor.complete(self.uri, line, self._lines[line])
-        return sent, request, answer
+        request = self._editor.complete(self.uri, line, self._lines[line])
+        return sent, request, self._editor.answer(request)
 
 
 def _sample(sent: float, answer: Answer, trace: dict[str, Any]) -> Sample:
@@ -212,13 +213,13 @@ async def _measure_stops(editor: Editor, plan: Plan, job_s: float) -> Stops:
     rng, stops = random.Random(plan.seed), Stops()
     text = document_of(min(plan.document_bytes))
     document, other = (_Document(editor, uri, text, rng) for uri in (URI, OTHER_URI))
-    editor.open(URI, text)
-    editor.open(OTHER_URI, text)
+    editor.open(text, URI)
+    editor.open(text, OTHER_URI)
     for _ in range(MAX_TRIES * plan.rounds):
         await _stop_once(editor, document, other, job_s / 2, stops)
         if len(stops.free) == plan.rounds:
             return stops
-    raise EditorError("every request was answered before it could be withdrawn")
+    raise ClientError("every request was answered before it could be withdrawn")
 
 
 async def _stop_once(

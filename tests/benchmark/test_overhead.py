@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dg_lsp.benchmark import editor, overhead
-from dg_lsp.benchmark.editor import Answer, Editor, EditorError, Serving
+from dg_lsp.benchmark.client import Answer, ClientError
+from dg_lsp.benchmark.editor import Editor, Serving
 from dg_lsp.benchmark.overhead import Plan, _sample, document_of, measure
 
 SCRIPTED = str(Path(__file__).parent.parent / "e2e" / "serve_scripted.py")
@@ -42,7 +43,7 @@ def scripted(monkeypatch):
 async def test_a_server_that_ends_early_is_an_error(scripted):
     there = await Editor.start(scripted, {}, {})
     there._process.kill()
-    with pytest.raises(EditorError, match="disconnected"):
+    with pytest.raises(ClientError, match="disconnected"):
         await there.trace()
     await there.close()
 
@@ -50,7 +51,7 @@ async def test_a_server_that_ends_early_is_an_error(scripted):
 async def test_an_error_of_the_server_is_an_error_here(scripted):
     there = await Editor.start(scripted, {}, {})
     answer = await there.ask("no/suchMethod", {})
-    with pytest.raises(EditorError, match="the server answered with"):
+    with pytest.raises(ClientError, match="the server answered with"):
         _ = answer.result
     await there.close()
 
@@ -58,5 +59,5 @@ async def test_an_error_of_the_server_is_an_error_here(scripted):
 async def test_a_model_that_is_never_asked_is_an_error(scripted, monkeypatch):
     # The script's engine tells no times, so that nothing could be measured.
     monkeypatch.setattr(overhead, "MAX_TRIES", 2)
-    with pytest.raises(EditorError, match="no request of 2 asked the model"):
+    with pytest.raises(ClientError, match="no request of 2 asked the model"):
         await measure(Plan([2_000], 1), scripted, lambda what: None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
 import socket
 import subprocess
 import sys
@@ -16,80 +15,63 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from dg_lsp.server.rpc.frames import FrameReader
+from dg_lsp.benchmark.client import Client, Message
 
 HERE = Path(__file__).parent
 URI = "file:///work/a.py"
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
-class Wire:
-    """Messages over two byte streams."""
+class Wire(Client):
+    """Messages over two byte streams; a thread reads, and whoever asks waits with patience."""
 
     def __init__(self, read: Callable[[], bytes], write: Callable[[bytes], Any]) -> None:
+        super().__init__()
         self._write = write
-        self._num_requests = 0
-        self.messages: list[dict[str, Any]] = []
-        """Everything that came, in order."""
-        self._inbox: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        # Requests of the server are answered by the thread that reads.
+        self._writing, self._news = threading.Lock(), threading.Condition()
+        self.replies = {
+            "workspace/applyEdit": lambda params: {"applied": True},
+            "workspace/configuration": lambda params: [None],
+        }
         self._thread = threading.Thread(target=self._listen, args=(read,), daemon=True)
         self._thread.start()
 
     def _listen(self, read: Callable[[], bytes]) -> None:
-        frames = FrameReader()
-        while True:
-            try:
-                piece = read()
-            except OSError:
-                piece = b""
-            if not piece:
-                self._inbox.put(None)
-                return
-            for body in frames.feed(piece):
-                self._inbox.put(json.loads(body))
+        # Whoever hangs up while the server still writes ends the reading with an error.
+        with contextlib.suppress(OSError):
+            while piece := read():
+                with self._news:
+                    self.feed(piece)
+                    self._news.notify_all()
+        with self._news:
+            self.end_of_messages()
+            self._news.notify_all()
 
     def raw(self, data: bytes) -> None:
-        self._write(data)
+        with self._writing:
+            self._write(data)
 
-    def post(self, message: dict[str, Any]) -> None:
-        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+    def deliver(self, body: bytes) -> None:
         self.raw(b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
-    def notify(self, method: str, params: Any = None) -> None:
-        self.post({"method": method, "params": params})
+    def respond(self, message: Message) -> None:
+        # The server may have gone since it asked.
+        with contextlib.suppress(OSError, ValueError):
+            super().respond(message)
 
-    def send(self, method: str, params: Any = None) -> int:
-        self._num_requests += 1
-        self.post({"id": self._num_requests, "method": method, "params": params})
-        return self._num_requests
-
-    def next(self) -> dict[str, Any] | None:
-        """The next message, or `None` at the end; requests of the server are answered."""
-        message = self._inbox.get(timeout=PATIENCE_S)
-        if message is not None:
-            self.messages.append(message)
-            if "method" in message and "id" in message:
-                results = {
-                    "workspace/applyEdit": {"applied": True},
-                    "workspace/configuration": [None],
-                }
-                self.post({"id": message["id"], "result": results.get(message["method"])})
-        return message
-
-    def answer(self, request: int) -> dict[str, Any]:
-        """The response to a request, which may have come already."""
-        for message in self.messages:
-            if message.get("id") == request and "method" not in message:
-                return message
-        while (message := self.next()) is not None:
-            if message.get("id") == request and "method" not in message:
-                return message
-        raise AssertionError(f"the server went away before it answered request {request}")
+    def answer(self, request: int) -> Message:
+        return self.answers[request].result(PATIENCE_S).message
 
     def ask(self, method: str, params: Any = None) -> Any:
         answer = self.answer(self.send(method, params))
         assert "error" not in answer, answer
         return answer["result"]
+
+    def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until what has come makes something so."""
+        with self._news:
+            assert self._news.wait_for(is_so, PATIENCE_S), "this never came to be"
 
     def begin(self, capabilities: Any = None, process_id: int | None = None) -> Any:
         params = {
@@ -102,25 +84,14 @@ class Wire:
         self.notify("initialized", {})
         return result
 
-    def open(self, text: str, uri: str = URI) -> None:
-        item = {"uri": uri, "languageId": "python", "version": 1, "text": text}
-        self.notify("textDocument/didOpen", {"textDocument": item})
+    def open(self, text: str, uri: str = URI, language: str = "python") -> None:
+        super().open(text, uri, language)
 
-    def insert(self, version: int, line: int, character: int, text: str) -> None:
-        at = {"line": line, "character": character}
-        change = {"range": {"start": at, "end": at}, "text": text}
-        identifier = {"uri": URI, "version": version}
-        params = {"textDocument": identifier, "contentChanges": [change]}
-        self.notify("textDocument/didChange", params)
+    def insert(self, line: int, character: int, text: str) -> None:
+        super().insert(URI, line, character, text)
 
     def send_inline(self, line: int, character: int, kind: int = 2, **extra: Any) -> int:
-        params = {
-            "textDocument": {"uri": URI},
-            "position": {"line": line, "character": character},
-            "context": {"triggerKind": kind},
-            **extra,
-        }
-        return self.send("textDocument/inlineCompletion", params)
+        return self.complete(URI, line, character, kind, **extra)
 
     def inline(self, line: int, character: int, kind: int = 2) -> list[dict[str, Any]]:
         return self.answer(self.send_inline(line, character, kind))["result"]["items"]
@@ -130,10 +101,9 @@ class Wire:
         self.ask("shutdown")
         self.notify("exit")
 
-    def to_the_end(self) -> list[dict[str, Any]]:
-        """Read until the server has gone."""
-        while self.next() is not None:
-            pass
+    def to_the_end(self) -> list[Message]:
+        """Everything that came, once the server has gone."""
+        self.until(lambda: self.has_ended)
         return self.messages
 
 

@@ -5,7 +5,8 @@ Usage: serve_scripted.py '{"answers": {"TEXT BEFORE": ["INFILL", ...]}, "step_s"
 `"rewrites": {"WORDS": "TEXT"}` says what comes of an instruction with these words in it; any
 other one comes back as a comment.
 `{strength}` and `{seed}` in the text are those of the job. `"blocks": {"WORDS": NUMBER}` says
-in how many blocks such a rewrite is written. Further arguments change nothing.
+in how many blocks such a rewrite is written. With `"held": true` jobs draft but do not end until
+the request `test/release`. Further arguments change nothing.
 """
 
 from __future__ import annotations
@@ -43,6 +44,13 @@ async def main() -> int:
     link = ScriptedLink(script, pace)
     session = create_server(link)
     protocol = session.server.protocol
+
+    if options.get("held"):
+        link.engine.gate.clear()
+
+    @session.server.feature("test/release")
+    def release(params: dict[str, str]) -> None:
+        link.engine.gate.set()
 
     @session.server.feature("test/text")
     def text(params: dict[str, str]) -> str | None:

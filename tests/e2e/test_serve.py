@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dg_lsp.server.rpc.transport import FIRST_POLL_S
 
+URI = "file:///work/a.py"
 VS_CODE = {
     "general": {"positionEncodings": ["utf-16"]},
     "workspace": {
@@ -43,7 +44,7 @@ ADD = "def add(a, b):\n    return \n"
 
 
 def has_settled(server) -> bool:
-    return any(one.get("method") == "client/registerCapability" for one in server.messages)
+    return server.told("client/registerCapability") != []
 
 
 @PROFILES
@@ -57,7 +58,7 @@ def test_a_session_from_start_to_end(start_server, capabilities, emoji_width):
 
     at = {"line": 0, "character": character}
     assert item == {"insertText": "42", "range": {"start": at, "end": at}}
-    server.insert(2, 0, character, "4")
+    server.insert(0, character, "4")
     [item] = server.inline(0, character + 1)
     assert item["insertText"] == "2"
     server.finish()
@@ -75,10 +76,10 @@ def test_exactly_one_answer_per_request(start_server, capabilities, emoji_width)
     server.open("")
     requests = []
     for version in range(2, 40):
-        server.insert(version, 0, version - 2, "q")
+        server.insert(0, version - 2, "q")
         requests.append(server.send_inline(0, version - 1, kind=1 + version % 2))
         if version % 3 == 0:
-            server.notify("$/cancelRequest", {"id": requests[-1]})
+            server.cancel(requests[-1])
         if version % 5 == 0:
             requests.append(server.send("no/such", {}))
         if version % 7 == 0:
@@ -88,7 +89,7 @@ def test_exactly_one_answer_per_request(start_server, capabilities, emoji_width)
     server.finish()
 
     answered = [one["id"] for one in server.to_the_end() if "method" not in one]
-    assert sorted(answered) == sorted({1, *requests, last, server._num_requests})
+    assert sorted(answered) == sorted({1, *requests, last, len(server.answers)})
     status, stderr = server.wait()
     assert status == 0
     assert "Traceback" not in stderr
@@ -101,7 +102,7 @@ def test_the_newest_wins_though_the_client_never_cancels(start_server):
     server.open("")
     requests = []
     for version in range(2, 11):
-        server.insert(version, 0, version - 2, "q")
+        server.insert(0, version - 2, "q")
         requests.append(server.send_inline(0, version - 1))
 
     *older, newest = [server.answer(request)["result"]["items"] for request in requests]
@@ -117,20 +118,18 @@ def test_drafts_in_order_and_none_after_cancel(start_server):
     server.begin({**VS_CODE, "experimental": {"dgLsp": {"drafts": True}}})
     server.open(ADD)
     request = server.send_inline(1, 11, draftToken="mine")
-    drafts = []
-    while len(drafts) < 3:
-        message = server.next()
-        drafts += [message["params"]] if message["method"] == "dgLsp/draft" else []
-    server.notify("$/cancelRequest", {"id": request})
-    assert server.answer(request)["error"]["code"] == -32800
-    num_messages = len(server.messages)
+    server.until(lambda: len(server.told("dgLsp/draft")) >= 3)
+    server.cancel(request)
+    answer = server.answer(request)
+    assert answer["error"]["code"] == -32800
     server.finish()
 
-    drafts = [one["params"] for one in server.messages if one.get("method") == "dgLsp/draft"]
+    drafts = server.told("dgLsp/draft")
     steps = [draft["step"] for draft in drafts]
     assert steps == sorted(set(steps))
     assert {draft["token"] for draft in drafts} == {"mine"}
-    later = server.to_the_end()[num_messages:]
+    messages = server.to_the_end()
+    later = messages[messages.index(answer) :]
     assert [one for one in later if one.get("method") == "dgLsp/draft"] == []
 
 
@@ -140,7 +139,9 @@ def test_what_is_no_message_ends_nothing(start_server):
     server.raw(b"Content-Length: 3\r\n\r\n{]}")
     body = b'{"jsonrpc": "2.0", "id": 77, "method": "no/such"}'
     server.raw(b"content-length: %d\r\n\r\n" % len(body) + body)
-    assert server.answer(77)["error"]["code"] == -32601
+    server.until(lambda: any(one.get("id") == 77 for one in server.messages))
+    [answer] = [one for one in server.messages if one.get("id") == 77]
+    assert answer["error"]["code"] == -32601
     server.open("x = ")
     assert len(server.inline(0, 4)) == 1
     server.finish()
@@ -220,7 +221,7 @@ def test_tcp_serves_one_client_and_refuses_the_second(connect):
         port = first.socket.getpeername()[1]
         first.begin(VS_CODE)
         second = connect(port)
-        assert second.next() is None
+        assert second.to_the_end() == []
         first.open("x = ")
         assert len(first.inline(0, 4)) == 1
         first.finish()
@@ -273,7 +274,7 @@ def test_the_real_command_with_the_bundled_model(start_server):
     assert (status["model"], status["kind"]) == ("bundled", "Normal")
     server.finish()
     server.to_the_end()
-    assert any(one.get("method") == "dgLsp/draft" for one in server.messages)
+    assert server.told("dgLsp/draft")
     assert server.process.wait(30) == 0
 
 
@@ -306,7 +307,7 @@ def test_the_text_stays_that_of_the_client(shared, text, batches):
     """Random edits of a client that counts UTF-16, cutting through pairs now and then."""
     units = text.encode("utf-16-le")
     shared.open(text)
-    for version, batch in enumerate(batches, start=2):
+    for batch in batches:
         changes = []
         for edit in batch:
             if len(edit) == 2:
@@ -317,12 +318,10 @@ def test_the_text_stays_that_of_the_client(shared, text, batches):
             (start, first), (end, last) = ends
             changes.append({"range": {"start": start, "end": end}, "text": edit[2]})
             units = units[: 2 * first] + edit[2].encode("utf-16-le") + units[2 * last :]
-        identifier = {"uri": "file:///work/a.py", "version": version}
-        params = {"textDocument": identifier, "contentChanges": changes}
-        shared.notify("textDocument/didChange", params)
+        shared.change(URI, *changes)
 
     expect = units.decode("utf-16-le", "surrogatepass")
-    assert shared.ask("test/text", {"uri": "file:///work/a.py"}) == expect
+    assert shared.ask("test/text", {"uri": URI}) == expect
 
 
 def position(units: bytes, at: int) -> tuple[dict[str, int], int]:

@@ -33,11 +33,9 @@ def shown_by(server, engine: dict[str, str]) -> list[str]:
     for _ in range(3):
         assert server.inline(0, 4, kind=1) == []
     server.finish()
-    told = server.to_the_end()
+    server.to_the_end()
     assert server.wait()[0] == 0
-    return [
-        one["params"]["message"] for one in told if one.get("method") == "window/showMessage"
-    ]
+    return [one["message"] for one in server.told("window/showMessage")]
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dg_lsp.benchmark.client import Client, Message
 from dg_lsp.document.code_files import CodeFile
 from dg_lsp.job import InfillJob
 from dg_lsp.server.app import create_server
 from dg_lsp.server.link.scripted import Pace, ScriptedInfiller, ScriptedLink
-from dg_lsp.server.rpc.frames import FrameReader
 from dg_lsp.server.session import Session
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.workspace import workspace_code
@@ -23,20 +22,13 @@ URI = "file:///work/a.py"
 PATIENCE_S = 10.0
 
 
-class Editor:
-    """Sends messages, and keeps what comes back."""
+class Editor(Client):
+    """Talks to a session in this process."""
 
     def __init__(self, link: ScriptedLink, settings: Settings) -> None:
+        super().__init__()
         self.link = link
         self.session: Session = create_server(link, settings)
-        self.messages: list[dict[str, Any]] = []
-        self._frames = FrameReader()
-        self._num_requests = 0
-        self._answers: dict[int | str, asyncio.Future[dict[str, Any]]] = {}
-        self._news = asyncio.Event()
-        self.replies: dict[str, Callable[[Any], Any]] = {}
-        """What the editor answers to requests of the server, by method."""
-        self._version = 0
         self.session.server.protocol.set_writer(self)
 
     @property
@@ -44,39 +36,25 @@ class Editor:
         return self.link.engine
 
     def write(self, data: bytes) -> None:
-        for body in self._frames.feed(data):
-            message = json.loads(body)
-            self.messages.append(message)
-            self._news.set()
-            if "method" in message and "id" in message:
-                reply = self.replies.get(message["method"], lambda params: None)
-                result = reply(message.get("params"))
-                self._send({"id": message["id"], "result": result}, soon=True)
-            elif message.get("id") in self._answers:
-                self._answers[message["id"]].set_result(message)
+        self.feed(data)
 
     def close(self) -> None:
         """Nothing to close: there is no pipe."""
 
-    def raw(self, body: bytes) -> None:
+    def deliver(self, body: bytes) -> None:
         self.session.server.protocol.receive(body)
 
-    def notify(self, method: str, params: Any = None) -> None:
-        self._send({"method": method, "params": params})
+    def respond(self, message: Message) -> None:
+        # The server is still writing its request.
+        asyncio.get_running_loop().call_soon(super().respond, message)
 
-    def send(self, method: str, params: Any = None) -> int:
-        """Send a request and return its id."""
-        self._num_requests += 1
-        self._answers[self._num_requests] = asyncio.get_running_loop().create_future()
-        self._send({"id": self._num_requests, "method": method, "params": params})
-        return self._num_requests
-
-    async def answer(self, request: int) -> dict[str, Any]:
+    async def answer(self, request: int) -> Message:
         async with asyncio.timeout(PATIENCE_S):
-            return await self._answers[request]
+            return (await asyncio.wrap_future(self.answers[request])).message
 
     async def goes_unanswered(self, request: int, for_s: float) -> bool:
-        answered, _ = await asyncio.wait({self._answers[request]}, timeout=for_s)
+        answer = asyncio.wrap_future(self.answers[request])
+        answered, _ = await asyncio.wait({answer}, timeout=for_s)
         return not answered
 
     async def ask(self, method: str, params: Any = None) -> Any:
@@ -88,13 +66,6 @@ class Editor:
     async def refused(self, method: str, params: Any = None) -> dict[str, Any]:
         """Send a request and return its error."""
         return (await self.answer(self.send(method, params)))["error"]
-
-    def cancel(self, request: int) -> None:
-        self.notify("$/cancelRequest", {"id": request})
-
-    def told(self, method: str) -> list[Any]:
-        """Parameters of the notifications and requests of a method so far."""
-        return [one.get("params") for one in self.messages if one.get("method") == method]
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Let things go on until something is so."""
@@ -119,26 +90,18 @@ class Editor:
         return result
 
     def open(self, text: str, uri: str = URI, language: str = "python") -> None:
-        self._version = 1
-        item = {"uri": uri, "languageId": language, "version": 1, "text": text}
-        self.notify("textDocument/didOpen", {"textDocument": item})
+        super().open(text, uri, language)
 
     def replace(self, text: str, uri: str = URI) -> None:
         """The whole text anew, as the next version."""
-        self._version += 1
-        identifier = {"uri": uri, "version": self._version}
-        params = {"textDocument": identifier, "contentChanges": [{"text": text}]}
-        self.notify("textDocument/didChange", params)
+        self.change(uri, {"text": text})
 
     def send_inline(self, line: int, character: int, kind: int = 2, **extra: Any) -> int:
         context = {"triggerKind": kind, **extra.pop("context", {})}
-        params = {
-            "textDocument": {"uri": URI, **extra.pop("textDocument", {})},
-            "position": {"line": line, "character": character},
-            "context": context,
-            **extra,
-        }
-        return self.send("textDocument/inlineCompletion", params)
+        document = {"uri": URI, **extra.pop("textDocument", {})}
+        return self.complete(
+            URI, line, character, context=context, textDocument=document, **extra
+        )
 
     async def inline(self, line: int, character: int, kind: int = 2, **extra: Any) -> Any:
         """The items of an inline completion; kind 1 is Invoked, 2 is Automatic."""
@@ -153,13 +116,6 @@ class Editor:
     async def trace(self) -> Any:
         """What became of the last request."""
         return await self.ask("workspace/executeCommand", {"command": "dg-lsp.trace"})
-
-    def _send(self, message: dict[str, Any], soon: bool = False) -> None:
-        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
-        if soon:
-            asyncio.get_running_loop().call_soon(self.raw, body)
-        else:
-            self.raw(body)
 
 
 def script(job: InfillJob) -> list[str]:

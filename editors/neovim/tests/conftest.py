@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+import psutil
 import pytest
 
 HERE = Path(__file__).parent
@@ -92,6 +93,9 @@ class Neovim:
         if answer[2] is not None:
             raise NeovimError(answer[2][1])
         return answer[3]
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self._process.pid).children(recursive=True)
 
     def close(self) -> None:
         with contextlib.suppress(NeovimError, OSError):
@@ -279,6 +283,25 @@ class Editor:
             "local client = vim.lsp.get_clients()[1]\n"
             "return client:request_sync('test/jobs', vim.empty_dict(), 5000).result"
         )
+
+    def release(self) -> None:
+        """Let the jobs of a scripted server end that was told to hold them."""
+        self.lua(
+            "local client = vim.lsp.get_clients()[1]\n"
+            "client:request_sync('test/release', vim.empty_dict(), 5000)"
+        )
+
+    @contextlib.contextmanager
+    def server_stopped(self) -> Iterator[None]:
+        """Stop the server's process: what happens meanwhile, Neovim does alone."""
+        servers = self.nvim.children()
+        for server in servers:
+            server.suspend()
+        try:
+            yield
+        finally:
+            for server in servers:
+                server.resume()
 
     def server_text(self) -> str:
         """The document as a scripted server has it."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 SUM = {"return ": ["alpha + beta"]}
-SLOW = {"num_drafts": 12, "step_s": 0.15}
+HELD = {"num_drafts": 12, "step_s": 0.15, "held": True}
 
 
 def test_undo_in_mid_draft(plugged):
-    editor = plugged({"draftIntervalMs": 0}, answers=SUM, **SLOW)
+    editor = plugged({"draftIntervalMs": 0}, answers=SUM, **HELD)
     editor.open("return\n")
     editor.keys("A ")
     editor.until(editor.draft)
@@ -99,7 +99,7 @@ def test_line_ends_of_dos(plugged, plain, with_plugin):
 
 def test_drafts_in_a_document_with_line_ends_of_dos(plugged):
     answers = {"for i in ": ["range(n):\n    print(i)"]}
-    editor = plugged({"draftIntervalMs": 0}, answers=answers, **SLOW)
+    editor = plugged({"draftIntervalMs": 0}, answers=answers, **HELD)
     editor.open("for i in\r\nprint()\r\n")
     editor.keys("A ")
     editor.until(lambda: "\n" in (editor.draft() or ""))

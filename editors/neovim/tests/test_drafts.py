@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-SLOW = {"num_drafts": 12, "step_s": 0.15}
+HELD = {"num_drafts": 12, "step_s": 0.15, "held": True}
+"""Drafts, and no end of them before the test says so."""
 LOOP = "for i in "
 BODY = "range(n):\n    print(i)\n"
 
@@ -13,7 +14,7 @@ BODY = "range(n):\n    print(i)\n"
 def drafting(plugged):
     """Drafts of `alpha + beta` and of shorter texts at the end of the first line."""
     texts = ["alpha + beta", "alpha + bet", "alpha + be", "alpha", "alph"]
-    editor = plugged({"draftIntervalMs": 0}, answers={"= ": texts}, **SLOW)
+    editor = plugged({"draftIntervalMs": 0}, answers={"= ": texts}, **HELD)
     editor.events("DgLspDraft", "DgLspShown")
     editor.open("x =\nother\n")
     editor.keys("A ")
@@ -23,6 +24,7 @@ def drafting(plugged):
 
 def test_drafts_come_in_order_and_hand_over_to_ghost_text(drafting):
     assert drafting.ghost() is None
+    drafting.release()
     drafting.wait_for_ghost("alpha + beta")
     assert drafting.draft() is None
     *drafts, last = drafting.noted()
@@ -51,8 +53,9 @@ def test_what_is_sure_is_shaded_otherwise_than_what_is_not(drafting):
 
 @pytest.mark.parametrize("keys", ["q", "<Left>", "<Esc>", "<C-]>", "<C-o>u"])
 def test_a_draft_goes_with_the_place_it_was_for(drafting, keys):
-    drafting.keys(keys)
-    drafting.until(lambda: drafting.draft() is None, patience_s=0.5)
+    with drafting.server_stopped():
+        drafting.keys(keys)
+        drafting.until(lambda: drafting.draft() is None)
 
 
 def test_a_buffer_deleted_in_mid_job_is_no_trouble(drafting):
@@ -60,6 +63,7 @@ def test_a_buffer_deleted_in_mid_job_is_no_trouble(drafting):
     drafting.settle()
     drafting.command("edit a.py")
     drafting.keys("<Esc>A ")
+    drafting.release()
     drafting.wait_for_ghost("alpha + beta")
     assert "Error" not in drafting.messages()
 
@@ -70,7 +74,7 @@ def test_dismissing_stops_the_job(drafting):
 
 
 def test_several_lines_in_the_middle_of_a_line_are_drafted_as_they_will_be(plugged):
-    editor = plugged({"draftIntervalMs": 0}, answers={LOOP: [BODY.rstrip()]}, **SLOW)
+    editor = plugged({"draftIntervalMs": 0}, answers={LOOP: [BODY.rstrip()]}, **HELD)
     editor.open(f"{LOOP})]\nend\n")
     editor.keys("f)i")
     editor.until(lambda: "\n    pr" in (editor.draft() or ""))
@@ -85,7 +89,7 @@ def test_several_lines_in_the_middle_of_a_line_are_drafted_as_they_will_be(plugg
 @pytest.mark.parametrize("keys", ["o", "o    ", "A "])
 def test_tab_never_accepts_a_draft(plugged, keys):
     """On a blank line it indents until the suggestion is ready."""
-    editor = plugged({"draftIntervalMs": 0}, otherwise=["alpha + beta"], **SLOW)
+    editor = plugged({"draftIntervalMs": 0}, otherwise=["alpha + beta"], **HELD)
     editor.open("if x:\n")
     editor.command("set expandtab shiftwidth=4 noautoindent indentexpr=")
     editor.keys(keys)
@@ -95,6 +99,7 @@ def test_tab_never_accepts_a_draft(plugged, keys):
     editor.until(lambda: editor.text()[-1] != before)
     assert editor.text()[-1].rstrip() == before.rstrip()
     assert len(editor.text()[-1]) > len(before)
+    editor.release()
     editor.wait_for_ghost("alpha + beta")
     editor.keys("<Tab>")
     editor.until(lambda: editor.text()[-1].endswith("alpha + beta"))
@@ -116,7 +121,9 @@ end
 
 def test_drafts_and_ghost_text_make_room_for_a_menu_and_come_back(drafting):
     drafting.lua(MENU)
-    drafting.until(lambda: drafting.draft() is None, patience_s=0.5)
+    drafting.until(lambda: drafting.draft() is None)
+    assert drafting.jobs() == ["running"]
+    drafting.release()
     drafting.until(lambda: drafting.jobs() == ["done"])
     drafting.settle()
     assert (drafting.draft(), drafting.ghost()) == (None, None)
@@ -129,7 +136,9 @@ def test_drafts_and_ghost_text_make_room_for_a_menu_and_come_back(drafting):
 def test_the_menu_of_another_plugin_counts(drafting):
     drafting.lua(OTHER_MENU)
     drafting.lua("set_open(true)")
-    drafting.until(lambda: drafting.draft() is None, patience_s=0.5)
+    drafting.until(lambda: drafting.draft() is None)
+    assert drafting.jobs() == ["running"]
+    drafting.release()
     drafting.until(lambda: drafting.jobs() == ["done"])
     drafting.settle()
     assert drafting.ghost() is None
@@ -138,7 +147,8 @@ def test_the_menu_of_another_plugin_counts(drafting):
 
 
 def test_without_drafts_there_are_none(plugged):
-    editor = plugged({}, {"drafts": False}, answers={"= ": ["alpha"]}, **SLOW)
+    slow = {"num_drafts": 12, "step_s": 0.15}
+    editor = plugged({}, {"drafts": False}, answers={"= ": ["alpha"]}, **slow)
     editor.events("DgLspDraft")
     editor.open("x =\n")
     editor.keys("A ")

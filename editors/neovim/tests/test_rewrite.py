@@ -168,13 +168,14 @@ def test_retrying_asks_with_another_seed(shown):
 
 
 def test_drafts_are_shown_meanwhile(plugged):
-    editor = plugged({"draftIntervalMs": 0}, num_drafts=10, step_s=0.2)
+    editor = plugged({"draftIntervalMs": 0}, num_drafts=10, step_s=0.1, held=True)
     editor.events("DgLspDraft")
     editor.open(CODE)
     editor.keys("V:DgLsp rewrite shout<CR>")
     editor.until(lambda: "step " in (editor.preview() or ""))
     editor.keys("<CR>")
     assert editor.text() == ["a = 1", "b = 2", "c = 3"]
+    editor.release()
     editor.until(lambda: "\n# shout\n" in (editor.preview() or ""))
     steps = [data["step"] for _, data in editor.noted()]
     assert steps == sorted(set(steps))
@@ -204,7 +205,7 @@ def test_edits_elsewhere_do_not_matter_and_edits_inside_do(shown):
 
 
 def test_discarding_in_mid_job_stops_it(plugged):
-    editor = plugged(num_drafts=50, step_s=0.2)
+    editor = plugged(held=True)
     editor.open(CODE)
     editor.keys("V:DgLsp rewrite shout<CR>")
     editor.until(lambda: editor.jobs() == ["running"])

@@ -73,7 +73,7 @@ def answers(editor) -> list[dict]:
     ],
 )
 async def test_what_cannot_be_done_is_answered_once(editor, message, msg_id, code):
-    editor.raw(message)
+    editor.deliver(message)
     await editor.until(lambda: answers(editor))
 
     # The server is still there, and nothing else was said.
@@ -109,7 +109,7 @@ async def test_what_cannot_be_done_is_answered_once(editor, message, msg_id, cod
 )
 async def test_notifications_and_stray_responses_are_never_answered(editor, message):
     before = len(editor.messages)
-    editor.raw(message)
+    editor.deliver(message)
 
     await editor.ask("workspace/executeCommand", {"command": "dg-lsp.status"})
     assert len(editor.messages) == before + 1
@@ -243,7 +243,7 @@ async def test_a_token_of_the_wrong_type_is_none(editor, token):
 async def test_every_message_of_a_batch_counts(editor):
     item = {"uri": URI, "languageId": "python", "version": 1, "text": "x = "}
     at = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 4}}
-    editor.raw(
+    editor.deliver(
         json.dumps(
             [
                 {"method": "textDocument/didOpen", "params": {"textDocument": item}},
@@ -394,8 +394,7 @@ async def test_an_id_in_use_is_refused_and_the_first_request_is_answered(editor)
     editor.engine.gate.clear()
     request = editor.send_inline(0, 4)
     await editor.until(lambda: len(editor.engine.jobs) == 1)
-    editor._answers.pop(request)
-    editor.raw(body(id=request, method="shutdown"))
+    editor.deliver(body(id=request, method="shutdown"))
     editor.engine.gate.set()
     await editor.until(lambda: len([a for a in answers(editor) if a["id"] == request]) == 2)
 
