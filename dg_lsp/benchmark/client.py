@@ -1,7 +1,7 @@
 """The client's side of LSP: pairs requests with their answers, and keeps every message.
 
-The benchmark's editor and the editors of the tests build on it. A subclass carries the messages:
-it feeds the bytes that arrive and delivers the bodies that are sent. An answer is a future, so
+The editors of the benchmark and of the tests build on it. A subclass carries the messages: it
+feeds the bytes that arrive and delivers the bodies that are sent. An answer is a future, so
 that a thread or an event loop can wait for it, with a bound of its own.
 """
 

@@ -48,8 +48,8 @@ def editors(start_server, runtime):
 
 
 def engine_pids(runtime) -> list[int]:
-    lines = engine("status", runtime, "--json").splitlines()
-    return [json.loads(line)["pid"] for line in lines]
+    told = [json.loads(line) for line in engine("status", runtime, "--json").splitlines()]
+    return [one["pid"] for one in told if "pid" in one]
 
 
 def status(editor) -> dict:
