@@ -25,6 +25,7 @@ from dg_lsp.config import (
 from dg_lsp.engine.denoiser import OutOfMemoryError
 from dg_lsp.engine.engine import Engine, EngineJob
 from dg_lsp.engine.gemma import gemma_family
+from dg_lsp.fed_job import CANCELLED
 from dg_lsp.job import Infill, InfillJob, JobState
 from dg_lsp.models.loading import load
 from dg_lsp.models.scripted import ScriptedDenoiser
