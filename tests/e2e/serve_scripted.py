@@ -5,8 +5,8 @@ Usage: serve_scripted.py '{"answers": {"TEXT BEFORE": ["INFILL", ...]}, "step_s"
 `"rewrites": {"WORDS": "TEXT"}` says what comes of an instruction with these words in it; any
 other one comes back as a comment.
 `{strength}` and `{seed}` in the text are those of the job. `"blocks": {"WORDS": NUMBER}` says
-in how many blocks such a rewrite is written. With `"held": true` jobs draft but do not end until
-the request `test/release`. Further arguments change nothing.
+in how many blocks such a rewrite is written. With `"held": true` jobs draft, but end only when
+the request `test/release` comes. Further arguments change nothing.
 """
 
 from __future__ import annotations
