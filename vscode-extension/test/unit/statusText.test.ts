@@ -84,5 +84,5 @@ test("a server that is started again says why", () => {
 test("a folder that is not trusted is told of, with all the rest", () => {
   const { text, tooltip } = shown({ ...RUNNING, isTrusted: false });
   expect(text).toBe("$(sparkle) dg-lsp: diffusiongemma-26B");
-  expect(tooltip).toMatch(/^Model: .*\n(.*\n)*This folder is not trusted: /);
+  expect(tooltip).toMatch(/^Model: .*\n(.*\n)*This folder is not trusted, /);
 });
