@@ -18,7 +18,8 @@ MODULES = {
 }
 
 ANYTHING = ("",)
-SEAM = ("dg_lsp.job", "dg_lsp.fed_job", "dg_lsp.reason", "dg_lsp.config")
+SEAM = ("dg_lsp.job", "dg_lsp.reason", "dg_lsp.config")
+JOB = ("dg_lsp.job", "dg_lsp.reason")
 
 # Package or module: what it may import besides itself and the standard library, by the start
 # of the name. The second table adds what it may import inside functions only.
@@ -39,7 +40,6 @@ MAY_IMPORT = {
         "dg_lsp.document",
         "dg_lsp.diagnosis.records",
         "dg_lsp.diagnosis.pages",
-        "cattrs",
         "pygls",
         "lsprotocol",
     ),
@@ -53,22 +53,22 @@ MAY_IMPORT = {
         "lsprotocol",
     ),
     "dg_lsp.server.workspace": (
-        *SEAM,
+        "dg_lsp.job",
         "dg_lsp.document",
         "dg_lsp.server.convert",
         "pygls",
         "lsprotocol",
     ),
-    "dg_lsp.server.link": (*SEAM, "dg_lsp.document", "dg_lsp.server.settings"),
+    "dg_lsp.server.link": (*JOB, "dg_lsp.fed_job", "dg_lsp.document", "dg_lsp.server.settings"),
     "dg_lsp.server.suggest": (
-        *SEAM,
+        *JOB,
         "dg_lsp.document",
         "dg_lsp.server.settings",
         "dg_lsp.server.link",
     ),
     "dg_lsp.document": ("dg_lsp.job", "dg_lsp.reason", "dg_lsp.config"),
-    "dg_lsp.engine": SEAM,
-    "dg_lsp.service": (*SEAM, "dg_lsp.document", "h11", "platformdirs"),
+    "dg_lsp.engine": (*SEAM, "dg_lsp.fed_job"),
+    "dg_lsp.service": (*JOB, "dg_lsp.fed_job", "dg_lsp.document", "h11", "platformdirs"),
     "dg_lsp.diagnosis": (*SEAM, "dg_lsp.service", "platformdirs"),
     "dg_lsp.benchmark": ("dg_lsp.server.rpc.frames", "numpy"),
     # These time the model itself.
@@ -115,7 +115,6 @@ MAY_IMPORT_LAZILY = {
     "dg_lsp.diagnosis": ("psutil",),
     "dg_lsp.server.rpc": ("psutil",),
     "dg_lsp.service": (
-        "dg_lsp.engine",
         "certifi",
         "filelock",
         "packaging",
@@ -201,6 +200,20 @@ def test_imports_only_what_the_table_allows(module: str) -> None:
     assert forbidden_imports(module, MODULES[module].read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_the_table_allows_nothing_that_is_not_needed(package: str) -> None:
+    used = [
+        found.name
+        for module, path in MODULES.items()
+        if package_of(module) == package
+        for found in imports_of(module, path.read_text(encoding="utf-8"))
+    ]
+    allowed = (*MAY_IMPORT[package], *MAY_IMPORT_LAZILY.get(package, ()))
+    unused = [start for start in allowed if not any(within(name, (start,)) for name in used)]
+    # Every package may use the seam.
+    assert [start for start in unused if start not in (*SEAM, *ANYTHING)] == []
+
+
 @pytest.mark.parametrize(
     ("module", "source", "expect"),
     [
@@ -241,7 +254,7 @@ def test_light_modules_leave_slow_libraries_unloaded() -> None:
     light = [
         module
         for module in MODULES
-        if module in ("dg_lsp", *SEAM, "dg_lsp.engine.scheduler")
+        if module in ("dg_lsp", *SEAM, "dg_lsp.fed_job", "dg_lsp.engine.scheduler")
         or within(module, ("dg_lsp.document", "dg_lsp.cli", "dg_lsp.server"))
     ]
     script = f"""
