@@ -235,7 +235,9 @@ def _spread(value: Any, where: str, length: int) -> tuple[float, ...]:
     for run in value:
         match run:
             case [int() | float() as share, int() as count] if (
-                0 <= share <= 1 and 0 < count <= length - len(spread)
+                0 <= share <= 1
+                and 0 < count <= length - len(spread)
+                and bool not in (type(share), type(count))
             ):
                 spread += [float(share)] * count
             case _:

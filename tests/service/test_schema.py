@@ -164,7 +164,19 @@ def test_what_is_no_json_object_is_refused_in_one_line(body, expect):
 
 
 @pytest.mark.parametrize(
-    "runs", [[[2, 3]], [[0.5, 2]], [[0.5, 4]], [[0.5]], [0.5], [[0.5, 0]], "x", [[True, "1"]]]
+    "runs",
+    [
+        [[True, 3]],
+        [[0.5, 2], [0.5, True]],
+        [[2, 3]],
+        [[0.5, 2]],
+        [[0.5, 4]],
+        [[0.5]],
+        [0.5],
+        [[0.5, 0]],
+        "x",
+        [[True, "1"]],
+    ],
 )
 def test_confidences_that_do_not_fit_the_text_are_refused(runs):
     with pytest.raises(SchemaError, match="confidence "):

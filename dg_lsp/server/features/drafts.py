@@ -1,7 +1,8 @@
 """Sends drafts to clients that opted in: in order, at a limited rate, and none too late.
 
-The first draft is sent immediately; after each interval, the newest one is sent. When the
-request has been answered or cancelled, the listener is removed, so no draft follows.
+The first draft is sent at once, and then the first one that comes after each interval;
+those in between are dropped. When the request has been answered or cancelled, the listener is
+removed, so no draft follows.
 """
 
 from __future__ import annotations
