@@ -134,6 +134,8 @@ class InfillJob:
     seed: Annotated[int, Limits(0, 2**32 - 1)] = 0
     document: Name = ""
     """Identity of the document for superseding; empty means the path."""
+    is_masked: bool = field(default=False, metadata=IN_PROCESS)
+    """Whether asterisks stand for secrets somewhere in the text that the model sees."""
 
     def __post_init__(self) -> None:
         if self.candidates < 1:
@@ -196,14 +198,26 @@ class Candidate:
     of it. `None` where it was written from noise."""
 
 
-def seed_of(candidate: Candidate, seeds: Sequence[Seed]) -> Seed | None:
-    """The seed that a candidate started as; `None` for a number that no seed has."""
-    return next((seed for at, seed in enumerate(seeds) if at == candidate.seed), None)
+@dataclass(frozen=True, slots=True)
+class TextSource:
+    """Where a text comes from."""
+
+    seed: Seed | None = None
+    """The text elsewhere that denoising started from; `None` where it started from noise."""
+    is_corrected: bool = False
+    """Whether the model changed the seed."""
 
 
-def is_correction(candidate: Candidate, seed: Seed) -> bool:
-    """Whether the model changed the seed that a candidate started as; line ends don't count."""
-    return candidate.text != seed.text.replace("\r\n", "\n")
+FROM_NOISE = TextSource()
+
+
+def source_of(candidate: Candidate, seeds: Sequence[Seed]) -> TextSource:
+    """The source of a candidate; a number that no seed has counts as none."""
+    seed = next((seed for at, seed in enumerate(seeds) if at == candidate.seed), None)
+    if seed is None:
+        return FROM_NOISE
+    # Models see only "\n".
+    return TextSource(seed, candidate.text != seed.text.replace("\r\n", "\n"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ class ReasonCode(enum.Enum):
     EXCLUDED = "excluded"
     """Excluded by the setting `exclude`, an ignore file, or a name that suggests secrets."""
     SECRET = "secret"
-    """The cursor is in what looks like a secret, or the selection contains one."""
+    """The cursor is in what looks like a secret, the selection contains one, or the model wrote
+    the asterisks that replace one."""
     NOT_OPEN = "not-open"
     OUT_OF_SYNC = "out-of-sync"
     """An edit of the document could not be read."""

@@ -22,6 +22,7 @@ import typer
 
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
+from dg_lsp.diagnosis.records import source_record
 from dg_lsp.document.edit import minimal_replacement
 from dg_lsp.document.position import line_column_at, offset_at
 from dg_lsp.document.reasons import why_nothing
@@ -282,18 +283,18 @@ async def _fill(
     site, context = span.site, RequestContext(opened.measure)
     standard = Standard(options.candidates)
 
-    async def write(one: Try) -> tuple[Infill, tuple[Suggestion, ...]]:
+    async def write(one: Try) -> tuple[tuple[InfillJob, Infill], tuple[Suggestion, ...]]:
         asked = replace(options, seed=one.seed, deadline_s=one.deadline_s)
         job = build_job(site, asked, opened.info, context)
         infill = await _run(job, opened, show)
-        return infill, suggestions_for(infill.candidates, site, standard)
+        return (job, infill), suggestions_for(infill.candidates, site, standard, job)
 
     try:
-        infill, suggestions = await first_sound(write, site, options.seed)
+        (job, infill), suggestions = await first_sound(write, site, options.seed)
     finally:
         await opened.infiller.close()
     infill = replace(infill, model=infill.model or opened.info.name)
-    reason = None if suggestions else why_nothing(infill, site, standard)
+    reason = None if suggestions else why_nothing(infill, site, standard, job)
     warning = flaw_at(suggestions[0].text, site) if suggestions else None
     return _Ending(infill, suggestions, reason, warning)
 
@@ -347,7 +348,11 @@ def _json_output(span: _OpenSpan, ending: _Ending) -> str:
     report = {
         "text": best,
         "candidates": [
-            {"text": suggestion.text, "confidence": suggestion.confidence}
+            {
+                "text": suggestion.text,
+                "confidence": suggestion.confidence,
+                **source_record(suggestion.source),
+            }
             for suggestion in ending.suggestions
         ],
         "steps": ending.infill.steps,

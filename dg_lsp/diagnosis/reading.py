@@ -14,6 +14,11 @@ from dg_lsp.diagnosis.records import Record
 
 LEAST_MS = 0.05
 """Shorter stages are not shown."""
+SOURCES = {
+    "document": ", from the document",
+    "open file": ", from an open file",
+    "workspace": ", from the workspace",
+}
 
 
 def plain(value: Any) -> str:
@@ -100,6 +105,8 @@ def _seen_by(record: Record) -> str:
             parts.append(f"{seen[name]} {what}")
     if seen.get("snippets"):
         parts.append(f"{seen.get('snippet_chars', 0)} in {_count(seen['snippets'], 'snippet')}")
+    if seen.get("seeds"):
+        parts.append(_count(seen["seeds"], "seed"))
     if seen.get("prompt_tokens"):
         parts.append(f"{_count(seen['prompt_tokens'], 'token')} in all")
     said = ", ".join(parts)
@@ -110,12 +117,19 @@ def _seen_by(record: Record) -> str:
 
 
 def _sizes_of(texts: Any) -> str:
-    """Length and confidence of each text."""
+    """Length, confidence and source of each text."""
     return ", ".join(
-        f"{_count(one.get('chars', 0), 'character')} ({one.get('confidence', 0)})"
+        f"{_count(one.get('chars', 0), 'character')} "
+        f"({one.get('confidence', 0)}{_source_of(one)})"
         for one in (texts if isinstance(texts, list) else ())
         if isinstance(one, dict)
     )
+
+
+def _source_of(text: Record) -> str:
+    """Where a text was found; empty if the model wrote it from nothing."""
+    source = SOURCES.get(plain(text.get("source")), "")
+    return source and source + ", corrected" * (text.get("corrected") is True)
 
 
 def _count(number: Any, noun: str) -> str:

@@ -9,7 +9,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from dg_lsp.job import Infill, InfillJob, JobResult, JobState
+from dg_lsp.job import (
+    Infill,
+    InfillJob,
+    JobResult,
+    JobState,
+    TextSource,
+    source_of,
+)
 
 Record = dict[str, Any]
 
@@ -24,6 +31,7 @@ def work_record(
     engine_ms: float | None,
 ) -> Record:
     """What the model saw and wrote, as far as the job got."""
+    seeds = () if job is None else job.seeds
     return {
         "seen": None if job is None else _seen(job, infill),
         "candidates": [
@@ -31,6 +39,7 @@ def work_record(
                 "chars": len(one.text),
                 "confidence": round(one.confidence, 3),
                 "score": round(max(one.score, LEAST_SCORE), 3),
+                **source_record(source_of(one, seeds)),
             }
             for one in (infill.candidates if infill else ())
         ],
@@ -64,12 +73,22 @@ def tool_record(
         "reason_code": infill.reason and infill.reason.code.value,
         "how": "a new job",
         "suggestions": [
-            {"chars": len(one.text), "confidence": round(one.confidence, 3)}
+            {
+                "chars": len(one.text),
+                "confidence": round(one.confidence, 3),
+                **source_record(source_of(one, job.seeds)),
+            }
             for one in infill.candidates
         ],
         **work_record(job, infill, timings_ms, engine_ms),
         "total_ms": round(took_s * 1e3, 3),
     }
+
+
+def source_record(source: TextSource) -> Record:
+    """Where a text comes from, without its path."""
+    origin = "model" if source.seed is None else source.seed.origin.value
+    return {"source": origin, "corrected": source.is_corrected}
 
 
 def _seen(job: InfillJob, infill: Infill | None) -> Record:
@@ -78,6 +97,7 @@ def _seen(job: InfillJob, infill: Infill | None) -> Record:
         "suffix_chars": len(job.suffix),
         "snippets": len(job.snippets),
         "snippet_chars": sum(len(one.text) for one in job.snippets),
+        "seeds": len(job.seeds),
         "replaced_chars": None if job.replaced is None else len(job.replaced),
         "instruction_chars": None if job.instruction is None else len(job.instruction),
         "prompt_tokens": infill.prompt_tokens if infill else 0,

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for
-from dg_lsp.job import NOTHING_MISSING, Infill
+from dg_lsp.document.suggestions import (
+    InsertionSite,
+    Standard,
+    suggestions_for,
+    writes_mask,
+)
+from dg_lsp.job import NOTHING_MISSING, Infill, InfillJob
 from dg_lsp.reason import Reason, ReasonCode
 
 
-def why_nothing(infill: Infill, site: InsertionSite, standard: Standard) -> Reason:
+def why_nothing(
+    infill: Infill, site: InsertionSite, standard: Standard, job: InfillJob | None = None
+) -> Reason:
     """The reason why none of an infill's candidates meets the standard.
 
     The standard is relaxed step by step, in the order in which a user would ask; the reason is
@@ -20,16 +27,20 @@ def why_nothing(infill: Infill, site: InsertionSite, standard: Standard) -> Reas
     if not written:
         return infill.reason or NOTHING_MISSING
     lowered = replace(standard, min_confidence=0.0)
-    if unsure := suggestions_for(written, site, lowered):
+    if unsure := suggestions_for(written, site, lowered, job):
         best = math.floor(100 * max(one.confidence for one in unsure)) / 100
         least = f"{standard.min_confidence:g}"
         return Reason(ReasonCode.LOW_CONFIDENCE, f"below `minConfidence` {least} ({best:.2f})")
     lowered = replace(lowered, may_break=True)
-    if suggestions_for(written, site, lowered):
+    if suggestions_for(written, site, lowered, job):
         return Reason(
             ReasonCode.INVALID, "the code would not be valid with what the model wrote"
         )
-    if suggestions_for(written, site, replace(lowered, one_line=False)):
+    if any(writes_mask(one.text, site, job) for one in written):
+        return Reason(
+            ReasonCode.SECRET, "the model wrote the asterisks that stand for a secret"
+        )
+    if suggestions_for(written, site, replace(lowered, one_line=False), job):
         return Reason(
             ReasonCode.ONE_LINE,
             "only one line may go in here (`multiLine`), and the model began with a line end",

@@ -9,7 +9,7 @@ functions.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dg_lsp.document.limits import too_long
@@ -105,7 +105,7 @@ def build_job(
     core = site.core
     before = core.before + core.prefix
     start, end = len(before), len(before) + len(core.replaced or "")
-    text = before + (core.replaced or "") + core.suffix
+    whole = text = before + (core.replaced or "") + core.suffix
     if context.masks_secrets:
         text = _masked(text, len(site.before + site.prefix), len(site.replaced or ""))
     lap("mask")
@@ -113,6 +113,7 @@ def build_job(
     budget = _window_budget(model, context.budget_chars)
     window = split_window(shown, start, end, budget, context.measure)
     lap("window")
+    seen = slice(start - len(window.prefix), end + len(window.suffix))
     snippets = _snippets(core, context)
     lap("related")
     seeds = context.find_seeds(shown[:start], shown[end:])
@@ -135,6 +136,7 @@ def build_job(
         deadline_s=options.deadline_s,
         seed=options.seed,
         document=without_surrogates(document),
+        is_masked=text[seen] != whole[seen] or _any_masked(snippets, context.files),
     )
 
 
@@ -199,6 +201,15 @@ def _snippets(site: InsertionSite, context: RequestContext) -> tuple[Snippet, ..
         context.files,
         round(context.budget_chars * SNIPPET_SHARE),
         site.path,
+    )
+
+
+def _any_masked(snippets: Iterable[Snippet], files: Iterable[Snippet]) -> bool:
+    """Whether a snippet is not as it stands in its file."""
+    return any(
+        "*" in snippet.text
+        and not any(snippet.text in file.text for file in files if file.path == snippet.path)
+        for snippet in snippets
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,9 +11,11 @@ from dg_lsp.document.edit import finish, is_only_closers
 from dg_lsp.document.flaws import flaw_of
 from dg_lsp.document.position import LINE_END
 from dg_lsp.document.syntax import breaks_syntax
-from dg_lsp.job import Candidate
+from dg_lsp.job import FROM_NOISE, Candidate, InfillJob, TextSource, source_of
 
 _BLANKS = " \t\r\n"
+_MASK = re.compile(r"[^*]\*{4,}")
+"""The asterisks that may stand for a secret, with the character before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class Suggestion:
     confidence: float
     confidences: tuple[float, ...]
     """Probability of each character of `text`."""
+    source: TextSource = FROM_NOISE
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +91,16 @@ class Standard:
 
 
 def suggestions_for(
-    candidates: Sequence[Candidate], site: InsertionSite, standard: Standard
+    candidates: Sequence[Candidate],
+    site: InsertionSite,
+    standard: Standard,
+    job: InfillJob | None = None,
 ) -> tuple[Suggestion, ...]:
-    """The finished candidates, best first, without the empty ones and repetitions.
+    """The finished candidates of a job, best first, without the empty ones and repetitions.
 
-    Candidates that would break the surrounding code are used only if there is no other one, if
-    at all. Candidates that differ only by white space count as the same.
+    A text with the mask of a secret is left out. Candidates that would break the surrounding
+    code are used only if there is no other one, if at all. Candidates that differ only by white
+    space count as the same.
     """
     fitting: dict[str, Suggestion] = {}
     breaking: dict[str, Suggestion] = {}
@@ -104,10 +112,13 @@ def suggestions_for(
         key = "".join(text.split())
         if not key or text == site.replaced or key in fitting:
             continue
+        if writes_mask(text, site, job):
+            continue
         sure = candidate.confidences or (candidate.confidence,) * len(candidate.text)
         confidences = left_of(candidate.text, sure, text, candidate.confidence)
         kind = breaking if _breaks(text, site) else fitting
-        kind.setdefault(key, Suggestion(text, candidate.confidence, confidences))
+        source = source_of(candidate, () if job is None else job.seeds)
+        kind.setdefault(key, Suggestion(text, candidate.confidence, confidences, source))
     last_resort = breaking if standard.may_break else {}
     best = [*(fitting or last_resort).values()][: standard.count]
     # If the model is unsure of the best text, worse ones are not used instead.
@@ -140,6 +151,22 @@ def finish_at(text: str, site: InsertionSite, *, one_line: bool) -> str:
     if one_line:
         text = LINE_END.split(text, maxsplit=1)[0]
     return start + text + end if text else ""
+
+
+def writes_mask(text: str, site: InsertionSite, job: InfillJob | None) -> bool:
+    """Whether a text has asterisks that may be the mask of a secret in what the model saw.
+
+    Asterisks that stand in the document after the same character are its own, such as the bars
+    of its comments. So are those that continue what is before the cursor.
+    """
+    if job is None or not job.is_masked:
+        return False
+    written = _MASK.findall((site.prefix[-1:] or "\n") + text)
+    if not written:
+        return False
+    parts = (site.before + site.prefix, site.replaced or "", site.suffix)
+    own = {one for part in parts for one in _MASK.findall("\n" + part)}
+    return any(one not in own for one in written)
 
 
 def flaw_at(text: str, site: InsertionSite) -> str | None:

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from lsprotocol import types
 
-from dg_lsp.diagnosis.records import Record, work_record
+from dg_lsp.diagnosis.records import Record, source_record, work_record
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.settings import TraceDetail
 from dg_lsp.server.suggest.answer import WITHDRAWN, Answer, Outcome, WithdrawnError, Work
@@ -153,7 +153,11 @@ def _record(trace: Trace, client: str) -> Record:
         "reason_code": reason.code.value if reason else None,
         "how": how.value if how else None,
         "suggestions": [
-            {"chars": len(one.text), "confidence": round(one.confidence, 3)}
+            {
+                "chars": len(one.text),
+                "confidence": round(one.confidence, 3),
+                **source_record(one.source),
+            }
             for one in answer.suggestions
         ],
         **work_record(work.job, work.infill, timings_ms, work.engine_ms),
@@ -170,13 +174,16 @@ def _text_record(uri: str, answer: Answer) -> Record:
 
     text: Record = {"uri": uri}
     text["suggestions"] = [mask_secrets(one.text) for one in answer.suggestions]
+    sources = [one.source.seed for one in answer.suggestions]
+    text["source_paths"] = [seed and seed.path for seed in sources]
     work = answer.work or Work()
     if work.job is not None:
         job = work.job
         for name in ("prefix", "suffix", "replaced", "instruction"):
             value: str | None = getattr(job, name)
             text[name] = None if value is None else mask_secrets(value)
-        text["snippets"] = [[one.path, mask_secrets(one.text)] for one in job.snippets]
+        for name, others in (("snippets", job.snippets), ("seeds", job.seeds)):
+            text[name] = [[one.path, mask_secrets(one.text)] for one in others]
     if work.infill is not None:
         text["candidates"] = [mask_secrets(one.text) for one in work.infill.candidates]
     return text

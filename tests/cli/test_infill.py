@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 import json
 import re
@@ -437,8 +438,8 @@ def test_reports_in_json(
     assert report == {
         "text": "a + b",
         "candidates": [
-            {"text": "a + b", "confidence": 0.75},
-            {"text": "b + a", "confidence": 0.75},
+            {"text": "a + b", "confidence": 0.75, "source": "model", "corrected": False},
+            {"text": "b + a", "confidence": 0.75, "source": "model", "corrected": False},
         ],
         "steps": 7,
         "timings_ms": {"queue": 0.25, "total": 12.5},
@@ -452,6 +453,31 @@ def test_reports_in_json(
         "reason_code": None,
         "warning": None,
     }
+
+
+def test_reports_what_a_candidate_was_found_as(
+    source: Path, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source.write_text("def f(a):\n    return a + 1\n\ndef f(a):\n    return \n")
+    found = [dataclasses.replace(candidate(text), seed=0) for text in ("a + 1", "a + 2")]
+    scripted = install(infill=Infill(tuple(found), 7))
+
+    report = report_of(capsys, f"{source}:5:12", "-n", "2")
+
+    assert scripted.jobs[0].seeds[0].text == "a + 1"
+    shown = [(one["text"], one["source"], one["corrected"]) for one in report["candidates"]]
+    assert shown == [("a + 1", "document", False), ("a + 2", "document", True)]
+
+
+def test_no_mask_is_printed_with_the_reason_in_json(
+    source: Path, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source.write_text(f'key = "AKIA{"Q3EGRTZ7PLW2XUVB"}"\nx = 1\n')
+    install("#********")
+
+    report = report_of(capsys, f"{source}:2:1", "--to", "2:6")
+
+    assert (report["text"], report["reason_code"]) == (None, "secret")
 
 
 def test_names_the_opened_model_where_the_infill_names_none(
@@ -642,8 +668,8 @@ def test_draws_the_span_in_its_place(
         "  ▌ b + a",
         "7 steps · queue 0 ms · total 12 ms",
         "model bundled",
-        "The bundled model is small: good for a try, not for real work.",
-        "On a GPU with 18 GB, dg-lsp pull gets the real one.",
+        "The bundled model is only for trying things out.",
+        "If you have a GPU with 18 GB, dg-lsp pull downloads a better one.",
     ]
     assert source.read_bytes() == SAMPLE.encode()
 

@@ -27,8 +27,8 @@ SUGGESTED = {
     "outcome": "suggested",
     "reason": None,
     "how": "a new job",
-    "suggestions": [{"chars": 5, "confidence": 0.9}],
-    "seen": {"prefix_chars": 26, "suffix_chars": 1, "prompt_tokens": 31, "snippets": 0},
+    "suggestions": [{"chars": 5, "confidence": 0.9, "source": "open file", "corrected": True}],
+    "seen": {"prefix_chars": 26, "suffix_chars": 1, "prompt_tokens": 31, "seeds": 2},
     "candidates": [{"chars": 5, "confidence": 0.9, "score": -1.5}],
     "steps": 4,
     "model": "bundled",
@@ -69,11 +69,11 @@ def test_each_request_with_what_became_of_it(state, capsys):
     assert times.strip() == (
         "95.0 ms from a new job: mask 1.0 · socket 2.0 · denoise 90.0 · rest 2.0"
     )
-    assert (
-        seen.strip() == "the model saw 26 + 1 characters, 31 tokens in all; 4 steps of bundled"
+    assert seen.strip() == (
+        "the model saw 26 + 1 characters, 2 seeds, 31 tokens in all; 4 steps of bundled"
     )
     assert wrote.strip() == "the model wrote 5 characters (0.9)"
-    assert offered.strip() == "suggested 5 characters (0.9)"
+    assert offered.strip() == "suggested 5 characters (0.9, from an open file, corrected)"
     assert refused.endswith("refused  .env  ")
     assert because.strip() == "because excluded: looks like an environment file"
     assert "def add" not in shown
@@ -123,6 +123,7 @@ def test_a_file_that_cannot_be_read_is_one_line(state, failure):
         {},
         {"time": "x", "position": [None], "timings_ms": [], "seen": 3, "suggestions": 7},
         {"timings_ms": {"a": "b", "c": -1}, "total_ms": None, "text": [], "candidates": [1]},
+        {"suggestions": [{"source": [1], "corrected": "x"}, {"source": "moon"}]},
         {"file": "\x1b[2J\n", "reason": "a\nb", "outcome": None, "client": {}},
     ],
 )

@@ -66,6 +66,23 @@ def test_a_trace_says_what_became_of_the_request_and_where_the_time_went():
     assert (times["denoise"], times["rest"], times["**total**"]) == ("90.0", "4.0", "**95.0**")
 
 
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ({}, "5 characters (0.9)"),
+        ({"source": "model", "corrected": False}, "5 characters (0.9)"),
+        ({"source": "document", "corrected": False}, "5 characters (0.9, from the document)"),
+        (
+            {"source": "workspace", "corrected": True},
+            "5 characters (0.9, from the workspace, corrected)",
+        ),
+    ],
+)
+def test_a_trace_says_where_a_suggestion_was_found(source, shown):
+    record = {"suggestions": [{"chars": 5, "confidence": 0.9, **source}]}
+    assert f"| suggested | {shown} |" in trace_page(record)
+
+
 def test_a_text_cannot_leave_its_fence():
     page = trace_page(RECORD)
     assert "````\na\n```\n# b\n````" in page

@@ -6,8 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dg_lsp.document.reasons import why_nothing
+from dg_lsp.document.request import ANY_MODEL, RequestContext, RequestOptions, build_job
 from dg_lsp.document.suggestions import InsertionSite, Standard, Suggestion, suggestions_for
-from dg_lsp.job import Candidate
+from dg_lsp.job import (
+    Candidate,
+    Infill,
+    InfillJob,
+    Seed,
+    SeedOrigin,
+    Snippet,
+    TextSource,
+)
+from dg_lsp.reason import ReasonCode
 
 
 def site(marked: str, *, newline: str = "\n", replaced: str | None = None) -> InsertionSite:
@@ -126,3 +137,116 @@ def test_each_character_keeps_its_probability(raw, confidences, newline, text, l
 
     suggestions = suggestions_for(found, site(f"x = |{newline}", newline=newline), Standard())
     assert suggestions == (Suggestion(text, 0.5, left),)
+
+
+def test_a_suggestion_says_where_it_comes_from_after_finishing():
+    seeds = (Seed("total(x)", origin=SeedOrigin.WORKSPACE, path="b.py"), Seed("y"))
+    job = InfillJob("f(", ")\n", seeds=seeds)
+    found = [
+        Candidate("total(x))\n", 0.5, 3.0, seed=0),
+        Candidate("total(x)", 0.5, 2.0, seed=0),
+        Candidate("y", 0.5, 1.0, seed=1),
+        Candidate("1", 0.5, 0.0),
+        Candidate("2", 0.5, -1.0, seed=7),
+    ]
+    suggestions = suggestions_for(found, site("f(|)\n"), Standard(9), job)
+
+    assert [(one.text, one.source) for one in suggestions] == [
+        ("total(x)", TextSource(seeds[0], is_corrected=True)),
+        ("y", TextSource(seeds[1])),
+        ("1", TextSource()),
+        ("2", TextSource()),
+    ]
+
+
+TOKEN = "ghp_0123456789abcdefghij0123456789abcdef"
+SECRET = f'key = "{TOKEN}"\n'
+
+
+def asked(marked: str, language: str, files: tuple[Snippet, ...] = ()):
+    """A site at the one mark or between two, and its job."""
+    prefix, *replaced, suffix = marked.split("¦")
+    at = InsertionSite(
+        "file:///a", "a", language, "\n", prefix, suffix, replaced[0] if replaced else None
+    )
+    context = RequestContext(len, files=files)
+    return at, build_job(at, RequestOptions(), ANY_MODEL, context)
+
+
+@pytest.mark.parametrize(
+    ("language", "around", "written"),
+    [
+        ("python", "¦x = 1¦\n", "#********"),
+        ("python", "¦x = 1¦\n", "x = 1  # ****"),
+        ("python", "def f():\n    ¦\n", '"""********"""'),
+        ("javascript", "¦let x = 1;¦\n", f"// {'*' * 40}"),
+        ("c", "¦int x = 1;¦\n", "/* ****** */"),
+        ("c", "¦int x = 1;¦\n", "/******/"),
+        ("go", "x := 1\n¦\n", "// ****abc"),
+        ("lua", "¦x = 1¦\n", "-- ********"),
+        ("sql", "¦SELECT 1;¦\n", "--********"),
+        ("html", "¦<b>x</b>¦\n", "<!-- ******** -->"),
+        ("yaml", "¦a: 1¦\n", "a: 1 # ********"),
+        ("lisp", "¦(f)¦\n", ";********"),
+        ("latex", "¦x¦\n", "% ********"),
+        ("markdown", "¦x¦\n", "********"),
+        ("plaintext", "¦x¦\n", "the key is ****-****"),
+    ],
+)
+def test_the_mask_of_a_secret_is_never_suggested(language, around, written):
+    at, job = asked(SECRET + around, language)
+    assert job.is_masked
+    found = [candidate(written)]
+
+    assert suggestions_for(found, at, Standard(), job) == ()
+    reason = why_nothing(Infill(tuple(found), 1), at, Standard(), job)
+    assert reason.code is ReasonCode.SECRET
+    # The next best text is suggested in its place.
+    other = candidate("y", score=-1.0)
+    assert texts(suggestions_for([*found, other], at, Standard(), job)) == ["y"]
+
+
+@pytest.mark.parametrize(
+    ("language", "document", "written"),
+    [
+        # Nothing was masked: bars of comments and rules of Markdown.
+        ("python", "¦x = 1¦\n", "#********"),
+        ("c", "¦\nint x;\n", "/*****\n * a\n *****/"),
+        ("markdown", "a\n\n¦\n\nb\n", "****"),
+        # Something was: operators, and what the document has anyway.
+        ("python", f"{SECRET}x = ¦\n", "a ** b"),
+        ("python", f"{SECRET}x = ¦\n", "f(*a, **b)"),
+        ("c", f"/*****\n * a\n *****/\n// {SECRET}¦\nint x;\n", "/*****\n * b\n *****/"),
+        ("python", f"{SECRET}#****\nx = 1\n¦y = 1¦\n", "#****\ny = 1"),
+        ("python", f"{SECRET}¦x = 1  # ****¦\n", "x = 2  # ****"),
+        ("c", f"// {SECRET}/**¦\nint x;\n", "*******/"),
+    ],
+)
+def test_asterisks_that_are_no_mask_are_suggested(language, document, written):
+    at, job = asked(document, language)
+    assert job.is_masked == (TOKEN in document)
+
+    assert texts(suggestions_for([candidate(written)], at, Standard(), job)) == [written]
+
+
+def test_a_bar_of_the_document_does_not_make_a_mask_of_its_length_its_own():
+    bar = "*" * len(TOKEN)
+    at, job = asked(f"/{bar}/\n// {SECRET}¦\n", "c")
+    assert suggestions_for([candidate(f"// {bar}")], at, Standard(), job) == ()
+
+
+def test_a_mask_from_another_file_is_not_suggested_either():
+    code = "def total_price(items, tax_rate):\n    return sum(items) * tax_rate\n"
+    around = "total_price(items, tax_rate)\n¦x = 1¦\n"
+    for text, masked in ((f"{code * 3}{SECRET}", True), (f"{code * 3}#********\n", False)):
+        at, job = asked(around, "python", (Snippet("b.py", text),))
+        assert [snippet.path for snippet in job.snippets] == ["b.py"]
+        assert job.is_masked is masked
+        found = suggestions_for([candidate("#********")], at, Standard(), job)
+        assert texts(found) == ([] if masked else ["#********"])
+
+
+def test_a_secret_beyond_the_window_masks_nothing_that_the_model_sees():
+    at = asked(SECRET + "line of text\n" * 9_000 + "¦\n", "python")[0]
+    small = RequestContext(len, budget_chars=600)
+    assert not build_job(at, RequestOptions(), ANY_MODEL, small).is_masked

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
 from dg_lsp.reason import Reason, ReasonCode
+from dg_lsp.server.link.scripted import Pace
 from dg_lsp.server.settings import Settings, TraceDetail, Trigger
 
 ADD = "def add(a, b):\n    return \n"
+REPEATED = "def add(a, b):\n    return a + b\n\ndef add(a, b):\n    return \n"
 SECRET = 'password = "hunter2hunter2"\nx = \n'
 
 
@@ -26,8 +29,9 @@ async def test_an_offer_with_its_sizes_and_times_and_no_text(editor):
     assert (trace["file"], trace["language"], trace["position"]) == ("a.py", "python", [1, 11])
     assert (trace["outcome"], trace["reason"]) == ("suggested", None)
     assert trace["how"] == "a new job"
-    assert trace["suggestions"] == [{"chars": 5, "confidence": 0.9}]
-    assert trace["candidates"][0] == {"chars": 5, "confidence": 0.9, "score": 0.0}
+    source = {"source": "model", "corrected": False}
+    assert trace["suggestions"] == [{"chars": 5, "confidence": 0.9, **source}]
+    assert trace["candidates"][0] == {"chars": 5, "confidence": 0.9, "score": 0.0, **source}
     assert trace["seen"]["prefix_chars"] == len(ADD) - 1
     assert trace["seen"]["suffix_chars"] == 1
     assert (trace["steps"], trace["model"]) == (4, "scripted")
@@ -36,6 +40,35 @@ async def test_an_offer_with_its_sizes_and_times_and_no_text(editor):
     assert trace["total_ms"] >= sum(trace["timings_ms"].values()) > 0
     assert "text" not in trace
     assert "a + b" not in json.dumps(trace)
+
+
+async def test_where_a_suggestion_was_found_also_after_typing_into_it(make_editor):
+    editor = make_editor(Pace(seeds=(0,)), settings=Settings(trace=TraceDetail.TEXT))
+    await editor.begin()
+    editor.open(REPEATED)
+    await editor.inline(4, 11)
+
+    trace = last(editor)
+    assert trace["seen"]["seeds"] >= 1
+    assert trace["suggestions"][0]["source"] == trace["candidates"][0]["source"] == "document"
+    assert trace["suggestions"][0]["corrected"] is (trace["text"]["seeds"][0][1] != "a + b")
+    assert trace["text"]["source_paths"] == [""]
+
+    editor.replace(REPEATED.replace("return \n", "return a\n"))
+    assert await editor.texts(4, 12) == [" + b"]
+    assert last(editor)["how"] == "the last answer"
+    assert last(editor)["suggestions"][0]["source"] == "document"
+
+
+@pytest.mark.parametrize("number", [-1, 99, math.nan])
+async def test_a_number_that_no_seed_has_does_no_harm(make_editor, number):
+    editor = make_editor(Pace(seeds=(number,)))
+    await editor.begin()
+    editor.open(REPEATED)
+
+    assert await editor.texts(4, 11) == ["a + b"]
+    assert last(editor)["seen"]["seeds"] >= 1
+    assert last(editor)["suggestions"][0]["source"] == "model"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ class Pace:
     step_s: float = 0.0
     confidences: tuple[float, ...] = ()
     """Confidences of the candidates, best first; further candidates are certain."""
+    seeds: tuple[int, ...] = ()
+    """Numbers of the job's seeds that the candidates started as, best first."""
     blocks: int = 1
     """Number of blocks that drafts go through, as in a long rewrite."""
 
@@ -83,9 +85,10 @@ class ScriptedInfiller:
             return
         texts = self.script(job)[: job.candidates + job.extra_candidates]
         sureness = (*pace.confidences, *[0.9] * len(texts))
+        seeds = (*pace.seeds, *[None] * len(texts))
         candidates = [
-            Candidate(text, sure, -float(rank), (sure,) * len(text))
-            for rank, (text, sure) in enumerate(zip(texts, sureness, strict=False))
+            Candidate(text, sure, -float(rank), (sure,) * len(text), seed)
+            for rank, (text, sure, seed) in enumerate(zip(texts, sureness, seeds, strict=False))
         ]
         best = texts[0] if texts else ""
         total = pace.blocks * pace.num_drafts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dg_lsp.document.edit import match_newlines
 from dg_lsp.document.position import LINE_END, common_length
@@ -77,7 +77,11 @@ def remainders(suggestions: Sequence[Suggestion], typed: str) -> tuple[Suggestio
     """The rest of the suggestions that begin with the typed text."""
     done = len(typed)
     return tuple(
-        Suggestion(suggestion.text[done:], suggestion.confidence, suggestion.confidences[done:])
+        replace(
+            suggestion,
+            text=suggestion.text[done:],
+            confidences=suggestion.confidences[done:],
+        )
         for suggestion in suggestions
         if suggestion.text.startswith(typed) and len(suggestion.text) > done
     )

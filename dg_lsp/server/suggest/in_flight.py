@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from dg_lsp.document.request import RequestRefusedError
 from dg_lsp.document.suggestions import (
@@ -15,7 +16,7 @@ from dg_lsp.document.suggestions import (
     one_line,
     suggestions_for,
 )
-from dg_lsp.job import Candidate, Draft, JobResult, JobState
+from dg_lsp.job import Candidate, Draft, JobResult, JobState, source_of
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import Answer, Outcome, Work, refused, suggested
@@ -92,8 +93,13 @@ class InFlightJob:
         """What can be suggested before the end: the whole lines that have settled."""
         if self._latest is None:
             return ()
-        text = self._finished(settled_lines(self._before, self._latest))
-        return (Suggestion(text, 1.0, (1.0,) * len(text)),) if text else ()
+        text, best = settled_lines(self._before, self._latest), self._latest.candidate
+        standard, job = Standard(one_line=self._standard.one_line), self.work.job
+        found = suggestions_for([Candidate(text, 1.0, 0.0)], self.request.site, standard, job)
+        if best is None or job is None or not best.text.startswith(text):
+            return found
+        source = source_of(best, job.seeds)
+        return tuple(replace(suggestion, source=source) for suggestion in found)
 
     def answer(self) -> Answer:
         """The job's answer, once it has ended, for the site that it began at."""
@@ -154,7 +160,9 @@ class InFlightJob:
         if draft is None or draft.candidate is None or typed is None:
             return None
         if self._judged is None or self._judged[0] != draft.candidate:
-            found = suggestions_for([draft.candidate], self.request.site, self._standard)
+            found = suggestions_for(
+                [draft.candidate], self.request.site, self._standard, self.work.job
+            )
             self._judged = draft.candidate, found[0] if found else None
         suggestion = self._judged[1]
         if suggestion is None:

@@ -66,7 +66,7 @@ def finished(infill: Infill, job: InfillJob, finishing: Finishing | None) -> Inf
         suffix=job.suffix,
     )
     standard = Standard(job.candidates, one_line=one_line(site, MultiLine.AUTO))
-    suggestions = suggestions_for(infill.candidates, site, standard)
+    suggestions = suggestions_for(infill.candidates, site, standard, job)
     candidates = tuple(
         Candidate(suggestion.text, suggestion.confidence, -float(rank), suggestion.confidences)
         for rank, suggestion in enumerate(suggestions)

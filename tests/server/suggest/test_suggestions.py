@@ -10,7 +10,17 @@ import pytest
 
 from dg_lsp.document.request import RequestOptions, RequestRefusedError
 from dg_lsp.document.suggestions import InsertionSite
-from dg_lsp.job import Candidate, Draft, Infill, JobResult, JobState
+from dg_lsp.job import (
+    Candidate,
+    Draft,
+    Infill,
+    InfillJob,
+    JobResult,
+    JobState,
+    Seed,
+    SeedOrigin,
+    TextSource,
+)
 from dg_lsp.reason import ReasonCode
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import How, Outcome, WithdrawnError
@@ -29,8 +39,8 @@ class Running:
         self.end = asyncio.get_running_loop().create_future()
         self.is_withdrawn = False
 
-    def draft(self, text):
-        self.on_draft(Draft(text, (0.99,) * len(text), 1, 8, None))
+    def draft(self, text, candidate=None):
+        self.on_draft(Draft(text, (0.99,) * len(text), 1, 8, candidate=candidate))
 
     def write(self, *texts, state=JobState.DONE):
         candidates = tuple(Candidate(text, 0.9, -float(n)) for n, text in enumerate(texts))
@@ -42,8 +52,11 @@ class ByHand:
 
     def __init__(self):
         self.running = []
+        self.job = None
+        """What the engine was asked, where that matters."""
 
     async def fill(self, site, options, settings, on_draft, work):
+        work.job = self.job
         job = Running(on_draft)
         self.running.append(job)
         try:
@@ -182,6 +195,20 @@ async def test_a_job_that_nobody_waits_for_leaves_its_answer(ask, jobs):
 
     whole = await (await ask())
     assert (texts(whole), whole.how) == (["a\nb\ncd"], How.LAST_ANSWER)
+
+
+async def test_what_is_settled_at_the_deadline_has_its_source_and_no_mask(ask, jobs):
+    seed = Seed("a\nb\nd", origin=SeedOrigin.WORKSPACE)
+    jobs.job = InfillJob("", "", seeds=(seed,), is_masked=True)
+    for text, expect in (("a\nb", ["a\nb"]), ("a #****\n", [])):
+        soon = await ask(deadline_s=0.02, suffix=f"\n# {text[2]}\n")
+        for _ in range(2):
+            jobs.running[-1].draft(text, Candidate(text + "\nc", 0.9, 0.0, seed=0))
+        await asyncio.wait({soon}, timeout=0.1)
+        assert soon.done() == bool(expect)
+        jobs.running[-1].write()
+        assert texts(answer := await soon) == expect
+        assert {one.source for one in answer.suggestions} <= {TextSource(seed, True)}
 
 
 async def test_where_nothing_is_settled_at_the_deadline_the_request_waits_on(ask, jobs):

@@ -45,6 +45,14 @@ def test_the_language_counts_where_it_is_told(read, body) -> None:
     assert texts_of(finished(infill, asked.job, asked.finishing)) == ["c"]
 
 
+@pytest.mark.parametrize(("read", "body"), READERS)
+def test_asterisks_of_a_text_in_which_nothing_was_masked_stay(read, body) -> None:
+    asked = read({**body, "finish": True, "language": "c"})
+    assert texts_of(finished(infill_of("/******/ a"), asked.job, asked.finishing)) == [
+        "/******/ a"
+    ]
+
+
 def test_with_nothing_left_there_is_no_text() -> None:
     asked = read_llama({**READERS[0][1], "finish": True})
     assert texts_of(finished(infill_of(")", "  "), asked.job, asked.finishing)) == []
