@@ -32,7 +32,7 @@ def test_a_lane_starts_as_each_of_the_best_seeds(tiny_codec):
 
 def test_what_the_model_would_not_write_is_corrected(tiny_codec):
     # Of noise there is only the lane of nothing, so the right length comes from the seed.
-    seeds = (Seed("3.14 + radius"),)
+    seeds = (Seed("3.14 * area"),)
     filled = fill(tiny_codec, AREA, seeds=seeds, length={"lengths": ()})
 
     best = filled.infill.candidates[0]
