@@ -19,6 +19,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "spans": research.spans,
     "quiet": research.quiet,
     "lengths": research.lengths,
+    "seeds": research.seeds,
     "tune": research.tune,
     "secrets": masking.secrets,
 }

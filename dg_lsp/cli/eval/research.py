@@ -167,6 +167,33 @@ def lengths(
         draw_lengths([row for row in rows if row.group == "all"], svg)
 
 
+def seeds(
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    per_kind: Annotated[int, typer.Option(metavar="N", help="Spans of each kind.")] = 130,
+    seed: _Seed = 3,
+) -> None:
+    """Fit how far texts from elsewhere in a document are believed, on the tuning files.
+
+    Prints the section "seeds" of a checkpoint's dg_lsp.json.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from dg_lsp.cli.compose import load_model
+    from dg_lsp.evaluation.seed_fit import fit, rank_all
+    from dg_lsp.evaluation.spans import draw_spans, held_out
+
+    loaded = load_model(model, device)
+    drawn = draw_spans(held_out(True), per_kind, seed)
+    ranked = [
+        rank_all(loaded, span) for span in track(drawn, "ranking", console=Console(stderr=True))
+    ]
+    fitted = fit(ranked, loaded.settings.seeds.lanes)
+    names = ("prior_nats", "prior_nats_per_score", "log_odds", "log_odds_per_score")
+    print(json.dumps({name: round(getattr(fitted, name), 2) for name in names}, indent=2))
+
+
 def tune(
     model: ModelOption = None,
     device: DeviceOption = None,
