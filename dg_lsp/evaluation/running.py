@@ -19,7 +19,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from dg_lsp.evaluation import SeedSource
 from dg_lsp.evaluation.data import Problem
+from dg_lsp.evaluation.elsewhere import Contexts, contexts
 from dg_lsp.evaluation.methods import Outcome, infiller
 from dg_lsp.evaluation.results import Result, ResultLog, completed
 from dg_lsp.evaluation.sandbox import Sandbox
@@ -69,15 +71,23 @@ CANONICAL = Filler(
 """Answers with the true text, which the harness must always judge as right."""
 
 
-def filler_of(model: LoadedModel, max_tokens: int, min_confidence: float) -> Filler:
-    """Answers with the engine, using the model's settings."""
+def filler_of(
+    model: LoadedModel,
+    max_tokens: int,
+    min_confidence: float,
+    context_of: Contexts | None = None,
+) -> Filler:
+    """Answers with the engine, using the model's settings; without `context_of`, no seeds."""
+    context_of = context_of or contexts(SeedSource.NONE)
     settings = dataclasses.replace(model.settings, min_confidence=min_confidence)
     options = dataclasses.replace(AS_ASKED, max_tokens=max_tokens)
     return Filler(
         name=model.info.name,
         device=model.info.device,
         identity=f"{model.info.name} {settings} {max_tokens}",
-        fill=lambda problem: infiller(settings, job_of(problem.span, options), model),
+        fill=lambda problem: infiller(
+            settings, job_of(problem.span, options, context_of(problem.span)), model
+        ),
         measure=lambda text: len(model.codec.encode(text)),
     )
 

@@ -113,7 +113,7 @@ def _least(loss: Callable[[Tensor], Tensor], start: Sequence[float]) -> list[flo
         optimizer.zero_grad()
         value = loss(weights) + _RIDGE * (weights**2).sum()
         value.backward()
-        return float(value)
+        return value.item()
 
     optimizer.step(closure)
     return [float(weight) for weight in weights.detach()]

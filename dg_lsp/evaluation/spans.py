@@ -42,7 +42,12 @@ class TrueSpan:
 
 def held_out(tuning: bool) -> list[SourceFile]:
     """The files that the bundled model has never seen: those for tuning, or the others."""
-    return [file for file in held_out_files() if file.path.startswith(TUNED_ON) is tuning]
+    return [file for file in held_out_files() if is_tuned_on(file.path) is tuning]
+
+
+def is_tuned_on(path: str) -> bool:
+    """Whether a held-out file is one of those for tuning."""
+    return path.startswith(TUNED_ON)
 
 
 def draw_spans(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[TrueSpan]:

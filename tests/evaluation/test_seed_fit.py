@@ -9,6 +9,7 @@ import pytest
 
 from dg_lsp.evaluation.seed_fit import RankedText, first_of, fit, rank_all
 from dg_lsp.evaluation.spans import TrueSpan
+from dg_lsp.models.loading import load
 
 
 def made_up(count: int) -> list[list[RankedText]]:
@@ -44,9 +45,9 @@ def test_without_a_seed_that_is_right_there_is_nothing_to_fit():
         fit([[RankedText(-1.0, None, True), RankedText(-2.0, 3.0, False)]], lanes=4)
 
 
-def test_what_the_model_wrote_and_what_stands_elsewhere_are_ranked(loaded):
+def test_what_the_model_wrote_and_what_stands_elsewhere_are_ranked(tiny_checkpoint):
     before = "def one():\n    return wibble(quux)\n\n\ndef two():\n    return wibble("
     span = TrueSpan("a.py", before, ")\n", "quux", "line")
-    ranked = rank_all(loaded, span)
+    ranked = rank_all(load(str(tiny_checkpoint), "cpu"), span)
     assert [one.is_right for one in ranked if one.seed_score is not None].count(True) == 1
     assert any(one.seed_score is None for one in ranked)

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.evaluation import SeedSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dg_lsp.evaluation.data import Problem
+    from dg_lsp.evaluation.elsewhere import Contexts
     from dg_lsp.evaluation.running import Judging
 
 _Data = Annotated[
@@ -63,6 +65,7 @@ class _Options:
     min_confidence: float
     log: Path | None
     as_json: bool
+    seeds: SeedSource = SeedSource.NONE
 
 
 def humaneval_infilling(
@@ -149,6 +152,10 @@ def repo(
         list[str] | None,
         typer.Option("--language", metavar="ID", help="Only files of this language."),
     ] = None,
+    seeds: Annotated[
+        SeedSource,
+        typer.Option("--seeds", help="Where to look for texts that the model may start from."),
+    ] = SeedSource.FOLDER,
     model: ModelOption = None,
     device: DeviceOption = None,
     max_tokens: _MaxTokens = 128,
@@ -162,6 +169,7 @@ def repo(
     except those that .gitignore excludes or that look like secrets. Nothing is written there.
     """
     from dg_lsp.evaluation.data import DataError
+    from dg_lsp.evaluation.elsewhere import contexts
     from dg_lsp.evaluation.repository import cut_spans, find_files
     from dg_lsp.evaluation.running import Judging
 
@@ -173,8 +181,10 @@ def repo(
     left_out = "".join(f", {count} {why}" for why, count in found.left_out.items())
     _say(f"source files: {len(files)}; left out: {left_out.removeprefix(', ') or 'none'}")
     problems = cut_spans(files, per_kind, seed)
-    options = _Options(model, device, max_tokens, min_confidence, log, as_json)
-    _evaluate("repo", directory, None, problems, Judging(syntax=True), options)
+    context_of = contexts(seeds, [(file.path, file.text) for file in found.files])
+    options = _Options(model, device, max_tokens, min_confidence, log, as_json, seeds)
+    judging = Judging(syntax=True)
+    _evaluate("repo", directory, None, problems, judging, options, context_of=context_of)
 
 
 def _evaluate(
@@ -185,6 +195,7 @@ def _evaluate(
     judging: Judging,
     options: _Options,
     is_canonical: bool = False,
+    context_of: Contexts | None = None,
 ) -> None:
     """Fill the problems and print the figures."""
     from rich.console import Console
@@ -198,12 +209,13 @@ def _evaluate(
     filler = CANONICAL
     if not is_canonical:
         loaded = load_model(options.model, options.device)
-        filler = filler_of(loaded, options.max_tokens, options.min_confidence)
+        filler = filler_of(loaded, options.max_tokens, options.min_confidence, context_of)
     identity = {
         "benchmark": benchmark,
         "data": str(data.resolve()),
         "filler": filler.identity,
         "executes": judging.sandbox is not None,
+        "seeds": options.seeds.value,
     }
     log = None if options.log is None else ResultLog(options.log, identity)
     left = [one for one in problems if log is None or one.name not in log.results]

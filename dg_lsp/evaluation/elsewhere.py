@@ -1,0 +1,45 @@
+"""Where an evaluation looks for texts that stand elsewhere, as a server does."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+from dg_lsp.document.code_index import build_index
+from dg_lsp.document.request import RequestContext
+from dg_lsp.document.seeds import Elsewhere, find_seeds
+from dg_lsp.evaluation import SeedSource
+from dg_lsp.evaluation.spans import PUBLIC, UNSEEDED, TrueSpan, held_out, is_tuned_on
+from dg_lsp.job import Seed, SeedOrigin
+
+Contexts = Callable[[TrueSpan], RequestContext]
+"""What a job on a span is built from."""
+
+
+def contexts(source: SeedSource, files: Sequence[tuple[str, str]] = ()) -> Contexts:
+    """The context of each span; `files` are the paths and texts of the folder."""
+    if source is not SeedSource.FOLDER:
+        context = UNSEEDED if source is SeedSource.NONE else PUBLIC
+        return lambda span: context
+    index = build_index(files)
+
+    def context_of(span: TrueSpan) -> RequestContext:
+        others = Elsewhere(index, SeedOrigin.WORKSPACE, 1, frozenset({span.path}))
+
+        def find(prefix: str, suffix: str) -> tuple[Seed, ...]:
+            return find_seeds(prefix, suffix, [others])
+
+        return dataclasses.replace(PUBLIC, find_seeds=find)
+
+    return context_of
+
+
+def among_held_out(span: TrueSpan) -> RequestContext:
+    """The context of a held-out span, with the files of the same set as its folder."""
+    return _held_out(is_tuned_on(span.path))(span)
+
+
+@functools.cache
+def _held_out(tuning: bool) -> Contexts:
+    return contexts(SeedSource.FOLDER, [(file.path, file.text) for file in held_out(tuning)])
