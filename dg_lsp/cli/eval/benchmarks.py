@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from dg_lsp.cli.options import DeviceOption, ModelOption
-from dg_lsp.evaluation import SeedSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +64,7 @@ class _Options:
     min_confidence: float
     log: Path | None
     as_json: bool
-    seeds: SeedSource = SeedSource.NONE
+    seeds: str = "none"
 
 
 def humaneval_infilling(
@@ -153,9 +152,9 @@ def repo(
         typer.Option("--language", metavar="ID", help="Only files of this language."),
     ] = None,
     seeds: Annotated[
-        SeedSource,
+        Literal["none", "document", "folder"],
         typer.Option("--seeds", help="Where to look for texts that the model may start from."),
-    ] = SeedSource.FOLDER,
+    ] = "folder",
     model: ModelOption = None,
     device: DeviceOption = None,
     max_tokens: _MaxTokens = 128,
@@ -168,6 +167,7 @@ def repo(
     Cuts names, call arguments, lines, blocks and ends of words out of the files of a folder,
     except those that .gitignore excludes or that look like secrets. Nothing is written there.
     """
+    from dg_lsp.evaluation import SeedSource
     from dg_lsp.evaluation.data import DataError
     from dg_lsp.evaluation.elsewhere import contexts
     from dg_lsp.evaluation.repository import cut_spans, find_files
@@ -181,7 +181,7 @@ def repo(
     left_out = "".join(f", {count} {why}" for why, count in found.left_out.items())
     _say(f"source files: {len(files)}; left out: {left_out.removeprefix(', ') or 'none'}")
     problems = cut_spans(files, per_kind, seed)
-    context_of = contexts(seeds, [(file.path, file.text) for file in found.files])
+    context_of = contexts(SeedSource(seeds), [(file.path, file.text) for file in found.files])
     options = _Options(model, device, max_tokens, min_confidence, log, as_json, seeds)
     judging = Judging(syntax=True)
     _evaluate("repo", directory, None, problems, judging, options, context_of=context_of)
@@ -215,7 +215,7 @@ def _evaluate(
         "data": str(data.resolve()),
         "filler": filler.identity,
         "executes": judging.sandbox is not None,
-        "seeds": options.seeds.value,
+        "seeds": options.seeds,
     }
     log = None if options.log is None else ResultLog(options.log, identity)
     left = [one for one in problems if log is None or one.name not in log.results]
