@@ -175,7 +175,7 @@ def _text_record(uri: str, answer: Answer) -> Record:
     text: Record = {"uri": uri}
     text["suggestions"] = [mask_secrets(one.text) for one in answer.suggestions]
     sources = [one.source.seed for one in answer.suggestions]
-    text["source_paths"] = [seed and seed.path for seed in sources]
+    text["source_paths"] = [(seed and seed.path) or None for seed in sources]
     work = answer.work or Work()
     if work.job is not None:
         job = work.job

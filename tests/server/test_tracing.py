@@ -52,7 +52,7 @@ async def test_where_a_suggestion_was_found_also_after_typing_into_it(make_edito
     assert trace["seen"]["seeds"] >= 1
     assert trace["suggestions"][0]["source"] == trace["candidates"][0]["source"] == "document"
     assert trace["suggestions"][0]["corrected"] is (trace["text"]["seeds"][0][1] != "a + b")
-    assert trace["text"]["source_paths"] == [""]
+    assert trace["text"]["source_paths"] == [None]
 
     editor.replace(REPEATED.replace("return \n", "return a\n"))
     assert await editor.texts(4, 12) == [" + b"]

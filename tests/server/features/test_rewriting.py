@@ -269,3 +269,13 @@ async def test_a_selection_of_blanks_is_filled_like_a_cursor(make):
     [job] = rewrite.editor.engine.jobs
     assert job.replaced is None
     assert result["text"] == "    pass\n"
+
+
+@pytest.mark.parametrize("written", ["#********", "x = 2  # ********\ny = 3"])
+async def test_the_mask_of_a_secret_never_comes_into_the_document(make, written):
+    rewrite = make('password = "hunter2hunter2"\n[[x = 1]]\n', [written])
+    await rewrite.begin()
+    result = await rewrite.run()
+
+    assert (result["applied"], result["code"]) == (False, "secret")
+    assert rewrite.editor.told("workspace/applyEdit") == []
