@@ -127,7 +127,7 @@ def _sizes_of(texts: Any) -> str:
 
 
 def _source_of(text: Record) -> str:
-    """Where a text was found; empty if the model wrote it from nothing."""
+    """Where a text was found; empty if denoising started from noise."""
     source = SOURCES.get(plain(text.get("source")), "")
     return source and source + ", corrected" * (text.get("corrected") is True)
 
