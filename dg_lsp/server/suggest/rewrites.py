@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dg_lsp.document.request import RequestRefusedError
 from dg_lsp.document.retrying import Try, first_sound
-from dg_lsp.document.suggestions import Standard, Suggestion, one_line
+from dg_lsp.document.suggestions import Standard, Suggestion, one_line, writes_mask
 from dg_lsp.job import Draft
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import WITHDRAWN, Answer, How, WithdrawnError, Work, refused
@@ -31,9 +31,13 @@ async def rewrite(
     site, work = request.site, Work()
     standard = Standard(one_line=one_line(site, settings.multi_line))
 
+    def show(draft: Draft) -> None:
+        if not writes_mask(draft.text, site, work.job):
+            on_draft(draft)
+
     async def write(one: Try) -> tuple[Answer, tuple[Suggestion, ...]]:
         options = replace(request.options, seed=one.seed, deadline_s=one.deadline_s)
-        filled = await jobs.fill(site, options, settings, on_draft, work)
+        filled = await jobs.fill(site, options, settings, show, work)
         answer = answer_of(filled, site, standard, work)
         return answer, answer.suggestions
 
