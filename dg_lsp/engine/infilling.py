@@ -102,7 +102,9 @@ class Filling:
             self._is_cut_short = True
             found = self._complete or self._texts(self._family.lengths.fittest(self._lanes))
         except _AgreedError:
-            found = self._texts([lane for lane in self._lanes if self._agrees(lane)])
+            agreeing = [lane for lane in self._lanes if self._agrees(lane)]
+            # Whether anything is missing at all is still to be decided.
+            found = [*self._texts(agreeing), FoundText("", ())]
         ranked = self._timed("rank", lambda: self._ranked(found, prompt, encoded))
         self._timings_ms["total"] = (time.perf_counter() - self._started) * 1e3
         offered, reason = self._sure_enough(ranked)

@@ -61,6 +61,14 @@ def test_a_sure_seed_that_the_model_leaves_as_it_is_is_the_answer_after_one_step
     assert corrected.infill.steps > 1
 
 
+def test_where_nothing_is_missing_no_seed_is_believed(tiny_codec):
+    whole = "def area(self, radius):\n    return 3.14 *<||> radius\n"
+    copied = Seed(" radius **", score=99.0)
+    believed = SeedSettings(prior_nats=1000.0, sure_score=0.0)
+    filled = fill(tiny_codec, whole, seeds=(copied,), engine={"seeds": believed})
+    assert filled.texts == []
+
+
 def test_a_seed_that_no_canvas_holds_is_ranked_all_the_same(tiny_codec):
     span = LONG.split("<|")[1].split("|>")[0]
     filled = fill(tiny_codec, LONG, seeds=(Seed(span),), length=OPEN, max_tokens=400)
