@@ -16,7 +16,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)  ## Fill a span of a sample file with the bundled model, live
-	$(BIN)/dg-lsp infill docs/demo/inventory.py:34:20
+	$(BIN)/dg-lsp infill docs/demo/inventory.py:23:30
 
 # A file stays in one worker, so that it shares its servers and runs in order.
 test: $(READY)  ## Run the tests, on two cores

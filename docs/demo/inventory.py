@@ -9,6 +9,7 @@ class Inventory:
     def __init__(self, path):
         self.path = path
         self.items = {}
+        self.reserved = {}
 
     def load(self):
         with open(self.path) as file:
@@ -17,6 +18,10 @@ class Inventory:
     def add(self, name, count=1):
         self.items[name] = self.items.get(name, 0) + count
         return self.items[name]
+
+    def reserve(self, name, count=1):
+        self.reserved[name] =
+        return self.reserved[name]
 
     def remove(self, name):
         if name not in self.items:
@@ -31,4 +36,4 @@ class Inventory:
             json.dump(self.items, file)
 
     def __len__(self):
-        return len()
+        return len(self.items)

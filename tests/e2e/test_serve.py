@@ -338,10 +338,11 @@ def position(units: bytes, at: int) -> tuple[dict[str, int], int]:
 def test_what_is_printed_while_serving_goes_to_stderr(start_server):
     script = """
 from dg_lsp.cli import compose, run
+from dg_lsp.reason import CodedError
 
 def open_infiller(model, device):
     print("a library says hello")
-    raise ValueError("no model today")
+    raise CodedError("no model today")
 
 compose.open_infiller = open_infiller
 run(["serve", "--in-process"])

@@ -153,7 +153,11 @@ def repo(
     ] = None,
     seeds: Annotated[
         Literal["none", "document", "folder"],
-        typer.Option("--seeds", help="Where to look for texts that the model may start from."),
+        typer.Option(
+            "--seeds",
+            metavar="SOURCE",
+            help="Where to look for texts to start from: none, document or folder.",
+        ),
     ] = "folder",
     model: ModelOption = None,
     device: DeviceOption = None,
