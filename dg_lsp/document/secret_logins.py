@@ -15,14 +15,14 @@ from dg_lsp.document.secret_shapes import Secret, every
 from dg_lsp.document.secret_values import is_password, is_strong_password
 
 MAX_LINE_CHARS = 400
-"""How far after a program's name its options are searched."""
+"""How far after a program's name its options are searched for."""
 
 _ARGUMENT = r"\\?[\"']?(?P<value>[^\s\"'\\]{4,128})(?=[\s|;&\"'\\]|$)"
 # Each program with its option for a password, according to its manual.
 _OPTIONS = [
     (program, re.compile(rf"(?:^|[ \t]){option}{_ARGUMENT}"))
     for program, option in (
-        # No blank: after a blank, the client asks, and the next argument is the database.
+        # Without a blank: a bare `-p` makes the client ask, and the database follows it.
         ("mysql", r"-p"),
         ("mariadb", r"-p"),
         ("sshpass ", r"-p[ \t]?"),
@@ -47,7 +47,7 @@ _OPTIONS = [
         ("net user ", r"net user \S{1,60}[ \t]+"),
         ("ConvertTo-SecureString", r"ConvertTo-SecureString[ \t]+(?:-String[ \t]+)?"),
         ("htpasswd ", r"-\w{0,6}b\w{0,6}[ \t]+\S{1,200}[ \t]+\S{1,60}[ \t]+"),
-        # A user before it, and a colon.
+        # Options that take a user and a password.
         ("http ", r"(?:-a|--auth)[ =]?\\?[\"']?[^\s:\"']{0,64}:"),
         ("curl", r"(?:-u|--user|--proxy-user)[ =]?\\?[\"']?[^\s:\"']{0,64}:"),
         ("smbclient ", r"-U[ \t]?[\"']?[^\s%\"']{1,64}%"),
@@ -59,7 +59,7 @@ _PIPED = re.compile(
     r"[ \t]*(?:sudo[ \t]+(?:-\w+[ \t]+)*-S|(?:sudo[ \t]+)?chpasswd"
     r"|[\w ./:@$-]{1,120}--password-stdin)"
 )
-# A user and a password that are encoded as base64 on the spot.
+# Code that encodes a user and a password in base64.
 _ENCODED = re.compile(
     r"(?:btoa|b64encode|uffer\.from|ncodeToString)\(b?[\"'`][\w.@-]{1,64}:"
     r"(?P<value>[^\s\"'`]{4,128})[\"'`]"
@@ -79,10 +79,10 @@ _PLACES = [
 
 
 def logins(text: str) -> Iterator[Secret]:
-    """Passwords on command lines and beside their users."""
+    """Passwords on command lines and next to user names."""
     for program, option in _OPTIONS:
         for at in every(text, program):
-            # A command ends with its line; one in a string may have others before it.
+            # A command ends with its line; other commands may come before it.
             end = text.find("\n", at, at + MAX_LINE_CHARS)
             end = end if end >= 0 else min(len(text), at + MAX_LINE_CHARS)
             found = option.search(text, at, end)

@@ -1,9 +1,9 @@
 """Finds secrets by the name that stands before them: `password = "..."`, `--token ...`.
 
-A name is followed by a *link* and a value. The link says how sure it is that the value is what
-the name says: a quoted value after an equals sign may be any word, but the second argument of a
-call that has `"password"` for its first must look like a password. Knows nothing of programming
-languages; the links are those of assignments, calls, mark-up, command lines and configuration.
+A name is followed by a *link* and a value. The link determines how strictly the value is
+judged: a quoted value after an equals sign may be any word, but the second argument of a call
+whose first is `"password"` must look like a password. No programming language is parsed: the
+links cover assignments, calls, mark-up, command lines and configuration files of any language.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from dg_lsp.document.secret_values import (
 )
 
 MAX_NAME_CHARS = 80
-"""How far before a name its line is looked at."""
+"""How many characters of the line before a name are examined."""
 MAX_VALUE_CHARS = 4096
-"""Session tokens and keys in base64 have up to some thousand characters."""
+"""Session tokens and keys in base64 can have a few thousand characters."""
 MIN_PASSWORD_CHARS = 4
 MIN_BARE_CHARS = 6
-"""Without quotes, fewer are a number or a word."""
+"""Shorter values without quotes are usually numbers or words."""
 
 MAX_PASSWORD_CHARS = 200
 MAX_LINK_CHARS = 100
-"""The most that a name and its link have without a blank."""
+"""Maximum length of a name and its link without blanks."""
 
-# "contrasen\u0303a" is what macOS makes of file names and what is copied from them.
+# macOS writes "contrasen\u0303a" in file names, and so does text copied from them.
 _FOREIGN = (
     *("contraseña", "contrasena", "contrasen\u0303a", "senha", "mot de passe", "kennwort"),
     *("wachtwoord", "parola", "hasło", "heslo", "salasana", "lösenord", "adgangskode"),
@@ -44,34 +44,34 @@ _STARTS = [
     *((start, MAX_PASSWORD_CHARS + MAX_LINK_CHARS) for start in _PASSWORD_STARTS),
     *((start, MAX_VALUE_CHARS + MAX_LINK_CHARS) for start in _TOKEN_STARTS),
 ]
-"""What names start with, and how far behind the start a value without quotes can end."""
+"""How names start, and how far after the start an unquoted value can end."""
 _NAME = re.compile(
     r"(?i:(?P<password>pass(?:word|wort|wd|phrase|code)?|pwd|pw|psk|identified by|mnemonic"
     rf"|(?P<foreign>{'|'.join(_FOREIGN)}))"
     r"|bearer|session(?:[_-]?id|[_-]?token)|secret(?:[_-]?key)?(?:_?base)?|token"
     r"|key(?:[_-]data)?|credentials?)\d?"
 )
-# "key" alone is the name of anything; these make a secret of it.
+# A plain "key" may hold anything; after one of these words it names a secret.
 _KEYS = (
     *("api", "access", "auth", "account", "private", "encryption", "signing", "master"),
     *("client", "secret", "shared", "preshared", "license", "app", "server", "service"),
 )
-# Words that end like a name: "bypass" is no password.
+# What comes before "pass" in other words: "bypass" is not a password.
 _OTHER_WORDS = ("by", "com", "encom", "sur", "tres", "over", "under", "im", "surrogate")
 _PUBLIC_NAME = re.compile(r"(?:::|arn:)[\w:/-]*$|public[_-]?(?:key)?[_-]?$")
 _CLOSE = r"(?P<close>\\{0,3}[\"'`])?\]?"
 _LINK = re.compile(
     _CLOSE + r"(?:"
-    # Arguments behind a name: a call, a dictionary's get, a default of an option.
+    # An argument after the name: of a call, of a dictionary's `get`, or an option's default.
     r"(?P<argument>\)?[ \t]{0,4},\s{0,40}(?:[\"']?(?:default|value)[\"']?[ \t]?[=:][ \t]?)?"
     r"|\)\.\w{1,20}\([ \t]{0,4})"
     r"|(?P<call>(?:\.\w{1,20})?\((?:\w{1,12}\()?[ \t]{0,4})"
     r"|(?P<other>\)?[ \t]{0,4}(?:\|\||\?\?|or\b)[ \t]{0,4})"
-    # Mark-up: an element, a value attribute beside the name, `<key>` and `<string>` of a plist.
+    # Mark-up: an element, a value attribute next to the name, a plist's `<key>` and `<string>`.
     r"|(?P<pair>[ \t]{1,8}value[ \t]?=[ \t]?|[ \t]{0,8}\r?\n[ \t]{0,40}value:[ \t]{1,8}"
     r"|[ \t]{1,4}\{\s{0,40}default[ \t]{1,8}=[ \t]{1,8})"
     r"|(?P<element>>|</key>\s{0,40}<string>)"
-    # An assignment, perhaps with a type, and perhaps on the next line.
+    # An assignment, possibly with a type, or with its value on the next line.
     r"|(?P<assign>(?:\[\])?[ \t]{0,16}"
     r"(?:(?::[ \t]?|[Aa]s )[&A-Za-z'][\w.\[\]|<>'& ]{0,40}=|=>|<-|[:?+]=|[!=]={1,2}|=|:)"
     r"(?P<space>[ \t]{0,16}(?:(?P<block>[|>][-+]?|[(\\])?[ \t]{0,8}\r?\n[ \t]{0,80})?))"
@@ -79,14 +79,14 @@ _LINK = re.compile(
     r")"
 )
 _OPEN = re.compile(r"[A-Za-z@$]{0,2}(?P<escape>\\{0,3})(?P<quote>\"\"\"\s?|'''\s?|[\"'`])")
-# What a value without quotes is a part of, and nearly always the end of.
+# The run of characters that an unquoted value is part of; it usually ends where the run does.
 _RUN = re.compile(r"[^\s\"'`()\[\]{}<>,;&\\]*+")
 _BARE_PASSWORD = re.compile(r"[^\s\"'`()\[\]{}<>,;&\\]{4,200}+")
-# An equals sign is only padding: a row of names and signs is read once, not once for each.
+# An equals sign can only be padding, so a chain of names and equals signs is read only once.
 _BARE_TOKEN = re.compile(r"[^\s\"'`()\[\]{}<>,;&\\=]{4,4096}+={0,2}")
 _LINE = re.compile(r"[^\s\"'`]{6,128}+(?=[ \t]{0,16}(?:[\r\n]|$))")
 _SYMBOLIC = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).*[()\[\]<>,;&\\]")
-# A call, an index, a type with parameters; what goes on in the next line; the end of a call.
+# A call, an index or a type with parameters; an unfinished line; the end of a call.
 _CODE = re.compile(
     r"^[*&!]?[A-Za-z_][\w.:?]*(?:\(.*\)|\[.*\]|<.*>)[\w.()!?]*[;,]?$|[;,(\[{=|+]$|^[\w.]+\)"
 )
@@ -110,29 +110,29 @@ _COMMAND = re.compile(
     r"|--?[\w-]{0,40}|login[ \t]+\S{1,60}[ \t]+)$",
     re.IGNORECASE,
 )
-# A line of a configuration that has a name, a blank and a value: `requirepass ...`.
+# A configuration line that consists of a name, a blank and a value: `requirepass ...`.
 _DIRECTIVE = re.compile(r"[ \t]*[\w.-]{0,40}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """A name that may be a secret's, with what stands before and behind it."""
+    """A name that may belong to a secret, with the text before it and the link after it."""
 
     word: str
     is_password: bool
     line: str
-    """Its line up to the name, the last characters of it."""
+    """The last characters of its line before the name."""
     is_whole: bool
-    """Whether that is all of the line."""
+    """Whether `line` is everything before the name on its line."""
     link: re.Match[str]
 
     @property
     def bare(self) -> re.Pattern[str]:
-        """What its value looks like without quotes."""
+        """Matches an unquoted value of this name."""
         return _BARE_PASSWORD if self.is_password else _BARE_TOKEN
 
     def judge(self, value: str, is_sure: bool) -> bool:
-        """Whether the value may be what it is called, and is not just its name again."""
+        """Whether the value may be such a secret, and does not just repeat the name."""
         if f"{self.line}{self.word}".lower().endswith(value.lower()):
             return False
         if not self.is_password:
@@ -143,15 +143,15 @@ class _Name:
 
 
 def named_secrets(text: str) -> Iterator[Secret]:
-    """The values that names call a secret."""
-    # U+0130 is the one character whose lower case is longer.
+    """The secrets that follow a name such as `password`."""
+    # U+0130 is the only character that becomes longer in lower case.
     lowered = text.replace("\u0130", "I").lower()
     for part, reach in _STARTS:
         run_end = 0
         for at in every(lowered, part):
             if at >= run_end and (run := _RUN.match(text, at)):
                 run_end = run.end()
-            # In a run of thousands of characters most names need no closer look.
+            # In a run of thousands of characters, most names are too far from its end.
             if run_end - at > reach:
                 continue
             name = _name_at(text, lowered, at)
@@ -167,14 +167,14 @@ def _name_at(text: str, lowered: str, at: int) -> _Name | None:
         return None
     near = max(0, at - MAX_NAME_CHARS)
     before = lowered[near:at]
-    # `AWS::IAM::AccessKey` is the name of a type.
+    # `AWS::IAM::AccessKey` names a type.
     if _PUBLIC_NAME.search(before):
         return None
     if name[0][:3].lower() == "key" and not before.rstrip("_-. ").endswith(_KEYS):
         return None
     if name[0] == "pass" and before.endswith(_OTHER_WORDS):
         return None
-    # `resenha` is a review, and `minhaSenha` a password.
+    # `resenha` is Portuguese for a review, but `minhaSenha` is a password.
     if name["foreign"] and before[-1:].isalpha() and name[0][0].islower():
         return None
     if name[0] in ("pw", "psk") and before[-1:].isalpha() and not before.endswith("bind"):
@@ -191,7 +191,7 @@ def _name_at(text: str, lowered: str, at: int) -> _Name | None:
 
 
 def _value(text: str, name: _Name) -> tuple[int, int] | None:
-    """Where the value is, if it is a secret."""
+    """The range of the value, if it is a secret."""
     link, kind, at = name.link, name.link.lastgroup, name.link.end()
     if kind == "element":
         return _element(text, name, at)
@@ -212,7 +212,7 @@ def _value(text: str, name: _Name) -> tuple[int, int] | None:
 
 
 def _quoted(text: str, at: int) -> tuple[int, int] | None:
-    """What stands in the quotes that open here."""
+    """The range between the quotes that open here, if it may hold a secret."""
     opened = _OPEN.match(text, at)
     if opened is None:
         return None
@@ -297,7 +297,7 @@ def _bare(text: str, name: _Name) -> tuple[int, int] | None:
     elif name.is_whole and _BARE_LINE.fullmatch(name.line) and _LINE_REST.match(text, end):
         is_secret = _is_on_its_own(name, sign, value[0])
     else:
-        # Amid other text only without blanks, where a name is hardly ever code.
+        # Within other text, `name=value` without blanks is hardly ever code.
         is_tight = sign == "=" and not space and bool(_IN_TEXT.search(name.line))
         is_header = sign == ":" and not name.is_password and text[end : end + 1] in ("'", '"')
         is_in_braces = sign == ":" and _IN_BRACES.search(name.line)
@@ -310,7 +310,7 @@ def _bare(text: str, name: _Name) -> tuple[int, int] | None:
 
 
 def _is_symbolic(name: _Name, sign: str, value: str) -> bool:
-    """Whether the rest of a line is a password with brackets or commas, and not code."""
+    """Whether the rest of a line is a password with brackets or commas rather than code."""
     return (
         name.is_password
         and name.is_whole
@@ -323,7 +323,7 @@ def _is_symbolic(name: _Name, sign: str, value: str) -> bool:
 
 
 def _is_on_its_own(name: _Name, sign: str, value: str) -> bool:
-    """Whether what is all that a line gives a name is a secret, and not code."""
+    """Whether a value that is alone on its line with its name is a secret rather than code."""
     if not name.is_password:
         return is_token(value)
     if sign == "=" and not name.link["space"]:

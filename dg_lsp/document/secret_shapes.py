@@ -1,7 +1,7 @@
-"""Finds secrets by the shape that their issuer gave them: a GitHub token, a private key block.
+"""Finds secrets by the format that their issuer gave them: a GitHub token, a private key block.
 
-Each shape has hints, which are found as plain text first, so that ordinary text costs next to
-nothing. All repetitions are bounded: no line is too long.
+Each shape has hints, and a plain text search finds these first, so ordinary text costs next to
+nothing. All repetitions are bounded, so that long lines are not slow.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from dg_lsp.document.secret_values import (
 )
 
 MAX_KEY_BLOCK_CHARS = 16_384
-"""How far the end of a private key block is looked for; one of 8192 bits has about 6,400."""
+"""How far to search for the end of a private key; one of 8192 bits has about 6,400."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Where a secret stands, and what gave it away."""
+    """The range of a secret, and what kind of secret it is."""
 
     start: int
     end: int
@@ -34,7 +34,7 @@ class Secret:
 
 
 def _is_varied(value: str) -> bool:
-    # Filler such as "ghp_xxxxxxxx" is no token.
+    # A placeholder such as "ghp_xxxxxxxx" is not a token.
     return len(set(value)) > 6 and "EXAMPLE" not in value
 
 
@@ -45,7 +45,7 @@ def _is_bearer(value: str) -> bool:
 
 
 def _is_basic(value: str) -> bool:
-    """RFC 7617: the base64 of a user, a colon and a password."""
+    """Whether it is a user, a colon and a password in base64 (RFC 7617)."""
     try:
         pair = base64.b64decode(value + "=" * (-len(value) % 4), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
@@ -61,9 +61,9 @@ _INSIDE_WORD = re.compile(r"[\w*-]")
 class _Shape:
     what: str
     hints: tuple[str, ...]
-    """What every secret of this shape begins with."""
+    """Every match of this shape begins with one of these."""
     expression: re.Pattern[str]
-    """Matches at a hint; its group, where it has one, is the secret."""
+    """Matches at a hint; the secret is its group, or the whole match if it has none."""
     check: _Check
 
 
@@ -71,7 +71,7 @@ def _shape(what: str, hints: str, expression: str, check: _Check = _is_varied) -
     return _Shape(what, tuple(hints.split()), re.compile(expression), check)
 
 
-# Where an issuer documents the format, the comment says where.
+# The comments link to the issuer's documentation of the format, if there is any.
 _SHAPES = [
     # docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
     _shape("an AWS key id", "AKIA ASIA", r"A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9*])"),
@@ -104,7 +104,7 @@ _SHAPES = [
     _shape("a Hugging Face token", "hf_", r"hf_[A-Za-z0-9]{30,64}(?!\w)"),
     # github.blog/changelog/2021-09-23-npm-has-a-new-access-token-format
     _shape("an npm token", "npm_", r"npm_[A-Za-z0-9]{36}(?!\w)"),
-    # warehouse.pypa.io/development/token-scanning: a macaroon behind "pypi-"
+    # warehouse.pypa.io/development/token-scanning: a macaroon after "pypi-"
     _shape("a PyPI token", "pypi-AgE", r"pypi-AgE[\w-]{50,255}"),
     _shape("a RubyGems key", "rubygems_", r"rubygems_[a-f0-9]{48}"),
     _shape("a Docker token", "dckr_pat_ dckr_oat_", r"dckr_.at_[\w-]{20,64}"),
@@ -171,8 +171,8 @@ _SHAPES = [
     _shape("a password", "Basic basic", r".asic[ \t]([A-Za-z0-9+/]{8,400}={0,2})", _is_basic),
 ]
 
-# Shapes that are known by what stands amid them: that and what follows it, which begins with
-# plain text so that `re` is fast, and what stands before it.
+# Shapes with a distinctive part in the middle: an expression for this part and what follows,
+# which begins with a literal so that `re` finds it quickly, and one for what comes before.
 _INNER_SHAPES = [
     (what, re.compile(rest), re.compile(rf"(?<![\w*-]){start}\Z"))
     for what, rest, start in (
@@ -209,7 +209,7 @@ _KEY_LINE = re.compile(r"[A-Za-z0-9+/=]{40,}")
 
 
 def key_blocks(text: str) -> Iterator[Secret]:
-    """Private keys between their markers (RFC 7468, and the like of PGP and OpenSSH)."""
+    """Private keys between their markers (RFC 7468, and similar ones of PGP and OpenSSH)."""
     edges = list(_KEY_BLOCK_EDGE.finditer(text)) if "PRIVATE KEY" in text else []
     for index, edge in enumerate(edges):
         if edge[1] == "BEGIN":
@@ -224,14 +224,14 @@ def key_blocks(text: str) -> Iterator[Secret]:
             complete = False
         else:
             continue
-        # Code about such blocks has both markers and no key between them.
+        # Code that handles such blocks contains both markers, but no key between them.
         if _KEY_LINE.search(text, start, end):
             for word in (_KEY_WORD if complete else _KEY_LINE).finditer(text, start, end):
                 yield Secret(word.start(), word.end(), "a private key")
 
 
 def tokens(text: str) -> Iterator[Secret]:
-    """What has the shape of an issuer's tokens."""
+    """Tokens and keys in an issuer's format."""
     for shape in _SHAPES:
         starts = itertools.chain.from_iterable(_word_starts(text, one) for one in shape.hints)
         group = shape.expression.groups
@@ -250,7 +250,7 @@ def tokens(text: str) -> Iterator[Secret]:
 
 
 def url_passwords(text: str) -> Iterator[Secret]:
-    """The password in the userinfo of a URL (RFC 3986, 3.2.1), and in what is like one."""
+    """The password in the userinfo of a URL (RFC 3986, 3.2.1), and in similar strings."""
     for match in matches(_URL_PASSWORD, text, every(text, "://")):
         if is_password(match[1]):
             yield Secret(*match.span(1), "a password in a URL")
@@ -263,7 +263,7 @@ def url_passwords(text: str) -> Iterator[Secret]:
 def matches(
     expression: re.Pattern[str], text: str, starts: Iterator[int]
 ) -> Iterator[re.Match[str]]:
-    """What matches at the starts, without overlaps where they ascend."""
+    """The matches at these offsets; they do not overlap if the offsets ascend."""
     span = (0, 0)
     for start in starts:
         inside = span[0] <= start < span[1]
@@ -274,7 +274,7 @@ def matches(
 
 
 def every(text: str, part: str) -> Iterator[int]:
-    """Where a part occurs."""
+    """The offsets at which a part occurs."""
     at = text.find(part)
     while at >= 0:
         yield at

@@ -1,8 +1,8 @@
 """Where an engine is found: the runtime directory, the socket in it, addresses and tokens.
 
-The directory is the user's alone (0700), so the socket in it needs no password. Knows nothing
-of HTTP or of processes. On Windows an engine listens on the loopback instead, and a file in
-the directory holds its address and token; that path is not tested.
+Only the user may access the directory (0700), so the socket in it needs no password. On
+Windows, an engine listens on the loopback interface instead, and a file in the directory holds
+its address and token; this has not been tested.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Server-sent events, written and read. Knows nothing of what they carry."""
+"""Writes and reads server-sent events, whatever their data means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures as text and as a plot. Measures nothing."""
+"""Formats the measured figures as text and draws them as a plot."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from dg_lsp.models.checkpoint import count_in_words
 
 SHOWN_TILINGS = 4
-"""The best of each number of rows; the JSON has all."""
+"""How many of the fastest are shown for each number of rows; the JSON has all."""
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """Markdown tables, as docs/benchmarks.md has them."""
+    """The report as Markdown tables, as in docs/benchmarks.md."""
     hardware, found = report["hardware"], report["versions"]
     lines = [
         f"{hardware['name']}: copies {hardware['bandwidth'] / 1e9:.0f} GB/s, multiplies "
@@ -93,7 +93,7 @@ def as_text(report: dict[str, Any]) -> str:
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    """Milliseconds per step over rows, with the roofline; needs matplotlib."""
+    """Plot milliseconds per step over rows, with the roofline; needs matplotlib."""
     import matplotlib as mpl
 
     mpl.use("Agg")

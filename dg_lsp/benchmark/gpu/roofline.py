@@ -1,6 +1,7 @@
-"""What a denoising step must move and compute at least, from the shape alone.
+"""Computes the least time that a denoising step can take on a device.
 
-Knows nothing of devices but their bandwidth and their matrix rate.
+The bytes to read and the operations follow from the model's shape; of the device, only its
+memory bandwidth and its rate of matrix multiplication matter.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ NF4_BITS, BF16_BITS = 4.127, 16.0
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Parameters by what happens to them in a step."""
+    """Numbers of parameters, by how a step uses them."""
 
     experts: int
-    """In fused stacks; a step reads those of the experts that its rows choose."""
+    """In fused stacks; a step reads only the experts that its rows are routed to."""
     dense: int
     """Attention, dense products and self-conditioning: read once, packed in NF4."""
     embedding: int
@@ -50,30 +51,31 @@ def sizes_of(config: DiffusionGemmaConfig) -> Sizes:
 
 
 def experts_touched(sizes: Sizes, rows: int) -> float:
-    """Distinct experts of a layer that so many rows choose, if all are as likely."""
+    """Expected number of distinct experts of a layer that this many rows are routed to, if all
+    are equally likely."""
     return sizes.num_experts * (1 - (1 - sizes.top_k / sizes.num_experts) ** rows)
 
 
 def step_bytes(
     config: DiffusionGemmaConfig, sizes: Sizes, rows: int, context: int, bits: float
 ) -> float:
-    """Bytes that one step reads: weights at so many bits, both uses of the embedding, cache."""
+    """Bytes that one step reads: weights of `bits` each, the embedding twice, and the cache."""
     share = experts_touched(sizes, rows) / sizes.num_experts
     weights = (sizes.experts * share + sizes.dense) * bits / 8
-    # A sliding layer reads one window, where the cache keeps more.
+    # A sliding layer reads only one window, although the cache keeps more.
     window = config.text_config.sliding_window
     cache = cache_bytes(config, context) - _beyond_window(config, context, window)
     return weights + 2 * sizes.embedding * 2 + cache
 
 
 def step_flops(sizes: Sizes, rows: int) -> float:
-    """Multiplications and additions of one step in its matrix products."""
+    """Multiplications and additions in the matrix products of one step."""
     active = sizes.experts * sizes.top_k / sizes.num_experts
     return 2.0 * rows * (active + sizes.dense + 2 * sizes.embedding)
 
 
 def floor_ms(bytes_: float, flops: float, bandwidth: float, rate: float) -> float:
-    """The roofline: the longer of moving and computing, in milliseconds."""
+    """The roofline in milliseconds: reading or computing, whichever takes longer."""
     return max(bytes_ / bandwidth, flops / rate) * 1e3
 
 

@@ -87,7 +87,7 @@ def assemble(
     _fill_buffers(model, device)
     left = [name for name, tensor in _all_tensors(model) if tensor.device.type == "meta"]
     if left:
-        raise ValueError(f"{len(left)} tensors have no values, the first is {left[0]}")
+        raise ValueError(f"tensors without values: {len(left)}, the first is {left[0]}")
     model.set_experts_implementation(PACKED_EXPERTS)
     return model
 

@@ -46,8 +46,8 @@ def read_packed(
     wrong += [name for name in found if name not in expected]
     if wrong:
         raise CheckpointError(
-            f"{directory} does not fit its config.json: {len(wrong)} tensors differ, the first "
-            f"is {wrong[0]}; make it again with dg-lsp pull"
+            f"{directory} does not fit its config.json: differing tensors: {len(wrong)}, the "
+            f"first is {wrong[0]}; make it again with dg-lsp pull"
         )
     return found
 
