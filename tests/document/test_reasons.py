@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from dg_lsp.document.reasons import why_nothing
@@ -54,7 +56,9 @@ def test_the_reason_is_what_decided(text, at, standard, expect):
 def test_it_names_the_setting_with_its_number_and_never_rounds_it_up():
     for sure, shown in ((0.0749, "0.07"), (0.1499, "0.14")):
         reason = why_nothing(infill(("1", sure)), site("x = ", "\n"), Standard(1, 0.15))
-        assert reason.message == f"below `minConfidence` 0.15 ({shown})"
+        assert reason.code is ReasonCode.LOW_CONFIDENCE
+        assert "`minConfidence`" in reason.message
+        assert re.findall(r"[\d.]+", reason.message) == ["0.15", shown]
 
 
 def test_without_candidates_the_engine_has_the_word():

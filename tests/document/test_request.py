@@ -146,7 +146,7 @@ def test_a_selection_longer_than_the_model_rewrites_is_refused():
     assert build_job(select(50), ASKED, MODEL, CONTEXT).replaced is not None
     # Lines are counted in the whole document, of which the place may hold a part.
     far = dataclasses.replace(select(51), first_line=101)
-    with pytest.raises(RequestRefusedError, match="select lines 111 to 160"):
+    with pytest.raises(RequestRefusedError, match=r"\b111\b.*\b160\b"):
         build_job(far, ASKED, MODEL, CONTEXT)
 
 

@@ -1,5 +1,6 @@
 """What a file is read as, and the one line that each unreadable file gets."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from dg_lsp.document import source
 from dg_lsp.document.source import SourceError, language_of, read_source
+from dg_lsp.reason import ReasonCode
 
 
 def check_read(tmp_path: Path, data: bytes, expect: str, name: str = "a.py") -> source.Source:
@@ -18,11 +20,16 @@ def check_read(tmp_path: Path, data: bytes, expect: str, name: str = "a.py") -> 
     return got
 
 
-def check_refused(path: Path, message: str) -> None:
+def check_refused(path: Path, *names: str) -> None:
+    """One line, with the path and beside it what tells this cause from the others."""
     with pytest.raises(SourceError) as caught:
         read_source(path)
-    assert str(caught.value) == message.format(path=path)
-    assert "\n" not in str(caught.value)
+    message = str(caught.value)
+    assert caught.value.code is ReasonCode.BAD_FILE
+    assert str(path) in message
+    assert "\n" not in message
+    for name in names:
+        assert name in message.replace(str(path), "")
 
 
 @pytest.mark.parametrize(
@@ -68,72 +75,50 @@ def test_coding_cookie(tmp_path: Path, data: bytes, expect: str, encoding: str) 
 def test_coding_cookie_counts_in_python_only(tmp_path: Path) -> None:
     path = tmp_path / "a.rb"
     path.write_bytes(b"# coding: latin-1\nx = '\xe9'\n")
-    check_refused(path, "{path} is not valid utf-8: byte 0xe9 at offset 23; save it as UTF-8")
+    check_refused(path, "utf-8", "0xe9", "offset 23")
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("data", "names"),
     [
-        (b"ab\xffcd", "{path} is not valid utf-8: byte 0xff at offset 2; save it as UTF-8"),
-        (
-            b"\xef\xbb\xbfa\xff",
-            "{path} is not valid utf-8: byte 0xff at offset 4; save it as UTF-8",
-        ),
-        (
-            b"# coding: ascii\n\xc3\xa9",
-            "{path} is not valid ascii: byte 0xc3 at offset 16; save it as UTF-8",
-        ),
-        (
-            b"\x7fELF\0\0",
-            "{path} is a binary file (a NUL byte at offset 4); name a text file",
-        ),
-        ("x = 1".encode("utf-16"), "{path} is UTF-16; save it as UTF-8"),
-        (
-            b"# coding: klingon\n",
-            "{path} declares the encoding 'klingon', which cannot be read; "
-            "save it as UTF-8 without the declaration",
-        ),
-        (
-            b"# coding: rot13\n",
-            "{path} declares the encoding 'rot13', which cannot be read; "
-            "save it as UTF-8 without the declaration",
-        ),
-        (
-            b"# coding: utf-16\n",
-            "{path} declares the encoding 'utf-16', which cannot be read; "
-            "save it as UTF-8 without the declaration",
-        ),
-        (
-            b"\xef\xbb\xbf# coding: latin-1\n",
-            "{path} starts with a UTF-8 byte order mark but declares 'latin-1'; remove one",
-        ),
+        (b"ab\xffcd", ("utf-8", "0xff", "offset 2", "UTF-8")),
+        (b"\xef\xbb\xbfa\xff", ("utf-8", "0xff", "offset 4", "UTF-8")),
+        (b"# coding: ascii\n\xc3\xa9", ("ascii", "0xc3", "offset 16", "UTF-8")),
+        (b"\x7fELF\0\0", ("NUL", "offset 4")),
+        ("x = 1".encode("utf-16"), ("UTF-16", "UTF-8")),
+        (b"# coding: klingon\n", ("'klingon'", "UTF-8")),
+        (b"# coding: rot13\n", ("'rot13'", "UTF-8")),
+        (b"# coding: utf-16\n", ("'utf-16'", "UTF-8")),
+        (b"\xef\xbb\xbf# coding: latin-1\n", ("byte order mark", "'latin-1'")),
     ],
 )
-def test_unreadable_bytes(tmp_path: Path, data: bytes, message: str) -> None:
+def test_unreadable_bytes(tmp_path: Path, data: bytes, names: tuple[str, ...]) -> None:
     path = tmp_path / "a.py"
     path.write_bytes(data)
-    check_refused(path, message)
+    check_refused(path, *names)
 
 
 def test_missing(tmp_path: Path) -> None:
-    check_refused(tmp_path / "none.py", "{path} does not exist; check the path")
+    check_refused(tmp_path / "none.py", "exist")
     (tmp_path / "file").write_text("")
-    check_refused(tmp_path / "file" / "a.py", "{path} does not exist; check the path")
+    check_refused(tmp_path / "file" / "a.py", "exist")
 
 
 def test_not_a_file(tmp_path: Path) -> None:
-    check_refused(tmp_path, "{path} is a directory; name a file in it")
+    check_refused(tmp_path, "directory")
     fifo = tmp_path / "pipe"
     os.mkfifo(fifo)
-    check_refused(fifo, "{path} is not a regular file; name a text file")
+    check_refused(fifo, "regular file")
 
 
 def test_odd_paths(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
-    check_refused(loop, "{path} cannot be read: Too many levels of symbolic links")
-    with pytest.raises(SourceError, match="is not a path: embedded null byte"):
+    check_refused(loop, os.strerror(errno.ELOOP))
+    with pytest.raises(SourceError) as caught:
         read_source(Path("a\0b"))
+    assert caught.value.code is ReasonCode.BAD_FILE
+    assert repr("a\0b") in str(caught.value)
 
 
 def test_not_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +130,7 @@ def test_not_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     # Tests may run as root, whom no file mode keeps out.
     monkeypatch.setattr(Path, "open", refuse)
-    check_refused(path, "{path} is not readable; check its permissions")
+    check_refused(path, "permissions")
 
 
 def test_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +138,7 @@ def test_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_read(tmp_path, b"12345678", "12345678")
     path = tmp_path / "big.py"
     path.write_bytes(b"1234567890")
-    check_refused(path, "{path} has 10 bytes; the limit is 8 bytes, name a smaller file")
+    check_refused(path, "10 bytes", "8 bytes")
 
 
 @pytest.mark.parametrize(

@@ -72,12 +72,12 @@ def test_the_span_itself_is_left_out() -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(-1, 0), (2, 1), (0, 4)])
 def test_span_outside_the_text(start: int, end: int) -> None:
-    with pytest.raises(ValueError, match=r"is not a range of a text of 3 characters"):
+    with pytest.raises(ValueError, match=rf"{start}, {end}\b.*\b3\b"):
         split_window("abc", start, end, WindowBudget(1, 1), len)
 
 
 def test_negative_budget() -> None:
-    with pytest.raises(ValueError, match="suffix_tokens is -1"):
+    with pytest.raises(ValueError, match=r"suffix_tokens\b.* -1\b"):
         WindowBudget(1, -1)
 
 
