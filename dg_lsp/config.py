@@ -91,22 +91,23 @@ class LengthSettings:
 
 @dataclass(frozen=True, slots=True)
 class SeedSettings:
-    """How far texts that stand elsewhere are believed, by the score that retrieval gives them.
+    """How far to trust texts found elsewhere, by the score that retrieval gives them.
 
-    A checkpoint says what suits it, found by `dg-lsp eval seeds`: the better a model is, the
-    less such a text counts next to what the model writes. By default its likelihood decides.
+    A checkpoint contains the values that suit it, found by `dg-lsp eval seeds`: the better a
+    model is, the less such a text counts next to what the model writes. By default, only its
+    likelihood counts.
     """
 
     lanes: int = 4
-    """How many of them denoising starts from."""
+    """How many of these texts denoising starts from."""
     prior_nats: float = 0.0
     prior_nats_per_score: float = 0.0
-    """What is added to the log-likelihood of a text that stands elsewhere."""
+    """Added to the log-likelihood of a text that was found elsewhere."""
     log_odds: float = -5.0
     log_odds_per_score: float = 0.5
-    """How often such a text is right where it ranks first, which becomes its confidence."""
+    """How often such a text is right if it ranks first, which becomes its confidence."""
     sure_score: float = math.inf
-    """From here on a text is the answer as soon as one denoising step leaves it as it is."""
+    """From this score on, a text that one denoising step leaves unchanged is the answer."""
 
 
 @dataclass(frozen=True, slots=True)

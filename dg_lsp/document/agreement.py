@@ -32,8 +32,8 @@ TOKEN_COST = 0.25
 MAX_RENAMED = 2
 """Number of identifiers that may have other names."""
 RENAMING_COST, RENAMED_WORTH, RENAMED_SHARE = 0.5, 0.5, 0.75
-"""What the first occurrence of a renamed identifier takes from the agreement, what each further
-one adds, next to 1 for one that is the same, and what agreement beyond it is worth."""
+"""What the first occurrence of a renamed identifier deducts from the agreement; what each other
+one adds, while an equal token adds 1; and the factor, per renamed identifier, for the rest."""
 
 # Keywords distinguish statements, so they are never renamed.
 _KEYWORDS = frozenset(
@@ -74,7 +74,7 @@ def neighbours_of(prefix: str, suffix: str) -> Neighbours:
     if left and is_word(near[-1]):
         begun = left.pop()
     if len(near) == LEFT_CHARS:
-        # The first one may be the end of a word.
+        # The first token may be only the end of a word.
         left = left[1:]
     right = words_of(after)[:MAX_RIGHT_TOKENS]
     return Neighbours(
@@ -195,7 +195,7 @@ def _ends_before_suffix(
             met_again = two.finditer(text, start + 1, min(last, limit + 1))
             ends.update(met.start() for met in islice(met_again, MAX_ENDINGS))
         for at in ends:
-            # What is left of a word in the suffix may be the end of a longer one.
+            # If the suffix starts within a word, a longer word may end with the rest of it.
             is_whole = not (is_word(first) and is_word(text[at - 1]))
             if is_whole or here.rest:
                 after = words_of(text[at : min(last, at + RIGHT_CHARS)])

@@ -72,7 +72,7 @@ def code_files(
     """The files below a workspace folder, those in directories near the given files first.
 
     `globs` are those of the setting that excludes files; `others` are folders that are walked
-    over by themselves. `None` is yielded between two directories, so that the caller can pause.
+    separately. `None` is yielded between two directories, so that the caller can pause.
     """
     root = Path(os.path.realpath(folder))
     apart = {Path(os.path.realpath(other)) for other in others} - {root}

@@ -1,4 +1,4 @@
-"""Finds given tokens of code in many files.
+"""Finds sequences of tokens in the code of many files.
 
 The files of an index are joined into one text, and every token in it is an entry: a hash of it
 and the three tokens before it, and its end. The entries are sorted in one array of 64-bit
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from dg_lsp.document.code_tokens import HASHES, token_ends
 
 SLICE_CHARS = 16 * 1024
-"""Text read at once while an index is built; takes about three milliseconds."""
+"""How much text is read at a time while an index is built; takes about three milliseconds."""
 CONTEXT_TOKENS = 4
-"""Tokens that an entry is sorted by; the last two together, then one after the other."""
+"""Number of tokens that an entry is sorted by: the last two together, then one by one."""
 
 _OFFSET_BITS, _TOKEN_BITS, _PAIR_BITS = 28, 8, 20
 _TOKEN_MASK, _PAIR_MASK = (1 << _TOKEN_BITS) - 1, (1 << _PAIR_BITS) - 1
@@ -41,8 +41,9 @@ class CodeIndex:
     entries: array[int]
 
     def places(self, last_tokens: Sequence[str], most: int) -> list[int]:
-        """At most this many offsets after these tokens, given nearest first; some may be hash
-        collisions. Two to `CONTEXT_TOKENS` tokens are used.
+        """At most `most` offsets that follow these tokens; some may be hash collisions.
+
+        The tokens are given nearest first. Two to `CONTEXT_TOKENS` of them are used.
         """
         low, width = _key(last_tokens)
         first = bisect.bisect_left(self.entries, low)
@@ -111,7 +112,7 @@ def building_index(files: Iterable[tuple[str, str]]) -> Generator[None, None, Co
 
 
 def _key(last_tokens: Sequence[str]) -> tuple[int, int]:
-    """The smallest entry behind these tokens, the last one first, and how many there can be."""
+    """The smallest entry for these tokens, given nearest first, and how many there can be."""
     one, two, *others = (HASHES[token] for token in last_tokens[:CONTEXT_TOKENS])
     key = (one ^ 3 * two) & _PAIR_MASK
     for other in others:
@@ -121,10 +122,10 @@ def _key(last_tokens: Sequence[str]) -> tuple[int, int]:
 
 
 def _slice_end(text: str, start: int) -> int:
-    """Where a slice ends: between two lines, where they are not too long."""
+    """Where a slice ends: between two lines, unless they are too long."""
     end = start + SLICE_CHARS
     if end >= len(text):
         return len(text)
     found = text.find("\n", end, end + SLICE_CHARS)
-    # The line end stays whole with the indentation of the next line.
+    # The next slice has the whole line end, with the indentation after it.
     return end if found < 0 else found

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 LINE_END_TOKEN = "\n"
 
 _TOKEN = re.compile(r"\w+|[\r\n]\s*|[^\w\s]")
-# A carriage return before it counts as a blank: patterns that begin with a literal are fastest.
-# The number of blanks after it is limited, without backtracking, so that many empty lines are
-# not slow.
+# A carriage return before the line feed counts as a blank, so that the pattern begins with a
+# literal, which is fastest. The white space after it is limited and never backtracked into, so
+# that many empty lines are not slow.
 _ONE_LINE_END = r"\n\s{0,200}+"
 _BLANKS = r"[ \t\r]*+"
 _AFTER_LINE_ENDS = "\x0e"
@@ -25,7 +25,7 @@ _MAX_KNOWN_HASHES = 1 << 16
 
 
 def words_of(text: str) -> list[str]:
-    """The texts of a text's tokens."""
+    """The tokens of a text."""
     return [
         LINE_END_TOKEN if said < _AFTER_LINE_ENDS else said for said in _TOKEN.findall(text)
     ]
@@ -49,8 +49,8 @@ def pattern_of(in_a_row: Sequence[str], begins_word: bool = False) -> re.Pattern
     """A pattern that finds these tokens in sequence, with any blanks between them.
 
     `begins_word`: whether the last of them is only the beginning of a word. Anything may come
-    before the first one, even the rest of its word: patterns that begin with a literal are
-    fastest.
+    before the first one, even the beginning of its word, because patterns that begin with a
+    literal are fastest.
     """
     parts = [
         _ONE_LINE_END if token == LINE_END_TOKEN else re.escape(token) for token in in_a_row

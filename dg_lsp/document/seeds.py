@@ -37,8 +37,8 @@ from dg_lsp.job import Seed, SeedOrigin
 
 MAX_SEEDS = 4
 MAX_PLACES = 40
-"""Places in this document, and as many elsewhere, whose left side is compared; there may be
-many more where little is to go by."""
+"""Number of places in this document, and of places elsewhere, whose left side is compared; a
+short context may occur at many more."""
 ENOUGH_PLACES = 12
 MANY_PLACES = 500
 """Maximum number of places on either side, for a document that repeats itself many times."""
@@ -47,20 +47,21 @@ MAX_COMPARED, ENDINGS = 32, 2
 TAILS_CHARS = (4, 8, 16, 32)
 """How much text before a place is compared first, character by character."""
 DOCUMENT_CONTEXTS, INDEX_CONTEXTS = (2, 1), (4, 3, 2)
-"""Tokens before the span that a place has to share: fewer where more give too few places."""
+"""Number of tokens before the span that a place must share; fewer, if too few places do."""
 CHARS_PER_LINE = 36
 COUNT_WORTH, DISTANCE_COST = 0.8, 0.15
-"""Fitted, like the weights in agreement.py, so that the score is the logarithm of the odds that
-a text is right among all that were found, on spans of the files kept for tuning."""
+"""Fitted like the weights in agreement.py, on spans of the files kept for tuning, so that the
+score of a text is the log odds that it is the right one of all that were found."""
 MIN_REPEATED_CHARS = 4
-"""With less in common with the suffix, a text is not a repetition."""
+"""A shorter text at the start of the suffix does not count as a repetition."""
 BLOCK_RIGHT = 2
-"""How much of the suffix must agree behind a text of several lines that is the whole body of a
-block; a body has one of the few places, as its length alone would keep it from all."""
+"""How many tokens of the suffix must agree after a text of several lines, so that it counts as
+the whole body of a block. Below a line that opens a block, the best body is always returned,
+because its length alone would otherwise keep it out."""
 _OPENS_BLOCK = re.compile(r"(?:[:{(\[]|=>|->|\b(?:do|then|else|begin))$")
 _MASK = re.compile(r"\*{4}")
 ORIGIN_WORTH = {SeedOrigin.DOCUMENT: 1.7, SeedOrigin.OPEN_FILE: 0.8, SeedOrigin.WORKSPACE: 0.0}
-"""The first one is fitted as well; an open file was put halfway."""
+"""The first value is fitted as well; that of an open file is roughly the mean of the two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,11 @@ def find_seeds(
     limit: int = MAX_SEEDS,
     may_show: Callable[[Seed], bool] = lambda seed: True,
 ) -> tuple[Seed, ...]:
-    """Up to `limit` texts for the span between the two, the best first, of those that
-    `may_show` allows.
+    """Up to `limit` texts for the span between prefix and suffix, the best first, among those
+    that `may_show` allows.
 
-    Of the document only `REACH_CHARS` on either side are looked at, which is as far as its
-    secrets are masked. `elsewhere` comes in the order of its recency, the latest first.
+    Only `REACH_CHARS` of the document on either side are searched, because its secrets are
+    masked only that far. `elsewhere` is in the order of recency, the latest first.
     """
     here = neighbours_of(prefix, suffix)
     if not here.left:
@@ -127,11 +128,11 @@ def find_seeds(
     def score_of(text: str) -> float:
         return best[text][0] + COUNT_WORTH * math.log(counts[text])
 
-    # In the order in which they were met where the scores are equal, so that it is always the
-    # same.
+    # Texts with equal scores stay in the order in which they were found, so that the result is
+    # always the same.
     in_order = sorted(best, key=score_of, reverse=True)
     ranked = [*islice((text for text in in_order if may_show(best[text][1])), limit)]
-    # A body is long, so that it comes after lines of it, which fewer tokens speak against.
+    # A body is long, so it ranks below parts of it, from whose score less is deducted.
     block = (
         max(blocks, key=lambda text: blocks[text], default=None) if near.opens_block else None
     )
@@ -145,10 +146,11 @@ def _seed(text: str, source: _Source) -> Seed:
 
 
 def _is_refused(place: Place, ending: Ending, text: str, near: _Near) -> bool:
-    """Whether a text may not be suggested, whatever speaks for it.
+    """Whether a text must not be suggested, whatever its score.
 
-    It holds nothing, a masked secret, or half of a character; or it says what the suffix says
-    already, or the line above, where no more than the line end behind it speaks for it.
+    It is blank, contains a masked secret or cuts a character in half; or it repeats the
+    beginning of the suffix; or it repeats the line above and agrees with less than two tokens
+    of the suffix.
     """
     code = text.strip()
     return (
@@ -170,7 +172,7 @@ class _Near:
     above: str
     """The last non-blank line above, if the span begins a line."""
     below: str
-    """The suffix without its leading blanks."""
+    """The suffix without its leading white space."""
 
 
 def _near(prefix: str, suffix: str) -> _Near:
@@ -217,7 +219,7 @@ def _places_around(
 
 
 def _spans_before(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
-    """Where a pattern is found, ascending: all places, or many of those nearest to the end."""
+    """The spans where a pattern is found, ascending: all, or many of the last ones."""
     spans: list[tuple[int, int]] = []
     end = len(text)
     while end > 0 and len(spans) < MANY_PLACES:
@@ -269,7 +271,7 @@ def _tails(text: str) -> list[str]:
 
 
 def _closeness(tails: Sequence[str], text: str, end: int) -> int:
-    """How much of the text before a place is the same; a first guess that costs little."""
+    """How much of the text before a place is the same; a cheap first estimate."""
     for count, tail in enumerate(tails):
         if not text.endswith(tail, 0, end):
             return count

@@ -1,9 +1,10 @@
-"""Seeds: texts from elsewhere that denoising starts from, and what speaks for each beforehand.
+"""Seeds: texts from elsewhere that denoising can start from, and how far to trust each.
 
-A seed is a guess of what the span holds and of how long it is. It takes part in the race as a
-lane that starts as its text instead of noise, and in the ranking as it stands. How far it is
-to be believed, before the model has read it, is its prior: a checkpoint holds the weights,
-found by `dg-lsp eval seeds` on files that its figures are not measured on.
+A seed is a guess at the text of the span and at its length. In the race, a lane starts from
+the seed instead of noise; in the ranking, the unchanged seed competes with what the lanes
+wrote. Its prior says how probable it is before the model has read it. The weights of the prior
+are part of a checkpoint; `dg-lsp eval seeds` fits them on files that are not used to measure
+the model.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from dg_lsp.job import Seed
 
 
 def usable(seeds: Sequence[Seed], replaced: str | None) -> dict[int, Seed]:
-    """The distinct seeds that say something and are whole, as models see text.
+    """The distinct seeds that are neither blank nor damaged, with line ends as models see them.
 
-    Each has its number in the job, which other seeds may have been left out of.
+    The keys are their numbers in the job, where the other seeds are counted too.
     """
     distinct: dict[str, tuple[int, Seed]] = {}
     for number, seed in enumerate(seeds):
@@ -33,7 +34,7 @@ def usable(seeds: Sequence[Seed], replaced: str | None) -> dict[int, Seed]:
 def with_seeds(
     found: Sequence[FoundText], seeds: Mapping[int, Seed], settings: SeedSettings
 ) -> list[FoundText]:
-    """The texts that lanes wrote and the seeds as they stand, each seed with its prior."""
+    """The texts that the lanes wrote and the unchanged seeds, each seed with its prior."""
     numbers = {seed.text: number for number, seed in seeds.items()}
     texts = [_believed(one, seeds, numbers.pop(one.text, None), settings) for one in found]
     for text, number in numbers.items():
@@ -46,7 +47,7 @@ def with_seeds(
 def _believed(
     found: FoundText, seeds: Mapping[int, Seed], number: int | None, settings: SeedSettings
 ) -> FoundText:
-    """A text with what speaks for it as the seed with a number, if it is one."""
+    """A text with the prior and the confidence of the seed that it is, if it is one."""
     if number is None:
         return found
     seed = seeds[number]

@@ -1,4 +1,4 @@
-"""Where an evaluation looks for texts that stand elsewhere, as a server does."""
+"""Searches for seeds in an evaluation, in the same way as a server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dg_lsp.evaluation.spans import PUBLIC, UNSEEDED, TrueSpan, held_out, is_tun
 from dg_lsp.job import Seed, SeedOrigin
 
 Contexts = Callable[[TrueSpan], RequestContext]
-"""What a job on a span is built from."""
+"""Returns what the job for a span is built from."""
 
 
 def contexts(source: SeedSource, files: Sequence[tuple[str, str]] = ()) -> Contexts:

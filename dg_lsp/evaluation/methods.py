@@ -94,7 +94,7 @@ def infiller(
 
 
 def race(model: LoadedModel, span: TrueSpan) -> Outcome:
-    """The race with what stands elsewhere in the document, as an editor asks for it."""
+    """The race with seeds from the document, as an editor asks for it."""
     return infiller(model.settings, job_of(span, context=PUBLIC), model)
 
 
@@ -104,12 +104,12 @@ def race_alone(model: LoadedModel, span: TrueSpan) -> Outcome:
 
 
 def race_among_files(model: LoadedModel, span: TrueSpan) -> Outcome:
-    """The race with what stands elsewhere in the document and in the other files of the set."""
+    """The race with seeds from the document and from the other files of the set."""
     return infiller(model.settings, job_of(span, context=among_held_out(span)), model)
 
 
 def seeds_ranked(model: LoadedModel, span: TrueSpan) -> Outcome:
-    """What stands elsewhere is only compared with what the race writes from noise."""
+    """Seeds are only compared with what the race writes from noise."""
     settings = dataclasses.replace(
         model.settings, seeds=dataclasses.replace(model.settings.seeds, lanes=0)
     )
@@ -117,7 +117,7 @@ def seeds_ranked(model: LoadedModel, span: TrueSpan) -> Outcome:
 
 
 def seeded_lanes(model: LoadedModel, span: TrueSpan) -> Outcome:
-    """Lanes start from what stands elsewhere, and only what lanes wrote is compared."""
+    """Lanes start from seeds, and only the texts that lanes wrote are compared."""
     return infiller(model.settings, job_of(span, context=PUBLIC), model, LanesAlone)
 
 

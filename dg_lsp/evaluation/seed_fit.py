@@ -1,9 +1,9 @@
-"""Fits how far texts that stand elsewhere are believed, on spans whose text is known.
+"""Fits how far to trust texts found elsewhere (seeds), on spans whose text is known.
 
-The engine ranks them beside what the model writes. Their prior is fitted as a conditional
-logit: it makes the right one of all texts for a span as probable as it can be, given their
-likelihoods. How often a text that ranks first is right is fitted afterwards, as a logistic
-regression on its score, and becomes its confidence.
+The engine ranks seeds together with the texts that the model writes. Their prior is fitted as a
+conditional logit: it makes the right text of each span as probable as possible among all its
+texts, given their likelihoods. A logistic regression on the score then fits how often a seed
+that ranks first is right, which becomes its confidence.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dg_lsp.models.loading import LoadedModel
 
 _ALL = RequestOptions(extra_candidates=63, may_be_empty=False, max_tokens=MAX_TOKENS)
 _RIDGE = 0.001
-"""Keeps a weight finite that the spans say nothing about."""
+"""Keeps weights finite that the spans do not determine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class RankedText:
     likelihood: float
     """What it is ranked by, in nats."""
     seed_score: float | None
-    """Of the seed that it is; `None` where only the model wrote it."""
+    """The score of the seed with this text; `None` if only the model wrote it."""
     is_right: bool
 
 
 def rank_all(model: LoadedModel, span: TrueSpan) -> list[RankedText]:
-    """All texts that a race with seeds ends with."""
+    """All texts at the end of a race with seeds."""
     settings = dataclasses.replace(
         model.settings, seeds=SeedSettings(lanes=model.settings.seeds.lanes)
     )
@@ -52,9 +52,9 @@ def rank_all(model: LoadedModel, span: TrueSpan) -> list[RankedText]:
 
 
 def fit(spans: Sequence[Sequence[RankedText]], lanes: int) -> SeedSettings:
-    """The settings that suit these spans. Raises `ValueError` where no seed is right."""
+    """The settings that fit these spans best. Raises `ValueError` if no seed is right."""
     if not any(one.is_right and one.seed_score is not None for span in spans for one in span):
-        raise ValueError("no text that stands elsewhere is right on any of these spans")
+        raise ValueError("no text found elsewhere is right for any of these spans")
     told = [span for span in spans if any(one.is_right for one in span)]
     features = [torch.tensor([_features(one) for one in span]) for span in told]
     right = [torch.tensor([one.is_right for one in span]) for span in told]
@@ -105,7 +105,7 @@ def _features(one: RankedText) -> list[float]:
 
 
 def _least(loss: Callable[[Tensor], Tensor], start: Sequence[float]) -> list[float]:
-    """The weights at which a convex loss is least."""
+    """The weights that minimize a convex loss."""
     weights = torch.tensor(start, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=500, line_search_fn="strong_wolfe")
 

@@ -1,7 +1,7 @@
 """Adapts ghost text for editors that do not handle it as LSP specifies.
 
 Each rule is a pure function for one quirk and names the editor; `capabilities.py` says which
-client has which quirk. To support another one, add a rule here and a question there.
+client has which quirk. For another quirk, add a rule here and a property there.
 """
 
 from __future__ import annotations

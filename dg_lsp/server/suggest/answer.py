@@ -62,8 +62,8 @@ class Work:
         self._mark = time.perf_counter()
 
     def end(self, result: JobResult) -> None:
-        """The job has ended; time not reported by the engine was spent on the way there and
-        back."""
+        """Record the job's result; the time that the engine does not report was spent on the
+        way there and back."""
         self.infill, self.state = result.infill, result.state
         self.lap("socket")
         told = dict(result.infill.timings_ms)
@@ -98,7 +98,7 @@ class Answer:
 
 
 def refused(reason: Reason) -> Answer:
-    """The model is not asked."""
+    """An answer for which the model is not asked."""
     return Answer(Outcome.REFUSED, reason)
 
 

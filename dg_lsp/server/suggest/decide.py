@@ -85,7 +85,7 @@ def _rest_of(last: LastAnswer, request: Request) -> Answer | None:
         return None
     if left := remainders(last.answer.suggestions, typed):
         return replace(suggested(left), how=How.LAST_ANSWER)
-    # The same question has the same answer, but a user who asks by hand asks another one.
+    # The same request has the same answer, but a request made by hand is a different one.
     if typed or _insists_more(request, last.request):
         return None
     return replace(last.answer, how=How.LAST_ANSWER, work=None)

@@ -35,7 +35,7 @@ class DraftSuggestion:
 
 
 DraftListener = Callable[[Callable[[], DraftSuggestion | None]], None]
-"""Called when there is a draft, and may ask for it; finishing one takes time."""
+"""Called for each draft with a function that finishes it, which takes time, and returns it."""
 
 
 def suggest_draft(

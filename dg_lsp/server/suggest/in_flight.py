@@ -62,7 +62,7 @@ class InFlightJob:
         self._judged: tuple[Candidate, Suggestion | None] | None = None
         """The candidate of the last drafts, and the suggestion if the job ended with it."""
         self._shown: Suggestion | None = None
-        """The part of it that the user has seen so far."""
+        """The suggestion that the user saw last."""
         self._answer: Answer | None = None
         self.task = asyncio.create_task(self._run())
         self.task.add_done_callback(lambda task: on_end(self))
@@ -120,7 +120,7 @@ class InFlightJob:
         return suggested(left) if left else None
 
     def _judge_outcome(self) -> Answer:
-        """The text shown last, if the job's result does not agree with the typed text."""
+        """The job's answer, or the text shown last if only that agrees with the typed text."""
         if self.task.cancelled():
             cancelled = Reason(ReasonCode.CANCELLED, "the job was cancelled")
             return Answer(Outcome.NOTHING, cancelled)

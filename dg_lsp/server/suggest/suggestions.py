@@ -97,10 +97,10 @@ class _Turn:
 class DocumentSuggestions:
     """One document: the waiting request, the running job, and the last answer.
 
-    The newest request wins, and this is the only place of the front end where it does: the user
-    has typed on, so an answer to an older request would no longer fit the text. The older one
-    is answered with nothing at once, whether or not the client cancels it. Which of several
-    *jobs* wins is up to the engine's scheduler, as front ends share an engine.
+    The newest request wins, and this is the only place in the front end that decides so: the
+    user has typed on, so an answer to an older request would no longer fit the text. The older
+    one is answered with nothing at once, whether or not the client cancels it. Which of several
+    *jobs* wins is up to the engine's scheduler, because front ends share an engine.
     """
 
     def __init__(self, jobs: Jobs) -> None:
@@ -192,7 +192,7 @@ class DocumentSuggestions:
         """Cache the answer for the next request, even if this one no longer waits."""
         if self._job is not job:
             if not job.task.cancelled():
-                # Retrieved; otherwise asyncio would log an exception that was never retrieved.
+                # Asyncio logs exceptions that are never retrieved.
                 job.task.exception()
             return
         self._job = None
