@@ -64,7 +64,7 @@ class Filling:
             suffix=job.suffix.replace("\r\n", "\n"),
             replaced=job.replaced and job.replaced.replace("\r\n", "\n"),
         )
-        self._seeds = usable(job.seeds, job.replaced)
+        self._seeds = usable(self._job, codec)
         """The seeds that take part, by their number in the job."""
         self._denoiser, self._codec, self._family = denoiser, codec, family
         self._settings, self._cancelled, self._on_draft = settings, cancelled, on_draft

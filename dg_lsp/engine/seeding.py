@@ -14,19 +14,25 @@ import math
 from collections.abc import Mapping, Sequence
 
 from dg_lsp.config import SeedSettings
+from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.family import FoundText
-from dg_lsp.job import Seed
+from dg_lsp.job import InfillJob, Seed
 
 
-def usable(seeds: Sequence[Seed], replaced: str | None) -> dict[int, Seed]:
-    """The distinct seeds that are neither blank nor damaged, with line ends as models see them.
+def usable(job: InfillJob, codec: Codec) -> dict[int, Seed]:
+    """The seeds of a job that may become its text, by their number in the job.
 
-    The keys are their numbers in the job, where the other seeds are counted too.
+    They are distinct, neither blank nor damaged, and within the token budget of an infill. A
+    rewrite that follows an instruction has none: text from elsewhere does not know of it.
     """
+    if job.instruction is not None:
+        return {}
     distinct: dict[str, tuple[int, Seed]] = {}
-    for number, seed in enumerate(seeds):
+    for number, seed in enumerate(job.seeds):
         text = seed.text.replace("\r\n", "\n")
-        if text.strip() and "\ufffd" not in text and text != replaced:
+        if not text.strip() or "\ufffd" in text or text == job.replaced:
+            continue
+        if job.replaced is not None or len(codec.encode(text)) <= job.max_tokens:
             distinct.setdefault(text, (number, dataclasses.replace(seed, text=text)))
     return dict(distinct.values())
 

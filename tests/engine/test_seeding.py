@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dg_lsp.config import SeedSettings
 from dg_lsp.engine.family import FoundText
 from dg_lsp.engine.seeding import usable, with_seeds
-from dg_lsp.job import Seed
+from dg_lsp.job import InfillJob, Seed
 from tests.engine.test_infilling import AREA, LONG, OPEN, fill
 
 RIGHT, WRONG = Seed("3.14 * radius"), Seed("self.radius")
@@ -83,8 +83,9 @@ def test_seeds_that_say_nothing_or_half_a_character_do_not_take_part(tiny_codec,
     assert filled.infill.candidates == plain.infill.candidates
 
 
-def test_line_ends_of_dos_are_as_the_model_sees_them():
-    assert usable((Seed("a\r\nb"), Seed("a\nb")), None) == {0: Seed("a\nb")}
+def test_line_ends_of_dos_are_as_the_model_sees_them(tiny_codec):
+    seeds = (Seed("a\r\nb"), Seed("a\nb"))
+    assert usable(InfillJob("", "", seeds=seeds), tiny_codec) == {0: Seed("a\nb")}
 
 
 def test_a_candidate_names_its_seed_by_the_number_in_the_job(tiny_codec):
@@ -94,8 +95,20 @@ def test_a_candidate_names_its_seed_by_the_number_in_the_job(tiny_codec):
     assert numbers == {RIGHT.text: 1, WRONG.text: 3}
 
 
-def test_a_rewrite_does_not_start_from_what_it_replaces():
-    assert usable((Seed("a"), Seed("b")), "a") == {1: Seed("b")}
+def test_a_rewrite_does_not_start_from_what_it_replaces(tiny_codec):
+    job = InfillJob("", "", seeds=(Seed("a"), Seed("b")), replaced="a")
+    assert usable(job, tiny_codec) == {1: Seed("b")}
+
+
+def test_an_instruction_is_not_answered_with_what_stands_elsewhere(tiny_codec):
+    job = InfillJob("", "", seeds=(Seed("b"),), replaced="a", instruction="shorter")
+    assert usable(job, tiny_codec) == {}
+
+
+def test_a_seed_beyond_the_token_budget_does_not_take_part(tiny_codec):
+    seeds = (Seed("3.14 * radius"), Seed("3"))
+    job = InfillJob("", "", seeds=seeds, max_tokens=3)
+    assert usable(job, tiny_codec) == {1: Seed("3")}
 
 
 def test_the_same_job_gives_the_same_text(tiny_codec):
@@ -110,7 +123,8 @@ def test_the_same_job_gives_the_same_text(tiny_codec):
     st.lists(st.builds(Seed, st.sampled_from("bcde"), score=st.floats(-9, 99))),
 )
 def test_every_text_is_ranked_and_each_seed_once(written, seeds):
-    kept = usable(seeds, None)
+    kept = {seed.text: (n, seed) for n, seed in reversed([*enumerate(seeds)])}
+    kept = dict(kept.values())
     found = [FoundText(text, (0.5,)) for text in written]
     settings = SeedSettings(prior_nats=2.0, prior_nats_per_score=0.5)
     ranked = with_seeds(found, kept, settings)
