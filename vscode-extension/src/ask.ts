@@ -1,4 +1,4 @@
-/** Asks the user what a rewrite is to do, with what was asked before. */
+/** Asks the user for the instruction of a rewrite, and shows earlier instructions. */
 import * as vscode from "vscode";
 import { StrayKeys } from "./stray";
 
@@ -7,9 +7,9 @@ const MAX_KEPT = 30;
 const SETTLES_MS = 100;
 const GET_MODEL = "dgLsp.getModel";
 
-/** What the box must know of the model, which may be loaded while the box is open. */
+/** What the box needs to know about the model, which may be loaded while the box is open. */
 export interface Listener {
-  /** The model's name, where it is known to follow no instructions. */
+  /** The model's name if it is known not to follow instructions. */
   deafModel(): string | undefined;
   readonly onDidChange: vscode.Event<unknown>;
 }
@@ -21,7 +21,7 @@ export interface Selected {
 
 type Entry = vscode.QuickPickItem & { readonly does: "words" | "anew" | "get" };
 
-/** The instruction; empty for a rewrite without words, `undefined` where the user gave up. */
+/** The instruction; empty for a rewrite without one, `undefined` if the user cancelled. */
 export async function askInstruction(
   memory: vscode.Memento,
   listener: Listener,
@@ -63,9 +63,9 @@ async function pick(
     return await new Promise<string | undefined>((resolve) => {
       box.onDidChangeValue(offer);
       box.onDidAccept(() => {
-        // What is typed from now on is not meant for the box, nor to replace the selection.
+        // Keys typed from now on are not meant for the box, and must not replace the selection.
         unselect(selected);
-        // The last letter that was typed may be told after Enter.
+        // VS Code may report the last typed letter after Enter.
         setTimeout(() => {
           const [item] = box.activeItems;
           if (item?.does === "get") {
@@ -102,8 +102,8 @@ function entries(typed: string, history: string[], deaf: string | undefined): En
     ];
   }
   if (typed) {
-    // What is typed is what Enter asks for: which line is chosen is told by its number, in a list
-    // that lags behind the typing. So there is nothing to choose beside it.
+    // Enter must submit the typed text. VS Code reports the chosen entry by its position in a list
+    // that lags behind the typing, so there is no other entry.
     return [{ label: typed, does: "words", alwaysShow: true }];
   }
   const earlier = history.map((label) => ({ label, description: "asked before" }));
@@ -115,7 +115,7 @@ function strayKeys(selected: Selected, take: (typed: string) => void): StrayKeys
   return editor && new StrayKeys(editor, selected.range, take);
 }
 
-/** Puts the cursor where the text begins that was selected: typing does not replace it then. */
+/** Moves the cursor to the start of the selection, so that typing does not replace the text. */
 export function unselect({ document, range }: Selected): void {
   const editor = editorOf(document);
   if (editor !== undefined) {

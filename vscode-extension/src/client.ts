@@ -1,6 +1,6 @@
 /**
- * The language client and the life of its server: starts it, starts it again when it goes, and
- * says when that is of no use. Knows nothing of what the messages are good for.
+ * The language client and its server: starts the server, restarts it when it exits, and gives up if
+ * it keeps failing. Other modules decide what the messages are for.
  */
 import * as vscode from "vscode";
 import {
@@ -17,19 +17,19 @@ import type { Server } from "./discovery";
 import * as ext from "./lspExt";
 import { ServerProcess } from "./serverProcess";
 
-/** Until `initialize` is answered; the server loads no model for that. */
+/** How long `initialize` may take; the server does not load a model for that. */
 const START_PATIENCE_MS = 30_000;
-/** After so long without an answer the server is asked whether it is alive: a model may load. */
+/** After this long without an answer, asks whether the server is alive: a model may be loading. */
 const OVERDUE_MS = 5_000;
-/** For a request that a living server answers immediately. */
+/** How long a request may take that a healthy server answers immediately. */
 const PING_PATIENCE_MS = 4_000;
 
-/** Of the documents that the server is told of. */
+/** The URI schemes of the documents that the server sees. */
 export const SCHEMES = ["file", "untitled", "vscode-notebook-cell"];
 
 export type Phase = "off" | "starting" | "running" | "failed";
 
-/** Shows no messages of its own: what goes wrong is said once, with the ways out. */
+/** Shows no messages itself: the extension reports each problem once, with the remedies. */
 class QuietClient extends LanguageClient {
   override error(message: string, data?: unknown): void {
     super.error(message, data, false);
@@ -44,7 +44,7 @@ export class Client implements vscode.Disposable {
   readonly onDraft = this.drafted.event;
   readonly onStatus = this.statusSaid.event;
   phase: Phase = "starting";
-  /** Why the server is not running, or had to be started again, in one line. */
+  /** Why the server is not running or had to be restarted, in one line. */
   trouble = "";
   private running: LanguageClient | undefined;
   private process: ServerProcess | undefined;
@@ -60,7 +60,7 @@ export class Client implements vscode.Disposable {
     return this.phase === "running" ? this.running : undefined;
   }
 
-  /** The client once the server runs; `undefined` where it does not, or nobody waits. */
+  /** The client once the server runs; `undefined` if it does not, or if nobody waits any more. */
   async whenRunning(cancelled: vscode.CancellationToken): Promise<LanguageClient | undefined> {
     if (this.phase === "starting") {
       await new Promise<void>((resolve) => {
@@ -77,10 +77,10 @@ export class Client implements vscode.Disposable {
     return this.language;
   }
 
-  /** Starts the server; where that fails, `phase` and `trouble` say so. */
+  /** Starts the server; if that fails, `phase` and `trouble` say so. */
   async start(server: Server): Promise<void> {
     this.trouble = "";
-    // What waits for a server waits for this one.
+    // Requests that wait for a server now wait for this one.
     this.become("starting");
     await this.end();
     this.backOff.reset();
@@ -88,7 +88,7 @@ export class Client implements vscode.Disposable {
     await this.launch(server);
   }
 
-  /** Gives up a start that is under way: a server that hangs is not to be waited for. */
+  /** Abandons a start in progress, so that nobody waits for a server that hangs. */
   abandon(): void {
     if (this.phase === "starting" && this.running !== undefined) {
       this.running = undefined;
@@ -101,7 +101,7 @@ export class Client implements vscode.Disposable {
     await this.end();
   }
 
-  /** There is no server, for this reason. */
+  /** Records why there is no server. */
   fail(trouble: string): void {
     if (this.phase === "failed") {
       return;
@@ -124,7 +124,7 @@ export class Client implements vscode.Disposable {
     });
   }
 
-  /** Waits for an answer of the server for as long as that is alive. */
+  /** Waits for an answer of the server as long as the server is alive. */
   async patiently<Answer>(answer: Promise<Answer>): Promise<Answer> {
     const overdue = setInterval(() => void this.checkPulse(), OVERDUE_MS);
     try {
@@ -134,7 +134,7 @@ export class Client implements vscode.Disposable {
     }
   }
 
-  /** Ends a server that answers nothing any more, which starts it again. */
+  /** Kills a server that no longer answers, so that it is restarted. */
   private async checkPulse(): Promise<void> {
     const { process } = this;
     const why = "it did not answer any more";
@@ -142,7 +142,7 @@ export class Client implements vscode.Disposable {
     try {
       await this.execute(ext.COMMAND_STATUS);
     } catch {
-      // An error is an answer.
+      // An error is also an answer.
     } finally {
       clearTimeout(late);
     }
@@ -157,11 +157,11 @@ export class Client implements vscode.Disposable {
     const { running: client, process } = this;
     this.running = undefined;
     clearTimeout(this.restarting);
-    // One that is starting or hangs is not ended by its client.
+    // The client cannot end a server that is starting or hangs.
     await client?.dispose().catch(() => process?.kill());
   }
 
-  /** One run of a server; each restart has a new client. */
+  /** Starts the server process with a new client. */
   private async launch(server: Server): Promise<void> {
     this.become("starting");
     this.process = undefined;
@@ -216,7 +216,7 @@ export class Client implements vscode.Disposable {
     };
   }
 
-  /** One that ends while it starts fails its start. */
+  /** Restarts a server that has exited; `launch` reports one that exits during its start. */
   private closed(client: LanguageClient, server: Server): void {
     if (this.running !== client || this.phase !== "running") {
       return;

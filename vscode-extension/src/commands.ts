@@ -1,4 +1,4 @@
-/** The commands, each a line; what they do is elsewhere. */
+/** Registers the commands; other modules implement them. */
 import * as vscode from "vscode";
 import { askInstruction } from "./ask";
 import { enable, enableLanguage, isEnabled, isLanguageEnabled } from "./config";
@@ -55,7 +55,7 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
   return Object.entries(table).map(([name, run]) => vscode.commands.registerCommand(name, run));
 }
 
-/** A pause applies only to automatic suggestions; what the settings switch off stays off. */
+/** Works during a pause, which affects only automatic suggestions, but obeys the settings. */
 async function suggest(): Promise<void> {
   const language = vscode.window.activeTextEditor?.document.languageId;
   if (language === undefined || (isEnabled() && isLanguageEnabled(language))) {
@@ -85,7 +85,7 @@ async function rewriteSelection(extension: Extension): Promise<void> {
   await rewrite(extension, document, range, () => ask(extension, document, range));
 }
 
-/** From a code action: the server says where, and perhaps what. */
+/** Called by a code action: the server gives the range and possibly the instruction. */
 async function rewriteTarget(
   extension: Extension,
   target: ext.Target,
@@ -106,7 +106,7 @@ async function rewriteTarget(
   );
 }
 
-/** The user may take a while to say what to do, and the text may change meanwhile. */
+/** The text may change while the user types the instruction. */
 async function rewrite(
   extension: Extension,
   document: vscode.TextDocument,
@@ -125,7 +125,7 @@ async function rewrite(
   await extension.rewriting.begin({ document, range, ...words(instruction) });
 }
 
-/** The box always opens: where the model takes no words, that is said in it. */
+/** The box always opens; if the model follows no instructions, the box says so. */
 function ask(
   extension: Extension,
   document: vscode.TextDocument,
@@ -139,7 +139,7 @@ function ask(
   return askInstruction(context.globalState, listener, { document, range });
 }
 
-/** Buttons say which document they are at; only our keys say that they are keys. */
+/** Buttons pass a document; only our keybindings pass "key". */
 function byKey(by: unknown): "key" | undefined {
   return by === "key" ? by : undefined;
 }
@@ -148,7 +148,7 @@ function words(instruction: string): { instruction?: string } {
   return instruction === "" ? {} : { instruction };
 }
 
-/** The cursor's line where nothing is selected; no line end that was only brushed. */
+/** The selected lines or the cursor's line; a line selected only at column 0 is left out. */
 function wholeLines(document: vscode.TextDocument, selection: vscode.Selection): vscode.Range {
   if (selection.isEmpty) {
     const line = document.lineAt(selection.active.line);

@@ -1,6 +1,6 @@
 /**
- * Two texts side by side in the editor's own diff view: neither is a file, and both are coloured
- * as the file that they are about. Knows nothing of rewrites.
+ * Shows two texts side by side in the editor's own diff view. Neither is a file; both are
+ * highlighted like the file that they are versions of.
  */
 import * as vscode from "vscode";
 
@@ -24,12 +24,12 @@ export class Comparison implements vscode.TextDocumentContentProvider, vscode.Di
     return uri.query === "before" ? this.sides.before : this.sides.after;
   }
 
-  /** Whether a document is one of the two. */
+  /** Whether a document is one of the two texts. */
   shows(document: vscode.TextDocument | undefined): boolean {
     return document?.uri.scheme === SCHEME;
   }
 
-  /** Opens the view, with the line at its top in both. */
+  /** Opens the view with the line at the top of both sides. */
   async show(file: vscode.Uri, sides: Sides, line: number): Promise<void> {
     this.update(file, sides);
     const selection = new vscode.Range(line, 0, line, 0);
@@ -42,7 +42,7 @@ export class Comparison implements vscode.TextDocumentContentProvider, vscode.Di
     );
   }
 
-  /** Shows other texts where the view is open. */
+  /** Replaces the texts if the view is open. */
   update(file: vscode.Uri, sides: Sides): void {
     this.sides = sides;
     this.changed.fire(sideOf(file, "before"));

@@ -1,9 +1,9 @@
 /**
- * Asks the server for what goes at the cursor, in place of the language client's own request:
- * with a token for drafts and with the indentation of the editor.
+ * Asks the server for ghost text, replacing the language client's own request: adds a token for
+ * drafts and the indentation of the editor.
  *
- * VS Code cancels a request with each keystroke and asks anew a moment later. The server picks up
- * the job under way where the typed text agrees with it, so a cancellation waits for that moment.
+ * VS Code cancels a request at each keystroke and asks again a moment later. If the typed text
+ * agrees with the running job, the server continues that job, so a cancellation waits a moment.
  */
 import * as vscode from "vscode";
 import {
@@ -16,10 +16,10 @@ import {
 import { SCHEMES, type Client } from "./client";
 import type { Drafts } from "./drafts";
 
-/** Between a cancelled request and the next one lie some 40 ms. */
+/** The next request comes about 40 ms after a cancelled one. */
 const LINGER_MS = 150;
 
-/** What docs/lsp-extensions.md adds. */
+/** The parameters with our additions, which docs/lsp-extensions.md describes. */
 interface ExtendedParams extends InlineCompletionParams {
   textDocument: TextDocumentIdentifier & { version: number };
   formattingOptions: { tabSize: number; insertSpaces: boolean };
@@ -33,7 +33,7 @@ interface UnderWay {
 }
 
 export class Completion implements vscode.InlineCompletionItemProvider, vscode.Disposable {
-  // There before the server is, so that what is typed first is answered too.
+  // Registered before the server runs, so that the first keystrokes are answered too.
   private readonly registration = vscode.languages.registerInlineCompletionItemProvider(
     SCHEMES.map((scheme) => ({ scheme })),
     this,
@@ -64,7 +64,7 @@ export class Completion implements vscode.InlineCompletionItemProvider, vscode.D
     }
     clearTimeout(this.cancelling);
     if (this.underWay?.document !== document) {
-      // The server has nothing of it to pick up here.
+      // The server cannot continue that job in another document.
       this.underWay?.withdraw.cancel();
     }
     const token = `ghost-${++this.numRequests}`;
@@ -73,7 +73,7 @@ export class Completion implements vscode.InlineCompletionItemProvider, vscode.D
     const listener = cancelled.onCancellationRequested(() => this.giveUpSoon(token));
     this.drafts.expect(token);
     if (context.selectedCompletionInfo !== undefined) {
-      // The list of completions is open.
+      // The completion list is open.
       this.drafts.clear();
     }
     const params = client.code2ProtocolConverter.asInlineCompletionParams(
@@ -101,7 +101,7 @@ export class Completion implements vscode.InlineCompletionItemProvider, vscode.D
     }
   }
 
-  /** The user wants to see no more of what is under way. */
+  /** Stops the current request and hides its drafts. */
   discard(): void {
     clearTimeout(this.cancelling);
     this.underWay?.withdraw.cancel();
@@ -114,7 +114,7 @@ export class Completion implements vscode.InlineCompletionItemProvider, vscode.D
     this.registration.dispose();
   }
 
-  /** Drafts are drawn until VS Code has the ghost text, which goes the same way to the window. */
+  /** Keeps drafts until VS Code shows the ghost text, which takes the same way to the window. */
   private handOver(token: string): void {
     setImmediate(() => {
       this.drafts.end(token);

@@ -1,8 +1,8 @@
-/** The settings: those of the server, passed on as they are, and the extension's own. */
+/** Reads the settings: the server's, which are passed on unchanged, and the extension's own. */
 import * as vscode from "vscode";
 import { SECTION, withoutOwn } from "./section";
 
-/** The section as the server knows it; what is not valid it names itself. */
+/** The server's settings; the server itself reports invalid ones. */
 export function serverSettings(scope?: vscode.ConfigurationScope): unknown {
   return withoutOwn(vscode.workspace.getConfiguration(undefined, scope).get(SECTION));
 }
@@ -21,7 +21,7 @@ export function showsDrafts(): boolean {
   if (wanted === "on" || wanted === "off") {
     return wanted === "on";
   }
-  // A screen reader reads ghost text when it is there; drafts would only be in the way.
+  // A screen reader reads ghost text when it appears; drafts would only interfere.
   return vscode.workspace.getConfiguration("editor").get("accessibilitySupport") !== "on";
 }
 

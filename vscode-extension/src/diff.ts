@@ -1,29 +1,29 @@
-/** A rewrite as rows of a diff. */
+/** Turns a rewrite into the rows of a diff. */
 import { diffArrays, type ChangeObject } from "diff";
 import type { Confidence } from "./lspExt";
 import { rowsOf, type Row } from "./overlay";
 
 const LINE_END = /\r\n|\r|\n/;
 
-/** The lines of a text that is replaced in part: what stands before and after stays. */
+/** The parts of the first and last line that a rewrite leaves unchanged. */
 export interface Frame {
-  /** Of the first line, before the part. */
+  /** The text before the rewritten range in its first line. */
   readonly before: string;
-  /** Of the last line, after the part. */
+  /** The text after the rewritten range in its last line. */
   readonly after: string;
 }
 
-/** The lines that a text is a part of. */
+/** The whole lines that a text is part of. */
 export function linesIn({ before, after }: Frame, text: string): string[] {
   return (before + text + after).split(LINE_END);
 }
 
-/** Runs of lines that stay, go or come, in order. */
+/** Runs of lines that are kept, removed or added, in order. */
 export function changedLines(frame: Frame, old: string, text: string): ChangeObject<string[]>[] {
   return diffArrays(linesIn(frame, old), linesIn(frame, text));
 }
 
-/** What goes, what comes and how sure it is, line by line. */
+/** The removed and the added lines, with the confidence of the added ones. */
 export function diffRows(frame: Frame, old: string, text: string, confidence: Confidence): Row[] {
   const newText = frame.before + text + frame.after;
   const said = confidence.reduce((sum, [, length]) => sum + length, 0);
@@ -48,7 +48,7 @@ export function diffRows(frame: Frame, old: string, text: string, confidence: Co
   return rows;
 }
 
-/** The freedom of the next attempt. */
+/** The strength of the next attempt. */
 export function shifted(strength: number, by: number): number {
   return Math.min(1, Math.max(0.1, Math.round((strength + by) * 100) / 100));
 }

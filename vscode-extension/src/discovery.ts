@@ -1,12 +1,12 @@
-/** Which file is the server, among the places where it may be. Does not import `vscode`. */
+/** Finds the server's file in the places where it may be. Does not import `vscode`. */
 import * as path from "node:path";
 
 export interface Places {
-  /** The setting; empty where it is not set. */
+  /** The setting; empty if it is not set. */
   readonly setting: string;
   /** The interpreter of the selected Python environment. */
   readonly interpreter: string | undefined;
-  /** The folders that are open, where they are trusted. */
+  /** The open folders, if they are trusted. */
   readonly folders: readonly string[];
   readonly environment: NodeJS.ProcessEnv;
   /** The server that the extension has installed. */
@@ -29,13 +29,13 @@ export interface Server {
 export interface Missing {
   /** Why, as a sentence for the user. */
   readonly reason: string;
-  /** A private environment would help. */
+  /** Whether installing a private environment would help. */
   readonly canInstall: boolean;
 }
 
 type IsFile = (file: string) => Promise<boolean>;
 
-/** A setting that names nothing is not passed over in silence; all other places are tried. */
+/** Reports a setting that names no server instead of ignoring it; tries all other places. */
 export async function findServer(places: Places, isFile: IsFile): Promise<Server | Missing> {
   if (places.setting !== "") {
     const command = places.setting.replace(/^~(?=$|[\\/])/, places.home);
@@ -55,7 +55,7 @@ export async function findServer(places: Places, isFile: IsFile): Promise<Server
   };
 }
 
-/** Every server that is there, apart from the setting, the one that is used first. */
+/** All servers found, except the setting's, in the order of preference. */
 export async function findServers(places: Places, isFile: IsFile): Promise<Server[]> {
   const found: Server[] = [];
   for await (const server of serversIn(places, isFile)) {
@@ -92,7 +92,7 @@ export function scriptIn(environment: string, name: string, platform: NodeJS.Pla
     : of.join(environment, "bin", name);
 }
 
-/** A relative entry would look into whatever folder is open. */
+/** The directories of the PATH, without relative ones: they would be in the open folder. */
 export function pathDirectories(
   environment: NodeJS.ProcessEnv,
   platform: NodeJS.Platform,
@@ -117,7 +117,7 @@ function besideInterpreter(interpreter: string | undefined, platform: NodeJS.Pla
   if (platform !== "win32") {
     return [of.join(directory, "dg-lsp")];
   }
-  // A conda environment has its interpreter above its scripts.
+  // In a conda environment, the interpreter is in the directory above the scripts.
   return [of.join(directory, "dg-lsp.exe"), of.join(directory, "Scripts", "dg-lsp.exe")];
 }
 
@@ -134,7 +134,7 @@ function inDirectories(directories: string[], platform: NodeJS.Platform): string
   return directories.map((directory) => pathOf(platform).join(directory, name));
 }
 
-/** Where `uv tool install` and `pipx install` put programs; an editor may not have it on its PATH. */
+/** Where `uv tool install` and `pipx install` put programs; it may not be on an editor's PATH. */
 function ofTools({ environment, home, platform }: Places): string[] {
   const of = pathOf(platform);
   const named = [environment["UV_TOOL_BIN_DIR"], environment["PIPX_BIN_DIR"]];
@@ -144,7 +144,7 @@ function ofTools({ environment, home, platform }: Places): string[] {
   return inDirectories(directories, platform);
 }
 
-/** Why a path cannot be the server; `undefined` where it may be. */
+/** Why a path cannot be the server; `undefined` if it can. */
 async function fault(
   command: string,
   platform: NodeJS.Platform,
@@ -154,7 +154,7 @@ async function fault(
     return "is not an absolute path";
   }
   if (platform === "win32" && /\.(bat|cmd)$/i.test(command)) {
-    // Windows runs those through a shell alone, where not every path is safe.
+    // Windows runs these only through a shell, where not every path is safe.
     return "is a batch file; the dg-lsp.exe is needed";
   }
   return (await isFile(command)) ? undefined : "is not a file";

@@ -1,19 +1,18 @@
 /**
- * Draws the drafts of the completion that is under way, at the cursor.
+ * Draws the drafts of the current completion request at the cursor.
  *
- * VS Code keeps the first ghost text that it was given for a place, so a suggestion that comes
- * into focus is drawn by decorations, and becomes ghost text once it has settled. What is typed
- * in agreement with a draft shortens it; whatever else happens takes it away. Knows nothing of
- * how a request is made.
+ * VS Code keeps the first ghost text that it gets for a position, so a suggestion that is still
+ * changing is drawn with decorations and becomes ghost text once it has settled. Typing text that
+ * agrees with a draft shortens it; anything else removes it.
  */
 import * as vscode from "vscode";
 import { typedAt } from "./follow";
 import type { Confidence, Draft } from "./lspExt";
 import { coveringRow, inlineRow, rowsOf, withoutStart, type Attachment } from "./overlay";
 
-/** The context keys of keybindings. */
+/** Context keys for keybindings. */
 const VISIBLE = "dgLsp.draftVisible";
-/** Tab takes the draft: it can no longer change, and Tab does not indent here. */
+/** Tab accepts the draft: it can no longer change, and Tab does not indent here. */
 const TAKEN_WITH_TAB = "dgLsp.draftTakenWithTab";
 
 interface Shown {
@@ -26,13 +25,13 @@ interface Shown {
 
 export class Drafts implements vscode.Disposable {
   private readonly decoration = vscode.window.createTextEditorDecorationType({});
-  /** Hides what follows the cursor where the last drawn line carries it on. */
+  /** Hides the text after the cursor if the last drawn line repeats it. */
   private readonly hiding = vscode.window.createTextEditorDecorationType({ opacity: "0" });
   private readonly subscriptions: vscode.Disposable[];
-  /** The `draftToken` of the request that is under way. */
+  /** The `draftToken` of the current request. */
   private token: string | undefined;
   private shown: Shown | undefined;
-  /** What the context keys hold. */
+  /** The values that the context keys were set to. */
   private readonly said = new Map<string, boolean>();
 
   constructor(private readonly isWanted: () => boolean) {
@@ -45,7 +44,7 @@ export class Drafts implements vscode.Disposable {
     ];
   }
 
-  /** A request is under way; what is drawn stays until its first draft. */
+  /** Waits for drafts of a new request; the old draft stays until the first one. */
   expect(token: string): void {
     this.token = token;
   }
@@ -64,7 +63,7 @@ export class Drafts implements vscode.Disposable {
     }
     const { start, end } = draft.range;
     const range = new vscode.Range(start.line, start.character, end.line, end.character);
-    // The beginning of what is selected in the list of completions may stand there already.
+    // The document may already contain the start of the entry selected in the completion list.
     const there = document.getText(range);
     if (!editor.selection.active.isEqual(range.end) || !draft.text.startsWith(there)) {
       return;
@@ -78,7 +77,7 @@ export class Drafts implements vscode.Disposable {
     });
   }
 
-  /** The request was answered or given up. */
+  /** Removes the draft of a request that was answered or abandoned. */
   end(token: string | undefined): void {
     if (token === this.token) {
       this.token = undefined;
@@ -86,7 +85,7 @@ export class Drafts implements vscode.Disposable {
     }
   }
 
-  /** What is drawn at the cursor goes into the document. */
+  /** Inserts the drawn text into the document. */
   async accept(): Promise<void> {
     const editor = vscode.window.activeTextEditor;
     const shown = this.shown;

@@ -1,4 +1,4 @@
-/** The parts put together, and the server started and started again. */
+/** Connects the parts of the extension, and starts and restarts the server. */
 import * as vscode from "vscode";
 import type { Middleware } from "vscode-languageclient/node";
 import { Client } from "./client";
@@ -17,7 +17,7 @@ import { removeLeftovers } from "./install";
 import { chooseServer, locateServer, offerWaysOut } from "./server";
 import { StatusItem } from "./status";
 
-/** The version of the extension whose server was offered last. */
+/** The version of the extension that last offered to update the server. */
 const UPDATE_OFFERED = "updateOffered";
 
 export class Extension implements vscode.Disposable {
@@ -29,7 +29,7 @@ export class Extension implements vscode.Disposable {
   readonly reports: Reports;
   readonly rewriting: Rewriting;
   readonly status: StatusItem;
-  /** The file that was found, whether or not it runs. */
+  /** The server's file, whether or not it runs. */
   serverCommand: string | undefined;
   private readonly subscriptions: vscode.Disposable[];
   private starting: Promise<void> = Promise.resolve();
@@ -64,7 +64,7 @@ export class Extension implements vscode.Disposable {
     ];
   }
 
-  /** Looks for the server and starts it, one after the other where asked several times. */
+  /** Finds the server and starts it; several calls are carried out one after the other. */
   start(): Promise<void> {
     this.client.abandon();
     const started = this.starting.then(() => this.startOnce());
@@ -72,7 +72,7 @@ export class Extension implements vscode.Disposable {
     return started;
   }
 
-  /** What runs goes on until there is another. */
+  /** Keeps a running server until another one is found. */
   async install(): Promise<void> {
     if (await installServer(this.context, this.log)) {
       await this.start();
@@ -112,7 +112,7 @@ export class Extension implements vscode.Disposable {
     }
   }
 
-  /** Another Python environment may have another server. */
+  /** Restarts if the newly selected Python environment has another server. */
   private async startOther(): Promise<void> {
     const found = await locateServer(this.context);
     if ("command" in found && found.command !== this.serverCommand) {
@@ -126,7 +126,7 @@ export class Extension implements vscode.Disposable {
     }
   }
 
-  /** The extension is newer than the server that it has installed; said once for each version. */
+  /** Offers, once per version, to update a server that an older extension has installed. */
   private async offerUpdate(server: Server): Promise<void> {
     const own = await installedServer(this.context);
     const version = extensionVersion(this.context);
@@ -143,7 +143,7 @@ export class Extension implements vscode.Disposable {
     }
   }
 
-  /** A server that was found but exits, immediately or after a while. */
+  /** Reports a server that was found but keeps exiting. */
   private async offerRestart(command: string): Promise<void> {
     const [again, show, settings] = ["Try Again", "Show Log", "Open Settings"] as const;
     const text = `The language server ${command} does not run: ${this.client.trouble}`;
@@ -159,9 +159,9 @@ export class Extension implements vscode.Disposable {
 
   private middleware(): Middleware {
     return {
-      // The extension has a provider of its own.
+      // The extension has its own provider.
       provideInlineCompletionItems: () => undefined,
-      // Rewrites are looked at before they are made, so their edits are not fetched here.
+      // The user sees a rewrite before it is applied, so its edit is not requested here.
       provideCodeActions: async (document, range, context, token, next) => {
         const actions = await next(document, range, context, token);
         for (const action of actions ?? []) {
@@ -180,7 +180,7 @@ export class Extension implements vscode.Disposable {
   }
 }
 
-/** A code action that rewrites a range, as the command that shows what would come. */
+/** Turns a code action that rewrites a range into the command that shows the preview. */
 function previewed(action: vscode.Command | vscode.CodeAction): void {
   const data = "data" in action ? (action.data as Target | undefined) : undefined;
   if (!(action instanceof vscode.CodeAction) || data === undefined || isEmpty(data.range)) {

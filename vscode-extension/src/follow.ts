@@ -1,6 +1,6 @@
-/** Where a range is after the document was edited. Offsets only; knows nothing of `vscode`. */
+/** Follows a range of offsets while the document is edited. Does not import `vscode`. */
 
-/** An edit as the editor tells of it: so many characters at the offset were replaced. */
+/** An edit as the editor reports it: `rangeLength` characters at the offset were replaced. */
 export interface Change {
   readonly rangeOffset: number;
   readonly rangeLength: number;
@@ -12,10 +12,10 @@ export interface Span {
   readonly end: number;
 }
 
-/** The span after the edits of one event, or `undefined` where one of them touches it. */
+/** The span after the edits of one event, or `undefined` if one of them touches it. */
 export function followed(span: Span, changes: readonly Change[]): Span | undefined {
   let { start, end } = span;
-  // Offsets of one event are those from before it.
+  // All offsets of an event refer to the text before it.
   for (const change of changes) {
     const changeEnd = change.rangeOffset + change.rangeLength;
     const moved = change.text.length - change.rangeLength;
@@ -29,7 +29,7 @@ export function followed(span: Span, changes: readonly Change[]): Span | undefin
   return { start, end };
 }
 
-/** The span with what was edited inside it or at its ends; `undefined` where an edit crosses one. */
+/** The span with the edits inside it or at its ends; `undefined` if an edit crosses an end. */
 export function stretched(span: Span, changes: readonly Change[]): Span | undefined {
   let { start, end } = span;
   for (const change of changes) {
@@ -47,7 +47,7 @@ export function stretched(span: Span, changes: readonly Change[]): Span | undefi
   return { start, end };
 }
 
-/** What was typed at a place where a text is drawn, if the event was that and nothing else. */
+/** The text typed at the start of a drawn text, if the event was nothing else. */
 export function typedAt(
   offset: number,
   drawn: string,

@@ -1,18 +1,18 @@
 /**
- * The changes that a rewrite is made of, so that each can be accepted alone. Knows nothing of
+ * Splits a rewrite into its changes, so that each can be accepted separately. Does not import
  * `vscode`.
  */
 import { changedLines, linesIn, type Frame } from "./diff";
 
-/** Some lines that are replaced. */
+/** A run of replaced lines. */
 export interface Hunk {
-  /** The first row of the diff that belongs to it, and how many there are. */
+  /** The first row of the diff that belongs to it, and the number of rows. */
   readonly row: number;
   readonly numRows: number;
-  /** The lines that go, within the framed old text. */
+  /** The removed lines of the framed old text. */
   readonly oldStart: number;
   readonly oldEnd: number;
-  /** The lines that come instead. */
+  /** The added lines. */
   readonly lines: readonly string[];
 }
 
@@ -40,7 +40,7 @@ export function hunksOf(frame: Frame, old: string, text: string): Hunk[] {
   return hunk === undefined ? hunks : [...hunks, hunk];
 }
 
-/** The old text with this change made, and no other. */
+/** The old text with only this change applied. */
 export function withHunk(frame: Frame, old: string, hunk: Hunk, lineEnd: string): string {
   const lines = linesIn(frame, old);
   lines.splice(hunk.oldStart, hunk.oldEnd - hunk.oldStart, ...hunk.lines);

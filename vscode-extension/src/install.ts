@@ -1,7 +1,7 @@
 /**
- * Makes the private environment of the server, with uv where there is one and with a Python of
- * the user's otherwise. Each environment is made in a directory of its own and taken into use when
- * it is whole and runs, so that what is interrupted leaves the one before as it was. Does not
+ * Creates the private environment of the server, with uv if it is installed and otherwise with one
+ * of the user's Pythons. Each environment gets its own directory and is used only once it is
+ * complete and works, so an interrupted installation leaves the previous one intact. Does not
  * import `vscode`.
  */
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
@@ -14,7 +14,7 @@ import type { Build } from "./torchBuild";
 export interface Wish {
   /** Where the extension keeps its environments. */
   readonly root: string;
-  /** What pip is to install: a wheel, a directory or a requirement. */
+  /** What pip installs: a wheel, a directory or a requirement. */
   readonly requirement: string;
   readonly version: string;
   readonly build: Build;
@@ -25,17 +25,17 @@ export interface Wish {
 
 export interface Installed {
   readonly command: string;
-  /** Of the extension that installed it. */
+  /** The version of the extension that installed it. */
   readonly version: string;
 }
 
 const TORCH = "torch>=2.9";
 const POINTER = "installed.json";
 const LEFT_FOR_MS = 24 * 3600 * 1000;
-/** Settings of the user that a virtual environment cannot be made with. */
+/** Overrides pip settings of the user that would prevent the installation. */
 const PIP = { PIP_USER: "0", PIP_REQUIRE_VIRTUALENV: "0", PIP_DISABLE_PIP_VERSION_CHECK: "1" };
 
-/** The server that was installed last, as long as its record can be read. */
+/** The server that was installed last, if its record can be read. */
 export async function installed(root: string): Promise<Installed | undefined> {
   try {
     const found = JSON.parse(await readFile(path.join(root, POINTER), "utf8")) as Installed;
@@ -45,7 +45,7 @@ export async function installed(root: string): Promise<Installed | undefined> {
   }
 }
 
-/** Makes an environment and takes it into use; an error says why not. */
+/** Creates an environment and starts using it; an error says why that failed. */
 export async function install(
   wish: Wish,
   report: (line: string) => void,
@@ -83,13 +83,13 @@ export async function install(
 
 type Pip = (options: readonly string[]) => Promise<unknown>;
 
-/** Makes an empty environment, and returns what installs into it. */
+/** Creates an empty environment, and returns the command that installs into it. */
 async function makeEnvironment(wish: Wish, directory: string, options: RunOptions): Promise<Pip> {
   const python = scriptIn(directory, "python", wish.platform);
   const { uv, interpreter } = wish;
   if (uv !== undefined) {
     options.report?.(`making an environment with ${uv}`);
-    // Where there is none that will do, uv downloads one.
+    // If there is no suitable Python, uv downloads one.
     await run(uv, ["venv", "--python", interpreter ?? `>=${LEAST_PYTHON.join(".")}`, directory], {
       ...options,
     });
@@ -105,7 +105,7 @@ async function makeEnvironment(wish: Wish, directory: string, options: RunOption
     run(python, ["-m", "pip", "install", "--no-input", ...progress, ...wanted], options);
 }
 
-/** Newer ones say how far a download is. */
+/** Newer versions of pip can report the progress of a download. */
 async function progressOptions(python: string, options: RunOptions): Promise<string[]> {
   const said = await run(python, ["-m", "pip", "--version"], { ...options, report: () => {} });
   const [, major, minor] = /^pip (\d+)\.(\d+)/.exec(said) ?? [];
@@ -119,8 +119,8 @@ function withExtra({ requirement }: Wish, extra: string): string {
 }
 
 /**
- * Removes what an interrupted installation has left, and environments that another has replaced:
- * after a day, as a window may still be making or using them.
+ * Removes interrupted installations and environments that have been replaced, but only after a
+ * day, because another window may still be creating or using them.
  */
 export async function removeLeftovers(root: string): Promise<void> {
   const current = (await installed(root))?.command ?? "";

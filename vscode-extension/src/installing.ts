@@ -1,4 +1,4 @@
-/** Installs the server for the user: what with, how large, how far it is, and why it failed. */
+/** Installs the server: asks for the build, and shows its size, the progress and any failure. */
 import { readdir, statfs } from "node:fs/promises";
 import { homedir } from "node:os";
 import * as path from "node:path";
@@ -11,7 +11,7 @@ import { ProgramError } from "./programs";
 import { selectedInterpreter } from "./python";
 import { buildsFor, hasNvidiaGpu, sizeOf, type Build } from "./torchBuild";
 
-/** Where the extension keeps the environments that it has made. */
+/** Where the extension keeps its environments. */
 export function environmentsRoot(context: vscode.ExtensionContext): string {
   return vscode.Uri.joinPath(context.globalStorageUri, "server").fsPath;
 }
@@ -20,7 +20,7 @@ export function extensionVersion(context: vscode.ExtensionContext): string {
   return String(context.extension.packageJSON.version);
 }
 
-/** The server that was installed, with the version of the extension that did it. */
+/** The installed server, with the version of the extension that installed it. */
 export async function installedServer(
   context: vscode.ExtensionContext,
 ): Promise<Installed | undefined> {
@@ -36,7 +36,7 @@ export async function interpreterSearch(preferred?: string): Promise<Search> {
   };
 }
 
-/** True if there is a new server. `interpreter` is one that the user chose. */
+/** Returns whether a new server was installed. The user may have chosen `interpreter`. */
 export async function installServer(
   context: vscode.ExtensionContext,
   log: vscode.LogOutputChannel,
@@ -105,7 +105,7 @@ export async function installServer(
   }
 }
 
-/** What pip installs: what the settings say, else the wheel that the extension carries. */
+/** What pip installs: what the settings say, or else the wheel bundled with the extension. */
 async function requirementOf(context: vscode.ExtensionContext): Promise<string> {
   const set = installFrom();
   if (set !== "") {
@@ -130,7 +130,7 @@ function ofCommand(found: Found, command: string) {
   return found.usable.find((one) => one.command === command);
 }
 
-/** With the size of each before anything is downloaded; `undefined` where the user leaves it. */
+/** Shows the size of each build before any download; `undefined` if the user cancels. */
 async function pickBuild(
   builds: readonly Build[],
   version: string,
@@ -159,7 +159,7 @@ async function pickBuild(
   return picked?.build;
 }
 
-/** Bytes that are free where a directory is, or will be. */
+/** The free bytes on the disk where a directory is or will be. */
 async function freeIn(directory: string): Promise<number | undefined> {
   for (let at = directory; ; at = path.dirname(at)) {
     try {
@@ -192,7 +192,7 @@ async function sayNoPython(log: vscode.LogOutputChannel, found: Found): Promise<
   }
 }
 
-/** What pip says, in few words; while it says nothing, how long that takes. */
+/** A short version of pip's output; while pip is silent, how long it has been running. */
 export class Progress {
   private message = "";
   private since = Date.now();
@@ -202,7 +202,7 @@ export class Progress {
     this.timer = setInterval(() => this.tick(), 1000);
   }
 
-  /** False for a line that is of no use in a log. */
+  /** Returns false for a line that is useless in a log. */
   take(line: string): boolean {
     const [, done, total] = /^Progress (\d+) of (\d+)$/.exec(line.trim()) ?? [];
     if (done !== undefined) {

@@ -1,14 +1,14 @@
 /**
- * The Pythons of this machine that a private environment can be made with, and why the others will
- * not do. An editor that was started from a desktop has a short PATH, so the places where pyenv,
- * conda, Homebrew and others put them are looked into as well. Does not import `vscode`.
+ * Finds the Pythons of this machine that can create a private environment, and says why others
+ * cannot. An editor started from a desktop has a short PATH, so the directories where pyenv, conda,
+ * Homebrew and others put interpreters are searched as well. Does not import `vscode`.
  */
 import { readdir, realpath } from "node:fs/promises";
 import { pathDirectories, pathOf } from "./discovery";
 import { run } from "./programs";
 
 export const LEAST_PYTHON = [3, 11] as const;
-/** Wheels of torch come late for the newest Python, so it is not the first choice. */
+/** PyTorch wheels for the newest Python appear late, so it is not the first choice. */
 const PREFERRED = ["3.13", "3.12", "3.11", "3.14"];
 const PROBE_PATIENCE_MS = 15_000;
 const PROBES_AT_ONCE = 4;
@@ -24,7 +24,7 @@ export interface Rejected {
 }
 
 export interface Search {
-  /** To be taken if it will do: the one of the selected environment, or one that the user chose. */
+  /** Used if it is suitable: that of the selected environment, or one that the user chose. */
   readonly preferred: string | undefined;
   readonly environment: NodeJS.ProcessEnv;
   readonly home: string;
@@ -32,7 +32,7 @@ export interface Search {
 }
 
 export interface Found {
-  /** The best one first. */
+  /** Best first. */
   readonly usable: readonly Interpreter[];
   readonly rejected: readonly Rejected[];
 }
@@ -56,7 +56,7 @@ export async function findInterpreters(search: Search, signal?: AbortSignal): Pr
   };
 }
 
-/** The program uv, if it is there. */
+/** The program uv, if it is installed. */
 export async function findUv(search: Search, signal?: AbortSignal): Promise<string | undefined> {
   const of = pathOf(search.platform);
   const name = search.platform === "win32" ? "uv.exe" : "uv";
@@ -130,7 +130,7 @@ function judged(command: string, found: Probed): Interpreter | Rejected {
   return { command, version };
 }
 
-/** Files that may be a Python, each once. */
+/** Files that may be a Python interpreter, without duplicates. */
 async function candidates(search: Search, signal?: AbortSignal): Promise<string[]> {
   const { platform, preferred } = search;
   const named = [
@@ -142,9 +142,9 @@ async function candidates(search: Search, signal?: AbortSignal): Promise<string[
   const seen = new Set<string>();
   const found: string[] = [];
   for (const command of named) {
-    // The one of macOS is too old, and asks for developer tools to be installed.
+    // The Python of macOS is too old, and running it asks to install the developer tools.
     const isApple = platform === "darwin" && command.startsWith("/usr/bin/");
-    // What stands behind the shims of pyenv and others is looked at itself.
+    // The interpreters behind the shims of pyenv and others are found directly.
     const isShim = /[\\/]shims[\\/]/.test(command) && command !== preferred;
     const real = await realpath(command).catch(() => undefined);
     if (real !== undefined && !isApple && !isShim && !seen.has(real)) {
@@ -165,7 +165,7 @@ async function onPath({ environment, platform }: Search): Promise<string[]> {
   );
 }
 
-/** What the launcher of Windows knows of. */
+/** The interpreters that the Windows launcher lists. */
 async function ofLauncher(signal?: AbortSignal): Promise<string[]> {
   try {
     const listed = await run("py", ["-0p"], { signal, patienceMs: PROBE_PATIENCE_MS });
@@ -217,7 +217,7 @@ async function inKnownPlaces({ environment, home, platform }: Search): Promise<s
   ];
 }
 
-/** The entries of directories that may not be there. */
+/** The entries of directories, some of which may not exist. */
 async function inEach(directories: string[]): Promise<string[]> {
   const listed = await Promise.all(
     directories.map(async (directory) => {

@@ -1,4 +1,4 @@
-/** What stands over a rewrite: how it is going, or what can be done with it. */
+/** The code lenses above a rewrite: its progress, or the actions that it offers. */
 import * as vscode from "vscode";
 
 export interface Shown {
@@ -8,7 +8,7 @@ export interface Shown {
   readonly progress: string;
 }
 
-/** Titles are short: VS Code cuts off what does not fit beside the indentation. */
+/** Titles are short, because VS Code cuts off what does not fit after the indentation. */
 export function lensesOf(at: vscode.Position, shown: Shown, numHunks: number): vscode.CodeLens[] {
   const lens = (title: string, command: string, tooltip: string) => {
     const run = { title, command: command && `dgLsp.${command}`, tooltip };
@@ -31,7 +31,7 @@ export function lensesOf(at: vscode.Position, shown: Shown, numHunks: number): v
   ];
 }
 
-/** Over each change of a rewrite that has several. */
+/** The lens above each change of a rewrite that has several. */
 export function hunkLens(line: number, index: number): vscode.CodeLens {
   const at = new vscode.Range(line, 0, line, 0);
   return new vscode.CodeLens(at, {

@@ -1,5 +1,5 @@
 /**
- * Everything beyond LSP that the server speaks. Mirrors dg_lsp/server/lsp_ext.py, which
+ * The server's extensions of LSP. Mirrors dg_lsp/server/lsp_ext.py, which
  * docs/lsp-extensions.md describes; a test compares the names.
  */
 import type { StaticFeature } from "vscode-languageclient";
@@ -22,7 +22,7 @@ export const CAPABILITIES = {
   askInstruction: true,
 } as const;
 
-/** Says so, as a feature of the language client. */
+/** The language client feature that sends `CAPABILITIES`. */
 export const OPT_IN: StaticFeature = {
   fillClientCapabilities: (capabilities) => {
     capabilities.experimental = { ...capabilities.experimental, dgLsp: CAPABILITIES };
@@ -54,7 +54,7 @@ export interface Status {
   busy: boolean;
   kind: "Normal" | "Warning" | "Error" | "Inactive";
   message: string;
-  /** What the message says, for programs, where it is a reason. */
+  /** The reason code of the message, if it is a reason. */
   code?: string | null;
   model: string;
   device: string;
@@ -63,7 +63,7 @@ export interface Status {
   followsInstructions?: boolean | null;
 }
 
-/** Where a rewrite goes and how; the `data` of code actions, which resolving carries out. */
+/** The range of a rewrite and its options; the `data` of a code action, for the resolve request. */
 export interface Target {
   uri: string;
   version?: number;

@@ -1,4 +1,4 @@
-/** Activation. */
+/** Activates and deactivates the extension. */
 import type { ExtensionContext } from "vscode";
 import { registerCommands } from "./commands";
 import { Extension } from "./extension";
@@ -13,7 +13,7 @@ let extension: Extension | undefined;
 export function activate(context: ExtensionContext): void {
   extension = new Extension(context);
   context.subscriptions.push(extension, ...registerCommands(extension));
-  // Nobody waits for the server.
+  // Activation does not wait for the server.
   void extension.start();
   const { since, cpu } = globalThis.dgLspLoading;
   const { user, system } = process.cpuUsage(cpu);
@@ -22,7 +22,7 @@ export function activate(context: ExtensionContext): void {
   extension.log.info(`activated in ${elapsedMs} ms, with ${busyMs} ms of processor time`);
 }
 
-/** The server is told to end; a window that closes waits for that a moment. */
+/** Tells the server to exit; a closing window waits a moment for that. */
 export async function deactivate(): Promise<void> {
   await extension?.client.stop();
 }

@@ -1,4 +1,4 @@
-/** Getting a model and choosing one: what there is, whether it fits, how far it is. */
+/** Downloads and selects models: shows which exist, whether they fit, and the progress. */
 import * as path from "node:path";
 import * as vscode from "vscode";
 import type { Client } from "./client";
@@ -40,7 +40,7 @@ interface PullEvent {
   missing_bytes: number;
 }
 
-/** From the hub, or from a directory of this machine. */
+/** A repository of the hub, or a local directory. */
 type Source = { repository: string; url: string } | { directory: string };
 
 interface Choice extends vscode.QuickPickItem {
@@ -54,7 +54,7 @@ export class Models {
     private readonly command: () => string | undefined,
   ) {}
 
-  /** The list of all models, and what the user does with it. */
+  /** Shows all models and does what the user chooses. */
   async choose(): Promise<void> {
     const command = this.command();
     if (command === undefined) {
@@ -150,7 +150,7 @@ export class Models {
     }
   }
 
-  /** Licence and size first, as the hub has them now. */
+  /** Shows the current licence and size from the hub before the download. */
   private async fetch(command: string, source: { repository: string; url: string }) {
     const options = { location: vscode.ProgressLocation.Window, title: "dg-lsp: asking the hub" };
     try {
@@ -216,7 +216,7 @@ export class Models {
     await this.useAtOnce(command, name);
   }
 
-  /** The engine starts again with it; the setting stays empty where it is the best anyway. */
+  /** Restarts the engine with the model; keeps the setting empty if it is the default anyway. */
   private async useAtOnce(command: string, name: string): Promise<void> {
     const here = await lines<Here>(command, ["models", "--json"]);
     const isDefault = here.some((one) => one.default && one.name === name);
@@ -246,7 +246,7 @@ export class Models {
   }
 }
 
-/** The user has seen licence and size; to read the licence does not answer the question. */
+/** Asks for consent to licence and size; opening the licence does not count as an answer. */
 async function agreed({ repository, url }: { repository: string; url: string }, found: PullEvent) {
   const get = found.needs_consent ? "Agree and Download" : "Download";
   const read = "Read the Licence";

@@ -1,10 +1,9 @@
 /**
- * Text that is drawn in the editor without being in the document, as CSS for decorations.
+ * Draws text in the editor that is not in the document, with CSS in decorations.
  *
- * VS Code draws one pseudo-element per decoration and takes one colour for it. So that each run
- * of characters can be as faint as it is unsure, the text is painted by a gradient with hard
- * stops, one for each run. A line that is not there is drawn over the one that is. Knows nothing
- * of `vscode`.
+ * VS Code draws one pseudo-element per decoration, in one colour. A gradient with a hard stop after
+ * each run of characters paints the text, so that less certain runs are fainter. A line that is not
+ * in the document is drawn over one that is. Does not import `vscode`.
  */
 import type { Confidence } from "./lspExt";
 
@@ -24,7 +23,7 @@ export interface Row {
 /** The properties of `ThemableDecorationAttachmentRenderOptions` that are used. */
 export interface Attachment {
   contentText: string;
-  /** VS Code puts this into the rule as it is, so it carries all other properties as well. */
+  /** VS Code copies this into the CSS rule unchanged, so it contains all other properties too. */
   textDecoration: string;
 }
 
@@ -75,16 +74,16 @@ export function withoutStart(confidence: Confidence, length: number): Confidence
   return left;
 }
 
-/** Text drawn between the characters at a place; what follows makes room. */
+/** Text drawn at a position in a line; the text after it moves to the right. */
 export function inlineRow(row: Row, tabSize: number, startColumn: number): Attachment {
   const cells = cellsOf(row, tabSize, startColumn);
   return { contentText: cells.text, textDecoration: declare(painted(row.look, cells)) };
 }
 
-/** Lines that lie over the document like a card; where it ends it throws a shadow. */
+/** Lines that lie over the document like a card, which has a shadow at its bottom edge. */
 export type Edge = "none" | "bottom";
 
-/** A line drawn over a line of the document, or below it where the document has ended. */
+/** A line drawn over a line of the document, or below the last one. */
 export function coveringRow(
   row: Row,
   tabSize: number,
@@ -93,7 +92,7 @@ export function coveringRow(
 ): Attachment {
   const cells = cellsOf(row, tabSize, 0);
   return {
-    // An empty pseudo-element would not be drawn at all.
+    // VS Code does not draw an empty pseudo-element.
     contentText: cells.text || NO_BREAK_SPACE,
     textDecoration: declare([
       ...painted(row.look, cells, "var(--vscode-editor-background)"),
@@ -101,7 +100,7 @@ export function coveringRow(
       ["left", "0"],
       ["top", `${linesBelow}lh`],
       ["height", "1lh"],
-      // More than any line is wide; the editor cuts it off.
+      // Wider than any line; the editor clips it.
       ["width", "100vw"],
       ["z-index", "1"],
       ...(edge === "bottom" ? [SHADOW] : []),
@@ -169,7 +168,7 @@ function painted(look: Look, cells: Cells, ground?: string): Declaration[] {
     ["background-clip", clips],
     ["color", "transparent"],
     ["white-space", "pre"],
-    // Ghost text is slanted, and the hand-over must not be seen.
+    // Ghost text is italic, and the switch to it must not be visible.
     ...(look === "ghost" ? [["font-style", "italic"] satisfies Declaration] : []),
     ...(look === "removed"
       ? [["text-decoration", `line-through ${color}`] satisfies Declaration]
@@ -177,7 +176,7 @@ function painted(look: Look, cells: Cells, ground?: string): Declaration[] {
   ];
 }
 
-/** How much of the colour is seen. */
+/** The opacity of the colour. */
 function percent(probability: number): number {
   const sure = Math.min(1, Math.max(0, probability));
   return Math.round(FAINTEST_PERCENT + (100 - FAINTEST_PERCENT) * sure);

@@ -1,13 +1,13 @@
 /**
- * Pages to read beside the editor: Markdown that the server made, with links that do something.
- * Shows what it is given; a page runs no scripts and loads nothing.
+ * Shows Markdown from the server as pages beside the editor, with links that run commands. A page
+ * runs no scripts and loads nothing.
  */
 import * as vscode from "vscode";
 
 export interface Page {
   readonly title: string;
   readonly markdown: string;
-  /** In a row above the text. */
+  /** Shown in a row above the text. */
   readonly actions: readonly Action[];
 }
 
@@ -17,7 +17,7 @@ export interface Action {
   readonly argument?: unknown;
 }
 
-/** What is named on a page, and the command that it stands for. */
+/** Names that may occur on a page, and the command that each one links to. */
 const LINKED: Record<string, string> = {
   "dg-lsp doctor": "dgLsp.doctor",
   "dg-lsp trace": "dgLsp.trace",
@@ -30,7 +30,7 @@ const SETTINGS = "workbench.action.openSettings";
 export class Pages implements vscode.Disposable {
   private readonly panels = new Map<string, vscode.WebviewPanel>();
 
-  /** In the panel of that name, which is made where it is not there. */
+  /** Shows a page in the panel of this name, and creates the panel if there is none. */
   async show(name: string, page: Page): Promise<void> {
     const panel = this.panels.get(name) ?? this.make(name, page);
     panel.title = page.title;
@@ -79,7 +79,7 @@ async function html({ markdown, actions }: Page): Promise<string> {
 ${withLinks(text)}`;
 }
 
-/** Settings and commands that the text names become links. */
+/** Turns the settings and commands named in the text into links. */
 function withLinks(text: string): string {
   return text.replaceAll(/<code>([^<]+)<\/code>/g, (whole, name: string) => {
     if (/^dgLsp(\.\w+)+$/.test(name)) {

@@ -1,5 +1,5 @@
 /**
- * Draws a rewrite over the text that it is about, as a diff. Knows nothing of how it comes about.
+ * Draws a rewrite as a diff over the text that it would replace.
  */
 import * as vscode from "vscode";
 import { diffRows, type Frame } from "./diff";
@@ -7,21 +7,21 @@ import type { Span } from "./follow";
 import type { Confidence } from "./lspExt";
 import { coveringRow } from "./overlay";
 
-/** More would cover the whole window anyway. */
+/** More rows would not fit into a window anyway. */
 const MAX_ROWS = 200;
 
 export interface Preview {
   readonly document: vscode.TextDocument;
   readonly span: Span;
   readonly old: string;
-  /** Nothing is drawn without one. */
+  /** Without a text, nothing is drawn. */
   readonly text?: string;
   readonly confidence: Confidence;
-  /** What is wrong with the text, which is said below it. */
+  /** What is wrong with the text; shown below it. */
   readonly warning?: string | undefined;
 }
 
-/** A line over each line of the span, and over those below it where there are more. */
+/** Covers each line of the span, and lines below it if the diff has more rows. */
 export function previewRows(
   preview: Preview,
   editor: vscode.TextEditor,
@@ -45,7 +45,7 @@ export function previewRows(
   });
 }
 
-/** What stands before and after the span in its lines. */
+/** The text before and after the span on its first and last line. */
 export function frameOf(document: vscode.TextDocument, span: Span): Frame {
   const start = document.positionAt(span.start);
   const end = document.positionAt(span.end);

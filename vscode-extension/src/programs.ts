@@ -1,23 +1,23 @@
-/** Runs programs to their end, in the user's home directory. Does not import `vscode`. */
+/** Runs programs in the user's home directory until they exit. Does not import `vscode`. */
 import { spawn } from "node:child_process";
 import { homedir } from "node:os";
 import * as readline from "node:readline";
 
-/** What a program that failed said last. */
+/** The last error message of a program that failed. */
 export class ProgramError extends Error {}
 
 export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Each line that it writes, to either stream. */
+  /** Called for each line that the program writes to either stream. */
   readonly report?: (line: string) => void;
-  /** Ended after so long. */
+  /** The program is killed after this time. */
   readonly patienceMs?: number;
   readonly environment?: NodeJS.ProcessEnv;
 }
 
 /**
- * Waits until the program has ended, also where it is stopped: what it writes may be removed then.
- * Returns what it wrote to its standard output.
+ * Returns the standard output of a program after it has exited. A program that is stopped has also
+ * exited by then, so its files can be removed.
  */
 export async function run(
   command: string,
@@ -29,7 +29,7 @@ export async function run(
   let last = "";
   let fault = "";
   await new Promise<void>((resolve, reject) => {
-    // Windows looks for a program in the working directory first; that must not be the user's folder.
+    // Windows searches the working directory first, so it must not be the open folder.
     const child = spawn(command, [...options], {
       cwd: homedir(),
       stdio: ["ignore", "pipe", "pipe"],
@@ -48,7 +48,7 @@ export async function run(
     const listen = (stream: NodeJS.ReadableStream, keep: boolean) =>
       readline.createInterface({ input: stream }).on("line", (line) => {
         last = line.trim() || last;
-        // Advice often follows what went wrong.
+        // Programs often print advice after the actual error.
         fault = /^(error|ERROR): /.test(line) && !/ResolutionImpossible/.test(line) ? line : fault;
         if (keep) {
           lines.push(line);

@@ -1,4 +1,4 @@
-/** How far a long rewrite is, with a way to stop it, wherever in the document the user looks. */
+/** Shows the progress of a long rewrite wherever the user scrolls, with a way to stop it. */
 import * as vscode from "vscode";
 import type { Draft } from "./lspExt";
 
@@ -30,7 +30,7 @@ export class Progress implements vscode.Disposable {
     const percent = (100 * (block - 1 + step / stepsAllowed)) / blocks;
     if (this.task !== undefined) {
       const message = `block ${block} of ${blocks}, step ${step} of ${stepsAllowed}`;
-      // A text that would break the code is written once more, from the first block.
+      // A text that would break the code is rewritten, starting again from the first block.
       this.task.report({ message, increment: Math.max(0, percent - this.percent) });
       this.percent = Math.max(percent, this.percent);
     }

@@ -1,6 +1,6 @@
 /**
- * Asks the server for a rewrite without making it: a code action with the target as its data is
- * resolved, which applies nothing.
+ * Asks the server for a rewrite without applying it: resolves a code action whose data is the
+ * target.
  */
 import * as vscode from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
@@ -15,11 +15,11 @@ import type { Target } from "./lspExt";
 
 export interface Attempt {
   readonly document: vscode.TextDocument;
-  /** Where the text is now, also after edits elsewhere. */
+  /** Where the text is now, after any edits elsewhere. */
   readonly span: Span;
-  /** Where it started in each version of the document since it was asked for. */
+  /** Where the text started in each version of the document since the request. */
   readonly starts: ReadonlyMap<number, vscode.Position>;
-  /** The text, which such edits leave as it is. */
+  /** The text, which such edits do not change. */
   readonly old: string;
   readonly instruction?: string;
   readonly strength: number;
@@ -28,13 +28,13 @@ export interface Attempt {
 }
 
 export interface Proposal {
-  /** To be put in place of the span. */
+  /** Replaces the span. */
   readonly text: string;
-  /** What is wrong with it, where the server found something and no attempt was better. */
+  /** What is wrong with the text, if the server found a flaw and no attempt was better. */
   readonly warning: string | undefined;
 }
 
-/** What the server proposes; an error says why that is nothing. */
+/** The server's proposal; an error says why there is none. */
 export async function propose(
   client: LanguageClient | undefined,
   attempt: Attempt,
@@ -64,7 +64,7 @@ export function rangeOf({ document, span }: Pick<Attempt, "document" | "span">):
   return new vscode.Range(document.positionAt(span.start), document.positionAt(span.end));
 }
 
-/** The server sends the smallest edit that makes the change, for the document as it knows it. */
+/** The server sends a minimal edit, for the version of the document that it has. */
 function withEdit({ document, old, starts }: Attempt, action: CodeAction): string {
   const [change] = action.edit?.documentChanges ?? [];
   if (change === undefined || !TextDocumentEdit.is(change)) {

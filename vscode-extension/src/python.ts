@@ -1,8 +1,8 @@
-/** Which Python environment the user has selected, in the Python extension or in the settings. */
+/** Finds the Python environment that is selected in the Python extension or the settings. */
 import * as vscode from "vscode";
 
 const EXTENSION = "ms-python.python";
-/** The Python extension may be starting; the server is not to wait for long. */
+/** The Python extension may still be starting, and the server must not wait long for it. */
 const PATIENCE_MS = 3000;
 
 /** The part of the Python extension's interface that is used here. */
@@ -16,7 +16,7 @@ interface Python {
   };
 }
 
-/** A folder that is not trusted must not say what is run: its environment may be part of it. */
+/** An untrusted folder must not decide what is run: it may contain the environment. */
 export async function selectedInterpreter(): Promise<string | undefined> {
   if (!vscode.workspace.isTrusted) {
     return undefined;
@@ -34,7 +34,7 @@ export async function selectedInterpreter(): Promise<string | undefined> {
         return found;
       }
     } catch {
-      // The Python extension has troubles of its own; there are other places to look.
+      // The Python extension failed; the server may be found elsewhere.
     }
   }
   const setting = vscode.workspace
@@ -58,7 +58,7 @@ export function onDidSelectInterpreter(listener: () => void): vscode.Disposable 
           ? environments.onDidChangeActiveEnvironmentPath(listener)
           : undefined;
       },
-      // What does not start does not change.
+      // An extension that does not start reports no changes.
       () => undefined,
     );
   return new vscode.Disposable(() => {

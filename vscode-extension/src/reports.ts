@@ -1,4 +1,4 @@
-/** What the server says of itself, as pages: the doctor's report, a trace, a report for an issue. */
+/** Shows reports about the server: the doctor's report, a trace, a report for an issue. */
 import { execFile } from "node:child_process";
 import { homedir } from "node:os";
 import * as vscode from "vscode";
@@ -7,7 +7,7 @@ import { COMMAND_TRACE } from "./lspExt";
 import { Pages, type Action } from "./pages";
 
 const DOCTOR_PATIENCE_MS = 120_000;
-/** Longer addresses are refused here and there; the rest is on the clipboard. */
+/** Some servers reject longer URLs; the full report is on the clipboard. */
 const MAX_URL_CHARS = 6000;
 
 const SETTINGS: Action = { label: "Open Settings", command: "dgLsp.openSettings" };
@@ -24,7 +24,7 @@ export class Reports implements vscode.Disposable {
 
   constructor(private readonly context: vscode.ExtensionContext) {}
 
-  /** `dg-lsp doctor`, which works where the server does not run as well. */
+  /** Shows the report of `dg-lsp doctor`, which works even if the server does not run. */
   async doctor(command: string | undefined): Promise<void> {
     const markdown = await ask(command, "--markdown");
     if (markdown !== undefined) {
@@ -34,7 +34,7 @@ export class Reports implements vscode.Disposable {
     }
   }
 
-  /** What became of the last request in a file: in that of the editor, where none is given. */
+  /** Shows what became of the last request in a file, by default that of the active editor. */
   async trace(client: Client, uri = vscode.window.activeTextEditor?.document.uri.toString()) {
     const asked = { markdown: true, text: true, ...(uri === undefined ? {} : { uri }) };
     const found = await client.execute<{ markdown?: string } | null>(COMMAND_TRACE, asked);
@@ -108,7 +108,7 @@ function whyNoTrace(client: Client, found: null | undefined, uri: string | undef
     : "nothing has been asked for in this file yet, or dgLsp.trace is off";
 }
 
-/** What the doctor prints in that form; where that is nothing, the user is told why. */
+/** The doctor's output in this form; if there is none, tells the user why. */
 async function ask(command: string | undefined, form: string): Promise<string | undefined> {
   if (command === undefined) {
     await vscode.window.showWarningMessage("dg-lsp: there is no server to be looked at.");
@@ -124,7 +124,7 @@ async function ask(command: string | undefined, form: string): Promise<string | 
   return undefined;
 }
 
-/** A report is printed whatever the exit status: that tells whether all is well. */
+/** The doctor prints a report with any exit status, which says whether all is well. */
 async function doctor(command: string, form: string): Promise<{ output: string; error: string }> {
   const options = { cwd: homedir(), timeout: DOCTOR_PATIENCE_MS };
   return new Promise((resolve) => {

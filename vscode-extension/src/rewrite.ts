@@ -1,8 +1,7 @@
 /**
- * A rewrite that can be looked at before it is made: it is drawn over the text that it is about,
- * as a diff that comes into focus, and the document stays as it is until the user accepts. So
- * accepting is one edit and one step of undo, and what is typed elsewhere meanwhile is only moved
- * along. Knows nothing of how the user says what to do.
+ * Shows a rewrite before it is applied: draws it over the text that it would replace, as a diff
+ * that sharpens with each draft. The document does not change until the user accepts, so accepting
+ * is one edit and one undo step, and edits elsewhere in the meantime only move the preview.
  */
 import * as vscode from "vscode";
 import { SCHEMES, type Client } from "./client";
@@ -28,18 +27,18 @@ export interface Wish {
 }
 
 interface Session extends Wish {
-  /** Where the text that is rewritten is by now. */
+  /** Where the text to be rewritten is now. */
   span: Span;
   old: string;
-  /** What stood there at one time: the text itself, and with some of the changes accepted. */
+  /** All states of the text so far: the original, and with some of the changes accepted. */
   readonly olds: Set<string>;
   readonly starts: Map<number, vscode.Position>;
   strength: number;
   seed: number;
   token: string;
-  /** Ends the attempt that is under way. */
+  /** Stops the current attempt. */
   stop: vscode.CancellationTokenSource;
-  /** The last draft or, when `isReady`, what is proposed. */
+  /** The last draft or, when `isReady`, the proposal. */
   text?: string;
   confidence: Draft["confidence"];
   warning?: string | undefined;
@@ -47,7 +46,7 @@ interface Session extends Wish {
   progress?: Progress;
   /** Which block of a long rewrite is being written. */
   block: string;
-  /** Accepted: it is shown until the document holds it. */
+  /** Whether it was accepted; it is shown until the document contains it. */
   isTaken: boolean;
 }
 
@@ -106,7 +105,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     await this.attempt(this.session);
   }
 
-  /** By a key, it is done only with the cursor in it: VS Code hears late where the cursor is. */
+  /** A key accepts only if the cursor is in the preview, because context keys lag behind it. */
   async accept(by?: "key"): Promise<void> {
     const session = this.session;
     if (by === "key" && !this.isHere()) {
@@ -122,7 +121,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     }
   }
 
-  /** Makes one of the changes, by default the one at the cursor; the others stay pending. */
+  /** Applies one of the changes, by default the one at the cursor; the others stay pending. */
   async acceptChange(index?: number): Promise<void> {
     const session = this.session;
     const hunks = session ? hunksIn(session) : [];
@@ -136,7 +135,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const { document, span, old } = session;
     const lineEnd = document.eol === vscode.EndOfLine.CRLF ? "\r\n" : "\n";
     const text = withHunk(frameOf(document, span), old, hunk, lineEnd);
-    // The edit is followed like any other: what was made is what is there now.
+    // `follow` recognizes this text after the edit.
     session.olds.add(text);
     await this.edit(session, text);
   }
@@ -148,7 +147,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     }
   }
 
-  /** Another attempt: with the same freedom, from another seed. */
+  /** Makes another attempt with another seed, and with the same, more or less freedom. */
   async retry(freedom: "same" | "more" | "less"): Promise<void> {
     const session = this.session;
     if (!session?.isReady || session.isTaken) {
@@ -160,7 +159,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     await this.attempt(session);
   }
 
-  /** The whole document as it is and as it would be, where nothing is covered. */
+  /** Shows the whole document before and after the rewrite side by side. */
   async compare(): Promise<void> {
     const session = this.session;
     if (session?.isReady) {
@@ -247,7 +246,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const { document, contentChanges } = event;
     const inner = stretched(session.span, contentChanges);
     const now = inner && document.getText(rangeOf({ document, span: inner }));
-    // Accepting a change, and undoing that, goes from one text that is known to another.
+    // Accepting a change, or undoing that, leads from one known text to another.
     const isKnown = now !== undefined && !session.isTaken && session.olds.has(now);
     const span = isKnown ? inner : followed(session.span, contentChanges);
     if (span === undefined) {
@@ -292,7 +291,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     this.draw();
   }
 
-  /** The keys keep their ordinary meaning unless the cursor is in what is shown. */
+  /** The keys keep their ordinary meaning unless the cursor is in the preview. */
   private setContexts(): void {
     const session = this.isHere() ? this.session : undefined;
     void vscode.commands.executeCommand("setContext", UNDER_WAY, session !== undefined);
@@ -304,7 +303,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     return this.lineInPreview() >= 0 || this.comparison.shows(active);
   }
 
-  /** Which line of the text or of what is drawn over it the cursor is in; -1 for none. */
+  /** The line of the text or its preview that the cursor is in; -1 if it is outside. */
   private lineInPreview(): number {
     const editor = vscode.window.activeTextEditor;
     const { session } = this;

@@ -1,10 +1,10 @@
-/** A file to try it with: places in it where the bundled model is sure, and right. */
+/** A sample file to try suggestions with, at positions where the bundled model is right. */
 import { readFile } from "node:fs/promises";
 import * as vscode from "vscode";
 
 const GAP = /«.*?»/g;
 
-/** The text of the sample with its gaps, and where they are. */
+/** The text of the sample without its markers, and the offsets of the gaps. */
 export function withGaps(marked: string): { text: string; gaps: number[] } {
   const gaps: number[] = [];
   let removed = 0;
@@ -16,7 +16,7 @@ export function withGaps(marked: string): { text: string; gaps: number[] } {
   return { text, gaps };
 }
 
-/** Opens it beside nothing of the user's, with the cursor in the first gap, and asks. */
+/** Opens the sample as a new document, with the cursor in the first gap, and asks there. */
 export async function openSample(context: vscode.ExtensionContext): Promise<void> {
   const file = vscode.Uri.joinPath(context.extensionUri, "media", "sample", "shop.py.txt");
   const { text, gaps } = withGaps(await readFile(file.fsPath, "utf8"));

@@ -2,10 +2,10 @@
 
 export const SECTION = "dgLsp";
 
-/** Groups that are this extension's alone. */
+/** Groups of settings that only the extension uses. */
 const OWN = new Set(["server", "drafts"]);
 
-/** The section without what the server would call unknown. */
+/** The section without the groups that the server would report as unknown. */
 export function withoutOwn(section: unknown): unknown {
   if (typeof section !== "object" || section === null || Array.isArray(section)) {
     return section;

@@ -13,7 +13,7 @@ export async function locateServer(context: vscode.ExtensionContext): Promise<Se
   return findServer(await places(context), isFile);
 }
 
-/** Says what is missing, and does what the user picks. True where it is worth another try. */
+/** Says what is missing, and does what the user picks. Returns whether to try again. */
 export async function offerWaysOut(
   context: vscode.ExtensionContext,
   log: vscode.LogOutputChannel,
@@ -36,11 +36,11 @@ export async function offerWaysOut(
 }
 
 interface Choice extends vscode.QuickPickItem {
-  /** True where the server is to be started then. */
+  /** Returns whether to start the server afterwards. */
   readonly take?: () => Promise<boolean>;
 }
 
-/** The servers that are there, the Pythons that one can be installed with, and any file. */
+/** Offers the servers found, the Pythons that can install one, and any other file. */
 export async function chooseServer(
   context: vscode.ExtensionContext,
   log: vscode.LogOutputChannel,
@@ -94,7 +94,7 @@ function heading(label: string): Choice {
   return { label, kind: vscode.QuickPickItemKind.Separator };
 }
 
-/** The program dg-lsp, or a Python to install it with. */
+/** Lets the user open the program dg-lsp, or a Python to install it with. */
 async function browse(
   context: vscode.ExtensionContext,
   log: vscode.LogOutputChannel,
@@ -109,7 +109,7 @@ async function browse(
     : setPath(file.fsPath);
 }
 
-/** The change of the setting starts the server. */
+/** Sets the path; the extension starts the server when the setting changes. */
 async function setPath(command: string | undefined): Promise<boolean> {
   const config = vscode.workspace.getConfiguration("dgLsp");
   await config.update("server.path", command, vscode.ConfigurationTarget.Global);

@@ -4,7 +4,7 @@ import { homedir } from "node:os";
 import * as readline from "node:readline";
 import type { Server } from "./discovery";
 
-/** What it wrote may arrive after its end. */
+/** Its last output may arrive after it has exited. */
 const LAST_WORDS_MS = 300;
 
 export class ServerProcess {
@@ -13,7 +13,7 @@ export class ServerProcess {
   private end = "";
 
   constructor(server: Server) {
-    // Not in the folder that is open: nothing of it is to be run or imported.
+    // Not in the open folder, from which nothing must be run or imported.
     const child = spawn(server.command, ["serve"], { cwd: homedir() });
     readline.createInterface({ input: child.stderr }).on("line", (line) => {
       this.line = line.trim() || this.line;
@@ -24,7 +24,7 @@ export class ServerProcess {
     this.child = child;
   }
 
-  /** An error says why it cannot be started. */
+  /** The running process; an error says why it could not be started. */
   async started(): Promise<ChildProcess> {
     return new Promise((resolve, reject) => {
       this.child.once("spawn", () => resolve(this.child));
@@ -32,13 +32,13 @@ export class ServerProcess {
     });
   }
 
-  /** What it hangs in does not heed a milder signal. The reason is its last word. */
+  /** Kills the process, because one that hangs may ignore other signals; `why` becomes `words`. */
   kill(why = ""): void {
     this.line = why || this.line;
     this.child.kill("SIGKILL");
   }
 
-  /** The last line that it wrote, else how it ended; empty where neither is known yet. */
+  /** The last line that it wrote, or else how it ended; empty if neither is known yet. */
   get words(): string {
     return this.line || this.end;
   }

@@ -1,4 +1,4 @@
-/** The item in the status bar, its menu, and where the user has paused. */
+/** The status bar item, its menu, and the languages that the user has paused. */
 import * as vscode from "vscode";
 import type { Client } from "./client";
 import { enable, enableLanguage, isEnabled, isLanguageEnabled } from "./config";
@@ -128,7 +128,7 @@ export class StatusItem implements vscode.Disposable {
     this.shown = shown;
     this.item.text = shown.text;
     this.item.tooltip = shown.isSmall ? withLead(shown.tooltip) : shown.tooltip;
-    // A tooltip with links is read out as its source otherwise.
+    // Otherwise a screen reader reads the Markdown source of a tooltip with links.
     const name = shown.text.replace(/^\$\(.*?\) /, "");
     this.item.accessibilityInformation = { label: `${name}, ${shown.tooltip}` };
     this.item.backgroundColor =
@@ -163,7 +163,7 @@ const REPORTS: Entry[] = [
   ["$(book) Walkthrough", "openWalkthrough"],
 ];
 
-/** The way to a better model, where the mouse rests on the item anyway. */
+/** Adds a link to a better model to the tooltip. */
 function withLead(tooltip: string): vscode.MarkdownString {
   const shown = new vscode.MarkdownString("", true);
   shown.isTrusted = { enabledCommands: ["dgLsp.getModel"] };

@@ -6,7 +6,7 @@ export interface Facts {
   /** Why the server is not running, or had to be restarted. */
   readonly trouble: string;
   readonly status: Status | undefined;
-  /** Where the user has paused, if that holds for the file in the editor. */
+  /** What the user has paused, if that includes the file in the editor. */
   readonly paused: string | undefined;
   readonly isTrusted: boolean;
 }

@@ -1,24 +1,24 @@
 /**
- * Keys that were meant for the instruction box. It takes the keyboard only when VS Code has heard
- * from the extension, and what is typed before goes into the document, where it replaces the
- * selection. It is taken out of there and given to the box. Other edits are left alone.
+ * Catches keys that were meant for the instruction box. VS Code opens the box with a delay, and
+ * keys typed before that go into the document, where they replace the selection. They are taken out
+ * of the document and given to the box. Other edits are left alone.
  */
 import * as vscode from "vscode";
 import { stretched, type Change, type Span } from "./follow";
 
 export class StrayKeys implements vscode.Disposable {
   private readonly subscription: vscode.Disposable;
-  /** The selection, and the text that is to stay: all that is selected is in it. */
+  /** The original selection, and the text around it that must be restored. */
   private readonly selection: vscode.Selection;
   private readonly old: string;
-  /** Where that text is by now; `undefined` once somebody else has changed it. */
+  /** Where that text is now; `undefined` once something else has changed it. */
   private span: Span | undefined;
-  /** What the next key replaces, from the start of the text. */
+  /** The range that the next key replaces, relative to the start of the text. */
   private readonly selected: Span;
   private typing: Span;
   private mending = Promise.resolve();
 
-  /** Watches the text until it is disposed; `take` is given what was typed into it. */
+  /** Watches the text until disposed; calls `take` with what was typed into it. */
   constructor(
     private readonly editor: vscode.TextEditor,
     range: vscode.Range,
@@ -26,7 +26,7 @@ export class StrayKeys implements vscode.Disposable {
   ) {
     const { document } = editor;
     this.selection = editor.selection;
-    // A line end that the selection only brushes is not rewritten, but typing replaces it.
+    // The last line end of the selection is not rewritten, but typing would replace it.
     const { selection } = this;
     const isBrushed = range.contains(selection.start) && selection.end.isAfter(range.end);
     const start = document.offsetAt(range.start);
@@ -43,7 +43,7 @@ export class StrayKeys implements vscode.Disposable {
     });
   }
 
-  /** Resolves once the text is as it was. */
+  /** Resolves once the text is restored. */
   settled(): Promise<void> {
     return this.mending;
   }
@@ -62,7 +62,7 @@ export class StrayKeys implements vscode.Disposable {
       this.typing = this.selected;
       return;
     }
-    // Brackets around a selection are two changes, and the last one in the text comes first.
+    // A bracket typed around a selection makes two changes; the later one in the text comes first.
     const inside = changes.filter((one) => one.rangeOffset >= span.start && endOf(one) <= span.end);
     const first = inside.at(-1);
     if (first === undefined || !inside.every((one) => this.isTyped(one, span.start))) {
@@ -82,12 +82,12 @@ export class StrayKeys implements vscode.Disposable {
     if (at === typing.start && end === typing.end) {
       return true;
     }
-    // Around the selection; behind the text, where the cursor is after it was put back; Backspace.
+    // Around the selection; after the restored text, where the cursor is then; or Backspace.
     const isInserted = at === end && [typing.start, typing.end, this.old.length].includes(at);
     return isInserted || (typing.start === typing.end && end === typing.end);
   }
 
-  /** In one step of undo with what was typed; tried again where more was typed meanwhile. */
+  /** Restores the text in one undo step with the typing; tries again if more was typed. */
   private async mend(): Promise<void> {
     const stops = { undoStopBefore: false, undoStopAfter: false };
     for (let attempt = 0; attempt < 10 && this.current() !== this.old; attempt += 1) {

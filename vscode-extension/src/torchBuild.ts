@@ -1,4 +1,4 @@
-/** Which build of PyTorch is installed, and how large that is. Does not import `vscode`. */
+/** The builds of PyTorch that can be installed, with their sizes. Does not import `vscode`. */
 import { pathDirectories, pathOf } from "./discovery";
 import { ProgramError, run } from "./programs";
 
@@ -7,9 +7,9 @@ export interface Build {
   readonly detail: string;
   /** The index for PyTorch; PyPI if there is none. */
   readonly index?: string;
-  /** An extra of dg-lsp that goes with it. */
+  /** An extra of dg-lsp to install with it. */
   readonly extra?: string;
-  /** With everything else that dg-lsp needs. */
+  /** The size of the download, with everything else that dg-lsp needs. */
   readonly downloadBytes: number;
   readonly diskBytes: number;
 }
@@ -35,7 +35,7 @@ const PLAIN: Build = {
   diskBytes: 1.3e9,
 };
 
-/** The recommended one first. Only on Linux does PyPI have builds with CUDA. */
+/** The available builds, the recommended one first. PyPI has CUDA builds only for Linux. */
 export function buildsFor(platform: NodeJS.Platform, hasGpu: boolean): readonly Build[] {
   if (platform !== "linux") {
     return [PLAIN];
@@ -54,7 +54,7 @@ export async function hasNvidiaGpu(
   }
   const of = pathOf(platform);
   const name = platform === "win32" ? "nvidia-smi.exe" : "nvidia-smi";
-  // In WSL it is not on the PATH of every process.
+  // In WSL, nvidia-smi is not on the PATH of every process.
   const directories = [...pathDirectories(environment, platform), "/usr/lib/wsl/lib"];
   for (const directory of directories) {
     try {
@@ -62,7 +62,7 @@ export async function hasNvidiaGpu(
       return /^GPU \d/m.test(await run(of.join(directory, name), ["-L"], options));
     } catch (error) {
       signal?.throwIfAborted();
-      // It is there and finds none, or it is not there.
+      // It is not installed, or it finds no GPU.
       if (!(error instanceof ProgramError)) {
         throw error;
       }
