@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from dg_lsp.evaluation.results import LogError, Result, ResultLog, completed
+from dg_lsp.reason import ReasonCode
 
 IDENTITY = {"benchmark": "own", "filler": "tiny"}
 
@@ -57,11 +61,17 @@ def test_the_log_of_something_else_is_left_alone(tmp_path, content):
     path = tmp_path / "log"
     path.write_bytes(content)
 
-    with pytest.raises(LogError, match="log"):
+    with pytest.raises(LogError) as refused:
         ResultLog(path, IDENTITY)
+    assert refused.value.code is ReasonCode.BAD_DATA
+    assert str(path) in str(refused.value)
     assert path.read_bytes() == content
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
-    with pytest.raises(LogError, match="cannot be written"):
-        ResultLog(tmp_path / "none" / "log", IDENTITY)
+    path = tmp_path / "none" / "log"
+    with pytest.raises(LogError) as refused:
+        ResultLog(path, IDENTITY)
+    assert refused.value.code is ReasonCode.BAD_DATA
+    assert str(path) in str(refused.value)
+    assert os.strerror(errno.ENOENT) in str(refused.value)

@@ -16,6 +16,7 @@ from dg_lsp.evaluation.sandbox import (
     SandboxError,
     find_sandbox,
 )
+from dg_lsp.reason import ReasonCode
 
 LIMITS = Limits(cpu_s=1, wall_s=60.0, memory_bytes=256 << 20)
 
@@ -140,8 +141,10 @@ def test_without_a_sandbox_it_takes_leave_to_run_code(monkeypatch) -> None:
     monkeypatch.setattr(Sandbox, "run", cannot)
     monkeypatch.setattr(sandbox_module.os, "geteuid", lambda: 1000)
 
-    with pytest.raises(SandboxError, match="--allow-execution"):
+    with pytest.raises(SandboxError) as refused:
         find_sandbox(allow_limits_only=False)
+    assert refused.value.code is ReasonCode.BAD_DATA
+    assert "--allow-execution" in str(refused.value)
 
 
 def test_root_is_refused_without_a_sandbox(monkeypatch) -> None:
@@ -151,5 +154,8 @@ def test_root_is_refused_without_a_sandbox(monkeypatch) -> None:
     monkeypatch.setattr(Sandbox, "run", cannot)
     monkeypatch.setattr(sandbox_module.os, "geteuid", lambda: 0)
 
-    with pytest.raises(SandboxError, match="another user"):
+    with pytest.raises(SandboxError) as refused:
         find_sandbox(allow_limits_only=True)
+    assert refused.value.code is ReasonCode.BAD_DATA
+    assert "root" in str(refused.value)
+    assert "--allow-execution" not in str(refused.value)
