@@ -51,7 +51,7 @@ async def test_a_server_that_ends_early_is_an_error(scripted):
 async def test_an_error_of_the_server_is_an_error_here(scripted):
     there = await Editor.start(scripted, {}, {})
     answer = await there.ask("no/suchMethod", {})
-    with pytest.raises(ClientError, match="the server answered with"):
+    with pytest.raises(ClientError, match="-32601"):
         _ = answer.result
     await there.close()
 
@@ -59,5 +59,5 @@ async def test_an_error_of_the_server_is_an_error_here(scripted):
 async def test_a_model_that_is_never_asked_is_an_error(scripted, monkeypatch):
     # The script's engine tells no times, so that nothing could be measured.
     monkeypatch.setattr(overhead, "MAX_TRIES", 2)
-    with pytest.raises(ClientError, match="no request of 2 asked the model"):
+    with pytest.raises(ClientError, match=r"\b2\b.*\bmodel\b"):
         await measure(Plan([2_000], 1), scripted, lambda what: None)

@@ -98,7 +98,7 @@ def test_a_run_cannot_be_made_shorter_than_it_is(tiny_codec, tmp_path):
     long.step = 40
     long.save()
 
-    with pytest.raises(ValueError, match="is at step 40, past the 30 requested"):
+    with pytest.raises(ValueError, match=r"\b40\b.*\b30\b"):
         trainer(tiny_codec, tmp_path, Recipe(steps=30, cooldown=1, batch=1)).resume()
 
 
