@@ -22,6 +22,7 @@ from dg_lsp.engine.engine import Engine
 from dg_lsp.job import InfillJob
 from dg_lsp.models import loading
 from dg_lsp.models.loading import CheckpointError, load
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.training.tokenizer import CONTROL, train_tokenizer
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
@@ -34,14 +35,14 @@ def checkpoint(tiny_checkpoint, tmp_path) -> Path:
     return Path(shutil.copytree(tiny_checkpoint, tmp_path / "tiny-gemma"))
 
 
-def refusal(name: str | Path, device: str | None = "cpu") -> str:
-    """The one line with which a checkpoint is refused."""
+def refusal(name: str | Path, device: str | None = "cpu") -> Reason:
+    """The code and the one line with which a checkpoint is refused."""
     with pytest.raises(CheckpointError) as raised:
         load(str(name), device)
-    line = str(raised.value)
-    assert line
-    assert "\n" not in line
-    return line
+    reason = raised.value.reason
+    assert reason.message
+    assert "\n" not in reason.message
+    return reason
 
 
 async def test_a_checkpoint_infills(tiny_checkpoint):
@@ -186,51 +187,53 @@ def save_another_family(directory: Path) -> None:
 
 METADATA, GENERATION = loading.METADATA, "generation_config.json"
 
-# What is wrong: how it is spoiled, the file that the line names, and what else it says.
+# What is wrong: how it is spoiled, the file that the line names, and what else it names.
 SPOILED = {
-    "no config": (remove(CONFIG), "", "it has no config.json"),
-    "config is not JSON": (put(CONFIG, "{"), CONFIG, "is not readable JSON"),
-    "config is not text": (put(CONFIG, b"\xff\xfe"), CONFIG, "is not readable JSON"),
-    "config is a list": (put(CONFIG, "[]"), CONFIG, "does not contain a JSON object"),
+    "no config": (remove(CONFIG), "", "config.json"),
+    "config is not JSON": (put(CONFIG, "{"), CONFIG, "JSON"),
+    "config is not text": (put(CONFIG, b"\xff\xfe"), CONFIG, "JSON"),
+    "config is a list": (put(CONFIG, "[]"), CONFIG, "JSON object"),
     "config is of another model": (
         change_json(CONFIG, model_type="llama"),
         "",
-        "holds a 'llama' model",
+        "'llama'",
     ),
-    "config has no model type": (put(CONFIG, "{}"), "", "holds a None model"),
-    "config is not valid": (change_json(CONFIG, text_config="no"), "", ""),
-    "no weights": (remove(WEIGHTS), WEIGHTS, "is missing; download the checkpoint again"),
-    "weights are empty": (put(WEIGHTS, b""), WEIGHTS, "is cut off or corrupt"),
-    "weights are cut off": (cut_off(WEIGHTS, 0.5), WEIGHTS, "is cut off or corrupt"),
-    "header is cut off": (cut_off(WEIGHTS, 0.001), WEIGHTS, "is cut off or corrupt"),
-    "header is too long": (put(WEIGHTS, b"\xff" * 4096), WEIGHTS, "is cut off or corrupt"),
+    "config has no model type": (put(CONFIG, "{}"), "", "None"),
+    "config is not valid": (change_json(CONFIG, text_config="no"), ""),
+    "no weights": (remove(WEIGHTS), WEIGHTS, "missing"),
+    "weights are empty": (put(WEIGHTS, b""), WEIGHTS, "corrupt"),
+    "weights are cut off": (cut_off(WEIGHTS, 0.5), WEIGHTS, "corrupt"),
+    "header is cut off": (cut_off(WEIGHTS, 0.001), WEIGHTS, "corrupt"),
+    "header is too long": (put(WEIGHTS, b"\xff" * 4096), WEIGHTS, "corrupt"),
     "header is not JSON": (
         put(WEIGHTS, b"\x10" + b"\0" * 7 + b"{" * 16),
         WEIGHTS,
-        "is cut off or corrupt",
+        "corrupt",
     ),
     "weights are a pointer": (
         put(WEIGHTS, "version https://git-lfs.github.com/spec/v1\n"),
         WEIGHTS,
-        "is cut off or corrupt",
+        "corrupt",
     ),
-    "a shard is missing": (put_index({"a": "b.safetensors"}), "b.safetensors", "is missing"),
-    "index lists nothing": (put_index({}), "", ""),
-    "index is not valid": (put_index([]), INDEX, ""),
+    "a shard is missing": (put_index({"a": "b.safetensors"}), "b.safetensors", "missing"),
+    "index lists nothing": (put_index({}), ""),
+    "index is not valid": (put_index([]), INDEX),
     "index is not JSON": (
         both(remove(WEIGHTS), put(INDEX, "{")),
         INDEX,
-        "is not readable JSON",
+        "JSON",
     ),
     "a tensor is missing": (
         change_tensors(lambda tensors, name: tensors.pop(name)),
         "",
-        "missing tensors, the first is model.",
+        "missing",
+        "q_proj.weight",
     ),
     "a tensor is too many": (
         change_tensors(lambda tensors, _: tensors.update({"model.surplus": torch.zeros(3)})),
         "",
-        "has 1 unexpected tensors, the first is model.surplus",
+        "unexpected",
+        "model.surplus",
     ),
     "a tensor is too small": (
         change_tensors(lambda tensors, name: tensors.update({name: torch.zeros(3, 3)})),
@@ -240,86 +243,106 @@ SPOILED = {
     "no tokenizer": (
         remove(TOKENIZER),
         "",
-        "has no tokenizer.json; copy the one that belongs to the checkpoint",
+        "no tokenizer.json",
     ),
-    "tokenizer is empty": (put(TOKENIZER, ""), TOKENIZER, "is not a tokenizer file"),
+    "tokenizer is empty": (put(TOKENIZER, ""), TOKENIZER, "tokenizer file"),
     "tokenizer is an empty object": (
         put(TOKENIZER, "{}"),
         TOKENIZER,
-        "is not a tokenizer file",
+        "tokenizer file",
     ),
-    "tokenizer is not text": (put(TOKENIZER, b"\xff"), TOKENIZER, "is not a tokenizer file"),
-    "tokenizer is cut off": (cut_off(TOKENIZER, 0.5), TOKENIZER, "is not a tokenizer file"),
+    "tokenizer is not text": (put(TOKENIZER, b"\xff"), TOKENIZER, "tokenizer file"),
+    "tokenizer is cut off": (cut_off(TOKENIZER, 0.5), TOKENIZER, "tokenizer file"),
     "tokenizer has no control tokens": (
         change_json(TOKENIZER, added_tokens=[]),
         "",
-        "has no control token <bos>, <pad>, <|turn>, <turn|>",
+        "<bos>",
+        "<pad>",
+        "<|turn>",
+        "<turn|>",
     ),
-    "tokenizer of another family": (save_another_family, "", ""),
+    "tokenizer of another family": (save_another_family, ""),
     "tokenizer is too large": (
         grow_the_tokenizer,
         "",
-        "tokens, the model only 302; they do not belong together",
+        "302",
     ),
-    "metadata is not JSON": (put(METADATA, "{"), METADATA, "is not readable JSON"),
-    "metadata is a list": (put(METADATA, "[]"), METADATA, "does not contain a JSON object"),
-    "prompt is a word": (put(METADATA, '{"prompt": "bare"}'), METADATA, "is not valid"),
+    "metadata is not JSON": (put(METADATA, "{"), METADATA, "JSON"),
+    "metadata is a list": (put(METADATA, "[]"), METADATA, "JSON object"),
+    "prompt is a word": (put(METADATA, '{"prompt": "bare"}'), METADATA, "'prompt'", "'bare'"),
     "style is unknown": (put(METADATA, '{"prompt": {"style": "x"}}'), METADATA, "'x'"),
     "setting is unknown": (put(METADATA, '{"prompt": {"x": 1}}'), METADATA, "'x'"),
     "lengths are a number": (
         put(METADATA, '{"length": {"lengths": 3}}'),
         METADATA,
-        "not valid",
+        "valid",
     ),
-    "length is a number": (put(METADATA, '{"length": 3}'), METADATA, "is not valid"),
-    "engine is a number": (put(METADATA, '{"engine": 3}'), METADATA, "is not valid"),
-    "generation is not JSON": (put(GENERATION, "{"), GENERATION, "is not readable JSON"),
-    "temperatures rise": (put(GENERATION, '{"t_min": 9}'), GENERATION, "t_min 9"),
-    "temperature is a word": (put(GENERATION, '{"t_min": "x"}'), "", ""),
+    "length is a number": (put(METADATA, '{"length": 3}'), METADATA, "'length'", "3"),
+    "engine is a number": (put(METADATA, '{"engine": 3}'), METADATA, "'engine'", "3"),
+    "generation is not JSON": (put(GENERATION, "{"), GENERATION, "JSON"),
+    "temperatures rise": (put(GENERATION, '{"t_min": 9}'), GENERATION, "t_min", "9"),
+    "temperature is a word": (put(GENERATION, '{"t_min": "x"}'), ""),
     "sampler is a number": (put(GENERATION, '{"sampler_config": 3}'), "", "sampler_config"),
+}
+
+
+OTHER_CODES = {
+    "no config": ReasonCode.NO_MODEL,
+    "config is of another model": ReasonCode.UNKNOWN_FAMILY,
+    "config has no model type": ReasonCode.UNKNOWN_FAMILY,
 }
 
 
 @pytest.mark.parametrize("wrong", SPOILED)
 def test_a_spoiled_checkpoint_is_refused_in_one_line(checkpoint, wrong):
-    spoil, file, says = SPOILED[wrong]
+    spoil, file, *names = SPOILED[wrong]
     spoil(checkpoint)
-    line = refusal(checkpoint)
+    reason = refusal(checkpoint)
 
-    assert str(checkpoint / file) in line
-    assert says in line
+    assert reason.code is OTHER_CODES.get(wrong, ReasonCode.BAD_CHECKPOINT)
+    assert str(checkpoint / file) in reason.message
+    for name in names:
+        assert name in reason.message.replace(str(checkpoint / file), "")
 
 
 def test_what_is_no_checkpoint_directory_is_refused(tmp_path):
     a_file = tmp_path / "weights.bin"
     a_file.write_bytes(b"\0")
 
-    assert refusal(tmp_path / "absent") == (
-        f"model {str(tmp_path / 'absent')!r} does not exist; "
-        "give a checkpoint directory or 'bundled'; dg-lsp models lists what is installed"
-    )
-    assert refusal(a_file) == f"{a_file} is not a checkpoint directory: it has no config.json"
-    assert (
-        refusal(tmp_path) == f"{tmp_path} is not a checkpoint directory: it has no config.json"
-    )
+    for path, way_out in (
+        (tmp_path / "absent", "'bundled'"),
+        (a_file, "config.json"),
+        (tmp_path, "config.json"),
+    ):
+        reason = refusal(path)
+        assert reason.code is ReasonCode.NO_MODEL
+        assert str(path) in reason.message
+        assert way_out in reason.message
 
 
 def test_a_home_directory_that_is_not_there_is_refused():
-    assert "~nobody-of-that-name/gemma" in refusal("~nobody-of-that-name/gemma")
+    reason = refusal("~nobody-of-that-name/gemma")
+
+    assert reason.code is ReasonCode.NO_MODEL
+    assert "~nobody-of-that-name/gemma" in reason.message
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_a_gpu_that_is_not_there_is_never_replaced(tiny_checkpoint, monkeypatch, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    line = refusal(tiny_checkpoint, device)
+    reason = refusal(tiny_checkpoint, device)
 
-    assert line.startswith(f"device {device!r} was requested, but torch {torch.__version__} ")
-    assert "--device cpu" in line
+    assert reason.code is ReasonCode.NO_DEVICE
+    for name in (repr(device), f"torch {torch.__version__}", "--device cpu"):
+        assert name in reason.message
 
 
 @pytest.mark.parametrize("device", ["gpu", "", "cpu:x", "meta", "mps"])
 def test_an_unknown_device_is_refused(tiny_checkpoint, device):
-    assert repr(device) in refusal(tiny_checkpoint, device)
+    reason = refusal(tiny_checkpoint, device)
+
+    assert reason.code is ReasonCode.NO_DEVICE
+    assert repr(device) in reason.message
 
 
 @pytest.mark.parametrize(("available", "expect"), [(True, "cuda"), (False, "cpu")])
@@ -348,8 +371,11 @@ def test_a_directory_of_the_project_is_not_the_model_of_its_name(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "packed1").symlink_to(tiny_checkpoint)
-    with pytest.raises(CheckpointError, match=r"'packed1'; dg-lsp models lists .* ./packed1"):
-        load("packed1", "cpu")
+    reason = refusal("packed1")
+
+    assert reason.code is ReasonCode.NO_MODEL
+    for name in ("'packed1'", "dg-lsp models", "./packed1"):
+        assert name in reason.message
 
     assert load("./packed1", "cpu").info.name == "packed1"
 

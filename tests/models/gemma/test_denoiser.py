@@ -150,7 +150,7 @@ def test_running_out_of_memory_leaves_it_usable(tiny_model, monkeypatch, buckete
     with monkeypatch.context() as patch:
         # Some layers have read on by then.
         patch.setattr(stack.layers[2], "forward", out_of_memory)
-        with pytest.raises(OutOfMemoryError, match="out of memory on cpu"):
+        with pytest.raises(OutOfMemoryError, match="cpu"):
             denoise_once(denoiser, denoiser.encode([*prompt, 7, 8], "a"))
 
     close(denoise_once(denoiser, denoiser.encode(prompt, "a")), expect)

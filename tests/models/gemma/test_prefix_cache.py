@@ -182,5 +182,5 @@ def test_a_sliding_layer_holds_little_more_than_its_window():
 
 
 def test_no_prompt_is_empty(tiny_model):
-    with pytest.raises(ValueError, match="at least one token"):
+    with pytest.raises(ValueError, match="token"):
         GemmaDenoiser(tiny_model).encode([])

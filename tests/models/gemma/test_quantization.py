@@ -164,8 +164,6 @@ def test_the_lack_of_triton_is_said_once(monkeypatch, caplog):
         monkeypatch.undo()
         kernels.has_triton.cache_clear()
 
-    assert [record.message for record in caplog.records if "triton" in record.message] == [
-        "triton is not installed: 4-bit experts are decoded to memory before each product, "
-        "which is many times slower; pip install triton (Linux, Windows: triton-windows)"
-    ]
+    [said] = [record.message for record in caplog.records if "triton" in record.message]
+    assert "pip install triton" in said
     assert not kernels.available_on(torch.device("cpu"))
