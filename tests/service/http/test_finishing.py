@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dg_lsp.job import EXTRA_CANDIDATES, Candidate, Infill
+from dg_lsp.reason import ReasonCode
 from dg_lsp.service.fields import SchemaError
 from dg_lsp.service.http.compatibility import read_llama, read_openai
 from dg_lsp.service.http.finishing import finished, with_query
@@ -76,9 +77,10 @@ def test_the_address_may_say_it_too(query, body, finish) -> None:
 
 
 def test_what_is_neither_true_nor_false_is_named() -> None:
-    with pytest.raises(SchemaError, match="finish"):
+    with pytest.raises(SchemaError, match=r"\bfinish\b.*\bmaybe\b") as refused:
         with_query({}, {"finish": "maybe"})
-    with pytest.raises(SchemaError, match="finish"):
+    assert refused.value.code is ReasonCode.INVALID_REQUEST
+    with pytest.raises(SchemaError, match=r"\bfinish\b.*\byes\b"):
         read_openai({"finish": "yes"})
-    with pytest.raises(SchemaError, match="language"):
+    with pytest.raises(SchemaError, match=r"\blanguage\b.*\b5\b"):
         read_openai({"finish": True, "language": 5})
