@@ -129,8 +129,8 @@ async def test_the_log_tells_which_document_s_job_failed(engine, denoiser, caplo
     denoiser.error = RuntimeError("out of memory")
     await engine.submit(job(AREA)).result()
 
-    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert [record.message for record in errors] == ["job for a.py failed"]
+    [error] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "a.py" in error.message
 
 
 async def test_closing_makes_no_further_step(engine, denoiser):
@@ -160,7 +160,8 @@ async def test_a_job_that_runs_out_of_memory_is_tried_again_without_caches(
 
     assert texts((await handle.result()).infill) == ["3.14 * radius"]
     assert given_up == [1]
-    assert caplog.messages[0] == "job for a.py: out of memory on cuda:0"
+    for name in ("a.py", "cuda:0"):
+        assert name in caplog.messages[0]
     # Neither a traceback nor anything else keeps the tensors of the failed try.
     assert all(record.exc_info is None for record in caplog.records)
 
