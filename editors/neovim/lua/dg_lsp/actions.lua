@@ -1,4 +1,4 @@
---- The code actions of the server, carried out here: each is previewed before anything changes.
+--- Carries out the server's code actions: previews each one before anything changes.
 local rewrite = require('dg_lsp.rewrite')
 local say = require('dg_lsp.say').say
 local status = require('dg_lsp.status')
@@ -6,7 +6,7 @@ local status = require('dg_lsp.status')
 local api = vim.api
 local M = {}
 
---- The range of an action in bytes; nil where it is not about the text of the current buffer.
+--- The range of an action in bytes; nil if the text is not that of the current buffer.
 ---@param client vim.lsp.Client
 ---@param target table The argument of the command, see docs/lsp-extensions.md.
 ---@return dg_lsp.Selection?
@@ -23,14 +23,14 @@ local function selection(client, target)
   local from, to = target.range.start, target.range['end']
   local last = { row = to.line, col = byte(to) }
   if last.col == 0 and to.line > from.line then
-    -- A selection of whole lines ends before the next one: its last line end stays as it is.
+    -- A selection of whole lines ends at the next line; its last line end is not rewritten.
     local line = api.nvim_buf_get_lines(0, to.line - 1, to.line, false)[1]
     last = { row = to.line - 1, col = #line }
   end
   return { row = from.line, col = byte(from), end_row = last.row, end_col = last.col }
 end
 
---- Ask for an instruction and rewrite; without words the selection is written anew.
+--- Ask for an instruction and rewrite; without an instruction, the model varies the selection.
 ---@param client vim.lsp.Client
 ---@param selected dg_lsp.Selection
 function M.ask(client, selected)

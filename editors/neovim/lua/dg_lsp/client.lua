@@ -1,4 +1,4 @@
---- The language server as Neovim runs it: its configuration, what it tells us, and its end.
+--- The language server in Neovim: its configuration, its notifications and its exit.
 local actions = require('dg_lsp.actions')
 local config = require('dg_lsp.config')
 local ghost = require('dg_lsp.ghost')
@@ -52,7 +52,7 @@ local function configuration()
     init_options = now.settings,
     settings = { dgLsp = now.settings },
     capabilities = {
-      -- Code actions come with commands, which are carried out here, and not with edits.
+      -- Code actions have commands, which this plugin carries out, instead of edits.
       textDocument = { codeAction = { dataSupport = false } },
       experimental = { dgLsp = { drafts = now.drafts, status = true, askInstruction = true } },
     },
@@ -115,7 +115,7 @@ local function on_detach(ev)
   end
 end
 
---- Start the server wherever it belongs; where its program is missing the user is told.
+--- Start the server for all its filetypes; if its program is missing, the user is told.
 function M.enable()
   is_ended_by_us = false
   local missing = server.missing()
@@ -131,7 +131,7 @@ function M.enable()
   vim.lsp.enable(M.NAME)
 end
 
---- End the server and leave nothing that would run.
+--- Stop the server and remove everything that would start it again.
 function M.disable()
   is_ended_by_us = true
   vim.lsp.enable(M.NAME, false)
@@ -147,7 +147,7 @@ function M.disable()
   end
 end
 
---- A crash is forgotten: the user asks for another start.
+--- Forget earlier crashes, because the user wants another start.
 function M.forgive()
   num_crashes = 0
 end
@@ -158,7 +158,7 @@ function M.here()
   return vim.lsp.get_clients({ name = M.NAME, bufnr = 0 })[1]
 end
 
---- Any client that runs.
+--- Any running client.
 ---@return vim.lsp.Client?
 function M.any()
   return M.here() or vim.lsp.get_clients({ name = M.NAME })[1]

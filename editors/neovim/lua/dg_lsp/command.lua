@@ -1,4 +1,4 @@
---- `:DgLsp`: what each of its words does.
+--- `:DgLsp` and its subcommands.
 local client = require('dg_lsp.client')
 local models = require('dg_lsp.models')
 local page = require('dg_lsp.page')
@@ -28,7 +28,7 @@ local function ask_server(name, success)
   end, 0)
 end
 
---- The last visual selection where the range is just that, else whole lines.
+--- The last visual selection if the range matches it, or else whole lines.
 ---@param args vim.api.keyset.create_user_command.command_args
 ---@return dg_lsp.Selection
 local function selection(args)

@@ -1,4 +1,4 @@
---- Draws the draft of a request at the cursor. Knows nothing of which draft is still wanted.
+--- Draws drafts at the cursor; the caller decides which draft is still current.
 local shading = require('dg_lsp.shading')
 
 local M = {}

@@ -1,9 +1,9 @@
---- Ghost text between Neovim's own inline completion and the server.
+--- Ghost text: mediates between Neovim's own inline completion and the server.
 ---
---- Neovim asks, draws and keeps the selected item. On their way through here requests get our
---- extras, answers that come too late are dropped, and what was answered is kept, so that ghost
---- text follows each character that is typed and is gone with the first one that disagrees.
---- Neovim is told through the handler that came with its request, and in no other way.
+--- Neovim sends the requests, draws the ghost text and keeps the selected item. This module adds
+--- our parameters to the requests and drops answers that come too late. It keeps each answer, so
+--- that ghost text follows every typed character and disappears at the first one that disagrees.
+--- It passes items to Neovim only through the handler that came with Neovim's request.
 local config = require('dg_lsp.config')
 local drafts = require('dg_lsp.drafts')
 local insertion = require('dg_lsp.insertion')
@@ -25,22 +25,22 @@ local INVOKED, AUTOMATIC = 1, 2
 ---@field token string
 ---@field place dg_lsp.Place
 ---@field started integer
----@field cycle integer? Asked by hand: how many candidates further to go when they are there.
+---@field cycle integer? Set for a request by hand: how many candidates to advance afterwards.
 
----@class dg_lsp.Channel How to ask again, and how to tell Neovim what to show.
+---@class dg_lsp.Channel How to send another request, and how to make Neovim show items.
 ---@field client vim.lsp.Client
 ---@field request function
 ---@field handler lsp.Handler
 
----@class dg_lsp.Shown: dg_lsp.Answer What Neovim shows of an answer.
----@field is_taken? true It is about to be accepted, and stays as it is until then.
+---@class dg_lsp.Shown: dg_lsp.Answer The part of an answer that Neovim shows.
+---@field is_taken? true It is about to be accepted, and must not change until then.
 
 local asked = {} ---@type table<integer, dg_lsp.Asked?>
 local shown = {} ---@type table<integer, dg_lsp.Shown?>
 local channels = {} ---@type table<integer, dg_lsp.Channel?>
-local insists = {} ---@type table<integer, integer?> Asks by hand on their way, with their cycle.
+local insists = {} ---@type table<integer, integer?> The `cycle` of requests by hand, until sent.
 local watched = setmetatable({}, { __mode = 'k' }) ---@type table<vim.lsp.Client, true?>
-local held = {} ---@type table<integer, dg_lsp.Place?> Where a menu kept ghost text away.
+local held = {} ---@type table<integer, dg_lsp.Place?> Where a menu prevented ghost text.
 local num_asked = 0
 
 ---@return boolean
@@ -48,7 +48,7 @@ local function is_inserting()
   return vim.startswith(api.nvim_get_mode().mode, 'i')
 end
 
---- Where the cursor stands; the buffer must be the current one.
+--- The place of the cursor; the buffer must be the current one.
 ---@param bufnr integer
 ---@return dg_lsp.Place
 local function place_now(bufnr)
@@ -62,7 +62,7 @@ local function place_now(bufnr)
   }
 end
 
---- Why nothing is asked for at the moment; nil where nothing speaks against it.
+--- Why no ghost text may be requested at the moment; nil if it may.
 ---@return string?
 local function reason_for_silence()
   if vim.fn.reg_recording() ~= '' or vim.fn.reg_executing() ~= '' then
@@ -72,7 +72,7 @@ local function reason_for_silence()
   end
 end
 
---- Have Neovim show these items and no others.
+--- Make Neovim show exactly these items.
 ---@param bufnr integer
 ---@param wanted lsp.InlineCompletionItem[]
 local function feed(bufnr, wanted)
@@ -91,7 +91,7 @@ local function hide(bufnr)
   end
 end
 
---- Answer of the server to a request that went through `ask`.
+--- Handle the server's answer to a request that `ask` sent.
 ---@param bufnr integer
 ---@param mine dg_lsp.Asked
 ---@param err lsp.ResponseError?
@@ -138,7 +138,7 @@ local function answered(bufnr, mine, err, result)
   trace.tell('Shown', { buf = bufnr, candidates = #left })
 end
 
---- In place of `client:request`: Neovim asks for ghost text.
+--- Send Neovim's request for ghost text with our parameters; replaces `client:request`.
 ---@param channel dg_lsp.Channel
 ---@param params lsp.InlineCompletionParams
 ---@param bufnr integer
@@ -181,7 +181,7 @@ local function ask(channel, params, bufnr)
   end, bufnr)
 end
 
---- Ask as Neovim would, but at once.
+--- Send the request that Neovim would send, but immediately.
 ---@param channel dg_lsp.Channel
 ---@param bufnr integer
 ---@param trigger_kind integer
@@ -193,7 +193,7 @@ local function ask_now(channel, bufnr, trigger_kind)
   }, bufnr)
 end
 
---- See the requests of a client from now on.
+--- Route a client's requests for ghost text through this module.
 ---@param client vim.lsp.Client
 function M.watch(client)
   if watched[client] then
@@ -211,7 +211,7 @@ function M.watch(client)
   end
 end
 
---- The text or the cursor has changed: ghost text and drafts follow.
+--- Update ghost text and drafts after the text or the cursor has changed.
 ---@param bufnr integer
 function M.refresh(bufnr)
   local waits, answer, channel = asked[bufnr], shown[bufnr], channels[bufnr]
@@ -238,8 +238,8 @@ function M.refresh(bufnr)
   end
 end
 
---- A completion menu has opened, and ghost text makes room; or it has closed, and what it kept
---- away is asked for.
+--- Hide ghost text when a completion menu has opened; when it has closed, request the ghost text
+--- that it prevented.
 ---@param bufnr integer
 function M.menu_changed(bufnr)
   local channel, place = channels[bufnr], held[bufnr]
@@ -254,21 +254,21 @@ function M.menu_changed(bufnr)
   end
 end
 
---- Insert mode is left: nothing is shown and nothing is waited for.
+--- Forget requests, ghost text and drafts, because insert mode was left.
 ---@param bufnr integer
 function M.forget(bufnr)
   asked[bufnr], shown[bufnr], insists[bufnr], held[bufnr] = nil, nil, nil, nil
   drafts.clear(bufnr)
 end
 
---- The client leaves the buffer.
+--- Forget a buffer that the client has detached from.
 ---@param bufnr integer
 function M.release(bufnr)
   M.forget(bufnr)
   channels[bufnr] = nil
 end
 
---- A draft for a request of ours; whether it was one.
+--- Show a draft if it belongs to one of our requests; return whether it does.
 ---@param params table `dgLsp/draft`
 ---@return boolean
 function M.take_draft(params)
@@ -293,7 +293,7 @@ function M.take_draft(params)
   return false
 end
 
---- Put a part of an item into the buffer, and keep showing the rest of it.
+--- Insert a part of an item into the buffer, and continue to show the rest.
 ---@param bufnr integer
 ---@param item vim.lsp.inline_completion.Item
 ---@param part fun(text: string): string
@@ -306,7 +306,7 @@ local function insert(bufnr, item, part)
   local taken = part(whole)
   local encoding = channel.client.offset_encoding
   local place = answer.place
-  -- What was typed between the key and now stays behind the text.
+  -- Text typed after the key was pressed stays after the inserted text.
   local typed = text.typed(place, place_now(bufnr)) or ''
   local replaced = items.replaced(answer, whole, encoding)
   local is_whole = taken == whole
@@ -315,7 +315,7 @@ local function insert(bufnr, item, part)
   trace.note('accepted %d of %d characters', #taken, #whole)
   trace.tell('Accepted', { buf = bufnr, text = taken, rest = whole:sub(#taken + 1) })
   local rest = whole:sub(#taken + 1)
-  -- A rest that would tear the line apart is left to the server's next answer.
+  -- If the rest would split the line, the server's next answer replaces it.
   if is_whole or typed ~= '' or (replaced > 0 and vim.startswith(rest, '\n')) then
     return
   end
@@ -325,12 +325,12 @@ local function insert(bufnr, item, part)
   feed(bufnr, { left })
 end
 
---- Accept a part of what is shown; false where nothing is.
+--- Accept a part of the ghost text; false if there is none.
 ---@param part fun(text: string): string
 ---@return boolean
 function M.accept(part)
   local bufnr = api.nvim_get_current_buf()
-  -- Keys that come in a burst change the text without a word to autocommands.
+  -- A burst of keys changes the text without triggering autocommands.
   M.refresh(bufnr)
   local answer = shown[bufnr]
   if not answer then
@@ -343,15 +343,15 @@ function M.accept(part)
       insert(bufnr, item, part)
     end,
   })
-  -- Neovim accepts a moment later, and not at all where insert mode was left by then.
+  -- Neovim accepts a moment later, or not at all if insert mode has been left by then.
   vim.schedule(function()
     answer.is_taken = nil
   end)
   return is_there
 end
 
---- Ask here and now, by hand.
----@param cycle? integer How many candidates further to go when they are there.
+--- Request ghost text by hand.
+---@param cycle? integer How many candidates to advance once they have arrived.
 function M.suggest(cycle)
   local bufnr = api.nvim_get_current_buf()
   local channel = channels[bufnr]
@@ -359,12 +359,12 @@ function M.suggest(cycle)
   if channel then
     ask_now(channel, bufnr, INVOKED)
   else
-    -- Neovim asks a moment after the cursor has moved, and we see how.
+    -- Neovim sends a request soon after the cursor moves, which gives us a channel.
     api.nvim_exec_autocmds('CursorMovedI', { buffer = bufnr, modeline = false })
   end
 end
 
---- Show another candidate; the first time they have to be asked for.
+--- Show another candidate; the first call requests them.
 ---@param by integer
 function M.cycle(by)
   local bufnr = api.nvim_get_current_buf()
@@ -377,7 +377,7 @@ function M.cycle(by)
   end
 end
 
---- Hide what is shown and stop what is asked for; false where there was nothing of either.
+--- Hide the ghost text and cancel the request; false if there was neither.
 ---@return boolean
 function M.dismiss()
   local bufnr = api.nvim_get_current_buf()

@@ -1,4 +1,4 @@
---- `:checkhealth dg_lsp`: Neovim, the server, its doctor, and what may get in the way.
+--- `:checkhealth dg_lsp`: checks Neovim, the server, its doctor, and possible conflicts.
 local M = {}
 
 local PATIENCE_MS = 60000
@@ -33,7 +33,7 @@ local server = require('dg_lsp.server')
 
 local function check_doctor()
   vim.health.start('dg-lsp doctor')
-  -- Its test of the model is left out: it would load one.
+  -- Without its self-test, which would load a model.
   local ended = run(server.other('doctor', '--json', '--no-self-test'))
   local ok, said = pcall(vim.json.decode, ended and ended.stdout or '')
   if not ok or type(said) ~= 'table' or type(said.findings) ~= 'table' then
@@ -69,7 +69,7 @@ local function check_server()
   for _, client in ipairs(clients) do
     local buffers = #vim.tbl_keys(client.attached_buffers)
     vim.health.ok(
-      ('The server runs for %s, %d buffers'):format(client.root_dir or 'files', buffers)
+      ('The server runs for %s (buffers: %d)'):format(client.root_dir or 'files', buffers)
     )
   end
   local status = require('dg_lsp.status')

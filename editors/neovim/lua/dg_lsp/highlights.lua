@@ -7,7 +7,7 @@ local LINKS = {
   DgLspHint = 'Comment',
   DgLspWarning = 'DiagnosticWarn',
 }
--- From hardly visible to as visible as ghost text.
+-- From barely visible to as visible as ghost text.
 local SHARES = { 0.4, 0.6, 0.8, 1.0 }
 
 ---@param name string
@@ -30,7 +30,7 @@ local function blend(from, to, share)
   return mixed
 end
 
---- Define the groups from the colours there are now.
+--- Define the groups from the current colours.
 function M.define()
   for name, link in pairs(LINKS) do
     vim.api.nvim_set_hl(0, name, { default = true, link = link })

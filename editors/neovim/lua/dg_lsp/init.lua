@@ -1,4 +1,4 @@
---- dg-lsp for Neovim: what a user's configuration calls. `:help dg_lsp` describes it.
+--- dg-lsp for Neovim: the functions for a user's configuration; see `:help dg_lsp`.
 local M = {}
 
 local MINIMUM = 'nvim-0.11'
@@ -23,8 +23,8 @@ local function map_keys()
     if before and before.lhs and not (before.expr == 1 and before.callback) then
       say(('%s is mapped already; keys.%s is left alone'):format(lhs, name))
     elseif lhs then
-      -- Not an expression mapping: those of a burst of keys are evaluated before the keys in
-      -- front of them are in the buffer.
+      -- Not an expression mapping: in a burst of keys, Neovim evaluates those before the buffer
+      -- contains the previous keys.
       vim.keymap.set('i', lhs, function()
         if not action() then
           require('dg_lsp.keys').run(before, lhs)
@@ -34,7 +34,7 @@ local function map_keys()
   end
 end
 
---- Take the settings and start; once, from the user's configuration.
+--- Apply the settings and start; call it once, from the user's configuration.
 ---@param given? table See lua/dg_lsp/config.lua.
 function M.setup(given)
   if vim.fn.has(MINIMUM) == 0 then
@@ -65,19 +65,19 @@ local function has_ghost_text()
   return vim.lsp.inline_completion ~= nil and not require('dg_lsp.status').paused
 end
 
---- Accept the ghost text; false where there is none.
+--- Accept the ghost text; false if there is none.
 ---@return boolean
 function M.accept()
   return has_ghost_text() and require('dg_lsp.ghost').accept(require('dg_lsp.text').all)
 end
 
---- Accept the next word of it.
+--- Accept the next word of the ghost text.
 ---@return boolean
 function M.accept_word()
   return has_ghost_text() and require('dg_lsp.ghost').accept(require('dg_lsp.text').first_word)
 end
 
---- Accept it up to the end of its line.
+--- Accept the ghost text up to the end of its line.
 ---@return boolean
 function M.accept_line()
   return has_ghost_text() and require('dg_lsp.ghost').accept(require('dg_lsp.text').first_line)
@@ -99,13 +99,13 @@ function M.next()
   return cycle(1)
 end
 
---- Show the candidate before.
+--- Show the previous candidate.
 ---@return boolean
 function M.previous()
   return cycle(-1)
 end
 
---- Ask for ghost text by hand; several candidates. Where there is none the user is told why.
+--- Request ghost text by hand, with several candidates. If there is none, the user is told why.
 ---@return boolean
 function M.suggest()
   if not has_ghost_text() then
@@ -118,19 +118,19 @@ function M.suggest()
   return true
 end
 
---- Hide the ghost text; false where there is none.
+--- Hide the ghost text; false if there is none.
 ---@return boolean
 function M.dismiss()
   return has_ghost_text() and require('dg_lsp.ghost').dismiss()
 end
 
---- For a statusline: one short text, empty where no server runs.
+--- A short text for a statusline; empty if no server runs.
 ---@return string
 function M.statusline()
   return require('dg_lsp.status').statusline()
 end
 
---- Stop everything: the server of this editor ends, no autocommand of ours is left.
+--- Stop this editor's server and remove all our autocommands.
 function M.pause()
   local status = require('dg_lsp.status')
   if status.paused then
@@ -142,7 +142,7 @@ function M.pause()
   require('dg_lsp.trace').tell('Paused', {})
 end
 
---- Go on after `pause`.
+--- Start again after `pause`.
 function M.resume()
   require('dg_lsp.status').paused = false
   require('dg_lsp.client').forgive()

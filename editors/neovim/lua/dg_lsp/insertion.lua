@@ -11,10 +11,10 @@ function M.insert(place, accepted, typed, replaced)
   local row, col = place.row, #place.head
   local kept = 0
   if replaced > 0 and vim.endswith(accepted, place.tail:sub(1, replaced)) then
-    -- What is replaced by itself stays, so that `.` does not write it once more.
+    -- Text that would be replaced by itself is kept, so that `.` does not insert it again.
     accepted, kept = accepted:sub(1, -replaced - 1), replaced
   end
-  -- A step of its own for undo.
+  -- A separate undo step.
   vim.cmd('let &undolevels = &undolevels')
   if kept < replaced then
     local from = col + #typed
@@ -22,7 +22,7 @@ function M.insert(place, accepted, typed, replaced)
   end
   if accepted ~= '' then
     api.nvim_win_set_cursor(0, { row + 1, col })
-    -- The one way in for a script that `.` repeats.
+    -- The only way for a script to insert text that `.` repeats.
     api.nvim_paste(accepted, false, -1)
   end
   local now = api.nvim_win_get_cursor(0)

@@ -1,5 +1,5 @@
---- The items of an answer while they are typed, or taken piece by piece, as pure functions. Knows
---- nothing of buffers and windows, and nothing of who shows them.
+--- Adapts the items of an answer while the user types or accepts them piece by piece. Pure
+--- functions without buffers or windows.
 local text = require('dg_lsp.text')
 
 local M = {}
@@ -9,7 +9,7 @@ local M = {}
 ---@field items lsp.InlineCompletionItem[]
 ---@field index integer Of the selected one.
 
---- An item behind what was typed of it.
+--- An item without the part that has been typed.
 ---@param item lsp.InlineCompletionItem
 ---@param typed string
 ---@param encoding string
@@ -26,7 +26,7 @@ local function behind(item, typed, encoding)
   })
 end
 
---- What is left of an answer at a place: the selected item first. Empty where nothing is.
+--- The items left of an answer at a place, the selected one first; may be empty.
 ---@param answer dg_lsp.Answer
 ---@param place dg_lsp.Place
 ---@param encoding string
@@ -43,7 +43,7 @@ function M.left(answer, place, encoding)
   return left
 end
 
---- How many bytes after the cursor go when an item of an answer is taken.
+--- How many bytes after the cursor an accepted item replaces.
 ---@param answer dg_lsp.Answer
 ---@param whole string The text of the item.
 ---@param encoding string
@@ -58,7 +58,7 @@ function M.replaced(answer, whole, encoding)
   return 0
 end
 
---- An item for a text at a place, which goes in before the rest of the line or in its place.
+--- An item that inserts a text at a place, before the rest of the line or instead of it.
 ---@param insert_text string
 ---@param place dg_lsp.Place
 ---@param tail string What it replaces of what follows: nothing or all of it.

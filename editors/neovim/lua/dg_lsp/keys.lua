@@ -1,7 +1,7 @@
---- What a key did before it was mapped, done after all.
+--- Does what a key did before it was mapped.
 local M = {}
 
---- Do what a mapping did, or what the key does where there was none.
+--- Do what the earlier mapping did, or what the key does if there was none.
 ---@param before table As `maparg()` has it; empty where nothing was mapped.
 ---@param lhs string
 function M.run(before, lhs)
@@ -15,7 +15,7 @@ function M.run(before, lhs)
   elseif before.rhs then
     typed = before.expr == 1 and vim.api.nvim_eval(before.rhs) or before.rhs
     typed = typed:gsub('<SID>', ('<SNR>%d_'):format(before.sid))
-    -- A mapping that begins with its own key does not mean itself.
+    -- A mapping that begins with its own key does not call itself.
     is_remapped = before.noremap == 0 and not vim.startswith(typed:lower(), lhs:lower())
   end
   local count = vim.v.count > 0 and tostring(vim.v.count) or ''

@@ -6,7 +6,7 @@ function M.is_open()
   if vim.fn.pumvisible() == 1 then
     return true
   end
-  -- Asked only if they are loaded, because this must not load them.
+  -- Queried only if they are loaded, because this must not load them.
   local blink = package.loaded['blink.cmp']
   if blink and blink.is_menu_visible and blink.is_menu_visible() then
     return true

@@ -1,4 +1,4 @@
---- Which models are on this machine, and how to get one that is better than the bundled one.
+--- Lists the models on this machine, and says how to get a better one than the bundled one.
 local page = require('dg_lsp.page')
 local say = require('dg_lsp.say').say
 local server = require('dg_lsp.server')
@@ -7,13 +7,13 @@ local M = {}
 
 M.BUNDLED = 'bundled'
 
---- A file that is there once the user was told of better models.
+--- A file that exists once the user has been told about better models.
 ---@return string
 local function marker()
   return vim.fs.joinpath(vim.fn.stdpath('state') --[[@as string]], 'dg_lsp', 'told-of-models')
 end
 
---- Tell a user of the bundled model that there are better ones: once, and never again.
+--- Tell a user of the bundled model that there are better ones, but only once.
 function M.hint()
   local path = marker()
   if vim.uv.fs_stat(path) then

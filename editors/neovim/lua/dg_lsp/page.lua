@@ -1,8 +1,8 @@
---- A page to read: Markdown in a window of its own, which `q` closes.
+--- Shows Markdown pages in a separate window, which `q` closes.
 local api = vim.api
 local M = {}
 
---- Show a page, in place of an older one of the same name.
+--- Show a page, replacing an older one with the same name.
 ---@param name string
 ---@param markdown string
 ---@return integer bufnr

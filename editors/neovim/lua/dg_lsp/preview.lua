@@ -1,5 +1,5 @@
---- Draws a rewrite: the selection is marked, and what replaces it is shown below its last line.
---- Keeps the marks of the selection and nothing else of the rewrite.
+--- Draws a rewrite: marks the selection and shows its replacement below the last line. Keeps only
+--- the marks of the selection.
 local api = vim.api
 local M = {}
 
@@ -30,7 +30,7 @@ function M.open(bufnr, selection)
   return { bufnr = bufnr, mark = mark }
 end
 
---- Where the selection is by now.
+--- Where the selection is now.
 ---@param preview dg_lsp.Preview
 ---@return integer, integer, integer, integer
 function M.region(preview)
@@ -39,7 +39,7 @@ function M.region(preview)
   return mark[1], mark[2], mark[3].end_row, mark[3].end_col
 end
 
---- The text that is selected by now.
+--- The text that is in the selection now.
 ---@param preview dg_lsp.Preview
 ---@return string[]
 function M.selected(preview)
@@ -56,8 +56,8 @@ function M.has_cursor(preview)
   return row <= line and line <= end_row
 end
 
---- Scroll until what is drawn below the selection can be seen, as far as it fits. The cursor
---- goes to the last line of the selection where it would be scrolled out of the window.
+--- Scroll until the lines drawn below the selection are visible, as far as they fit. A cursor that
+--- would be scrolled out of the window moves to the last line of the selection.
 ---@param last integer The last line of the selection, from 0.
 ---@param num_lines integer Lines below it.
 local function reveal(last, num_lines)
@@ -107,7 +107,7 @@ function M.draw(preview, lines, notes)
   if api.nvim_get_current_buf() == bufnr and M.has_cursor(preview) then
     reveal(end_row, #below)
   end
-  -- Neovim does not draw them anew where the line behind them is below the window.
+  -- Neovim does not redraw them if the line after them is below the window.
   api.nvim__redraw({ buf = bufnr, valid = false })
 end
 

@@ -1,5 +1,5 @@
---- A rewrite of a selection: shown in place while it is written, then accepted, discarded or
---- tried again. The buffer changes on accepting and at no other time.
+--- Rewrites a selection: shows the text in place while it is written, until the user accepts it,
+--- discards it or tries again. The buffer changes only when the user accepts.
 local config = require('dg_lsp.config')
 local keys = require('dg_lsp.keys')
 local preview = require('dg_lsp.preview')
@@ -35,7 +35,7 @@ local function is_untouched(rewrite)
   return vim.deep_equal(preview.selected(rewrite.preview), rewrite.original)
 end
 
---- The keys that work on a rewrite that is shown.
+--- The keys for the rewrite that is shown.
 ---@return string
 local function hint()
   local parts = {}
@@ -57,7 +57,7 @@ local function draw(rewrite, lines, note)
   preview.draw(rewrite.preview, lines, notes)
 end
 
---- The request has ended, or its result is no longer needed.
+--- Clean up after a request that has ended or whose result is no longer needed.
 ---@param rewrite dg_lsp.Rewrite
 local function rest(rewrite)
   if rewrite.request then
@@ -220,7 +220,7 @@ function M.start(client, selection, instruction)
     return
   end
   if api.nvim_get_mode().mode:find('^[vV\22]') then
-    -- The keys of a rewrite are those of Normal mode.
+    -- The keys for a rewrite are Normal mode keys.
     vim.cmd.normal({ '\27', bang = true })
   end
   local rewrite = {
@@ -238,7 +238,7 @@ function M.start(client, selection, instruction)
   trace.tell('Rewrite', { buf = bufnr, state = 'started' })
 end
 
---- A draft for a rewrite; whether it was one.
+--- Show a draft if it belongs to a rewrite; return whether it does.
 ---@param params table `dgLsp/draft`
 ---@return boolean
 function M.take_draft(params)

@@ -1,4 +1,4 @@
---- What the user is told.
+--- Shows messages to the user.
 local M = {}
 
 local told = {} ---@type table<string, true?>
@@ -9,7 +9,7 @@ function M.say(message, level)
   vim.notify('dg-lsp: ' .. message, level or vim.log.levels.WARN)
 end
 
---- Says the same thing once in a session and no more.
+--- Show a message only once in a session.
 ---@param message string
 ---@param level? integer
 function M.once(message, level)

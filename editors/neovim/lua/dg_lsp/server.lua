@@ -1,9 +1,9 @@
---- The program that runs the server: where it is, and what to do where it is not.
+--- Finds the program that runs the server, and says what to do if it is missing.
 local config = require('dg_lsp.config')
 
 local M = {}
 
---- Places that a graphical Neovim may not have in its $PATH, and the clone that this plugin is in.
+--- Directories that may not be in a graphical Neovim's $PATH, and the clone with this plugin.
 ---@return string[]
 local function places()
   local here = vim.fs.dirname(vim.fs.abspath(debug.getinfo(1, 'S').source:sub(2)))
@@ -44,7 +44,7 @@ function M.other(...)
   return vim.list_extend(command, { ... })
 end
 
---- Why the command cannot be run; nil where it can.
+--- Why the command cannot be run; nil if it can.
 ---@return string?
 function M.missing()
   local program = M.command()[1]

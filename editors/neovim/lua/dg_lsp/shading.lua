@@ -4,7 +4,7 @@ local M = {}
 
 ---@alias dg_lsp.Chunk [string, string] Text and its highlight group.
 
---- The highlight group of a probability. Below the first limit the text is all but noise.
+--- The highlight group for a probability. Below the first limit, the text is almost noise.
 ---@param probability number
 ---@return string
 function M.group(probability)

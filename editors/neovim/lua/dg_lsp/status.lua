@@ -1,4 +1,4 @@
---- What the server says of itself, kept for the statusline and for `:DgLsp status`.
+--- Keeps the server's status for the statusline and for `:DgLsp status`.
 local models = require('dg_lsp.models')
 local once = require('dg_lsp.say').once
 local server = require('dg_lsp.server')
@@ -32,7 +32,7 @@ local function failure(message)
   }
 end
 
---- `dgLsp/status` of the server.
+--- Handle the server's `dgLsp/status`.
 ---@param said dg_lsp.Status
 function M.take(said)
   for name, value in pairs(said) do
@@ -46,7 +46,7 @@ function M.take(said)
   vim.cmd.redrawstatus()
 end
 
---- What has to be said aloud: not everybody has a statusline that shows it.
+--- Show an error or the hint about better models as a message: statuslines may not show them.
 function M.announce()
   if last == nil then
     return
@@ -66,25 +66,25 @@ function M.reason()
   return 'there is nothing to suggest here'
 end
 
---- The server is not there, and why.
+--- Record why there is no server.
 ---@param message string
 function M.fail(message)
   M.take(failure(message))
 end
 
---- The server has ended or is about to start.
+--- Forget the status, because the server has exited or is about to start.
 function M.forget()
   last = nil
   vim.cmd.redrawstatus()
 end
 
---- The last thing that the server said; nil before the first.
+--- The server's last status; nil before the first one.
 ---@return dg_lsp.Status?
 function M.now()
   return last
 end
 
---- One short text for a statusline; empty where no server runs in this buffer.
+--- A short text for a statusline; empty if no server runs in this buffer.
 ---@return string
 function M.statusline()
   if M.paused then

@@ -1,13 +1,13 @@
---- Pieces of text, as pure functions. Knows nothing of buffers, windows and the protocol.
+--- Takes texts apart and compares places, as pure functions without buffers or windows.
 local M = {}
 
----@class dg_lsp.Place Where a cursor stands, by what stands around it.
+---@class dg_lsp.Place The position of a cursor and the text around it.
 ---@field row integer From 0.
 ---@field head string The line before the cursor.
 ---@field tail string The line after the cursor.
 ---@field count integer Lines of the buffer.
 
---- The lines of a text, whatever ends them.
+--- The lines of a text with any kind of line ends.
 ---@param text string
 ---@return string[]
 function M.lines(text)
@@ -20,7 +20,7 @@ end
 function M.first_word(text)
   local blanks = text:match('^%s*')
   local rest = text:sub(#blanks + 1)
-  -- Bytes from 128 on are parts of characters that are not ASCII: all of them count as letters.
+  -- Bytes from 128 on are parts of non-ASCII characters, which all count as letters.
   local word = rest:match('^[%w_\128-\255]+') or rest:match('^[^%w%s_\128-\255]+') or ''
   return blanks .. word
 end
@@ -40,7 +40,7 @@ function M.all(text)
   return text
 end
 
---- What was typed between two places; nil where anything else has changed.
+--- The text typed between two places; nil if anything else has changed.
 ---@param before dg_lsp.Place
 ---@param now dg_lsp.Place
 ---@return string?

@@ -1,12 +1,12 @@
---- What happened lately, for `:DgLsp trace` and for other plugins: a line in a ring of lines, and
---- a `User` event. Lines hold sizes and times and no text of the user's.
+--- Records recent events for `:DgLsp trace` in a ring of lines, and triggers `User` events for
+--- other plugins. The lines contain sizes and times, but never the user's text.
 local M = {}
 
 local KEPT = 200
 local lines = {} ---@type string[]
 local first = 1
 
---- Note what happened.
+--- Record an event.
 ---@param what string
 ---@param ... any For `what`, as in string.format.
 function M.note(what, ...)
@@ -18,7 +18,7 @@ function M.note(what, ...)
   end
 end
 
---- Tell the autocommands of `User DgLsp{name}`.
+--- Trigger the autocommands of `User DgLsp{name}`.
 ---@param name string
 ---@param data table
 function M.tell(name, data)
