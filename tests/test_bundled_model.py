@@ -56,14 +56,14 @@ def test_json_tells_what_a_program_needs(dg_lsp):
     texts = [candidate["text"] for candidate in report["candidates"]]
     assert len(set(texts)) == len(texts)
     assert all(0 < candidate["confidence"] <= 1 for candidate in report["candidates"])
-    assert report["steps"] > 1
+    assert report["steps"] >= 1
     assert {"encode", "denoise", "rank", "total"} <= report["timings_ms"].keys()
-    place = {"line": 34, "column": 20}
+    place = {"line": 23, "column": 30}
     assert report["edit"] == {"start": place, "end": place, "new_text": report["text"]}
 
 
 def test_a_selection_is_written_anew(dg_lsp):
-    status, printed, _ = dg_lsp("infill", f"{DEMO}:18:9", "--to", "18:59", "--json")
+    status, printed, _ = dg_lsp("infill", f"{DEMO}:19:9", "--to", "19:59", "--json")
     report = json.loads(printed)
 
     assert status == 0
