@@ -28,7 +28,7 @@ def _tell_nobody(handle: FedJob) -> None:
 
 
 class FedJob:
-    """The newest draft replaces an older one that nobody has read, and the first end stands."""
+    """A new draft replaces one that nobody has read, and only the first end counts."""
 
     def __init__(self, job: InfillJob, on_end: Callable[[FedJob], None] = _tell_nobody) -> None:
         """`on_end` is called once, on the loop, whatever the end is."""
@@ -55,7 +55,7 @@ class FedJob:
         while True:
             await self._news.wait()
             draft, self._draft = self._draft, None
-            # Once the job has ended the news stands for good, for readers yet to come.
+            # Once the job has ended, the event stays set, so that later readers do not wait.
             if not self._result.done():
                 self._news.clear()
             if draft is not None:

@@ -42,7 +42,7 @@ MODULES = (argparse, ast, csv, dataclasses, difflib, json.decoder, shlex, textwr
 
 @dataclass(frozen=True, slots=True)
 class Keystroke:
-    """What stands on both sides of the cursor after it."""
+    """The text on both sides of the cursor after a keystroke."""
 
     kind: str
     prefix: str

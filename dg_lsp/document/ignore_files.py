@@ -71,7 +71,7 @@ class Way:
 
 
 def ways_to(path: Path, folders: Sequence[Path]) -> tuple[Way, ...]:
-    """The path as it is given and, if it contains a symlink, the real path.
+    """The path as given and, if it contains a symlink, the real path.
 
     `folders` are the workspace folders. Outside them, the root is the directory above the file
     with the nearest ".git" or, if there is none, with the nearest ignore file. Makes a few

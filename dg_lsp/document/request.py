@@ -205,7 +205,7 @@ def _snippets(site: InsertionSite, context: RequestContext) -> tuple[Snippet, ..
 
 
 def _any_masked(snippets: Iterable[Snippet], files: Iterable[Snippet]) -> bool:
-    """Whether a snippet is not as it stands in its file."""
+    """Whether any snippet differs from the text of its file, because secrets are masked."""
     return any(
         "*" in snippet.text
         and not any(snippet.text in file.text for file in files if file.path == snippet.path)

@@ -41,7 +41,7 @@ class _DeadlineError(Exception):
 
 
 class _AgreedError(Exception):
-    """The model leaves a text as it is that much speaks for already: it is the answer."""
+    """The model leaves a text with a high score unchanged, so this text is the answer."""
 
 
 class Filling:

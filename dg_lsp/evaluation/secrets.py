@@ -53,7 +53,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A text as it is masked."""
+    """A text to mask, and the secrets in it."""
 
     text: str
     secrets: tuple[tuple[int, int], ...]

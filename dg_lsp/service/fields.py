@@ -1,8 +1,8 @@
-"""JSON text and the dataclasses that it stands for, in both directions.
+"""Converts dataclasses to JSON text and back.
 
-The dataclasses say all there is to say: a field is named, typed and limited where it is
-declared (`job.Limits`), and what does not fit is a `SchemaError` of one line that names the
-field, the value and what it must be.
+The dataclasses define the schema: a field is named, typed and limited where it is declared
+(`job.Limits`). Invalid input raises a `SchemaError` of one line that names the field, the value
+and what it must be.
 
 Equal confidences in a row go as one run, `[[0.98, 4], [0.5, 1]]` for five characters: they come
 per token, so this is the shorter form, and an exact one.
@@ -28,7 +28,7 @@ from dg_lsp.reason import CodedError, ReasonCode
 T = TypeVar("T")
 Json = dict[str, Any]
 Read = Callable[[Any, str], Any]
-"""Takes a value and where it stands."""
+"""Takes a value and its path in the JSON text."""
 
 MAX_WHOLE = 2**62
 _HALF_ESCAPE, _HALF = re.compile(r"\\ud[89a-f]", re.IGNORECASE), re.compile("[\ud800-\udfff]")

@@ -72,7 +72,7 @@ Capture = Callable[[Callable[[], Outcome]], Runner]
 
 
 def uncaptured(step: Callable[[], Outcome]) -> Runner:
-    """Run the step as it is, operation by operation."""
+    """Run the step without capturing it, operation by operation."""
     return step
 
 

@@ -148,7 +148,7 @@ def file_of(uri: str) -> Path:
 
 
 def is_other_version(one: str, other: str) -> bool:
-    """Whether two URIs show one file: as it is and as it was in HEAD, a notebook and its cell.
+    """Whether two URIs show the same file: now and as of HEAD, or a notebook and its cell.
 
     Two cells of one notebook are different texts.
     """

@@ -172,7 +172,7 @@ class HttpClient:
 
 
 class _Connection:
-    """One connection, and where its exchange of messages stands."""
+    """One connection, and the state of its message exchange."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer

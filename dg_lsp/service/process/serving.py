@@ -199,7 +199,7 @@ def make_server(app: object, on_signal: Callable[[], None]) -> uvicorn.Server:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Protocol(H11Protocol):
-        """Does not wait for ever for a first request; there are only so many descriptors."""
+        """Closes connections that send no request, because descriptors are limited."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -318,7 +318,7 @@ def _listen(listening: Listening) -> Iterator[tuple[socket.socket, Address]]:
             try:
                 yield listener, found
             finally:
-                # It may be another's by now, where ours was removed.
+                # If ours was removed, this socket may belong to another engine.
                 if _identity(path) == ours:
                     path.unlink(missing_ok=True)
 
