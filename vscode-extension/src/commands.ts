@@ -55,7 +55,7 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
   return Object.entries(table).map(([name, run]) => vscode.commands.registerCommand(name, run));
 }
 
-/** Works during a pause, which affects only automatic suggestions, but obeys the settings. */
+/** Ignores a pause of the file; if the settings switch suggestions off, offers to resume them. */
 async function suggest(): Promise<void> {
   const language = vscode.window.activeTextEditor?.document.languageId;
   if (language === undefined || (isEnabled() && isLanguageEnabled(language))) {

@@ -72,7 +72,7 @@ export class Extension implements vscode.Disposable {
     return started;
   }
 
-  /** Keeps a running server until another one is found. */
+  /** Installs a server and starts it; a running server continues until then. */
   async install(): Promise<void> {
     if (await installServer(this.context, this.log)) {
       await this.start();
