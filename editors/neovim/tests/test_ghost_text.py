@@ -7,6 +7,19 @@ import pytest
 LOOP = "for i in "
 BODY = "range(n):\n    print(i)\n"
 SUM = {"return ": ["alpha + beta", "alpha - beta", "alpha * beta"]}
+TWO_ALIKE = """\
+items, reserved = {}, {}
+
+
+def add(name, count=1):
+    items[name] = items.get(name, 0) + count
+    return items[name]
+
+
+def reserve(name, count=1):
+    reserved[name] =
+    return reserved[name]
+"""
 
 
 @pytest.fixture
@@ -22,11 +35,13 @@ def at_return(plugged):
 def test_the_bundled_model_writes_and_tab_accepts(plugged_with_model):
     editor = plugged_with_model
     editor.events("DgLspShown", "DgLspAccepted")
-    editor.open("import os\n\nfor name in os.listdir(path):\n    print(\n")
-    editor.keys("GA")
-    ghost = editor.wait_for_ghost(patience_s=90)
+    editor.open(TWO_ALIKE)
+    editor.keys("10GA ")
+    editor.wait_for_ghost("reserved.get(name, 0) + count", patience_s=90)
     editor.keys("<Tab>")
-    editor.until(lambda: editor.text()[3:] == f"    print({ghost}".split("\n"))
+    editor.until(
+        lambda: editor.text()[9] == "    reserved[name] = reserved.get(name, 0) + count"
+    )
     names = [name for name, _ in editor.noted()]
     assert names[-1] == "DgLspAccepted"
     assert "DgLspShown" in names
