@@ -418,3 +418,21 @@ def plugged_with_model(start: Callable[..., Editor], engine: dict[str, str]) -> 
     editor = start(**engine)
     editor.configure(WITH_PLUGIN, BUNDLED, UNSURE)
     return editor
+
+
+@pytest.fixture
+def two_alike() -> str:
+    """Two similar functions; the model can finish line 10, in the second, from the first."""
+    return """\
+items, reserved = {}, {}
+
+
+def add(name, count=1):
+    items[name] = items.get(name, 0) + count
+    return items[name]
+
+
+def reserve(name, count=1):
+    reserved[name] =
+    return reserved[name]
+"""

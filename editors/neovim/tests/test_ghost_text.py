@@ -7,19 +7,6 @@ import pytest
 LOOP = "for i in "
 BODY = "range(n):\n    print(i)\n"
 SUM = {"return ": ["alpha + beta", "alpha - beta", "alpha * beta"]}
-TWO_ALIKE = """\
-items, reserved = {}, {}
-
-
-def add(name, count=1):
-    items[name] = items.get(name, 0) + count
-    return items[name]
-
-
-def reserve(name, count=1):
-    reserved[name] =
-    return reserved[name]
-"""
 
 
 @pytest.fixture
@@ -32,10 +19,10 @@ def at_return(plugged):
     return editor
 
 
-def test_the_bundled_model_writes_and_tab_accepts(plugged_with_model):
+def test_the_bundled_model_writes_and_tab_accepts(plugged_with_model, two_alike):
     editor = plugged_with_model
     editor.events("DgLspShown", "DgLspAccepted")
-    editor.open(TWO_ALIKE)
+    editor.open(two_alike)
     editor.keys("10GA ")
     editor.wait_for_ghost("reserved.get(name, 0) + count", patience_s=90)
     editor.keys("<Tab>")
