@@ -14,7 +14,6 @@ INIT = """
 vim.opt.runtimepath:prepend('{plugin}')
 require('dg_lsp').setup({{ settings = {settings} }})
 """
-LOOP = "import os\n\nfor name in os.listdir(path):\n    print(\n"
 MISSING = "there is no model 'no-such-model'"
 HINT = "the bundled model is small; see :DgLsp models"
 
@@ -47,7 +46,7 @@ def install(home) -> None:
     program.chmod(0o755)
 
 
-def test_from_nothing_to_the_first_suggestion_and_to_a_better_model(begin, home):
+def test_from_nothing_to_the_first_suggestion_and_to_a_better_model(begin, home, two_alike):
     editor = begin()
     assert "'dg-lsp' is not installed; see :checkhealth dg_lsp" in editor.messages()
     start = "{ vim.v.progpath, '--headless', '+qa' }"
@@ -65,11 +64,12 @@ def test_from_nothing_to_the_first_suggestion_and_to_a_better_model(begin, home)
         "  table.insert(_G.told, event.data.params.value.kind)\n"
         "end })"
     )
-    editor.open(LOOP)
-    editor.keys("GA")
-    ghost = editor.wait_for_ghost(patience_s=90)
+    editor.open(two_alike)
+    editor.keys("10GA ")
+    editor.wait_for_ghost("reserved.get(name, 0) + count", patience_s=90)
     editor.keys("<Tab>")
-    editor.until(lambda: editor.text()[3:] == f"    print({ghost}".split("\n"))
+    written = "    reserved[name] = reserved.get(name, 0) + count"
+    editor.until(lambda: editor.text()[9] == written)
     assert editor.messages().count(HINT) == 1
 
     editor.keys("<Esc>:DgLsp models<CR>")
