@@ -76,7 +76,10 @@ async function suggestion() {
 
 test("a folder that is not trusted does not choose the server, and that is said", async () => {
   await modelIsThere();
-  assert.match(await window.tooltip(), /This folder is not trusted, so it cannot choose the server/);
+  assert.match(
+    await window.tooltip(),
+    /This folder is not trusted, so it cannot choose the server/,
+  );
   await window.page.locator("[id*='dgLsp.status'] a").first().hover();
   await window.page.waitForSelector(".monaco-hover:visible");
   await window.picture("vscode-restricted", 560);
