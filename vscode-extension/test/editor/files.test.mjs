@@ -9,11 +9,18 @@ const CART = `class Cart:
 
     def total(self):
         result = 0
-        for name, price in self
+        for name, price in self.items:
             result += price
         return result
+
+    def average(self):
+        result = 0
+        for name, price in self
+            result += price
+        return result / len(self.items)
 `;
-const LINE = 7;
+/** Of the line that is unfinished; the model can finish it like the one above. */
+const LINE = 13;
 
 let workplace;
 let window;
@@ -40,7 +47,7 @@ const FILES = {
     "rtl.py",
     CART.replace("result = 0", 'result = 0  # "שלום عالم"'),
   ],
-  "with characters outside the basic plane": ["emoji.py", CART.replace("in self", "in 𝕤, self")],
+  "with characters outside the basic plane": ["emoji.py", CART.replaceAll("in self", "in 𝕤, self")],
   "of 100,000 lines": ["long.py", "x = 1\n".repeat(99_991) + CART],
 };
 
