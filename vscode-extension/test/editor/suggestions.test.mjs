@@ -188,7 +188,8 @@ test("a span between brackets", async () => {
   const place = await at("middle.py", text);
   // The editor closes the bracket.
   await window.page.keyboard.type("(");
-  const ghost = await window.settledGhost();
+  // The editor may draw one line of ghost text in several pieces.
+  const ghost = (await window.settledGhost()).replaceAll("\n", "");
   await window.picture("vscode-middle", 320);
   await window.page.keyboard.press("Tab");
   assert.equal(await window.saved(place.file), inserted(place, `(${ghost})`));
