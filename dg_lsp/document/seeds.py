@@ -123,7 +123,7 @@ def find_seeds(
             if ending.lines and ending.right >= BLOCK_RIGHT:
                 blocks[text] = max(blocks.get(text, score), score + TOKEN_COST * ending.tokens)
             if text not in best or score > best[text][0]:
-                best[text] = score, _seed(text, source)
+                best[text] = score, Seed(text, origin=source.origin, path=source.path)
 
     def score_of(text: str) -> float:
         return best[text][0] + COUNT_WORTH * math.log(counts[text])
@@ -139,10 +139,6 @@ def find_seeds(
     if block is not None and block not in ranked and may_show(best[block][1]):
         ranked[limit - 1 :] = [block]
     return tuple(replace(best[text][1], score=score_of(text)) for text in ranked)
-
-
-def _seed(text: str, source: _Source) -> Seed:
-    return Seed(text=text, origin=source.origin, path=source.path)
 
 
 def _is_refused(place: Place, ending: Ending, text: str, near: _Near) -> bool:
