@@ -30,6 +30,14 @@ posix_only = pytest.mark.skipif(os.name == "nt", reason="modes and sockets are o
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="systemd's variable counts")
 
 
+@pytest.fixture
+def short():
+    """A directory whose path leaves room for a socket's name, wherever pytest keeps its own."""
+    directory = Path(tempfile.mkdtemp(prefix="dgl"))
+    yield directory
+    shutil.rmtree(directory)
+
+
 @pytest.mark.parametrize(
     ("text", "expect"),
     [
@@ -168,11 +176,11 @@ def test_engines_are_named_by_model_and_device():
 
 
 @posix_only
-def test_the_directory_is_made_for_the_user_alone(tmp_path, monkeypatch):
-    monkeypatch.setenv("DG_LSP_RUNTIME_DIR", str(tmp_path / "d"))
+def test_the_directory_is_made_for_the_user_alone(short, monkeypatch):
+    monkeypatch.setenv("DG_LSP_RUNTIME_DIR", str(short / "d"))
     directory = runtime_directory()
 
-    assert directory == tmp_path / "d"
+    assert directory == short / "d"
     assert directory.stat().st_mode & 0o777 == 0o700
     assert runtime_directory() == directory
     (directory / "engine.lock").touch()
@@ -182,20 +190,20 @@ def test_the_directory_is_made_for_the_user_alone(tmp_path, monkeypatch):
 
 @posix_only
 @pytest.mark.parametrize("obstacle", ["open", "file", "link", "parent", "owner"])
-def test_a_directory_of_others_is_refused(tmp_path, monkeypatch, obstacle):
-    directory = tmp_path / "d"
+def test_a_directory_of_others_is_refused(short, monkeypatch, obstacle):
+    directory = short / "d"
     monkeypatch.setenv("DG_LSP_RUNTIME_DIR", str(directory))
     if obstacle == "file":
         directory.touch()
     elif obstacle == "link":
-        (tmp_path / "other").mkdir(mode=0o700)
-        directory.symlink_to(tmp_path / "other")
+        (short / "other").mkdir(mode=0o700)
+        directory.symlink_to(short / "other")
     else:
         directory.mkdir(mode=0o700)
     if obstacle == "open":
         directory.chmod(0o750)
     if obstacle == "parent":
-        tmp_path.chmod(0o777)
+        short.chmod(0o777)
     if obstacle == "owner":
         mine = os.getuid()
         monkeypatch.setattr(os, "getuid", lambda: mine + 1)
@@ -204,7 +212,7 @@ def test_a_directory_of_others_is_refused(tmp_path, monkeypatch, obstacle):
         runtime_directory()
 
     assert refused.value.code is ReasonCode.BAD_DIRECTORY
-    assert str(tmp_path) in str(refused.value)
+    assert str(short) in str(refused.value)
 
 
 @posix_only
@@ -253,9 +261,8 @@ def directories(root: Path, **environment: str) -> set[str]:
 
 @posix_only
 @linux_only
-def test_every_process_comes_to_the_same_directory(tmp_path):
+def test_every_process_comes_to_the_same_directory(short, tmp_path):
     tmp_path.chmod(0o700)
-    short = Path(tempfile.mkdtemp(prefix="dgl"))
     uid = os.getuid()
 
     # Neither the variable nor systemd's directory, whatever TMPDIR is.
@@ -275,15 +282,12 @@ def test_every_process_comes_to_the_same_directory(tmp_path):
     [found] = directories(short, XDG_RUNTIME_DIR=str(short / ("x" * 120)))
     assert Path(found).parent == short
     assert Path(found).stat().st_mode & 0o777 == 0o700
-    shutil.rmtree(short)
 
 
 @posix_only
 @linux_only
-def test_a_session_directory_of_another_user_is_refused_and_left_as_it_is(
-    tmp_path, monkeypatch
-):
-    theirs = tmp_path / "theirs"
+def test_a_session_directory_of_another_user_is_refused_and_left_as_it_is(short, monkeypatch):
+    theirs = short / "theirs"
     theirs.mkdir(mode=0o755)
     mine = os.getuid()
     if mine == 0:
