@@ -94,6 +94,7 @@ MAY_IMPORT = {
     ),
     "dg_lsp.training": (
         *SEAM,
+        "dg_lsp.document",
         "dg_lsp.models",
         "dg_lsp.engine",
         "torch",

@@ -51,6 +51,10 @@ def main(
         float,
         typer.Option(min=0.01, max=1, help="Share of the learning rates; below 1 with --init."),
     ] = DEFAULT.peak,
+    seeded_share: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of examples that start from a seed, not noise."),
+    ] = DEFAULT.seeded_share,
     init: Annotated[
         Path | None, typer.Option(help="A finished model to start from, with its tokenizer.")
     ] = None,
@@ -83,7 +87,9 @@ def main(
             train_tokenizer(texts, VOCABULARY).save(str(path))
     codec = FileCodec(Tokenizer.from_file(str(path)))
 
-    recipe = Recipe(steps=steps, cooldown=cooldown, batch=batch, peak=peak)
+    recipe = Recipe(
+        steps=steps, cooldown=cooldown, batch=batch, peak=peak, seeded_share=seeded_share
+    )
     trainer = Trainer(gathered.training, codec, recipe, state)
     trainer.resume()
     if init is not None and trainer.step == 0:

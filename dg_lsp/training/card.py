@@ -59,6 +59,10 @@ def model_card(figures: RunFigures, recipe: Recipe, sources: Sequence[Source]) -
     begun = ""
     if figures.steps_before:
         begun = f" from the weights of {figures.steps_before} steps before"
+    options, seeded = "", ""
+    if recipe.seeded_share:
+        options = f" --seeded-share {recipe.seeded_share:g}"
+        seeded = f"In {recipe.seeded_share:.0%} of the examples of this run, the canvas starts from a text found elsewhere in the file, which the model learns to correct.\n"
     card = f"""# The bundled model
 
 A {figures.parameters / 1e6:.1f} M parameter checkpoint of `DiffusionGemmaForBlockDiffusion`, without the vision tower, with a code tokenizer of its own.
@@ -80,9 +84,9 @@ Less than {LARGE / 1e6:g} M characters each: {small or "none"}.
 
 ## Recipe
 
-`python -m dg_lsp.training --steps {recipe.steps} --cooldown {recipe.cooldown} --batch {recipe.batch} --peak {recipe.peak:g}`{begun}, seed {recipe.seed}.
+`python -m dg_lsp.training --steps {recipe.steps} --cooldown {recipe.cooldown} --batch {recipe.batch} --peak {recipe.peak:g}{options}`{begun}, seed {recipe.seed}.
 Two losses on the same weights: next-token cross entropy of the causal encoder over prompt, span and suffix, and cross entropy of the decoder over uniformly noised canvases, laid out by the engine's own prompt code (contiguous spans before a right anchor, healed boundaries, open canvases, canvases noised all over, partly noised spans as in rewrites).
-Half of the steps are self-conditioned.
+{seeded}Half of the steps are self-conditioned.
 Matrices are updated by Muon, the rest by Adam, over float32 masters; the last {recipe.cooldown} steps cool down linearly.
 
 | | |

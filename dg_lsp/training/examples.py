@@ -3,7 +3,8 @@
 An example is one encoder sequence (a prompt of `engine.prompt`, continued by the true text)
 and several canvases that read a part of it. The first canvas is the actual task: a healed,
 contiguous free span before a right anchor. The others start at earlier cuts and are
-contiguous spans, open canvases, or fully noised canvases, as in block diffusion.
+contiguous spans, open canvases, or fully noised canvases, as in block diffusion. In a share
+of the examples, the first canvas starts from a seed instead of the true text.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dg_lsp.engine.conversation import build_prompt
 from dg_lsp.engine.prompt import healed_ids
 from dg_lsp.job import InfillJob
 from dg_lsp.training.corpus import SourceFile, language
+from dg_lsp.training.seeding import seeded_start
 
 IGNORED = -100
 
@@ -75,13 +77,19 @@ class ExampleMaker:
     """Draws batches; a batch depends only on the seed and the step, so runs can resume."""
 
     def __init__(
-        self, files: Sequence[SourceFile], codec: Codec, shape: Shape, seed: int
+        self,
+        files: Sequence[SourceFile],
+        codec: Codec,
+        shape: Shape,
+        seed: int,
+        seeded_share: float = 0.0,
     ) -> None:
         self._files = list(files)
         self._ends = list(itertools.accumulate(_weights(self._files)))
         self._codec = codec
         self._shape = shape
         self._seed = seed
+        self._seeded_share = seeded_share
         disallowed = set(codec.control.disallowed)
         self._noise_ids = np.array(
             [i for i in range(codec.vocab_size) if i not in disallowed], dtype=np.int64
@@ -122,9 +130,10 @@ class ExampleMaker:
             suffix_tokens=suffix_tokens,
             right_anchor_tokens=anchor,
         )
+        before, after = file.text[:start], file.text[end:] if suffix_tokens else ""
         job = InfillJob(
-            prefix=file.text[max(0, start - room * 6) : start],
-            suffix=file.text[end : end + 600] if suffix_tokens else "",
+            prefix=before[-room * 6 :],
+            suffix=after[:600],
             path=file.path,
             language=language(file.path),
         )
@@ -144,9 +153,15 @@ class ExampleMaker:
             noise[0] = prompt.left_token
         if prompt.right_token is not None:
             noise[-1] = prompt.right_token
-        noised = rng.random(len(free)) < _noise_level(rng, full=0.45)
-        canvas = np.array([*free, *tail], np.int64)
-        self._put(out, row, 0, canvas, slice(0, len(free)), noised, noise)
+        ids = free
+        if rng.random() < self._seeded_share:
+            # The engine starts a lane with the whole seed and renoises what it doubts.
+            ids = seeded_start(job, (before, after), prompt, codec, free, rng)
+            level = 0.0 if rng.random() < 0.5 else float(rng.random())
+        else:
+            level = _noise_level(rng, full=0.45)
+        begun = np.where(rng.random(len(free)) < level, noise, ids)
+        self._put(out, row, 0, np.array([*free, *tail], np.int64), begun)
 
         for index in range(1, shape.canvases):
             least = min(24, len(prompt.ids) - 1)
@@ -161,7 +176,7 @@ class ExampleMaker:
             noised = rng.random(length) < _noise_level(rng, full)
             noise = rng.choice(self._noise_ids, length)
             out.cuts[row, index] = cut
-            self._put(out, row, index, canvas, slice(0, length), noised, noise)
+            self._put(out, row, index, canvas, np.where(noised, noise, canvas[:length]))
         return 1
 
     def _put(
@@ -170,17 +185,16 @@ class ExampleMaker:
         row: int,
         index: int,
         canvas: NDArray[np.int64],
-        free: slice,
-        noised: NDArray[np.bool_],
-        noise: NDArray[np.int64],
+        begun: NDArray[np.int64],
     ) -> None:
-        count = len(canvas)
+        """Write one canvas: the true ids, and what the free ones, its first, start as."""
+        count, free = len(canvas), len(begun)
         out.targets[row, index, :count] = canvas
         out.canvas[row, index, :count] = canvas
-        out.canvas[row, index, free] = np.where(noised, noise, canvas[free])
+        out.canvas[row, index, :free] = begun
         out.weights[row, index, :count] = 0.1
-        out.weights[row, index, free] = 1.0
-        out.pinned[row, index, free] = False
+        out.weights[row, index, :free] = 1.0
+        out.pinned[row, index, :free] = False
 
 
 def _weights(files: Sequence[SourceFile]) -> list[float]:

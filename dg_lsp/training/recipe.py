@@ -47,6 +47,8 @@ class Recipe:
     """Maximum share of both learning rates; below 1 when continuing from a finished model."""
     self_conditioning: float = 0.5
     """Share of steps whose canvases see their own first prediction."""
+    seeded_share: float = 0.0
+    """Share of the examples whose first canvas starts from a text found elsewhere."""
     encoder_weight: float = 0.7
     seed: int = 20261124
     save_every: int = 100
@@ -77,7 +79,7 @@ class Trainer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else faster_dtype()
         self.recipe, self.shape = recipe, Shape()
-        self._maker = ExampleMaker(files, codec, self.shape, recipe.seed)
+        self._maker = ExampleMaker(files, codec, self.shape, recipe.seed, recipe.seeded_share)
         self._pad = codec.control.pad
         config = bundled_config(codec.vocab_size, self.shape.canvas)
         self.model = TextDiffusionGemma(config).to(self.device, self.dtype)

@@ -8,7 +8,7 @@ from dg_lsp.training.export import Training
 from dg_lsp.training.recipe import Recipe
 
 
-def card() -> str:
+def card(**recipe: float) -> str:
     figures = RunFigures(
         parameters=6_280_000,
         training=Training(steps=6850, tokens=31_000_000, hours=2.04),
@@ -21,7 +21,7 @@ def card() -> str:
         Source("torch", "2.13.0", "BSD-3-Clause", 900, 12_000_000),
         Source("npm semver", "7.8.6", "ISC", 21, 84_000),
     ]
-    return model_card(figures, Recipe(steps=4000, cooldown=200, peak=0.4), sources)
+    return model_card(figures, Recipe(steps=4000, cooldown=200, peak=0.4, **recipe), sources)
 
 
 def test_the_card_tells_data_licence_recipe_and_losses():
@@ -34,6 +34,12 @@ def test_the_card_tells_data_licence_recipe_and_losses():
     assert "Less than 0.1 M characters each: npm semver 7.8.6 (ISC)." in text
     assert "9% typescript" in text
     assert "Not measured yet" in text
+
+
+def test_the_card_tells_of_rows_that_start_from_seeds():
+    assert "--seeded-share 0.25`" in card(seeded_share=0.25)
+    assert "25% of the examples" in card(seeded_share=0.25)
+    assert "--seeded-share" not in card()
 
 
 def test_measurements_replace_the_ones_before_and_nothing_else():

@@ -164,6 +164,10 @@ def test_a_batch_depends_on_seed_and_step_alone(tiny_codec, maker, batch):
     assert equal(ExampleMaker([file], tiny_codec, SHAPE, 7).batch(3, ROWS), batch)
     assert not equal(maker.batch(4, ROWS), batch)
     assert not equal(ExampleMaker([file], tiny_codec, SHAPE, 8).batch(3, ROWS), batch)
+    seeded = ExampleMaker([file], tiny_codec, SHAPE, 7, seeded_share=0.5).batch(3, ROWS)
+    again = ExampleMaker([file], tiny_codec, SHAPE, 7, seeded_share=0.5).batch(3, ROWS)
+    assert equal(seeded, again)
+    assert not equal(seeded, batch)
 
 
 def test_long_files_fill_the_sequence_and_no_more(tiny_codec):

@@ -64,6 +64,20 @@ def test_training_changes_every_weight(tiny_codec, tmp_path, uninterrupted):
         assert not torch.equal(parameter, untrained[name]), name
 
 
+def test_rows_that_start_from_seeds_train_it_too(tiny_codec, tmp_path):
+    seeded = trainer(tiny_codec, tmp_path, replace(TINY, seeded_share=1.0))
+    ordinary = trainer(tiny_codec, tmp_path / "ordinary")
+    reports: list[Progress] = []
+    seeded.run(reports.append, lambda: seeded.step >= 2)
+    ordinary.run(lambda _: None, lambda: ordinary.step >= 2)
+
+    assert [report.step for report in reports] == [1, 2]
+    assert all(0 < report.decoder_loss < 20 for report in reports)
+    for name, parameter in weights(seeded).items():
+        assert torch.isfinite(parameter).all(), name
+    assert not torch.equal(seeded.model.lm_head.weight, ordinary.model.lm_head.weight)
+
+
 @pytest.mark.parametrize("cut_at", [1, 3], ids=["while constant", "while cooling down"])
 def test_a_run_that_is_cut_off_ends_as_if_it_were_not(
     tiny_codec, tmp_path, uninterrupted, cut_at
