@@ -11,16 +11,20 @@ import importlib.util
 import json
 import logging
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dg_lsp.models.nf4 import quantizing
+from dg_lsp.models.nf4.quantizing import BLOCK as BLOCK
+from dg_lsp.models.nf4.quantizing import CODE as CODE
 from dg_lsp.reason import CodedError, ReasonCode
 
-BLOCK = 64
-"""Values that share a scale."""
+SLICE = 1 << 20
+"""Values that a thread quantizes at once; with fewer, calling torch takes most of the time."""
 SCALE_BLOCK = 256
 """Scales that share a scale of their own."""
 STATE = "quant_state.bitsandbytes__nf4"
@@ -110,13 +114,20 @@ def quantize(
     packed = torch.empty(values // 2, dtype=torch.uint8, device=device)
     absmax = torch.empty(values // BLOCK, dtype=torch.float32, device=device)
     done = 0
-    for part in parts:
-        flat = part.to(packed.device).flatten()
-        end = done + flat.numel()
-        data, state = functional.quantize_4bit(flat, blocksize=BLOCK, quant_type="nf4")
-        packed[done // 2 : end // 2] = data.flatten()
-        absmax[done // BLOCK : end // BLOCK] = state.absmax
-        done = end
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for part in parts:
+            flat = part.to(packed.device).flatten()
+            end = done + flat.numel()
+            size = SLICE if flat.device.type == "cpu" else flat.numel()
+            slices = zip(
+                flat.split(size),
+                packed[done // 2 : end // 2].split(size // 2),
+                absmax[done // BLOCK : end // BLOCK].split(size // BLOCK),
+                strict=True,
+            )
+            for _ in pool.map(lambda slice_: _quantize_slice(*slice_), slices):
+                pass
+            done = end
     if done != values:
         raise QuantizationError(f"it has {done} values, not {values}")
     if not torch.isfinite(absmax).all():
@@ -124,6 +135,15 @@ def quantize(
     offset = absmax.mean()
     scales, nested = functional.quantize_blockwise(absmax - offset, blocksize=SCALE_BLOCK)
     return Nf4(packed, scales, nested.absmax, nested.code, offset, shape)
+
+
+def _quantize_slice(values: Tensor, packed: Tensor, absmax: Tensor) -> None:
+    if not quantizing.quantize(values, packed, absmax):
+        codes, state = bitsandbytes().functional.quantize_4bit(
+            values, blocksize=BLOCK, quant_type="nf4"
+        )
+        packed.copy_(codes.flatten())
+        absmax.copy_(state.absmax)
 
 
 def to_bitsandbytes(weight: Nf4, dtype: torch.dtype) -> Any:
@@ -189,17 +209,6 @@ def from_tensors(name: str, tensors: dict[str, Tensor], device: torch.device) ->
 def code(device: torch.device, dtype: torch.dtype) -> Tensor:
     """The values of the 16 codes, (16,). The same tensor at every call."""
     return torch.tensor(CODE, dtype=torch.float32, device=device).to(dtype)
-
-
-# fmt: off
-CODE = (
-    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453,
-    -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0,
-    0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
-    0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
-)
-# fmt: on
-"""Quantiles of the normal distribution (arXiv 2305.14314, appendix E)."""
 
 
 def has_bitsandbytes() -> bool:

@@ -46,7 +46,7 @@ PROGRESS = "progress.json"
 COPIED = ("config.json", "generation_config.json", "tokenizer.json", METADATA, "README.md")
 BYTES_PER_VALUE = 48
 """Factor for bitsandbytes' temporary memory, relative to what is quantized at once."""
-VALUES_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 26}
+VALUES_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
 """Weights quantized at once: tens of bytes each temporarily, small compared with a layer."""
 OVERHEAD = 1.01
 """Overhead of headers and tables, relative to the computed size."""
