@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-neovim lint lint-neovim types format check clean profile eval bench-gpu vscode test-vscode
+.PHONY: help demo pictures test test-neovim lint lint-neovim types format check clean profile eval bench-gpu vscode test-vscode
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -66,6 +66,11 @@ lint-neovim:  ## Check the style of the Lua code
 	command -v luacheck >/dev/null || { apt-get -qq update && apt-get -qq install --no-install-recommends lua-check; }
 	luacheck --quiet --config editors/neovim/.luacheckrc editors/neovim
 	npx --yes @johnnymorganz/stylua-bin@2.5.2 --check editors/neovim
+
+pictures: test-vscode $(NEOVIMS)  ## Take the pictures of the documents in the real editors
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pyte
+	$(BIN)/python docs/demo/record_neovim.py $(NVIM)
+	for picture in docs/images/vscode-*.png; do cp $(EXTENSION)/dist/pictures/$${picture##*/} $$picture; done
 
 profile: $(READY)  ## Where the time of one infill goes
 	$(BIN)/dg-lsp bench profile --model bundled

@@ -1,10 +1,10 @@
-// Puts together what is packaged: dist/main.js and the pictures of the README.
+// Puts together what is packaged: dist/main.js and the pictures of README and walkthrough.
 import { cpSync, mkdirSync } from "node:fs";
 import { build } from "esbuild";
 
-// The pictures of the README, which the tests take.
+// The tests take these pictures (`make pictures`).
 mkdirSync("images", { recursive: true });
-for (const name of ["draft", "rewrite", "menu", "models"]) {
+for (const name of ["draft", "install", "menu", "models", "rewrite", "sample"]) {
   cpSync(`../docs/images/vscode-${name}.png`, `images/vscode-${name}.png`);
 }
 

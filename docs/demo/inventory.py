@@ -1,4 +1,4 @@
-"""A small stock keeper, the sample file of `make demo`."""
+"""A small stock keeper. One line of it, in `reserve`, is not finished yet."""
 
 import json
 

@@ -1,12 +1,13 @@
-"""Records a suggestion that is denoised in Neovim, as it really happens.
+"""Records a suggestion in a real Neovim while it is denoised.
 
     .venv/bin/python -m pip install pyte
     .venv/bin/python docs/demo/record_neovim.py [NVIM]
 
-Starts the real Neovim with the plugin and the bundled model on a pseudo-terminal, types, and
-writes what came to docs/neovim-denoising.cast (asciinema's format, version 2) and some of the
-screens to docs/neovim-denoising.svg. Nothing is cut, sped up or drawn afterwards, but that the
-recording starts when the model is loaded.
+Starts Neovim with the plugin and the bundled model on a pseudo-terminal, opens inventory.py,
+types a space where its line ends too soon, and accepts the suggestion. What Neovim writes goes
+to docs/neovim-denoising.cast (asciinema's format, version 2), and the screens that differ to
+docs/neovim-denoising.svg. The recording starts once the model is loaded; nothing is cut, sped
+up or drawn afterwards, except the lines between the screens.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pathlib import Path
 import pyte
 
 ROOT = Path(__file__).parents[2]
-COLUMNS, LINES = 64, 8
+COLUMNS, LINES = 68, 9
 CELL_WIDTH, CELL_HEIGHT = 8.4, 18
 NUM_SCREENS = 5
 INIT = f"""
@@ -38,19 +39,15 @@ vim.cmd.runtime('plugin/dg_lsp.lua')
 vim.o.termguicolors, vim.o.background, vim.o.swapfile = true, 'dark', false
 vim.o.ruler, vim.o.showcmd, vim.o.laststatus = false, false, 2
 vim.o.statusline = " %f%=%{{v:lua.require'dg_lsp'.statusline()}} "
+vim.o.scrolloff = 0
 vim.o.shortmess = vim.o.shortmess .. 'IF'
 require('dg_lsp').setup({{
   cmd = {{ '{sys.executable}', '-m', 'dg_lsp', 'serve', '--device', 'cpu' }},
   settings = {{ draftIntervalMs = 0 }},
 }})
 """
-TEXT = """def check(value):
-    if not
-        raise TypeError("value must be a string")
-    return value
-"""
-KEYS = "jA "
-TYPED = "isinstance("
+SAMPLE = Path(__file__).parent / "inventory.py"
+TO_THE_GAP = "/def add\rzt/] =$\r:nohlsearch\rA"
 
 
 class Terminal:
@@ -96,14 +93,14 @@ def record(neovim: str) -> tuple[list[tuple[float, str]], list[list[list[pyte.sc
     for name in ("run", ".git"):
         Path(directory, name).mkdir(mode=0o700)
     Path(directory, "init.lua").write_text(INIT)
-    Path(directory, "check.py").write_text(TEXT)
+    shutil.copy(SAMPLE, directory)
     environment = {
         "TERM": "xterm-256color",
         "DG_LSP_RUNTIME_DIR": f"{directory}/run",
         "DG_LSP_LOG_DIR": f"{directory}/log",
         **{f"XDG_{kind}_HOME": f"{directory}/{kind}" for kind in ("CONFIG", "STATE", "DATA")},
     }
-    argv = [neovim, "--clean", "-u", "init.lua", "check.py"]
+    argv = [neovim, "--clean", "-u", "init.lua", SAMPLE.name]
     terminal = Terminal(argv, directory, environment)
     try:
         terminal.until_shown("dg-lsp: bundled")
@@ -114,11 +111,9 @@ def record(neovim: str) -> tuple[list[tuple[float, str]], list[list[list[pyte.sc
         terminal.watch(1)
         num_before, before_s = len(terminal.events), time.monotonic() - terminal.started
         first = "\x1b[2J\x1b[H" + "\r\n".join(terminal.screen.display)
-        terminal.type(KEYS)
+        terminal.type(TO_THE_GAP)
         terminal.watch(0.4)
-        for key in TYPED:
-            terminal.type(key)
-            terminal.watch(0.12)
+        terminal.type(" ")
         screens = []
         for _ in range(120):
             terminal.watch(0.03)
@@ -169,6 +164,9 @@ def svg(screens: list[list[list[pyte.screens.Char]]]) -> str:
         '<rect width="100%" height="100%" fill="#14161b"/>',
     ]
     for number, rows in enumerate(shown):
+        if number > 0:
+            y = number * height - CELL_HEIGHT / 4
+            parts.append(f'<path d="M0 {y:.0f}H{width:.0f}" stroke="#4f5258"/>')
         for y, row in enumerate(rows[:used]):
             baseline = number * height + (y + 1) * CELL_HEIGHT
             parts.extend(_line(row, baseline))

@@ -5,6 +5,9 @@ import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { BUNDLED, until, Workplace } from "./harness.mjs";
 
+/** What the sample's unfinished line lacks. */
+const FINISHED = "self.reserved.get(name, 0) + count";
+
 let workplace;
 let window;
 
@@ -70,14 +73,20 @@ test("the server that the extension carries is installed, from no other place", 
   assert.ok(existsSync(path.join(site, "models", "bundled", "config.json")));
 });
 
-test("the sample has its first gap filled, and Tab takes it", async () => {
+test("the sample's method is finished after the pattern of another, and Tab takes it", async () => {
+  workplace.signalEngine("SIGSTOP");
   await window.command("dg-lsp: Open a Sample File");
-  await until(async () => /items/.test(await window.ghost()));
-  await window.picture("vscode-sample", 420);
+  assert.deepEqual(await window.heldDraft(), [` ${FINISHED}`]);
+  await window.picture("vscode-draft", 560);
+  workplace.signalEngine("SIGCONT");
+  assert.equal(await window.settledGhost(), ` ${FINISHED}`);
+  await window.picture("vscode-sample", 560);
   await window.page.keyboard.press("Tab");
   const lines = window.page.locator(".monaco-editor .view-lines").first();
   await until(async () =>
-    ((await lines.textContent()) ?? "").replaceAll("\u00a0", " ").includes("not in self.items:"),
+    ((await lines.textContent()) ?? "")
+      .replaceAll("\u00a0", " ")
+      .includes(`self.reserved[name] = ${FINISHED}`),
   );
 });
 

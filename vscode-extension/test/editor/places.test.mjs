@@ -249,8 +249,6 @@ test("the walkthrough", async () => {
   ]) {
     await window.page.locator(".gettingStartedContainer h3", { hasText: step }).waitFor();
   }
-  await window.page.waitForTimeout(500);
-  await window.picture("vscode-walkthrough", 560);
 });
 
 test("set up for a screen reader: no drafts, but the suggestion", async () => {

@@ -105,7 +105,6 @@ test("a draft is shaded, and Escape discards it", async () => {
   const place = await at("escape.py", CART + TOTAL.replace("self\n", "self|\n"));
   await window.page.keyboard.type(".");
   await window.heldDraft();
-  await window.picture("vscode-draft");
   await window.page.keyboard.press("Escape");
   await until(async () => (await window.drafts()).length === 0);
   workplace.signalEngine("SIGCONT");
@@ -370,8 +369,6 @@ test("the menu has everything", async () => {
   await at("menu.py", `${CART}|`);
   await window.command("dg-lsp: Show Menu");
   await window.box();
-  await window.page.waitForTimeout(300);
-  await window.picture("vscode-menu", 560);
   const rows = await window.entries();
   for (const entry of ["in this file", "for python", "everywhere", "Restart the server", "Trace"]) {
     assert.ok(

@@ -87,6 +87,7 @@ local function on_attach(ev)
   if not vim.lsp.inline_completion.is_enabled({ bufnr = ev.buf }) then
     vim.lsp.inline_completion.enable(true, { bufnr = ev.buf })
   end
+  ghost.begin(ev.buf)
   local group = api.nvim_create_augroup('dg_lsp.buffer', { clear = false })
   api.nvim_clear_autocmds({ group = group, buffer = ev.buf })
   api.nvim_create_autocmd({ 'TextChangedI', 'TextChangedP', 'CursorMovedI' }, {

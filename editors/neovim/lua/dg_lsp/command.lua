@@ -3,6 +3,7 @@ local client = require('dg_lsp.client')
 local models = require('dg_lsp.models')
 local page = require('dg_lsp.page')
 local rewrite = require('dg_lsp.rewrite')
+local sample = require('dg_lsp.sample')
 local say = require('dg_lsp.say').say
 local server = require('dg_lsp.server')
 local status = require('dg_lsp.status')
@@ -94,6 +95,7 @@ function words.status()
 end
 
 words.models = models.show
+words.sample = sample.open
 
 --- Restart the engine, for every editor that shares it; or the server, if it has stopped.
 function words.restart()

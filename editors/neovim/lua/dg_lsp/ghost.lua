@@ -211,6 +211,14 @@ function M.watch(client)
   end
 end
 
+--- Request ghost text for a user who was in insert mode before the server was there.
+---@param bufnr integer
+function M.begin(bufnr)
+  if bufnr == api.nvim_get_current_buf() and is_inserting() then
+    api.nvim_exec_autocmds('CursorMovedI', { buffer = bufnr, modeline = false })
+  end
+end
+
 --- Update ghost text and drafts after the text or the cursor has changed.
 ---@param bufnr integer
 function M.refresh(bufnr)
@@ -359,7 +367,7 @@ function M.suggest(cycle)
   if channel then
     ask_now(channel, bufnr, INVOKED)
   else
-    -- Neovim sends a request soon after the cursor moves, which gives us a channel.
+    -- Neovim then sends a request, which gives us a channel.
     api.nvim_exec_autocmds('CursorMovedI', { buffer = bufnr, modeline = false })
   end
 end
