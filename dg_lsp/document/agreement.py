@@ -7,14 +7,20 @@ agree, and the text between them can be adapted by renaming.
 
 from __future__ import annotations
 
-import heapq
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from dg_lsp.document.code_tokens import LINE_END_TOKEN, is_word, suffix_pattern, words_of
+from dg_lsp.document.code_tokens import (
+    LINE_END_TOKEN,
+    is_word,
+    suffix_pattern,
+    words_after,
+    words_before,
+    words_of,
+)
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_of, last_line
 
 MAX_LEFT_TOKENS = 20
@@ -137,13 +143,10 @@ def place_at(here: Neighbours, text: str, at: int, first: int, last: int) -> Pla
     """
     names: dict[str, str] = {}
     before = at - len(here.begun)
-    start = max(first, before - LEFT_CHARS)
-    there = words_of(text[start:before])
-    if start > first:
-        there = there[1:]
+    there = words_before(text, first, before, LEFT_CHARS)
     agreed = best = 1.0 if here.begun else 0.0
     kept: tuple[tuple[str, str], ...] = ()
-    for other, own in zip(reversed(there), here.left, strict=False):
+    for other, own in zip(there, here.left, strict=False):
         worth = _agreed(other, own, names)
         if worth is None:
             if len(names) == MAX_RENAMED or not _may_rename(other, own, names):
@@ -163,16 +166,20 @@ def endings(here: Neighbours, place: Place, most: int) -> list[Ending]:
         while start < place.last and text[start] in " \t":
             start += 1
     limit = min(place.last, start + MAX_TEXT_CHARS)
-    ends = heapq.nlargest(
-        2 * most,
+    ends = sorted(
         _ends_before_suffix(here, place, start, limit),
         key=lambda end: (end[1], -end[0]),
+        reverse=True,
     )
-    found = []
-    for at, right in ends:
+    found: list[Ending] = []
+    for at, right in ends[: 2 * most]:
+        # A longer text after which the suffix agrees no better can only score less.
+        if sum(ending.end < at for ending in found) >= most:
+            continue
         words = words_of(text[start:at].strip())
         found.append(Ending(start, at, right, len(words), words.count(LINE_END_TOKEN)))
-    return heapq.nlargest(most, found, key=lambda ending: ending.score)
+    found.sort(key=lambda ending: ending.score, reverse=True)
+    return found[:most]
 
 
 def _ends_before_suffix(
@@ -185,10 +192,14 @@ def _ends_before_suffix(
         there = {own: other for other, own in place.names}
         first, *others = (there.get(token, token) for token in here.right[:2])
         one = suffix_pattern(first).finditer(text, start + 1, min(last, limit + 1))
-        nearest = [met.start() for met in islice(one, MAX_ENDINGS)]
+        ends: set[int] = set()
         # The nearest one, and the first that leaves no bracket open.
-        closed = (at for at in nearest if _is_balanced(text[start:at]))
-        ends = {*nearest[:1], *islice(closed, 1)}
+        for met in islice(one, MAX_ENDINGS):
+            is_closed = _is_balanced(text[start : met.start()])
+            if is_closed or not ends:
+                ends.add(met.start())
+            if is_closed:
+                break
         if others:
             # Two tokens of the suffix occur at few places, one token at many.
             two = suffix_pattern(first, others[0])
@@ -198,7 +209,7 @@ def _ends_before_suffix(
             # If the suffix starts within a word, a longer word may end with the rest of it.
             is_whole = not (is_word(first) and is_word(text[at - 1]))
             if is_whole or here.rest:
-                after = words_of(text[at : min(last, at + RIGHT_CHARS)])
+                after = words_after(text, at, min(last, at + RIGHT_CHARS))
                 right = _right_agreement(here.right, after, names)
                 if right:
                     yield at, right if is_whole else right - 0.5
@@ -239,7 +250,7 @@ def written_here(here: Neighbours, place: Place, ending: Ending) -> str:
     return "\n".join(moved)
 
 
-def _right_agreement(own: Sequence[str], there: Sequence[str], names: dict[str, str]) -> float:
+def _right_agreement(own: Sequence[str], there: Iterable[str], names: dict[str, str]) -> float:
     agreed = 0.0
     for token, other in zip(own, there, strict=False):
         worth = _agreed(other, token, names)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from binascii import crc32
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 LINE_END_TOKEN = "\n"
 
@@ -29,6 +29,28 @@ def words_of(text: str) -> list[str]:
     return [
         LINE_END_TOKEN if said < _AFTER_LINE_ENDS else said for said in _TOKEN.findall(text)
     ]
+
+
+def words_after(text: str, start: int, end: int) -> Iterator[str]:
+    """The tokens of a part of a text, one by one, because the first ones are often enough."""
+    for token in _TOKEN.finditer(text, start, end):
+        said = token[0]
+        yield LINE_END_TOKEN if said < _AFTER_LINE_ENDS else said
+
+
+def words_before(text: str, first: int, end: int, most_chars: int) -> Iterator[str]:
+    """The tokens before `end`, the nearest first, without one that may be cut."""
+    known = 0
+    # The nearest tokens are often enough.
+    for chars in (most_chars // 4, most_chars):
+        start = max(first, end - chars)
+        words = words_of(text[start:end])
+        if start > first:
+            del words[:1]
+        yield from reversed(words[: len(words) - known])
+        if start == first:
+            return
+        known = len(words)
 
 
 def token_ends(text: str, start: int, end: int) -> tuple[list[int], list[str]]:

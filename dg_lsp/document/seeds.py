@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 
 from dg_lsp.document.agreement import (
     TOKEN_COST,
@@ -62,6 +62,11 @@ _OPENS_BLOCK = re.compile(r"(?:[:{(\[]|=>|->|\b(?:do|then|else|begin))$")
 _MASK = re.compile(r"\*{4}")
 ORIGIN_WORTH = {SeedOrigin.DOCUMENT: 1.7, SeedOrigin.OPEN_FILE: 0.8, SeedOrigin.WORKSPACE: 0.0}
 """The first value is fitted as well; that of an open file is roughly the mean of the two."""
+
+
+_Spot = tuple[int, int, int, int]
+"""A possible place: its distance or recency, the number of its text, the offset that is
+compared with the text before the span, and the offset of the place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +188,8 @@ def _places_around(
 ) -> Iterator[tuple[Place, _Source]]:
     """Places in this document, those with the same text before them first, then the nearest."""
     typed = len(prefix.rstrip(" \t"))
-    seen: set[tuple[bool, int]] = set()
+    texts = suffix, prefix
+    seen: set[tuple[int, int]] = set()
     for count in DOCUMENT_CONTEXTS:
         context = [*reversed(here.left[:count])]
         pattern = pattern_of(
@@ -194,22 +200,16 @@ def _places_around(
         own_start = above[-1][0] if above else 0
         while above and above[-1][1] >= typed:
             own_start, _ = above.pop()
-        tails = _tails(prefix[:own_start])
         below = [met.span() for met in islice(pattern.finditer(suffix), MANY_PLACES)]
-        near = [
-            *(
-                (_closeness(tails, prefix, start), end - typed, False, end)
-                for start, end in above
-            ),
-            *((_closeness(tails, suffix, start), -end, True, end) for start, end in below),
-        ]
-        for _, _, is_below, at in heapq.nlargest(MAX_PLACES, near):
-            if (is_below, at) in seen:
+        spots = [(end, 0, start, end) for start, end in below]
+        spots += [(typed - end, 1, start, end) for start, end in above]
+        spots.sort()
+        for distance, number, _, at in _closest(texts, spots, prefix[:own_start]):
+            if (number, at) in seen:
                 continue
-            seen.add((is_below, at))
-            text, distance = (suffix, at) if is_below else (prefix, typed - at)
+            seen.add((number, at))
             source = _Source(SeedOrigin.DOCUMENT, "", distance)
-            yield place_at(here, text, at, 0, len(text)), source
+            yield place_at(here, texts[number], at, 0, len(texts[number])), source
         if len(seen) >= ENOUGH_PLACES:
             return
 
@@ -232,19 +232,21 @@ def _places_elsewhere(
 ) -> Iterator[tuple[Place, _Source]]:
     """Places in other files, those with the same text before them first, then the latest."""
     typed = prefix[: len(prefix) - len(here.begun)].rstrip(" \t")
-    tails = _tails(typed)
-    near: dict[tuple[int, int], tuple[int, int]] = {}
+    texts = [one.index.text for one in elsewhere]
+    near: set[_Spot] = set()
     most = min(MAX_PLACES, 1 + MANY_PLACES // max(1, len(elsewhere)))
     for count in INDEX_CONTEXTS:
         if count > len(here.left):
             continue
         for number, one in enumerate(elsewhere):
-            for at in one.index.places(here.left[:count], most):
-                if (number, at) not in near:
-                    near[number, at] = _closeness(tails, one.index.text, at), -one.recency
+            near.update(
+                (one.recency, number, at, at)
+                for at in one.index.places(here.left[:count], most)
+            )
         if len(near) >= ENOUGH_PLACES:
             break
-    for number, at in heapq.nlargest(MAX_PLACES, near, key=lambda key: (near[key], key)):
+    spots = sorted(near, key=lambda spot: (-spot[0], *spot[1:]), reverse=True)
+    for _, number, at, _ in _closest(texts, spots, typed):
         one = elsewhere[number]
         path, first, last = one.index.file_at(at)
         begins = _after_begun(here, one.index.text, at)
@@ -262,13 +264,13 @@ def _after_begun(here: Neighbours, text: str, at: int) -> int | None:
     return at + len(here.begun) if text.startswith(here.begun, at) else None
 
 
-def _tails(text: str) -> list[str]:
-    return [text[-length:] for length in TAILS_CHARS]
-
-
-def _closeness(tails: Sequence[str], text: str, end: int) -> int:
-    """How much of the text before a place is the same; a cheap first estimate."""
-    for count, tail in enumerate(tails):
-        if not text.endswith(tail, 0, end):
-            return count
-    return len(tails)
+def _closest(texts: Sequence[str], spots: Sequence[_Spot], before: str) -> list[_Spot]:
+    """The spots with the most of the text `before` them; among equals, the first ones."""
+    levels = [spots]
+    for length in TAILS_CHARS:
+        tail = before[-length:]
+        levels.append(
+            [spot for spot in levels[-1] if texts[spot[1]].endswith(tail, 0, spot[2])]
+        )
+    firsts = chain.from_iterable(level[:MAX_PLACES] for level in reversed(levels))
+    return [*dict.fromkeys(firsts)][:MAX_PLACES]
