@@ -42,7 +42,7 @@ RENAMING_COST, RENAMED_WORTH, RENAMED_SHARE = 0.5, 0.5, 0.75
 one adds, while an equal token adds 1; and the factor, per renamed identifier, for the rest."""
 
 # Keywords distinguish statements, so they are never renamed.
-_KEYWORDS = frozenset(
+KEYWORDS = frozenset(
     re.findall(
         r"\w+",
         """and as assert async await bool break case catch class const continue def default del
@@ -273,4 +273,4 @@ def _may_rename(other: str, own: str, names: dict[str, str]) -> bool:
 
 
 def _is_name(token: str) -> bool:
-    return (token[0].isalpha() or token[0] == "_") and token not in _KEYWORDS
+    return (token[0].isalpha() or token[0] == "_") and token not in KEYWORDS

@@ -31,6 +31,7 @@ from dg_lsp.document.agreement import (
 )
 from dg_lsp.document.code_index import CodeIndex
 from dg_lsp.document.code_tokens import pattern_of
+from dg_lsp.document.likeness import Spot, bodies_like
 from dg_lsp.document.masking import REACH_CHARS
 from dg_lsp.document.position import NEAR_CHARS, last_line, may_cut
 from dg_lsp.job import Seed, SeedOrigin
@@ -48,6 +49,8 @@ TAILS_CHARS = (4, 8, 16, 32)
 """How much text before a place is compared first, character by character."""
 DOCUMENT_CONTEXTS, INDEX_CONTEXTS = (2, 1), (4, 3, 2)
 """Number of tokens before the span that a place must share; fewer, if too few places do."""
+HEADER_CONTEXTS = (4, 3, 2)
+"""The same, at the end of a header."""
 CHARS_PER_LINE = 36
 COUNT_WORTH, DISTANCE_COST = 0.8, 0.15
 """Fitted like the weights in agreement.py, on spans of the files kept for tuning, so that the
@@ -130,6 +133,16 @@ def find_seeds(
             if text not in best or score > best[text][0]:
                 best[text] = score, Seed(text, origin=source.origin, path=source.path)
 
+    bodies = [
+        body
+        for body in _bodies(before, after, elsewhere)
+        if _MASK.search(body.text) is None and may_show(body)
+    ]
+    for body in bodies:
+        counts[body.text] = 1
+        if body.text not in best or body.score > best[body.text][0]:
+            best[body.text] = body.score, body
+
     def score_of(text: str) -> float:
         return best[text][0] + COUNT_WORTH * math.log(counts[text])
 
@@ -138,12 +151,39 @@ def find_seeds(
     in_order = sorted(best, key=score_of, reverse=True)
     ranked = [*islice((text for text in in_order if may_show(best[text][1])), limit)]
     # A body is long, so it ranks below parts of it, from whose score less is deducted.
-    block = (
-        max(blocks, key=lambda text: blocks[text], default=None) if near.opens_block else None
-    )
+    if bodies and bodies[0].text not in ranked:
+        block: str | None = bodies[0].text
+    else:
+        block = max(blocks, key=lambda text: blocks[text], default=None)
+        block = block if near.opens_block else None
     if block is not None and block not in ranked and may_show(best[block][1]):
         ranked[limit - 1 :] = [block]
     return tuple(replace(best[text][1], score=score_of(text)) for text in ranked)
+
+
+def _bodies(prefix: str, suffix: str, elsewhere: Sequence[Elsewhere]) -> Iterator[Seed]:
+    """The bodies below headers similar to the one above the span, the best first."""
+
+    def spots_after(last_tokens: Sequence[str]) -> Iterator[Spot]:
+        for number, one in enumerate(elsewhere):
+            contexts = (last_tokens[:count] for count in HEADER_CONTEXTS)
+            found = (one.index.places(tokens, MAX_PLACES) for tokens in contexts)
+            for at in next(filter(None, found), []):
+                path, first, last = one.index.file_at(at)
+                if path not in one.hidden:
+                    yield Spot(one.index.text, at, first, last, number)
+
+    for body in bodies_like(prefix, suffix, spots_after):
+        origin, path = SeedOrigin.DOCUMENT, ""
+        if body.spot.number is not None:
+            one = elsewhere[body.spot.number]
+            origin, (path, *_) = one.origin, one.index.file_at(body.spot.at)
+        yield Seed(
+            body.text,
+            body.score + ORIGIN_WORTH[origin] - ORIGIN_WORTH[SeedOrigin.DOCUMENT],
+            origin,
+            path,
+        )
 
 
 def _is_refused(place: Place, ending: Ending, text: str, near: _Near) -> bool:
