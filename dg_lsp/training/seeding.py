@@ -2,8 +2,8 @@
 
 The engine starts lanes from seeds, texts that occur elsewhere between similar neighbours. Such
 a lane is as long as its seed, so it can only become the true text if the seed is as long as
-that. Training starts from the best such seed; where there is none, from the true text with the
-kind of differences that seeds have.
+that. Training starts from the best such seed; where there is none, from the true text, in some
+rows with the kind of differences that seeds have.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from dg_lsp.engine.prompt import Prompt, healed_ids
 from dg_lsp.engine.seeding import usable
 from dg_lsp.job import InfillJob
 
+RIGHT_SHARE = 0.6
+"""How often a seed as long as the true text is the true text: in 74 of 119 cases, for spans
+drawn like those of training from the standard library."""
 MAX_DIFFERENCES = 3
 
 
@@ -36,6 +39,8 @@ def seeded_start(
         ids = healed_ids(prompt, codec, seed.text)
         if len(ids) == len(true_ids):
             return ids
+    if rng.random() < RIGHT_SHARE:
+        return list(true_ids)
     return differing(true_ids, prompt, codec, rng)
 
 
