@@ -7,9 +7,9 @@ import json
 import platform
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import platformdirs
 import torch
@@ -31,7 +31,7 @@ from dg_lsp.models.tokenizer import FileCodec
 from dg_lsp.training import corpus
 from dg_lsp.training.card import RunFigures, model_card
 from dg_lsp.training.examples import ExampleMaker
-from dg_lsp.training.export import Training, export, read_training
+from dg_lsp.training.export import METADATA, Training, export, read_metadata, training_of
 from dg_lsp.training.packages import gather_packages
 from dg_lsp.training.recipe import Progress as StepProgress
 from dg_lsp.training.recipe import Recipe, Trainer
@@ -144,26 +144,27 @@ def main(
 
         trainer.run(report, lambda: stopped)
     if trainer.finished:
-        before = Training() if init is None else read_training(init)
-        _export(trainer, before, gathered, codec, path, out)
+        metadata = METADATA if init is None else read_metadata(init)
+        _export(trainer, metadata, gathered, codec, path, out)
         console.print(f"written to {out}")
 
 
 def _export(
     trainer: Trainer,
-    before: Training,
+    metadata: Mapping[str, Any],
     gathered: corpus.Corpus,
     codec: FileCodec,
     tokenizer: Path,
     out: Path,
 ) -> None:
     """Write the checkpoint and its card; the evaluation adds its figures later."""
+    before = training_of(metadata)
     training = Training(
         steps=before.steps + trainer.step,
         tokens=before.tokens + trainer.step * trainer.tokens_per_step,
         hours=round(before.hours + trainer.seconds / 3600, 2),
     )
-    export(trainer.optimizer.masters, trainer.model.config, tokenizer, training, out)
+    export(trainer.optimizer.masters, trainer.model.config, tokenizer, training, out, metadata)
     held_out = ExampleMaker(gathered.held_out, codec, trainer.shape, seed=0)
     encoder_loss, decoder_loss = trainer.held_out_losses(held_out, batches=12)
     figures = RunFigures(

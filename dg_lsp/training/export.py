@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,16 @@ class Training:
     hours: float = 0.0
 
 
-def read_training(directory: Path) -> Training:
-    """The training behind an exported model; empty if it does not say."""
-    metadata = json.loads((directory / "dg_lsp.json").read_text(encoding="utf-8"))
+def read_metadata(directory: Path) -> dict[str, Any]:
+    """The settings of an exported model and the training behind it."""
+    metadata: dict[str, Any] = json.loads(
+        (directory / "dg_lsp.json").read_text(encoding="utf-8")
+    )
+    return metadata
+
+
+def training_of(metadata: Mapping[str, Any]) -> Training:
+    """The training behind a model; empty if it does not say."""
     return Training(**metadata.get("training", {}))
 
 
@@ -64,8 +72,12 @@ def export(
     tokenizer: Path,
     training: Training,
     out: Path,
+    metadata: Mapping[str, Any] = METADATA,
 ) -> None:
-    """Write model, tokenizer and metadata of the state's float32 `masters` to `out`."""
+    """Write model, tokenizer and metadata of the state's float32 `masters` to `out`.
+
+    `metadata` is that of the model whose weights the run began with, if there is one.
+    """
     model = TextDiffusionGemma(config)
     model.load_state_dict(masters, strict=False)
     model.tie_weights()
@@ -87,8 +99,8 @@ def export(
     written = json.loads(path.read_text(encoding="utf-8"))
     written["architectures"] = ["DiffusionGemmaForBlockDiffusion"]
     path.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
-    metadata = {**METADATA, "training": asdict(training)}
-    (out / "dg_lsp.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+    written = {**metadata, "training": asdict(training)}
+    (out / "dg_lsp.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(tokenizer, out / "tokenizer.json")
     write_checksums(out)
 

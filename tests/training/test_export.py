@@ -6,7 +6,14 @@ import torch
 
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.loading import BUNDLED_DIRECTORY, load
-from dg_lsp.training.export import METADATA, SAMPLER, Training, export, read_training
+from dg_lsp.training.export import (
+    METADATA,
+    SAMPLER,
+    Training,
+    export,
+    read_metadata,
+    training_of,
+)
 
 
 def test_an_export_loads_and_says_what_went_into_it(
@@ -26,8 +33,16 @@ def test_an_export_loads_and_says_what_went_into_it(
     assert loaded.info.follows_instructions is METADATA["follows_instructions"]
     assert loaded.settings.sampler == SAMPLER
     assert loaded.settings.prompt.prefix_tokens == METADATA["prompt"]["prefix_tokens"]
-    assert read_training(tmp_path / "out") == training
+    assert training_of(read_metadata(tmp_path / "out")) == training
+
+    # What was fitted for a model also holds for the one that continues from it.
+    begun = {**METADATA, "seeds": {"prior_nats": -9.0}, "training": {"steps": 1}}
+    more = Training(steps=9)
+    export(masters, tiny_config, tokenizer, more, tmp_path / "out", begun)
+    continued = load(str(tmp_path / "out"), "cpu")
+    assert continued.settings.seeds.prior_nats == -9.0
+    assert training_of(read_metadata(tmp_path / "out")) == more
 
 
 def test_the_bundled_model_says_what_went_into_it():
-    assert read_training(BUNDLED_DIRECTORY).tokens > 10_000_000
+    assert training_of(read_metadata(BUNDLED_DIRECTORY)).tokens > 10_000_000
