@@ -278,6 +278,8 @@ class ModelInfo:
     """Whether a rewrite may have an instruction."""
     memory_bytes: int = 0
     """Memory on the device; 0 on a CPU or if unknown."""
+    notes: tuple[Reason, ...] = ()
+    """Why it is not the model, the device or the way of computing that was the first choice."""
 
 
 @dataclass(frozen=True, slots=True)

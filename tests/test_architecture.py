@@ -69,7 +69,7 @@ MAY_IMPORT = {
     "dg_lsp.document": ("dg_lsp.job", "dg_lsp.reason", "dg_lsp.config"),
     "dg_lsp.engine": (*SEAM, "dg_lsp.fed_job"),
     "dg_lsp.service": (*JOB, "dg_lsp.fed_job", "dg_lsp.document", "h11", "platformdirs"),
-    "dg_lsp.diagnosis": (*SEAM, "dg_lsp.service", "platformdirs"),
+    "dg_lsp.diagnosis": (*SEAM, "dg_lsp.hardware", "dg_lsp.service", "platformdirs"),
     "dg_lsp.benchmark": ("dg_lsp.server.rpc.frames", "numpy"),
     # These time the model itself.
     "dg_lsp.benchmark.gpu": ANYTHING,
@@ -77,6 +77,7 @@ MAY_IMPORT = {
     "dg_lsp.benchmark.keystrokes": ANYTHING,
     "dg_lsp.models": (
         *SEAM,
+        "dg_lsp.hardware",
         "dg_lsp.engine.codec",
         "dg_lsp.engine.denoiser",
         "dg_lsp.engine.family",
@@ -108,6 +109,7 @@ MAY_IMPORT = {
     "dg_lsp.evaluation": ANYTHING,
     "dg_lsp.job": ("dg_lsp.reason",),
     "dg_lsp.fed_job": ("dg_lsp.job", "dg_lsp.reason"),
+    "dg_lsp.hardware": ("dg_lsp.reason",),
     "dg_lsp.reason": (),
     "dg_lsp.config": (),
 }

@@ -231,6 +231,7 @@ def _told(place: Address, said: EngineStatus) -> str:
         + (f" ({said.loading_percent} %)" if said.loading_percent is not None else "")
         + (f": {said.error}" if said.error else ""),
         f"device    {model.device if model else 'none'}",
+        *(f"note      {note}" for note in (model.notes if model else ())),
         f"jobs      {said.jobs_running} running, {said.jobs_waiting} waiting, "
         f"idle {said.idle_s:.0f} s",
         f"memory    {said.memory_bytes / 1e6:.0f} MB, "

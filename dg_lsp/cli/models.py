@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +11,7 @@ import typer
 
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.output import open_console
-from dg_lsp.reason import ReasonCode
+from dg_lsp.reason import CodedError, ReasonCode
 
 if TYPE_CHECKING:
     from dg_lsp.models.store import StoredModel
@@ -103,24 +104,25 @@ def _mark_default(rows: list[dict[str, Any]]) -> None:
     """The model that runs without --model; the bundled one if another program fills the GPU."""
     from dg_lsp.models import store
 
-    # Looking for a GPU takes a moment, and matters only if there is a choice.
-    best = store.best(*_device_in_sight()) if len(rows) > 1 else None
-    name = best.name if best else store.BUNDLED
+    name = store.BUNDLED
+    # Looking for a GPU and planning take a moment, and matter only if there is a choice.
+    if len(rows) > 1:
+        from dg_lsp.models.loading import choose_model
+
+        with contextlib.suppress(CodedError):
+            name = choose_model(*_device_in_sight())[0].name
     for row in rows:
         row["default"] = row["name"] == name
     rows.sort(key=lambda row: not row["default"])
 
 
 def _device_in_sight() -> tuple[bool, int]:
-    """Whether a model would run on a GPU, and how much memory it may use, without torch."""
-    from dg_lsp.diagnosis.machine import free_memory_bytes, visible_gpus
+    """Whether a model would run on a GPU, and how much memory it may use."""
+    from dg_lsp.models import device as devices
+    from dg_lsp.models.memory import default_budget
 
-    gpus = visible_gpus()
-    if not gpus:
-        return False, free_memory_bytes()
-    free = gpus[0]["free_bytes"]
-    # The margin of models/memory.py, which needs torch.
-    return True, int(free - max(0.05 * free, 0.5e9))
+    chosen, _ = devices.default_device(devices.look())
+    return chosen.type == "cuda", default_budget(chosen)
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

@@ -6,24 +6,20 @@ that imports it, and the examination must survive that.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
-import importlib.util
 import json
-import os
 import platform
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dg_lsp.diagnosis.findings import Finding, count_of, ok, one_line, problem, size_of, warning
+from dg_lsp.hardware import Machine, gpu_obstacle, kernel_obstacle, look
+from dg_lsp.reason import Reason, ReasonCode, reason_json
 
 LEAST_PYTHON = (3, 11)
-DRIVER_S = 10.0
 IMPORT_S = 120.0
 """The first import of torch can take long if the disk is slow."""
 PACKAGES = (
@@ -40,17 +36,11 @@ INSTALL_AGAIN = f"install dg-lsp again with {sys.executable} -m pip"
 
 _PROBE = """
 import json, torch
-found = {"version": torch.__version__, "cuda_build": torch.version.cuda,
-         "threads": torch.get_num_threads(), "devices": []}
-if torch.cuda.is_available():
-    for index in range(torch.cuda.device_count()):
-        free, total = torch.cuda.mem_get_info(index)
-        found["devices"].append({
-            "name": torch.cuda.get_device_name(index), "free_bytes": free, "total_bytes": total,
-            "capability": ".".join(map(str, torch.cuda.get_device_capability(index)))})
-import transformers
+from dg_lsp.diagnosis.machine import torch_facts
+from dg_lsp.models.device import look
+facts = torch_facts(look(asks_for_memory=True), torch.get_num_threads())
 from transformers import DiffusionGemmaForBlockDiffusion
-print(json.dumps(found))
+print(json.dumps(facts))
 """
 
 
@@ -96,59 +86,39 @@ class TorchProbe:
             self._process.communicate()
 
 
-def visible_gpus() -> list[dict[str, Any]]:
-    """The GPUs that torch would find, according to NVIDIA's driver and torch's files."""
-    if not torch_facts().get("cuda_build") or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        return []
-    gpus = []
-    for line in ask_driver("memory.total,memory.free,compute_cap,name"):
-        with contextlib.suppress(ValueError):
-            total, free, capability, name = (part.strip() for part in line.split(",", 3))
-            sizes = {"total_bytes": int(total) * 2**20, "free_bytes": int(free) * 2**20}
-            gpus.append({"name": name, "capability": capability, **sizes})
-    return gpus
-
-
-def ask_driver(fields: str) -> list[str]:
-    """A line of `nvidia-smi` for each GPU; empty without a driver."""
-    try:
-        said = subprocess.run(
-            ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DRIVER_S,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return said.splitlines()
-
-
-def torch_facts() -> dict[str, Any]:
-    """Version and CUDA build of torch according to its files; empty if it is not installed."""
-    try:
-        spec = importlib.util.find_spec("torch")
-        if spec is None or spec.origin is None:
-            return {}
-        text = (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8")
-    except (OSError, ValueError, ImportError):
-        return {}
-    found = dict(re.findall(r"^(__version__|cuda)\b.*= '([^']*)'", text, re.MULTILINE))
-    return {"version": found.get("__version__", ""), "cuda_build": found.get("cuda")}
-
-
 def look_at_torch() -> Finding:
     """What torch's files and the driver say; fast, but does not show whether torch works."""
-    facts = torch_facts()
-    if not facts:
+    facts = torch_facts(look())
+    if not facts["version"]:
         return problem("torch", "torch cannot be found", INSTALL_AGAIN)
-    return ok("torch", f"{_told(facts)}; not imported", **facts, devices=visible_gpus())
+    return ok("torch", f"{_told(facts)}; not imported", **facts)
 
 
-def free_memory_bytes() -> int:
-    """Bytes of main memory; 0 if unknown."""
-    return _memory_bytes()[0]
+def torch_facts(machine: Machine, threads: int | None = None) -> dict[str, Any]:
+    """The facts of the finding, with all that `check_device` needs."""
+    return {
+        "version": machine.torch,
+        "cuda_build": machine.cuda_build or None,
+        "threads": threads,
+        "devices": [
+            {
+                "name": gpu.name,
+                "free_bytes": gpu.free_bytes,
+                "total_bytes": gpu.total_bytes,
+                "capability": ".".join(map(str, gpu.capability)),
+                "obstacle": _as_json(gpu_obstacle(machine, index)),
+            }
+            for index, gpu in enumerate(machine.gpus)
+        ],
+        "driver": machine.driver,
+        # Of the first GPU, or why there is none.
+        "gpu_obstacle": _as_json(gpu_obstacle(machine)),
+        "kernel_obstacle": _as_json(kernel_obstacle(machine)),
+    }
+
+
+def _as_json(reason: Reason | None) -> dict[str, str] | None:
+    return None if reason is None else reason_json(reason)
 
 
 def check_python() -> Iterator[Finding]:
@@ -180,37 +150,53 @@ def check_packages() -> Iterator[Finding]:
 
 
 def check_device(torch: Finding, asked: str | None, model_bytes: int) -> Iterator[Finding]:
-    """The device on which the model would run, and whether it fits."""
-    devices: list[dict[str, Any]] = torch.facts.get("devices", [])
-    wants_gpu = asked is not None and asked.startswith("cuda")
+    """The device on which the model would run, whether it fits, and what it lacks."""
     if "version" not in torch.facts:
         yield warning(
             "device", "not checked, because torch cannot be used", "repair torch first"
         )
-    elif wants_gpu and not devices:
-        yield problem(
-            "device",
-            f"device {asked} was requested, but torch finds no GPU",
-            _no_gpu_advice(torch.facts.get("cuda_build")),
-        )
+        return
+    devices: list[dict[str, Any]] = torch.facts["devices"]
+    obstacle = torch.facts["gpu_obstacle"]
+    wants_gpu = asked is not None and asked.startswith("cuda")
+    index = int((asked or "").partition(":")[2] or 0)
+    if wants_gpu and index < len(devices):
+        obstacle = devices[index]["obstacle"]
+    if wants_gpu and (obstacle or index >= len(devices)):
+        said = obstacle["message"] if obstacle else f"there are {len(devices)} GPUs"
+        code = obstacle["code"] if obstacle else ReasonCode.NO_DEVICE.value
+        advice = "choose another device, or remove the cause"
+        yield problem("device", f"device {asked} cannot be used: {said}", advice, code=code)
+    elif asked is None and devices and obstacle:
+        said, advice = f"the CPU: {obstacle['message']}", "remove the cause to use the GPU"
+        yield warning("device", said, advice, devices=devices, code=obstacle["code"])
     elif devices and (asked is None or wants_gpu):
-        _, _, index = (asked or "").partition(":")
-        device = devices[int(index) if index.isdigit() and int(index) < len(devices) else 0]
-        total = size_of(device["total_bytes"])
-        said = f"{device['name']}, {size_of(device['free_bytes'])} of {total} free"
-        if device["free_bytes"] < model_bytes:
-            advice = "close other programs that use the GPU, or choose a smaller checkpoint"
-            needed = f"{said}; the checkpoint has {size_of(model_bytes)}"
-            yield warning("device", needed, advice, devices=devices)
-        else:
-            yield ok("device", said, devices=devices)
+        yield from _check_gpu(torch.facts, index, model_bytes)
     elif model_bytes > 4e9 and asked is None:
-        advice = _no_gpu_advice(torch.facts.get("cuda_build"))
-        yield warning("device", "no GPU: a model of this size is slow on a CPU", advice)
+        said = "no GPU: a model of this size is slow on a CPU"
+        yield warning("device", said, obstacle["message"], code=obstacle["code"])
     else:
         yield ok(
             "device", "the CPU" if asked else "the CPU, because there is no GPU", devices=[]
         )
+
+
+def _check_gpu(facts: Mapping[str, Any], index: int, model_bytes: int) -> Iterator[Finding]:
+    devices = facts["devices"]
+    device, kernels = devices[index], facts["kernel_obstacle"]
+    said = f"{device['name']}, {size_of(device['total_bytes'])}"
+    free = device["free_bytes"]
+    if free is not None:
+        said = f"{device['name']}, {size_of(free)} of {size_of(device['total_bytes'])} free"
+    if free is not None and free < model_bytes:
+        advice = "close other programs that use the GPU, or choose a smaller checkpoint"
+        needed = f"{said}; the checkpoint has {size_of(model_bytes)}"
+        yield warning("device", needed, advice, devices=devices)
+    else:
+        yield ok("device", said, devices=devices)
+    if kernels is not None:
+        said = f"the kernels for 4-bit models cannot run: {kernels['message']}"
+        yield warning("kernels", said, "without them a step is many times slower", **kernels)
 
 
 def check_memory(model_bytes: int) -> Iterator[Finding]:
@@ -246,12 +232,6 @@ def _broken(status: int, complaint: str) -> Finding:
     if "No module named" not in last:
         advice = f"see {sys.executable} -c 'import torch, transformers'; {INSTALL_AGAIN}"
     return problem("torch", f"torch cannot be used: {last}", advice, status=status)
-
-
-def _no_gpu_advice(cuda_build: str | None) -> str:
-    if cuda_build is None:
-        return "install a CUDA build of torch, if this machine has a GPU; see pytorch.org"
-    return "check whether nvidia-smi finds the GPU, and whether its driver is new enough"
 
 
 def _memory_bytes() -> tuple[int, int]:

@@ -1,46 +1,79 @@
-"""Chooses a model's device: the requested one, or the GPU; never a silent fallback."""
+"""Chooses a model's device, and enters it where work is done."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import re
+from contextlib import AbstractContextManager
+
 import torch
 
+from dg_lsp import hardware
+from dg_lsp.hardware import Gpu, Machine, gpu_obstacle
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.models.nf4.kernels import OLDEST_CAPABILITY
-from dg_lsp.reason import ReasonCode
+from dg_lsp.reason import Reason, ReasonCode
+
+
+def look(*, asks_for_memory: bool = False) -> Machine:
+    """The machine as torch sees it: its GPUs in torch's order, if torch finds any.
+
+    Asking a GPU for its free memory takes some of it, until this process ends.
+    """
+    if torch.version.hip is not None or not torch.cuda.is_available():
+        return dataclasses.replace(hardware.look(), torch_finds_gpu=False)
+    gpus = []
+    for index in range(torch.cuda.device_count()):
+        found = torch.cuda.get_device_properties(index)
+        free = torch.cuda.mem_get_info(index)[0] if asks_for_memory else None
+        capability = found.major, found.minor
+        gpus.append(Gpu(found.name, capability, found.total_memory, free))
+    return dataclasses.replace(hardware.installed(), gpus=tuple(gpus), torch_finds_gpu=True)
 
 
 def choose_device(device: str | None) -> torch.device:
-    """The requested device, or the GPU if there is one; never a silent fallback."""
+    """The requested device; by default the first GPU that can be used, or else the CPU.
+
+    A GPU always has an index. A requested device is never replaced: if it cannot be used, a
+    `CheckpointError` says why.
+    """
     if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
+        return default_device(look())[0]
+    if device == "cpu":
+        return torch.device("cpu")
+    found = re.fullmatch(r"cuda(?::(\d{1,3}))?", device)
+    if found is None:
         raise CheckpointError(
-            f"device {device!r} is unknown; use cpu or cuda", ReasonCode.NO_DEVICE
-        ) from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise CheckpointError(
-            f"device {device!r} was requested, but torch {torch.__version__} finds no GPU; "
-            "use --device cpu, or install a CUDA build of torch",
+            f"device {device!r} is not supported; use cpu, cuda or cuda:1",
             ReasonCode.NO_DEVICE,
         )
-    if chosen.type not in ("cpu", "cuda"):
-        raise CheckpointError(
-            f"device {device!r} is not supported; use cpu or cuda", ReasonCode.NO_DEVICE
-        )
-    if chosen.type == "cuda":
-        _check_capability(chosen)
-    return chosen
+    index = int(found[1] or 0)
+    obstacle = gpu_obstacle(look(), index)
+    if obstacle is not None:
+        raise CheckpointError(f"device {device!r}: {obstacle}", obstacle.code)
+    return torch.device("cuda", index)
 
 
-def _check_capability(device: torch.device) -> None:
-    capability = torch.cuda.get_device_capability(device)
-    if capability < OLDEST_CAPABILITY:
-        name = torch.cuda.get_device_name(device)
-        raise CheckpointError(
-            f"{name} has compute capability {capability[0]}.{capability[1]}; bfloat16 needs "
-            f"{OLDEST_CAPABILITY[0]}.{OLDEST_CAPABILITY[1]} (RTX 30 or newer); "
-            "use --device cpu",
-            ReasonCode.NO_DEVICE,
-        )
+def default_device(machine: Machine) -> tuple[torch.device, Reason | None]:
+    """The device without a request, and why it is not the GPU if there is one."""
+    obstacles = [gpu_obstacle(machine, index) for index in range(len(machine.gpus))]
+    for index, obstacle in enumerate(obstacles):
+        if obstacle is None:
+            return torch.device("cuda", index), None
+    return torch.device("cpu"), next(iter(obstacles), None)
+
+
+def free_and_total(device: torch.device) -> tuple[int, int]:
+    """Bytes of the device's memory."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)
+    import psutil
+
+    host = psutil.virtual_memory()
+    return host.available, host.total
+
+
+def entered(device: torch.device) -> AbstractContextManager[object]:
+    """Makes a GPU the current one of this thread: Triton, graphs and allocations without a
+    device go to it."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()

@@ -28,6 +28,7 @@ from dg_lsp.config import (
 from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.family import Family
 from dg_lsp.job import ModelInfo
+from dg_lsp.models import device as devices
 from dg_lsp.models import store
 from dg_lsp.models.checkpoint import (
     GENERATION,
@@ -36,8 +37,8 @@ from dg_lsp.models.checkpoint import (
     list_shards,
     read_headers,
     read_json,
+    size_in_words,
 )
-from dg_lsp.models.device import choose_device
 from dg_lsp.models.family import ModelFamily, RunnableModel
 from dg_lsp.models.memory import (
     MemoryPlan,
@@ -49,10 +50,10 @@ from dg_lsp.models.memory import (
     prompt_tokens,
 )
 from dg_lsp.models.nf4.manifest import is_packed_checkpoint, read_manifest
-from dg_lsp.models.registry import open_checkpoint
+from dg_lsp.models.registry import Checkpoint, open_checkpoint
 from dg_lsp.models.store import BUNDLED, BUNDLED_DIRECTORY
 from dg_lsp.models.tokenizer import FileCodec
-from dg_lsp.reason import ReasonCode
+from dg_lsp.reason import Reason, ReasonCode
 
 log = logging.getLogger(__name__)
 
@@ -86,49 +87,129 @@ def load(
     """Load a model of the store, a checkpoint directory or "bundled"; `None` means the best.
 
     `report` is called with the share of the weights loaded so far. `vram` limits the model's
-    memory on its device, in bytes; by default it may use all that is free.
+    memory on its device, in bytes; by default it may use all that is free. The notes of the
+    model's information say why another model or device than the first choice is used.
     """
-    chosen = choose_device(device)
-    if vram is not None:
-        check_budget(chosen, vram)
-        limit_memory(chosen, vram)
-    budget = default_budget(chosen) if vram is None else vram
-    name = name_or_path or _best_name(chosen, budget)
+    notes: tuple[Reason, ...] = ()
+    if device is None:
+        chosen, obstacle = devices.default_device(devices.look())
+        if obstacle is not None:
+            said = Reason(obstacle.code, f"{obstacle}; the CPU is used")
+            log.warning("%s", said)
+            notes = (said,)
+    else:
+        chosen = devices.choose_device(device)
+    with devices.entered(chosen):
+        if vram is not None:
+            check_budget(chosen, vram)
+            limit_memory(chosen, vram)
+        budget = default_budget(chosen) if vram is None else vram
+        is_gpu = chosen.type == "cuda"
+        if name_or_path is None:
+            planned, more = choose_model(is_gpu, budget)
+            notes += more
+        else:
+            planned = _plan(name_or_path, is_gpu, budget)
+        return _load(planned, chosen, report, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedModel:
+    """A model that fits into the budget, before anything of it is loaded."""
+
+    name: str
+    directory: Path
+    checkpoint: Checkpoint
+    metadata: dict[str, Any]
+    settings: EngineSettings
+    memory: MemoryPlan
+
+
+def choose_model(is_gpu: bool, budget: int) -> tuple[PlannedModel, tuple[Reason, ...]]:
+    """The best installed model that fits, and why a better one is not used."""
+    refused: list[Reason] = []
+    for model in store.candidates(is_gpu):
+        try:
+            planned = _plan(model.name, is_gpu, budget)
+            log.info("%s is the best installed model that fits", planned.name)
+            break
+        except CheckpointError as error:
+            if error.code is not ReasonCode.DOES_NOT_FIT:
+                raise
+            refused.append(error.reason)
+    else:
+        planned = _plan(BUNDLED, is_gpu, budget)
+        log.info(
+            "no model in %s suits this machine, so the small bundled model is used; "
+            "dg-lsp pull downloads DiffusionGemma, for a machine with a GPU",
+            store.models_directory(),
+        )
+    notes = tuple(Reason(r.code, f"{planned.name} is used, because {r}") for r in refused)
+    for note in notes:
+        log.warning("%s", note)
+    return planned, notes
+
+
+def _plan(name: str, is_gpu: bool, budget: int) -> PlannedModel:
+    """Read everything but the weights, and divide the memory; raises if it is too little."""
     directory = _find(name)
     checkpoint = open_checkpoint(directory)
     is_packed = is_packed_checkpoint(directory)
     if not is_packed:
         # Report a truncated file before planning memory for it.
         read_headers(list_shards(directory))
-    codec = checkpoint.read_codec()
     metadata = read_json(directory / METADATA) if (directory / METADATA).is_file() else {}
     settings = _settings(directory, metadata)
-    # float16 products are slow on CPUs; GPUs are fast in bfloat16.
-    canvas_tokens = checkpoint.dimensions.canvas_tokens
-    dtype = torch.float32 if chosen.type == "cpu" else torch.bfloat16
     memory = plan_memory(
         name,
         checkpoint,
         read_manifest(directory).weight_bytes
         if is_packed
-        else checkpoint.tensors.parameters * dtype.itemsize,
+        else checkpoint.tensors.parameters * _dtype(is_gpu).itemsize,
         budget,
-        prompt_tokens(settings.prompt, canvas_tokens),
-        on_gpu=chosen.type == "cuda",
+        prompt_tokens(settings.prompt, checkpoint.dimensions.canvas_tokens),
+        on_gpu=is_gpu,
     )
-    log.info("%s on %s: %s", name, chosen, memory)
-    cache = _cache_settings(chosen, memory)
-    denoiser = checkpoint.family.load(
-        directory, checkpoint.config, chosen, dtype, cache, report
-    )
+    return PlannedModel(name, directory, checkpoint, metadata, settings, memory)
+
+
+def _load(
+    planned: PlannedModel,
+    device: torch.device,
+    report: Callable[[float], None],
+    notes: tuple[Reason, ...],
+) -> LoadedModel:
+    name, checkpoint, memory = planned.name, planned.checkpoint, planned.memory
+    log.info("%s on %s: %s", name, device, memory)
+    codec = checkpoint.read_codec()
+    try:
+        denoiser = checkpoint.family.load(
+            planned.directory,
+            checkpoint.config,
+            device,
+            _dtype(device.type == "cuda"),
+            _cache_settings(device, memory),
+            report,
+        )
+    except torch.OutOfMemoryError as error:
+        free, _ = devices.free_and_total(device)
+        raise CheckpointError(
+            f"{name} fitted into {size_in_words(memory.budget)} when its memory was planned, "
+            f"but {device} ran out of memory while it was loaded ({size_in_words(free)} are "
+            "free now): another program has taken memory; close it, or give a smaller --vram",
+            ReasonCode.DOES_NOT_FIT,
+        ) from error
+    settings = planned.settings
+    canvas_tokens = checkpoint.dimensions.canvas_tokens
     prompt = fit_prompt(settings.prompt, memory.context_tokens, canvas_tokens)
     return LoadedModel(
         info=ModelInfo(
-            name=name if name == BUNDLED else directory.name,
-            device=str(chosen),
+            name=name if name == BUNDLED else planned.directory.name,
+            device=str(device),
             prefix_tokens=prompt.prefix_tokens,
             suffix_tokens=prompt.suffix_tokens,
-            follows_instructions=bool(metadata.get("follows_instructions", True)),
+            follows_instructions=bool(planned.metadata.get("follows_instructions", True)),
+            notes=notes,
         ),
         kind=checkpoint.family,
         denoiser=denoiser,
@@ -138,26 +219,16 @@ def load(
     )
 
 
+def _dtype(is_gpu: bool) -> torch.dtype:
+    """float16 products are slow on CPUs; GPUs are fast in bfloat16."""
+    return torch.bfloat16 if is_gpu else torch.float32
+
+
 def _cache_settings(device: torch.device, memory: MemoryPlan) -> CacheSettings:
     """The planned cache on a GPU; on a CPU the default, which is small."""
     if device.type == "cpu":
         return CacheSettings()
     return CacheSettings(prefix_bytes=memory.cache)
-
-
-def _best_name(device: torch.device, budget: int) -> str:
-    """The best installed model; logs why it was chosen."""
-    model = store.best(device.type == "cuda", budget)
-    if model is not None:
-        log.info("%s is the best installed model for %s", model.name, device)
-        return model.name
-    log.info(
-        "no model in %s suits %s, so the small bundled model is used; "
-        "dg-lsp pull downloads DiffusionGemma, for a machine with a GPU",
-        store.models_directory(),
-        device,
-    )
-    return BUNDLED
 
 
 def _find(name: str) -> Path:

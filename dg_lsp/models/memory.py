@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from dg_lsp.config import PromptSettings
+from dg_lsp.models import device as devices
 from dg_lsp.models.checkpoint import CheckpointError, size_in_words
 from dg_lsp.models.registry import Checkpoint
 from dg_lsp.reason import ReasonCode
@@ -89,7 +90,7 @@ def plan_memory(
 
 def default_budget(device: torch.device) -> int:
     """Free memory of the device, minus a margin."""
-    free, _ = _free_and_total(device)
+    free, _ = devices.free_and_total(device)
     # A lack of host memory leads to swapping; on a GPU, it ends a job midway.
     margin = max(MARGIN_SHARE * free, MARGIN_BYTES) if device.type == "cuda" else 0
     return int(free - margin)
@@ -97,7 +98,7 @@ def default_budget(device: torch.device) -> int:
 
 def check_budget(device: torch.device, budget: int) -> None:
     """Refuse a budget that exceeds the device's free memory, before weights are read."""
-    free, total = _free_and_total(device)
+    free, total = devices.free_and_total(device)
     if budget > free:
         raise CheckpointError(
             f"--vram {size_in_words(budget)} is more than is free on {device}: "
@@ -109,7 +110,7 @@ def check_budget(device: torch.device, budget: int) -> None:
 
 def check_free(device: torch.device, needed: int, what: str) -> None:
     """Refuse to start work that does not fit into the device's memory."""
-    free, _ = _free_and_total(device)
+    free, _ = devices.free_and_total(device)
     if free < needed:
         raise CheckpointError(
             f"{what} needs {size_in_words(needed)} of memory on {device}, "
@@ -167,12 +168,3 @@ def parse_bytes(text: str) -> int:
             ReasonCode.INVALID_ARGUMENT,
         )
     return int(amount)
-
-
-def _free_and_total(device: torch.device) -> tuple[int, int]:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)
-    import psutil
-
-    host = psutil.virtual_memory()
-    return host.available, host.total

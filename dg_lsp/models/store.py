@@ -73,14 +73,14 @@ def unfinished() -> list[str]:
     return [path.name.removeprefix(".").removesuffix(".partial") for path in parts]
 
 
-def best(is_gpu: bool, budget: int) -> StoredModel | None:
-    """The largest complete model that the device can run at a useful speed."""
-    for model in list_models():
-        fits = model.manifest.weight_bytes < budget
-        quick = is_gpu or model.manifest.parameters <= MOST_PARAMETERS_ON_A_CPU
-        if model.integrity is not Integrity.DAMAGED and fits and quick:
-            return model
-    return None
+def candidates(is_gpu: bool) -> list[StoredModel]:
+    """The complete models that the device can run at a useful speed, the best first."""
+    return [
+        model
+        for model in list_models()
+        if model.integrity is not Integrity.DAMAGED
+        and (is_gpu or model.manifest.parameters <= MOST_PARAMETERS_ON_A_CPU)
+    ]
 
 
 def check_name(name: str) -> str:

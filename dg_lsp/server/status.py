@@ -52,6 +52,8 @@ class StatusBoard:
             kind = "Warning"
         else:
             kind = "Normal" if self._quiet is None else "Inactive"
+        if reason is None and model is not None and not engine.message:
+            reason = next(iter(model.notes), None)
         message = engine.message if reason is None else reason.message
         if not message and model is not None and model.name == BUNDLED:
             message = "the small bundled model is in use"

@@ -46,7 +46,7 @@ def test_it_is_used_without_being_named_afterwards(checkpoint, store, monkeypatc
     pull("--from", str(checkpoint))
 
     assert load(None, "cpu").info.name == "tiny-gemma"
-    assert "tiny-gemma is the best installed model for cpu" in caplog.text
+    assert "tiny-gemma is the best installed model that fits" in caplog.text
 
 
 def test_infill_knows_it_by_its_name(checkpoint, store, tmp_path, capsysbinary):

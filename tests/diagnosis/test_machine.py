@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
-import os
 import sys
 
 import pytest
@@ -16,17 +16,26 @@ from dg_lsp.diagnosis.machine import (
     check_memory,
     check_packages,
     check_python,
+    torch_facts,
 )
+from dg_lsp.hardware import Gpu, Machine
+from dg_lsp.reason import ReasonCode
 
-GPU = {"name": "RTX 5090", "free_bytes": 30e9, "total_bytes": 32e9, "capability": "12.0"}
+GPU = Gpu("RTX 5090", (12, 0), 32 * 10**9, 30 * 10**9)
+OLD = Gpu("Tesla T4", (7, 5), 16 * 10**9, 15 * 10**9)
+HERE = Machine(
+    "Linux", torch="2.13.0", cuda_build="13.0", has_triton=True, has_compiler=True,
+    has_headers=True,
+)  # fmt: skip
 
 
 def probe(script: str, patience_s: float = 60.0):
     return TorchProbe((sys.executable, "-c", script)).finding(patience_s)
 
 
-def torch_with(*devices, cuda_build=None):
-    return ok("torch", "", version="2.13.0", cuda_build=cuda_build, devices=[*devices])
+def torch_with(*gpus: Gpu, **changes):
+    found = dataclasses.replace(HERE, gpus=gpus, torch_finds_gpu=bool(gpus), **changes)
+    return ok("torch", "", **torch_facts(found))
 
 
 def test_the_python_and_the_packages_of_the_tests_are_fine():
@@ -87,9 +96,11 @@ def test_a_torch_that_cannot_be_used_is_a_problem(script, patience_s, expect):
         ([], None, 1e7, Level.OK, "the CPU, because there is no GPU"),
         ([], "cpu", 5e10, Level.OK, "the CPU"),
         ([], None, 5e10, Level.WARNING, "slow on a CPU"),
-        ([], "cuda", 1e7, Level.PROBLEM, "torch finds no GPU"),
+        ([], "cuda", 1e7, Level.PROBLEM, "no GPU"),
+        ([GPU, OLD], "cuda:1", 1e7, Level.PROBLEM, "Tesla T4"),
+        ([OLD], None, 1e7, Level.WARNING, "the CPU: Tesla T4"),
         ([GPU], None, 1e10, Level.OK, "RTX 5090, 30.0 GB of 32.0 GB free"),
-        ([GPU], "cuda:9", 1e10, Level.OK, "RTX 5090"),
+        ([GPU], "cuda:9", 1e10, Level.PROBLEM, "cuda:9"),
         ([GPU], None, 5e10, Level.WARNING, "the checkpoint has 50.0 GB"),
         ([GPU], "cpu", 1e7, Level.OK, "the CPU"),
     ],
@@ -98,6 +109,14 @@ def test_where_the_model_would_run(devices, asked, model_bytes, level, expect):
     [finding] = check_device(torch_with(*devices), asked, model_bytes)
 
     assert (finding.level, expect in finding.said) == (level, True), finding.said
+
+
+def test_a_gpu_whose_kernels_cannot_be_compiled():
+    lacking = torch_with(GPU, has_compiler=False)
+    device, kernels = check_device(lacking, None, 1e7)
+
+    assert (device.level, kernels.level) == (Level.OK, Level.WARNING)
+    assert kernels.facts["code"] == ReasonCode.NO_COMPILER.value
 
 
 def test_without_torch_the_device_is_unknown():
@@ -124,37 +143,12 @@ def test_a_system_that_does_not_tell_its_memory(monkeypatch):
     assert finding.level is Level.OK
 
 
-@pytest.mark.parametrize(
-    ("cuda", "environment", "expect"),
-    [
-        ("'12.8'", {}, ["NVIDIA H200, the first", "T4"]),
-        ("None", {}, []),
-        ("'12.8'", {"CUDA_VISIBLE_DEVICES": ""}, []),
-        ("'12.8'", {"PATH": "/nowhere"}, []),
-    ],
-)
-def test_gpus_are_seen_without_importing_torch(
-    tmp_path, monkeypatch, cuda, environment, expect
-):
-    (tmp_path / "torch").mkdir()
-    (tmp_path / "torch" / "__init__.py").write_text("raise SystemExit")
-    (tmp_path / "torch" / "version.py").write_text(
-        f"__version__ = '2.15.0'\ncuda: Optional[str] = {cuda}\nhip: Optional[str] = None\n"
-    )
-    smi = tmp_path / "nvidia-smi"
-    smi.write_text(
-        "#!/bin/sh\necho '143771, 1000, 9.0, NVIDIA H200, the first'\necho odd\n"
-        "echo '[N/A], 1, 7.5, X'\necho '15000, 14000, 7.5, T4'\n"
-    )
-    smi.chmod(0o755)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
-    monkeypatch.syspath_prepend(tmp_path)
+def test_without_importing_torch_its_files_and_the_driver_are_asked(monkeypatch):
+    found = dataclasses.replace(HERE, gpus=(GPU,))
+    monkeypatch.setattr(machine, "look", lambda: found)
+    finding = machine.look_at_torch()
 
-    gpus = machine.visible_gpus()
-    assert [gpu["name"] for gpu in gpus] == expect
-    assert not gpus or gpus[0]["free_bytes"] == 1000 * 2**20
-    assert machine.look_at_torch().facts["version"] == "2.15.0"
+    assert finding.facts["version"] == "2.13.0"
+    assert [one["name"] for one in finding.facts["devices"]] == ["RTX 5090"]
+    monkeypatch.setattr(machine, "look", lambda: dataclasses.replace(HERE, torch=""))
+    assert machine.look_at_torch().level is Level.PROBLEM

@@ -19,9 +19,12 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
 
 from dg_lsp.config import PromptStyle
 from dg_lsp.engine.engine import Engine
+from dg_lsp.hardware import Gpu, Machine
 from dg_lsp.job import InfillJob
 from dg_lsp.models import loading
+from dg_lsp.models.gemma import family as gemma_family
 from dg_lsp.models.loading import CheckpointError, load
+from dg_lsp.models.nf4.manifest import read_manifest
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.training.tokenizer import CONTROL, train_tokenizer
 
@@ -327,31 +330,6 @@ def test_a_home_directory_that_is_not_there_is_refused():
     assert "~nobody-of-that-name/gemma" in reason.message
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_a_gpu_that_is_not_there_is_never_replaced(tiny_checkpoint, monkeypatch, device):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    reason = refusal(tiny_checkpoint, device)
-
-    assert reason.code is ReasonCode.NO_DEVICE
-    for name in (repr(device), f"torch {torch.__version__}", "--device cpu"):
-        assert name in reason.message
-
-
-@pytest.mark.parametrize("device", ["gpu", "", "cpu:x", "meta", "mps"])
-def test_an_unknown_device_is_refused(tiny_checkpoint, device):
-    reason = refusal(tiny_checkpoint, device)
-
-    assert reason.code is ReasonCode.NO_DEVICE
-    assert repr(device) in reason.message
-
-
-@pytest.mark.parametrize(("available", "expect"), [(True, "cuda"), (False, "cpu")])
-def test_without_a_wish_the_gpu_is_taken_where_there_is_one(monkeypatch, available, expect):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
-
-    assert loading.choose_device(None) == torch.device(expect)
-
-
 def test_loading_reports_how_far_it_is(tiny_checkpoint):
     shares = []
     load(str(tiny_checkpoint), "cpu", shares.append)
@@ -390,3 +368,78 @@ def test_a_directory_of_the_project_does_not_stand_in_for_one_of_the_store(
 
     assert load("mine", "cpu").memory.weights == load(str(store / "mine"), "cpu").memory.weights
     assert load("mine", "cpu").memory.weights != load("./mine", "cpu").memory.weights
+
+
+@pytest.fixture
+def two_models(packed_checkpoint, store):
+    """`large` comes before `small`."""
+    for name, parameters in (("large", 2 * 10**9), ("small", 10**8)):
+        directory = shutil.copytree(packed_checkpoint, store / name)
+        manifest = dataclasses.replace(read_manifest(directory), parameters=parameters)
+        manifest.write(directory)
+
+
+@pytest.fixture
+def large_does_not_fit(monkeypatch):
+    planned = loading.plan_memory
+
+    def plan(name, *rest, **more):
+        if name == "large":
+            raise CheckpointError("large needs 18 GB", ReasonCode.DOES_NOT_FIT)
+        return planned(name, *rest, **more)
+
+    monkeypatch.setattr(loading, "plan_memory", plan)
+
+
+def test_a_model_that_does_not_fit_is_not_chosen(two_models, large_does_not_fit):
+    planned, [note] = loading.choose_model(True, 10**10)
+
+    assert planned.name == "small"
+    assert note.code is ReasonCode.DOES_NOT_FIT
+    assert "small" in note.message
+    assert "large needs 18 GB" in note.message
+
+
+@pytest.mark.parametrize("budget", [10**6, 3 * 10**6, 10**7, 10**8, 10**9])
+def test_the_choice_and_the_plan_agree(packed_checkpoint, store, budget):
+    shutil.copytree(packed_checkpoint, store / "tiny")
+
+    def name_of(choose) -> str | None:
+        try:
+            return choose().name
+        except CheckpointError:
+            return None
+
+    asked = name_of(lambda: load("tiny", "cpu", vram=budget).info)
+    chosen = name_of(lambda: loading.choose_model(False, budget)[0])
+    assert (chosen == "tiny") == (asked == "tiny")
+
+
+def test_what_is_used_instead_is_told(two_models, large_does_not_fit, monkeypatch):
+    monkeypatch.setattr(loading.store, "MOST_PARAMETERS_ON_A_CPU", 10**10)
+    loaded = load(None, "cpu")
+
+    assert loaded.info.name == "small"
+    assert [note.code for note in loaded.info.notes] == [ReasonCode.DOES_NOT_FIT]
+
+
+def test_a_gpu_that_cannot_be_used_is_told(monkeypatch):
+    old = Gpu("Tesla T4", (7, 5), 16 * 10**9)
+    found = Machine("Linux", (old,), torch="2.15", cuda_build="12.8", torch_finds_gpu=True)
+    monkeypatch.setattr(loading.devices, "look", lambda: found)
+    info = load("bundled").info
+
+    assert info.device == "cpu"
+    assert [note.code for note in info.notes] == [ReasonCode.OLD_GPU]
+
+
+def test_memory_that_another_program_took_since_the_plan(tiny_checkpoint, monkeypatch):
+    def load_weights(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(gemma_family, "load_weights", load_weights)
+    reason = refusal(tiny_checkpoint)
+
+    assert reason.code is ReasonCode.DOES_NOT_FIT
+    assert "another program" in reason.message
+    assert "--vram" in reason.message

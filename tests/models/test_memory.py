@@ -13,7 +13,6 @@ import torch
 
 from dg_lsp.config import PromptSettings
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.models.device import choose_device
 from dg_lsp.models.gemma.family import FAMILY
 from dg_lsp.models.gemma.footprint import cache_bytes, working_bytes
 from dg_lsp.models.gemma.shapes import real_shape
@@ -142,17 +141,5 @@ def test_a_margin_is_left_on_a_gpu_only(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (20 * GB, 24 * GB))
     available = psutil.virtual_memory().available
 
-    assert default_budget(torch.device("cuda")) == 19 * GB
+    assert default_budget(torch.device("cuda:0")) == 19 * GB
     assert default_budget(torch.device("cpu")) == pytest.approx(available, rel=0.2)
-
-
-def test_a_gpu_too_old_for_bfloat16_is_refused(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
-    with pytest.raises(CheckpointError) as raised:
-        choose_device("cuda")
-
-    assert raised.value.code is ReasonCode.NO_DEVICE
-    for name in ("Tesla T4", "7.5", "8.0", "--device cpu"):
-        assert name in str(raised.value)

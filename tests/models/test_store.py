@@ -33,20 +33,18 @@ def test_the_largest_comes_first(add):
     assert [model.name for model in models.list_models()] == ["a", "b", "c"]
 
 
-def test_the_best_is_the_largest_that_the_device_can_run(add):
-    assert models.best(True, 10**12) is None
+def test_the_best_that_the_device_can_run_comes_first(add):
+    assert models.candidates(True) == []
     add("small", GB // 2)
     large = add("large", 26 * GB)
 
-    def best(is_gpu: bool, budget: int) -> str | None:
-        model = models.best(is_gpu, budget)
-        return model.name if model else None
+    def names(is_gpu: bool) -> list[str]:
+        return [model.name for model in models.candidates(is_gpu)]
 
-    assert best(True, 10**12) == "large"
-    assert best(False, 10**12) == "small"
-    assert best(True, 1000) is None
+    assert names(True) == ["large", "small"]
+    assert names(False) == ["small"]
     (large / "shared.safetensors").unlink()
-    assert best(True, 10**12) == "small"
+    assert names(True) == ["small"]
 
 
 @pytest.mark.parametrize("name", ["../a", "/etc", ".hidden", "a b", "", "a" * 101])

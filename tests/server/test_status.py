@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dg_lsp.job import ModelInfo
 from dg_lsp.reason import Reason, ReasonCode
-from dg_lsp.server.link.engine_link import failed
+from dg_lsp.server.link.engine_link import EnginePhase, EngineState, failed
 
 STATUS = {"experimental": {"dgLsp": {"status": True}}}
 CAUSES = [
@@ -77,6 +78,21 @@ async def test_what_failed_before_the_client_listens_is_said_when_it_does(make_e
     assert warnings(editor) == []
     editor.notify("initialized", {})
     await editor.until(lambda: len(warnings(editor)) == 1)
+
+
+async def test_what_is_used_instead_of_the_first_choice_is_in_the_status(make_editor):
+    editor = make_editor()
+    await editor.begin(STATUS)
+    note = Reason(ReasonCode.DOES_NOT_FIT, "small is used, because large needs 18 GB")
+    model = ModelInfo("small", "cuda:0", 100, 100, notes=(note,))
+    editor.session.status.engine_changed(EngineState(EnginePhase.READY, model=model))
+    await editor.until(lambda: editor.told("dgLsp/status"))
+
+    told = editor.told("dgLsp/status")[-1]
+    assert (told["kind"], told["code"], told["message"]) == (
+        *("Normal", "does-not-fit"),
+        note.message,
+    )
 
 
 async def test_staying_quiet_on_purpose_is_no_message(editor):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dg_lsp.config import CacheSettings
 from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError, Prediction
+from dg_lsp.models.device import entered
 from dg_lsp.models.gemma import attention
 from dg_lsp.models.gemma.buckets import CONSTRAINTS, WARM, Bucket, BucketedSteps, bucket_for
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
@@ -106,7 +107,7 @@ class GemmaDenoiser:
             raise ValueError("a prompt needs at least one token")
         if after:
             raise ValueError("a causal encoder reads nothing after the canvas")
-        with _told_of_memory(self.device):
+        with _working_on(self.device):
             # Removed from the cache until it is complete again.
             prefix = self.prefixes.take(document)
             if prefix is None:
@@ -126,7 +127,7 @@ class GemmaDenoiser:
         share: Tensor,
     ) -> Prediction:
         rows = len(canvas)
-        with _told_of_memory(self.device):
+        with _working_on(self.device):
             bucket = self._bucket(encoded, canvases)
             if bucket is not None and self._bucketed is not None:
                 self._load(encoded, rows, bucket)
@@ -150,7 +151,8 @@ class GemmaDenoiser:
         conditioning: Tensor | None,
     ) -> Tensor:
         hidden = self.hidden(encoded, canvas, lengths, conditioning)
-        return head_of(self.model).logits(hidden)
+        with _working_on(self.device):
+            return head_of(self.model).logits(hidden)
 
     @torch.inference_mode()
     def hidden(
@@ -163,11 +165,12 @@ class GemmaDenoiser:
         """The decoder's last hidden states (rows, hidden)."""
         none = canvas[:0]
         canvases = Canvases(tuple(lengths), none, none, none[None].bool(), none)
-        self._load(encoded, len(canvas))
-        inputs = self._arrange(encoded, canvases).inputs
-        inputs.canvas, inputs.conditioning = canvas, conditioning
-        view = self._workspace.view(encoded.length, self._seen(encoded), len(canvas))
-        return decode(self.model, view, inputs)[0]
+        with _working_on(self.device):
+            self._load(encoded, len(canvas))
+            inputs = self._arrange(encoded, canvases).inputs
+            inputs.canvas, inputs.conditioning = canvas, conditioning
+            view = self._workspace.view(encoded.length, self._seen(encoded), len(canvas))
+            return decode(self.model, view, inputs)[0]
 
     @torch.inference_mode()
     def score(self, encoded: Encoded, continuations: Sequence[Sequence[int]]) -> list[Tensor]:
@@ -175,7 +178,7 @@ class GemmaDenoiser:
         if not any(lengths):
             return [torch.empty(0, device=self.device) for _ in lengths]
         tokens = torch.tensor([i for each in continuations for i in each], device=self.device)
-        with _told_of_memory(self.device):
+        with _working_on(self.device):
             self._load(encoded, len(tokens))
             seen = self._seen(encoded)
             masks: Masks = {
@@ -206,12 +209,13 @@ class GemmaDenoiser:
         buckets = [bucket for bucket in wanted if bucket is not None]
         if self._bucketed is None or not buckets:
             return
-        self._workspace.reserve(
-            max(bucket.cached for bucket in buckets), max(bucket.rows for bucket in buckets)
-        )
-        for done, bucket in enumerate(buckets, 1):
-            self._bucketed.prepared(self.model, self._workspace, bucket)
-            on_progress(done, len(buckets))
+        with _working_on(self.device):
+            self._workspace.reserve(
+                max(bucket.cached for bucket in buckets), max(bucket.rows for bucket in buckets)
+            )
+            for done, bucket in enumerate(buckets, 1):
+                self._bucketed.prepared(self.model, self._workspace, bucket)
+                on_progress(done, len(buckets))
 
     def shrink(self) -> int:
         freed = self.prefixes.clear() + self._workspace.nbytes
@@ -338,10 +342,11 @@ def _prediction(selection: Selection, conditioning: Tensor) -> Prediction:
 
 
 @contextlib.contextmanager
-def _told_of_memory(device: torch.device) -> Iterator[None]:
-    """Convert torch's out-of-memory errors into the engine's own error."""
+def _working_on(device: torch.device) -> Iterator[None]:
+    """Work on the device; converts torch's out-of-memory errors into the engine's own."""
     try:
-        yield
+        with entered(device):
+            yield
     except torch.OutOfMemoryError as error:
         raise OutOfMemoryError(f"out of memory on {device}") from error
     except RuntimeError as error:

@@ -15,9 +15,6 @@ import torch
 
 log = logging.getLogger(__name__)
 
-OLDEST_CAPABILITY = (8, 0)
-"""Lowest CUDA compute capability whose tensor cores multiply bfloat16 (Ampere)."""
-
 
 def is_interpreted() -> bool:
     """Whether Triton's interpreter runs the kernels, on any device."""
