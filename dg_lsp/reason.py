@@ -108,7 +108,7 @@ class ReasonCode(enum.Enum):
 
     # There is no model.
     LOADING = "loading"
-    """The model is still being loaded."""
+    """The engine is starting, or the model is still being loaded."""
     NO_MODEL = "no-model"
     """There is no model of that name or in that directory."""
     UNKNOWN_FAMILY = "unknown-family"

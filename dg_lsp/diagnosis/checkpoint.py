@@ -16,6 +16,7 @@ from typing import Any
 
 from dg_lsp.config import model_directory
 from dg_lsp.diagnosis.findings import Finding, ok, one_line, problem, size_of
+from dg_lsp.reason import ReasonCode
 
 BUNDLED = "bundled"
 BUNDLED_DIRECTORY = Path(__file__).parent.parent / "models" / "bundled"
@@ -64,7 +65,9 @@ def examine_checkpoint(name: str) -> Finding:
         directory, advice = BUNDLED_DIRECTORY, "install dg-lsp again"
     elif given is None and not (models_directory() / name / MANIFEST).is_file():
         said = f"there is no model {name!r}"
-        return problem("model", said, f"`dg-lsp models` lists them; {PATHS}")
+        code = ReasonCode.NO_MODEL.value
+        advice = f"`dg-lsp models` lists them; {PATHS}"
+        return problem("model", said, advice, reason_code=code)
     else:
         directory = given or models_directory() / name
     if (directory / MANIFEST).is_file():
@@ -80,7 +83,8 @@ def examine_checkpoint(name: str) -> Finding:
         size_bytes = sum(path.stat().st_size for path in weights)
     except (_WrongFileError, OSError) as error:
         said = f"{name}: {one_line(error)}"
-        return problem("model", said, advice, directory=str(directory))
+        code = ReasonCode.BAD_CHECKPOINT.value
+        return problem("model", said, advice, directory=str(directory), reason_code=code)
     said = f"{name}, {size_of(size_bytes)} in {_files(weights)}"
     said += ", checksums agree" if compared else ", complete"
     facts = {
@@ -113,7 +117,8 @@ def _examine_packed(name: str, directory: Path) -> Finding:
             size_bytes += path.stat().st_size
     except (_WrongFileError, OSError) as error:
         said = f"{name}: {one_line(error)}"
-        return problem("model", said, PACK_AGAIN, directory=str(directory))
+        code = ReasonCode.BAD_CHECKPOINT.value
+        return problem("model", said, PACK_AGAIN, directory=str(directory), reason_code=code)
     said = f"{name}, packed, {size_of(size_bytes)} in {_files(files)}, complete"
     facts = {"name": name, "directory": str(directory), "size_bytes": size_bytes}
     return ok("model", said, **facts, weights=sorted(files), is_packed=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from dg_lsp.diagnosis.findings import Finding, count_of, ok, one_line, problem, warning
 from dg_lsp.job import Infiller, InfillJob, JobState
+from dg_lsp.reason import ReasonCode, reason_of
 
 PREFIX = "def mean(values):\n    total = sum(values)\n    return total / len("
 SUFFIX = ")\n"
@@ -35,7 +36,9 @@ async def self_test(open_infiller: Opening, way: str) -> Finding:
     except TimeoutError:
         return problem("self-test", f"no model was ready within {LOAD_S:.0f} s", advice)
     except Exception as error:
-        return problem("self-test", f"there is no engine: {one_line(error)}", advice)
+        code = reason_of(error, ReasonCode.NO_ENGINE).code.value
+        said = f"there is no engine: {one_line(error)}"
+        return problem("self-test", said, advice, reason_code=code)
     ready_ms = (time.perf_counter() - started) * 1e3
     try:
         async with asyncio.timeout(FILL_S):
@@ -44,7 +47,10 @@ async def self_test(open_infiller: Opening, way: str) -> Finding:
     except TimeoutError:
         return problem("self-test", f"a span took more than {FILL_S:.0f} s", advice)
     except Exception as error:
-        return problem("self-test", f"filling failed: {one_line(error)}", advice)
+        code = reason_of(error, ReasonCode.JOB_FAILED).code.value
+        return problem(
+            "self-test", f"filling failed: {one_line(error)}", advice, reason_code=code
+        )
     finally:
         await infiller.close()
     facts = {"way": way, "ready_ms": round(ready_ms, 1), **facts}

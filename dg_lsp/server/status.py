@@ -52,13 +52,16 @@ class StatusBoard:
             kind = "Warning"
         else:
             kind = "Normal" if self._quiet is None else "Inactive"
-        if reason is None and model is not None and not engine.message:
+        is_starting = engine.phase is EnginePhase.STARTING
+        if reason is None and is_starting:
+            reason = Reason(ReasonCode.LOADING, engine.message)
+        elif reason is None and model is not None and not engine.message:
             reason = next(iter(model.notes), None)
         message = engine.message if reason is None else reason.message
         if not message and model is not None and model.name == BUNDLED:
             message = "the small bundled model is in use"
         return lsp_ext.Status(
-            busy=self._num_busy > 0 or engine.phase is EnginePhase.STARTING,
+            busy=self._num_busy > 0 or is_starting,
             kind=kind,
             message=message,
             code=reason.code.value if reason else None,

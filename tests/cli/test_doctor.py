@@ -83,10 +83,9 @@ def test_in_a_pipe_it_is_plain_text(machine):
     ended = doctor(machine, "--no-self-test")
 
     assert (ended.returncode, ended.stderr) == (0, "")
-    *lines, last = ended.stdout.splitlines()
+    *lines, _ = ended.stdout.splitlines()
     assert [line[8:19].strip() for line in lines] == AREAS
     assert {line[:8].strip() for line in lines} == {"ok"}
-    assert last == "everything is in order"
     assert "\x1b" not in ended.stdout
 
 
@@ -111,7 +110,6 @@ def test_on_a_terminal_it_is_drawn(machine, python_on_a_terminal):
 
     assert (status, said) == (0, b"")
     assert "✓".encode() in drawn
-    assert b"everything is in order" in drawn
 
 
 def write_torch(machine: Path, source: str) -> str:
@@ -136,7 +134,7 @@ def test_a_broken_torch_is_told_and_nothing_is_filled(machine, source, expect):
     assert (ended.returncode, ended.stderr) == (1, "")
     assert found["torch"]["level"] == "problem"
     assert expect in found["torch"]["said"]
-    assert found["self-test"]["said"] == "not run, because torch cannot be used"
+    assert found["self-test"]["facts"] == {}, "it was not run"
     assert found["engine"]["level"] == "ok"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -62,20 +63,20 @@ def test_each_request_with_what_became_of_it(state, capsys):
     assert run(["trace"]) == 0
     shown = capsys.readouterr().out
 
-    first, times, seen, wrote, offered, _, refused, because, _ = shown.splitlines()
+    first, times, seen, wrote, suggested, _, refused, because, _ = shown.splitlines()
     assert first[12:] == (
         "  suggested  a.py:2:12  python, inlineCompletion, automatic, Neovim 0.12.4"
     )
     assert times.strip() == (
         "95.0 ms from a new job: mask 1.0 · socket 2.0 · denoise 90.0 · rest 2.0"
     )
-    assert seen.strip() == (
-        "the model saw 26 + 1 characters, 2 seeds, 31 tokens in all; 4 steps of bundled"
-    )
-    assert wrote.strip() == "the model wrote 5 characters (0.9)"
-    assert offered.strip() == "suggested 5 characters (0.9, from an open file, corrected)"
+    assert re.findall(r"\d+", seen) == ["26", "1", "2", "31", "4"]
+    assert re.findall(r"[\d.]+", wrote) == ["5", "0.9"]
+    assert re.findall(r"[\d.]+|open file|corrected", suggested) == [
+        *("5", "0.9", "open file", "corrected")
+    ]
     assert refused.endswith("refused  .env  ")
-    assert because.strip() == "because excluded: looks like an environment file"
+    assert REFUSED["reason"] in because
     assert "def add" not in shown
 
 

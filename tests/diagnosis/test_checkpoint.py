@@ -100,7 +100,8 @@ def test_what_is_wrong_is_a_problem_with_the_way_out(copied, damage, expect):
 
     assert finding.level is Level.PROBLEM
     assert expect in finding.said
-    assert finding.advice == "download the checkpoint again"
+    assert finding.facts["reason_code"] == "bad-checkpoint"
+    assert finding.advice
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_without_a_wish_every_model_that_may_be_chosen_is_looked_at(packed):
     bundled, small = check_models(None)
 
     assert (bundled.facts["name"], small.level) == ("bundled", Level.OK)
-    assert small.said == "small, packed, 2.0 kB in 1 file, complete"
+    assert (small.facts["name"], small.facts["size_bytes"]) == ("small", 2000)
     assert [*check_models("small")] == [small]
     assert examine_checkpoint(str(packed)).level is Level.OK
 

@@ -65,7 +65,7 @@ def test_the_last_editor(tmp_path):
     finding = client_of(tmp_path, {**NEOVIM, "time": time.time() - 300})
 
     assert finding.level is Level.OK
-    assert finding.said == "Neovim 0.12.4, 5 minutes ago: ghost text, drafts"
+    assert finding.said.startswith("Neovim 0.12.4, 5 minutes ago")
 
 
 @pytest.mark.parametrize(

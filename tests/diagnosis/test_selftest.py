@@ -5,7 +5,7 @@ from __future__ import annotations
 from dg_lsp.diagnosis import selftest
 from dg_lsp.diagnosis.findings import Level
 from dg_lsp.diagnosis.selftest import self_test
-from dg_lsp.reason import Reason, ReasonCode
+from dg_lsp.reason import CodedError, Reason, ReasonCode
 from dg_lsp.server.link.scripted import Pace, ScriptedInfiller
 
 
@@ -41,11 +41,12 @@ async def test_a_failed_job_is_a_problem():
 
 async def test_no_engine_is_a_problem():
     async def opening():
-        raise ValueError("no model\nnamed absent")
+        raise CodedError("no model\nnamed absent", ReasonCode.NO_MODEL)
 
     finding = await self_test(opening, "here")
     assert finding.level is Level.PROBLEM
-    assert finding.said == "there is no engine: no model named absent"
+    assert finding.facts["reason_code"] == "no-model"
+    assert finding.said.endswith("no model named absent"), "in one line"
 
 
 async def test_an_engine_that_hangs_is_a_problem(monkeypatch):

@@ -43,7 +43,7 @@ def test_an_editor_learns_why_nothing_was_offered(windows):
         assert asked(window, line) == {"items": []}
         told = command(window, "dg-lsp.trace")
         assert (told["outcome"], told["file"]) == ("refused", ".env")
-        assert told["reason"] == "excluded: looks like an environment file (.env*)"
+        assert told["reason_code"] == "excluded"
 
 
 def test_the_doctor_reports_to_an_editor(windows):

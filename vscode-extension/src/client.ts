@@ -137,7 +137,7 @@ export class Client implements vscode.Disposable {
   /** Kills a server that no longer answers, so that it is restarted. */
   private async checkPulse(): Promise<void> {
     const { process } = this;
-    const why = "it did not answer any more";
+    const why = "it stopped answering";
     const late = setTimeout(() => process?.kill(why), PING_PATIENCE_MS);
     try {
       await this.execute(ext.COMMAND_STATUS);
@@ -209,7 +209,7 @@ export class Client implements vscode.Disposable {
         error: () => ({ action: ErrorAction.Continue, handled: true }),
         closed: () => {
           closed();
-          const message = "the connection to the server is closed";
+          const message = "the connection to the server was closed";
           return { action: CloseAction.DoNotRestart, handled: true, message };
         },
       },
@@ -225,10 +225,10 @@ export class Client implements vscode.Disposable {
     this.trouble = this.process?.words || "it ended";
     this.become("starting");
     if (pause === undefined) {
-      void this.failWithLastWords("it ended again and again");
+      void this.failWithLastWords("it exits each time it is started");
       return;
     }
-    this.log.warn(`the server is started again in ${pause / 1000} s: ${this.trouble}`);
+    this.log.warn(`the server will be restarted in ${pause / 1000} s: ${this.trouble}`);
     this.restarting = setTimeout(() => void this.launch(server), pause);
   }
 

@@ -59,7 +59,7 @@ export class Models {
     const command = this.command();
     if (command === undefined) {
       const install = "Install dg-lsp";
-      const text = "dg-lsp: a model needs the server, which is not there yet.";
+      const text = "dg-lsp: install the server first; it downloads and runs the models.";
       if ((await vscode.window.showWarningMessage(text, install)) === install) {
         await vscode.commands.executeCommand("dgLsp.installServer");
       }
@@ -68,12 +68,12 @@ export class Models {
     try {
       const picked = await vscode.window.showQuickPick(this.choices(command), {
         title: "Models for dg-lsp",
-        placeHolder: "Get a model, or choose one that is here",
+        placeHolder: "Download a model, or choose an installed one",
         matchOnDetail: true,
       });
       await picked?.take?.();
     } catch (error) {
-      await this.fail("The models cannot be listed", error);
+      await this.fail("Could not list the models", error);
     }
   }
 
@@ -86,19 +86,22 @@ export class Models {
     return [
       ...(coming.length === 0 ? [] : [heading("Can be downloaded")]),
       ...coming.map((model) => this.availableChoice(command, model)),
-      heading("Here already"),
+      heading("Installed"),
       ...here.map(({ name, bytes, default: isDefault, checksum }) => ({
         label: `$(${name === "bundled" ? "package" : "sparkle"}) ${name}`,
-        description: `${sizeOf(bytes)}${isDefault ? ", used where none is set" : ""}`,
-        detail: name === "bundled" ? "Small, only for trying things out" : whole(checksum),
+        description: `${sizeOf(bytes)}${isDefault ? ", used by default" : ""}`,
+        detail: name === "bundled" ? "Small; only for trying things out" : whole(checksum),
         take: () => this.use(name),
       })),
-      heading("From elsewhere"),
+      heading("From another place"),
       {
         label: "$(folder-opened) A checkpoint on this disk…",
         take: () => this.fromDisk(command),
       },
-      { label: "$(globe) Another repository on the hub…", take: () => this.fromHub(command) },
+      {
+        label: "$(globe) Another repository on the Hugging Face Hub…",
+        take: () => this.fromHub(command),
+      },
     ];
   }
 
@@ -108,8 +111,8 @@ export class Models {
       obstacles.length === 0 ? "$(check) Fits this machine" : `$(warning) ${obstacles.join(" ")}`;
     return {
       label: `$(cloud-download) ${about}`,
-      description: `${sizeOf(download_bytes)} to download, ${sizeOf(kept_bytes)} to keep`,
-      detail: `${is_begun ? "Begun; it goes on where it stopped. " : ""}${verdict} · Licence: ${licence}`,
+      description: `${sizeOf(download_bytes)} to download, ${sizeOf(kept_bytes)} on disk afterwards`,
+      detail: `${is_begun ? "Partly downloaded; it continues where it stopped. " : ""}${verdict} · Licence: ${licence}`,
       take: () => this.get(command, model),
     };
   }
@@ -129,7 +132,7 @@ export class Models {
   private async fromDisk(command: string): Promise<void> {
     const [folder] =
       (await vscode.window.showOpenDialog({
-        title: "A checkpoint of DiffusionGemma",
+        title: "A DiffusionGemma checkpoint",
         canSelectFolders: true,
         canSelectFiles: false,
       })) ?? [];
@@ -140,8 +143,8 @@ export class Models {
 
   private async fromHub(command: string): Promise<void> {
     const repository = await vscode.window.showInputBox({
-      title: "A repository on the hub",
-      prompt: "OWNER/NAME of a checkpoint of DiffusionGemma",
+      title: "A repository on the Hugging Face Hub",
+      prompt: "OWNER/NAME of a DiffusionGemma checkpoint",
       ignoreFocusOut: true,
     });
     if (repository?.trim()) {
@@ -152,7 +155,10 @@ export class Models {
 
   /** Shows the current licence and size from the hub before the download. */
   private async fetch(command: string, source: { repository: string; url: string }) {
-    const options = { location: vscode.ProgressLocation.Window, title: "dg-lsp: asking the hub" };
+    const options = {
+      location: vscode.ProgressLocation.Window,
+      title: "dg-lsp: asking the Hugging Face Hub",
+    };
     try {
       const look = ["pull", source.repository, "--look", "--json"];
       const [found] = await vscode.window.withProgress(options, () =>
@@ -162,7 +168,7 @@ export class Models {
         return;
       }
     } catch (error) {
-      await this.fail(`${source.repository} cannot be got`, error);
+      await this.fail(`Could not read ${source.repository}`, error);
       return;
     }
     await this.pull(command, source);
@@ -177,7 +183,7 @@ export class Models {
     const abort = new AbortController();
     const options = {
       location: vscode.ProgressLocation.Notification,
-      title: `Getting ${path.basename(named)}`,
+      title: `Downloading ${path.basename(named)}`,
       cancellable: true,
     };
     let name = "";
@@ -201,13 +207,13 @@ export class Models {
         await run(command, ["pull", ...words, "--json"], { report, signal: abort.signal });
       });
     } catch (error) {
-      const again = abort.signal.aborted ? "Go On" : "Try Again";
+      const again = abort.signal.aborted ? "Continue" : "Try Again";
       const shown = abort.signal.aborted
         ? vscode.window.showInformationMessage(
-            `Getting ${named} was stopped. What is here is kept.`,
+            `The download of ${named} was stopped. What has arrived is kept.`,
             again,
           )
-        : this.fail(`${named} could not be got`, error, again);
+        : this.fail(`Could not get ${named}`, error, again);
       if ((await shown) === again) {
         await this.pull(command, source);
       }
@@ -225,7 +231,7 @@ export class Models {
       await this.use(name);
     }
     await this.client.execute(COMMAND_RESTART_ENGINE, {});
-    void vscode.window.showInformationMessage(`dg-lsp uses ${name} now.`);
+    void vscode.window.showInformationMessage(`dg-lsp now uses ${name}.`);
   }
 
   private async use(name: string): Promise<void> {
@@ -251,7 +257,7 @@ async function agreed({ repository, url }: { repository: string; url: string }, 
   const get = found.needs_consent ? "Agree and Download" : "Download";
   const read = "Read the Licence";
   const text = `${repository}: ${sizeOf(found.missing_bytes)} to download`;
-  const detail = `Licence: ${found.licence} (${url}). The download can be stopped and goes on later where it was.`;
+  const detail = `Licence: ${found.licence} (${url}). You can stop the download and continue it later.`;
   for (;;) {
     const options = { modal: true, detail };
     const picked = await vscode.window.showInformationMessage(text, options, get, read);
@@ -267,7 +273,7 @@ function heading(label: string): Choice {
 }
 
 function whole(checksum: string): string {
-  return checksum === "wrong" || checksum === "damaged" ? "$(warning) It is damaged" : "";
+  return checksum === "wrong" || checksum === "damaged" ? "$(warning) Damaged" : "";
 }
 
 async function lines<Line>(command: string, options: string[]): Promise<Line[]> {
@@ -276,7 +282,7 @@ async function lines<Line>(command: string, options: string[]): Promise<Line[]> 
     try {
       return JSON.parse(line) as Line;
     } catch {
-      throw new ProgramError(`${command} ${options.join(" ")} said ${line.slice(0, 200)}`);
+      throw new ProgramError(`${command} ${options.join(" ")} printed ${line.slice(0, 200)}`);
     }
   });
 }

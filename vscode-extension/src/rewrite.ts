@@ -252,7 +252,10 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     if (span === undefined) {
       this.discard();
       if (!session.isTaken) {
-        vscode.window.setStatusBarMessage("dg-lsp: the text was edited, its rewrite is gone", 5000);
+        vscode.window.setStatusBarMessage(
+          "dg-lsp: the rewrite was discarded because its text was edited",
+          5000,
+        );
       }
       return;
     }
@@ -269,7 +272,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const edit = new vscode.WorkspaceEdit();
     edit.replace(session.document.uri, rangeOf(session), text);
     if (!(await vscode.workspace.applyEdit(edit))) {
-      void vscode.window.showWarningMessage("dg-lsp: the editor did not take the rewrite.");
+      void vscode.window.showWarningMessage("dg-lsp: the editor refused to apply the rewrite.");
     }
   }
 

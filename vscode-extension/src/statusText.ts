@@ -20,6 +20,7 @@ export interface Shown {
 }
 
 const SMALL_MODEL = "bundled";
+const LOADING = "loading";
 
 const RESTRICTED =
   "This folder is not trusted, so it cannot choose the server, the engine or the model.";
@@ -40,7 +41,7 @@ function ofServer(facts: Facts): Shown {
     return { text: "$(debug-pause) dg-lsp", tooltip, severity: "normal" };
   }
   if (phase === "starting") {
-    const again = `The server is started again: ${facts.trouble}`;
+    const again = `The server is being restarted: ${facts.trouble}`;
     const tooltip = facts.trouble === "" ? "The server is starting." : again;
     return { text: "$(loading~spin) dg-lsp", tooltip, severity: "normal" };
   }
@@ -57,8 +58,7 @@ function ofServer(facts: Facts): Shown {
 function running(status: Status): Shown {
   const percent = status.percent == null ? "" : ` ${status.percent}%`;
   const name = status.model === SMALL_MODEL ? "small model" : baseName(status.model);
-  const isStarting = status.busy && status.kind === "Normal" && /start|load/.test(status.message);
-  const what = isStarting ? `loading${percent}` : name;
+  const what = status.code === LOADING ? `loading${percent}` : name;
   const label = what === "" ? "dg-lsp" : `dg-lsp: ${what}`;
   const icons = { Normal: "sparkle", Warning: "warning", Error: "error", Inactive: "circle-slash" };
   const icon = status.busy ? "loading~spin" : icons[status.kind];
@@ -81,7 +81,8 @@ function tooltip(status: Status): string {
   if (status.model === SMALL_MODEL) {
     lines.push("The small model that comes with dg-lsp is only for trying things out.");
   }
-  if (status.message !== "" && !status.message.includes("small bundled model")) {
+  // Of the small model, the server says nothing else without a code.
+  if (status.message !== "" && (status.code != null || status.model !== SMALL_MODEL)) {
     const inactive = status.kind === "Inactive" ? "No suggestions here: " : "";
     lines.push(`${inactive}${status.message}`);
   }

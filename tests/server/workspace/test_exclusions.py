@@ -198,7 +198,7 @@ async def test_globs_of_the_settings_are_matched_beside_the_loop_too(root: Path)
 
     assert reason(uri, root, exclusions=exclusions) == STILL_READING
     found = await settled(exclusions, uri, root)
-    assert found == "excluded: matches a.py of the settings"
+    assert "a.py" in found
 
 
 def test_one_file_in_two_versions() -> None:

@@ -79,7 +79,8 @@ test("the sample's method is finished after the pattern of another, and Tab take
   assert.deepEqual(await window.heldDraft(), [` ${FINISHED}`]);
   await window.picture("vscode-draft", 560);
   workplace.signalEngine("SIGCONT");
-  assert.equal(await window.settledGhost(), ` ${FINISHED}`);
+  // The editor may draw one line of ghost text in several pieces.
+  assert.equal((await window.settledGhost()).replaceAll("\n", ""), ` ${FINISHED}`);
   await window.picture("vscode-sample", 560);
   await window.page.keyboard.press("Tab");
   const lines = window.page.locator(".monaco-editor .view-lines").first();

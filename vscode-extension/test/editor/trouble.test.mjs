@@ -108,7 +108,7 @@ test("a server that hangs later is ended and started again, and so is one on req
   process.kill(first, "SIGSTOP");
   await window.goTo(2, 13);
   await window.page.keyboard.type("+");
-  await until(async () => /started again: it did not answer any more/.test(await window.tooltip()));
+  await until(async () => /being restarted/.test(await window.tooltip()));
   await until(async () => (await window.status()) === "dg-lsp: small model");
   const [second] = workplace.pids("serve");
   process.kill(second, "SIGSTOP");

@@ -138,7 +138,7 @@ describe("a server that runs", () => {
     await pass(1);
     expect(hanging?.wasKilled).toBe(true);
     await until(() => client.phase === "starting");
-    expect(client.trouble).toBe("it did not answer any more");
+    expect(client.trouble).toBe("it stopped answering");
     await startedAnew(0);
     expect(programs).toHaveLength(2);
     expect(client.trouble).toBe("");

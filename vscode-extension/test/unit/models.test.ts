@@ -99,10 +99,10 @@ test("the list says size, licence and whether it fits", async () => {
   await asked("pick");
   const [, first, second, , bundled] = workbench.question.details;
   expect(first).toBe(
-    "52.0 GB to download, 15.0 GB to keep $(check) Fits this machine · Licence: Google's terms",
+    "52.0 GB to download, 15.0 GB on disk afterwards $(check) Fits this machine · Licence: Google's terms",
   );
-  expect(second).toMatch(/Begun; it goes on where it stopped\. \$\(warning\) No GPU\./);
-  expect(bundled).toMatch(/12 MB, used where none is set Small, only for trying things out/);
+  expect(second).toMatch(/Partly downloaded; .*\. \$\(warning\) No GPU\./);
+  expect(bundled).toMatch(/12 MB, used by default Small; only for trying things out/);
 });
 
 test("it is downloaded after its licence was agreed to, and used at once", async () => {
@@ -117,7 +117,7 @@ test("it is downloaded after its licence was agreed to, and used at once", async
   workbench.question.answer("Agree and Download");
   await until(() => told.length > 0);
   expect(pulls().at(-1)?.options).toEqual(["pull", REPOSITORY, "--accept-licence", "--json"]);
-  const work = workbench.work.find(({ title }) => title.startsWith("Getting"));
+  const work = workbench.work.find(({ title }) => title.startsWith("Downloading"));
   expect(work?.messages).toContain("downloading: 13.0 GB of 52.0 GB");
   expect(told).toEqual(["dg-lsp.restartEngine"]);
   expect(workbench.settings.get("dgLsp.engine.model"), "the best is used anyway").toBe("");
@@ -160,11 +160,11 @@ test("it can be stopped and goes on", async () => {
   void choose(ENTRY);
   await asked("information");
   workbench.question.answer("Agree and Download");
-  await until(() => workbench.questions.at(-1)?.choices[0] === "Go On");
+  await until(() => workbench.questions.at(-1)?.choices[0] === "Continue");
   expect(pulls().at(-1)?.wasKilled).toBe(true);
   expect(told).toEqual([]);
   pull = finish;
-  workbench.question.answer("Go On");
+  workbench.question.answer("Continue");
   await until(() => told.length > 0);
 });
 
@@ -177,7 +177,7 @@ describe("what goes wrong is said", () => {
     void choose(ENTRY);
     await asked("error");
     expect(workbench.question.text).toBe(
-      `${REPOSITORY} cannot be got: x could not be fetched (no network)`,
+      `Could not read ${REPOSITORY}: x could not be fetched (no network)`,
     );
   });
 
@@ -191,7 +191,7 @@ describe("what goes wrong is said", () => {
     await asked("information");
     workbench.question.answer("Agree and Download");
     await asked("error");
-    expect(workbench.question.text).toMatch(/could not be got: the disk is full$/);
+    expect(workbench.question.text).toMatch(/: the disk is full$/);
     pull = finish;
     workbench.question.answer("Try Again");
     await until(() => told.length > 0);
@@ -212,7 +212,7 @@ describe("what goes wrong is said", () => {
     });
     void workbench.execute("dgLsp.getModel");
     await asked("error");
-    expect(workbench.question.text).toMatch(/cannot be listed: .*No such option/);
+    expect(workbench.question.text).toMatch(/No such option/);
   });
 });
 
@@ -227,7 +227,7 @@ test("a checkpoint of this disk is packed", async () => {
 });
 
 test("another repository is looked at like the one that is offered", async () => {
-  void choose("$(globe) Another repository on the hub…");
+  void choose("$(globe) Another repository on the Hugging Face Hub…");
   await asked("input");
   workbench.question.answer(" someone/gemma ");
   await asked("information");

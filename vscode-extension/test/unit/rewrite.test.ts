@@ -153,7 +153,7 @@ describe("accepting", () => {
     expect(drawn).toContain("    return sum(items)");
     expect(editor.drawn).toEqual([]);
     expect(document.getText()).toBe(AFTER);
-    expect(workbench.log.join("\n")).not.toContain("its rewrite is gone");
+    expect(workbench.log.join("\n")).not.toContain("the rewrite was discarded");
   });
 
   test("is not possible before it is ready", async () => {
@@ -169,7 +169,7 @@ describe("accepting", () => {
     document.isReadonly = true;
     void rewriting.accept();
     await until(() => workbench.questions.length === 1);
-    expect(workbench.question.text).toMatch(/did not take the rewrite/);
+    expect(workbench.question.text).toMatch(/refused to apply the rewrite/);
     expect(document.getText()).toBe(BEFORE);
   });
 
@@ -251,7 +251,7 @@ describe("typing meanwhile", () => {
     workbench.change(editor, at, at, "x");
     expect(isUnderWay()).toBe(false);
     await until(() => asked.isCancelled);
-    expect(workbench.log.join("\n")).toContain("its rewrite is gone");
+    expect(workbench.log.join("\n")).toContain("the rewrite was discarded");
   });
 
   test("in another document does nothing to it", async () => {

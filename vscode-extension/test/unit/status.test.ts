@@ -41,7 +41,7 @@ describe("the item", () => {
   test("goes along with the server", async () => {
     await session.start();
     expect(item.text).toBe("$(circle-outline) dg-lsp");
-    await session.status({ ...RUNNING, busy: true, message: "loading the model", percent: 40 });
+    await session.status({ ...RUNNING, busy: true, code: "loading", percent: 40 });
     expect(item.text).toBe("$(loading~spin) dg-lsp: loading 40%");
     await session.status(RUNNING);
     expect(item.text).toBe("$(sparkle) dg-lsp: small model");

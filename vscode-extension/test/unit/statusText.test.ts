@@ -45,7 +45,7 @@ describe("work", () => {
   });
 
   test("at loading, with percent where they are known", () => {
-    const loading = { busy: true, message: "loading the model", model: "", device: "" };
+    const loading = { busy: true, code: "loading", message: "", model: "", device: "" };
     expect(check(loading).text).toBe("$(loading~spin) dg-lsp: loading");
     expect(check({ ...loading, percent: 43 }).text).toBe("$(loading~spin) dg-lsp: loading 43%");
   });
@@ -77,8 +77,8 @@ test("paused, and no server", () => {
 test("a server that is started again says why", () => {
   const first = shown({ ...RUNNING, phase: "starting" });
   expect(first.tooltip).toBe("The server is starting.");
-  const again = shown({ ...RUNNING, phase: "starting", trouble: "it did not answer any more" });
-  expect(again.tooltip).toBe("The server is started again: it did not answer any more");
+  const again = shown({ ...RUNNING, phase: "starting", trouble: "it stopped answering" });
+  expect(again.tooltip).toBe("The server is being restarted: it stopped answering");
 });
 
 test("a folder that is not trusted is told of, with all the rest", () => {
