@@ -4,7 +4,7 @@ import { build } from "esbuild";
 
 // The tests take these pictures (`make pictures`).
 mkdirSync("images", { recursive: true });
-for (const name of ["draft", "install", "menu", "models", "rewrite", "sample"]) {
+for (const name of ["draft", "install", "menu", "models", "rewrite"]) {
   cpSync(`../docs/images/vscode-${name}.png`, `images/vscode-${name}.png`);
 }
 
