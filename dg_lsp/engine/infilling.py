@@ -24,7 +24,7 @@ from dg_lsp.engine.prompt import (
     plan_rewrite,
     plan_seed,
 )
-from dg_lsp.engine.seeding import usable, with_seeds
+from dg_lsp.engine.seeding import equal_positions, usable, with_seeds
 from dg_lsp.engine.span_text import meeting_point, span_text
 from dg_lsp.job import NOTHING_MISSING, Candidate, Draft, Infill, InfillJob
 from dg_lsp.reason import Reason, ReasonCode
@@ -169,10 +169,25 @@ class Filling:
         ]
         return [plan_seed(prompt, ids, number) for number, ids in starts if len(ids) <= room]
 
+    def _seeded_rewrite(
+        self, prompt: Prompt, room: int, old_ids: Sequence[int]
+    ) -> list[CanvasPlan]:
+        """The same for a rewrite: noised where the seed differs from the old text."""
+        return [
+            plan.with_free(
+                self._noised(plan.free_ids, kept=equal_positions(plan.free_ids, old_ids))
+            )
+            for plan in self._seeded(prompt, room)
+        ]
+
     def _agrees(self, lane: Lane) -> bool:
         """Whether a lane still holds the seed that it started as, one that much speaks for."""
         number = lane.plan.seed
-        if number is None or lane.shown.tolist() != list(lane.plan.free_ids):
+        if (
+            self._job.replaced is not None
+            or number is None
+            or lane.shown.tolist() != list(lane.plan.free_ids)
+        ):
             return False
         return self._seeds[number].score >= self._settings.seeds.sure_score
 
@@ -215,6 +230,9 @@ class Filling:
             plan_rewrite(prompt, self._noised((start_ids + [-1] * length)[:length]))
             for length in lengths
         ]
+        if self._blocks == 1:
+            # A seed stands for the whole selection.
+            plans += self._seeded_rewrite(prompt, room, start_ids)
         return self._texts(self._denoise(plans, prompt, encoded))
 
     def _old_text(self, blocks: Sequence[Sequence[int]], prompt: Prompt) -> str:
@@ -230,9 +248,13 @@ class Filling:
     def _block_tokens(self) -> int:
         return min(self._settings.block_tokens, self._denoiser.canvas_length)
 
-    def _noised(self, ids: Sequence[int]) -> list[int]:
+    def _noised(self, ids: Sequence[int], kept: frozenset[int] = frozenset()) -> list[int]:
+        """The ids, as many as `strength` says noised (-1), except at `kept` positions."""
         rng = random.Random(f"{self._job.seed} {len(ids)}")
-        return [-1 if rng.random() < self._job.strength else token_id for token_id in ids]
+        return [
+            -1 if rng.random() < self._job.strength and at not in kept else token_id
+            for at, token_id in enumerate(ids)
+        ]
 
     def _denoise(self, plans: Sequence[CanvasPlan], prompt: Prompt, encoded: Any) -> list[Lane]:
         corruption = self._family.corrupt(self._job.seed)
@@ -327,6 +349,9 @@ class Filling:
 
     def _compared(self, found: list[FoundText]) -> list[FoundText]:
         """All texts that take part in the ranking."""
+        if self._job.instruction is not None:
+            # A seed does not follow it, so only what lanes made of seeds is compared.
+            return found
         return with_seeds(found, self._seeds, self._settings.seeds)
 
     def _timed(self, stage: str, work: Callable[[], T]) -> T:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 
 from dg_lsp.config import SeedSettings
 from dg_lsp.engine.codec import Codec
@@ -22,11 +23,8 @@ from dg_lsp.job import InfillJob, Seed
 def usable(job: InfillJob, codec: Codec) -> dict[int, Seed]:
     """The seeds of a job that may become its text, by their number in the job.
 
-    They are distinct, neither blank nor damaged, and within the token budget of an infill. A
-    rewrite that follows an instruction has none: text from elsewhere does not know of it.
+    They are distinct, neither blank nor damaged, and within the token budget of an infill.
     """
-    if job.instruction is not None:
-        return {}
     distinct: dict[str, tuple[int, Seed]] = {}
     for number, seed in enumerate(job.seeds):
         text = seed.text.replace("\r\n", "\n")
@@ -35,6 +33,12 @@ def usable(job: InfillJob, codec: Codec) -> dict[int, Seed]:
         if job.replaced is not None or len(codec.encode(text)) <= job.max_tokens:
             distinct.setdefault(text, (number, dataclasses.replace(seed, text=text)))
     return dict(distinct.values())
+
+
+def equal_positions(ids: Sequence[int], others: Sequence[int]) -> frozenset[int]:
+    """The positions of ids that two texts have in common, in the same order."""
+    blocks = SequenceMatcher(None, ids, others, autojunk=False).get_matching_blocks()
+    return frozenset(block.a + at for block in blocks for at in range(block.size))
 
 
 def with_seeds(

@@ -278,6 +278,30 @@ def test_the_real_command_with_the_bundled_model(start_server):
     assert server.process.wait(30) == 0
 
 
+TWO_TESTS = """\
+def test_add_user(client):
+    response = client.post("/users/add", json={"name": "Ada"})
+    assert response.status_code == 200
+
+
+def test_delete_user(client):
+    
+"""
+
+
+def test_the_empty_body_of_a_second_test_is_written_after_the_first(start_server):
+    server = start_server("-m", "dg_lsp", "serve", "--device", "cpu", "--in-process")
+    server.begin(NEOVIM)
+    server.open(TWO_TESTS)
+    item, *_ = server.inline(6, 4, kind=1)
+    assert item["insertText"] == (
+        'response = client.post("/users/delete", json={"name": "Ada"})\n'
+        "    assert response.status_code == 200"
+    )
+    server.finish()
+    server.to_the_end()
+
+
 @pytest.fixture(scope="module")
 def shared(start_server):
     """One process for all examples of the property below."""

@@ -100,9 +100,76 @@ def test_a_rewrite_does_not_start_from_what_it_replaces(tiny_codec):
     assert usable(job, tiny_codec) == {1: Seed("b")}
 
 
-def test_an_instruction_is_not_answered_with_what_stands_elsewhere(tiny_codec):
-    job = InfillJob("", "", seeds=(Seed("b"),), replaced="a", instruction="shorter")
-    assert usable(job, tiny_codec) == {}
+def test_a_lane_of_a_rewrite_starts_as_a_seed_noised_where_it_differs(tiny_codec):
+    def started(strength: float) -> list[bytes]:
+        filled = fill(
+            tiny_codec,
+            AREA,
+            replaced="3.14 * area",
+            seeds=(RIGHT, WRONG),
+            strength=strength,
+            engine={"seeds": SeedSettings(lanes=1)},
+        )
+        plain = fill(tiny_codec, AREA, replaced="3.14 * area", strength=strength)
+        (canvases, alone) = filled.denoiser.canvases[0], plain.denoiser.canvases[0]
+        assert len(canvases) == len(alone) + 1
+        return [tiny_codec.token_bytes(token) for token in canvases[-1]]
+
+    kept, noised = started(1e-9), started(1.0)
+    seed = b"".join(map(tiny_codec.token_bytes, tiny_codec.encode(" 3.14 * radius")))
+    assert b"".join(kept).startswith(seed)
+    # What the seed and the selection share is kept, however freely the rest may change.
+    assert b"".join(noised).startswith(b" 3.14 *")
+    assert not b"".join(noised).startswith(seed)
+
+
+def test_a_rewrite_corrects_a_seed_and_names_it(tiny_codec):
+    # All lanes but that of the seed are too short.
+    filled = fill(tiny_codec, AREA, replaced="2", seeds=(Seed("3.14 * area"),), strength=1e-9)
+    best = filled.infill.candidates[0]
+    assert (best.text, best.seed) == ("3.14 * radius", 0)
+
+
+def test_no_seed_ends_a_rewrite_after_one_step(tiny_codec):
+    filled = fill(
+        tiny_codec, AREA, replaced="2", seeds=(RIGHT,), strength=1e-9, engine=SURE, candidates=3
+    )
+    assert filled.texts[0] == RIGHT.text
+    assert filled.infill.steps > 1
+    assert "" not in filled.texts
+
+
+def test_a_selection_of_several_blocks_is_rewritten_without_lanes_from_seeds(tiny_codec):
+    span = LONG.split("<|")[1].split("|>")[0]
+    filled, plain = (
+        fill(tiny_codec, LONG, replaced=span, seeds=seeds, strength=0.1)
+        for seeds in ((Seed("side_1 = 1"),), ())
+    )
+    assert filled.denoiser.canvases == plain.denoiser.canvases
+
+
+def test_a_seed_follows_an_instruction_only_as_far_as_a_lane_corrects_it(tiny_codec):
+    filled = fill(
+        tiny_codec,
+        AREA,
+        replaced="2",
+        instruction="use the radius",
+        seeds=(Seed("3.14 * area"), WRONG),
+        strength=1e-9,
+        candidates=9,
+        engine={"seeds": SeedSettings(prior_nats=1000.0)},
+    )
+    best = filled.infill.candidates[0]
+    assert (best.text, best.seed) == ("3.14 * radius", 0)
+    assert {"3.14 * area", WRONG.text}.isdisjoint(filled.texts)
+
+
+def test_a_rewrite_with_seeds_is_the_same_each_time(tiny_codec):
+    one, other = (
+        fill(tiny_codec, AREA, replaced="2 * area", seeds=(WRONG, RIGHT)).denoiser.canvases
+        for _ in range(2)
+    )
+    assert one == other
 
 
 def test_a_seed_beyond_the_token_budget_does_not_take_part(tiny_codec):
