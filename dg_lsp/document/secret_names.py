@@ -36,10 +36,29 @@ MAX_LINK_CHARS = 100
 _FOREIGN = (
     *("contraseña", "contrasena", "contrasen\u0303a", "senha", "mot de passe", "kennwort"),
     *("wachtwoord", "parola", "hasło", "heslo", "salasana", "lösenord", "adgangskode"),
-    *("şifre", "jelszó", "пароль", "密码", "密碼", "パスワード", "비밀번호"),
+    *(
+        "şifre",
+        "jelszó",
+        "пароль",
+        "密码",
+        "密碼",
+        "口令",
+        "パスワード",
+        "暗証番号",
+        "비밀번호",
+        "암호",
+    ),
+)
+_FOREIGN_TOKENS = (
+    *("密钥", "密鑰", "令牌", "秘密", "トークン", "シークレット", "비밀 키", "비밀키", "토큰"),
+    *("секрет", "токен", "секретный ключ", "geheimnis", "geheimschlüssel", "zugangsschlüssel"),
+    *("jeton", "clé secrète", "clé api", "clave secreta", "clave api", "secreto"),
 )
 _PASSWORD_STARTS = ("pass", "pw", "psk", "identified by", "mnemonic", *_FOREIGN)
-_TOKEN_STARTS = ("secret", "token", "key", "credential", "bearer", "session")
+_TOKEN_STARTS = (
+    *("secret", "token", "key", "credential", "bearer", "session"),
+    *(word for word in _FOREIGN_TOKENS if not word.startswith("secret")),
+)
 _STARTS = [
     *((start, MAX_PASSWORD_CHARS + MAX_LINK_CHARS) for start in _PASSWORD_STARTS),
     *((start, MAX_VALUE_CHARS + MAX_LINK_CHARS) for start in _TOKEN_STARTS),
@@ -48,9 +67,11 @@ _STARTS = [
 _NAME = re.compile(
     r"(?i:(?P<password>pass(?:word|wort|wd|phrase|code)?|pwd|pw|psk|identified by|mnemonic"
     rf"|(?P<foreign>{'|'.join(_FOREIGN)}))"
+    rf"|(?P<token>{'|'.join(sorted(_FOREIGN_TOKENS, reverse=True))})"
     r"|bearer|session(?:[_-]?id|[_-]?token)|secret(?:[_-]?key)?(?:_?base)?|token"
     r"|key(?:[_-]data)?|credentials?)\d?"
 )
+_WIDE = re.compile("[\uff01-\uff5e\u3000]")
 # A plain "key" may hold anything; after one of these words it names a secret.
 _KEYS = (
     *("api", "access", "auth", "account", "private", "encryption", "signing", "master"),
@@ -144,6 +165,7 @@ class _Name:
 
 def named_secrets(text: str) -> Iterator[Secret]:
     """The secrets that follow a name such as `password`."""
+    text = _WIDE.sub(_narrow, text)
     # U+0130 is the only character that becomes longer in lower case.
     lowered = text.replace("\u0130", "I").lower()
     for part, reach in _STARTS:
@@ -158,6 +180,11 @@ def named_secrets(text: str) -> Iterator[Secret]:
             found = _value(text, name) if name else None
             if name and found:
                 yield Secret(*found, "a password" if name.is_password else "a named secret")
+
+
+def _narrow(wide: re.Match[str]) -> str:
+    """The ASCII character of a full-width one, which East Asian keyboards write."""
+    return " " if wide[0] == "\u3000" else chr(ord(wide[0]) - 0xFEE0)
 
 
 def _name_at(text: str, lowered: str, at: int) -> _Name | None:
@@ -175,7 +202,7 @@ def _name_at(text: str, lowered: str, at: int) -> _Name | None:
     if name[0] == "pass" and before.endswith(_OTHER_WORDS):
         return None
     # `resenha` is Portuguese for a review, but `minhaSenha` is a password.
-    if name["foreign"] and before[-1:].isalpha() and name[0][0].islower():
+    if (name["foreign"] or name["token"]) and before[-1:].isalpha() and name[0][0].islower():
         return None
     if name[0] in ("pw", "psk") and before[-1:].isalpha() and not before.endswith("bind"):
         return None

@@ -38,6 +38,22 @@ def check_masked(marked: str) -> None:
 HEX = "0123456789abcdef"
 
 
+def wide(text: str) -> str:
+    """In full-width characters."""
+    return "".join(chr(ord(one) + 0xFEE0) for one in text)
+
+
+PASSWORDS = (
+    *("密码", "口令", "パスワード", "비밀번호", "암호", "пароль", "Passwort"),
+    *("mot de passe", "contraseña", wide("password")),
+)
+TOKENS = (
+    *("密钥", "令牌", "トークン", "シークレット", "토큰", "비밀 키", "секрет", "токен"),
+    *("Geheimnis", "Geheimschlüssel", "jeton", "clé secrète", "secreto", "clave secreta"),
+    *("token", wide("api_key")),
+)
+
+
 @pytest.mark.parametrize(
     "marked",
     [
@@ -140,6 +156,16 @@ BASE64 = string.ascii_letters + string.digits + "+/"
         "密码: «tiger#19»\n",
         '"пароль": "«tiger#19»"',
         'ŞIFRE="«tiger#19»"',
+        *(
+            f"{word}{sign}{blank}«{value}»\n"
+            for words, value in ((PASSWORDS, "tiger#19"), (TOKENS, drawn(40)))
+            for word in words
+            for sign, blank in (
+                *((":", " "), ("=", "")),
+                *((wide(":"), ""), (wide("="), ""), (wide(":"), "\u3000")),
+            )
+        ),
+        f"密码{wide('=')}{wide(chr(34))}«tiger#19»{wide(chr(34))}",
     ],
 )
 def test_secrets_are_found_wherever_they_are_written(marked: str) -> None:

@@ -63,8 +63,9 @@ def load_weights(
     }
     for kind, keys in problems.items():
         if keys:
+            plural = "s" if len(keys) > 1 else ""
             raise CheckpointError(
-                f"{directory} has {len(keys)} {kind} tensors, the first is {keys[0]}; "
+                f"{directory} has {len(keys)} {kind} tensor{plural}, such as {keys[0]}; "
                 "it is not a complete DiffusionGemma checkpoint"
             )
     if device.type == "cpu" and config.text_config.num_experts <= MOST_EXPERTS_AT_ONCE:

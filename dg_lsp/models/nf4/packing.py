@@ -120,8 +120,9 @@ def plan_packing(source: Path) -> Plan:
     missing = [name for name in plan.shapes if name not in plan.origin]
     for kind, names in (("missing", missing), ("unexpected", surplus)):
         if names:
+            plural = "s" if len(names) > 1 else ""
             raise CheckpointError(
-                f"{source} has {len(names)} {kind} tensors, the first is {sorted(names)[0]}; "
+                f"{source} has {len(names)} {kind} tensor{plural}, such as {min(names)}; "
                 f"it is not a complete {checkpoint.family.name} checkpoint"
             )
     odd = [

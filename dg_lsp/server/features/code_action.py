@@ -118,7 +118,7 @@ def _rewrites(
     if not selection.strip():
         return []
     deaf = _deaf(model)
-    comment = leading_comment(selection)
+    comment = leading_comment(selection, document.language)
     if session.client.extensions.ask_instruction:
         # Never disabled; if the model cannot follow instructions, the box says so.
         free = Offered("Rewrite selection…", REWRITE, span, asks=True)

@@ -7,6 +7,7 @@ warning if no attempt is better. Commands and code actions both use it.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,9 +40,22 @@ _DIRECTIVE = (
     r"#(?:!|\[|(?:define|elif|else|endif|endregion|error|if|ifdef|ifndef|import|include|line"
     r"|nullable|pragma|region|undef|using|warning)\b)"
 )
-_COMMENT = re.compile(
-    rf"\s*(?!{_DIRECTIVE})(?:#+|//+|--+|;+|%+|/\*+|<!--)\s*(.*?)\s*(?:\*/|-->)?\s*"
-)
+_COMMENT_LANGUAGES = {
+    r"#+": """coffeescript dockerfile elixir fish ini julia makefile nim nix perl php
+        plaintext powershell properties python r ruby shellscript tcl toml yaml""",
+    r"//+": """bicep c cpp csharp cuda-cpp dart fsharp go groovy java javascript javascriptreact
+        jsonc kotlin less objective-c objective-cpp php rust scala scss solidity swift
+        typescript typescriptreact vue zig""",
+    r"/\*+": """c cpp csharp css cuda-cpp dart go groovy java javascript javascriptreact jsonc
+        kotlin less objective-c objective-cpp php rust scala scss solidity sql swift typescript
+        typescriptreact vue""",
+    r"--+": "ada elm haskell lua purescript sql vhdl",
+    r";+": "asm clojure commonlisp elisp emacs-lisp fennel ini lisp racket scheme",
+    r"%+": "bibtex erlang latex matlab prolog tex",
+    r"<!--": "html markdown php svelte vue xml",
+}
+_ANY_LANGUAGE = r"#+|//+|/\*+"
+"""How comments begin in a language that is not listed."""
 
 
 class RewriteRefusedError(CodedError):
@@ -163,15 +177,26 @@ def workspace_edit(session: Session, change: Change, label: str) -> types.Worksp
     )
 
 
-def leading_comment(selection: str) -> tuple[str, int] | None:
+@functools.lru_cache
+def _comment_of(language: str) -> re.Pattern[str]:
+    """Matches a line that is a comment in a language."""
+    marks = [
+        mark for mark, languages in _COMMENT_LANGUAGES.items() if language in languages.split()
+    ]
+    marker = "|".join(marks) or _ANY_LANGUAGE
+    return re.compile(rf"\s*(?!{_DIRECTIVE})(?:{marker})\s*(.*?)\s*(?:\*/|-->)?\s*")
+
+
+def leading_comment(selection: str, language: str) -> tuple[str, int] | None:
     """The text of the comment lines at the top of a selection, and where the code begins.
 
     `None` if they are empty, or if no code follows.
     """
+    pattern = _comment_of(language)
     said: list[str] = []
     start = 0
     for line in selection.splitlines(keepends=True):
-        comment = _COMMENT.fullmatch(line)
+        comment = pattern.fullmatch(line)
         if comment is None:
             break
         said.append(comment[1])
@@ -182,19 +207,15 @@ def leading_comment(selection: str) -> tuple[str, int] | None:
 
 def _draft_listener(
     session: Session, request: RewriteRequest, site: InsertionSite, report: Report
-) -> Callable[[Draft], None]:
+) -> Callable[[Draft | None, Draft], None]:
     """Reports the progress of an attempt, and sends drafts to a client that handles them."""
     document, span = request.document, request.span
     tell = None
     if request.token is not None and session.client.extensions.drafts:
         shown = range_at(document.text, span.start, span.end, session.units)
         tell = send_drafts(session, document, shown, "", request.token)
-    before: Draft | None = None
 
-    def listen(draft: Draft) -> None:
-        nonlocal before
-        older, before = before, draft
-
+    def listen(older: Draft | None, draft: Draft) -> None:
         def draft_now() -> DraftSuggestion:
             return suggest_draft(older, draft, site, session.settings.multi_line)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobState, ModelInfo
-from dg_lsp.reason import Reason
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.link.engine_link import (
     EnginePhase,
     EngineState,
@@ -83,7 +83,12 @@ class ScriptedInfiller:
         if self.error is not None:
             handle.fail(self.error)
             return
-        texts = self.script(job)[: job.candidates + job.extra_candidates]
+        try:
+            written = self.script(job)
+        except Exception as error:  # As the engine's thread does.
+            handle.fail(Reason(ReasonCode.JOB_FAILED, f"the script failed: {error}"))
+            return
+        texts = written[: job.candidates + job.extra_candidates]
         sureness = (*pace.confidences, *[0.9] * len(texts))
         seeds = (*pace.seeds, *[None] * len(texts))
         candidates = [

@@ -93,6 +93,7 @@ def typed_between(asked: InsertionSite, now: InsertionSite) -> str | None:
         now.suffix == asked.suffix
         and now.replaced == asked.replaced
         and now.prefix.startswith(asked.prefix)
+        and now.before == asked.before
         and now.language == asked.language
         and now.indent_unit == asked.indent_unit
     ):

@@ -22,20 +22,28 @@ from dg_lsp.server.suggest.jobs import Jobs
 
 
 async def rewrite(
-    jobs: Jobs, request: Request, settings: Settings, on_draft: Callable[[Draft], None]
+    jobs: Jobs,
+    request: Request,
+    settings: Settings,
+    on_draft: Callable[[Draft | None, Draft], None],
 ) -> Answer:
     """The answer of the first attempt that breaks nothing, or else of the very first one.
 
+    `on_draft` gets each draft with the one before it in the same attempt.
     Cancelling it stops the current attempt and raises `WithdrawnError`.
     """
     site, work = request.site, Work()
     standard = Standard(one_line=one_line(site, settings.multi_line))
 
-    def show(draft: Draft) -> None:
-        if not writes_mask(draft.text, site, work.job):
-            on_draft(draft)
-
     async def write(one: Try) -> tuple[Answer, tuple[Suggestion, ...]]:
+        before: Draft | None = None
+
+        def show(draft: Draft) -> None:
+            nonlocal before
+            older, before = before, draft
+            if not writes_mask(draft.text, site, work.job):
+                on_draft(older, draft)
+
         options = replace(request.options, seed=one.seed, deadline_s=one.deadline_s)
         filled = await jobs.fill(site, options, settings, show, work)
         answer = answer_of(filled, site, standard, work)

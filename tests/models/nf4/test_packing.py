@@ -108,24 +108,24 @@ def held():
 nf4.bitsandbytes()
 source, target = Path(sys.argv[1]), Path(sys.argv[2])
 plan = packing.plan_packing(source)
-before, peak, running = held(), 0, True
+# One list of readings for each phase, so that a late reading counts for its own phase only.
+readings = [[held()]]
+running = True
 
 def watch():
-    global peak
     while running:
-        peak = max(peak, held())
+        phase = readings[-1]
+        phase.append(held())
         time.sleep(0.002)
 
 watcher = threading.Thread(target=watch)
 watcher.start()
 packing.pack(source, target, plan, device=torch.device("cpu"), source_name="x")
-packed = peak - before
-peak = 0
-before = held()
+readings.append([held()])
 model = load_packed(target, open_checkpoint(target).config, torch.device("cpu"), torch.bfloat16)
 running = False
 watcher.join()
-print(packed, peak - before)
+print(*(max(phase) - phase[0] for phase in readings))
 """
 
 

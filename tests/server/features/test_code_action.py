@@ -8,6 +8,7 @@ import pytest
 
 from dg_lsp.job import JobState
 from dg_lsp.reason import Reason, ReasonCode
+from dg_lsp.server.features.rewriting import leading_comment
 
 URI = "file:///work/a.py"
 CODE = "def f(x):\n    y = x\n    return y\n"
@@ -212,6 +213,33 @@ async def test_a_comment_may_begin_without_a_blank_or_as_a_directive(modern, lin
     modern.replace(f"{line}\ny = x\n")
     span = {"start": {"line": 0, "character": 0}, "end": {"line": 1, "character": 5}}
     assert named(await menu(modern, span), f"Rewrite selection: {line.lstrip('# ')}")
+
+
+@pytest.mark.parametrize(
+    ("language", "line", "said"),
+    [
+        ("c", "--left;", None),
+        ("css", "--accent: red;", None),
+        ("markdown", "-- he said", None),
+        ("markdown", "# Shorter", None),
+        ("python", "// shorter", None),
+        ("javascript", "# shorter", None),
+        ("latex", "; shorter", None),
+        ("unheard-of", "--shorter", None),
+        ("c", "// shorter", "shorter"),
+        ("css", "/* shorter */", "shorter"),
+        ("markdown", "<!-- shorter -->", "shorter"),
+        ("lua", "-- shorter", "shorter"),
+        ("sql", "--shorter", "shorter"),
+        ("clojure", ";; shorter", "shorter"),
+        ("latex", "% shorter", "shorter"),
+        ("php", "# shorter", "shorter"),
+        ("unheard-of", "# shorter", "shorter"),
+    ],
+)
+def test_what_begins_a_comment_depends_on_the_language(language, line, said):
+    found = leading_comment(f"{line}\ny = x\n", language)
+    assert (found and found[0]) == said
 
 
 async def test_without_words_the_free_rewrite_says_how_to_give_some(modern):

@@ -11,6 +11,7 @@ from dg_lsp.document import retrying
 from dg_lsp.job import JobState
 from dg_lsp.server.convert import Units, apply_change, range_at
 from dg_lsp.server.link.scripted import Pace
+from dg_lsp.server.settings import Settings
 
 URI = "file:///work/a.py"
 MODERN = {
@@ -128,6 +129,20 @@ async def test_what_breaks_the_code_is_written_anew_from_another_seed(make):
     # The next seeds are for who asks for another text.
     assert second.seed not in range(100)
     assert 0 < second.deadline_s <= retrying.TRIES_S
+
+
+async def test_nothing_of_another_attempt_has_settled(make_editor):
+    broken, whole = "best = None for number in numbers(num", "best = max(numbers)"
+    editor = make_editor(Pace(2), Settings(debounce_ms=0, draft_interval_ms=0))
+    rewrite = Rewriting(editor, LOOP, [broken], [broken, whole])
+    await rewrite.begin({"experimental": {"dgLsp": {"drafts": True}}})
+    await rewrite.run(token="t")
+    drafts = rewrite.editor.told("dgLsp/draft")
+
+    firsts = [draft["settled"] for draft in drafts if draft["step"] == 1]
+    assert len(firsts) > 1
+    assert not any(firsts)
+    assert any(draft["settled"] for draft in drafts)
 
 
 @pytest.mark.parametrize(

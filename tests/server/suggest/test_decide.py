@@ -205,3 +205,8 @@ def test_typing_through_a_suggestion_asks_no_engine_until_its_end(text, whole):
         assert isinstance(decision, Reuse)
         assert [one.text for one in decision.answer.suggestions] == [text[typed:]]
     assert isinstance(decide(*state, at(text)), Start)
+
+
+def test_an_edit_of_a_cell_above_asks_anew():
+    assert isinstance(decide(*answered("a + b"), at(before="y = 1\n")), Start)
+    assert isinstance(decide(*running("a + b"), at("a", before="y = 1\n")), Start)
