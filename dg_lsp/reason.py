@@ -113,6 +113,8 @@ class ReasonCode(enum.Enum):
     """There is no model of that name or in that directory."""
     UNKNOWN_FAMILY = "unknown-family"
     """The checkpoint belongs to a model family that dg-lsp does not support."""
+    UNKNOWN_FORMAT = "unknown-format"
+    """The weights are in a format that dg-lsp does not read."""
     BAD_CHECKPOINT = "bad-checkpoint"
     """Files of the model are missing, damaged or do not belong together."""
     NO_DEVICE = "no-device"

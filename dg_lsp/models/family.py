@@ -17,6 +17,7 @@ from dg_lsp.config import CacheSettings, EngineSettings
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.family import Family
+from dg_lsp.models.formats import WeightFormat
 
 
 class RunnableModel(Denoiser, Protocol):
@@ -91,6 +92,7 @@ class ModelFamily(Protocol):
         dtype: torch.dtype,
         cache: CacheSettings,
         report: Callable[[float], None],
+        weights: WeightFormat,
     ) -> RunnableModel:
         """The model of a checkpoint, packed or not; raises `CheckpointError`.
 

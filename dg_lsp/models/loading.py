@@ -53,6 +53,7 @@ from dg_lsp.models.nf4.manifest import is_packed_checkpoint, read_manifest
 from dg_lsp.models.registry import Checkpoint, open_checkpoint
 from dg_lsp.models.store import BUNDLED, BUNDLED_DIRECTORY
 from dg_lsp.models.tokenizer import FileCodec
+from dg_lsp.models.w4a16.reading import plan_reading
 from dg_lsp.reason import Reason, ReasonCode
 
 log = logging.getLogger(__name__)
@@ -154,18 +155,12 @@ def _plan(name: str, is_gpu: bool, budget: int) -> PlannedModel:
     """Read everything but the weights, and divide the memory; raises if it is too little."""
     directory = _find(name)
     checkpoint = open_checkpoint(directory)
-    is_packed = is_packed_checkpoint(directory)
-    if not is_packed:
-        # Report a truncated file before planning memory for it.
-        read_headers(list_shards(directory))
     metadata = read_json(directory / METADATA) if (directory / METADATA).is_file() else {}
     settings = _settings(directory, metadata)
     memory = plan_memory(
         name,
         checkpoint,
-        read_manifest(directory).weight_bytes
-        if is_packed
-        else checkpoint.tensors.parameters * _dtype(is_gpu).itemsize,
+        _weight_bytes(checkpoint, _dtype(is_gpu)),
         budget,
         prompt_tokens(settings.prompt, checkpoint.dimensions.canvas_tokens),
         on_gpu=is_gpu,
@@ -190,6 +185,7 @@ def _load(
             _dtype(device.type == "cuda"),
             _cache_settings(device, memory),
             report,
+            checkpoint.weights,
         )
     except torch.OutOfMemoryError as error:
         free, _ = devices.free_and_total(device)
@@ -222,6 +218,18 @@ def _load(
 def _dtype(is_gpu: bool) -> torch.dtype:
     """float16 products are slow on CPUs; GPUs are fast in bfloat16."""
     return torch.bfloat16 if is_gpu else torch.float32
+
+
+def _weight_bytes(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
+    """Bytes of the weights in memory; reports a truncated file before memory is planned."""
+    directory = checkpoint.directory
+    if checkpoint.weights.groups:
+        plan = plan_reading(directory, checkpoint.tensors, checkpoint.weights.groups)
+        return plan.bytes(dtype)
+    if is_packed_checkpoint(directory):
+        return read_manifest(directory).weight_bytes
+    read_headers(list_shards(directory))
+    return checkpoint.tensors.parameters * dtype.itemsize
 
 
 def _cache_settings(device: torch.device, memory: MemoryPlan) -> CacheSettings:

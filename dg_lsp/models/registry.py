@@ -10,6 +10,7 @@ from typing import Any
 
 from dg_lsp.models.checkpoint import CheckpointError, one_line, read_json
 from dg_lsp.models.family import Dimensions, ModelFamily, TensorLayout
+from dg_lsp.models.formats import WeightFormat, unread_files, weight_format
 from dg_lsp.models.tokenizer import FileCodec, TokenizerError, read_codec
 from dg_lsp.reason import ReasonCode
 
@@ -25,6 +26,8 @@ class Checkpoint:
     family: ModelFamily
     config: Any
     """An instance of the family's own class."""
+    weights: WeightFormat = WeightFormat("bfloat16")
+    """As `config.json` declares it; what `dg-lsp pull` packed to NF4 was in 16 bits."""
 
     @cached_property
     def dimensions(self) -> Dimensions:
@@ -61,11 +64,15 @@ def open_checkpoint(directory: Path) -> Checkpoint:
         )
     path = directory / "config.json"
     if not path.is_file():
+        sizes = {each.name: each.stat().st_size for each in directory.glob("*.gguf")}
+        if sizes:
+            raise unread_files(sizes, str(directory))
         raise CheckpointError(
             f"{directory} is not a checkpoint directory: it has no config.json",
             ReasonCode.NO_MODEL,
         )
-    found = read_json(path).get("model_type")
+    raw = read_json(path)
+    found = raw.get("model_type")
     module = FAMILIES.get(found) if isinstance(found, str) else None
     if module is None:
         known = " or ".join(map(repr, FAMILIES))
@@ -73,9 +80,10 @@ def open_checkpoint(directory: Path) -> Checkpoint:
             f"{directory} holds a {found!r} model; only {known} checkpoints can infill",
             ReasonCode.UNKNOWN_FAMILY,
         )
+    weights = weight_format(raw, str(directory), {p.name: 0 for p in directory.glob("*.json")})
     family: ModelFamily = importlib.import_module(module).FAMILY
     try:
         config = family.parse_config(directory)
     except Exception as error:  # The config classes raise whatever their validation raises.
         raise CheckpointError(f"{path} is not valid: {one_line(error)}") from error
-    return Checkpoint(directory, family, config)
+    return Checkpoint(directory, family, config, weights)

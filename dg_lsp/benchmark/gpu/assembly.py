@@ -18,18 +18,12 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from dg_lsp.models.nf4.kernels import tiles
-from dg_lsp.models.nf4.kernels.nf4 import EXPERTS, MATRIX, PAIRS_PER_LOOK, Tiling
+from dg_lsp.models.kernels import decoders, tiles
+from dg_lsp.models.kernels.products import EXPERTS, MATRIX, PAIRS_PER_LOOK, Tiling
 
 TYPES = {
     "x": "*bf16",
     "out": "*bf16",
-    "code": "*bf16",
-    "packed": "*u8",
-    "absmax": "*u8",
-    "nested_absmax": "*fp32",
-    "table": "*fp32",
-    "offset": "*fp32",
     "order": "*i32",
     "starts": "*i32",
     "weights": "*fp32",
@@ -38,14 +32,30 @@ TYPES = {
     "pairs": "i32",
 }
 REAL = {"HIDDEN": 2816, "INNER": 704}
-DECODE = {"IN_REGISTERS": True, "WIDEN": False}
 KERNELS: dict[str, dict[str, Any]] = {
-    "gate_up": REAL | DECODE | {"TOP_K": 8},
-    "down": REAL | DECODE,
-    "linear": DECODE | {"OUTPUTS": 4096, "INPUTS": 2816},
+    "gate_up": REAL | {"TOP_K": 8},
+    "down": REAL,
+    "linear": {"OUTPUTS": 4096, "INPUTS": 2816},
     "sort_by_expert": {"experts": 128, "PER_LOOK": PAIRS_PER_LOOK},
 }
-CAPABILITIES = {80: "A100", 89: "RTX 40, L40", 90: "H100, H200", 120: "RTX 50"}
+DECODE = {"IN_REGISTERS": True, "WIDEN": False}
+NF4_POINTERS = ("*u8", "*u8", "*fp32", "*fp32", "*fp32", "*bf16")
+INT4_POINTERS = ("*i32", "*bf16")
+FORMATS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "nf4": (NF4_POINTERS, DECODE | {"ADD_BLOCK": decoders.add_nf4, "GROUP": 64}),
+    "int4/32": (INT4_POINTERS, DECODE | {"ADD_BLOCK": decoders.add_int4, "GROUP": 32}),
+    "int4/64": (INT4_POINTERS, DECODE | {"ADD_BLOCK": decoders.add_int4, "GROUP": 64}),
+    "int4/128": (INT4_POINTERS, DECODE | {"ADD_BLOCK": decoders.add_int4, "GROUP": 128}),
+}
+"""Types of the tensors of a format, and the constants of its decoder; int4 with its group."""
+CAPABILITIES = {
+    80: "A100",
+    86: "RTX 30",
+    89: "RTX 40, L40",
+    90: "H100, H200",
+    100: "B200",
+    120: "RTX 50",
+}
 TILINGS = {"gate_up": EXPERTS, "down": EXPERTS, "linear": MATRIX, "sort_by_expert": MATRIX}
 
 
@@ -59,17 +69,21 @@ class Compiled:
     """Bytes of shared memory that one program uses."""
 
 
-def compile_for(name: str, capability: int, tokens: int) -> Compiled:
-    """Compile one kernel for one GPU generation, with the given tokens per tile."""
+def compile_for(name: str, capability: int, tokens: int, stored: str = "nf4") -> Compiled:
+    """Compile one kernel for one GPU generation, with the given tokens per tile, for weights
+    in one of the `FORMATS`."""
     kernel = getattr(tiles, name)
     constants = dict(KERNELS[name])
+    types: dict[str, Any] = dict(TYPES)
     if name != "sort_by_expert":
-        constants |= {"TILE_N": TILINGS[name].outputs, "TILE_M": tokens}
-    signature = {a: "constexpr" if a in constants else TYPES[a] for a in kernel.arg_names}
+        types["packed"], decoding = FORMATS[stored]
+        constants |= decoding | {"TILE_N": TILINGS[name].outputs, "TILE_M": tokens}
+    signature = {a: "constexpr" if a in constants else types[a] for a in kernel.arg_names}
     aligned = {
-        (n,): [["tt.divisibility", 16]]
-        for n, a in enumerate(kernel.arg_names)
-        if signature[a].startswith("*")
+        (number, *part): [["tt.divisibility", 16]]
+        for number, argument in enumerate(kernel.arg_names)
+        for part, kind in _parts(signature[argument])
+        if kind.startswith("*")
     }
     compiled = triton.compile(
         ASTSource(kernel, signature, constants, aligned),
@@ -77,6 +91,13 @@ def compile_for(name: str, capability: int, tokens: int) -> Compiled:
         options={"num_warps": TILINGS[name].warps, "num_stages": TILINGS[name].stages},
     )
     return Compiled(compiled.asm["cubin"], compiled.asm["ptx"], compiled.metadata.shared)
+
+
+def _parts(kind: str | tuple[str, ...]) -> list[tuple[tuple[int, ...], str]]:
+    """The types within an argument, each with its place in the argument if that is a tuple."""
+    if isinstance(kind, str):
+        return [((), kind)]
+    return [((place,), each) for place, each in enumerate(kind)]
 
 
 def disassemble(compiled: Compiled) -> tuple[int, int, int]:
@@ -113,19 +134,30 @@ def _tool(name: str, *arguments: str) -> str:
 
 
 def main() -> None:
-    print("| kernel | GPU | tokens | registers | spilled | shared | loop | per weight |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    capabilities = [int(each) for each in sys.argv[1:]] or list(CAPABILITIES)
+    """Arguments: formats or compute capabilities, to print only those."""
+    wanted = sys.argv[1:]
+    formats = [each for each in FORMATS if each in wanted] or list(FORMATS)
+    capabilities = [each for each in CAPABILITIES if str(each) in wanted] or list(CAPABILITIES)
+    print(
+        "| kernel | format | GPU | tokens | registers | spilled | shared | loop | per weight |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in ("gate_up", "down", "linear"):
-        for capability in capabilities:
-            for tokens in (16, 32, 64):
-                compiled = compile_for(name, capability, tokens)
-                registers, spilled, loop = disassemble(compiled)
-                cells = (
-                    name, CAPABILITIES.get(capability, capability), tokens, registers, spilled,
-                    compiled.shared, loop, f"{loop / weights_per_thread(TILINGS[name]):.1f}",
-                )  # fmt: skip
-                print("| " + " | ".join(map(str, cells)) + " |")
+        for stored in formats:
+            for capability in capabilities:
+                for tokens in (16, 32, 64):
+                    print(_row(name, stored, capability, tokens), flush=True)
+
+
+def _row(name: str, stored: str, capability: int, tokens: int) -> str:
+    compiled = compile_for(name, capability, tokens, stored)
+    registers, spilled, loop = disassemble(compiled)
+    per_weight = f"{loop / weights_per_thread(TILINGS[name]):.1f}"
+    cells = (
+        name, stored, CAPABILITIES[capability], tokens, registers, spilled, compiled.shared,
+        loop, per_weight,
+    )  # fmt: skip
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 if __name__ == "__main__":

@@ -33,13 +33,13 @@ from dg_lsp.benchmark.gpu.roofline import (
     step_bytes,
     step_flops,
 )
+from dg_lsp.models import kernels
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.quantization import tensor_layout
 from dg_lsp.models.gemma.shapes import real_shape, tiny_shape
-from dg_lsp.models.nf4 import kernels
+from dg_lsp.models.kernels import reference
 from dg_lsp.models.nf4.format import Nf4, has_bitsandbytes
-from dg_lsp.models.nf4.kernels import reference
 
 ENGINE = "our engine, NF4"
 PACKED = "the class, our NF4"
@@ -121,9 +121,9 @@ class _Bench:
 
         exact = reference.grouped_experts(rows.float(), *routed, gate_up, down, gelu)
         if kernels.available_on(self.device):
-            from dg_lsp.models.nf4.kernels import nf4
+            from dg_lsp.models.kernels import products
 
-            path, ours = "triton", nf4.grouped_experts(rows, *routed, gate_up, down)
+            path, ours = "triton", products.grouped_experts(rows, *routed, gate_up, down)
         else:
             path = "reference"
             ours = reference.grouped_experts(rows, *routed, gate_up, down, gelu)
@@ -136,24 +136,24 @@ class _Bench:
         }
 
     def _tilings(self, gate_up: Nf4, down: Nf4) -> list[dict[str, Any]]:
-        """One layer's experts in other tilings; `models/nf4/kernels/nf4.py` has the default."""
+        """One layer's experts in other tilings than `products.EXPERTS`."""
         from triton.runtime.errors import OutOfResources
 
-        from dg_lsp.models.nf4.kernels import nf4
+        from dg_lsp.models.kernels import products
 
         text = self.config.text_config
         found = []
         for rows, outputs, stages, warps in itertools.product(
             (min(self.plan.rows), max(self.plan.rows)), (64, 128), (2, 3, 4, 6), (4, 8)
         ):
-            tiling = nf4.Tiling(outputs, stages, warps)
+            tiling = products.Tiling(outputs, stages, warps)
             self.told(f"{tiling}, {rows} rows")
             hidden = torch.randn(rows, text.hidden_size, device=self.device)
             hidden = hidden.to(weights.dtype_on(self.device))
             chosen = torch.rand(rows, text.num_experts, device=self.device)
             values, index = chosen.topk(text.top_k_experts)
             product = functools.partial(
-                nf4.grouped_experts, hidden, index, values, gate_up, down, tiling
+                products.grouped_experts, hidden, index, values, gate_up, down, tiling
             )
             try:
                 taken = median_ms(product, self.device, self.plan.rounds)

@@ -20,7 +20,7 @@ from dg_lsp.models.gemma.quantization import (
     skeleton,
 )
 from dg_lsp.models.nf4.format import BLOCK, SCALE_BLOCK, Nf4, bitsandbytes, to_bitsandbytes
-from dg_lsp.models.nf4.modules import PackedStack
+from dg_lsp.models.packed_layers import PackedStack
 
 SPREAD = 0.02
 
@@ -58,7 +58,7 @@ def parametrize(model: TextDiffusionGemma) -> TextDiffusionGemma:
     for layer in model.model.decoder.layers:
         for name in ("gate_up_proj", "down_proj"):
             stack: PackedStack = getattr(layer.experts, name)
-            state = to_bitsandbytes(stack.nf4, model.lm_head.weight.dtype)
+            state = to_bitsandbytes(stack.stored, model.lm_head.weight.dtype)
             delattr(layer.experts, name)
             packed = nn.Parameter(stack.packed[:, None], requires_grad=False)
             layer.experts.register_parameter(name, packed)

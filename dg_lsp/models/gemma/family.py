@@ -14,10 +14,11 @@ from dg_lsp.engine.denoiser import CausalDenoiser
 from dg_lsp.engine.family import Family
 from dg_lsp.engine.gemma import gemma_family
 from dg_lsp.models.family import Dimensions, ModelFamily, TensorLayout
+from dg_lsp.models.formats import WeightFormat
 from dg_lsp.models.gemma import footprint
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.quantization import tensor_layout
-from dg_lsp.models.gemma.weights import load_packed, load_weights
+from dg_lsp.models.gemma.weights import load_int4, load_packed, load_weights
 from dg_lsp.models.nf4.manifest import is_packed_checkpoint
 
 
@@ -50,9 +51,15 @@ class DiffusionGemma:
         dtype: torch.dtype,
         cache: CacheSettings,
         report: Callable[[float], None],
+        weights: WeightFormat,
     ) -> GemmaDenoiser:
-        read = load_packed if is_packed_checkpoint(directory) else load_weights
-        return GemmaDenoiser(read(directory, config, device, dtype, report), cache)
+        if weights.groups:
+            model = load_int4(directory, config, weights.groups, device, dtype, report)
+        elif is_packed_checkpoint(directory):
+            model = load_packed(directory, config, device, dtype, report)
+        else:
+            model = load_weights(directory, config, device, dtype, report)
+        return GemmaDenoiser(model, cache)
 
     def strategies(
         self, settings: EngineSettings, denoiser: CausalDenoiser, codec: Codec

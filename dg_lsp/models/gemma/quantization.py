@@ -1,4 +1,4 @@
-"""Builds a DiffusionGemma whose experts and linears stay in NF4, shared by both halves.
+"""Builds a DiffusionGemma whose experts and linears stay in 4 bits, shared by both halves.
 
 The class builds an encoder and a decoder that are meant to share their weights. Here they
 share the modules themselves, so that there is only one packed buffer. Embeddings, norms and
@@ -18,7 +18,8 @@ from transformers import DiffusionGemmaConfig
 from dg_lsp.models.family import TensorLayout
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.nf4.format import BLOCK, Nf4
-from dg_lsp.models.nf4.modules import PACKED_EXPERTS, PackedStack, packed_linear
+from dg_lsp.models.packed_layers import PACKED_EXPERTS, PackedStack, packed_linear
+from dg_lsp.models.w4a16.format import Int4
 
 
 def tensor_layout(config: DiffusionGemmaConfig) -> TensorLayout:
@@ -67,7 +68,7 @@ def is_packed(name: str, shape: tuple[int, ...]) -> bool:
 
 def assemble(
     model: TextDiffusionGemma,
-    weights: Iterable[tuple[str, Tensor | Nf4]],
+    weights: Iterable[tuple[str, Tensor | Nf4 | Int4]],
     device: torch.device,
     dtype: torch.dtype,
 ) -> TextDiffusionGemma:

@@ -14,6 +14,7 @@ from dg_lsp.models.gemma.experts import ALL_EXPERTS
 from dg_lsp.models.gemma.quantization import assemble, skeleton, tensor_layout
 from dg_lsp.models.nf4.packed import read_packed
 from dg_lsp.models.quiet import quiet_loader
+from dg_lsp.models.w4a16.reading import read_int4
 
 MOST_EXPERTS_AT_ONCE = 8
 """With at most this many experts, a CPU computes all of them faster than a grouped product."""
@@ -28,6 +29,19 @@ def load_packed(
 ) -> TextDiffusionGemma:
     """The model of a packed checkpoint; `dtype` is for weights that are not packed."""
     tensors = read_packed(directory, tensor_layout(config), device, report)
+    return assemble(skeleton(config), tensors.items(), device, dtype)
+
+
+def load_int4(
+    directory: Path,
+    config: DiffusionGemmaConfig,
+    groups: tuple[int, ...],
+    device: torch.device,
+    dtype: torch.dtype,
+    report: Callable[[float], None] = lambda share: None,
+) -> TextDiffusionGemma:
+    """The model of a checkpoint in int4; `dtype` is for weights that are not packed."""
+    tensors = read_int4(directory, tensor_layout(config), groups, device, report)
     return assemble(skeleton(config), tensors.items(), device, dtype)
 
 

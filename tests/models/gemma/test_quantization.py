@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dg_lsp.models import kernels
 from dg_lsp.models.gemma.quantization import (
     expected_shapes,
     is_packed,
@@ -12,9 +13,8 @@ from dg_lsp.models.gemma.quantization import (
     skeleton,
 )
 from dg_lsp.models.gemma.weights import load_packed
-from dg_lsp.models.nf4 import kernels
 from dg_lsp.models.nf4.format import quantize
-from dg_lsp.models.nf4.modules import PACKED_EXPERTS, packed_linear
+from dg_lsp.models.packed_layers import PACKED_EXPERTS, packed_linear
 from dg_lsp.models.registry import open_checkpoint
 
 
@@ -110,7 +110,7 @@ def test_it_is_registered_with_transformers(packed_model):
 @torch.inference_mode()
 def test_many_rows_go_to_the_kernel_where_there_is_one(monkeypatch, rows, kernel):
     pytest.importorskip("triton")
-    from dg_lsp.models.nf4.kernels import nf4
+    from dg_lsp.models.kernels import products
 
     torch.manual_seed(0)
     weight = torch.randn(128, 64)
@@ -118,8 +118,8 @@ def test_many_rows_go_to_the_kernel_where_there_is_one(monkeypatch, rows, kernel
     x = torch.randn(1, rows, 64)
     decoded = quantize([weight], (128, 64)).decode(torch.float32)
     asked = []
-    original = nf4.linear
-    monkeypatch.setattr(nf4, "linear", lambda *a: asked.append(1) or original(*a))
+    original = products.linear
+    monkeypatch.setattr(products, "linear", lambda *a: asked.append(1) or original(*a))
     monkeypatch.setattr(kernels, "available_on", lambda device: True)
     product = linear(x)
 
@@ -143,7 +143,7 @@ def test_experts_go_to_the_kernel_where_there_is_one(monkeypatch, packed_model, 
 def test_without_bitsandbytes_a_packed_model_loads_and_predicts_the_same(
     monkeypatch, packed_checkpoint, decoded_model
 ):
-    monkeypatch.setattr("dg_lsp.models.nf4.modules.has_bitsandbytes", lambda: False)
+    monkeypatch.setattr("dg_lsp.models.packed_layers.has_bitsandbytes", lambda: False)
     config = open_checkpoint(packed_checkpoint).config
     model = load_packed(packed_checkpoint, config, torch.device("cpu"), torch.float32)
     torch.manual_seed(3)

@@ -19,7 +19,7 @@ SCRIPT = """
 import functools
 import torch
 from dg_lsp.benchmark.gpu.weights import random_nf4
-from dg_lsp.models.nf4.kernels import nf4, reference
+from dg_lsp.models.kernels import products, reference
 
 cuda = torch.device("cuda")
 gelu = functools.partial(torch.nn.functional.gelu, approximate="tanh")
@@ -37,19 +37,19 @@ def check(ours, hidden, index, weights):
 
 for rows in (1, 2, 16, 17, 64, 256, 1024):
     given = arguments(rows)
-    check(nf4.grouped_experts(*given, gate_up, down), *given)
+    check(products.grouped_experts(*given, gate_up, down), *given)
 
 matrix = random_nf4((4096, 2816), cuda)
 for rows in (1, 17, 256):
     x = torch.randn(rows, 2816, device=cuda, dtype=torch.bfloat16)
     exact = reference.linear(x.float(), matrix)
-    assert float((nf4.linear(x, matrix).float() - exact).norm() / exact.norm()) < 1e-2
+    assert float((products.linear(x, matrix).float() - exact).norm() / exact.norm()) < 1e-2
 
 fixed = arguments(32)
-nf4.grouped_experts(*fixed, gate_up, down)
+products.grouped_experts(*fixed, gate_up, down)
 graph = torch.cuda.CUDAGraph()
 with torch.cuda.graph(graph):
-    out = nf4.grouped_experts(*fixed, gate_up, down)
+    out = products.grouped_experts(*fixed, gate_up, down)
 for own, new in zip(fixed, arguments(32)):
     own.copy_(new)
 graph.replay()

@@ -7,8 +7,8 @@ import re
 import pytest
 import torch
 
+from dg_lsp.models.kernels.nf4_ptx import ASSEMBLY
 from dg_lsp.models.nf4.format import CODE
-from dg_lsp.models.nf4.kernels.decode_ptx import ASSEMBLY
 
 
 def permute(a: int, b: int, selector: int) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dg_lsp.models.nf4.format import Nf4, code
-from dg_lsp.models.nf4.kernels import is_interpreted, tiles
+from dg_lsp.models.kernels import decoders, is_interpreted, tiles
+from dg_lsp.models.nf4.format import BLOCK, Nf4, code
+from dg_lsp.models.w4a16.format import Int4
 
 PAIRS_PER_LOOK = 1024
 
@@ -53,8 +54,8 @@ def grouped_experts(
     hidden: Tensor,
     index: Tensor,
     weights: Tensor,
-    gate_up: Nf4,
-    down: Nf4,
+    gate_up: Nf4 | Int4,
+    down: Nf4 | Int4,
     tiling: Tiling = EXPERTS,
 ) -> Tensor:
     """Like `reference.grouped_experts`, with the tanh form of gelu."""
@@ -68,15 +69,14 @@ def grouped_experts(
         _split(hidden),
         order,
         starts,
-        *gate_up.tensors(),
-        code(hidden.device, hidden.dtype),
+        _pointers(gate_up, hidden.dtype),
         activated,
         TOP_K=top_k,
         HIDDEN=width,
         INNER=inner,
         TILE_N=tiling.outputs,
         TILE_M=tile,
-        **_common(hidden.dtype, tiling),
+        **_common(gate_up, hidden.dtype, tiling),
     )
     pairs = hidden.new_empty(rows * top_k, width)
     tile_n = tiling.outputs if width % tiling.outputs == 0 else 64
@@ -85,20 +85,19 @@ def grouped_experts(
         order,
         starts,
         weights.contiguous(),
-        *down.tensors(),
-        code(hidden.device, hidden.dtype),
+        _pointers(down, hidden.dtype),
         pairs,
         HIDDEN=width,
         INNER=inner,
         TILE_N=tile_n,
         TILE_M=tile,
-        **_common(hidden.dtype, tiling),
+        **_common(down, hidden.dtype, tiling),
     )
     # Summed in a fixed order: with atomics, a job's text would not be reproducible.
     return pairs.view(rows, top_k, width).sum(dim=1)
 
 
-def linear(rows: Tensor, weight: Nf4) -> Tensor:
+def linear(rows: Tensor, weight: Nf4 | Int4) -> Tensor:
     """Like `reference.linear`."""
     outputs, inputs = weight.shape
     count = rows.shape[0]
@@ -107,14 +106,13 @@ def linear(rows: Tensor, weight: Nf4) -> Tensor:
     tiles.linear[(-(-outputs // MATRIX.outputs), -(-count // tile))](
         _split(rows),
         count,
-        *weight.tensors(),
-        code(rows.device, rows.dtype),
+        _pointers(weight, rows.dtype),
         out,
         OUTPUTS=outputs,
         INPUTS=inputs,
         TILE_N=MATRIX.outputs,
         TILE_M=tile,
-        **_common(rows.dtype, MATRIX),
+        **_common(weight, rows.dtype, MATRIX),
     )
     return out
 
@@ -140,12 +138,26 @@ def _split(rows: Tensor) -> Tensor:
     return rows.view(count, inputs // 4, 4).transpose(1, 2).reshape(count, inputs)
 
 
-def _common(dtype: torch.dtype, tiling: Tiling) -> dict[str, Any]:
+def _pointers(weight: Nf4 | Int4, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """What the decoder of the weight's format reads."""
+    if isinstance(weight, Nf4):
+        return *weight.tensors(), code(weight.packed.device, dtype)
+    return weight.tensors()
+
+
+def _common(weight: Nf4 | Int4, dtype: torch.dtype, tiling: Tiling) -> dict[str, Any]:
     """Constants of every product."""
     # The interpreter multiplies bfloat16 as if it were an integer; float32 gives the same
     # result.
     is_half = dtype is torch.bfloat16
+    decoder, group = (
+        (decoders.add_nf4, BLOCK)
+        if isinstance(weight, Nf4)
+        else (decoders.add_int4, weight.group)
+    )
     return {
+        "ADD_BLOCK": decoder,
+        "GROUP": group,
         "IN_REGISTERS": is_half and not is_interpreted(),
         "WIDEN": is_half and is_interpreted(),
         "num_stages": tiling.stages,

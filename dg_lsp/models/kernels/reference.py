@@ -8,11 +8,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from dg_lsp.models.nf4.format import Nf4, Nf4Matrix
+
+class Decodable(Protocol):
+    """A matrix, or a stack of them, in a format that packs values."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def decode(self, dtype: torch.dtype) -> Tensor:
+        """The values, in the weight's shape."""
+        ...
+
+
+class Stack(Decodable, Protocol):
+    def matrix(self, expert: int) -> Decodable:
+        """One matrix of a stack, without copying it."""
+        ...
 
 
 def sort_by_expert(index: Tensor, experts: int) -> tuple[Tensor, Tensor]:
@@ -28,7 +44,7 @@ def sort_by_expert(index: Tensor, experts: int) -> tuple[Tensor, Tensor]:
     return order.to(torch.int32), starts.to(torch.int32)
 
 
-def linear(rows: Tensor, weight: Nf4 | Nf4Matrix) -> Tensor:
+def linear(rows: Tensor, weight: Decodable) -> Tensor:
     """(rows, inputs) times a packed (outputs, inputs): (rows, outputs)."""
     return nn.functional.linear(rows, weight.decode(rows.dtype))
 
@@ -37,8 +53,8 @@ def grouped_experts(
     hidden: Tensor,
     index: Tensor,
     weights: Tensor,
-    gate_up: Nf4,
-    down: Nf4,
+    gate_up: Stack,
+    down: Stack,
     activation: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """Each row through its experts, weighted by the router.
