@@ -72,6 +72,9 @@ class WeightFormat:
     """Of int4: how many weights share a scale, the values that occur."""
 
 
+BFLOAT16 = WeightFormat("bfloat16")
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """What a checkpoint takes, before any of its weights are here."""
@@ -115,7 +118,7 @@ def weight_format(
     if declared is None and "hf_quant_config.json" in (files or ()):
         raise _unread(where, METHODS["modelopt"])
     if declared is None:
-        return WeightFormat("bfloat16")
+        return BFLOAT16
     if not isinstance(declared, Mapping):
         raise CheckpointError(
             f"{where}: quantization_config is {declared!r}, not an object; "

@@ -10,7 +10,7 @@ from typing import Any
 
 from dg_lsp.models.checkpoint import CheckpointError, one_line, read_json
 from dg_lsp.models.family import Dimensions, ModelFamily, TensorLayout
-from dg_lsp.models.formats import WeightFormat, unread_files, weight_format
+from dg_lsp.models.formats import BFLOAT16, WeightFormat, unread_files, weight_format
 from dg_lsp.models.tokenizer import FileCodec, TokenizerError, read_codec
 from dg_lsp.reason import ReasonCode
 
@@ -26,7 +26,7 @@ class Checkpoint:
     family: ModelFamily
     config: Any
     """An instance of the family's own class."""
-    weights: WeightFormat = WeightFormat("bfloat16")
+    weights: WeightFormat = BFLOAT16
     """As `config.json` declares it; what `dg-lsp pull` packed to NF4 was in 16 bits."""
 
     @cached_property
