@@ -58,9 +58,11 @@ def parametrize(model: TextDiffusionGemma) -> TextDiffusionGemma:
     for layer in model.model.decoder.layers:
         for name in ("gate_up_proj", "down_proj"):
             stack: PackedStack = getattr(layer.experts, name)
-            state = to_bitsandbytes(stack.stored, model.lm_head.weight.dtype)
+            stored = stack.stored
+            assert isinstance(stored, Nf4)
+            state = to_bitsandbytes(stored, model.lm_head.weight.dtype)
             delattr(layer.experts, name)
-            packed = nn.Parameter(stack.packed[:, None], requires_grad=False)
+            packed = nn.Parameter(stored.packed[:, None], requires_grad=False)
             layer.experts.register_parameter(name, packed)
             replace_parameter_4bit_prequantized(
                 layer.experts, name, state.as_dict(packed=True), packed.device

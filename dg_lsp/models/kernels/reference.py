@@ -17,15 +17,15 @@ from torch import Tensor, nn
 class Decodable(Protocol):
     """A matrix, or a stack of them, in a format that packs values."""
 
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
     def decode(self, dtype: torch.dtype) -> Tensor:
         """The values, in the weight's shape."""
         ...
 
 
 class Stack(Decodable, Protocol):
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
     def matrix(self, expert: int) -> Decodable:
         """One matrix of a stack, without copying it."""
         ...
