@@ -62,9 +62,9 @@ class ContextSettings:
     workspace_files: bool = field(
         default=True,
         metadata=about(
-            "Whether the other source files of the workspace are read, in the background and "
-            "into memory, to find what stands in them between lines like those around the "
-            "cursor. Excluded files never are, and secrets are masked."
+            "Whether the other source files of the workspace are read into memory, in the "
+            "background, so that suggestions can start from similar code in them. Excluded "
+            "files are never read, and secrets are masked."
         ),
     )
 

@@ -38,7 +38,7 @@ def test_the_status_tells_which_model_is_in_use(plugged_with_model):
     assert {name for name, _ in editor.noted()} == {"DgLspStatus"}
 
     editor.command("DgLsp unload")
-    editor.until(lambda: "has given its memory back" in editor.messages())
+    editor.until(lambda: "the model was unloaded" in editor.messages())
 
 
 def test_paused_nothing_runs_and_nothing_is_left(plugged):
@@ -67,7 +67,7 @@ def test_restarting_asks_the_engine(plugged):
     editor = plugged(answers=SUM)
     editor.open("return\n")
     editor.command("DgLsp restart")
-    editor.until(lambda: "the engine was started anew" in editor.messages())
+    editor.until(lambda: "the engine was restarted" in editor.messages())
 
 
 def test_a_server_that_crashes_is_started_again_and_not_for_ever(plugged):

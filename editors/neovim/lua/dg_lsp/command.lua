@@ -105,12 +105,12 @@ function words.restart()
   elseif not client.any() then
     client.enable()
   else
-    ask_server('dg-lsp.restartEngine', 'the engine was started anew')
+    ask_server('dg-lsp.restartEngine', 'the engine was restarted')
   end
 end
 
 function words.unload()
-  ask_server('dg-lsp.unloadModel', 'the model has given its memory back')
+  ask_server('dg-lsp.unloadModel', 'the model was unloaded')
 end
 
 function words.pause()
@@ -185,7 +185,7 @@ function M.run(args)
     run(args, rest)
   else
     local known = table.concat(M.complete('', 'DgLsp '), ', ')
-    say(("'%s' is not known; there is %s"):format(word, known))
+    say(("there is no command '%s'; the commands are %s"):format(word, known))
   end
 end
 

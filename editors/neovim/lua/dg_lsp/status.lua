@@ -109,7 +109,7 @@ end
 local KINDS = {
   Normal = 'ready',
   Warning = 'the last request failed',
-  Error = 'out of order',
+  Error = 'there is no engine',
   Inactive = 'nothing is suggested here',
 }
 
@@ -117,7 +117,7 @@ local KINDS = {
 ---@return string
 function M.describe()
   if M.paused then
-    return 'paused; :DgLsp resume goes on'
+    return 'paused; :DgLsp resume starts the server again'
   end
   if last == nil then
     return server.missing() or 'no server runs; it starts with the first file'
