@@ -145,7 +145,7 @@ def _hole_at(prefix: str, suffix: str) -> _Hole | None:
     begun = [line.rstrip("\r") for line in lines[at + 1 :]]
     if any(len(indent_of(line)) <= depth for line in begun if line.strip()):
         return None
-    rest = [] if closer.strip() else _deeper(below, depth)
+    rest = [] if closer.strip() else deeper(below, depth)
     if len(rest) > MAX_BEGUN_LINES:
         return None
     written = sum(map(_worth, words_of("\n".join((*begun, *rest)))))
@@ -222,7 +222,7 @@ def _body_like(hole: _Hole, spot: Spot, prefix: str) -> LikeBody | None:
         return None
     end = min(spot.last, spot.at + 2 * MAX_TEXT_CHARS)
     below = spot.text[spot.at : end].split("\n")[1:]
-    lines = _deeper(below, len(header.indent))
+    lines = deeper(below, len(header.indent))
     if spot.text is prefix and end == len(prefix) and not "".join(below[len(lines) :]).strip():
         # The span is in this block itself.
         return None
@@ -234,7 +234,7 @@ def _body_like(hole: _Hole, spot: Spot, prefix: str) -> LikeBody | None:
     if equal < MIN_EQUAL:
         return None
     renaming = Renaming.of(pairs, "\n".join(lines))
-    lines = _moved([*map(renaming.apply, lines)], header.indent, hole.header.indent)
+    lines = moved([*map(renaming.apply, lines)], header.indent, hole.header.indent)
     text = _left_of(lines, hole)
     if text is None or not text.strip() or len(text) > MAX_TEXT_CHARS:
         return None
@@ -269,7 +269,7 @@ def _worth(word: str) -> float:
     return float(sum(part != "_" for part in parts_of(word)))
 
 
-def _deeper(lines: Sequence[str], depth: int) -> list[str]:
+def deeper(lines: Sequence[str], depth: int) -> list[str]:
     """The lines that are indented deeper, up to the first that is not; no blank ones after."""
     end = count = 0
     for count, line in enumerate(lines, 1):
@@ -280,7 +280,7 @@ def _deeper(lines: Sequence[str], depth: int) -> list[str]:
     return [line.rstrip("\r") for line in lines[:end]]
 
 
-def _moved(lines: Sequence[str], there: str, here: str) -> list[str]:
+def moved(lines: Sequence[str], there: str, here: str) -> list[str]:
     """Lines below a header at another depth."""
     return [
         here + line[len(there) :] if line.startswith(there) and line.strip() else line.strip()
@@ -297,7 +297,7 @@ def _left_of(lines: Sequence[str], hole: _Hole) -> str | None:
         indent = indent_of(lines[0])
         if not begun.strip() and not indent.startswith(current):
             # The file has another width of indentation.
-            lines = _moved(lines, indent, current)
+            lines = moved(lines, indent, current)
     body = "\n" + "\n".join(lines)
     if not body.startswith(begun):
         return None

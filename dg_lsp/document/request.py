@@ -26,8 +26,9 @@ BUDGET_CHARS = 24_000
 SNIPPET_SHARE = 1 / 3
 """Share of that budget for related text of other files."""
 
-SeedFinder = Callable[[str, str], tuple[Seed, ...]]
-"""Looks for texts that stand elsewhere between neighbours like a prefix and a suffix."""
+SeedFinder = Callable[[str, str, str], tuple[Seed, ...]]
+"""Looks for texts that stand elsewhere between neighbours like a prefix and a suffix, and for
+texts that resemble the selection between the two, which is empty for an infill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,11 @@ class RequestOptions:
     """Jobs of one lane on one document supersede each other."""
 
 
-def find_in_document(prefix: str, suffix: str) -> tuple[Seed, ...]:
+def find_in_document(prefix: str, suffix: str, replaced: str) -> tuple[Seed, ...]:
     """Seeds from nowhere but the document itself."""
     from dg_lsp.document.seeds import find_seeds
 
-    return find_seeds(prefix, suffix)
+    return find_seeds(prefix, suffix, replaced=replaced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def build_job(
     seen = slice(start - len(window.prefix), end + len(window.suffix))
     snippets = _snippets(core, context)
     lap("related")
-    seeds = context.find_seeds(shown[:start], shown[end:])
+    seeds = context.find_seeds(shown[:start], shown[end:], shown[start:end])
     lap("seeds")
     document = f"{context.client}:{options.lane}:{core.uri}" if context.client else ""
     return InfillJob(

@@ -31,6 +31,7 @@ from dg_lsp.document.agreement import (
 )
 from dg_lsp.document.code_index import CodeIndex
 from dg_lsp.document.code_tokens import pattern_of
+from dg_lsp.document.counterparts import counterparts
 from dg_lsp.document.likeness import Spot, bodies_like
 from dg_lsp.document.masking import REACH_CHARS
 from dg_lsp.document.position import NEAR_CHARS, last_line, may_cut
@@ -105,9 +106,10 @@ def find_seeds(
     elsewhere: Sequence[Elsewhere] = (),
     limit: int = MAX_SEEDS,
     may_show: Callable[[Seed], bool] = lambda seed: True,
+    replaced: str = "",
 ) -> tuple[Seed, ...]:
     """Up to `limit` texts for the span between prefix and suffix, the best first, among those
-    that `may_show` allows.
+    that `may_show` allows; for a selection also texts that resemble it.
 
     Only `REACH_CHARS` of the document on either side are searched, because its secrets are
     masked only that far. `elsewhere` is in the order of recency, the latest first.
@@ -133,6 +135,11 @@ def find_seeds(
             if text not in best or score > best[text][0]:
                 best[text] = score, Seed(text, origin=source.origin, path=source.path)
 
+    for one in counterparts(before, replaced, after, limit):
+        if _MASK.search(one.text) is None:
+            counts.setdefault(one.text, 1)
+            if one.text not in best or one.score > best[one.text][0]:
+                best[one.text] = one.score, Seed(one.text)
     bodies = [
         body
         for body in _bodies(before, after, elsewhere)

@@ -27,8 +27,8 @@ def contexts(source: SeedSource, files: Sequence[tuple[str, str]] = ()) -> Conte
     def context_of(span: TrueSpan) -> RequestContext:
         others = Elsewhere(index, SeedOrigin.WORKSPACE, 1, frozenset({span.path}))
 
-        def find(prefix: str, suffix: str) -> tuple[Seed, ...]:
-            return find_seeds(prefix, suffix, [others])
+        def find(prefix: str, suffix: str, replaced: str) -> tuple[Seed, ...]:
+            return find_seeds(prefix, suffix, [others], replaced=replaced)
 
         return dataclasses.replace(PUBLIC, find_seeds=find)
 

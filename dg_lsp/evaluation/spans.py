@@ -68,7 +68,7 @@ AS_ASKED = RequestOptions(extra_candidates=0, may_be_empty=False, max_tokens=MAX
 PUBLIC = RequestContext(measure=len, budget_chars=10**9, masks_secrets=False)
 """No limit by the user, and no refusals, because the text is public."""
 
-UNSEEDED = dataclasses.replace(PUBLIC, find_seeds=lambda prefix, suffix: ())
+UNSEEDED = dataclasses.replace(PUBLIC, find_seeds=lambda prefix, suffix, replaced: ())
 """Without seeds, to measure the model alone."""
 
 
@@ -80,8 +80,8 @@ def job_of(
     Seeds are looked for in the whole document.
     """
     site = site_of(span)
-    seeds = context.find_seeds(site.prefix, site.suffix)
-    context = dataclasses.replace(context, find_seeds=lambda prefix, suffix: seeds)
+    seeds = context.find_seeds(site.prefix, site.suffix, "")
+    context = dataclasses.replace(context, find_seeds=lambda prefix, suffix, replaced: seeds)
     near = dataclasses.replace(
         site,
         prefix=site.prefix[-CONTEXT_CHARACTERS:],

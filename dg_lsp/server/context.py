@@ -96,7 +96,7 @@ class WorkspaceContext:
 
         settings, code = self._settings, self.code
 
-        def find(prefix: str, suffix: str) -> tuple[Seed, ...]:
+        def find(prefix: str, suffix: str, replaced: str) -> tuple[Seed, ...]:
             is_shown = settings.context.related_files
             elsewhere = code.elsewhere(
                 os.path.realpath(file_of(site.uri)),
@@ -108,7 +108,9 @@ class WorkspaceContext:
                 settings.exclude,
             )
             # A file may have been excluded since it was read.
-            found = find_seeds(prefix, suffix, elsewhere, may_show=self._may_show)
+            found = find_seeds(
+                prefix, suffix, elsewhere, may_show=self._may_show, replaced=replaced
+            )
             return tuple(map(self._relative, found))
 
         return find

@@ -38,7 +38,7 @@ class Context:
         return self.find_seeds
 
 
-async def fill(make_link, find_seeds=lambda prefix, suffix: ()):
+async def fill(make_link, find_seeds=lambda prefix, suffix, replaced: ()):
     jobs = Jobs(make_link(lambda job: ["1"]), Context(find_seeds))
     return await jobs.fill(SITE, RequestOptions(), Settings(), lambda draft: None, Work())
 
@@ -50,7 +50,7 @@ async def test_an_engine_that_has_just_closed_fails_the_job() -> None:
 
 
 async def test_a_defect_in_building_the_job_is_not_blamed_on_the_engine() -> None:
-    def find_seeds(prefix, suffix):
+    def find_seeds(prefix, suffix, replaced):
         raise RecursionError("too deep")
 
     with pytest.raises(RecursionError):

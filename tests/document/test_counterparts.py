@@ -1,0 +1,84 @@
+"""Texts elsewhere in a document that resemble a selection."""
+
+from __future__ import annotations
+
+import pytest
+
+from dg_lsp.document.counterparts import counterparts
+from dg_lsp.document.seeds import find_seeds
+
+CASES = {
+    "an expression in a similar line": (
+        "width = int(line.width.strip() or 0)\nheight = int(<|line.height|>)\n",
+        "line.height.strip() or 0",
+    ),
+    "a whole line": (
+        '    log.info("saved %s", user, extra=context)\n    <|log.info("saved %s" % user)|>\n',
+        'log.info("saved %s", user, extra=context)',
+    ),
+    "an argument in TypeScript": (
+        "const a = await get(url, { retry: 3 });\nconst b = await get(url, <|{}|>);\n",
+        "{ retry: 3 }",
+    ),
+    "a block in Go, at another depth, with other names": (
+        """\
+\tfor _, user := range users {
+\t\tif user.Name == "" {
+\t\t\tcontinue
+\t\t}
+\t\tsave(user)
+\t}
+<|for _, group := range groups {
+\tsave(group)
+}|>
+""",
+        """\
+for _, group := range groups {
+\tif group.Name == "" {
+\t\tcontinue
+\t}
+\tsave(group)
+}""",
+    ),
+    "below the selection, in Rust": (
+        "    let a = <|parse(&text)|>;\n    let b = parse(&line)?.trim();\n",
+        "parse(&line)?.trim()",
+    ),
+}
+
+
+def split(marked: str) -> tuple[str, str, str]:
+    prefix, rest = marked.split("<|")
+    replaced, suffix = rest.split("|>")
+    return prefix, replaced, suffix
+
+
+@pytest.mark.parametrize(("marked", "text"), CASES.values(), ids=CASES)
+def test_what_resembles_the_selection_is_found(marked: str, text: str) -> None:
+    assert counterparts(*split(marked), 4)[0].text == text
+
+
+@pytest.mark.parametrize(("marked", "text"), CASES.values(), ids=CASES)
+def test_it_is_one_of_the_seeds_of_a_rewrite_alone(marked: str, text: str) -> None:
+    prefix, replaced, suffix = split(marked)
+    assert text in [seed.text for seed in find_seeds(prefix, suffix, replaced=replaced)]
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        # The same text, or the same but for names, is nothing new.
+        "save(user)\n<|save(user)|>\n",
+        "save(user, user)\n<|save(group, group)|>\n",
+        "a = 1\nb = [c for d in e]\n<|wibble(wobble)|>\n",
+        "<|wibble(wobble)|>",
+        "save(user, 1)\n<|   |>\n",
+    ],
+)
+def test_nothing_where_nothing_resembles_it(marked: str) -> None:
+    assert counterparts(*split(marked), 4) == []
+
+
+def test_line_ends_of_dos_make_no_difference() -> None:
+    marked, text = CASES["a block in Go, at another depth, with other names"]
+    assert counterparts(*split(marked.replace("\n", "\r\n")), 4)[0].text == text
