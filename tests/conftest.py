@@ -96,6 +96,64 @@ def tiny_codec(tiny_tokenizer):
     return FileCodec(tiny_tokenizer)
 
 
+GEMMA_ADDED = (
+    *("<mask>", "[multimodal]", "<unused0>", "<unused1>", "<unused6241>"),
+    *("\n" * count for count in range(1, 9)),
+    *("▁" * count for count in range(2, 32)),
+    *("\t" * count for count in range(1, 9)),
+    *("<table>", "</table>", "<td>", "<b>", "</b>"),
+)
+"""Added tokens of a Gemma that are not special."""
+
+
+@pytest.fixture(scope="session")
+def gemma_tokenizer():
+    """A tokenizer of Gemma's kind with a small vocabulary, or the real one.
+
+    Bytes for unknown characters, spaces as U+2581 in texts that nothing splits, the same added
+    tokens, and an image token at the end. `make test-tokenizer` names a real one.
+    """
+    import argparse
+    import inspect
+    import textwrap
+
+    from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
+    from tokenizers.models import BPE
+    from tokenizers.trainers import BpeTrainer
+
+    from dg_lsp.training.tokenizer import CONTROL
+
+    if real := os.environ.get("DG_LSP_TEST_TOKENIZER"):
+        return Tokenizer.from_file(real)
+    learner = Tokenizer(BPE(byte_fallback=True))
+    learner.normalizer = normalizers.Replace(" ", "▁")
+    learner.pre_tokenizer = pre_tokenizers.Split(Regex(r"▁?\w+|▁+|[^\w▁]+"), "isolated")
+    trainer = BpeTrainer(
+        vocab_size=3000,
+        special_tokens=[
+            *(*CONTROL, *GEMMA_ADDED),
+            *(f"<0x{byte:02X}>" for byte in range(256)),
+        ],
+        show_progress=False,
+    )
+    learner.train_from_iterator(map(inspect.getsource, (argparse, textwrap)), trainer)
+    tokenizer = Tokenizer(learner.model)
+    tokenizer.normalizer = learner.normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in CONTROL])
+    tokenizer.add_tokens([AddedToken(name, normalized=False) for name in GEMMA_ADDED])
+    tokenizer.add_special_tokens([AddedToken("<image_soft_token>", special=True)])
+    return tokenizer
+
+
+@pytest.fixture(scope="session")
+def gemma_codec(gemma_tokenizer):
+    """It has one token more than the model."""
+    from dg_lsp.models.tokenizer import FileCodec
+
+    return FileCodec(gemma_tokenizer, gemma_tokenizer.get_vocab_size() - 1)
+
+
 def config_of_shape(vocab_size: int, **changes):
     """A tiny configuration of the real class, or a larger one."""
     from transformers import DiffusionGemmaConfig, DiffusionGemmaTextConfig

@@ -82,6 +82,7 @@ MAY_IMPORT = {
         "dg_lsp.engine.denoiser",
         "dg_lsp.engine.family",
         "dg_lsp.engine.gemma",
+        "numpy",
         "torch",
         "transformers",
         "tokenizers",

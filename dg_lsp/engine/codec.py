@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,8 @@ class Codec(Protocol):
 
     control: ControlTokens
     vocab_size: int
+    longest_token: int
+    """The most bytes of a text token."""
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text; text that looks like a control token stays plain text."""
@@ -32,10 +38,10 @@ class Codec(Protocol):
         """The UTF-8 bytes of a token; none for a control token."""
         ...
 
-    def starting_with(self, stem: bytes) -> list[int]:
-        """Ids of all text tokens whose bytes start with `stem`."""
+    def starting_with(self, stem: bytes) -> NDArray[np.int64]:
+        """Ids of all text tokens whose bytes start with `stem`; first those that equal it."""
         ...
 
-    def ending_with(self, stem: bytes) -> list[int]:
-        """Ids of all text tokens whose bytes end with `stem`."""
+    def ending_with(self, stem: bytes) -> NDArray[np.int64]:
+        """Ids of all text tokens whose bytes end with `stem`; first those that equal it."""
         ...

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 from dg_lsp.config import MAX_CHARS_PER_TOKEN, PromptSettings, PromptStyle
 from dg_lsp.engine.codec import Codec
-from dg_lsp.engine.prompt import Prompt, is_whole
+from dg_lsp.engine.healing import freed_after, freed_before
+from dg_lsp.engine.prompt import Prompt
 from dg_lsp.job import InfillJob
 
 
@@ -42,14 +43,15 @@ def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prom
     known = _last(known, settings.prefix_tokens)
     suffix = _start(job.suffix, settings.suffix_tokens + settings.right_anchor_tokens + 1)
     after = codec.encode(suffix)
-    left_token = known.pop() if known and is_whole(codec, known[-1]) else None
+    left_tokens = freed_before(codec, known)
+    known = known[: len(known) - len(left_tokens)]
     anchored = settings.right_anchor_tokens > 0
-    healed = 1 if anchored and after and is_whole(codec, after[0]) else 0
-    right_token = after[0] if healed else None
-    anchor = tuple(after[healed : healed + settings.right_anchor_tokens])
+    right_tokens = freed_after(codec, after) if anchored else ()
+    anchor_end = len(right_tokens) + settings.right_anchor_tokens
+    anchor = tuple(after[len(right_tokens) : anchor_end])
     closing: tuple[int, ...] = ()
     is_whole_suffix = len(suffix) == len(job.suffix)
-    if anchored and is_whole_suffix and len(after) <= healed + settings.right_anchor_tokens:
+    if anchored and is_whole_suffix and len(after) <= anchor_end:
         closing = (*_reply_closing(codec, settings), codec.control.turn_end)
     user = _user_turn(job, codec, settings, _shown(suffix, codec, settings, after))
     control = codec.control
@@ -66,7 +68,7 @@ def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prom
         *_reply_opening(job, codec, settings),
         *known,
     )
-    return Prompt(ids, left_token, right_token, anchor, closing)
+    return Prompt(ids, left_tokens, right_tokens, anchor, closing)
 
 
 def _end(text: str, tokens: int) -> str:

@@ -15,8 +15,8 @@ The steps carry the numbers of transformers' `DiffusionGemmaGenerationMixin.gene
 
 What differs from the reference: only free positions are sampled, accepted, counted and
 renoised; a pinned position is exactly its token, in the canvas and in self-conditioning; a
-healed position accepts only tokens that agree with the characters typed there, and its noise
-is the typed token. With nothing pinned, healed or disallowed and the same random numbers, the
+healed position accepts only tokens that agree with the text typed there, and its noise is the
+typed token. With nothing pinned, healed or disallowed and the same random numbers, the
 canvases equal the reference's, token for token (a test checks this).
 
 Several canvases ("lanes") go through the decoder in one forward pass; none sees the others.
@@ -34,6 +34,7 @@ from torch import Tensor
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Denoiser, Prediction
 from dg_lsp.engine.family import Corruption, LengthStrategy
+from dg_lsp.engine.healing import mended
 from dg_lsp.engine.lanes import Constraints, Lane, StepView, arrange
 from dg_lsp.engine.prompt import CanvasPlan
 
@@ -58,9 +59,8 @@ class Denoising:
         for plan in plans:
             if plan.free_length < 1:
                 raise ValueError("a canvas needs at least one free position")
-            empty = torch.zeros(plan.free_length)
-            lane = Lane(plan, corruption.memory(plan), empty.long() - 1, empty)
-            self.lanes.append(lane)
+            start, empty = torch.tensor(plan.free_ids), torch.zeros(plan.free_length)
+            self.lanes.append(Lane(plan, corruption.memory(plan), start, empty))
         self._rows = arrange(self.lanes, self._constraints, self._device)
         self._canvas = self._filled([plan.ids for plan in plans])
         self._conditioning: Tensor | None = None
@@ -123,6 +123,19 @@ class Denoising:
                 resized[number] = ids
         if resized:
             self._resize(resized)
+        self._follow_limits()
+
+    def _follow_limits(self) -> None:
+        """Let healed positions accept what continues the tokens that are shown now."""
+        changed = False
+        for lane, limits in zip(self.lanes, self._rows.limits, strict=True):
+            healed = self._constraints.healed(lane)
+            lane.shown = torch.tensor(mended(healed, lane.shown.tolist()))
+            if tuple(one.limit for one in healed) != limits:
+                # Its last step was within limits that no longer hold.
+                changed, lane.settled = True, False
+        if changed:
+            self._rows = arrange(self.lanes, self._constraints, self._device)
 
     def _resize(self, resized: dict[int, Sequence[int]]) -> None:
         """Replace the free positions of some lanes; all other lanes keep theirs."""

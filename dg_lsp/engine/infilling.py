@@ -14,6 +14,7 @@ from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.denoising import Denoising, run
 from dg_lsp.engine.family import Family, FoundText
+from dg_lsp.engine.healing import text_of
 from dg_lsp.engine.lanes import Lane
 from dg_lsp.engine.prompt import (
     CanvasPlan,
@@ -71,8 +72,8 @@ class Filling:
         self._steps = 0
         self._timings_ms: dict[str, float] = {}
         self._started = time.perf_counter()
-        self._left_token: int | None = None
-        """The healed token before the span; only the first block has it."""
+        self._left_tokens: tuple[int, ...] = ()
+        """The freed tokens before the span; only the first block has them."""
         self._committed: list[tuple[int, float]] = []
         """Tokens of the settled blocks, with their probabilities."""
         self._rest = ""
@@ -94,7 +95,7 @@ class Filling:
     def run(self) -> Infill:
         """Fill the span. Raises `JobStoppedError`."""
         prompt = self._timed("prompt", self._laid_out)
-        self._left_token = prompt.left_token
+        self._left_tokens = prompt.left_tokens
         encoded = self._encode(prompt)
         try:
             found = self._find(prompt, encoded)
@@ -147,7 +148,7 @@ class Filling:
         """Race lanes of several lengths; if the longest wins, continue with further blocks."""
         budget = self._job.max_tokens + prompt.healed_tokens
         room = self._denoiser.canvas_length - prompt.anchored_tokens
-        lengths = self._family.lengths.lengths(max(1, prompt.healed_tokens), min(budget, room))
+        lengths = self._family.lengths.lengths(prompt.least_tokens, min(budget, room))
         plans = [plan_canvas(prompt, length) for length in lengths]
         lanes = self._denoise([*plans, *self._seeded(prompt, room)], prompt, encoded)
         self._complete = self._texts(lanes)
@@ -210,8 +211,9 @@ class Filling:
         room = self._denoiser.canvas_length - prompt.anchored_tokens
         blocks: list[list[int]] = []
         while len(start_ids) > room:
-            # The last canvas has at least the healed token after the span.
-            length = min(self._block_tokens, len(start_ids) - 1)
+            # The last canvas has at least the freed tokens after the span.
+            rest = max(1, len(prompt.right_tokens))
+            length = max(1, min(self._block_tokens, len(start_ids) - rest))
             blocks.append(start_ids[:length])
             start_ids = start_ids[length:]
         self._blocks = len(blocks) + 1
@@ -224,8 +226,9 @@ class Filling:
         self._block, self._rest = self._blocks, ""
         lengths = [len(start_ids)] * self._job.candidates
         if self._job.span_tokens is None:
-            shortest = max(1, prompt.healed_tokens)
-            lengths = self._family.lengths.lengths_around(len(start_ids), shortest, room)
+            lengths = self._family.lengths.lengths_around(
+                len(start_ids), prompt.least_tokens, room
+            )
         plans = [
             plan_rewrite(prompt, self._noised((start_ids + [-1] * length)[:length]))
             for length in lengths
@@ -238,10 +241,8 @@ class Filling:
     def _old_text(self, blocks: Sequence[Sequence[int]], prompt: Prompt) -> str:
         """The old text of a rewrite's blocks."""
         ids = [token_id for block in blocks for token_id in block if token_id >= 0]
-        healed = (
-            b"" if prompt.right_token is None else self._codec.token_bytes(prompt.right_token)
-        )
-        written = b"".join(map(self._codec.token_bytes, ids)).removesuffix(healed)
+        healed = text_of(self._codec, prompt.right_tokens)
+        written = text_of(self._codec, ids).removesuffix(healed)
         return written.decode(errors="replace")
 
     @property
@@ -286,7 +287,7 @@ class Filling:
         prompt = dataclasses.replace(
             prompt,
             ids=(*prompt.ids, *ids),
-            left_token=None,
+            left_tokens=(),
         )
         return prompt, self._encode(prompt)
 
@@ -305,7 +306,7 @@ class Filling:
                 *zip(lane.shown.tolist(), lane.log_probability.exp().tolist(), strict=True),
             ]
             text, confidences = span_text(
-                dataclasses.replace(lane.plan, left_token=self._left_token),
+                dataclasses.replace(lane.plan, left_tokens=self._left_tokens),
                 self._codec,
                 [token_id for token_id, _ in tokens],
                 [probability for _, probability in tokens],

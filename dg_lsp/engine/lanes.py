@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Canvases
+from dg_lsp.engine.healing import Healed, Limit, allowed, heal
 from dg_lsp.engine.prompt import CanvasPlan
 
 
@@ -26,7 +27,8 @@ class Lane:
     memory: Any
     """The corruption's data for this lane."""
     shown: Tensor
-    """(free,) the token that a draft shows at each free position, -1 before the first step."""
+    """(free,) the token that a draft shows at each free position; before the first step, what
+    the canvas starts as, -1 for noise."""
     log_probability: Tensor
     """(free,) its log-probability at the step's temperature, float32."""
     free_fit: float = 0.0
@@ -63,13 +65,15 @@ class Rows:
     """(healed,) indices into the free rows."""
     typed_ids: Tensor
     """(healed,) the token that the user typed there."""
+    limits: tuple[tuple[Limit, ...], ...]
+    """The limits of the healed positions of each lane."""
     free_slices: tuple[slice, ...]
     """The free rows of each lane."""
     pinned_slices: tuple[slice, ...]
 
 
 def arrange(lanes: Sequence[Lane], constraints: Constraints, device: torch.device) -> Rows:
-    """Index the rows of all lanes."""
+    """Index the rows of all lanes; what healed positions accept follows from what is shown."""
     free: list[int] = []
     pinned: list[int] = []
     lane_index: list[int] = []
@@ -77,16 +81,17 @@ def arrange(lanes: Sequence[Lane], constraints: Constraints, device: torch.devic
     free_slices: list[slice] = []
     pinned_slices: list[slice] = []
     constraint: list[int] = []
+    limits: list[tuple[Limit, ...]] = []
     start = 0
     for number, lane in enumerate(lanes):
         plan = lane.plan
         first = len(free)
-        last = first + plan.free_length - 1
-        constraint += constraints.of(plan)
-        if plan.left_token is not None:
-            typed.append((first, plan.left_token))
-        if plan.right_token is not None and last > first:
-            typed.append((last, plan.right_token))
+        constraint += [0] * plan.free_length
+        healed = constraints.healed(lane)
+        for one in healed:
+            typed.append((first + one.position, one.typed))
+            constraint[first + one.position] = constraints.number(one.limit)
+        limits.append(tuple(one.limit for one in healed))
         free += range(start + plan.free_start, start + plan.free_end)
         lane_index += [number] * plan.free_length
         free_slices.append(slice(first, len(free)))
@@ -110,6 +115,7 @@ def arrange(lanes: Sequence[Lane], constraints: Constraints, device: torch.devic
         lane_index=tensor(lane_index),
         typed_rows=tensor([row for row, _ in typed]),
         typed_ids=tensor([token for _, token in typed]),
+        limits=tuple(limits),
         free_slices=tuple(free_slices),
         pinned_slices=tuple(pinned_slices),
     )
@@ -118,29 +124,30 @@ def arrange(lanes: Sequence[Lane], constraints: Constraints, device: torch.devic
 class Constraints:
     """Which tokens are disallowed at the free positions of some canvases.
 
-    The lanes of one job are healed in the same way and share their constraints.
+    Constraint 0 disallows only control tokens. The lanes of one job are healed in the same way
+    and share their constraints.
     """
 
     def __init__(self, codec: Codec, vocab_size: int, allowed_control: frozenset[int]) -> None:
         self._codec = codec
+        control = [i for i in codec.control.disallowed if i not in allowed_control]
         disallowed = torch.zeros(vocab_size, dtype=torch.bool)
-        disallowed[[i for i in codec.control.disallowed if i not in allowed_control]] = True
+        disallowed[torch.tensor(control, dtype=torch.long)] = True
         disallowed[codec.vocab_size :] = True
         self._rows = [disallowed]
-        self._numbers: dict[tuple[int | None, int | None], int] = {}
+        self._numbers: dict[Limit, int] = {}
         self._table: Tensor | None = None
 
-    def of(self, plan: CanvasPlan) -> list[int]:
-        """The constraint of each free position; constraint 0 disallows only control tokens."""
-        constraints = [0] * plan.free_length
-        if not constraints:
-            return constraints
-        if len(constraints) == 1:
-            constraints[0] = self._number(plan.left_token, plan.right_token)
-        else:
-            constraints[0] = self._number(plan.left_token, None)
-            constraints[-1] = self._number(None, plan.right_token)
-        return constraints
+    def healed(self, lane: Lane) -> list[Healed]:
+        """The healed positions of a lane, by the tokens that it shows."""
+        return heal(lane.plan, self._codec, lane.shown.tolist())
+
+    def number(self, limit: Limit) -> int:
+        """The constraint of a limit. Raises `ValueError` if it accepts no token."""
+        if limit not in self._numbers:
+            self._numbers[limit] = len(self._rows)
+            self._rows.append(self._row(limit))
+        return self._numbers[limit]
 
     def table(self, device: torch.device) -> Tensor:
         """(constraints, vocab) boolean, true where a token is disallowed."""
@@ -148,27 +155,12 @@ class Constraints:
             self._table = torch.stack(self._rows).to(device)
         return self._table
 
-    def _number(self, left: int | None, right: int | None) -> int:
-        if left is None and right is None:
-            return 0
-        if (left, right) not in self._numbers:
-            allowed = self._allowed(left, right)
-            if not allowed:
-                raise ValueError("no token matches the text on both sides of the cursor")
-            row = torch.ones_like(self._rows[0])
-            row[allowed] = False
-            self._numbers[left, right] = len(self._rows)
-            self._rows.append(row | self._rows[0])
-        return self._numbers[left, right]
-
-    def _allowed(self, left: int | None, right: int | None) -> list[int]:
-        codec = self._codec
-        before = b"" if left is None else codec.token_bytes(left)
-        after = b"" if right is None else codec.token_bytes(right)
-        if right is None:
-            return codec.starting_with(before)
-        if left is None:
-            return codec.ending_with(after)
-        # One token has to contain both typed pieces side by side.
-        both = set(codec.starting_with(before)) & set(codec.ending_with(after))
-        return [i for i in both if len(codec.token_bytes(i)) >= len(before) + len(after)]
+    def _row(self, limit: Limit) -> Tensor:
+        ids = torch.as_tensor(allowed(self._codec, limit), dtype=torch.long)
+        if not len(ids) and limit.typed is None:
+            raise ValueError("no token matches the text on both sides of the cursor")
+        row = torch.ones_like(self._rows[0])
+        row[ids] = False
+        if limit.typed is not None:
+            row[limit.typed] = False
+        return row

@@ -4,10 +4,8 @@ For every model family, a canvas is
 
     [free: healed .. span .. healed][right anchor][closing]
 
-Healing: the last token before the cursor and the first one after it are freed, because the
-best token may straddle the cursor; they accept only tokens that start (or end) with the
-characters already there. The family decides what surrounds the canvas
-(`family.PromptLayout`).
+Healed positions begin and end the free ones: they hold the text on both sides of the cursor
+(`healing`). The family decides what surrounds the canvas (`family.PromptLayout`).
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.healing import text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +23,10 @@ class Prompt:
 
     ids: tuple[int, ...]
     """What the network reads before the canvas."""
-    left_token: int | None
-    """The freed token before the span, if there is text before it."""
-    right_token: int | None
-    """The freed token after the span, if there is text after it."""
+    left_tokens: tuple[int, ...]
+    """The freed tokens before the span."""
+    right_tokens: tuple[int, ...]
+    """The freed tokens after the span."""
     right_anchor: tuple[int, ...]
     """Pinned suffix tokens; `closing` follows if they reach the end of the document."""
     closing: tuple[int, ...]
@@ -39,12 +38,18 @@ class Prompt:
     def knows_what_follows(self) -> bool:
         """Whether the network sees any text right after the span."""
         pinned = self.right_anchor or self.closing
-        return bool(self.right_token is not None or pinned or self.after)
+        return bool(self.right_tokens or pinned or self.after)
 
     @property
     def healed_tokens(self) -> int:
-        """Free positions that belong to the text around the span."""
-        return (self.left_token is not None) + (self.right_token is not None)
+        """Tokens that the text around the span takes in a canvas, as it is typed."""
+        return len(self.left_tokens) + len(self.right_tokens)
+
+    @property
+    def least_tokens(self) -> int:
+        """Free positions that a canvas needs: one token may hold all that is freed on a
+        side."""
+        return max(1, bool(self.left_tokens) + bool(self.right_tokens))
 
     @property
     def anchored_tokens(self) -> int:
@@ -60,10 +65,10 @@ class CanvasPlan:
     """Starting ids; -1 for free positions that start as noise."""
     free_start: int
     free_end: int
-    left_token: int | None
-    """Typed token at the first free position, which limits its choices."""
-    right_token: int | None
-    """Typed token at the last free position, which limits its choices."""
+    left_tokens: tuple[int, ...]
+    """Typed tokens that limit the first free positions."""
+    right_tokens: tuple[int, ...]
+    """Typed tokens that limit the last free positions."""
     is_open: bool
     """Whether no known text follows the free positions."""
     seed: int | None = None
@@ -99,9 +104,7 @@ def plan_seed(prompt: Prompt, ids: Sequence[int], seed: int) -> CanvasPlan:
 
 def plan_open_canvas(prompt: Prompt, free_length: int) -> CanvasPlan:
     """A canvas with nothing after the free positions: the span may end anywhere in it."""
-    return CanvasPlan(
-        (-1,) * free_length, 0, free_length, prompt.left_token, None, is_open=True
-    )
+    return CanvasPlan((-1,) * free_length, 0, free_length, prompt.left_tokens, (), is_open=True)
 
 
 def plan_rewrite(prompt: Prompt, start_ids: Sequence[int]) -> CanvasPlan:
@@ -112,27 +115,13 @@ def plan_rewrite(prompt: Prompt, start_ids: Sequence[int]) -> CanvasPlan:
         ids=(*start_ids, *prompt.right_anchor, *prompt.closing),
         free_start=0,
         free_end=len(start_ids),
-        left_token=prompt.left_token,
-        right_token=prompt.right_token,
+        left_tokens=prompt.left_tokens,
+        right_tokens=prompt.right_tokens,
         is_open=not prompt.knows_what_follows,
     )
 
 
 def healed_ids(prompt: Prompt, codec: Codec, span: str) -> list[int]:
     """The free positions that write `span`, with the typed text around it healed in."""
-    return codec.encode(
-        _text_of(codec, prompt.left_token) + span + _text_of(codec, prompt.right_token)
-    )
-
-
-def is_whole(codec: Codec, token_id: int) -> bool:
-    """Whether a token begins and ends at character boundaries; no other can be healed."""
-    try:
-        codec.token_bytes(token_id).decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _text_of(codec: Codec, token_id: int | None) -> str:
-    return "" if token_id is None else codec.token_bytes(token_id).decode()
+    before, after = (text_of(codec, ids) for ids in (prompt.left_tokens, prompt.right_tokens))
+    return codec.encode(before.decode() + span + after.decode())

@@ -6,6 +6,7 @@ import codecs
 from collections.abc import Sequence
 
 from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.healing import text_of
 from dg_lsp.engine.prompt import CanvasPlan
 
 LEAST_MEETING = 6
@@ -26,8 +27,8 @@ def span_text(
         piece = codec.token_bytes(token_id)
         written += piece
         sureness += [probability] * len(piece)
-    start = len(_bytes_of(codec, plan.left_token))
-    end = max(start, len(written) - len(_bytes_of(codec, plan.right_token)))
+    start = len(text_of(codec, plan.left_tokens))
+    end = max(start, len(written) - len(text_of(codec, plan.right_tokens)))
     if written[start:end].isascii():
         # Does the same as below in a tenth of the time, which matters because every step of a
         # long text is decoded.
@@ -76,7 +77,3 @@ def _shared_length(a: str, b: str) -> int:
             break
         length += 1
     return length
-
-
-def _bytes_of(codec: Codec, token_id: int | None) -> bytes:
-    return b"" if token_id is None else codec.token_bytes(token_id)

@@ -183,8 +183,7 @@ def reference(model: LoadedModel, span: TrueSpan) -> Outcome:
     job = job_of(span)
     start = time.perf_counter()
     prompt = build_prompt(job, model.codec, model.settings.prompt)
-    left = [] if prompt.left_token is None else [prompt.left_token]
-    ids = torch.tensor([[*prompt.ids, *left]], device=model.denoiser.device)
+    ids = torch.tensor([[*prompt.ids, *prompt.left_tokens]], device=model.denoiser.device)
     steps: list[float] = []
 
     class Steps:

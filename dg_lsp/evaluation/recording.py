@@ -70,7 +70,7 @@ def record(model: LoadedModel, span: TrueSpan) -> Race:
     true_length = len(healed_ids(prompt, model.codec, span.text))
     room = model.denoiser.canvas_length - prompt.anchored_tokens
     longest = min(job.max_tokens + prompt.healed_tokens, room)
-    tried = lengths_to_try(settings.length, max(1, prompt.healed_tokens), longest)
+    tried = lengths_to_try(settings.length, prompt.least_tokens, longest)
     oracle_length = min(true_length, room)
     lengths = sorted({*tried, oracle_length})
     encoded = model.denoiser.encode(prompt.ids)

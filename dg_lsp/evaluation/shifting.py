@@ -58,13 +58,12 @@ def shifted(model: LoadedModel, span: TrueSpan) -> Choice:
     opened = Denoising(denoiser, encoded, [plan], model.codec, corrupt(job.seed))
     for _ in range(LOOK_AFTER_STEPS):
         opened.step()
-    healed = () if prompt.right_token is None else (prompt.right_token,)
-    known = [*healed, *prompt.right_anchor][:FITTED_TOKENS]
-    start = int(prompt.left_token is not None)
+    known = [*prompt.right_tokens, *prompt.right_anchor][:FITTED_TOKENS]
+    start = len(prompt.left_tokens)
     scores = denoiser.last_logits.log_softmax(-1)
     best = _best_fit(scores, known, start) if known else len(plan.ids)
-    length = best + len(healed)
-    final = plan_canvas(prompt, max(1, prompt.healed_tokens, min(length, room)))
+    length = best + len(prompt.right_tokens)
+    final = plan_canvas(prompt, max(prompt.least_tokens, min(length, room)))
     closed = Denoising(denoiser, encoded, [final], model.codec, corrupt(job.seed))
     while not closed.done:
         closed.step()

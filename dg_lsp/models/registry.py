@@ -39,13 +39,13 @@ class Checkpoint:
 
     def read_codec(self) -> FileCodec:
         """The tokenizer; raises `CheckpointError` if it does not fit the model."""
+        vocabulary = self.dimensions.vocab_size
         try:
-            codec = read_codec(self.directory)
+            codec = read_codec(self.directory, vocabulary)
         except TokenizerError as error:
             raise CheckpointError(
                 f"{error}; copy the one that belongs to the checkpoint"
             ) from error
-        vocabulary = self.dimensions.vocab_size
         if codec.vocab_size > vocabulary:
             raise CheckpointError(
                 f"{self.directory}: the tokenizer has {codec.vocab_size} tokens, the model "

@@ -7,10 +7,13 @@ a space is written as U+2581 (Gemma).
 from __future__ import annotations
 
 import bisect
-import json
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import AddedToken, Tokenizer, models
 
 from dg_lsp.engine.codec import ControlTokens
 from dg_lsp.reason import CodedError, ReasonCode
@@ -19,6 +22,11 @@ BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
 TURN_START, TURN_END = "<|turn>", "<turn|>"
 SPACE = "\u2581"
 """How a space is written in a vocabulary with byte fallback."""
+
+
+CONTROL_LIKE = re.compile(r"<unused\d+>|<(mask|pad|unk|[bes]os)>|\[[A-Za-z_]+\]|<\|.+>|<.+\|>")
+"""Added tokens that no document contains, though files may declare them as text. The others are
+line breaks, runs of spaces and HTML tags."""
 
 
 class TokenizerError(CodedError, ValueError):
@@ -30,30 +38,35 @@ class TokenizerError(CodedError, ValueError):
 class FileCodec:
     """The engine's `Codec` over a `tokenizers.Tokenizer`."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, vocab_size: int | None = None) -> None:
+        """`vocab_size` is the model's, by default the tokenizer's; added tokens beyond it are
+        ignored."""
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        control = _declare_control(tokenizer, vocab_size)
         # Document text may contain strings like "<turn|>", which must not become control
         # tokens.
         tokenizer.encode_special_tokens = True
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
         self._tokenizer = tokenizer
-        self.vocab_size = tokenizer.get_vocab_size(with_added_tokens=True)
-        added = tokenizer.get_added_tokens_decoder()
-        special = {token.content: i for i, token in added.items() if token.special}
-        missing = [name for name in (BOS, PAD, TURN_START, TURN_END) if name not in special]
+        self._bytes = _vocabulary_bytes(tokenizer, {*control.values()}, vocab_size)
+        self.vocab_size = len(self._bytes)
+        self.longest_token = max(map(len, self._bytes))
+        missing = [
+            name
+            for name in (BOS, PAD, TURN_START, TURN_END)
+            if control.get(name, self.vocab_size) >= self.vocab_size
+        ]
         if missing:
             raise TokenizerError(f"the tokenizer has no control token {', '.join(missing)}")
-        self._bytes = _vocabulary_bytes(tokenizer)
         self.control = ControlTokens(
-            bos=special[BOS],
-            turn_start=special[TURN_START],
-            turn_end=special[TURN_END],
-            pad=special[PAD],
-            disallowed=tuple(sorted(i for i, piece in enumerate(self._bytes) if not piece)),
+            bos=control[BOS],
+            turn_start=control[TURN_START],
+            turn_end=control[TURN_END],
+            pad=control[PAD],
+            disallowed=tuple(i for i, piece in enumerate(self._bytes) if not piece),
         )
-        written = [(piece, i) for i, piece in enumerate(self._bytes) if piece]
-        self._forward = sorted(written)
-        self._backward = sorted((piece[::-1], i) for piece, i in written)
+        self._forward = _Sorted(self._bytes)
+        self._backward = _Sorted([piece[::-1] for piece in self._bytes])
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -62,15 +75,38 @@ class FileCodec:
     def token_bytes(self, token_id: int) -> bytes:
         return self._bytes[token_id]
 
-    def starting_with(self, stem: bytes) -> list[int]:
-        return _with_stem(self._forward, stem)
+    def starting_with(self, stem: bytes) -> NDArray[np.int64]:
+        return self._forward.starting_with(stem)
 
-    def ending_with(self, stem: bytes) -> list[int]:
-        return _with_stem(self._backward, stem[::-1])
+    def ending_with(self, stem: bytes) -> NDArray[np.int64]:
+        return self._backward.starting_with(stem[::-1])
 
 
-def read_codec(directory: Path) -> FileCodec:
-    """The codec of a checkpoint directory; raises `TokenizerError`."""
+class _Sorted:
+    """The texts of a vocabulary in order, so that two bisections find all that share a
+    stem."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = pieces
+        lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
+        # numpy ignores zero bytes at the end of a text; the length decides between those.
+        order = np.lexsort((lengths, np.array(pieces)))
+        self._order = order[np.count_nonzero(lengths == 0) :]
+
+    def starting_with(self, stem: bytes) -> NDArray[np.int64]:
+        def shortened(token_id: int) -> bytes:
+            return self._pieces[token_id][: len(stem)]
+
+        start = bisect.bisect_left(self._order, stem, key=shortened)
+        end = bisect.bisect_right(self._order, stem, lo=start, key=shortened)
+        return self._order[start:end]
+
+
+def read_codec(directory: Path, vocab_size: int | None = None) -> FileCodec:
+    """The codec of a checkpoint directory; raises `TokenizerError`.
+
+    `vocab_size` is the model's; added tokens beyond it are ignored.
+    """
     path = directory / "tokenizer.json"
     if not path.is_file():
         raise TokenizerError(f"{directory} has no tokenizer.json")
@@ -79,44 +115,56 @@ def read_codec(directory: Path) -> FileCodec:
     except Exception as error:  # The library raises a bare Exception for bad files.
         raise TokenizerError(f"{path} is not a tokenizer file: {error}") from error
     try:
-        return FileCodec(tokenizer)
+        return FileCodec(tokenizer, vocab_size)
     except TokenizerError as error:
         raise TokenizerError(f"{path}: {error}") from error
 
 
-def _with_stem(pieces: list[tuple[bytes, int]], stem: bytes) -> list[int]:
-    start = bisect.bisect_left(pieces, (stem, -1))
-    found = []
-    for piece, token_id in pieces[start:]:
-        if not piece.startswith(stem):
-            break
-        found.append(token_id)
-    return found
+def _declare_control(tokenizer: Tokenizer, vocab_size: int | None) -> dict[str, int]:
+    """The ids of all control tokens, after those that only look like it became special.
 
-
-def _vocabulary_bytes(tokenizer: Tokenizer) -> list[bytes]:
-    """The bytes of each token: none for control tokens, plain text for other added tokens."""
-    model = json.loads(tokenizer.to_str())["model"]
-    if model.get("type") != "BPE":
-        raise TokenizerError(f"the tokenizer is of type {model.get('type')}, not BPE")
-    byte_of = _byte_level_alphabet()
-    byte_fallback = bool(model.get("byte_fallback"))
-    pieces = [b""] * tokenizer.get_vocab_size(with_added_tokens=True)
+    The library reads special tokens in a text as plain text; all other added tokens are found
+    in every text that contains them.
+    """
     added = tokenizer.get_added_tokens_decoder()
-    for token_id, token in added.items():
-        if not token.special:
-            pieces[token_id] = token.content.replace(SPACE, " ").encode()
-    for piece, token_id in tokenizer.get_vocab(with_added_tokens=False).items():
-        if token_id in added:
-            continue
-        if byte_fallback and len(piece) == 6 and piece.startswith("<0x"):
-            pieces[token_id] = bytes([int(piece[3:5], 16)])
+    control = {
+        token.content: token_id
+        for token_id, token in added.items()
+        if token.special
+        or CONTROL_LIKE.fullmatch(token.content)
+        or (vocab_size is not None and token_id >= vocab_size)
+    }
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in control])
+    return control
+
+
+def _vocabulary_bytes(
+    tokenizer: Tokenizer, control: Collection[int], vocab_size: int | None
+) -> list[bytes]:
+    """The bytes of each token: none for control tokens, plain text for other added tokens."""
+    if not isinstance(tokenizer.model, models.BPE):
+        kind = type(tokenizer.model).__name__
+        raise TokenizerError(f"the tokenizer is of type {kind}, not BPE")
+    byte_fallback = bool(tokenizer.model.byte_fallback)
+    added = tokenizer.get_added_tokens_decoder()
+    byte_of = _byte_level_alphabet()
+    pieces = []
+    for token_id in range(tokenizer.get_vocab_size(with_added_tokens=True)):
+        piece = tokenizer.id_to_token(token_id)
+        if piece is None or token_id in control:
+            pieces.append(b"")
+        elif token_id in added:
+            pieces.append(piece.replace(SPACE, " ").encode())
+        elif byte_fallback and len(piece) == 6 and piece.startswith("<0x"):
+            pieces.append(bytes([int(piece[3:5], 16)]))
         elif byte_fallback:
-            pieces[token_id] = piece.replace(SPACE, " ").encode()
+            pieces.append(piece.replace(SPACE, " ").encode())
         elif set(piece) <= byte_of.keys():
-            pieces[token_id] = bytes(byte_of[character] for character in piece)
+            pieces.append(bytes(byte_of[character] for character in piece))
         else:
             raise TokenizerError(f"its token {piece!r} is neither bytes nor text")
+    while vocab_size is not None and len(pieces) > vocab_size and not pieces[-1]:
+        pieces.pop()
     return pieces
 
 

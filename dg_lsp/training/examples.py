@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from dg_lsp.config import PromptSettings, PromptStyle
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.conversation import build_prompt
-from dg_lsp.engine.prompt import healed_ids
+from dg_lsp.engine.healing import heal
+from dg_lsp.engine.prompt import healed_ids, plan_canvas
 from dg_lsp.job import InfillJob
 from dg_lsp.training.corpus import SourceFile, language
 from dg_lsp.training.seeding import seeded_start
@@ -149,10 +150,8 @@ class ExampleMaker:
         out.cuts[row, 0] = len(prompt.ids)
         noise = rng.choice(self._noise_ids, len(free))
         # The engine starts healed positions as the typed tokens, not as random ones.
-        if prompt.left_token is not None:
-            noise[0] = prompt.left_token
-        if prompt.right_token is not None:
-            noise[-1] = prompt.right_token
+        for healed in heal(plan_canvas(prompt, len(free)), codec, [-1] * len(free)):
+            noise[healed.position] = healed.typed
         ids = free
         if rng.random() < self._seeded_share:
             # The engine starts a lane with the whole seed and renoises what it doubts.

@@ -15,7 +15,8 @@ import numpy as np
 
 from dg_lsp.document.seeds import find_seeds
 from dg_lsp.engine.codec import Codec
-from dg_lsp.engine.prompt import Prompt, healed_ids
+from dg_lsp.engine.healing import heal
+from dg_lsp.engine.prompt import Prompt, healed_ids, plan_canvas
 from dg_lsp.engine.seeding import usable
 from dg_lsp.job import InfillJob
 
@@ -53,8 +54,9 @@ def differing(
     and another inserted. Healed positions are kept, because a seed agrees with what is typed.
     """
     ids = list(true_ids)
-    first = int(prompt.left_token is not None)
-    last = len(ids) - int(prompt.right_token is not None)
+    kept = {one.position for one in heal(plan_canvas(prompt, len(ids)), codec, ids)}
+    first = next((at for at in range(len(ids)) if at not in kept), len(ids))
+    last = next((end for end in range(len(ids), 0, -1) if end - 1 not in kept), 0)
     disallowed = set(codec.control.disallowed)
     others = [token_id for token_id in prompt.ids if token_id not in disallowed]
     if first >= last or not others:

@@ -45,8 +45,8 @@ def read(codec: Codec, ids) -> str:
     return b"".join(pieces).decode(errors="replace")
 
 
-def typed(codec: Codec, token_id: int | None) -> str | None:
-    return None if token_id is None else codec.token_bytes(token_id).decode()
+def typed(codec: Codec, ids: tuple[int, ...]) -> list[bytes]:
+    return [codec.token_bytes(token_id) for token_id in ids]
 
 
 def test_bare_prompt_has_the_suffix_in_the_user_turn_and_ends_in_the_prefix(tiny_codec):
@@ -146,31 +146,34 @@ def test_a_rest_of_the_line_that_the_canvas_does_not_hold_is_shown(tiny_codec):
 @pytest.mark.parametrize(
     ("marked", "left", "right"),
     [
-        ("def area(self<|>, radius)", "self", ","),
-        ("def area(se<|>lf, radius)", "e", "l"),
-        ("    return 3.14 *<|> radius", " *", " radius"),
-        ("):\n    <|>return 3.14", "\n    ", "return"),
-        ("# na<|>ïve", "a", None),
-        ("# naï<|>ve", None, "ve"),
-        ("#é<|> 漢", None, " "),
-        ("e<|>\u0301", "e", None),
-        ("# 圆<|> 🙂\n", " 圆", " 🙂"),
-        ("<|>def", None, "def"),
-        ("def<|>", "def", None),
-        ("<|>", None, None),
+        ("def area(self<|>, radius)", [b"self"], [b","]),
+        # "self" reaches over both tokens.
+        ("def area(se<|>lf, radius)", [b"s", b"e"], [b"l", b"f"]),
+        ("    return 3.14 *<|> radius", [b" *"], [b" radius"]),
+        ("):\n    <|>return 3.14", [b"\n    "], [b"return"]),
+        # " naïve" begins with three of the tokens and ends with two that share a character.
+        ("# na<|>ïve", [b" ", b"n", b"a"], [b"\xc3", b"\xafve"]),
+        ("# naï<|>ve", [b" na\xc3", b"\xaf"], [b"ve"]),
+        # No token reaches over an "é", and its last byte is not a text.
+        ("#é<|> 漢", [], [b" "]),
+        ("e<|>\u0301", [b"e"], []),
+        ("# 圆<|> 🙂\n", [" 圆".encode()], [" 🙂".encode()]),
+        ("<|>def", [], [b"def"]),
+        ("def<|>", [b"def"], []),
+        ("<|>", [], []),
     ],
 )
-def test_the_tokens_beside_the_cursor_are_healed_if_they_are_whole_characters(
+def test_as_many_tokens_beside_the_cursor_are_healed_as_another_reaches_over(
     tiny_codec, marked, left, right
 ):
     prompt = lay_out(tiny_codec, marked)
     plan = plan_canvas(prompt, 2)
 
-    assert (typed(tiny_codec, plan.left_token), typed(tiny_codec, plan.right_token)) == (
+    assert (typed(tiny_codec, plan.left_tokens), typed(tiny_codec, plan.right_tokens)) == (
         left,
         right,
     )
-    assert prompt.healed_tokens == (left is not None) + (right is not None)
+    assert prompt.healed_tokens == len(left) + len(right)
 
 
 @settings(deadline=None)
@@ -216,7 +219,7 @@ def test_the_end_of_turn_is_pinned_where_the_anchor_holds_all_that_follows(
 def test_without_a_right_anchor_nothing_after_the_span_is_healed(tiny_codec):
     prompt = lay_out(tiny_codec, "return <|>3.14", right_anchor_tokens=0)
 
-    assert (prompt.right_token, plan_canvas(prompt, 1).right_token) == (None, None)
+    assert (prompt.right_tokens, plan_canvas(prompt, 1).right_tokens) == ((), ())
 
 
 @pytest.mark.parametrize("prefix", ["", "def"])
@@ -226,8 +229,8 @@ def test_a_document_may_begin_or_end_at_the_cursor(tiny_codec, prefix, suffix):
 
     user = "<BOS><TURN>user\nshapes.py\n" + suffix + "<END>\n"
     assert read(tiny_codec, prompt.ids) == user + "<TURN>model\n"
-    assert typed(tiny_codec, prompt.left_token) == (prefix or None)
-    assert typed(tiny_codec, prompt.right_token) == (suffix or None)
+    assert b"".join(typed(tiny_codec, prompt.left_tokens)) == prefix.encode()
+    assert b"".join(typed(tiny_codec, prompt.right_tokens)) == suffix.encode()
 
 
 @pytest.mark.parametrize(
@@ -350,7 +353,7 @@ def test_a_long_document_has_the_prompt_of_what_is_near(tiny_codec, style):
     far = build_prompt(InfillJob(LINES, LINES), tiny_codec, settings)
     cut = build_prompt(InfillJob(LINES[-near:], LINES[:near]), tiny_codec, settings)
 
-    assert (far.left_token, far.right_token) == (cut.left_token, cut.right_token)
+    assert (far.left_tokens, far.right_tokens) == (cut.left_tokens, cut.right_tokens)
     assert (far.right_anchor, far.closing) == (cut.right_anchor, ())
     # The instruct style cuts in steps of an eighth of its budget.
     assert far.ids[-250:] == cut.ids[-250:]

@@ -10,6 +10,7 @@ import torch
 from dg_lsp.config import SamplerSettings
 from dg_lsp.engine.codec import ControlTokens
 from dg_lsp.engine.denoising import Denoising
+from dg_lsp.engine.healing import text_of
 from dg_lsp.engine.prompt import CanvasPlan
 from dg_lsp.engine.uniform import UniformCorruption
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
@@ -27,7 +28,7 @@ class NothingDisallowed:
 
 
 def open_plan(length: int) -> CanvasPlan:
-    return CanvasPlan((-1,) * length, 0, length, None, None, is_open=True)
+    return CanvasPlan((-1,) * length, 0, length, (), (), is_open=True)
 
 
 def by_inversion(probabilities: torch.Tensor, num_samples: int) -> torch.Tensor:
@@ -178,8 +179,8 @@ def test_pinned_positions_are_exactly_their_tokens_in_every_step(
     # The end of turn may be pinned, though it may not be written.
     ids = (50, 51, -1, -1, -1, 60, 61, tiny_codec.control.turn_end)
     plans = [
-        CanvasPlan(ids, 2, 5, None, None, is_open=False),
-        CanvasPlan((-1, 70, 71), 0, 1, None, None, is_open=False),
+        CanvasPlan(ids, 2, 5, (), (), is_open=False),
+        CanvasPlan((-1, 70, 71), 0, 1, (), (), is_open=False),
     ]
     watched, _ = watch(denoiser, tiny_codec, plans, seed, entropy_bound=entropy_bound)
 
@@ -199,7 +200,7 @@ def test_pinned_positions_are_exactly_their_tokens_in_every_step(
 def test_control_tokens_are_never_written(denoiser, tiny_codec, seed, prefer):
     disallowed = tiny_codec.control.disallowed
     prefer(disallowed)
-    plan = CanvasPlan((-1,) * 8 + (60, 61), 0, 8, None, None, is_open=False)
+    plan = CanvasPlan((-1,) * 8 + (60, 61), 0, 8, (), (), is_open=False)
     watched, denoising = watch(denoiser, tiny_codec, [plan], seed, entropy_bound=20.0)
 
     written = [free_of(plan, canvas) for canvas in watched.canvases]
@@ -229,7 +230,7 @@ def test_healed_positions_agree_with_what_is_typed(
     denoiser, tiny_codec, left, right, count, seed
 ):
     def typed(text):
-        return None if text is None else tiny_codec.encode(text)[0]
+        return () if text is None else (tiny_codec.encode(text)[0],)
 
     plan = CanvasPlan((-1,) * count + (60,), 0, count, typed(left), typed(right), is_open=False)
     watched, denoising = watch(denoiser, tiny_codec, [plan], seed, entropy_bound=20.0)
@@ -238,21 +239,53 @@ def test_healed_positions_agree_with_what_is_typed(
     steps.append(denoising.lanes[0].shown.tolist())
     for tokens in steps:
         if left is not None:
-            first = tiny_codec.token_bytes(plan.left_token)
+            first = tiny_codec.token_bytes(plan.left_tokens[0])
             assert tiny_codec.token_bytes(tokens[0]).startswith(first)
         if right is not None:
-            last = tiny_codec.token_bytes(plan.right_token)
+            last = tiny_codec.token_bytes(plan.right_tokens[0])
             assert tiny_codec.token_bytes(tokens[-1]).endswith(last)
     # Their noise is what is typed: nothing better is known at the start.
     if left is not None:
-        assert steps[0][0] == plan.left_token
+        assert steps[0][0] == plan.left_tokens[0]
     if right is not None:
-        assert steps[0][-1] == plan.right_token
+        assert steps[0][-1] == plan.right_tokens[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("preferred", ["", "return", "return tu", "re tu 14"])
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_several_healed_tokens_hold_the_typed_text_at_every_step(
+    denoiser, tiny_codec, prefer, preferred, count, seed
+):
+    # "return" and "retu" reach over "re", "t" and "u".
+    left = tuple(i for text in ("re", "t", "u") for i in tiny_codec.encode(text))
+    plan = CanvasPlan((-1,) * count + (60,), 0, count, left, (), is_open=False)
+    prefer(tiny_codec.encode(preferred))
+    watched, uniform = Watched(denoiser), corruption(denoiser, seed, max_denoising_steps=6)
+    denoising = Denoising(watched, watched.encode(PROMPT), [plan], tiny_codec, uniform)
+    assert free_of(plan, denoising._canvas)[:3] == list(left[:count])
+    while not denoising.done:
+        denoising.step()
+        shown = denoising.lanes[0].shown.tolist()
+        assert text_of(tiny_codec, shown).startswith(b"retu")
+        if preferred.startswith("return"):
+            # One token reaches the cursor, so that the next positions are free.
+            assert shown[0] == tiny_codec.encode("return")[0]
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_several_healed_tokens_after_the_span(denoiser, tiny_codec, count):
+    right = tuple(i for text in ("t", "u", "rn") for i in tiny_codec.encode(text))
+    plan = CanvasPlan((-1,) * count + (60,), 0, count, (), right, is_open=False)
+    watched, denoising = watch(denoiser, tiny_codec, [plan], entropy_bound=20.0)
+
+    assert free_of(plan, watched.canvases[0])[-3:] == list(right[-count:])
+    assert text_of(tiny_codec, denoising.lanes[0].shown.tolist()).endswith(b"turn")
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_one_token_may_hold_what_is_typed_on_both_sides(denoiser, tiny_codec, seed):
-    left, right = (tiny_codec.encode(text)[0] for text in (" ", "s"))
+    left, right = (tuple(tiny_codec.encode(text)) for text in (" ", "s"))
     plan = CanvasPlan((-1, 60), 0, 1, left, right, is_open=False)
     _, denoising = watch(denoiser, tiny_codec, [plan], seed)
 
@@ -261,7 +294,7 @@ def test_one_token_may_hold_what_is_typed_on_both_sides(denoiser, tiny_codec, se
 
 
 def test_two_pieces_that_no_token_holds_are_refused(denoiser, tiny_codec):
-    left, right = (tiny_codec.encode(text)[0] for text in ("(", "#"))
+    left, right = (tuple(tiny_codec.encode(text)) for text in ("(", "#"))
 
     with pytest.raises(ValueError, match="token"):
         watch(denoiser, tiny_codec, [CanvasPlan((-1, 60), 0, 1, left, right, is_open=False)])
@@ -269,11 +302,11 @@ def test_two_pieces_that_no_token_holds_are_refused(denoiser, tiny_codec):
 
 def test_a_canvas_with_nothing_free_is_refused(denoiser, tiny_codec):
     with pytest.raises(ValueError, match="free position"):
-        watch(denoiser, tiny_codec, [CanvasPlan((50, 51), 0, 0, None, None, is_open=False)])
+        watch(denoiser, tiny_codec, [CanvasPlan((50, 51), 0, 0, (), (), is_open=False)])
 
 
 def test_a_rewrite_starts_from_the_given_tokens(denoiser, tiny_codec):
-    plan = CanvasPlan((50, -1, 51, 60, 61), 0, 3, None, None, is_open=False)
+    plan = CanvasPlan((50, -1, 51, 60, 61), 0, 3, (), (), is_open=False)
     watched, _ = watch(denoiser, tiny_codec, [plan])
 
     first = watched.canvases[0].tolist()
@@ -307,7 +340,7 @@ def test_lanes_in_one_forward_are_each_alone(denoiser, prompt_length):
 def test_lanes_that_are_kept_go_on_as_they_were(denoiser, tiny_codec, order):
     plans = [
         CanvasPlan(
-            (-1,) * count + (60, 61), 0, count, tiny_codec.encode("r")[0], None, is_open=False
+            (-1,) * count + (60, 61), 0, count, (tiny_codec.encode("r")[0],), (), is_open=False
         )
         for count in (3, 4, 5)
     ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Canvases, Prediction
 from dg_lsp.engine.engine import Engine
 from dg_lsp.engine.family import Family, FoundText
+from dg_lsp.engine.healing import freed_after, freed_before, text_of
 from dg_lsp.engine.infilling import Filling, JobStoppedError
 from dg_lsp.engine.lanes import Lane, Rows, StepView
 from dg_lsp.engine.prompt import CanvasPlan, Prompt
@@ -92,6 +93,23 @@ class MaskedDenoiser:
         return 0
 
 
+class WithinLimits(MaskedDenoiser):
+    """Predicts some token that is allowed where the one it knows is not."""
+
+    def denoise(self, encoded, canvases, canvas, *rest) -> Prediction:
+        free = Canvases(
+            *(canvases.lengths, canvases.free, canvases.pinned),
+            disallowed=torch.zeros_like(canvases.disallowed),
+            constraint=canvases.constraint,
+        )
+        known = super().denoise(encoded, free, canvas, *rest)
+        disallowed = canvases.disallowed[canvases.constraint]
+        is_out = disallowed.gather(1, known.argmax[:, None]).squeeze(1)
+        argmax = torch.where(is_out, (~disallowed).long().argmax(1), known.argmax)
+        sureness = known.log_probability - is_out.float()
+        return replace(known, sampled=argmax, argmax=argmax, log_probability=sureness)
+
+
 class MaskedCorruption:
     max_steps = 100
 
@@ -144,7 +162,23 @@ class BothSides:
 
     def build(self, job: InfillJob, canvas_length: int) -> Prompt:
         before = (self.codec.control.bos, *self.codec.encode(job.prefix))
-        return Prompt(before, None, None, (), (), after=tuple(self.codec.encode(job.suffix)))
+        return Prompt(before, (), (), (), (), after=tuple(self.codec.encode(job.suffix)))
+
+
+class HealedBothSides:
+    """The same with the tokens at the cursor in the canvas."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+
+    def build(self, job: InfillJob, canvas_length: int) -> Prompt:
+        before, after = self._codec.encode(job.prefix), self._codec.encode(job.suffix)
+        left, right = freed_before(self._codec, before), freed_after(self._codec, after)
+        return Prompt(
+            (self._codec.control.bos, *before[: len(before) - len(left)]),
+            *(left, right, (), ()),
+            after=tuple(after[len(right) :]),
+        )
 
 
 class OneCanvas:
@@ -271,6 +305,36 @@ def test_a_cancelled_job_stops_between_two_steps(tiny_codec):
 
     with pytest.raises(JobStoppedError):
         fill(tiny_codec, 20, cancelled=cancelled)
+
+
+@pytest.mark.parametrize("length", [3, 5, 9])
+@pytest.mark.parametrize(
+    ("prefix", "freed", "span", "suffix"),
+    [
+        # "return" reaches over both tokens.
+        ("def area():\n    retu", 1, "rn 3.14", ""),
+        ("def area():\n    ret", 2, "urn 3.14", ""),
+        # The typed tokens stay as they are.
+        ("x = se", 2, "t", ""),
+        ("x = se", 2, "lf * radius", ""),
+    ],
+)
+def test_tokens_at_the_cursor_are_healed_as_in_any_family(
+    tiny_codec, length, prefix, freed, span, suffix
+):
+    family = replace(masked_family(tiny_codec, length), layout=HealedBothSides(tiny_codec))
+    prompt = family.layout.build(InfillJob(prefix, suffix), 64)
+    assert len(prompt.left_tokens) == freed
+    healed = text_of(tiny_codec, prompt.left_tokens).decode()
+    denoiser = WithinLimits(tiny_codec, healed + span)
+    drafts: list[Draft] = []
+    job = InfillJob(prefix, suffix)
+    filling = Filling(
+        *(job, denoiser, tiny_codec, family, EngineSettings(), lambda: False, drafts.append)
+    )
+
+    assert [candidate.text for candidate in filling.run().candidates] == [span]
+    assert all(span.startswith(draft.text) for draft in drafts)
 
 
 async def test_the_engine_runs_it_like_any_other(tiny_codec):

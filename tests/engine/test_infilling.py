@@ -122,7 +122,7 @@ def test_fills_the_known_span(tiny_codec, marked, style):
     "marked",
     [
         AREA,
-        "def area(self, ra<|dius):\n    return 3.14 * ra|>dius ** 2\n",
+        "def area(self, rad<|ius):\n    return 3.14 * rad|>ius ** 2\n",
         "def area(self, radius):\n    <|return 3.14|>\n\n\ndef side(self):\n    pass\n",
     ],
 )

@@ -58,7 +58,7 @@ def test_lengths_around(length, shortest, longest, expect):
 def lane(free: list[float], pinned: float = 0.0) -> Lane:
     count = len(free)
     return Lane(
-        CanvasPlan((-1,) * count, 0, count, None, None, is_open=True),
+        CanvasPlan((-1,) * count, 0, count, (), (), is_open=True),
         Stopping(SamplerSettings()),
         shown=torch.zeros(count, dtype=torch.long),
         log_probability=torch.tensor(free),

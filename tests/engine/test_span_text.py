@@ -30,8 +30,8 @@ def read(pieces: list[bytes], sureness, left: bytes | None, right: bytes | None)
         (-1,) * count,
         0,
         count,
-        left_token=None if left is None else count,
-        right_token=None if right is None else count + 1,
+        left_tokens=() if left is None else (count,),
+        right_tokens=() if right is None else (count + 1,),
         is_open=right is None,
     )
     return span_text(plan, codec, range(count), sureness)

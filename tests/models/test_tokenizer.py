@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -38,9 +40,14 @@ def gemma_like(added: tuple[str, ...] = (), control: tuple[str, ...] = CONTROL) 
     return tokenizer
 
 
-@pytest.fixture(scope="session", params=["byte-level", "byte-fallback"])
-def codec(request, tiny_tokenizer) -> FileCodec:
-    return FileCodec(tiny_tokenizer if request.param == "byte-level" else gemma_like())
+@pytest.fixture(scope="session", params=["tiny_codec", "few_pieces", "gemma_codec"])
+def codec(request) -> FileCodec:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def few_pieces() -> FileCodec:
+    return FileCodec(gemma_like())
 
 
 def read(codec: FileCodec, ids: list[int]) -> str:
@@ -52,6 +59,8 @@ def read(codec: FileCodec, ids: list[int]) -> str:
 @example("<bos><|turn>model\n<turn|><pad><eos>")
 @example("<0x0A>\n\t naïve 圆🙂\r\n\x00")
 @example("  ab (ab)\n    a = 1")
+@example("\n\n\n" + " " * 40 + "return" + "\t" * 9)
+@example("<table><mask>[multimodal]<unused0></table> <unused6241>")
 def test_any_text_comes_back_as_it_was(codec, text):
     # The family with byte fallback writes a space and U+2581 alike.
     if codec.encode("▁") == codec.encode(" "):
@@ -62,8 +71,13 @@ def test_any_text_comes_back_as_it_was(codec, text):
     assert not set(ids) & set(codec.control.disallowed)
 
 
+@functools.lru_cache
+def pieces_of(codec: FileCodec) -> list[bytes]:
+    return [codec.token_bytes(i) for i in range(codec.vocab_size)]
+
+
 def stems(codec: FileCodec) -> st.SearchStrategy[bytes]:
-    pieces = st.sampled_from([codec.token_bytes(i) for i in range(codec.vocab_size)])
+    pieces = st.sampled_from(pieces_of(codec))
     return st.one_of(
         pieces,
         st.binary(max_size=3),
@@ -76,21 +90,86 @@ def stems(codec: FileCodec) -> st.SearchStrategy[bytes]:
 @given(data=st.data())
 def test_tokens_by_their_first_or_last_bytes(codec, data):
     stem = data.draw(stems(codec))
-    pieces = {i: codec.token_bytes(i) for i in range(codec.vocab_size)}
-    texts = {i: piece for i, piece in pieces.items() if piece}
+    pieces = pieces_of(codec)
+    texts = {i: piece for i, piece in enumerate(pieces) if piece}
 
-    starting, ending = codec.starting_with(stem), codec.ending_with(stem)
+    starting, ending = codec.starting_with(stem).tolist(), codec.ending_with(stem).tolist()
     assert sorted(starting) == [i for i, piece in texts.items() if piece.startswith(stem)]
     assert sorted(ending) == [i for i, piece in texts.items() if piece.endswith(stem)]
+    # Those that equal the stem come first.
+    for found in (starting, ending):
+        equal = [pieces[i] == stem for i in found]
+        assert equal == sorted(equal, reverse=True)
 
 
 def test_control_tokens_write_nothing_and_are_barred(codec):
     control = codec.control
     named = (control.pad, control.bos, control.turn_start, control.turn_end)
 
-    assert set(control.disallowed) == set(range(len(CONTROL)))
     assert set(named) < set(control.disallowed)
-    assert [codec.token_bytes(i) for i in control.disallowed] == [b""] * len(CONTROL)
+    assert {codec.token_bytes(i) for i in control.disallowed} == {b""}
+    assert all(
+        codec.token_bytes(i) for i in range(codec.vocab_size) if i not in control.disallowed
+    )
+
+
+def test_zero_bytes_at_the_end_of_tokens_do_not_confuse_the_search():
+    texts = ["\0", "\0\0", "a", "a\0", "a\0\0", "a\0b", "b\0", "\0a"]
+    codec = FileCodec(gemma_like(added=(*texts,)))
+    by_text = {codec.token_bytes(i): i for i in range(codec.vocab_size)}
+
+    def texts_of(ids) -> set[bytes]:
+        return {codec.token_bytes(int(i)) for i in ids}
+
+    assert texts_of(codec.starting_with(b"a\0")) == {b"a\0", b"a\0\0", b"a\0b"}
+    assert texts_of(codec.ending_with(b"\0\0")) == {b"\0\0", b"a\0\0"}
+    assert texts_of(codec.ending_with(b"a")) == {b"a", b"\0a", b" a"}
+    assert {text.encode() for text in texts} <= by_text.keys()
+
+
+LIKE_CONTROL = ["<mask>", "[multimodal]", "<unused0>", "<unused6241>", "<|fim_prefix|>"]
+
+
+@pytest.mark.parametrize("name", LIKE_CONTROL)
+def test_an_added_token_that_looks_like_a_control_token_is_one(name):
+    # Files declare these as ordinary added tokens.
+    codec = FileCodec(gemma_like(added=(name, "<table>")))
+    number = len(CONTROL)
+    ids = codec.encode(f"a{name}b")
+
+    assert number in codec.control.disallowed
+    assert codec.token_bytes(number) == b""
+    # In a document, it is nothing but its letters.
+    assert number not in ids
+    assert read(codec, ids) == f"a{name}b"
+
+
+@pytest.mark.parametrize("names", [("<image_soft_token>",), ("one", "two")])
+def test_added_tokens_beyond_the_models_vocabulary_are_ignored(names):
+    tokenizer = gemma_like()
+    model_size = tokenizer.get_vocab_size()
+    tokenizer.add_tokens([AddedToken(name, normalized=False) for name in names])
+    codec = FileCodec(tokenizer, model_size)
+    text = f"a{names[0]}b"
+
+    assert codec.vocab_size == model_size
+    assert max(codec.encode(text)) < model_size
+    assert read(codec, codec.encode(text)) == text
+
+
+def test_a_vocabulary_that_is_larger_than_the_models_stays_so():
+    assert FileCodec(gemma_like(), 200).vocab_size > 200
+
+
+def test_a_control_token_beyond_the_models_vocabulary_is_missing():
+    tokenizer = gemma_like(control=CONTROL[:-1])
+    model_size = tokenizer.get_vocab_size()
+    tokenizer.add_special_tokens([AddedToken(CONTROL[-1], special=True)])
+
+    with pytest.raises(TokenizerError) as raised:
+        FileCodec(tokenizer, model_size)
+
+    assert CONTROL[-1] in str(raised.value)
 
 
 @pytest.mark.parametrize(

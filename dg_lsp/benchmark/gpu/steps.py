@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import DynamicCache
 
 from dg_lsp.benchmark.gpu.hardware import median_ms
@@ -33,6 +35,7 @@ class Numbers:
     """A codec without text: the denoising loop only asks which ids are allowed."""
 
     vocab_size: int
+    longest_token: int = 0
     control: ControlTokens = field(
         default_factory=lambda: ControlTokens(0, 1, 2, 3, (0, 1, 2, 3))
     )
@@ -43,10 +46,10 @@ class Numbers:
     def token_bytes(self, token_id: int) -> bytes:
         raise NotImplementedError
 
-    def starting_with(self, stem: bytes) -> list[int]:
+    def starting_with(self, stem: bytes) -> NDArray[np.int64]:
         raise NotImplementedError
 
-    def ending_with(self, stem: bytes) -> list[int]:
+    def ending_with(self, stem: bytes) -> NDArray[np.int64]:
         raise NotImplementedError
 
 
@@ -134,7 +137,7 @@ class EngineSteps:
         return ids.tolist()
 
     def _start(self, rows: int, most_steps: int) -> Denoising:
-        plan = CanvasPlan((-1,) * rows, 0, rows, None, None, is_open=True)
+        plan = CanvasPlan((-1,) * rows, 0, rows, (), (), is_open=True)
         settings = SamplerSettings(
             max_denoising_steps=most_steps, confidence_threshold=NEVER_SETTLED
         )

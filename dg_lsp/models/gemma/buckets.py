@@ -31,8 +31,8 @@ CACHED = (256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384)
 WARM = ((32, 16), (48, 32), (64, 48), (128, 64), (192, 96), (384, 192))
 """Rows and sampled rows of the steps that are prepared at startup: one line, a few lines, a
 race that is almost over, and one that begins. Others are prepared when first needed."""
-CONSTRAINTS = 4
-"""One for control tokens, and one for each kind of healed position."""
+CONSTRAINTS = 8
+"""One for control tokens, and one for each healed position of a lane, rarely more than four."""
 
 Outcome = tuple[Selection, Tensor]
 

@@ -158,8 +158,8 @@ def test_a_whole_denoising_ends_the_same(tiny_model, tiny_codec):
                 (-1,) * count + (60, 61),
                 0,
                 count,
-                tiny_codec.encode("r")[0],
-                None,
+                (tiny_codec.encode("r")[0],),
+                (),
                 is_open=False,
             )
             for count in (3, 5, 9)
