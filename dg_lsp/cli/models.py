@@ -75,7 +75,7 @@ def _row(model: StoredModel, damage: dict[str, str]) -> dict[str, Any]:
         "name": model.name,
         "parameters": manifest.parameters,
         "bytes": manifest.weight_bytes,
-        "precision": "nf4",
+        "precision": manifest.precision,
         "checksum": "wrong" if model.name in damage else model.integrity.value,
         "source": manifest.source,
         "path": str(model.directory),

@@ -16,14 +16,15 @@ pytestmark = [
 
 # A process of its own: the other tests have asked for the interpreter, which is for good.
 SCRIPT = """
-import functools
+import functools, sys
 import torch
-from dg_lsp.benchmark.gpu.weights import random_nf4
+from dg_lsp.benchmark.gpu.weights import random_int4, random_nf4
 from dg_lsp.models.kernels import products, reference
 
 cuda = torch.device("cuda")
 gelu = functools.partial(torch.nn.functional.gelu, approximate="tanh")
-gate_up, down = random_nf4((128, 1408, 2816), cuda), random_nf4((128, 2816, 704), cuda)
+make = {"nf4": random_nf4, "int4": random_int4}[sys.argv[1]]
+gate_up, down = make((128, 1408, 2816), cuda), make((128, 2816, 704), cuda)
 
 def arguments(rows):
     hidden = torch.randn(rows, 2816, device=cuda, dtype=torch.bfloat16)
@@ -39,7 +40,7 @@ for rows in (1, 2, 16, 17, 64, 256, 1024):
     given = arguments(rows)
     check(products.grouped_experts(*given, gate_up, down), *given)
 
-matrix = random_nf4((4096, 2816), cuda)
+matrix = make((4096, 2816), cuda)
 for rows in (1, 17, 256):
     x = torch.randn(rows, 2816, device=cuda, dtype=torch.bfloat16)
     exact = reference.linear(x.float(), matrix)
@@ -57,10 +58,11 @@ check(out, *fixed)
 """
 
 
-def test_compiled_kernels_equal_their_references_also_in_a_graph():
+@pytest.mark.parametrize("stored", ["nf4", "int4"])
+def test_compiled_kernels_equal_their_references_also_in_a_graph(stored):
     environment = {name: v for name, v in os.environ.items() if name != "TRITON_INTERPRET"}
     ended = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", SCRIPT, stored],
         env=environment,
         capture_output=True,
         text=True,

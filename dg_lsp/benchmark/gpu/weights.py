@@ -21,6 +21,7 @@ from dg_lsp.models.gemma.quantization import (
 )
 from dg_lsp.models.nf4.format import BLOCK, SCALE_BLOCK, Nf4, bitsandbytes, to_bitsandbytes
 from dg_lsp.models.packed_layers import PackedStack
+from dg_lsp.models.w4a16.format import PER_WORD, Int4
 
 SPREAD = 0.02
 
@@ -83,6 +84,17 @@ def random_nf4(shape: tuple[int, ...], device: torch.device) -> Nf4:
         torch.linspace(-1, 1, 256, device=device),
         torch.tensor(2 * SPREAD, device=device),
         shape,
+    )
+
+
+def random_int4(shape: tuple[int, ...], device: torch.device, group: int = 32) -> Int4:
+    """Random codes, and scales that spread the values about as `random_tensor` does."""
+    few, many = torch.iinfo(torch.int32).min, torch.iinfo(torch.int32).max
+    words = (*shape[:-1], shape[-1] // PER_WORD)
+    scales = (*shape[:-1], shape[-1] // group)
+    return Int4(
+        torch.randint(few, many, words, dtype=torch.int32, device=device),
+        torch.full(scales, SPREAD / 4, dtype=torch.bfloat16, device=device),
     )
 
 

@@ -1,4 +1,4 @@
-"""Matrix products that decode NF4 weights on the fly, and the conditions for using them.
+"""Matrix products that decode 4-bit weights on the fly, and the conditions for using them.
 
 Every kernel has a reference in plain torch (`reference.py`), which runs on any device and which
 the kernels are tested against.

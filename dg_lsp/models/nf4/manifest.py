@@ -46,6 +46,8 @@ class Manifest:
     """Hash of the headers of the source checkpoint."""
     files: dict[str, tuple[int, str]]
     """Size and SHA-256 of each file."""
+    precision: str = "nf4"
+    """"nf4", or "int4" for a checkpoint that is kept as it was published."""
 
     @property
     def weight_bytes(self) -> int:
@@ -57,7 +59,7 @@ class Manifest:
             directory / MANIFEST,
             {
                 "format": FORMAT,
-                "precision": "nf4",
+                "precision": self.precision,
                 "parameters": self.parameters,
                 "source": self.source,
                 "fingerprint": self.fingerprint,
@@ -85,7 +87,11 @@ def read_manifest(directory: Path) -> Manifest:
             for name, each in raw["files"].items()
         }
         return Manifest(
-            int(raw["parameters"]), str(raw["source"]), str(raw["fingerprint"]), files
+            int(raw["parameters"]),
+            str(raw["source"]),
+            str(raw["fingerprint"]),
+            files,
+            str(raw.get("precision", "nf4")),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(

@@ -1,0 +1,108 @@
+"""Puts a checkpoint in int4 into the store as it is: its files, their checksums and a manifest.
+
+Nothing is packed. Names and shapes are checked first, and the checkpoint is not used before all
+of its files are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from dg_lsp.models.checkpoint import INDEX, METADATA, CheckpointError, list_shards
+from dg_lsp.models.nf4.manifest import (
+    Manifest,
+    hash_file,
+    is_packed_checkpoint,
+    remember_checked,
+)
+from dg_lsp.models.registry import open_checkpoint
+from dg_lsp.models.w4a16.reading import plan_reading
+from dg_lsp.reason import ReasonCode
+
+COPIED = (
+    "config.json", "generation_config.json", "tokenizer.json", METADATA, INDEX, "README.md",
+)  # fmt: skip
+
+
+def keep(
+    source: Path,
+    target: Path,
+    *,
+    source_name: str,
+    move: bool,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> Manifest:
+    """Create `target` from `source`, one process at a time; raises `CheckpointError`.
+
+    With `move`, the weights leave `source`, for example a directory of downloads; otherwise
+    they are linked if both are on one disk, and copied if not. `told` is called with the bytes
+    that are checked and the total.
+    """
+    checkpoint = open_checkpoint(source)
+    if not checkpoint.weights.groups:
+        raise CheckpointError(
+            f"{source} is in {checkpoint.weights.name}, which dg-lsp pull packs",
+            ReasonCode.INVALID_ARGUMENT,
+        )
+    # Without it, the checkpoint could be kept but not loaded.
+    checkpoint.read_codec()
+    plan_reading(source, checkpoint.tensors, checkpoint.weights.groups)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise CheckpointError(
+            f"another process is making {target.name}; wait until it has finished",
+            ReasonCode.NAME_TAKEN,
+        ) from error
+    with lock:
+        if is_packed_checkpoint(target):
+            raise CheckpointError(
+                f"{target} already exists; choose another --name", ReasonCode.NAME_TAKEN
+            )
+        shards = list_shards(source)
+        manifest = _manifest(shards, checkpoint.tensors.parameters, source_name, told)
+        draft = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        for name in COPIED:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, draft / name)
+        for shard in shards:
+            _place(shard, draft / shard.name, move=move)
+        manifest.write(draft)
+        remember_checked(draft, manifest)
+        os.replace(draft, target)
+    return manifest
+
+
+def _manifest(
+    shards: list[Path], parameters: int, source_name: str, told: Callable[[int, int], None]
+) -> Manifest:
+    files, done = {}, 0
+    total = sum(shard.stat().st_size for shard in shards)
+    for shard in shards:
+        size = shard.stat().st_size
+        files[shard.name] = size, hash_file(shard)
+        done += size
+        told(done, total)
+    fingerprint = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()
+    return Manifest(parameters, source_name, fingerprint, files, "int4")
+
+
+def _place(shard: Path, target: Path, *, move: bool) -> None:
+    if move:
+        shutil.move(shard, target)
+        return
+    try:
+        # The content, not a link to it, as the hub's cache has.
+        os.link(shard.resolve(), target)
+    except OSError:
+        shutil.copyfile(shard, target)
