@@ -124,10 +124,15 @@ class Ranker(Protocol):
         found: Sequence[FoundText],
         prompt: Prompt,
         encoded: Any,
+        known: dict[str, Any],
         *,
         is_rewrite: bool,
     ) -> list[Candidate]:
-        """The distinct texts as candidates, best first."""
+        """The distinct texts as candidates, best first.
+
+        `known` is empty at the first call for a prompt; the ranker may keep there, by text,
+        what it need not compute again.
+        """
         ...
 
 

@@ -87,6 +87,8 @@ class Filling:
         """The texts found so far, while a longer one is tried."""
         self._lanes: list[Lane] = []
         """The current lanes, for drafts and for the deadline."""
+        self._known: dict[str, Any] = {}
+        """What the ranker knows about texts after the job's prompt."""
         self._num_ranked = 0
         """Number of settled lanes when `_candidate` was chosen."""
         self._candidate: Candidate | None = None
@@ -103,9 +105,7 @@ class Filling:
             self._is_cut_short = True
             found = self._complete or self._texts(self._family.lengths.fittest(self._lanes))
         except _AgreedError:
-            agreeing = [lane for lane in self._lanes if self._agrees(lane)]
-            # Whether anything is missing at all is still to be decided.
-            found = [*self._texts(agreeing), FoundText("", ())]
+            found = self._texts([lane for lane in self._lanes if self._agrees(lane)])
         ranked = self._timed("rank", lambda: self._ranked(found, prompt, encoded))
         self._timings_ms["total"] = (time.perf_counter() - self._started) * 1e3
         offered, reason = self._sure_enough(ranked)
@@ -246,6 +246,11 @@ class Filling:
         return written.decode(errors="replace")
 
     @property
+    def _is_length_open(self) -> bool:
+        """Whether the span may have any length, from nothing on."""
+        return self._job.replaced is None and self._job.span_tokens is None
+
+    @property
     def _block_tokens(self) -> int:
         return min(self._settings.block_tokens, self._denoiser.canvas_length)
 
@@ -265,7 +270,7 @@ class Filling:
         def after_step() -> None:
             self._steps += 1
             self._lanes = denoising.lanes
-            if self._job.replaced is None and not self._is_open_ended and not denoising.done:
+            if self._is_length_open and not self._is_open_ended and not denoising.done:
                 self._rank_settled(prompt, encoded)
             self._send_draft(denoising.step_idx, corruption.max_steps)
             if denoising.step_idx == 1 and any(map(self._agrees, self._lanes)):
@@ -345,8 +350,13 @@ class Filling:
         found = [one for one in self._compared(found) if "\ufffd" not in one.text]
         if not self._job.may_be_empty:
             found = [one for one in found if one.text] or found
+        elif self._is_length_open:
+            # Whether anything is missing does not depend on which lane got how far.
+            found = [*found, FoundText("", ())]
         is_rewrite = self._job.replaced is not None
-        return self._family.ranker.rank(found, prompt, encoded, is_rewrite=is_rewrite)
+        return self._family.ranker.rank(
+            found, prompt, encoded, self._known, is_rewrite=is_rewrite
+        )
 
     def _compared(self, found: list[FoundText]) -> list[FoundText]:
         """All texts that take part in the ranking."""

@@ -32,12 +32,16 @@ class CausalRanker:
         found: Sequence[FoundText],
         prompt: Prompt,
         encoded: Any,
+        known: dict[str, Likelihood],
         *,
         is_rewrite: bool,
     ) -> list[Candidate]:
         distinct = list({one.text: one for one in reversed(found)}.values())
-        ids = [healed_ids(prompt, self.codec, one.text) for one in distinct]
-        likelihoods = likelihoods_of(self.denoiser, encoded, prompt, ids)
+        if new := [one.text for one in distinct if one.text not in known]:
+            ids = [healed_ids(prompt, self.codec, text) for text in new]
+            computed = likelihoods_of(self.denoiser, encoded, prompt, ids)
+            known.update(zip(new, computed, strict=True))
+        likelihoods = [known[one.text] for one in distinct]
         # A rewrite is about as long as the text it replaces; longer ones get no reward.
         reward = 0.0 if is_rewrite else self.token_reward_nats
         priors = [one.prior_nats for one in distinct]

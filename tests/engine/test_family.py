@@ -203,7 +203,13 @@ class OneCanvas:
 
 class Surest:
     def rank(
-        self, found: Sequence[FoundText], prompt: Prompt, encoded: Any, *, is_rewrite: bool
+        self,
+        found: Sequence[FoundText],
+        prompt: Prompt,
+        encoded: Any,
+        known: dict[str, Any],
+        *,
+        is_rewrite: bool,
     ) -> list[Candidate]:
         return [
             Candidate(one.text, min(one.confidences, default=0.0), 0.0, one.confidences)

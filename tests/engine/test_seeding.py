@@ -2,15 +2,53 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from dg_lsp.config import SeedSettings
+from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.family import FoundText
 from dg_lsp.engine.seeding import usable, with_seeds
 from dg_lsp.job import InfillJob, Seed
-from tests.engine.test_infilling import AREA, LONG, OPEN, fill
+from dg_lsp.models.scripted import Reading, ScriptedDenoiser
+from tests.engine.test_infilling import AREA, LONG, OPEN, OneByOne, fill, plain
+
+
+class Disagreeing(ScriptedDenoiser):
+    """Writes one document, and finds another one likely."""
+
+    def __init__(self, codec: Codec, written: str, scored: str) -> None:
+        super().__init__(codec, written)
+        self._likely = ScriptedDenoiser(codec, scored)
+
+    def encode(self, ids: Sequence[int], *rest: Any) -> Reading:
+        self._likely_reading = self._likely.encode(ids, *rest)
+        return super().encode(ids, *rest)
+
+    def score(self, encoded: Reading, continuations: Sequence[Sequence[int]]) -> list[Tensor]:
+        return self._likely.score(self._likely_reading, continuations)
+
+
+class Counting(OneByOne):
+    """Records which continuations the encoder was given."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.scored: list[tuple[int, ...]] = []
+        self.calls = 0
+
+    def score(self, encoded: Reading, continuations: Sequence[Sequence[int]]) -> list[Tensor]:
+        self.calls += 1
+        self.scored += map(tuple, continuations)
+        return super().score(encoded, continuations)
+
 
 RIGHT, WRONG = Seed("3.14 * radius"), Seed("self.radius")
 BELIEVED = {"seeds": SeedSettings(prior_nats=1000.0)}
@@ -67,6 +105,41 @@ def test_where_nothing_is_missing_no_seed_is_believed(tiny_codec):
     believed = SeedSettings(prior_nats=1000.0, sure_score=0.0)
     filled = fill(tiny_codec, whole, seeds=(copied,), engine={"seeds": believed})
     assert filled.texts == []
+
+
+@pytest.mark.parametrize("sure_score", [0.0, math.inf])
+@pytest.mark.parametrize(
+    "believed",
+    [SeedSettings(prior_nats=1000.0), SeedSettings(prior_nats_per_score=10.0)],
+    ids=["prior", "prior by score"],
+)
+@pytest.mark.parametrize(("may_be_empty", "texts"), [(True, []), (False, [" 3.14"])])
+def test_no_prior_counts_where_an_empty_text_is_likeliest(
+    tiny_codec, believed, sure_score, may_be_empty, texts
+):
+    # The decoder leaves the seed as it is, and the encoder finds that nothing is missing.
+    settings = dataclasses.replace(believed, sure_score=sure_score)
+    denoiser = Disagreeing(tiny_codec, "return 3.14 * 2\n", scored="return * 2\n")
+    filled = fill(
+        tiny_codec,
+        "return<||> * 2\n",
+        denoiser=denoiser,
+        seeds=(Seed(" 3.14", score=99.0),),
+        engine={"seeds": settings},
+        may_be_empty=may_be_empty,
+    )
+    assert filled.texts == texts
+    assert (filled.infill.steps == 1) is (sure_score == 0.0)
+
+
+def test_each_text_goes_through_the_encoder_once(tiny_codec):
+    denoiser = Counting(tiny_codec, plain(AREA))
+    seeds = (WRONG, Seed("2"), Seed("radius"))
+    lengths = {"keep_after": ((1, 4),)}
+    fill(tiny_codec, AREA, denoiser=denoiser, seeds=seeds, length=lengths)
+
+    assert denoiser.calls > 1, "no lane settled before the others"
+    assert len(denoiser.scored) == len(set(denoiser.scored))
 
 
 def test_a_seed_that_no_canvas_holds_is_ranked_all_the_same(tiny_codec):
