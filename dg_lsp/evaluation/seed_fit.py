@@ -22,7 +22,9 @@ from dg_lsp.evaluation.scores import is_match
 from dg_lsp.evaluation.spans import MAX_TOKENS, PUBLIC, TrueSpan, job_of
 from dg_lsp.models.loading import LoadedModel
 
-_ALL = RequestOptions(extra_candidates=63, may_be_empty=False, max_tokens=MAX_TOKENS)
+_ALL = RequestOptions(extra_candidates=63, may_be_empty=True, max_tokens=MAX_TOKENS)
+"""As while typing: where the model finds that nothing is missing, no seed is shown, so that its
+confidence does not matter there."""
 _RIDGE = 0.001
 """Keeps weights finite that the spans do not determine."""
 
@@ -39,7 +41,7 @@ class RankedText:
 
 
 def rank_all(model: LoadedModel, span: TrueSpan) -> list[RankedText]:
-    """All texts at the end of a race with seeds."""
+    """All texts at the end of a race with seeds; none if nothing seems to be missing."""
     settings = dataclasses.replace(
         model.settings, seeds=SeedSettings(lanes=model.settings.seeds.lanes)
     )

@@ -45,10 +45,10 @@ def test_without_a_seed_that_is_right_there_is_nothing_to_fit():
         fit([[RankedText(-1.0, None, True), RankedText(-2.0, 3.0, False)]], lanes=4)
 
 
-def test_what_stands_elsewhere_is_told_from_what_the_model_wrote(tiny_checkpoint):
+def test_what_stands_elsewhere_is_told_from_what_the_model_wrote():
     before = "def one():\n    return wibble(quux)\n\n\ndef two():\n    return wibble("
     span = TrueSpan("a.py", before, ")\n", "quux", "line")
-    ranked = rank_all(load(str(tiny_checkpoint), "cpu"), span)
+    ranked = rank_all(load("bundled", "cpu"), span)
     copied = [one for one in ranked if one.is_right]
     assert len(copied) == 1
     assert copied[0].seed_score is not None
