@@ -134,11 +134,18 @@ class ScriptedDenoiser:
         scores = []
         for continuation in continuations:
             true = [
-                encoded.rest.startswith(self._bytes(continuation[: end + 1]))
+                self._goes_on(encoded.rest, continuation[: end + 1])
                 for end in range(len(continuation))
             ]
             scores.append(torch.tensor([-0.05 if known else -8.0 for known in true]))
         return scores
+
+    def _goes_on(self, rest: bytes, ids: Sequence[int]) -> bool:
+        """Whether the known text begins so; it ends at its end only."""
+        written = self._bytes(ids)
+        if ids[-1] == self._codec.control.turn_end:
+            return rest == written
+        return rest.startswith(written)
 
     def shrink(self) -> int:
         return 0
