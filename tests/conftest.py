@@ -224,7 +224,8 @@ def packed_checkpoint(tiny_checkpoint, tmp_path_factory) -> Path:
     """The tiny checkpoint in 4 bits."""
     import torch
 
-    from dg_lsp.models.nf4.packing import pack, plan_packing
+    from dg_lsp.models.nf4.packing import pack
+    from dg_lsp.models.nf4.planning import plan_packing
 
     target = tmp_path_factory.mktemp("packed") / "tiny-nf4"
     plan = plan_packing(tiny_checkpoint)
@@ -237,13 +238,16 @@ def split_into_shards():
     """Put the tensors of a checkpoint into several files, as real ones have them."""
     from safetensors.torch import load_file, save_file
 
-    def split(checkpoint: Path, count: int) -> list[str]:
+    def split(checkpoint: Path, count: int, *, in_order: bool = False) -> list[str]:
         tensors = load_file(checkpoint / "model.safetensors")
         (checkpoint / "model.safetensors").unlink()
         weight_map = {}
         for number in range(count):
-            # In turns, so that every layer lies in all of them.
-            names = sorted(tensors)[number::count]
+            # In order, as real ones are, or in turns, so that every layer lies in all of them.
+            some = [*range(len(tensors))]
+            share = -(-len(some) // count)
+            mine = some[number * share :][:share] if in_order else some[number::count]
+            names = [sorted(tensors)[index] for index in mine]
             file = f"model-{number}.safetensors"
             save_file({name: tensors[name] for name in names}, checkpoint / file)
             weight_map |= dict.fromkeys(names, file)

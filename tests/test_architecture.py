@@ -75,6 +75,7 @@ MAY_IMPORT = {
     "dg_lsp.benchmark.gpu": ANYTHING,
     "dg_lsp.benchmark.infills": ANYTHING,
     "dg_lsp.benchmark.keystrokes": ANYTHING,
+    "dg_lsp.benchmark.packing": ANYTHING,
     "dg_lsp.models": (
         *SEAM,
         "dg_lsp.hardware",
@@ -135,6 +136,7 @@ MUST_NOT_IMPORT = {
         "dg_lsp.benchmark.gpu",
         "dg_lsp.benchmark.infills",
         "dg_lsp.benchmark.keystrokes",
+        "dg_lsp.benchmark.packing",
     )
 }
 MAY_IMPORT_TORCH = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from dg_lsp.cli.bench_gpu import gpu
+from dg_lsp.cli.bench_packing import packing
 from dg_lsp.cli.bench_profile import profile
 from dg_lsp.cli.bench_server import server
 
@@ -12,3 +13,4 @@ bench = typer.Typer(add_completion=False, help="Measure how fast dg-lsp is on th
 bench.command("server")(server)
 bench.command("profile")(profile)
 bench.command("gpu")(gpu)
+bench.command("packing")(packing)

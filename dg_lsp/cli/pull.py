@@ -1,12 +1,13 @@
 """`dg-lsp pull`: gets a checkpoint, from the hub or from this disk, and packs it to 4 bits.
 
-It says how much it will download and store before it starts.
+It says how much it will download and whether this machine can run the model before it starts.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +16,14 @@ import typer
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption
 from dg_lsp.cli.told import Told
-from dg_lsp.reason import ReasonCode
+from dg_lsp.reason import Reason, ReasonCode, reason_json
 
 if TYPE_CHECKING:
+    import torch
+
     from dg_lsp.models.hub import Remote
+    from dg_lsp.models.nf4.manifest import Manifest
+    from dg_lsp.models.registry import Checkpoint
 
 DOWNLOADS = ".downloads"
 
@@ -46,53 +51,181 @@ def pull(
         bool, typer.Option("--accept-licence", help="Accept the licence of the weights.")
     ] = False,
     delete_source: Annotated[
-        bool,
-        typer.Option("--delete-source", help="Delete the full weights after packing."),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--delete-source/--keep-source",
+            help="Whether to delete the full weights once they are packed. By default, "
+            "downloaded ones are deleted and those of --from are kept.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print progress as lines of JSON, for programs.")
     ] = False,
     look: Annotated[
-        bool, typer.Option("--look", help="Show the licence and the size; download nothing.")
+        bool,
+        typer.Option(
+            "--look",
+            help="Show the licence, the size and whether this machine can run the model; "
+            "download nothing.",
+        ),
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Continue even if this machine cannot run the model."),
     ] = False,
     device: DeviceOption = None,
 ) -> None:
     """Download a model, pack it to 4 bits, and store it under a name.
 
-    The default is DiffusionGemma 26B: about 52 GB to download, 15 GB to keep. Afterwards,
-    --model NAME selects it, and the best model is used by default. If the command is
-    interrupted, run it again to continue.
+    The default is DiffusionGemma 26B: about 52 GB to download, 15 GB to keep. Before anything
+    is downloaded, the command checks whether this machine can run the model; --force or
+    --device cpu packs it anyway, for example for another machine. Each file of weights is
+    packed as soon as it is here and then deleted, so the disk needs room for the packed model
+    and two of these files. Afterwards, --model NAME selects the model, and the best model that
+    fits is used by default. If the command is interrupted, run it again to continue.
     """
-    from dg_lsp.models import hub, store
-    from dg_lsp.models.checkpoint import size_in_words
-
     told = Told(as_json)
-    if source is not None and (repository is not None or revision is not None):
-        raise ArgumentError("--from takes a directory instead of a repository; give only one")
     if source is not None:
-        kept = store.check_name(name or source.resolve().name)
-        _pack(told, source, kept, str(source.resolve()), device)
-        if delete_source:
+        if repository is not None or revision is not None:
+            raise ArgumentError(
+                "--from takes a directory instead of a repository; give only one"
+            )
+        _from_disk(told, source, name, device, force=force, look=look)
+        if delete_source and not look:
             _delete_weights(told, source)
         return
+    _from_hub(
+        told,
+        repository,
+        revision,
+        name,
+        device,
+        accept_licence=accept_licence,
+        keep=delete_source is False,
+        force=force,
+        look=look,
+    )
+
+
+def _from_disk(
+    told: Told, source: Path, name: str | None, device: str | None, *, force: bool, look: bool
+) -> None:
+    from dg_lsp.models import store
+    from dg_lsp.models.nf4.packing import pack
+    from dg_lsp.models.nf4.planning import plan_packing
+
+    kept = store.check_name(name or source.resolve().name)
+    _refuse_if_there(kept)
+    plan = plan_packing(source)
+    against = _obstacles(kept, plan.checkpoint, device)
+    if look:
+        obstacles = [reason_json(one) for one in against]
+        told.say(f"{kept}: {_verdict(against)}", event="found", name=kept, obstacles=obstacles)
+        return
+    _refuse_unless(force, told, kept, against)
+    with told.progress("packing") as [count]:
+        manifest = pack(
+            source,
+            store.models_directory() / kept,
+            plan,
+            device=_packing_device(device),
+            source_name=str(source.resolve()),
+            told=count,
+        )
+    _say_done(told, kept, manifest)
+
+
+def _from_hub(
+    told: Told,
+    repository: str | None,
+    revision: str | None,
+    name: str | None,
+    device: str | None,
+    *,
+    accept_licence: bool,
+    keep: bool,
+    force: bool,
+    look: bool,
+) -> None:
+    from dg_lsp.models import hub, store
+    from dg_lsp.models.checkpoint import size_in_words
+    from dg_lsp.models.nf4.packing import pack, packed_shards
+    from dg_lsp.models.nf4.planning import plan_packing
+    from dg_lsp.models.registry import open_checkpoint
+
     wanted = repository or hub.DIFFUSION_GEMMA
     kept = store.check_name(name or wanted.rpartition("/")[2].lower())
     _refuse_if_there(kept)
+    target = store.models_directory() / kept
     downloads = store.models_directory() / DOWNLOADS / kept
     remote = hub.look_up(wanted, revision)
-    _say_found(told, remote, kept, hub.missing_bytes(remote, downloads))
     if look:
+        with tempfile.TemporaryDirectory() as directory:
+            hub.download_small(remote, Path(directory), lambda file: file == "config.json")
+            against = _obstacles(kept, open_checkpoint(Path(directory)), device)
+        _say_found(told, remote, kept, against)
         return
+    _say_found(told, remote, kept)
     _agree(remote, accept_licence)
-    _fetch(told, remote, downloads)
-    _pack(told, downloads, kept, f"{wanted}@{remote.revision}", device)
-    if delete_source:
-        shutil.rmtree(downloads)
-    else:
-        told.say(
-            f"the full weights stay in {downloads} ({size_in_words(remote.size)}); "
-            "delete them if you like, or use --delete-source"
+    downloads.mkdir(parents=True, exist_ok=True)
+    hub.download_small(remote, downloads)
+    against = _obstacles(kept, open_checkpoint(downloads), device)
+    _refuse_unless(force, told, kept, against)
+    plan = plan_packing(downloads, hub.read_remote_headers(remote))
+    needed = {*plan.shards} - packed_shards(target, plan.fingerprint)
+    with told.progress("downloading", "packing") as [downloading, packing]:
+        manifest = pack(
+            downloads,
+            target,
+            plan,
+            device=_packing_device(device),
+            source_name=f"{wanted}@{remote.revision}",
+            told=packing,
+            shards=hub.RemoteShards(remote, downloads, needed, downloading, keeps=keep),
         )
+    if keep:
+        told.say(f"the full weights are in {downloads} ({size_in_words(remote.size)})")
+    else:
+        shutil.rmtree(downloads)
+    _say_done(told, kept, manifest)
+
+
+def _obstacles(name: str, checkpoint: Checkpoint, device: str | None) -> list[Reason]:
+    """Why this machine cannot run a model; raises if it cannot even pack it."""
+    from dg_lsp.hardware import bitsandbytes_obstacle
+    from dg_lsp.models import device as devices
+    from dg_lsp.models.nf4.planning import packed_bytes
+    from dg_lsp.models.readiness import obstacles
+
+    chosen = None if device is None else devices.choose_device(device)
+    machine = devices.look()
+    lacking = bitsandbytes_obstacle(machine)
+    if lacking is not None:
+        raise ArgumentError(lacking.message, lacking.code)
+    return obstacles(name, checkpoint, packed_bytes(checkpoint.tensors), machine, chosen)
+
+
+def _packing_device(device: str | None) -> torch.device:
+    from dg_lsp.models.device import choose_device
+
+    return choose_device(device)
+
+
+def _refuse_unless(force: bool, told: Told, name: str, against: list[Reason]) -> None:
+    if against and not force:
+        raise ArgumentError(
+            f"{name}: {_verdict(against)}. No weights were downloaded; --force or --device cpu "
+            "gets the model anyway, for example for another machine",
+            against[0].code,
+        )
+    if against:
+        told.say(f"{name}: {_verdict(against)}")
+
+
+def _verdict(against: list[Reason]) -> str:
+    if not against:
+        return "this machine can run it"
+    return f"this machine cannot run it well: {'; '.join(map(str, against))}"
 
 
 def _refuse_if_there(name: str) -> None:
@@ -106,19 +239,26 @@ def _refuse_if_there(name: str) -> None:
         )
 
 
-def _say_found(told: Told, remote: Remote, name: str, missing_bytes: int) -> None:
+def _say_found(
+    told: Told, remote: Remote, name: str, against: list[Reason] | None = None
+) -> None:
+    from dg_lsp.models import hub, store
     from dg_lsp.models.checkpoint import size_in_words
-    from dg_lsp.models.hub import FREE_LICENCES
+    from dg_lsp.models.nf4.packing import packed_shards
 
+    directory = store.models_directory()
+    needed = {file.name for file in remote.weights} - packed_shards(directory / name)
+    said = f"{remote.repository}: licence {remote.licence}, {size_in_words(remote.size)}"
     told.say(
-        f"{remote.repository}: licence {remote.licence}, {size_in_words(remote.size)}",
+        said if against is None else f"{said}; {_verdict(against)}",
         event="found",
         name=name,
         repository=remote.repository,
         licence=remote.licence,
-        needs_consent=remote.licence not in FREE_LICENCES,
+        needs_consent=remote.licence not in hub.FREE_LICENCES,
         bytes=remote.size,
-        missing_bytes=missing_bytes,
+        missing_bytes=hub.missing_bytes(remote, directory / DOWNLOADS / name, needed),
+        **({} if against is None else {"obstacles": [reason_json(one) for one in against]}),
     )
 
 
@@ -137,33 +277,9 @@ def _agree(remote: Remote, accepted: bool) -> None:
         )
 
 
-def _fetch(told: Told, remote: Remote, directory: Path) -> None:
-    from dg_lsp.models import hub
-    from dg_lsp.models.nf4.packing import check_disk, packed_bytes
-    from dg_lsp.models.registry import open_checkpoint
-
-    directory.mkdir(parents=True, exist_ok=True)
-    hub.download_small(remote, directory)
-    checkpoint = open_checkpoint(directory)
-    checkpoint.read_codec()
-    packed = packed_bytes(checkpoint.tensors)
-    check_disk(directory, hub.missing_bytes(remote, directory) + packed)
-    with told.progress("downloading") as count:
-        hub.download_weights(remote, directory, count)
-
-
-def _pack(told: Told, source: Path, name: str, origin: str, device: str | None) -> None:
-    from dg_lsp.models import store
+def _say_done(told: Told, name: str, manifest: Manifest) -> None:
     from dg_lsp.models.checkpoint import count_in_words, size_in_words
-    from dg_lsp.models.device import choose_device
-    from dg_lsp.models.nf4.packing import pack, plan_packing
 
-    _refuse_if_there(name)
-    chosen = choose_device(device)
-    plan = plan_packing(source)
-    target = store.models_directory() / name
-    with told.progress("packing") as count:
-        manifest = pack(source, target, plan, device=chosen, source_name=origin, told=count)
     told.say(
         f"{name}: {count_in_words(manifest.parameters)} parameters in "
         f"{size_in_words(manifest.weight_bytes)}; use it with --model {name}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,15 +29,15 @@ class Told:
             print(f"dg-lsp: {line}", file=sys.stderr, flush=True)
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[Count]:
-        """Progress in bytes: a bar on a terminal, elsewhere a line at every tenth."""
+    def progress(self, *whats: str) -> Iterator[list[Count]]:
+        """Progress in bytes of each: a bar on a terminal, elsewhere a line at every tenth."""
         if self._as_json:
-            yield self._json_count(what)
+            yield [self._json_count(what) for what in whats]
         elif sys.stderr.isatty():
-            with _bar(what) as count:
-                yield count
+            with _bars(whats) as counts:
+                yield counts
         else:
-            yield self._tenths(what)
+            yield [self._tenths(what) for what in whats]
 
     def _json_count(self, what: str) -> Count:
         last = -JSON_EVERY_S
@@ -70,12 +70,13 @@ class Told:
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Count]:
+def _bars(whats: Sequence[str]) -> Iterator[list[Count]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
         Progress,
+        TaskID,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
@@ -90,5 +91,9 @@ def _bar(what: str) -> Iterator[Count]:
     )
     console = Console(stderr=True, highlight=False, markup=False)
     with Progress(*columns, console=console) as bars:
-        task = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+        tasks = [bars.add_task(what, total=None) for what in whats]
+
+        def count_of(task: TaskID) -> Count:
+            return lambda done, total: bars.update(task, completed=done, total=total)
+
+        yield [count_of(task) for task in tasks]

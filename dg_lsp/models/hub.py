@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -26,6 +26,7 @@ from huggingface_hub.errors import (
 
 from dg_lsp.models.checkpoint import CheckpointError, one_line
 from dg_lsp.models.nf4.manifest import hash_file
+from dg_lsp.models.nf4.planning import Headers
 from dg_lsp.reason import ReasonCode
 
 DIFFUSION_GEMMA = "google/diffusiongemma-26B-A4B-it"
@@ -52,6 +53,10 @@ class RemoteFile:
     sha256: str | None
     """Of large files; the hub gives none for small ones."""
 
+    @property
+    def is_weights(self) -> bool:
+        return self.name.endswith(".safetensors")
+
 
 @dataclass(frozen=True, slots=True)
 class Remote:
@@ -66,6 +71,10 @@ class Remote:
     def size(self) -> int:
         return sum(file.size for file in self.files)
 
+    @property
+    def weights(self) -> list[RemoteFile]:
+        return [file for file in self.files if file.is_weights]
+
 
 def look_up(repository: str, revision: str | None = None) -> Remote:
     """Ask the hub for the content of a repository."""
@@ -78,47 +87,89 @@ def look_up(repository: str, revision: str | None = None) -> Remote:
         for s in info.siblings or ()
         if any(fnmatch(s.rfilename, wanted) for wanted in WANTED)
     )
-    if not any(file.name.endswith(".safetensors") for file in files):
+    if not any(file.is_weights for file in files):
         raise CheckpointError(f"{repository} has no .safetensors files, so it cannot be packed")
     licence = (info.card_data.license if info.card_data else None) or "unknown"
     return Remote(repository, info.sha or revision or "main", str(licence), files)
 
 
-def download_small(remote: Remote, directory: Path) -> None:
+def download_small(
+    remote: Remote, directory: Path, wanted: Callable[[str], bool] = lambda name: True
+) -> None:
     """Download everything but the weights, to check first whether the model fits."""
     for file in remote.files:
-        if not file.name.endswith(".safetensors"):
+        if not file.is_weights and wanted(file.name):
             _download(remote, file, directory, lambda count: None)
 
 
-def download_weights(remote: Remote, directory: Path, told: Callable[[int, int], None]) -> None:
-    """Download the weights that are missing, and compare each with its checksum.
+def read_remote_headers(remote: Remote) -> Headers:
+    """The headers of the weight files, without the weights."""
+    headers: Headers = {}
+    for file in remote.weights:
+        with _explained(f"{remote.repository}/{file.name}"):
+            found = HfApi(endpoint=_endpoint()).parse_safetensors_file_metadata(
+                remote.repository, file.name, revision=remote.revision, timeout=TRIES_S
+            )
+        shapes = {name: tuple(info.shape) for name, info in found.tensors.items()}
+        headers[file.name] = (file.size, file.sha256), shapes
+    return headers
 
-    `told` is called with the bytes downloaded and the total.
-    """
-    weights = [file for file in remote.files if file.name.endswith(".safetensors")]
-    total, before = sum(file.size for file in weights), 0
-    for file in weights:
-        within = 0
 
-        def count(more: int, start: int = before) -> None:
+class RemoteShards:
+    """Downloads each weight file when it is needed; implements `nf4.packing.Shards`."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        directory: Path,
+        needed: Collection[str],
+        told: Callable[[int, int], None],
+        *,
+        keeps: bool,
+    ) -> None:
+        """`told` is called with the bytes that are here and the total of what is needed."""
+        self._remote, self._directory, self._keeps = remote, directory, keeps
+        self._files = {file.name: file for file in remote.weights}
+        self._told = told
+        self._done, self._total = 0, sum(self._files[name].size for name in needed)
+
+    def get(self, shard: str) -> Path:
+        file, within = self._files[shard], 0
+
+        def count(more: int) -> None:
             nonlocal within
             within += more
-            told(start + within, total)
+            self._told(self._done + within, self._total)
 
-        path = _download(remote, file, directory, count)
+        path = _download(self._remote, file, self._directory, count)
         _compare(path, file)
-        before += file.size
-        told(before, total)
+        self._done += file.size
+        self._told(self._done, self._total)
+        return path
+
+    def give_back(self, shard: str) -> None:
+        if not self._keeps:
+            (self._directory / shard).unlink(missing_ok=True)
+
+    def disk_bytes(self, shards: Collection[str]) -> int:
+        missing = [_missing(self._files[shard], self._directory) for shard in shards]
+        return sum(missing) if self._keeps else max(missing, default=0)
 
 
-def missing_bytes(remote: Remote, directory: Path) -> int:
-    """Bytes that are still to be downloaded."""
+def missing_bytes(remote: Remote, directory: Path, needed: Collection[str]) -> int:
+    """Bytes that are still to be downloaded, if only these weight files are needed."""
+    return sum(
+        _missing(file, directory)
+        for file in remote.files
+        if file.name in needed or not file.is_weights
+    )
+
+
+def _missing(file: RemoteFile, directory: Path) -> int:
     here = 0
-    for file in remote.files:
-        with contextlib.suppress(OSError):
-            here += min(file.size, (directory / file.name).stat().st_size)
-    return max(0, remote.size - here)
+    with contextlib.suppress(OSError):
+        here = min(file.size, (directory / file.name).stat().st_size)
+    return file.size - here
 
 
 def _download(

@@ -91,8 +91,13 @@ def plan_memory(
 def default_budget(device: torch.device) -> int:
     """Free memory of the device, minus a margin."""
     free, _ = devices.free_and_total(device)
+    return budget_of(free, is_gpu=device.type == "cuda")
+
+
+def budget_of(free: int, *, is_gpu: bool) -> int:
+    """What a model may use of so much free memory."""
     # A lack of host memory leads to swapping; on a GPU, it ends a job midway.
-    margin = max(MARGIN_SHARE * free, MARGIN_BYTES) if device.type == "cuda" else 0
+    margin = max(MARGIN_SHARE * free, MARGIN_BYTES) if is_gpu else 0
     return int(free - margin)
 
 

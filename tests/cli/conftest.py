@@ -90,7 +90,11 @@ class FakeHub:
                     content = content[:-1] + bytes([content[-1] ^ 1])
                 start = 0
                 if ranged := self.headers.get("Range"):
-                    start = int(ranged.removeprefix("bytes=").partition("-")[0])
+                    first, _, last = ranged.removeprefix("bytes=").partition("-")
+                    start = int(first)
+                    if last:
+                        self.send_part(content[start : int(last) + 1], start, len(content))
+                        return
                 self.send_response(206 if ranged else 200)
                 self.send_header("ETag", f'"{hub.digest(file)}"')
                 self.send_header("X-Repo-Commit", REVISION)
@@ -106,6 +110,16 @@ class FakeHub:
                 hub.sent[file.name] = hub.sent.get(file.name, 0) + len(content[start:end])
                 if end < len(content):
                     self.close_connection = True
+
+            def send_part(self, part: bytes, start: int, total: int) -> None:
+                """The headers of a weight file, which are read before any weights."""
+                self.send_response(206)
+                self.send_header("Content-Length", str(len(part)))
+                self.send_header(
+                    "Content-Range", f"bytes {start}-{start + len(part) - 1}/{total}"
+                )
+                self.end_headers()
+                self.wfile.write(part)
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from dg_lsp import cli
+from dg_lsp.hardware import Gpu, Machine
+from dg_lsp.models import device as devices
+from dg_lsp.models import readiness
 from dg_lsp.models.checkpoint import WEIGHTS
+from dg_lsp.models.hub import RemoteShards
 from dg_lsp.models.loading import load
 from dg_lsp.models.nf4 import packing
 from dg_lsp.models.nf4.manifest import read_manifest
@@ -73,12 +79,12 @@ def test_a_repository_of_the_hub(hub, store, capsys):
     said = capsys.readouterr().err
     assert "someone/gemma: licence apache-2.0, 1." in said
     assert "downloading: " in said
-    assert "the full weights stay in " in said
+    assert "packing: " in said
     assert load("gemma", "cpu").info.name == "gemma"
     manifest = read_manifest(store / "gemma")
     assert manifest.source.startswith("someone/gemma@0123456789")
-    ours = load_file(store / ".downloads" / "gemma" / WEIGHTS)
-    assert ours.keys() == load_file(hub.directory / WEIGHTS).keys()
+    # The full weights are given back.
+    assert not (store / ".downloads" / "gemma").exists()
 
 
 def test_a_program_follows_it_line_by_line(hub, store, capsys):
@@ -112,11 +118,215 @@ def test_a_look_downloads_nothing(hub, store, capsys):
     assert not (store / ".downloads").exists()
 
 
-def test_the_download_is_deleted_on_request(hub, store):
-    assert pull("someone/gemma", "--name", "mine", "--delete-source") == 0
+def test_the_download_is_kept_on_request(hub, store):
+    assert pull("someone/gemma", "--name", "mine", "--keep-source") == 0
 
     assert (store / "mine").is_dir()
-    assert not (store / ".downloads" / "mine").exists()
+    ours = load_file(store / ".downloads" / "mine" / WEIGHTS)
+    assert ours.keys() == load_file(hub.directory / WEIGHTS).keys()
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in directory.glob("*.safetensors")}
+
+
+def size_of(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_the_disk_holds_the_packed_model_and_at_most_two_shards(
+    hub, store, split_into_shards, monkeypatch, in_order
+):
+    shards = split_into_shards(hub.directory, 4, in_order=in_order)
+    largest = max((hub.directory / shard).stat().st_size for shard in shards)
+    peak = 0
+
+    def watched(original):
+        def watching(*arguments, **more):
+            nonlocal peak
+            peak = max(peak, size_of(store))
+            result = original(*arguments, **more)
+            peak = max(peak, size_of(store))
+            return result
+
+        return watching
+
+    monkeypatch.setattr(packing.os, "fsync", watched(packing.os.fsync))
+    monkeypatch.setattr(packing, "write_json", watched(packing.write_json))
+    for name in ("get", "give_back"):
+        monkeypatch.setattr(RemoteShards, name, watched(getattr(RemoteShards, name)))
+    assert pull("someone/gemma") == 0
+
+    packed = size_of(store / "gemma")
+    small = sum((hub.directory / name).stat().st_size for name in ("config.json",
+                "tokenizer.json", "model.safetensors.index.json"))  # fmt: skip
+    bookkeeping = 20_000
+    assert largest < peak - small < packed + 2 * largest + bookkeeping
+    # All shards together would be more, so something was given back in the meantime.
+    assert packed + 2 * largest + bookkeeping < packed + sum(
+        (hub.directory / shard).stat().st_size for shard in shards
+    )
+
+
+MOMENTS = {
+    "download": lambda: (RemoteShards, "get"),
+    "flush": lambda: (packing.os, "fsync"),
+    "rename": lambda: (packing.os, "replace"),
+    "record": lambda: (packing, "write_json"),
+    "giving back": lambda: (RemoteShards, "give_back"),
+    "joining": lambda: (packing, "load_file"),
+}
+
+
+@pytest.mark.parametrize("place", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_interrupted_anywhere_it_goes_on_and_ends_the_same(
+    hub, store, split_into_shards, packed_checkpoint, monkeypatch, place, after
+):
+    split_into_shards(hub.directory, 3)
+    where, name = place()
+    original = getattr(where, name)
+    runs = calls = 0
+
+    def interrupted(*arguments, **more):
+        nonlocal calls
+        calls += 1
+        # Each run comes one call further.
+        if calls == runs and not after:
+            raise KeyboardInterrupt
+        result = original(*arguments, **more)
+        if calls == runs and after:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(where, name, interrupted)
+    while not (store / "gemma").exists():
+        runs, calls = runs + 1, 0
+        assert runs < 60
+        pull("someone/gemma", "--json")
+    monkeypatch.setattr(where, name, original)
+
+    assert runs > 1
+    assert files_of(store / "gemma") == files_of(packed_checkpoint)
+    assert load("gemma", "cpu").info.name == "gemma"
+
+
+def test_packed_shards_are_not_downloaded_again(
+    hub, store, split_into_shards, monkeypatch, capsys
+):
+    shards = split_into_shards(hub.directory, 3, in_order=True)
+    original = RemoteShards.get
+
+    def interrupted(self, shard):
+        if shard == shards[2]:
+            raise KeyboardInterrupt
+        return original(self, shard)
+
+    monkeypatch.setattr(RemoteShards, "get", interrupted)
+    assert pull("someone/gemma") != 0
+    assert [*store.rglob("model-*.safetensors")] == []
+    monkeypatch.setattr(RemoteShards, "get", original)
+    hub.sent.clear()
+    capsys.readouterr()
+    assert pull("someone/gemma", "--json") == 0
+
+    assert [name for name in hub.sent if name in shards] == [shards[2]]
+    found = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert found["missing_bytes"] == (hub.directory / shards[2]).stat().st_size
+
+
+def test_two_pulls_at_once_do_not_get_in_each_others_way(hub, store, failure):
+    store.mkdir(exist_ok=True)
+    with FileLock(store / ".gemma.lock"):
+        reason = failure("pull", "--device", "cpu", "someone/gemma")
+
+    assert reason.code is ReasonCode.NAME_TAKEN
+    assert "another process" in reason.message
+    assert WEIGHTS not in hub.sent
+
+
+GPU = Gpu("NVIDIA L4", (8, 9), 24 * 10**9)
+MACHINE = Machine(
+    "Linux", (GPU,), "580.95", "2.15.0", "13.0", torch_finds_gpu=True, has_bitsandbytes=True,
+    has_triton=True, has_compiler=True, has_headers=True,
+)  # fmt: skip
+LACKING = [
+    ({"system": "Darwin", "gpus": (), "torch_finds_gpu": False}, ReasonCode.NO_GPU),
+    ({"gpus": (), "torch_finds_gpu": False}, ReasonCode.NO_GPU),
+    ({"is_rocm": True, "gpus": (), "torch_finds_gpu": False}, ReasonCode.NO_GPU),
+    ({"gpus": (Gpu("Tesla T4", (7, 5), 16 * 10**9),)}, ReasonCode.OLD_GPU),
+    ({"torch_finds_gpu": False, "driver": "560.1"}, ReasonCode.OLD_DRIVER),
+    ({"torch_finds_gpu": False, "cuda_build": ""}, ReasonCode.NO_CUDA),
+    ({"has_triton": False}, ReasonCode.MISSING_PACKAGE),
+    ({"has_triton": False, "system": "Windows"}, ReasonCode.MISSING_PACKAGE),
+    ({"has_compiler": False}, ReasonCode.NO_COMPILER),
+    ({"has_headers": False}, ReasonCode.NO_COMPILER),
+    ({"gpus": (Gpu("NVIDIA L4", (8, 9), 10**8),)}, ReasonCode.DOES_NOT_FIT),
+    ({"has_bitsandbytes": False}, ReasonCode.MISSING_PACKAGE),
+]
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """Another machine, on which a model of this size needs a GPU."""
+    monkeypatch.setattr(readiness, "MOST_PARAMETERS_ON_A_CPU", 0)
+
+    def put(**changes) -> None:
+        found = dataclasses.replace(MACHINE, **changes)
+        monkeypatch.setattr(devices, "look", lambda: found)
+
+    return put
+
+
+@pytest.mark.parametrize(("changes", "code"), LACKING)
+def test_a_machine_that_cannot_run_it_costs_no_download(hub, store, failure, at, changes, code):
+    at(**changes)
+    reason = failure("pull", "someone/gemma")
+
+    assert reason.code is code
+    assert WEIGHTS not in hub.sent
+    assert not (store / "gemma").exists()
+
+
+@pytest.mark.parametrize(("changes", "code"), [(None, None), *LACKING[:-1]])
+def test_a_look_tells_the_verdict(hub, store, at, capsys, changes, code):
+    at(**(changes or {}))
+    assert cli.run(["pull", "someone/gemma", "--json", "--look"]) == 0
+
+    [found] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["code"] for one in found["obstacles"]] == ([code.value] if code else [])
+    assert WEIGHTS not in hub.sent
+
+
+@pytest.mark.parametrize("way", ["--force", "--device=cpu"])
+def test_it_is_packed_for_another_machine_on_request(hub, store, at, way):
+    at(gpus=(), torch_finds_gpu=False)
+
+    assert cli.run(["pull", "someone/gemma", way]) == 0
+    assert (store / "gemma").is_dir()
+
+
+def test_a_checkpoint_on_disk_is_judged_too(checkpoint, store, at, failure):
+    at(gpus=(), torch_finds_gpu=False)
+
+    assert failure("pull", "--from", str(checkpoint)).code is ReasonCode.NO_GPU
+    assert cli.run(["pull", "--from", str(checkpoint), "--force"]) == 0
+
+
+def test_a_small_model_needs_no_gpu(hub, store, at, monkeypatch):
+    at(gpus=(), torch_finds_gpu=False)
+    monkeypatch.setattr(readiness, "MOST_PARAMETERS_ON_A_CPU", 10**9)
+
+    assert cli.run(["pull", "someone/gemma"]) == 0
+
+
+def test_a_gpu_that_is_asked_for_must_be_there(hub, store, at, failure):
+    at()
+
+    assert failure("pull", "someone/gemma", "--device", "cuda:1").code is ReasonCode.NO_DEVICE
+    assert hub.sent.keys() <= {"config.json", "tokenizer.json", "dg_lsp.json",
+                               "generation_config.json"}  # fmt: skip
 
 
 def test_a_broken_download_goes_on_where_it_stopped(hub, store, split_into_shards, failure):
@@ -138,6 +348,7 @@ def test_a_damaged_download_is_removed(hub, store, failure):
     hub.damaged.add(WEIGHTS)
     assert failure("pull", "someone/gemma").code is ReasonCode.DOWNLOAD_FAILED
     assert not (store / ".downloads" / "gemma" / WEIGHTS).exists()
+    assert not (store / "gemma").exists()
     hub.damaged.clear()
     assert pull("someone/gemma") == 0
 

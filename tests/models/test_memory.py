@@ -25,7 +25,7 @@ from dg_lsp.models.memory import (
     plan_memory,
     prompt_tokens,
 )
-from dg_lsp.models.nf4.packing import packed_bytes
+from dg_lsp.models.nf4.planning import packed_bytes
 from dg_lsp.models.registry import Checkpoint
 from dg_lsp.reason import ReasonCode
 

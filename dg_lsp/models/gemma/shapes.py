@@ -7,19 +7,24 @@ from transformers import DiffusionGemmaConfig, DiffusionGemmaTextConfig
 from dg_lsp.models.gemma.diffusion_gemma import NO_VISION
 
 
-def real_shape() -> DiffusionGemmaConfig:
-    """DiffusionGemma 26B-A4B: 25.25 billion parameters of text, 22.84 of them in experts."""
+def real_shape(
+    *, layers: int = 30, experts: int = 128, vocabulary: int = 262_144
+) -> DiffusionGemmaConfig:
+    """DiffusionGemma 26B-A4B: 25.25 billion parameters of text, 22.84 of them in experts.
+
+    With other numbers, the layers keep their widths.
+    """
     text = DiffusionGemmaTextConfig(
-        vocab_size=262_144,
+        vocab_size=vocabulary,
         hidden_size=2816,
         intermediate_size=2112,
-        num_hidden_layers=30,
+        num_hidden_layers=layers,
         num_attention_heads=16,
         num_key_value_heads=8,
         head_dim=256,
         global_head_dim=512,
         num_global_key_value_heads=2,
-        num_experts=128,
+        num_experts=experts,
         top_k_experts=8,
         moe_intermediate_size=704,
         sliding_window=1024,

@@ -1,35 +1,34 @@
 """Packs a checkpoint in full precision, a few experts at a time.
 
-Each layer is quantized, written under a temporary name, flushed, renamed and recorded; an
-interrupted run continues after the last record. A checkpoint is not used before it is complete.
+Shards are packed one after the other, and each is needed only once, so that a download can give
+it back. What one shard has of a layer is quantized, written under a temporary name, flushed,
+renamed and recorded; a layer is put together when its last shard is packed. An interrupted run
+continues after the last record. A checkpoint is not used before it is complete.
 """
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from filelock import FileLock, Timeout
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dg_lsp.models.checkpoint import (
     METADATA,
     CheckpointError,
-    list_shards,
     one_line,
-    read_headers,
     read_json,
     size_in_words,
 )
-from dg_lsp.models.family import TensorLayout
 from dg_lsp.models.memory import check_free
 from dg_lsp.models.nf4.format import QuantizationError, quantize, to_tensors
 from dg_lsp.models.nf4.manifest import (
@@ -39,7 +38,7 @@ from dg_lsp.models.nf4.manifest import (
     remember_checked,
     write_json,
 )
-from dg_lsp.models.registry import Checkpoint, open_checkpoint
+from dg_lsp.models.nf4.planning import Piece, Plan, packed_bytes
 from dg_lsp.reason import ReasonCode
 
 PROGRESS = "progress.json"
@@ -48,95 +47,41 @@ BYTES_PER_VALUE = 48
 """Factor for bitsandbytes' temporary memory, relative to what is quantized at once."""
 VALUES_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
 """Weights quantized at once: tens of bytes each temporarily, small compared with a layer."""
-OVERHEAD = 1.01
-"""Overhead of headers and tables, relative to the computed size."""
 
 Told = Callable[[int, int], None]
 """Called with the number of source bytes done and the total."""
 
 
-@dataclass(slots=True)
-class Plan:
-    """What is read from where, and into which file it is written."""
+class Shards(Protocol):
+    """Where the weight files of the source come from, and where they go."""
 
-    checkpoint: Checkpoint
-    origin: dict[str, tuple[Path, str]] = field(default_factory=dict)
-    """Shard and the name in it, by own name."""
-    fingerprint: str = ""
+    def get(self, shard: str) -> Path:
+        """The file of this name, complete."""
+        ...
 
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return self.checkpoint.tensors.shapes
+    def give_back(self, shard: str) -> None:
+        """The file is not needed any more; also called for files that were packed before."""
+        ...
 
-    def files(self) -> dict[str, list[str]]:
-        """Own names by file: one for each layer, one for the rest."""
-        groups: dict[str, list[str]] = {}
-        for name in self.shapes:
-            layer = re.search(r"\.layers\.(\d+)\.", name)
-            file = f"layer-{int(layer[1]):02}" if layer else "shared"
-            groups.setdefault(f"{file}.safetensors", []).append(name)
-        return dict(sorted(groups.items()))
+    def disk_bytes(self, shards: Collection[str]) -> int:
+        """Room on the disk that these files will take, as far as they are not there yet."""
+        ...
 
 
-def packed_bytes(layout: TensorLayout, names: Iterable[str] | None = None) -> int:
-    """Approximate packed size of a model, or of some of its tensors, on disk and in memory."""
-    bits = sum(
-        torch.Size(layout.shapes[name]).numel()
-        * (4.13 if layout.is_packed(name, layout.shapes[name]) else 16)
-        for name in (layout.shapes if names is None else names)
-    )
-    return int(bits / 8 * OVERHEAD)
+@dataclass(frozen=True, slots=True)
+class LocalShards:
+    """A checkpoint that is on the disk, and stays there."""
 
+    directory: Path
 
-def plan_packing(source: Path) -> Plan:
-    """Read all headers and report faults before any work is done."""
-    if is_packed_checkpoint(source):
-        raise CheckpointError(f"{source} is packed already; give a checkpoint in bfloat16")
-    checkpoint = open_checkpoint(source)
-    # Without it, the checkpoint could be packed but not loaded.
-    checkpoint.read_codec()
-    layout = checkpoint.tensors
-    plan = Plan(checkpoint)
-    headers = read_headers(list_shards(source))
-    digest = hashlib.sha256()
-    surplus = []
-    for shard, tensors in headers.items():
-        stat = shard.stat()
-        known = shard.name, stat.st_size, stat.st_mtime_ns, sorted(tensors.items())
-        digest.update(repr(known).encode())
-        for name, shape in tensors.items():
-            own = layout.own_name(name)
-            if own not in plan.shapes:
-                if not layout.is_ignored(name):
-                    surplus.append(name)
-            elif shape != plan.shapes[own]:
-                raise CheckpointError(
-                    f"{shard}: {name} has shape {list(shape)}, config.json wants "
-                    f"{list(plan.shapes[own])}; they do not belong together"
-                )
-            # Both halves may be present; the decoder's name is kept.
-            elif own not in plan.origin or name == own:
-                plan.origin[own] = (shard, name)
-    missing = [name for name in plan.shapes if name not in plan.origin]
-    for kind, names in (("missing", missing), ("unexpected", surplus)):
-        if names:
-            plural = "s" if len(names) > 1 else ""
-            raise CheckpointError(
-                f"{source} has {len(names)} {kind} tensor{plural}, such as {min(names)}; "
-                f"it is not a complete {checkpoint.family.name} checkpoint"
-            )
-    odd = [
-        name
-        for name, shape in plan.shapes.items()
-        if layout.is_bulk(name) and not layout.is_packed(name, shape)
-    ]
-    if odd:
-        raise CheckpointError(
-            f"{source}: {odd[0]} has shape {list(plan.shapes[odd[0]])}; "
-            "4 bits need rows of a multiple of 64, so use it as it is with --model"
-        )
-    plan.fingerprint = digest.hexdigest()
-    return plan
+    def get(self, shard: str) -> Path:
+        return self.directory / shard
+
+    def give_back(self, shard: str) -> None:
+        pass
+
+    def disk_bytes(self, shards: Collection[str]) -> int:
+        return 0
 
 
 def pack(
@@ -147,8 +92,13 @@ def pack(
     device: torch.device,
     source_name: str,
     told: Told = lambda done, total: None,
+    shards: Shards | None = None,
 ) -> Manifest:
-    """Create `target` from `source`, one process at a time; continues an unfinished run."""
+    """Create `target` from `source`, one process at a time; continues an unfinished run.
+
+    `source` has everything but the weights, which come from `shards`, by default from there
+    as well.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(target.with_name(f".{target.name}.lock"))
     try:
@@ -163,38 +113,116 @@ def pack(
             raise CheckpointError(
                 f"{target} already exists; choose another --name", ReasonCode.NAME_TAKEN
             )
-        return _pack(source, target, plan, device, source_name, told)
-
-
-def _pack(
-    source: Path, target: Path, plan: Plan, device: torch.device, source_name: str, told: Told
-) -> Manifest:
-    draft = target.with_name(f".{target.name}.partial")
-    files = _taken_up(draft, plan.fingerprint)
-    done = sum(size for size, _ in files.values())
-    check_disk(draft, packed_bytes(plan.checkpoint.tensors) - done)
-    _check_memory(plan, device)
-    sizes = {
-        file: sum(torch.Size(plan.shapes[name]).numel() * 2 for name in names)
-        for file, names in plan.files().items()
-    }
-    total, done = sum(sizes.values()), 0
-    for file, names in plan.files().items():
-        if file not in files:
-            files[file] = _write_file(draft / file, names, plan, device)
-            write_json(draft / PROGRESS, {"fingerprint": plan.fingerprint, "files": files})
-        done += sizes[file]
-        told(done, total)
-    for name in COPIED:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, draft / name)
-    parameters = plan.checkpoint.tensors.parameters
-    manifest = Manifest(parameters, source_name, plan.fingerprint, files)
-    (draft / PROGRESS).unlink()
-    manifest.write(draft)
-    remember_checked(draft, manifest)
-    os.replace(draft, target)
+        files = _Packing(target, plan, device, shards or LocalShards(source)).run(told)
+        draft = draft_of(target)
+        for name in COPIED:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, draft / name)
+        parameters = plan.checkpoint.tensors.parameters
+        manifest = Manifest(parameters, source_name, plan.fingerprint, files)
+        manifest.write(draft)
+        remember_checked(draft, manifest)
+        os.replace(draft, target)
+        # Last, because without it an interrupted run would have to start again.
+        (target / PROGRESS).unlink()
     return manifest
+
+
+def draft_of(target: Path) -> Path:
+    """Where a model is while it is packed."""
+    return target.with_name(f".{target.name}.partial")
+
+
+def packed_shards(target: Path, fingerprint: str | None = None) -> set[str]:
+    """The shards that an interrupted run, of this source if it is given, has finished."""
+    try:
+        record = read_json(draft_of(target) / PROGRESS)
+        if fingerprint in (None, record["fingerprint"]):
+            return {str(shard) for shard in record["shards"]}
+    except (CheckpointError, KeyError, TypeError):
+        pass
+    return set()
+
+
+class _Packing:
+    """One run, in which the draft always has what its record says."""
+
+    def __init__(self, target: Path, plan: Plan, device: torch.device, shards: Shards) -> None:
+        self._draft, self._plan = draft_of(target), plan
+        self._device, self._shards = device, shards
+        self._files = _taken_up(self._draft, plan.fingerprint)
+        """Size and hash of everything that is written, pieces included."""
+
+    def run(self, told: Told) -> dict[str, tuple[int, str]]:
+        """Pack what is missing; returns size and hash of each packed file."""
+        self._check_room()
+        pieces = self._plan.pieces()
+        sizes = {
+            piece: sum(2 * torch.Size(self._plan.shapes[n]).numel() for n in piece.tensors)
+            for piece in pieces
+        }
+        total, done = sum(sizes.values()), 0
+        for shard, own in itertools.groupby(pieces, lambda piece: piece.shard):
+            path: Path | None = None
+            for piece in own:
+                if not {piece.name, piece.file} & self._files.keys():
+                    path = path or self._shards.get(shard)
+                    tensors = _packed_tensors(path, piece, self._plan, self._device)
+                    self._write(piece.name, tensors)
+                done += sizes[piece]
+                told(done, total)
+                self._join(piece.file, [p for p in pieces if p.file == piece.file])
+            self._shards.give_back(shard)
+        return {file: self._files[file] for file in self._plan.files()}
+
+    def _join(self, file: str, pieces: list[Piece]) -> None:
+        """Put a file together if all its pieces are there."""
+        names = [piece.name for piece in pieces]
+        if file in self._files or not all(name in self._files for name in names):
+            return
+        tensors: dict[str, Tensor] = {}
+        for name in names:
+            tensors |= load_file(self._draft / name)
+        self._write(file, tensors, instead_of=names)
+        for name in names:
+            (self._draft / name).unlink()
+
+    def _write(
+        self, name: str, tensors: dict[str, Tensor], instead_of: Collection[str] = ()
+    ) -> None:
+        """Write a file so that it is complete before it is recorded."""
+        path = self._draft / name
+        writing = path.with_suffix(".writing")
+        save_file({key: t.cpu().contiguous() for key, t in tensors.items()}, writing)
+        with writing.open("rb+") as file:
+            os.fsync(file.fileno())
+        self._files[name] = writing.stat().st_size, hash_file(writing)
+        os.replace(writing, path)
+        for old in instead_of:
+            del self._files[old]
+        left = self._plan.unpacked_shards(self._files)
+        record = {
+            "fingerprint": self._plan.fingerprint,
+            "files": self._files,
+            "shards": [shard for shard in self._plan.shards if shard not in left],
+        }
+        write_json(self._draft / PROGRESS, record)
+
+    def _check_room(self) -> None:
+        plan, layout = self._plan, self._plan.checkpoint.tensors
+        largest = max(packed_bytes(layout, names) for names in plan.files().values())
+        done = sum(size for size, _ in self._files.values())
+        needed = max(0, packed_bytes(layout) - done)
+        needed += self._shards.disk_bytes(plan.unpacked_shards(self._files))
+        if any(piece.name != piece.file for piece in plan.pieces()):
+            needed += largest
+        check_disk(self._draft, needed)
+        # The largest file stays in host memory until it is written, besides quantizing.
+        quantizing = BYTES_PER_VALUE * VALUES_AT_ONCE[self._device.type]
+        host = torch.device("cpu")
+        check_free(host, largest + (quantizing if self._device == host else 0), "packing")
+        if self._device != host:
+            check_free(self._device, largest + quantizing, "packing")
 
 
 def _taken_up(draft: Path, fingerprint: str) -> dict[str, tuple[int, str]]:
@@ -216,15 +244,15 @@ def _taken_up(draft: Path, fingerprint: str) -> dict[str, tuple[int, str]]:
     return files
 
 
-def _write_file(
-    path: Path, names: list[str], plan: Plan, device: torch.device
-) -> tuple[int, str]:
+def _packed_tensors(
+    path: Path, piece: Piece, plan: Plan, device: torch.device
+) -> dict[str, Tensor]:
+    """What the shard at this path has of a packed file, as it is stored."""
     tensors: dict[str, Tensor] = {}
-    for name in names:
-        shard, there = plan.origin[name]
-        shape = plan.shapes[name]
+    for name in piece.tensors:
+        there, shape = plan.origin[name][1], plan.shapes[name]
         try:
-            with safe_open(shard, framework="pt") as file:
+            with safe_open(path, framework="pt") as file:
                 if plan.checkpoint.tensors.is_packed(name, shape):
                     weight = quantize(
                         _parts(file.get_slice(there), shape, device), shape, device
@@ -234,17 +262,11 @@ def _write_file(
                     tensors[name] = file.get_tensor(there).to(torch.bfloat16)
         except QuantizationError as error:
             raise CheckpointError(
-                f"{shard}: {there} can't be packed: {error}", error.code
+                f"{path}: {there} can't be packed: {error}", error.code
             ) from error
         except Exception as error:  # Reading a file from elsewhere may raise anything.
-            raise CheckpointError(f"{shard} could not be read: {one_line(error)}") from error
-    draft = path.with_suffix(".writing")
-    save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, draft)
-    with draft.open("rb+") as file:
-        os.fsync(file.fileno())
-    written = draft.stat().st_size, hash_file(draft)
-    os.replace(draft, path)
-    return written
+            raise CheckpointError(f"{path} could not be read: {one_line(error)}") from error
+    return tensors
 
 
 def _parts(stored: object, shape: tuple[int, ...], device: torch.device) -> Iterator[Tensor]:
@@ -253,18 +275,6 @@ def _parts(stored: object, shape: tuple[int, ...], device: torch.device) -> Iter
     step = max(1, VALUES_AT_ONCE[device.type] // each)
     for start in range(0, shape[0], step):
         yield stored[start : start + step]  # type: ignore[index]
-
-
-def _check_memory(plan: Plan, device: torch.device) -> None:
-    """Check memory: the largest file stays in host memory until written, besides quantizing."""
-    groups = plan.files().values()
-    largest = max(packed_bytes(plan.checkpoint.tensors, names) for names in groups)
-    quantizing = BYTES_PER_VALUE * VALUES_AT_ONCE[device.type]
-    host = torch.device("cpu")
-    on_host = largest + (quantizing if device == host else 0)
-    check_free(host, on_host, "packing")
-    if device != host:
-        check_free(device, largest + quantizing, "packing")
 
 
 def check_disk(directory: Path, needed: int) -> None:

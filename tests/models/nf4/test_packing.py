@@ -19,7 +19,8 @@ from dg_lsp.models.loading import load
 from dg_lsp.models.nf4 import format as nf4
 from dg_lsp.models.nf4 import packing
 from dg_lsp.models.nf4.manifest import MANIFEST, Integrity, integrity, is_packed_checkpoint
-from dg_lsp.models.nf4.packing import PROGRESS, pack, plan_packing
+from dg_lsp.models.nf4.packing import PROGRESS, pack
+from dg_lsp.models.nf4.planning import plan_packing
 from dg_lsp.models.registry import open_checkpoint
 from dg_lsp.reason import ReasonCode
 
@@ -98,6 +99,7 @@ from pathlib import Path
 import torch
 from dg_lsp.models.nf4 import format as nf4
 from dg_lsp.models.nf4 import packing
+from dg_lsp.models.nf4.planning import plan_packing
 from dg_lsp.models.registry import open_checkpoint
 from dg_lsp.models.gemma.weights import load_packed
 
@@ -107,7 +109,7 @@ def held():
 
 nf4.bitsandbytes()
 source, target = Path(sys.argv[1]), Path(sys.argv[2])
-plan = packing.plan_packing(source)
+plan = plan_packing(source)
 # One list of readings for each phase, so that a late reading counts for its own phase only.
 readings = [[held()]]
 running = True
@@ -158,15 +160,15 @@ def test_a_full_copy_is_never_in_memory(checkpoint, larger_config, target):
 @pytest.mark.parametrize("spoil_the_note", [False, True])
 def test_an_interrupted_run_is_taken_up(checkpoint, target, spoil_the_note, monkeypatch):
     written = []
-    original = packing._write_file
+    original = packing.save_file
 
-    def interrupted(path, *rest):
+    def interrupted(tensors, path):
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(path.name)
-        return original(path, *rest)
+        return original(tensors, path)
 
-    monkeypatch.setattr(packing, "_write_file", interrupted)
+    monkeypatch.setattr(packing, "save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(checkpoint, target)
     draft = target.with_name(".tiny.partial")
@@ -176,8 +178,8 @@ def test_an_interrupted_run_is_taken_up(checkpoint, target, spoil_the_note, monk
         (draft / PROGRESS).write_text("{")
     monkeypatch.setattr(
         packing,
-        "_write_file",
-        lambda path, *rest: written.append(path.name) or original(path, *rest),
+        "save_file",
+        lambda tensors, path: written.append(path.name) or original(tensors, path),
     )
     run(checkpoint, target)
 

@@ -1,0 +1,51 @@
+"""Whether this machine can run a checkpoint, judged before any of its weights are here."""
+
+from __future__ import annotations
+
+import torch
+
+from dg_lsp.config import PromptSettings
+from dg_lsp.hardware import Machine, gpu_obstacle, kernel_obstacle
+from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.models.device import default_device
+from dg_lsp.models.memory import (
+    budget_of,
+    plan_memory,
+    prompt_tokens,
+)
+from dg_lsp.models.registry import Checkpoint
+from dg_lsp.models.store import MOST_PARAMETERS_ON_A_CPU
+from dg_lsp.reason import Reason
+
+
+def obstacles(
+    name: str,
+    checkpoint: Checkpoint,
+    weight_bytes: int,
+    machine: Machine,
+    device: torch.device | None,
+) -> list[Reason]:
+    """Why the model cannot run on this machine, or only many times slower; empty if it can.
+
+    With `device`, the user has chosen it; a CPU has no obstacles then, because it may be
+    patience, or packing for another machine. `weight_bytes` is the size in memory.
+    """
+    if device is not None and device.type == "cpu":
+        return []
+    if device is None:
+        device = default_device(machine)[0]
+    if device.type == "cpu":
+        if checkpoint.tensors.parameters <= MOST_PARAMETERS_ON_A_CPU:
+            return []
+        # There is one, because otherwise the GPU would be the default.
+        obstacle = gpu_obstacle(machine)
+        return [] if obstacle is None else [obstacle]
+    found = [kernel_obstacle(machine)]
+    # Programs that fill the GPU now may be gone when the model is here.
+    budget = budget_of(machine.gpus[device.index].total_bytes, is_gpu=True)
+    wanted = prompt_tokens(PromptSettings(), checkpoint.dimensions.canvas_tokens)
+    try:
+        plan_memory(name, checkpoint, weight_bytes, budget, wanted, on_gpu=True)
+    except CheckpointError as error:
+        found.append(error.reason)
+    return [reason for reason in found if reason is not None]
