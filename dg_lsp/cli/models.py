@@ -62,7 +62,7 @@ def models(
         if not found:
             print(
                 "dg-lsp: the bundled model is small; dg-lsp pull downloads DiffusionGemma 26B "
-                "(a GPU with 18 GB, 70 GB of disk)",
+                "(a GPU with 18 GB, 25 GB of disk)",
                 file=sys.stderr,
             )
     if damage:

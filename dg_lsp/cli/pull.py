@@ -8,6 +8,8 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +35,8 @@ def pull(
         str | None,
         typer.Argument(
             metavar="[REPOSITORY]",
-            help="Repository on the hub; by default google/diffusiongemma-26B-A4B-it.",
+            help="Repository on the hub; by default DiffusionGemma 26B, in the format that is "
+            "best for this machine.",
         ),
     ] = None,
     source: Annotated[
@@ -75,14 +78,15 @@ def pull(
     ] = False,
     device: DeviceOption = None,
 ) -> None:
-    """Download a model, pack it to 4 bits, and store it under a name.
+    """Download a model, pack it to 4 bits if it is not, and store it under a name.
 
-    The default is DiffusionGemma 26B: about 52 GB to download, 15 GB to keep. Before anything
-    is downloaded, the command checks whether this machine can run the model; --force or
-    --device cpu packs it anyway, for example for another machine. Each file of weights is
-    packed as soon as it is here and then deleted, so the disk needs room for the packed model
-    and two of these files. Afterwards, --model NAME selects the model, and the best model that
-    fits is used by default. If the command is interrupted, run it again to continue.
+    The default is DiffusionGemma 26B: about 17 GB to download in ready-made int4, or 52 GB to
+    pack to 15 GB if the GPU has less memory. Before anything is downloaded, the command checks
+    whether this machine can run the model; --force or --device cpu gets it anyway, for example
+    for another machine. Each file of full weights is packed as soon as it is here and then
+    deleted, so the disk needs room for the packed model and two of these files. Afterwards,
+    --model NAME selects the model, and the best model that fits is used by default. If the
+    command is interrupted, run it again to continue.
     """
     told = Told(as_json)
     if source is not None:
@@ -111,27 +115,32 @@ def _from_disk(
     told: Told, source: Path, name: str | None, device: str | None, *, force: bool, look: bool
 ) -> None:
     from dg_lsp.models import store
+    from dg_lsp.models.checkpoint import list_shards
     from dg_lsp.models.nf4.packing import pack
     from dg_lsp.models.nf4.planning import plan_packing
+    from dg_lsp.models.registry import open_checkpoint
+    from dg_lsp.models.w4a16.keeping import keep
 
     kept = store.check_name(name or source.resolve().name)
     _refuse_if_there(kept)
-    plan = plan_packing(source)
-    against = _obstacles(kept, plan.checkpoint, device)
+    checkpoint = open_checkpoint(source)
+    is_packed = bool(checkpoint.weights.groups)
+    plan = None if is_packed else plan_packing(source)
+    size = sum(shard.stat().st_size for shard in list_shards(source)) if is_packed else 0
+    against = _obstacles(kept, checkpoint, size, device)
     if look:
         obstacles = [reason_json(one) for one in against]
         told.say(f"{kept}: {_verdict(against)}", event="found", name=kept, obstacles=obstacles)
         return
     _refuse_unless(force, told, kept, against)
-    with told.progress("packing") as [count]:
-        manifest = pack(
-            source,
-            store.models_directory() / kept,
-            plan,
-            device=_packing_device(device),
-            source_name=str(source.resolve()),
-            told=count,
-        )
+    target, origin = store.models_directory() / kept, str(source.resolve())
+    if plan is None:
+        with told.progress("checking") as [count]:
+            manifest = keep(source, target, source_name=origin, move=False, told=count)
+    else:
+        chosen = _packing_device(device)
+        with told.progress("packing") as [count]:
+            manifest = pack(source, target, plan, device=chosen, source_name=origin, told=count)
     _say_done(told, kept, manifest)
 
 
@@ -148,50 +157,154 @@ def _from_hub(
     look: bool,
 ) -> None:
     from dg_lsp.models import hub, store
-    from dg_lsp.models.checkpoint import size_in_words
-    from dg_lsp.models.nf4.packing import pack, packed_shards
-    from dg_lsp.models.nf4.planning import plan_packing
     from dg_lsp.models.registry import open_checkpoint
 
-    wanted = repository or hub.DIFFUSION_GEMMA
-    kept = store.check_name(name or wanted.rpartition("/")[2].lower())
+    wanted = repository or _default_repository(told, revision, device)
+    kept = store.check_name(name or _name_of(wanted))
     _refuse_if_there(kept)
-    target = store.models_directory() / kept
     downloads = store.models_directory() / DOWNLOADS / kept
     remote = hub.look_up(wanted, revision)
     if look:
-        with tempfile.TemporaryDirectory() as directory:
-            hub.download_small(remote, Path(directory), lambda file: file == "config.json")
-            against = _obstacles(kept, open_checkpoint(Path(directory)), device)
-        _say_found(told, remote, kept, against)
+        _say_found(told, remote, kept, _remote_obstacles(remote, kept, device))
         return
     _say_found(told, remote, kept)
     _agree(remote, accept_licence)
     downloads.mkdir(parents=True, exist_ok=True)
-    hub.download_small(remote, downloads)
-    against = _obstacles(kept, open_checkpoint(downloads), device)
-    _refuse_unless(force, told, kept, against)
+    with _alone(kept):
+        hub.download_small(remote, downloads)
+        checkpoint = open_checkpoint(downloads)
+        against = _obstacles(kept, checkpoint, remote.weight_bytes, device)
+        _refuse_unless(force, told, kept, against)
+        if checkpoint.weights.groups:
+            checkpoint.read_codec()
+            manifest = _fetch(told, remote, downloads, kept)
+        else:
+            manifest = _fetch_and_pack(told, remote, downloads, kept, device, keep=keep)
+        if keep and not checkpoint.weights.groups:
+            told.say(f"the full weights are in {downloads}")
+        else:
+            shutil.rmtree(downloads)
+    _say_done(told, kept, manifest)
+
+
+def _default_repository(told: Told, revision: str | None, device: str | None) -> str:
+    """DiffusionGemma in the format that is best for this machine.
+
+    Ready-made int4 is a third of the download and needs no packing, but more memory than NF4.
+    """
+    from dg_lsp.models import hub, store
+    from dg_lsp.models.checkpoint import size_in_words
+    from dg_lsp.models.formats import READY_MADE
+
+    directory = store.models_directory()
+    for begun in (READY_MADE, hub.DIFFUSION_GEMMA):
+        name = _name_of(begun)
+        if (directory / DOWNLOADS / name).is_dir() and store.find(name) is None:
+            told.say(f"{begun} is taken, because its download has begun")
+            return begun
+    remote = hub.look_up(READY_MADE, revision)
+    against = _remote_obstacles(remote, _name_of(READY_MADE), device)
+    too_large = [one for one in against if one.code is ReasonCode.DOES_NOT_FIT]
+    if too_large:
+        told.say(
+            f"{hub.DIFFUSION_GEMMA} is taken, to be packed to NF4, which needs less memory: "
+            f"{too_large[0]}"
+        )
+        return hub.DIFFUSION_GEMMA
+    told.say(
+        f"{READY_MADE} is taken: its int4 weights need no packing, and "
+        f"{size_in_words(remote.size)} to download instead of 52 GB"
+    )
+    return READY_MADE
+
+
+def _remote_obstacles(remote: Remote, name: str, device: str | None) -> list[Reason]:
+    """The obstacles according to a repository's configuration, without keeping anything."""
+    from dg_lsp.models import hub
+    from dg_lsp.models.registry import open_checkpoint
+
+    with tempfile.TemporaryDirectory() as directory:
+        hub.download_small(remote, Path(directory), lambda file: file == "config.json")
+        checkpoint = open_checkpoint(Path(directory))
+        return _obstacles(name, checkpoint, remote.weight_bytes, device)
+
+
+def _name_of(repository: str) -> str:
+    return repository.rpartition("/")[2].lower()
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Only one process pulls a model of this name at a time."""
+    from filelock import FileLock, Timeout
+
+    from dg_lsp.models import store
+
+    lock = FileLock(store.models_directory() / DOWNLOADS / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ArgumentError(
+            f"another process is pulling {name}; wait until it has finished",
+            ReasonCode.NAME_TAKEN,
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fetch(told: Told, remote: Remote, downloads: Path, name: str) -> Manifest:
+    """Download weights that are kept as they are."""
+    from dg_lsp.models import hub, store
+    from dg_lsp.models.nf4.packing import check_disk
+    from dg_lsp.models.w4a16.keeping import keep
+
+    weights = [file.name for file in remote.weights]
+    with told.progress("downloading", "checking") as [downloading, checking]:
+        shards = hub.RemoteShards(remote, downloads, weights, downloading, keeps=True)
+        check_disk(downloads, shards.disk_bytes(weights))
+        for shard in weights:
+            shards.get(shard)
+        return keep(
+            downloads,
+            store.models_directory() / name,
+            source_name=f"{remote.repository}@{remote.revision}",
+            move=True,
+            told=checking,
+        )
+
+
+def _fetch_and_pack(
+    told: Told, remote: Remote, downloads: Path, name: str, device: str | None, *, keep: bool
+) -> Manifest:
+    """Download one file of weights after the other, and pack each."""
+    from dg_lsp.models import hub, store
+    from dg_lsp.models.nf4.packing import pack, packed_shards
+    from dg_lsp.models.nf4.planning import plan_packing
+
+    target = store.models_directory() / name
     plan = plan_packing(downloads, hub.read_remote_headers(remote))
     needed = {*plan.shards} - packed_shards(target, plan.fingerprint)
     with told.progress("downloading", "packing") as [downloading, packing]:
-        manifest = pack(
+        return pack(
             downloads,
             target,
             plan,
             device=_packing_device(device),
-            source_name=f"{wanted}@{remote.revision}",
+            source_name=f"{remote.repository}@{remote.revision}",
             told=packing,
             shards=hub.RemoteShards(remote, downloads, needed, downloading, keeps=keep),
         )
-    if keep:
-        told.say(f"the full weights are in {downloads} ({size_in_words(remote.size)})")
-    else:
-        shutil.rmtree(downloads)
-    _say_done(told, kept, manifest)
 
 
-def _obstacles(name: str, checkpoint: Checkpoint, device: str | None) -> list[Reason]:
-    """Why this machine cannot run a model; raises if it cannot even pack it."""
+def _obstacles(
+    name: str, checkpoint: Checkpoint, packed_size: int, device: str | None
+) -> list[Reason]:
+    """Why this machine cannot run a model; raises if it cannot even pack it.
+
+    `packed_size` is that of the weights if they are in 4 bits already.
+    """
     from dg_lsp.hardware import bitsandbytes_obstacle
     from dg_lsp.models import device as devices
     from dg_lsp.models.nf4.planning import packed_bytes
@@ -199,10 +312,12 @@ def _obstacles(name: str, checkpoint: Checkpoint, device: str | None) -> list[Re
 
     chosen = None if device is None else devices.choose_device(device)
     machine = devices.look()
-    lacking = bitsandbytes_obstacle(machine)
-    if lacking is not None:
-        raise ArgumentError(lacking.message, lacking.code)
-    return obstacles(name, checkpoint, packed_bytes(checkpoint.tensors), machine, chosen)
+    if not checkpoint.weights.groups:
+        packed_size = packed_bytes(checkpoint.tensors)
+        lacking = bitsandbytes_obstacle(machine)
+        if lacking is not None:
+            raise ArgumentError(lacking.message, lacking.code)
+    return obstacles(name, checkpoint, packed_size, machine, chosen)
 
 
 def _packing_device(device: str | None) -> torch.device:

@@ -75,6 +75,10 @@ class Remote:
     def weights(self) -> list[RemoteFile]:
         return [file for file in self.files if file.is_weights]
 
+    @property
+    def weight_bytes(self) -> int:
+        return sum(file.size for file in self.weights)
+
 
 def look_up(repository: str, revision: str | None = None) -> Remote:
     """Ask the hub for the content of a repository."""

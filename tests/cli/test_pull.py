@@ -21,6 +21,7 @@ from dg_lsp.models.loading import load
 from dg_lsp.models.nf4 import packing
 from dg_lsp.models.nf4.manifest import read_manifest
 from dg_lsp.reason import ReasonCode
+from tests.w4a16 import write_int4
 
 
 def pull(*arguments: str) -> int:
@@ -442,3 +443,72 @@ def test_a_bar_is_drawn_on_a_terminal(checkpoint, store, python_on_a_terminal):
 
     assert (status, drawn) == (0, b"")
     assert b"packing: 0.5 MB of 0.5 MB" in said
+
+
+@pytest.fixture
+def int4_hub(hub, tiny_checkpoint):
+    """The repository has ready-made int4 weights."""
+    shutil.rmtree(hub.directory)
+    write_int4(tiny_checkpoint, hub.directory)
+    return hub
+
+
+def test_ready_made_int4_is_kept_as_it_is(int4_hub, store, at, capsys):
+    # Nothing is packed, so bitsandbytes is not needed.
+    at(has_bitsandbytes=False)
+    assert cli.run(["pull", "someone/gemma", "--force", "--json"]) == 0
+
+    assert read_manifest(store / "gemma").precision == "int4"
+    weights = (int4_hub.directory / WEIGHTS).read_bytes()
+    assert (store / "gemma" / WEIGHTS).read_bytes() == weights
+    assert not (store / ".downloads" / "gemma").exists()
+    assert load("gemma", "cpu").info.name == "gemma"
+
+
+def test_ready_made_int4_on_disk_stays_there(store, tiny_checkpoint, tmp_path):
+    source = write_int4(tiny_checkpoint, tmp_path / "int4")
+
+    assert pull("--from", str(source), "--name", "mine") == 0
+    assert (source / WEIGHTS).is_file()
+    assert read_manifest(store / "mine").precision == "int4"
+
+
+@pytest.fixture
+def two_formats(int4_hub, monkeypatch):
+    """Without a repository, pull chooses between these; only the first is on the hub."""
+    monkeypatch.setattr("dg_lsp.models.formats.READY_MADE", "someone/gemma")
+    monkeypatch.setattr("dg_lsp.models.hub.DIFFUSION_GEMMA", "someone/full")
+    return int4_hub
+
+
+def test_without_a_repository_int4_is_taken_where_it_fits(two_formats, store, at, capsys):
+    at()
+    assert cli.run(["pull", "--look"]) == 0
+
+    assert "someone/gemma is taken" in capsys.readouterr().err
+
+
+def test_without_a_repository_full_weights_are_taken_where_int4_does_not_fit(
+    two_formats, store, at, failure
+):
+    at(gpus=(dataclasses.replace(GPU, total_bytes=10**8),))
+    reason = failure("pull", "--look")
+
+    assert reason.code is ReasonCode.NO_REPOSITORY
+    assert "someone/full" in reason.message
+
+
+def test_without_a_repository_what_has_begun_goes_on(two_formats, store, at, failure):
+    at()
+    (store / ".downloads" / "full").mkdir(parents=True)
+
+    assert "someone/full" in failure("pull", "--look").message
+
+
+def test_two_downloads_at_once_are_refused(hub, store, failure):
+    (store / ".downloads").mkdir(parents=True)
+    with FileLock(store / ".downloads" / "gemma.lock"):
+        reason = failure("pull", "--device", "cpu", "someone/gemma")
+
+    assert reason.code is ReasonCode.NAME_TAKEN
+    assert WEIGHTS not in hub.sent

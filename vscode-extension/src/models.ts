@@ -38,6 +38,7 @@ interface PullEvent {
   licence: string;
   needs_consent: boolean;
   missing_bytes: number;
+  obstacles?: { code: string; message: string }[];
 }
 
 /** A repository of the hub, or a local directory. */
@@ -179,7 +180,7 @@ export class Models {
     const words =
       "directory" in source
         ? ["--from", source.directory]
-        : [source.repository, "--accept-licence"];
+        : [source.repository, "--accept-licence", "--force"];
     const abort = new AbortController();
     const options = {
       location: vscode.ProgressLocation.Notification,
@@ -198,8 +199,9 @@ export class Models {
           } else if (event.event === "progress") {
             const now = (100 * event.done) / Math.max(1, event.total);
             const message = `${event.what}: ${sizeOf(event.done)} of ${sizeOf(event.total)}`;
-            progress.report({ message, increment: now - percent });
-            percent = now;
+            // What is here is packed while the rest is downloaded, so the two take turns.
+            progress.report({ message, increment: Math.max(0, now - percent) });
+            percent = Math.max(percent, now);
           } else if (event.event === "done") {
             name = event.name;
           }

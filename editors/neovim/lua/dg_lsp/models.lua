@@ -40,7 +40,7 @@ local function markdown(listed)
     '## A model that helps',
     '',
     'The bundled model is only for trying things out.',
-    'DiffusionGemma 26B-A4B needs an NVIDIA GPU with 18 GB, and 70 GB of disk while it is packed.',
+    'DiffusionGemma 26B-A4B needs an NVIDIA GPU with 18 GB, and 25 GB of disk while it is packed.',
     'This command checks that, shows the licence, and downloads it:',
     '',
     '```vim',
