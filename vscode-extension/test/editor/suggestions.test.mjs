@@ -44,6 +44,7 @@ before(async () => {
     "dgLsp.minConfidence": 0,
     // What one test has saved would be what the next one is suggested, at once.
     "dgLsp.context.workspaceFiles": false,
+    "dgLsp.context.relatedFiles": false,
     // For a list of completions that is opened by hand.
     "editor.wordBasedSuggestions": "currentDocument",
   });
