@@ -2,8 +2,9 @@
 
 Takes a tokenizer.json, the bundled model's by default. Prints the seconds and the memory of
 reading it and building its tables, the milliseconds that a job takes before its first step
-(prompt, constraints and initial noise of eleven lanes), and how many tokens are freed at
-cursors in the standard library. Times are those of the processor.
+(prompt, constraints and initial noise of eleven lanes), how many of them find the tokens that
+healed positions accept, how many tokens are freed at cursors in the standard library, and at
+how many of these the tokens of the whole text can be written. Times are the processor's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -24,7 +26,8 @@ from tokenizers import Tokenizer
 from dg_lsp.config import PromptSettings, SamplerSettings
 from dg_lsp.engine.conversation import build_prompt
 from dg_lsp.engine.denoising import Denoising
-from dg_lsp.engine.prompt import plan_canvas
+from dg_lsp.engine.healing import allowed, freed_after, freed_before, heal, mended
+from dg_lsp.engine.prompt import CanvasPlan, plan_canvas
 from dg_lsp.engine.uniform import UniformCorruption
 from dg_lsp.job import InfillJob
 from dg_lsp.models.store import BUNDLED_DIRECTORY
@@ -79,6 +82,21 @@ def set_up_ms(codec: FileCodec, prefix: str, suffix: str) -> float:
     return statistics.median(job() for _ in range(ROUNDS))
 
 
+def find_limits_ms(codec: FileCodec, prefix: str, suffix: str) -> float:
+    before, after = codec.encode(prefix), codec.encode(suffix)
+
+    def find() -> float:
+        start = time.process_time()
+        left, right = freed_before(codec, before), freed_after(codec, after)
+        count = len(left) + len(right)
+        plan = CanvasPlan((-1,) * count, 0, count, left, right, is_open=False)
+        for healed in heal(plan, codec, plan.ids):
+            allowed(codec, healed.limit)
+        return (time.process_time() - start) * 1e3
+
+    return statistics.median(find() for _ in range(ROUNDS))
+
+
 def cursors() -> Iterator[tuple[str, str]]:
     rng = random.Random(0)
     files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
@@ -96,17 +114,37 @@ def main() -> None:
     codec = measured("building the tables", lambda: FileCodec(tokenizer))
     assert isinstance(codec, FileCodec)
     print(f"\n{codec.vocab_size} tokens\n")
+    print("cursor                        ms in all   of them for limits")
     for where, (prefix, suffix) in CURSORS_OF.items():
-        print(f"{where:<24} {set_up_ms(codec, prefix, suffix):7.2f} ms")
-    left, right = Counter[int](), Counter[int]()
+        all_ms = set_up_ms(codec, prefix, suffix)
+        print(f"{where:<24} {all_ms:14.2f} {find_limits_ms(codec, prefix, suffix):20.2f}")
+    left, right, written = Counter[int](), Counter[int](), Counter[str]()
     for prefix, suffix in cursors():
-        prompt = build_prompt(InfillJob(prefix, suffix), codec, SETTINGS)
-        left[len(prompt.left_tokens)] += 1
-        right[len(prompt.right_tokens)] += 1
-    for side, counts in (("before", left), ("after", right)):
-        shares = [f"{count}: {counts[count] / CURSORS:.1%}" for count in sorted(counts)]
-        print(f"\ntokens freed {side} the span  " + "   ".join(shares), end="")
-    print()
+        before, best = codec.encode(prefix), codec.encode(prefix + suffix)
+        freed = freed_before(codec, before)
+        left[len(freed)] += 1
+        right[len(freed_after(codec, codec.encode(suffix)))] += 1
+        written["with all of them"] += can_be_written(codec, before, freed, best)
+        written["with only one"] += can_be_written(codec, before, freed[-1:], best)
+    print(f"\ntokens freed before the span        {shares(left)}")
+    print(f"tokens freed after the span         {shares(right)}")
+    print(f"best tokens before it can be written {shares(written)}")
+
+
+def can_be_written(
+    codec: FileCodec, before: list[int], freed: tuple[int, ...], best: list[int]
+) -> bool:
+    """Whether a canvas may hold the `best` tokens if those of `freed` are in it."""
+    known = len(before) - len(freed)
+    ids = best[known:]
+    if best[:known] != before[:known] or not ids:
+        return best == before
+    plan = CanvasPlan(tuple(ids), 0, len(ids), freed, (), is_open=True)
+    return mended(heal(plan, codec, ids), ids) == ids
+
+
+def shares(counts: Counter[Any]) -> str:
+    return "   ".join(f"{key}: {counts[key] / CURSORS:.1%}" for key in sorted(counts))
 
 
 if __name__ == "__main__":
