@@ -93,7 +93,7 @@ def stems(codec: FileCodec) -> st.SearchStrategy[bytes]:
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(data=st.data())
 def test_tokens_by_their_first_or_last_bytes(codec, data):
     stem = data.draw(stems(codec))
