@@ -7,11 +7,12 @@ the kernels are tested against.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import logging
 import os
 
 import torch
+
+from dg_lsp.hardware import installed, kernel_obstacle
 
 log = logging.getLogger(__name__)
 
@@ -22,17 +23,19 @@ def is_interpreted() -> bool:
 
 
 @functools.cache
-def has_triton() -> bool:
-    """Whether Triton is installed; if not, warns once about the cost."""
-    if importlib.util.find_spec("triton") is not None:
+def can_compile() -> bool:
+    """Whether Triton can compile kernels here; if not, warns once about the cost."""
+    obstacle = kernel_obstacle(installed())
+    if obstacle is None:
         return True
     log.warning(
-        "triton is not installed: 4-bit experts are decoded to memory before each product, "
-        "which is many times slower; pip install triton (Linux, Windows: triton-windows)"
+        "4-bit experts are decoded to memory before each product, which is many times slower: "
+        "%s",
+        obstacle,
     )
     return False
 
 
 def available_on(device: torch.device) -> bool:
     """Whether the kernels run on this device; otherwise the references are used."""
-    return device.type == "cuda" and has_triton()
+    return device.type == "cuda" and can_compile()

@@ -114,6 +114,13 @@ def quantize(
     packed = torch.empty(values // 2, dtype=torch.uint8, device=device)
     absmax = torch.empty(values // BLOCK, dtype=torch.float32, device=device)
     done = 0
+    # Every thread has a mode of its own.
+    inference = torch.is_inference_mode_enabled()
+
+    def quantize_slice(slice_: tuple[Tensor, Tensor, Tensor]) -> None:
+        with torch.inference_mode(inference):
+            _quantize_slice(*slice_)
+
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for part in parts:
             flat = part.to(packed.device).flatten()
@@ -125,7 +132,7 @@ def quantize(
                 absmax[done // BLOCK : end // BLOCK].split(size // BLOCK),
                 strict=True,
             )
-            for _ in pool.map(lambda slice_: _quantize_slice(*slice_), slices):
+            for _ in pool.map(quantize_slice, slices):
                 pass
             done = end
     if done != values:

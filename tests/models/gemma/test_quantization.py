@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dg_lsp.hardware import Machine
 from dg_lsp.models import kernels
 from dg_lsp.models.gemma.quantization import (
     expected_shapes,
@@ -154,16 +155,20 @@ def test_without_bitsandbytes_a_packed_model_loads_and_predicts_the_same(
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
-def test_the_lack_of_triton_is_said_once(monkeypatch, caplog):
-    kernels.has_triton.cache_clear()
-    monkeypatch.setattr(kernels.importlib.util, "find_spec", lambda name: None)
+@pytest.mark.parametrize("lacking", ["has_triton", "has_compiler", "has_headers"])
+def test_without_what_the_kernels_need_the_reference_is_used_and_that_is_said_once(
+    monkeypatch, caplog, lacking
+):
+    complete = {"has_triton": True, "has_compiler": True, "has_headers": True}
+    machine = Machine("Linux", **(complete | {lacking: False}))
+    monkeypatch.setattr(kernels, "installed", lambda: machine)
+    kernels.can_compile.cache_clear()
     try:
         assert not kernels.available_on(torch.device("cuda"))
         assert not kernels.available_on(torch.device("cuda"))
     finally:
-        monkeypatch.undo()
-        kernels.has_triton.cache_clear()
+        kernels.can_compile.cache_clear()
 
-    [said] = [record.message for record in caplog.records if "triton" in record.message]
-    assert "pip install triton" in said
+    [said] = [record.message for record in caplog.records if "slower" in record.message]
+    assert "install" in said
     assert not kernels.available_on(torch.device("cpu"))

@@ -89,3 +89,12 @@ def test_a_weight_in_slices_is_as_bitsandbytes_has_all_of_it(threads):
     assert torch.equal(ours.absmax, state.absmax)
     assert torch.equal(ours.nested_absmax, state.state2.absmax)
     assert torch.equal(ours.offset, state.offset)
+
+
+def test_it_works_inside_inference_mode_too():
+    values = torch.randn(2, 64, 128)
+    with torch.inference_mode():
+        inside = quantize([values], (2, 64, 128))
+    outside = quantize([values], (2, 64, 128))
+
+    assert torch.equal(inside.packed, outside.packed)
