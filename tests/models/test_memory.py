@@ -27,6 +27,7 @@ from dg_lsp.models.memory import (
 )
 from dg_lsp.models.nf4.planning import packed_bytes
 from dg_lsp.models.registry import Checkpoint
+from dg_lsp.models.w4a16.format import stored_bytes
 from dg_lsp.reason import ReasonCode
 
 GB = 10**9
@@ -57,6 +58,21 @@ def test_the_real_model_lives_in_18_gb_with_8k_of_context(real):
     assert found.weights + found.workspace + found.cache <= 18 * GB
     # Several documents, so that switching between them costs nothing.
     assert found.cache >= 2 * cache_bytes(real, 8192)
+
+
+@pytest.mark.parametrize(("packs_attention", "weights"), [(True, 16.1), (False, 17.7)])
+def test_in_int4_the_real_model_needs_20_gb(real, packs_attention, weights):
+    checkpoint = Checkpoint(Path(), FAMILY, real)
+    needed = sum(
+        stored_bytes(shape, 32)
+        if ".experts." in name or (packs_attention and ".self_attn." in name and "proj" in name)
+        else 2 * torch.Size(shape).numel()
+        for name, shape in checkpoint.tensors.shapes.items()
+    )
+    found = plan_memory("int4", checkpoint, needed, 20 * GB, 8192, on_gpu=True)
+
+    assert needed == pytest.approx(weights * GB, rel=0.005)
+    assert found.context_tokens >= (8192 if packs_attention else 3000)
 
 
 def test_less_memory_means_less_context_and_then_a_refusal(real):
