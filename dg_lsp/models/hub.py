@@ -25,11 +25,12 @@ from huggingface_hub.errors import (
 )
 
 from dg_lsp.models.checkpoint import CheckpointError, one_line
+from dg_lsp.models.formats import ORIGINAL, unread_files
 from dg_lsp.models.nf4.manifest import hash_file
 from dg_lsp.models.nf4.planning import Headers
 from dg_lsp.reason import ReasonCode
 
-DIFFUSION_GEMMA = "google/diffusiongemma-26B-A4B-it"
+DIFFUSION_GEMMA = ORIGINAL
 WANTED = (
     "config.json",
     "generation_config.json",
@@ -92,7 +93,7 @@ def look_up(repository: str, revision: str | None = None) -> Remote:
         if any(fnmatch(s.rfilename, wanted) for wanted in WANTED)
     )
     if not any(file.is_weights for file in files):
-        raise CheckpointError(f"{repository} has no .safetensors files, so it cannot be packed")
+        raise unread_files({s.rfilename: s.size or 0 for s in info.siblings or ()}, repository)
     licence = (info.card_data.license if info.card_data else None) or "unknown"
     return Remote(repository, info.sha or revision or "main", str(licence), files)
 

@@ -512,3 +512,21 @@ def test_two_downloads_at_once_are_refused(hub, store, failure):
 
     assert reason.code is ReasonCode.NAME_TAKEN
     assert WEIGHTS not in hub.sent
+
+
+@pytest.mark.parametrize("what", ["NVFP4", "GGUF"])
+def test_a_format_that_is_not_read_is_named_before_the_weights_come(
+    what, int4_hub, store, failure
+):
+    directory = int4_hub.directory
+    if what == "GGUF":
+        (directory / WEIGHTS).rename(directory / "model.gguf")
+    else:
+        config = json.loads((directory / "config.json").read_text())
+        config["quantization_config"] = {"quant_method": "modelopt", "quant_algo": what}
+        (directory / "config.json").write_text(json.dumps(config))
+    reason = failure("pull", "someone/gemma", "--device", "cpu")
+
+    assert reason.code is ReasonCode.UNKNOWN_FORMAT
+    assert what in reason.message
+    assert not {WEIGHTS, "model.gguf"} & int4_hub.sent.keys()
