@@ -83,3 +83,13 @@ def _working_in(directory: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def test_packing_is_timed_in_layers_of_the_real_width(capsys):
+    assert run(["bench", "packing", "--experts", "1", "--rounds", "1", "--json"]) == 0
+    took = json.loads(capsys.readouterr().out)
+
+    assert took["real_parameters"] == pytest.approx(25.25e9, rel=0.002)
+    share = took["real_parameters"] / took["parameters"]
+    assert took["real_wall_minutes"] == pytest.approx(took["wall_s"] * share / 60)
+    assert took["real_cpu_minutes"] == pytest.approx(took["cpu_s"] * share / 60)

@@ -28,6 +28,10 @@ def real_shape(
         top_k_experts=8,
         moe_intermediate_size=704,
         sliding_window=1024,
+        layer_types=[
+            "full_attention" if number % 6 == 0 or number == layers else "sliding_attention"
+            for number in range(1, layers + 1)
+        ],
     )
     return DiffusionGemmaConfig(
         text_config=text, vision_config=dict(NO_VISION), canvas_length=256
