@@ -24,12 +24,9 @@ const TOTAL = `    def total(self):
  * Nothing in it stands between similar neighbours twice, so that the model starts from noise and
  * takes several steps, whose drafts can be seen.
  */
-const UNLIKE = `import os
-
-
-def show(folder):
-    for name in os|
-        print(name)
+const UNLIKE = `def read(file):
+    with open(file) as text:
+        return text|
 `;
 
 /** Three frames. */
@@ -129,7 +126,7 @@ test("a draft is shaded, and Escape discards it", async () => {
 });
 
 test("Tab indents a blank line, whatever draft is drawn there", async () => {
-  const place = await at("blank.py", "def total(prices):\n|\n");
+  const place = await at("blank.py", "def area(width, height):\n    size = width * height\n|\n");
   await window.page.keyboard.type("    ");
   await window.heldDraft();
   await window.picture("vscode-blank");
@@ -360,7 +357,8 @@ test("by hand, with the key and from the palette, where nothing comes by itself"
   await window.command("dg-lsp: Suggest Here");
   assert.equal(await window.settledGhost(), ghost);
   await window.page.keyboard.press("Tab");
-  assert.equal(await window.saved(place.file), inserted(place, `.${ghost}`));
+  // The editor may draw one line of ghost text in several pieces.
+  assert.equal(await window.saved(place.file), inserted(place, `.${ghost.replaceAll("\n", "")}`));
 });
 
 test("by hand while one is on its way by itself, and in a file that is paused", async () => {
@@ -372,7 +370,7 @@ test("by hand while one is on its way by itself, and in a file that is paused", 
   await until(async () => (await window.settledGhost()) && (await lastAnswered()) === "invoked");
   await window.page.keyboard.press("Escape");
   await window.command("dg-lsp: Pause or Resume in This File");
-  await window.goTo(5, 20);
+  await window.goTo(3, 21);
   await window.page.keyboard.press("Alt+\\");
   const ghost = await window.settledGhost();
   await window.page.keyboard.press("Tab");
@@ -427,8 +425,8 @@ test("two windows share one engine, and a reload in mid-job does no harm", async
   workplace.signalEngine("SIGCONT");
   await until(async () => (await window.status()) === "dg-lsp: small model");
   // What was not saved may have been kept, or not.
-  await window.goTo(5, 200);
-  if ((await window.saved(place.file)).includes("os.\n")) {
+  await window.goTo(3, 200);
+  if ((await window.saved(place.file)).includes("text.\n")) {
     await window.page.keyboard.press("Backspace");
   }
   await window.page.keyboard.type(".");
