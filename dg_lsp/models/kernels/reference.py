@@ -1,7 +1,7 @@
 """The kernels' results in plain torch: decode a matrix, then multiply.
 
-Runs on any device. The loop over experts waits for the device, so a CUDA graph cannot capture
-it.
+Runs on any device. On a CPU, a matrix is decoded in slices that stay in the cache, and threads
+share the work. The loop over experts waits for the device, so a CUDA graph cannot capture it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,24 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from dg_lsp.models.code_pairs import CodePairs
+from dg_lsp.models.kernels.sharing import for_each
 
-class Decodable(Protocol):
-    """A matrix, or a stack of them, in a format that packs values."""
-
-    def decode(self, dtype: torch.dtype) -> Tensor:
-        """The values, in the weight's shape."""
-        ...
+SLICE_VALUES = 1 << 17
+"""Values decoded at once on a CPU: as float32, about as much as one core's cache holds."""
 
 
-class Stack(Decodable, Protocol):
+class Packed(Protocol):
+    """A matrix in a format that packs values."""
+
+    def pairs(self) -> CodePairs: ...
+
+
+class Stack(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
 
-    def matrix(self, expert: int) -> Decodable:
+    def matrix(self, expert: int) -> Packed:
         """One matrix of a stack, without copying it."""
         ...
 
@@ -44,9 +48,12 @@ def sort_by_expert(index: Tensor, experts: int) -> tuple[Tensor, Tensor]:
     return order.to(torch.int32), starts.to(torch.int32)
 
 
-def linear(rows: Tensor, weight: Decodable) -> Tensor:
+def linear(rows: Tensor, weight: Packed) -> Tensor:
     """(rows, inputs) times a packed (outputs, inputs): (rows, outputs)."""
-    return nn.functional.linear(rows, weight.decode(rows.dtype))
+    pairs = weight.pairs()
+    product = rows.new_empty(rows.shape[0], pairs.shape[0])
+    for_each(_slices(pairs), lambda part: _multiply(rows, pairs, product, part))
+    return product
 
 
 def grouped_experts(
@@ -64,14 +71,38 @@ def grouped_experts(
     """
     top_k = index.shape[1]
     order, starts = sort_by_expert(index, gate_up.shape[0])
-    pairs = hidden.new_empty(index.numel(), hidden.shape[1])
-    bounds = starts.tolist()
-    for expert, (start, end) in enumerate(itertools.pairwise(bounds)):
-        if start == end:
-            continue
-        mine = order[start:end].long()
-        both = linear(hidden[mine // top_k], gate_up.matrix(expert))
+    chosen = order.long()
+    shares = weights.reshape(-1, 1)
+    products = hidden.new_empty(index.numel(), hidden.shape[1])
+
+    def run(expert: int, start: int, end: int) -> None:
+        mine = chosen[start:end]
+        both = _linear_in_one_thread(hidden[mine // top_k], gate_up.matrix(expert))
         gate, up = both.chunk(2, dim=-1)
-        product = linear(activation(gate) * up, down.matrix(expert))
-        pairs[mine] = (product * weights.flatten()[mine, None]).to(pairs.dtype)
-    return pairs.view(*index.shape, -1).sum(dim=1)
+        product = _linear_in_one_thread(activation(gate) * up, down.matrix(expert))
+        products[mine] = (product * shares[mine]).to(products.dtype)
+
+    bounds = itertools.pairwise(starts.tolist())
+    used = [(expert, *bound) for expert, bound in enumerate(bounds) if bound[0] < bound[1]]
+    for_each(used, lambda one: run(*one))
+    return products.view(*index.shape, -1).sum(dim=1)
+
+
+def _linear_in_one_thread(rows: Tensor, weight: Packed) -> Tensor:
+    pairs = weight.pairs()
+    product = rows.new_empty(rows.shape[0], pairs.shape[0])
+    for part in _slices(pairs):
+        _multiply(rows, pairs, product, part)
+    return product
+
+
+def _slices(pairs: CodePairs) -> list[slice]:
+    """The slices of the outputs that are decoded at once."""
+    outputs, inputs = pairs.shape
+    step = outputs if pairs.packed.is_cuda else max(1, SLICE_VALUES // inputs)
+    return [slice(start, min(start + step, outputs)) for start in range(0, outputs, step)]
+
+
+def _multiply(rows: Tensor, pairs: CodePairs, product: Tensor, part: slice) -> None:
+    values = pairs.decode(part.start, part.stop).to(rows.dtype)
+    product[:, part] = nn.functional.linear(rows, values)

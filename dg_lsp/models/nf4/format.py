@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dg_lsp.models.code_pairs import CodePairs, pair_table
 from dg_lsp.models.nf4 import quantizing
 from dg_lsp.models.nf4.quantizing import BLOCK as BLOCK
 from dg_lsp.models.nf4.quantizing import CODE as CODE
@@ -59,9 +60,13 @@ class Nf4:
         nested = self.nested_absmax.repeat_interleave(SCALE_BLOCK)[: self.absmax.numel()]
         return self.table[self.absmax.long()] * nested + self.offset
 
+    def pairs(self) -> CodePairs:
+        """Its codes without copying them, and its scales."""
+        return _pairs(self.packed, self.scales(), self.shape)
+
     def decode(self, dtype: torch.dtype) -> Tensor:
         """The values, in the weight's shape."""
-        return _decode(self.packed, self.scales(), dtype).view(self.shape)
+        return self.pairs().decode().to(dtype)
 
     def matrix(self, expert: int) -> Nf4Matrix:
         """One matrix of a stack, without copying it."""
@@ -84,8 +89,8 @@ class Nf4Matrix:
     stack: Nf4
     expert: int
 
-    def decode(self, dtype: torch.dtype) -> Tensor:
-        """(outputs, inputs)"""
+    def pairs(self) -> CodePairs:
+        """Its codes without copying them, and its scales."""
         _, outputs, inputs = self.stack.shape
         blocks = outputs * inputs // BLOCK
         start = self.expert * blocks
@@ -96,7 +101,11 @@ class Nf4Matrix:
             + self.stack.offset
         )
         packed = self.stack.packed[start * BLOCK // 2 : (start + blocks) * BLOCK // 2]
-        return _decode(packed, scales, dtype).view(outputs, inputs)
+        return _pairs(packed, scales, (outputs, inputs))
+
+    def decode(self, dtype: torch.dtype) -> Tensor:
+        """(outputs, inputs)"""
+        return self.pairs().decode().to(dtype)
 
 
 def quantize(
@@ -239,7 +248,11 @@ def bitsandbytes() -> Any:
     return library
 
 
-def _decode(packed: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
-    both = torch.stack([packed >> 4, packed & 15], dim=-1)
-    values = code(packed.device, torch.float32)[both.long()].view(-1, BLOCK)
-    return (values * scales[:, None]).to(dtype)
+@functools.cache
+def _table(device: torch.device) -> Tensor:
+    return pair_table(CODE, first_is_high=True, device=device)
+
+
+def _pairs(packed: Tensor, scales: Tensor, shape: tuple[int, ...]) -> CodePairs:
+    rows = shape[:-1]
+    return CodePairs(packed.view(*rows, -1), scales.view(*rows, -1), _table(packed.device))

@@ -7,10 +7,13 @@ the checkpoint has them.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from dg_lsp.models.code_pairs import CodePairs, pair_table
 
 BLOCK = 64
 """The kernels multiply this many values of a row at a time."""
@@ -35,12 +38,15 @@ class Int4:
     def group(self) -> int:
         return self.shape[-1] // self.scales.shape[-1]
 
+    def pairs(self) -> CodePairs:
+        """Its codes without copying them, and its scales."""
+        # In the bytes of a word, as in the word, the first value has the lower bits.
+        codes = self.words.contiguous().view(torch.uint8)
+        return CodePairs(codes, self.scales.float(), _table(codes.device))
+
     def decode(self, dtype: torch.dtype) -> Tensor:
         """The values, in the weight's shape, each rounded once."""
-        shifts = torch.arange(0, 32, 4, dtype=torch.int32, device=self.words.device)
-        codes = (self.words[..., None] >> shifts & 15) - 8
-        grouped = codes.view(*self.scales.shape, self.group)
-        return (grouped * self.scales.float()[..., None]).to(dtype).view(self.shape)
+        return self.pairs().decode().to(dtype)
 
     def matrix(self, expert: int) -> Int4:
         """One matrix of a stack, without copying it."""
@@ -48,6 +54,11 @@ class Int4:
 
     def tensors(self) -> tuple[Tensor, ...]:
         return self.words, self.scales
+
+
+@functools.cache
+def _table(device: torch.device) -> Tensor:
+    return pair_table(range(-8, 8), first_is_high=False, device=device)
 
 
 def stored_bytes(shape: tuple[int, ...], group: int) -> int:

@@ -1,0 +1,46 @@
+"""Shares work among threads in which torch's operations start no further threads.
+
+Python's threads, because torch decodes weights with one thread only.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+Part = TypeVar("Part")
+
+
+def for_each(parts: Sequence[Part], work: Callable[[Part], None]) -> None:
+    """Do the work for all parts, in as many threads as torch may use."""
+    threads = torch.get_num_threads()
+    if threads == 1 or len(parts) < 2:
+        for part in parts:
+            work(part)
+        return
+    # Inference mode is a property of a thread.
+    wrapped = torch.inference_mode(torch.is_inference_mode_enabled())(work)
+    for _ in _pool(threads).map(wrapped, parts):
+        pass
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    all_started = threading.Barrier(threads + 1)
+
+    def start() -> None:
+        torch.set_num_threads(1)
+        all_started.wait()
+
+    pool = ThreadPoolExecutor(threads, "dg-lsp-decode", initializer=start)
+    for _ in range(threads):
+        pool.submit(lambda: None)
+    all_started.wait()
+    # Threads that start later would begin with the number that was set last.
+    torch.set_num_threads(threads)
+    return pool
