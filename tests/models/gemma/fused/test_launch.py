@@ -1,0 +1,114 @@
+"""The fused kernels against their references, in Triton's interpreter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dg_lsp.models.gemma.fused import launch, reference
+
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("rows", "heads", "key_heads", "dim", "slots"),
+    [(1, 4, 2, 32, 0), (5, 4, 1, 64, 64), (16, 16, 8, 256, 128), (3, 16, 2, 512, 7)],
+)
+def test_queries_are_rotated_and_keys_and_values_stored(
+    rows, heads, key_heads, dim, slots, dtype
+):
+    torch.manual_seed(rows)
+    # As merged products leave them: the heads of all three beside each other.
+    width = heads + 2 * key_heads
+    query, key, value = (
+        torch.randn(rows, width, dim).to(dtype).split([heads, key_heads, key_heads], 1)
+    )
+    scales = torch.randn(2, dim).to(dtype)
+    angle = torch.randn(rows, dim // 2).repeat(1, 2)
+    cos, sin = angle.cos().to(dtype), angle.sin().to(dtype)
+    # A view into a larger buffer, as the workspace gives it.
+    buffer = torch.randn(2, key_heads, slots + rows + 3, dim).to(dtype)
+    ours, theirs = buffer.clone(), buffer.clone()
+
+    results = [
+        function(
+            query, key, value, *scales, cos, sin, *store[:, :, 1 : 1 + slots + rows], 1e-6
+        )
+        for function, store in (
+            (launch.rotate_and_store, ours),
+            (reference.rotate_and_store, theirs),
+        )
+    ]
+
+    torch.testing.assert_close(*results, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype])
+    torch.testing.assert_close(ours, theirs, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype])
+    assert torch.equal(ours[:, :, 0], buffer[:, :, 0])
+    assert torch.equal(ours[:, :, 1 + slots + rows :], buffer[:, :, 1 + slots + rows :])
+
+
+def test_full_attention_layers_use_their_keys_as_values():
+    torch.manual_seed(0)
+    query, key = torch.randn(4, 4, 32), torch.randn(4, 1, 32)
+    cos, sin = torch.ones(4, 32), torch.zeros(4, 32)
+    keys, values = torch.zeros(2, 1, 4, 32)
+
+    launch.rotate_and_store(
+        query, key, key, torch.ones(32), torch.full((32,), 2.0), cos, sin, keys, values, 1e-6
+    )
+
+    torch.testing.assert_close(keys, 2 * values)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("lengths", "padding", "heads", "key_heads", "dim", "slots", "cached"),
+    [
+        ((1,), 0, 2, 2, 32, 0, 0),
+        ((3, 2), 3, 4, 2, 32, 64, 40),
+        ((8, 8, 8), 0, 4, 1, 64, 128, 128),
+        ((5,), 11, 16, 2, 64, 600, 599),
+        ((9, 4), 3, 2, 1, 512, 64, 1),
+    ],
+)
+def test_canvases_see_the_cached_tokens_and_themselves(
+    lengths, padding, heads, key_heads, dim, slots, cached, dtype
+):
+    torch.manual_seed(dim)
+    rows = sum(lengths) + padding
+    lane = torch.cat(
+        [torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths)),
+         -1 - torch.arange(padding)]
+    ).int()  # fmt: skip
+    query = torch.randn(rows, heads, dim).to(dtype) / dim**0.5
+    keys, values = torch.randn(2, key_heads, slots + rows, dim).to(dtype)
+    held = torch.tensor(cached)
+
+    ours = launch.attend(query, keys, values, lane, held)
+    theirs = reference.attend(query, keys, values, lane, held)
+
+    torch.testing.assert_close(ours, theirs, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype])
+
+
+def test_what_lies_before_the_cached_tokens_has_no_effect():
+    torch.manual_seed(0)
+    query, (keys, values) = torch.randn(4, 2, 32), torch.randn(2, 2, 68, 32)
+    lane, cached = torch.zeros(4, dtype=torch.int32), torch.tensor(20)
+    before = launch.attend(query, keys, values, lane, cached)
+
+    keys[:, :44], values[:, :44] = 1e4, torch.nan
+
+    values[:, :44] = 1e4
+    assert torch.equal(launch.attend(query, keys, values, lane, cached), before)
+
+
+@pytest.mark.parametrize(("experts", "count"), [(8, 2), (128, 8), (4, 4)])
+def test_routes_like_softmax_and_topk(experts, count):
+    torch.manual_seed(experts)
+    logits, scale = 3 * torch.randn(7, experts), torch.rand(experts) + 0.5
+
+    weights, index = launch.route(logits, scale, count)
+
+    expected, best = reference.route(logits, scale, count)
+    assert torch.equal(index, best)
+    torch.testing.assert_close(weights, expected)
