@@ -17,7 +17,10 @@ from transformers.masking_utils import sdpa_mask
 from transformers.models.diffusion_gemma.modeling_diffusion_gemma import (
     DiffusionGemmaDecoderTextAttention,
     DiffusionGemmaEncoderTextAttention,
+    DiffusionGemmaTextRouter,
 )
+
+from dg_lsp.models.gemma import fused
 
 GROUPED = "grouped_sdpa"
 
@@ -34,7 +37,28 @@ class KeyValues(Protocol):
 
 
 class CanvasAttention(DiffusionGemmaDecoderTextAttention):  # type: ignore[misc]
-    """The decoder's attention, for a `KeyValues` or a transformers cache."""
+    """The decoder's attention, for a `KeyValues` or a transformers cache.
+
+    Given `fused.Lanes` instead of a mask, and `fused.Slots`, it runs the fused kernels.
+    """
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        position_embeddings: tuple[Tensor, Tensor],
+        attention_mask: Any,
+        past_key_values: Any = None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        if isinstance(attention_mask, fused.Lanes):
+            attended = fused.attention(
+                self, hidden_states, position_embeddings, attention_mask, past_key_values
+            )
+            return attended, None
+        result: tuple[Tensor, Tensor | None] = super().forward(
+            hidden_states, position_embeddings, attention_mask, past_key_values, **kwargs
+        )
+        return result
 
     def append_to_cache(
         self, past_key_values: Any, key_states: Tensor, value_states: Tensor
@@ -48,9 +72,21 @@ class CanvasAttention(DiffusionGemmaDecoderTextAttention):  # type: ignore[misc]
         return store.update(key_states, value_states, self.layer_idx)
 
 
-def install(model: nn.Module) -> None:
-    """Let a DiffusionGemma model read `KeyValues`; transformers' caches still work."""
+class Router(DiffusionGemmaTextRouter):  # type: ignore[misc]
+    """The class's router, in two launches."""
+
+    def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return fused.routing(self, hidden_states)
+
+
+def install(model: nn.Module, fuse: bool = False) -> None:
+    """Let a DiffusionGemma model read `KeyValues`; transformers' caches still work.
+
+    With `fuse`, its routers use the fused kernel.
+    """
     for module in model.modules():
+        if fuse and type(module) is DiffusionGemmaTextRouter:
+            module.__class__ = Router
         if type(module) is DiffusionGemmaDecoderTextAttention:
             # The parameters are tied to the encoder's, so the module itself has to stay.
             module.__class__ = CanvasAttention

@@ -19,9 +19,10 @@ from torch import Tensor
 from dg_lsp.engine.denoiser import Canvases, Prediction
 from dg_lsp.models.gemma.attention import fold
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
-from dg_lsp.models.gemma.masks import canvas_mask, offsets
+from dg_lsp.models.gemma.fused import Lanes
+from dg_lsp.models.gemma.masks import canvas_mask, lanes, offsets
 from dg_lsp.models.gemma.sampling import Selection
-from dg_lsp.models.gemma.step import StepInputs, run_step
+from dg_lsp.models.gemma.step import Parts, StepInputs, run_step
 from dg_lsp.models.gemma.workspace import Workspace, rounded
 
 ROWS = (16, 32, 48, 64, 96, 128, 192, 256, 320, 384, 512)
@@ -77,10 +78,14 @@ def uncaptured(step: Callable[[], Outcome]) -> Runner:
 
 
 class BucketedSteps:
-    """The steps of one model, with one set of buffers per bucket, created when first needed."""
+    """The steps of one model, with one set of buffers per bucket, created when first needed.
 
-    def __init__(self, capture: Capture) -> None:
+    With `fused`, its parts are used, and they run the fused kernels.
+    """
+
+    def __init__(self, capture: Capture, fused: Parts | None = None) -> None:
         self._capture = capture
+        self.fused = fused
         self._steps: dict[Bucket, _Step] = {}
 
     @property
@@ -97,7 +102,7 @@ class BucketedSteps:
     ) -> _Step:
         """The step of a bucket that the workspace has room for."""
         if bucket not in self._steps:
-            self._steps[bucket] = _Step(model, workspace, bucket, self._capture)
+            self._steps[bucket] = _Step(model, workspace, bucket, self._capture, self.fused)
         return self._steps[bucket]
 
 
@@ -110,6 +115,7 @@ class _Step:
         workspace: Workspace,
         bucket: Bucket,
         capture: Capture,
+        fused: Parts | None,
     ) -> None:
         weight = model.lm_head.weight
         device, vocab = weight.device, weight.shape[0]
@@ -130,13 +136,16 @@ class _Step:
         def ids(*size: int) -> Tensor:
             return torch.zeros(size, dtype=torch.long, device=device)
 
+        lane = torch.zeros(bucket.rows, dtype=torch.int32, device=device)
         self._conditioning = weight.new_zeros(bucket.rows, weight.shape[1])
         self._inputs = StepInputs(
             canvas=ids(bucket.rows),
             conditioning=self._conditioning,
             positions=ids(bucket.rows),
             masks={
-                kind: weight.new_zeros(
+                kind: Lanes(lane, ids())
+                if fused
+                else weight.new_zeros(
                     1, 1, groups * bucket.rows, self._slots[kind] + bucket.rows
                 )
                 for kind, groups in self._groups.items()
@@ -153,7 +162,7 @@ class _Step:
         view = workspace.view(
             self._slots["full_attention"], self._slots["sliding_attention"], bucket.rows
         )
-        self._run = capture(lambda: run_step(model, view, self._inputs))
+        self._run = capture(lambda: run_step(model, view, self._inputs, fused))
 
     def arrange(self, canvases: Canvases, cached: int) -> None:
         """Fill in what stays the same in all steps of `canvases` after `cached` tokens."""
@@ -172,6 +181,10 @@ class _Step:
         }
         for kind, mask in inputs.masks.items():
             assert mask is not None
+            if isinstance(mask, Lanes):
+                mask.lane.copy_(lanes(canvases.lengths, bucket.rows))
+                mask.cached.fill_(seen[kind])
+                continue
             visible = canvas_mask(canvases.lengths, seen[kind], bucket.rows, self._slots[kind])
             folded = fold(visible[None, None].to(mask.device), self._groups[kind])
             mask.zero_().masked_fill_(~folded, -torch.inf)

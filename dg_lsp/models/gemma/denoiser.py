@@ -20,7 +20,7 @@ from dg_lsp.models.gemma.graphs import GraphCapture
 from dg_lsp.models.gemma.masks import canvas_mask, causal_mask, offsets
 from dg_lsp.models.gemma.prefix_cache import LayerShape, Prefix, PrefixCache
 from dg_lsp.models.gemma.sampling import Selection, log_probabilities
-from dg_lsp.models.gemma.step import Masks, StepInputs, decode, head_of, run_step
+from dg_lsp.models.gemma.step import Masks, StepInputs, decode, head_of, last_hidden, run_step
 from dg_lsp.models.gemma.workspace import Workspace
 
 ENCODE_TOKENS = 512
@@ -67,7 +67,7 @@ class GemmaDenoiser:
         """With `bucketed`, steps run on padded tensors at fixed addresses. By default, a GPU
         uses captured buckets, and a CPU uses unpadded tensors."""
         self.model = model.eval()
-        attention.install(model)
+        attention.install(model, fuse=bucketed is not None and bucketed.fused is not None)
         text = model.config.text_config
         self.vocab_size: int = text.vocab_size
         self.canvas_length: int = model.config.canvas_length
@@ -170,7 +170,7 @@ class GemmaDenoiser:
             inputs = self._arrange(encoded, canvases).inputs
             inputs.canvas, inputs.conditioning = canvas, conditioning
             view = self._workspace.view(encoded.length, self._seen(encoded), len(canvas))
-            return decode(self.model, view, inputs)[0]
+            return last_hidden(self.model, decode(self.model, view, inputs)[0])
 
     @torch.inference_mode()
     def score(self, encoded: Encoded, continuations: Sequence[Sequence[int]]) -> list[Tensor]:

@@ -13,6 +13,12 @@ def owners(lengths: Sequence[int]) -> Tensor:
     return torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
 
 
+def lanes(lengths: Sequence[int], rows: int) -> Tensor:
+    """(rows,) `owners`, int32; rows of padding have negative ones, each its own."""
+    own = owners(lengths)
+    return torch.cat([own, -1 - torch.arange(rows - len(own))]).int()
+
+
 def offsets(lengths: Sequence[int]) -> Tensor:
     """(rows,) the index of a row within its sequence."""
     return torch.cat([torch.arange(length) for length in lengths])

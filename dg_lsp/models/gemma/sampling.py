@@ -72,6 +72,7 @@ def select(
     constraint: Tensor,
     temperature: Tensor,
     share: Tensor,
+    chunk: int = VOCABULARY_CHUNK,
 ) -> Selection:
     """Select a token for each free row, and compute how well the pinned ones fit.
 
@@ -79,6 +80,7 @@ def select(
     others; `disallowed` (constraints, vocab) true where a token is disallowed; `constraint`
     (free,) the row of it that applies; `temperature` a scalar; `share` (free,) uniform in
     [0, 1): the sample is the first token at which the cumulative probability exceeds it.
+    `chunk` tokens of the vocabulary are looked at at once.
     """
     rows, free = hidden.shape[0], share.shape[0]
     total = hidden.new_zeros(rows, dtype=torch.float32)
@@ -90,8 +92,8 @@ def select(
     peaks: list[Tensor] = []
     vocab = head.weight.shape[0]
     weights = peak[:, None]  # Of the current chunk.
-    for start in range(0, vocab, VOCABULARY_CHUNK):
-        end = min(start + VOCABULARY_CHUNK, vocab)
+    for start in range(0, vocab, chunk):
+        end = min(start + chunk, vocab)
         logits = head.logits(hidden, start, end)
         # Relative to the cap, no sum can overflow or vanish.
         total += (logits - head.cap).exp_().sum(-1)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dg_lsp.models.gemma.fused import Slots
 from dg_lsp.models.gemma.prefix_cache import LayerShape, Prefix
 
 STEP = 64
@@ -85,6 +86,11 @@ class WorkspaceView:
         all_keys[:, :, seen:] = keys
         all_values[:, :, seen:] = values
         return all_keys, all_values
+
+    def slots(self, layer_idx: int) -> Slots:
+        """One layer's views, for the fused kernels, which write the rows themselves."""
+        keys, values, _ = self._slices[layer_idx]
+        return Slots(keys[0], values[0])
 
 
 def rounded(count: int) -> int:

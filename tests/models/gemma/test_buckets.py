@@ -13,6 +13,7 @@ from dg_lsp.engine.uniform import UniformCorruption
 from dg_lsp.models.gemma import buckets
 from dg_lsp.models.gemma.buckets import Bucket, BucketedSteps, bucket_for, uncaptured
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
+from dg_lsp.models.gemma.step import PLAIN
 
 VOCAB_MARGIN = 5
 
@@ -198,3 +199,11 @@ def test_warming_up_prepares_steps_and_tells_how_far_it_is(tiny_model):
     # Without buckets there is nothing to prepare.
     GemmaDenoiser(tiny_model).warm_up(300, lambda done, total: told.append((0, 0)))
     assert (0, 0) not in told
+
+
+def test_fused_steps_are_the_plain_steps(tiny_model):
+    fused = GemmaDenoiser(tiny_model, bucketed=BucketedSteps(uncaptured, PLAIN))
+    given = canvases(tiny_model, [7, 1, 4], 0.5, 0)
+    plain = steps(GemmaDenoiser(tiny_model), 17, given, 0)
+    for ours, theirs in zip(steps(fused, 17, given, 0), plain, strict=True):
+        check_same(ours, theirs)

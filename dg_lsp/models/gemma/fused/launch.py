@@ -1,4 +1,4 @@
-"""Launches the fused kernels as torch operations, so that compiled layers may contain them.
+"""Launches the fused kernels.
 
 Grids depend only on shapes and nothing is read back, so that a CUDA graph can capture every
 call.
@@ -12,16 +12,15 @@ from torch import Tensor
 from dg_lsp.models.gemma.fused import kernels
 from dg_lsp.models.nf4.kernels import is_interpreted
 
-TILE_ROWS, TILE_KEYS = 16, 32
-"""What a program of the attention keeps in registers and shared memory at a head size of 512,
-on every GPU from sm_80 on; docs/benchmarks.md has the table."""
+TILE_ROWS, TILE_KEYS = 32, 32
+"""As much as a program of the attention can keep in registers without spilling at the head
+sizes 256 and 512, from sm_80 on; `python -m dg_lsp.benchmark.gpu.assembly` counts them."""
 MOST_PARTS = 32
 KEYS_PER_PART = 256
 """With few key heads, the keys are divided, so that all multiprocessors have work."""
 WARPS = 4
 
 
-@torch.library.custom_op("dg_lsp::rotate_and_store", mutates_args=("keys", "values"))
 def rotate_and_store(
     query: Tensor,
     key: Tensor,
@@ -63,15 +62,7 @@ def rotate_and_store(
     return rotated
 
 
-@rotate_and_store.register_fake
-def _(query: Tensor, *_: object) -> Tensor:
-    return query.new_empty(query.shape)
-
-
-@torch.library.custom_op("dg_lsp::attend", mutates_args=())
-def attend(
-    query: Tensor, keys: Tensor, values: Tensor, lane: Tensor, cached: Tensor
-) -> Tensor:
+def attend(query: Tensor, keys: Tensor, values: Tensor, lane: Tensor, cached: Tensor) -> Tensor:
     """Like `reference.attend`; two launches."""
     rows, heads, dim = query.shape
     key_heads, count = keys.shape[:2]
@@ -98,9 +89,9 @@ def attend(
         TILE_M=TILE_ROWS,
         TILE_N=TILE_KEYS,
         PARTS=parts,
+        # The interpreter cannot multiply bfloat16.
         WIDEN=is_interpreted(),
-        num_warps=WARPS,
-        num_stages=1,
+        **attention_options(dim),
     )
     out = torch.empty_like(query)
     kernels.attend_join[(rows * heads,)](
@@ -109,9 +100,10 @@ def attend(
     return out
 
 
-@attend.register_fake
-def _(query: Tensor, *_: object) -> Tensor:
-    return torch.empty_like(query)
+def attention_options(dim: int) -> dict[str, int]:
+    """Warps, and loads in flight, of the attention at a head size."""
+    large = dim > 256
+    return {"num_warps": 8 if large else 4, "num_stages": 1 if large else 2}
 
 
 def parts_of(keys: int) -> int:
@@ -120,7 +112,6 @@ def parts_of(keys: int) -> int:
     return min(MOST_PARTS, 1 << (wanted - 1).bit_length())
 
 
-@torch.library.custom_op("dg_lsp::route", mutates_args=())
 def route(logits: Tensor, scale: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Like `reference.route`; one launch."""
     rows, experts = logits.shape
@@ -130,12 +121,3 @@ def route(logits: Tensor, scale: Tensor, count: int) -> tuple[Tensor, Tensor]:
         logits, scale, weights, index, EXPERTS=experts, COUNT=count, num_warps=1
     )
     return weights, index
-
-
-@route.register_fake
-def _(logits: Tensor, scale: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    rows = logits.shape[0]
-    return (
-        logits.new_empty(rows, count, dtype=torch.float32),
-        logits.new_empty(rows, count, dtype=torch.int64),
-    )

@@ -38,12 +38,10 @@ def rotate_and_store(
 
     keys[:, -rows:] = rotated(normed(key, key_scale)).to(keys.dtype).transpose(0, 1)
     values[:, -rows:] = normed(value, None).to(values.dtype).transpose(0, 1)
-    return rotated(normed(query, query_scale)).to(query.dtype)
+    return rotated(normed(query, query_scale)).to(query.dtype).contiguous()
 
 
-def attend(
-    query: Tensor, keys: Tensor, values: Tensor, lane: Tensor, cached: Tensor
-) -> Tensor:
+def attend(query: Tensor, keys: Tensor, values: Tensor, lane: Tensor, cached: Tensor) -> Tensor:
     """Attention of canvases that see the cached tokens and themselves, without a scale.
 
     Shapes: `query` (rows, query heads, dim); `keys` and `values` (key heads, slots + rows,
@@ -58,10 +56,10 @@ def attend(
         [before[None, :] & (lane >= 0)[:, None], lane[:, None] == lane[None, :]], dim=1
     )
     groups = heads // keys.shape[0]
-    every = keys.float().repeat_interleave(groups, 0), values.float().repeat_interleave(groups, 0)
-    logits = query.float().transpose(0, 1) @ every[0].transpose(1, 2)
+    keys, values = (held.float().repeat_interleave(groups, 0) for held in (keys, values))
+    logits = query.float().transpose(0, 1) @ keys.transpose(1, 2)
     weights = logits.masked_fill(~sees, -torch.inf).softmax(-1)
-    return (weights @ every[1]).transpose(0, 1).to(query.dtype)
+    return (weights @ values).transpose(0, 1).to(query.dtype).contiguous()
 
 
 def route(logits: Tensor, scale: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dg_lsp.models.gemma.fused import launch, reference
+from dg_lsp.models.gemma.fused import reference
+
+pytest.importorskip("triton", reason="Triton is there on Linux only")
+from dg_lsp.models.gemma.fused import launch
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
@@ -13,7 +16,7 @@ TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
     ("rows", "heads", "key_heads", "dim", "slots"),
-    [(1, 4, 2, 32, 0), (5, 4, 1, 64, 64), (16, 16, 8, 256, 128), (3, 16, 2, 512, 7)],
+    [(1, 4, 2, 32, 0), (5, 4, 1, 64, 64), (3, 4, 2, 256, 128), (2, 4, 1, 512, 7)],
 )
 def test_queries_are_rotated_and_keys_and_values_stored(
     rows, heads, key_heads, dim, slots, dtype
@@ -32,9 +35,7 @@ def test_queries_are_rotated_and_keys_and_values_stored(
     ours, theirs = buffer.clone(), buffer.clone()
 
     results = [
-        function(
-            query, key, value, *scales, cos, sin, *store[:, :, 1 : 1 + slots + rows], 1e-6
-        )
+        function(query, key, value, *scales, cos, sin, *store[:, :, 1 : 1 + slots + rows], 1e-6)
         for function, store in (
             (launch.rotate_and_store, ours),
             (reference.rotate_and_store, theirs),
@@ -66,9 +67,9 @@ def test_full_attention_layers_use_their_keys_as_values():
     [
         ((1,), 0, 2, 2, 32, 0, 0),
         ((3, 2), 3, 4, 2, 32, 64, 40),
-        ((8, 8, 8), 0, 4, 1, 64, 128, 128),
-        ((5,), 11, 16, 2, 64, 600, 599),
-        ((9, 4), 3, 2, 1, 512, 64, 1),
+        ((4, 4, 4), 0, 4, 1, 64, 128, 128),
+        ((5,), 3, 8, 2, 16, 600, 599),
+        ((3, 4), 1, 2, 1, 512, 64, 1),
     ],
 )
 def test_canvases_see_the_cached_tokens_and_themselves(
@@ -96,9 +97,8 @@ def test_what_lies_before_the_cached_tokens_has_no_effect():
     lane, cached = torch.zeros(4, dtype=torch.int32), torch.tensor(20)
     before = launch.attend(query, keys, values, lane, cached)
 
-    keys[:, :44], values[:, :44] = 1e4, torch.nan
+    keys[:, :44], values[:, :44] = 1e4, 1e4
 
-    values[:, :44] = 1e4
     assert torch.equal(launch.attend(query, keys, values, lane, cached), before)
 
 
@@ -108,7 +108,6 @@ def test_routes_like_softmax_and_topk(experts, count):
     logits, scale = 3 * torch.randn(7, experts), torch.rand(experts) + 0.5
 
     weights, index = launch.route(logits, scale, count)
-
     expected, best = reference.route(logits, scale, count)
     assert torch.equal(index, best)
     torch.testing.assert_close(weights, expected)
