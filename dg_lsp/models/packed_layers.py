@@ -6,18 +6,16 @@ On a GPU they multiply with the kernels, elsewhere by decoding one matrix after 
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import torch
 from torch import Tensor, nn
 from transformers.integrations.moe import ExpertsInterface
 
 from dg_lsp.models import kernels
-from dg_lsp.models.kernels import reference
+from dg_lsp.models.kernels import ops, reference
 from dg_lsp.models.nf4.format import (
     Nf4,
     bitsandbytes,
-    from_bitsandbytes,
     has_bitsandbytes,
     to_bitsandbytes,
 )
@@ -25,9 +23,6 @@ from dg_lsp.models.w4a16.format import Int4
 
 PACKED_EXPERTS = "packed_grouped"
 KERNEL_ACTIVATION = "gelu_pytorch_tanh"
-ROWS_OF_BITSANDBYTES = 16
-"""Up to this many rows, bitsandbytes multiplies without first decoding the matrix to memory, on
-every GPU that it has a kernel for; with more rows, only on some."""
 
 
 class PackedStack(nn.Module):
@@ -60,11 +55,8 @@ def packed_experts_forward(
     gate_up: Nf4 | Int4 = self.gate_up_proj.stored  # type: ignore[union-attr, assignment]
     down: Nf4 | Int4 = self.down_proj.stored  # type: ignore[union-attr, assignment]
     routed = (hidden_states, top_k_index, top_k_weights, gate_up, down)
-    activation = self.config.hidden_activation  # type: ignore[union-attr]
-    if kernels.available_on(hidden_states.device) and activation == KERNEL_ACTIVATION:
-        from dg_lsp.models.kernels import products
-
-        return products.grouped_experts(*routed)
+    if self.config.hidden_activation == KERNEL_ACTIVATION:  # type: ignore[union-attr]
+        return ops.grouped_experts(*routed)
     return reference.grouped_experts(*routed, self.act_fn)  # type: ignore[arg-type]
 
 
@@ -72,24 +64,23 @@ ExpertsInterface.register(PACKED_EXPERTS, packed_experts_forward)
 
 
 class PackedMatrix(PackedStack):
-    """A linear over one matrix in 4 bits, without bitsandbytes."""
+    """A linear over one matrix in 4 bits."""
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, x.shape[-1])
-        if kernels.available_on(x.device):
-            from dg_lsp.models.kernels import products
-
-            return products.linear(flat, self.stored).view(*x.shape[:-1], -1)
-        return reference.linear(flat, self.stored).view(*x.shape[:-1], -1)
+        return ops.linear(flat, self.stored).view(*x.shape[:-1], -1)
 
 
 def packed_linear(weight: Nf4 | Int4, dtype: torch.dtype) -> nn.Module:
-    """For NF4, bitsandbytes' Linear4bit, with our product where its own would decode to
-    memory."""
-    if isinstance(weight, Int4) or not has_bitsandbytes():
+    """A linear over one matrix: ours, or bitsandbytes' for NF4 where our kernels do not run."""
+    if (
+        isinstance(weight, Int4)
+        or not has_bitsandbytes()
+        or kernels.available_on(weight.packed.device)
+    ):
         return PackedMatrix(weight)
     outputs, inputs = weight.shape
-    linear: nn.Module = _linear_class()(
+    linear: nn.Module = bitsandbytes().nn.Linear4bit(
         inputs, outputs, bias=False, quant_type="nf4", device="meta"
     )
     state = to_bitsandbytes(weight, dtype)
@@ -105,22 +96,3 @@ def packed_linear(weight: Nf4 | Int4, dtype: torch.dtype) -> nn.Module:
     # At the first call, it would rewrite the buffer in another layout and round the scales.
     linear.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
     return linear
-
-
-@functools.cache
-def _linear_class() -> type[nn.Module]:
-    """Defined late, because bitsandbytes is imported only for packed models."""
-
-    class PackedLinear(bitsandbytes().nn.Linear4bit):  # type: ignore[misc]
-        def forward(self, x: Tensor) -> Tensor:
-            rows = x.numel() // x.shape[-1]
-            if rows <= ROWS_OF_BITSANDBYTES or not kernels.available_on(x.device):
-                product: Tensor = super().forward(x)
-                return product
-            from dg_lsp.models.kernels import products
-
-            flat = x.reshape(rows, x.shape[-1])
-            packed = from_bitsandbytes(self.weight, self.weight.quant_state)
-            return products.linear(flat, packed).view(*x.shape[:-1], -1)
-
-    return PackedLinear

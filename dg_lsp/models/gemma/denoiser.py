@@ -13,9 +13,11 @@ from torch import Tensor
 from dg_lsp.config import CacheSettings
 from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError, Prediction
 from dg_lsp.models.device import entered
+from dg_lsp.models import kernels
 from dg_lsp.models.gemma import attention
 from dg_lsp.models.gemma.buckets import CONSTRAINTS, WARM, Bucket, BucketedSteps, bucket_for
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.gemma.fused.compiled import compiled, only_compiled
 from dg_lsp.models.gemma.graphs import GraphCapture
 from dg_lsp.models.gemma.masks import canvas_mask, causal_mask, offsets
 from dg_lsp.models.gemma.prefix_cache import LayerShape, Prefix, PrefixCache
@@ -67,7 +69,6 @@ class GemmaDenoiser:
         """With `bucketed`, steps run on padded tensors at fixed addresses. By default, a GPU
         uses captured buckets, and a CPU uses unpadded tensors."""
         self.model = model.eval()
-        attention.install(model, fuse=bucketed is not None and bucketed.fused is not None)
         text = model.config.text_config
         self.vocab_size: int = text.vocab_size
         self.canvas_length: int = model.config.canvas_length
@@ -96,8 +97,10 @@ class GemmaDenoiser:
         """Serial number of the prompt in the workspace."""
         self._arranged: _Arranged | None = None
         if bucketed is None and self.device.type == "cuda":
-            bucketed = BucketedSteps(GraphCapture())
+            fused = compiled(self.vocab_size) if kernels.available_on(self.device) else None
+            bucketed = BucketedSteps(GraphCapture(), fused)
         self._bucketed = bucketed
+        attention.install(model, fuse=bucketed is not None and bucketed.fused is not None)
 
     @torch.inference_mode()
     def encode(
@@ -216,6 +219,8 @@ class GemmaDenoiser:
             for done, bucket in enumerate(buckets, 1):
                 self._bucketed.prepared(self.model, self._workspace, bucket)
                 on_progress(done, len(buckets))
+        if self._bucketed.fused is not None:
+            only_compiled()
 
     def shrink(self) -> int:
         freed = self.prefixes.clear() + self._workspace.nbytes

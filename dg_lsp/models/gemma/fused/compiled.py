@@ -1,14 +1,16 @@
 """The parts of a step, compiled by torch, so that what lies between the products is fused.
 
 A layer is compiled once for all layers of its kind and all sizes of a step. Compiled code is
-kept on disk by torch, so that only the first start of a version pays for it.
+kept on disk, so that only the first start of a version of torch or of dg-lsp pays for it.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
+import platformdirs
 import torch
 import torch.fx.experimental._config as shapes
 
@@ -21,6 +23,11 @@ def compiled(vocabulary: int, backend: Any = "inductor") -> Parts:
     All logits are computed at once: compiled, they are read only twice, and a loop over the
     vocabulary would launch each of its kernels for each of its rounds.
     """
+    # torch's own default is a temporary directory.
+    os.environ.setdefault(
+        "TORCHINDUCTOR_CACHE_DIR",
+        os.path.join(platformdirs.user_cache_dir("dg-lsp", appauthor=False), "compiled"),
+    )
     # Sizes that happen to be equal in the first step are not so in others.
     shapes.use_duck_shape = False
     compile_part = functools.partial(
@@ -32,3 +39,11 @@ def compiled(vocabulary: int, backend: Any = "inductor") -> Parts:
         end=compile_part(PLAIN.end),
         vocabulary_chunk=vocabulary,
     )
+
+
+def only_compiled() -> None:
+    """From now on, run a size that nothing was compiled for operation by operation.
+
+    Compiling takes seconds, and must not happen in the middle of a job.
+    """
+    torch.compiler.set_stance("eager_on_recompile")

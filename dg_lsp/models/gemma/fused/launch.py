@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dg_lsp.models.gemma.fused import kernels
-from dg_lsp.models.nf4.kernels import is_interpreted
+from dg_lsp.models.kernels import is_interpreted
 
 TILE_ROWS, TILE_KEYS = 32, 32
 """As much as a program of the attention can keep in registers without spilling at the head
