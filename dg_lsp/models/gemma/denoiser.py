@@ -12,8 +12,8 @@ from torch import Tensor
 
 from dg_lsp.config import CacheSettings
 from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError, Prediction
-from dg_lsp.models.device import entered
 from dg_lsp.models import kernels
+from dg_lsp.models.device import entered
 from dg_lsp.models.gemma import attention
 from dg_lsp.models.gemma.buckets import CONSTRAINTS, WARM, Bucket, BucketedSteps, bucket_for
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma

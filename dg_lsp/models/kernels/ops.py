@@ -12,12 +12,12 @@ from dg_lsp.models.kernels import reference
 from dg_lsp.models.nf4.format import Nf4
 from dg_lsp.models.w4a16.format import Int4
 
-NF4_TENSORS = 5
+INT4_TENSORS = 2
 
 
 def linear(rows: Tensor, weight: Nf4 | Int4) -> Tensor:
     """`reference.linear`."""
-    product: Tensor = _linear(rows, *_taken_apart(weight))
+    product: Tensor = _linear(_arranged(rows), *_taken_apart(weight))
     return product
 
 
@@ -26,7 +26,7 @@ def grouped_experts(
 ) -> Tensor:
     """`reference.grouped_experts`, with the tanh form of gelu."""
     summed: Tensor = _experts(
-        hidden, index, weights, *_taken_apart(gate_up), *_taken_apart(down)
+        _arranged(hidden), index, weights, *_taken_apart(gate_up), *_taken_apart(down)
     )
     return summed
 
@@ -38,7 +38,7 @@ def _linear(rows: Tensor, stored: list[Tensor], shape: list[int]) -> Tensor:
         return reference.linear(rows, weight)
     from dg_lsp.models.kernels import products
 
-    return products.linear(rows, weight)
+    return products.linear_of_split(rows, weight)
 
 
 @torch.library.custom_op("dg_lsp::packed_experts", mutates_args=())
@@ -51,12 +51,18 @@ def _experts(
     down: list[Tensor],
     down_shape: list[int],
 ) -> Tensor:
-    routed = (hidden, index, weights, _weight(gate_up, gate_up_shape), _weight(down, down_shape))
+    routed = (
+        hidden,
+        index,
+        weights,
+        _weight(gate_up, gate_up_shape),
+        _weight(down, down_shape),
+    )
     if not kernels.available_on(hidden.device):
         return reference.grouped_experts(*routed, _gelu)
     from dg_lsp.models.kernels import products
 
-    return products.grouped_experts(*routed)
+    return products.experts_of_split(*routed)
 
 
 @_linear.register_fake
@@ -69,13 +75,25 @@ def _(hidden: Tensor, *_: object) -> Tensor:
     return torch.empty_like(hidden)
 
 
+def _arranged(rows: Tensor) -> Tensor:
+    """The rows as the operation reads them. Outside of it, so that the compiler fuses this."""
+    if not kernels.available_on(rows.device):
+        return rows
+    from dg_lsp.models.kernels import products
+
+    return products.split(rows)
+
+
 def _taken_apart(weight: Nf4 | Int4) -> tuple[list[Tensor], list[int]]:
     """Tensors and shape; an operation takes nothing else."""
     return list(weight.tensors()), list(weight.shape)
 
 
 def _weight(tensors: list[Tensor], shape: list[int]) -> Nf4 | Int4:
-    return Nf4(*tensors, tuple(shape)) if len(tensors) == NF4_TENSORS else Int4(*tensors)
+    if len(tensors) == INT4_TENSORS:
+        return Int4(*tensors)
+    packed, absmax, nested_absmax, table, offset = tensors
+    return Nf4(packed, absmax, nested_absmax, table, offset, tuple(shape))
 
 
 def _gelu(x: Tensor) -> Tensor:

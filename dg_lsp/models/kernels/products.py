@@ -59,6 +59,18 @@ def grouped_experts(
     tiling: Tiling = EXPERTS,
 ) -> Tensor:
     """Like `reference.grouped_experts`, with the tanh form of gelu."""
+    return experts_of_split(split(hidden), index, weights, gate_up, down, tiling)
+
+
+def experts_of_split(
+    hidden: Tensor,
+    index: Tensor,
+    weights: Tensor,
+    gate_up: Nf4 | Int4,
+    down: Nf4 | Int4,
+    tiling: Tiling = EXPERTS,
+) -> Tensor:
+    """`grouped_experts` of what `split` returned; four launches."""
     rows, width = hidden.shape
     experts, _, inner = down.shape
     top_k = index.shape[1]
@@ -66,7 +78,7 @@ def grouped_experts(
     tile = tokens_per_tile(rows * top_k, experts)
     activated = hidden.new_empty(rows * top_k, inner)
     tiles.gate_up[(inner // (tiling.outputs // 2), experts)](
-        _split(hidden),
+        hidden,
         order,
         starts,
         _pointers(gate_up, hidden.dtype),
@@ -99,12 +111,17 @@ def grouped_experts(
 
 def linear(rows: Tensor, weight: Nf4 | Int4) -> Tensor:
     """Like `reference.linear`."""
+    return linear_of_split(split(rows), weight)
+
+
+def linear_of_split(rows: Tensor, weight: Nf4 | Int4) -> Tensor:
+    """`linear` of what `split` returned; one launch."""
     outputs, inputs = weight.shape
     count = rows.shape[0]
     out = rows.new_empty(count, outputs)
     tile = min(64, max(16, _power_of_two(count)))
     tiles.linear[(-(-outputs // MATRIX.outputs), -(-count // tile))](
-        _split(rows),
+        rows,
         count,
         _pointers(weight, rows.dtype),
         out,
@@ -132,8 +149,9 @@ def _power_of_two(at_least: int) -> int:
     return 1 << (at_least - 1).bit_length() if at_least > 0 else 1
 
 
-def _split(rows: Tensor) -> Tensor:
-    """Every fourth column, four times over, (rows, inputs)."""
+def split(rows: Tensor) -> Tensor:
+    """Every fourth column, four times over, (rows, inputs): the order in which the kernels read
+    activations. Compiled, it is fused with what makes the rows."""
     count, inputs = rows.shape
     return rows.view(count, inputs // 4, 4).transpose(1, 2).reshape(count, inputs)
 
