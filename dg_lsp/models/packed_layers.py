@@ -6,6 +6,8 @@ On a GPU they multiply with the kernels, elsewhere by decoding one matrix after 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from transformers.integrations.moe import ExpertsInterface
 from dg_lsp.models import kernels
 from dg_lsp.models.kernels import ops, reference
 from dg_lsp.models.nf4.format import (
+    SCALE_BLOCK,
     Nf4,
     bitsandbytes,
     has_bitsandbytes,
@@ -69,6 +72,65 @@ class PackedMatrix(PackedStack):
     def forward(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, x.shape[-1])
         return ops.linear(flat, self.stored).view(*x.shape[:-1], -1)
+
+
+class Beside(nn.Module):
+    """Several linears over the same input, whose outputs stand beside each other."""
+
+    def __init__(self, linears: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.linears = nn.ModuleList(linears)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([linear(x) for linear in self.linears], dim=-1)
+
+
+def merged(linears: Sequence[nn.Module]) -> nn.Module:
+    """One linear that does what `Beside` does, in one product where the weights allow it.
+
+    The linears keep views of the merged weight, so that nothing is in memory twice.
+    """
+    if all(isinstance(each, PackedMatrix) for each in linears):
+        return _merged_packed(cast("Sequence[PackedMatrix]", linears)) or Beside(linears)
+    if any(type(each) is not nn.Linear or each.bias is not None for each in linears):
+        return Beside(linears)
+    dense = cast("Sequence[nn.Linear]", linears)
+    weight = torch.cat([each.weight.detach() for each in dense])
+    whole = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    whole.weight = nn.Parameter(weight, requires_grad=False)
+    for each, part in zip(
+        dense, weight.split([len(each.weight) for each in dense]), strict=True
+    ):
+        each.weight = nn.Parameter(part, requires_grad=False)
+    return whole
+
+
+def _merged_packed(linears: Sequence[PackedMatrix]) -> PackedMatrix | None:
+    weights = [each.stored for each in linears]
+    first = weights[0]
+    outputs = sum(each.shape[0] for each in weights)
+    if all(isinstance(each, Int4) and each.group == first.group for each in weights):
+        whole = PackedMatrix(Int4(*_joined(linears, ("words", "scales"))))
+    elif all(isinstance(each, Nf4) for each in weights) and all(
+        each.absmax.numel() % SCALE_BLOCK == 0 for each in weights
+    ):
+        parts = _joined(linears, ("packed", "absmax", "nested_absmax", "offset"))
+        whole = PackedMatrix(Nf4(*parts[:3], first.table, parts[3], (outputs, first.shape[1])))
+    else:
+        return None
+    return whole
+
+
+def _joined(linears: Sequence[PackedMatrix], names: Sequence[str]) -> list[Tensor]:
+    """Each buffer of all linears in one tensor, of which theirs become views."""
+    whole = []
+    for name in names:
+        parts: list[Tensor] = [getattr(each, name) for each in linears]
+        whole.append(torch.cat(parts))
+        views = whole[-1].split([len(part) for part in parts])
+        for each, view in zip(linears, views, strict=True):
+            setattr(each, name, view)
+    return whole
 
 
 def packed_linear(weight: Nf4 | Int4, dtype: torch.dtype) -> nn.Module:

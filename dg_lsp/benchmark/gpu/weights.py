@@ -82,7 +82,7 @@ def random_nf4(shape: tuple[int, ...], device: torch.device) -> Nf4:
         torch.randint(0, 256, (blocks,), dtype=torch.uint8, device=device),
         torch.full((-(-blocks // SCALE_BLOCK),), SPREAD / 4, device=device),
         torch.linspace(-1, 1, 256, device=device),
-        torch.tensor(2 * SPREAD, device=device),
+        torch.full((-(-blocks // SCALE_BLOCK),), 2 * SPREAD, device=device),
         shape,
     )
 

@@ -16,11 +16,14 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.models.diffusion_gemma.modeling_diffusion_gemma import (
     DiffusionGemmaDecoderTextAttention,
+    DiffusionGemmaDecoderTextLayer,
     DiffusionGemmaEncoderTextAttention,
+    DiffusionGemmaText4MLP,
     DiffusionGemmaTextRouter,
 )
 
 from dg_lsp.models.gemma import fused
+from dg_lsp.models.packed_layers import merged
 
 GROUPED = "grouped_sdpa"
 
@@ -79,19 +82,38 @@ class Router(DiffusionGemmaTextRouter):  # type: ignore[misc]
         return fused.routing(self, hidden_states)
 
 
+class GatedMlp(DiffusionGemmaText4MLP):  # type: ignore[misc]
+    """The class's dense part, with one product for gate and up."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
+        projected: Tensor = self.down_proj(self.act_fn(gate) * up)
+        return projected
+
+
 def install(model: nn.Module, fuse: bool = False) -> None:
     """Let a DiffusionGemma model read `KeyValues`; transformers' caches still work.
 
-    With `fuse`, its routers use the fused kernel.
+    With `fuse`, its decoder is made ready for the fused kernels.
     """
     for module in model.modules():
-        if fuse and type(module) is DiffusionGemmaTextRouter:
-            module.__class__ = Router
+        if fuse and isinstance(module, DiffusionGemmaDecoderTextLayer):
+            _fuse(module)
         if type(module) is DiffusionGemmaDecoderTextAttention:
             # The parameters are tied to the encoder's, so the module itself has to stay.
             module.__class__ = CanvasAttention
         if isinstance(module, DiffusionGemmaEncoderTextAttention | CanvasAttention):
             module.config._attn_implementation = GROUPED
+
+
+def _fuse(layer: Any) -> None:
+    """Merge products over the same input, and let the router use its kernel."""
+    attention = layer.self_attn
+    inputs = [attention.q_proj, attention.k_proj, attention.v_proj]
+    attention.qkv_proj = merged([each for each in inputs if each is not None])
+    layer.mlp.gate_up_proj = merged([layer.mlp.gate_proj, layer.mlp.up_proj])
+    layer.mlp.__class__ = GatedMlp
+    layer.router.__class__ = Router
 
 
 def grouped_sdpa(

@@ -87,7 +87,7 @@ def select(
     peak = total.new_full((free,), RULED_OUT)
     mass, moment = torch.zeros_like(peak), torch.zeros_like(peak)
     best = torch.zeros_like(peak, dtype=torch.long)
-    soft = total.new_zeros(free, hidden.shape[1])
+    soft = total  # Until the first chunk.
     blocks: list[Tensor] = []
     peaks: list[Tensor] = []
     vocab = head.weight.shape[0]
@@ -110,8 +110,8 @@ def select(
         own = summed.sum(-1)
         moment = shrink * (moment + mass * fall) + (weights * relative).sum(-1)
         mass = shrink * mass + own
-        soft = soft * shrink[:, None]
-        soft += (weights.to(head.weight.dtype) @ head.weight[start:end]).float()
+        mean = (weights.to(head.weight.dtype) @ head.weight[start:end]).float()
+        soft = mean if start == 0 else soft * shrink[:, None] + mean
         peak = risen
         blocks.append(summed)
         peaks.append(peak)

@@ -174,7 +174,7 @@ def _end(
     free = share.shape[0]
     selection = select(
         head_of(model),
-        last_hidden(model, hidden)[order],
+        last_hidden(model, hidden[:, order]),
         canvas[order[free:]],
         disallowed,
         constraint,

@@ -68,7 +68,8 @@ def add_nf4(
     product = _multiply(tl.zeros_like(total), w0, w1, w2, w3, x0, x1, x2, x3, WIDEN)
     which = rows * (WIDTH // 64) + block
     scale = tl.load(table + tl.load(absmax + which))
-    scale = scale * tl.load(nested_absmax + which // 256) + tl.load(offset)
+    scale = scale * tl.load(nested_absmax + which // 256)
+    scale += tl.load(offset + which // 256)
     return total + product * scale[:, None]
 
 

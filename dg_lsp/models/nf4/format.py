@@ -51,14 +51,17 @@ class Nf4:
     table: Tensor
     """(256,) float32, the values of the 8-bit scales"""
     offset: Tensor
-    """() float32, the mean of the scales"""
+    """Like `nested_absmax`, the mean of the scales; differs only between merged weights"""
     shape: tuple[int, ...]
     """([experts,] outputs, inputs); the inputs are a multiple of `BLOCK`"""
 
     def scales(self) -> Tensor:
         """The scale of every block, (values / 64,) float32."""
-        nested = self.nested_absmax.repeat_interleave(SCALE_BLOCK)[: self.absmax.numel()]
-        return self.table[self.absmax.long()] * nested + self.offset
+        nested, offset = (
+            each.repeat_interleave(SCALE_BLOCK)[: self.absmax.numel()]
+            for each in (self.nested_absmax, self.offset)
+        )
+        return self.table[self.absmax.long()] * nested + offset
 
     def pairs(self) -> CodePairs:
         """Its codes without copying them, and its scales."""
@@ -98,7 +101,7 @@ class Nf4Matrix:
         scales = (
             self.stack.table[self.stack.absmax[start : start + blocks].long()]
             * self.stack.nested_absmax[which // SCALE_BLOCK]
-            + self.stack.offset
+            + self.stack.offset[which // SCALE_BLOCK]
         )
         packed = self.stack.packed[start * BLOCK // 2 : (start + blocks) * BLOCK // 2]
         return _pairs(packed, scales, (outputs, inputs))
@@ -150,7 +153,8 @@ def quantize(
         raise QuantizationError("it has values that are not finite")
     offset = absmax.mean()
     scales, nested = functional.quantize_blockwise(absmax - offset, blocksize=SCALE_BLOCK)
-    return Nf4(packed, scales, nested.absmax, nested.code, offset, shape)
+    offsets = offset.expand_as(nested.absmax).contiguous()
+    return Nf4(packed, scales, nested.absmax, nested.code, offsets, shape)
 
 
 def _quantize_slice(values: Tensor, packed: Tensor, absmax: Tensor) -> None:
@@ -178,20 +182,8 @@ def to_bitsandbytes(weight: Nf4, dtype: torch.dtype) -> Any:
         blocksize=BLOCK,
         code=functional.get_4bit_type("nf4", device=weight.packed.device),
         quant_type="nf4",
-        offset=weight.offset,
+        offset=weight.offset[0],
         state2=nested,
-    )
-
-
-def from_bitsandbytes(packed: Tensor, state: Any) -> Nf4:
-    """The same tensors as bitsandbytes holds them, (values / 2, 1) and a `QuantState`."""
-    return Nf4(
-        packed.reshape(-1),
-        state.absmax,
-        state.state2.absmax,
-        state.state2.code,
-        state.offset,
-        tuple(state.shape),
     )
 
 
@@ -207,12 +199,13 @@ def from_tensors(name: str, tensors: dict[str, Tensor], device: torch.device) ->
         state = json.loads(bytes(tensors[f"{name}.{STATE}"].tolist()))
         if (state["blocksize"], state["nested_blocksize"]) != (BLOCK, SCALE_BLOCK):
             raise QuantizationError(f"{name} has blocks of {state['blocksize']}, not {BLOCK}")
+        nested = tensors[f"{name}.nested_absmax"].to(device)
         return Nf4(
             tensors[name].to(device).view(-1),
             tensors[f"{name}.absmax"].to(device),
-            tensors[f"{name}.nested_absmax"].to(device),
+            nested,
             tensors[f"{name}.nested_quant_map"].to(device),
-            torch.tensor(state["nested_offset"], dtype=torch.float32, device=device),
+            torch.full_like(nested, state["nested_offset"]),
             tuple(state["shape"]),
         )
     except (KeyError, TypeError, ValueError) as error:

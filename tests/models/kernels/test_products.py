@@ -45,7 +45,7 @@ def random_codes(stored: str, *shape: int) -> Nf4 | Int4:
         torch.randint(0, 256, (values // BLOCK,), dtype=torch.uint8),
         torch.rand(-(-values // BLOCK // SCALE_BLOCK)) * 0.01,
         torch.linspace(-1, 1, 256),
-        torch.tensor(0.03),
+        torch.rand(-(-values // BLOCK // SCALE_BLOCK)) * 0.03,
         shape,
     )
 

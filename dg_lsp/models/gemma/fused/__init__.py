@@ -36,13 +36,17 @@ def attention(
     from dg_lsp.models.gemma.fused import ops
 
     rows = hidden.shape[1]
-    key = layer.k_proj(hidden).view(rows, -1, layer.head_dim)
-    own_value = layer.v_proj is not None
-    value = layer.v_proj(hidden).view(rows, -1, layer.head_dim) if own_value else key
+    key_heads = slots.keys.shape[0]
+    heads = layer.qkv_proj(hidden).view(rows, -1, layer.head_dim)
+    query_heads = key_heads * layer.num_key_value_groups
+    query, key, *value = heads.split(
+        [query_heads] + [key_heads] * (1 if layer.v_proj is None else 2), dim=1
+    )
     query = ops.rotate_and_store(
-        layer.q_proj(hidden).view(rows, -1, layer.head_dim),
+        query,
         key,
-        value,
+        # Layers without values of their own use their keys.
+        value[0] if value else key,
         layer.q_norm.weight,
         layer.k_norm.weight,
         rotary[0][0],
