@@ -98,27 +98,26 @@ def merged(linears: Sequence[nn.Module]) -> nn.Module:
     weight = torch.cat([each.weight.detach() for each in dense])
     whole = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     whole.weight = nn.Parameter(weight, requires_grad=False)
-    for each, part in zip(
-        dense, weight.split([len(each.weight) for each in dense]), strict=True
-    ):
-        each.weight = nn.Parameter(part, requires_grad=False)
+    views = weight.split([len(each.weight) for each in dense])
+    for each, view in zip(dense, views, strict=True):
+        each.weight = nn.Parameter(view, requires_grad=False)
     return whole
 
 
 def _merged_packed(linears: Sequence[PackedMatrix]) -> PackedMatrix | None:
-    weights = [each.stored for each in linears]
-    first = weights[0]
-    outputs = sum(each.shape[0] for each in weights)
-    if all(isinstance(each, Int4) and each.group == first.group for each in weights):
-        whole = PackedMatrix(Int4(*_joined(linears, ("words", "scales"))))
-    elif all(isinstance(each, Nf4) for each in weights) and all(
-        each.absmax.numel() % SCALE_BLOCK == 0 for each in weights
-    ):
-        parts = _joined(linears, ("packed", "absmax", "nested_absmax", "offset"))
-        whole = PackedMatrix(Nf4(*parts[:3], first.table, parts[3], (outputs, first.shape[1])))
-    else:
+    """`None` if the weights are in formats that differ, or not divided where blocks end."""
+    stored = [each.stored for each in linears]
+    int4 = [each for each in stored if isinstance(each, Int4)]
+    nf4 = [each for each in stored if isinstance(each, Nf4)]
+    if len(int4) == len(stored) and len({each.group for each in int4}) == 1:
+        words, scales = _joined(linears, ("words", "scales"))
+        return PackedMatrix(Int4(words, scales))
+    if len(nf4) < len(stored) or any(each.absmax.numel() % SCALE_BLOCK for each in nf4):
         return None
-    return whole
+    names = ("packed", "absmax", "nested_absmax", "offset")
+    packed, absmax, nested, offset = _joined(linears, names)
+    shape = sum(each.shape[0] for each in nf4), nf4[0].shape[1]
+    return PackedMatrix(Nf4(packed, absmax, nested, nf4[0].table, offset, shape))
 
 
 def _joined(linears: Sequence[PackedMatrix], names: Sequence[str]) -> list[Tensor]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -128,6 +129,7 @@ def as_for_a_gpu(capability: int) -> Iterator[None]:
     driver.get_current_target.return_value = GPUTarget("cuda", capability, 32)
     triton.runtime.driver.set_active(driver)
     with (
+        warnings.catch_warnings(action="ignore"),  # That nothing is taken from the cache.
         config.patch(cpu_backend="triton", force_disable_caches=True),
         mock.patch.object(AsyncCompile, "triton", return_value=mock.Mock()),
     ):

@@ -38,13 +38,13 @@ def real_shape(
     )
 
 
-def tiny_shape() -> DiffusionGemmaConfig:
-    """The same architecture at four layers of 128."""
+def tiny_shape(layers: int = 4, hidden: int = 128) -> DiffusionGemmaConfig:
+    """The same architecture at four layers of 128, the last with full attention."""
     text = DiffusionGemmaTextConfig(
         vocab_size=512,
-        hidden_size=128,
+        hidden_size=hidden,
         intermediate_size=128,
-        num_hidden_layers=4,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=32,
@@ -54,7 +54,7 @@ def tiny_shape() -> DiffusionGemmaConfig:
         top_k_experts=2,
         moe_intermediate_size=64,
         sliding_window=64,
-        layer_types=[*["sliding_attention"] * 3, "full_attention"],
+        layer_types=[*["sliding_attention"] * (layers - 1), "full_attention"],
     )
     return DiffusionGemmaConfig(
         text_config=text, vision_config=dict(NO_VISION), canvas_length=32

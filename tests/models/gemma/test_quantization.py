@@ -107,25 +107,23 @@ def test_it_is_registered_with_transformers(packed_model):
     assert packed_model.config.text_config._experts_implementation == PACKED_EXPERTS
 
 
-@pytest.mark.parametrize(("rows", "kernel"), [(16, False), (17, True), (64, True)])
 @torch.inference_mode()
-def test_many_rows_go_to_the_kernel_where_there_is_one(monkeypatch, rows, kernel):
+def test_matrices_go_to_the_kernel_where_there_is_one(monkeypatch):
     pytest.importorskip("triton")
     from dg_lsp.models.kernels import products
 
     torch.manual_seed(0)
-    weight = torch.randn(128, 64)
-    linear = packed_linear(quantize([weight], (128, 64)), torch.float32)
-    x = torch.randn(1, rows, 64)
-    decoded = quantize([weight], (128, 64)).decode(torch.float32)
+    weight = quantize([torch.randn(128, 64)], (128, 64))
     asked = []
-    original = products.linear
-    monkeypatch.setattr(products, "linear", lambda *a: asked.append(1) or original(*a))
+    original = products.linear_of_split
+    monkeypatch.setattr(products, "linear_of_split", lambda *a: asked.append(1) or original(*a))
     monkeypatch.setattr(kernels, "available_on", lambda device: True)
-    product = linear(x)
+    x = torch.randn(1, 17, 64)
+    product = packed_linear(weight, torch.float32)(x)
 
-    assert bool(asked) is kernel
-    torch.testing.assert_close(product, x @ decoded.T, atol=1e-4, rtol=1e-4)
+    assert asked
+    expected = x @ weight.decode(torch.float32).T
+    torch.testing.assert_close(product, expected, atol=1e-4, rtol=1e-4)
 
 
 @torch.inference_mode()

@@ -35,7 +35,8 @@ def run(denoiser: GemmaDenoiser, prompt: int, lengths: tuple[int, ...]):
     return predicted
 
 
-def test_each_part_is_compiled_once_for_all_sizes_and_layers(tiny_model):
+def test_each_part_is_compiled_once_for_all_sizes_and_layers(tiny_model, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # So that it is set back.
     graphs: list[fx.GraphModule] = []
 
     def backend(graph: fx.GraphModule, inputs: list[object]):
