@@ -18,6 +18,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from dg_lsp.models.gemma.fused import kernels as fused
+from dg_lsp.models.gemma.fused.launch import TILE_KEYS, TILE_ROWS, attention_options
 from dg_lsp.models.kernels import decoders, tiles
 from dg_lsp.models.kernels.products import EXPERTS, MATRIX, PAIRS_PER_LOOK, Tiling
 
@@ -59,6 +61,36 @@ CAPABILITIES = {
 TILINGS = {"gate_up": EXPERTS, "down": EXPERTS, "linear": MATRIX, "sort_by_expert": MATRIX}
 
 
+FUSED: dict[str, tuple[str, dict[str, Any], dict[str, int]]] = {
+    **{
+        f"attend_part, heads of {dim}": (
+            "attend_part",
+            {
+                "QUERY_HEADS": 16, "GROUPS": groups, "DIM": dim, "TILE_M": TILE_ROWS,
+                "TILE_N": TILE_KEYS, "PARTS": 32, "WIDEN": False,
+            },
+            attention_options(dim),
+        )
+        for dim, groups in ((256, 2), (512, 8))
+    },
+    "attend_join": ("attend_join", {"DIM": 512, "PARTS": 32}, {"num_warps": 4}),
+    "rotate_and_store": (
+        "rotate_and_store",
+        {"QUERY_HEADS": 16, "KEY_HEADS": 8, "HALF": 256},
+        {"num_warps": 1},
+    ),
+    "route": ("route", {"EXPERTS": 128, "COUNT": 8}, {"num_warps": 1}),
+}  # fmt: skip
+"""Fused kernels: the function, its constants for the real shape, and how it is launched."""
+FUSED_TYPES = {
+    **dict.fromkeys(("peaks", "masses", "part", "weights"), "*fp32"),
+    **dict.fromkeys(("rows", "slots", "pairs", "query_stride"), "i32"),
+    **dict.fromkeys(("key_stride", "value_stride"), "i32"),
+    "lane": "*i32", "cached": "*i64", "index": "*i64", "head_stride": "i64", "epsilon": "fp32",
+}  # fmt: skip
+"""Types of their arguments; all others point to bfloat16."""
+
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """What is known about a kernel before it has ever run."""
@@ -78,6 +110,26 @@ def compile_for(name: str, capability: int, tokens: int, stored: str = "nf4") ->
     if name != "sort_by_expert":
         types["packed"], decoding = FORMATS[stored]
         constants |= decoding | {"TILE_N": TILINGS[name].outputs, "TILE_M": tokens}
+    tiling = TILINGS[name]
+    options = {"num_warps": tiling.warps, "num_stages": tiling.stages}
+    return _compile(kernel, types, constants, capability, options)
+
+
+def compile_fused(name: str, capability: int) -> Compiled:
+    """Compile one of the `FUSED` kernels for one GPU generation."""
+    function, constants, options = FUSED[name]
+    kernel = getattr(fused, function)
+    types = {argument: FUSED_TYPES.get(argument, "*bf16") for argument in kernel.arg_names}
+    return _compile(kernel, types, constants, capability, options)
+
+
+def _compile(
+    kernel: Any,
+    types: dict[str, Any],
+    constants: dict[str, Any],
+    capability: int,
+    options: dict[str, int],
+) -> Compiled:
     signature = {a: "constexpr" if a in constants else types[a] for a in kernel.arg_names}
     aligned = {
         (number, *part): [["tt.divisibility", 16]]
@@ -88,7 +140,7 @@ def compile_for(name: str, capability: int, tokens: int, stored: str = "nf4") ->
     compiled = triton.compile(
         ASTSource(kernel, signature, constants, aligned),
         target=GPUTarget("cuda", capability, 32),
-        options={"num_warps": TILINGS[name].warps, "num_stages": TILINGS[name].stages},
+        options=options,
     )
     return Compiled(compiled.asm["cubin"], compiled.asm["ptx"], compiled.metadata.shared)
 
@@ -147,6 +199,14 @@ def main() -> None:
             for capability in capabilities:
                 for tokens in (16, 32, 64):
                     print(_row(name, stored, capability, tokens), flush=True)
+    print("\n| fused kernel | GPU | registers | spilled | shared |")
+    print("| --- | --- | --- | --- | --- |")
+    for name in FUSED:
+        for capability in capabilities:
+            compiled = compile_fused(name, capability)
+            registers, spilled, _ = disassemble(compiled)
+            cells = name, CAPABILITIES[capability], registers, spilled, compiled.shared
+            print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
 
 def _row(name: str, stored: str, capability: int, tokens: int) -> str:
