@@ -36,6 +36,10 @@ def can_compile() -> bool:
     return False
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def available_on(device: torch.device) -> bool:
-    """Whether the kernels run on this device; otherwise the references are used."""
+    """Whether the kernels run on this device; otherwise the references are used.
+
+    Asked while a layer is compiled, and the compiler cannot follow the question.
+    """
     return device.type == "cuda" and can_compile()
