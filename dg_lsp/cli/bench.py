@@ -7,6 +7,7 @@ import typer
 from dg_lsp.cli.bench_gpu import gpu
 from dg_lsp.cli.bench_packing import packing
 from dg_lsp.cli.bench_profile import profile
+from dg_lsp.cli.bench_rehearsal import rehearsal
 from dg_lsp.cli.bench_server import server
 
 bench = typer.Typer(add_completion=False, help="Measure how fast dg-lsp is on this machine.")
@@ -14,3 +15,4 @@ bench.command("server")(server)
 bench.command("profile")(profile)
 bench.command("gpu")(gpu)
 bench.command("packing")(packing)
+bench.command("rehearsal")(rehearsal)

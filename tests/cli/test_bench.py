@@ -19,6 +19,7 @@ from dg_lsp.benchmark import overhead
 from dg_lsp.benchmark.overhead import Measured, Outcome, Sample, Stops
 from dg_lsp.cli import run
 from dg_lsp.cli.bench_server import PARTS, _added_table, _report, _stops_table
+from dg_lsp.reason import ReasonCode
 
 
 def test_a_measurement_of_the_real_thing(monkeypatch, capsys, tiny_checkpoint):
@@ -93,3 +94,58 @@ def test_packing_is_timed_in_layers_of_the_real_width(capsys):
     share = took["real_parameters"] / took["parameters"]
     assert took["real_wall_minutes"] == pytest.approx(took["wall_s"] * share / 60)
     assert took["real_cpu_minutes"] == pytest.approx(took["cpu_s"] * share / 60)
+
+
+REHEARSAL = ["--layers", "1", "--experts", "8", "--vocabulary", "8192"]
+
+
+def rehearse(directory: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "dg_lsp", "bench", "rehearsal", *REHEARSAL, *more]
+    return subprocess.Popen(
+        [*command, "--directory", str(directory)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_rehearsal_of_a_small_shape(tmp_path):
+    with rehearse(tmp_path, "--json") as process:
+        shown, said = process.communicate(timeout=110)
+    assert process.returncode == 0, said
+    report = json.loads(shown)
+
+    assert [stage["name"] for stage in report["stages"]] == [
+        *("make", "load", "read", "step", "rank")
+    ]
+    assert all(stage["wall_s"] > 0 for stage in report["stages"])
+    assert report["wall_s"] == pytest.approx(sum(s["wall_s"] for s in report["stages"]))
+    assert len(report["finite"]) == 5
+    assert report["plan"]["weights"] == report["file_bytes"] > 90e6
+    for kind in ("private", "mapped"):
+        assert report["most"][kind] == max(stage["most"][kind] for stage in report["stages"])
+    if sys.platform == "linux":
+        # The weights are read from mapped files.
+        assert report["most"]["mapped"] > report["file_bytes"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+def test_a_rehearsal_that_is_ended_deletes_its_files(tmp_path):
+    process = rehearse(tmp_path, "--layers", "30")
+    with process:
+        while not list(tmp_path.glob("*/*.safetensors")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rehearsal_needs_a_directory(failure, tmp_path):
+    missing = tmp_path / "nowhere"
+    error = failure("bench", "rehearsal", "--directory", str(missing))
+
+    assert error.code is ReasonCode.INVALID_ARGUMENT
+    assert "nowhere" in error.message

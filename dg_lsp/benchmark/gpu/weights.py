@@ -73,13 +73,19 @@ def parametrize(model: TextDiffusionGemma) -> TextDiffusionGemma:
     return model
 
 
-def random_nf4(shape: tuple[int, ...], device: torch.device) -> Nf4:
+def random_nf4(
+    shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None = None
+) -> Nf4:
     """Random codes, and scales that spread the values about as `random_tensor` does."""
     values = torch.Size(shape).numel()
     blocks = values // BLOCK
+    # Sixteen codes at a time, because each random number takes as long as any other.
+    codes = torch.empty(values // 16, dtype=torch.int64, device=device)
+    codes.random_(torch.iinfo(torch.int64).min, None, generator=generator)
+    absmax = torch.empty(blocks, dtype=torch.uint8, device=device)
     return Nf4(
-        torch.randint(0, 256, (values // 2,), dtype=torch.uint8, device=device),
-        torch.randint(0, 256, (blocks,), dtype=torch.uint8, device=device),
+        codes.view(torch.uint8),
+        absmax.random_(generator=generator),
         torch.full((-(-blocks // SCALE_BLOCK),), SPREAD / 4, device=device),
         torch.linspace(-1, 1, 256, device=device),
         torch.full((-(-blocks // SCALE_BLOCK),), 2 * SPREAD, device=device),
