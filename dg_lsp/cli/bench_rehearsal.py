@@ -1,6 +1,6 @@
 """`dg-lsp bench rehearsal`: runs a model of the real shape once on this CPU, without weights.
 
-The rehearsal itself is in dg_lsp/benchmark/rehearsal.py.
+The rehearsal itself is in dg_lsp/benchmark/rehearsal.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def rehearsal(
     """
     from rich.console import Console
 
-    from dg_lsp.benchmark.rehearsal import Plan, as_text, rehearse
+    from dg_lsp.benchmark.rehearsal.run import Plan, as_text, rehearse
 
     # However the command ends, it deletes its files.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

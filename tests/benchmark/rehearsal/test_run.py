@@ -9,10 +9,10 @@ from collections import namedtuple
 import pytest
 import torch
 
-from dg_lsp.benchmark import random_checkpoint, rehearsal
-from dg_lsp.benchmark.memory_watch import Held, MemoryWatch
-from dg_lsp.benchmark.random_checkpoint import PREFIX, describe, fill, temporary_directory
-from dg_lsp.benchmark.rehearsal import Plan, as_text, rehearse
+from dg_lsp.benchmark.rehearsal import checkpoint, run
+from dg_lsp.benchmark.rehearsal.checkpoint import PREFIX, describe, fill, temporary_directory
+from dg_lsp.benchmark.rehearsal.memory_watch import Held, MemoryWatch
+from dg_lsp.benchmark.rehearsal.run import Plan, as_text, rehearse
 from dg_lsp.models.gemma.shapes import real_shape
 from dg_lsp.models.loading import load
 from dg_lsp.models.nf4.manifest import Integrity, integrity, read_manifest
@@ -37,7 +37,7 @@ def refused(plan: Plan) -> CodedError:
 def test_a_full_disk_is_named_before_anything_is_written(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 1000, 1000))
-    monkeypatch.setattr(rehearsal, "fill", lambda *_: pytest.fail("something was written"))
+    monkeypatch.setattr(run, "fill", lambda *_: pytest.fail("something was written"))
     error = refused(small(tmp_path))
 
     assert error.code is ReasonCode.DISK_FULL
@@ -46,8 +46,8 @@ def test_a_full_disk_is_named_before_anything_is_written(tmp_path, monkeypatch):
 
 
 def test_too_little_memory_is_named_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(rehearsal, "default_budget", lambda device: 200_000_000)
-    monkeypatch.setattr(rehearsal, "fill", lambda *_: pytest.fail("something was written"))
+    monkeypatch.setattr(run, "default_budget", lambda device: 200_000_000)
+    monkeypatch.setattr(run, "fill", lambda *_: pytest.fail("something was written"))
     error = refused(small(tmp_path))
 
     assert error.code is ReasonCode.DOES_NOT_FIT
@@ -56,12 +56,12 @@ def test_too_little_memory_is_named_before_anything_is_written(tmp_path, monkeyp
 
 
 def test_a_result_that_is_not_finite_is_a_failure(tmp_path, monkeypatch):
-    run = rehearsal._run
+    original = run._run
 
     def spoilt(*given):
-        return run(*given) | {"entropies": torch.tensor([1.0, torch.nan])}
+        return original(*given) | {"entropies": torch.tensor([1.0, torch.nan])}
 
-    monkeypatch.setattr(rehearsal, "_run", spoilt)
+    monkeypatch.setattr(run, "_run", spoilt)
     error = refused(small(tmp_path))
 
     assert error.code is ReasonCode.DEFECT
@@ -89,7 +89,7 @@ def test_what_a_killed_rehearsal_left_is_deleted_by_the_next(tmp_path, monkeypat
     for directory in (of_a_dead, of_a_living, of_another):
         directory.mkdir()
         (directory / "layer-00.safetensors").write_bytes(b"x")
-    monkeypatch.setattr(random_checkpoint.psutil, "pid_exists", lambda pid: pid == 42)
+    monkeypatch.setattr(checkpoint.psutil, "pid_exists", lambda pid: pid == 42)
 
     with temporary_directory(tmp_path):
         assert not of_a_dead.exists()
@@ -100,12 +100,12 @@ def test_the_checkpoint_is_complete_and_the_same_each_time(tmp_path):
     sums = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        checkpoint = describe(tmp_path / name, real_shape(**SMALL))
-        stored = fill(checkpoint, lambda share: None)
-        manifest = read_manifest(checkpoint.directory)
-        assert integrity(checkpoint.directory, manifest) is Integrity.GOOD
+        made = describe(tmp_path / name, real_shape(**SMALL))
+        stored = fill(made, lambda share: None)
+        manifest = read_manifest(made.directory)
+        assert integrity(made.directory, manifest) is Integrity.GOOD
         assert stored == manifest.weight_bytes
-        assert stored == pytest.approx(packed_bytes(checkpoint.tensors), rel=0.02)
+        assert stored == pytest.approx(packed_bytes(made.tensors), rel=0.02)
         sums.append(manifest.files)
     assert sums[0] == sums[1]
     assert load(str(tmp_path / "one"), "cpu").info.name == "one"

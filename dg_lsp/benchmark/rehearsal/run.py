@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from dg_lsp.benchmark.gpu.hardware import device_name, versions
-from dg_lsp.benchmark.memory_watch import Held, MemoryWatch
-from dg_lsp.benchmark.random_checkpoint import describe, fill, temporary_directory
+from dg_lsp.benchmark.rehearsal.checkpoint import describe, fill, temporary_directory
+from dg_lsp.benchmark.rehearsal.memory_watch import Held, MemoryWatch
 from dg_lsp.engine.denoiser import Canvases, CausalDenoiser
 from dg_lsp.models.checkpoint import CheckpointError, size_in_words
 from dg_lsp.models.gemma.shapes import real_shape

@@ -1,0 +1,1 @@
+"""Loads and runs a model of the real shape once on a CPU, with random weights."""
