@@ -19,7 +19,7 @@ from dg_lsp.document.code_tokens import HASHES, token_ends
 
 SLICE_CHARS = 16 * 1024
 """How much text is read at a time while an index is built; takes about three milliseconds."""
-CONTEXT_TOKENS = 4
+CONTEXT_TOKENS, LEAST_TOKENS = 4, 2
 """Number of tokens that an entry is sorted by: the last two together, then one by one."""
 
 _OFFSET_BITS, _TOKEN_BITS, _PAIR_BITS = 28, 8, 20
@@ -43,8 +43,11 @@ class CodeIndex:
     def places(self, last_tokens: Sequence[str], most: int) -> list[int]:
         """At most `most` offsets that follow these tokens; some may be hash collisions.
 
-        The tokens are given nearest first. Two to `CONTEXT_TOKENS` of them are used.
+        The tokens are given nearest first. Up to `CONTEXT_TOKENS` of them are used; fewer than
+        two are at too many places, so none are returned.
         """
+        if len(last_tokens) < LEAST_TOKENS:
+            return []
         low, width = _key(last_tokens)
         first = bisect.bisect_left(self.entries, low)
         last = bisect.bisect_left(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,11 @@ def test_a_place_is_in_its_file() -> None:
 def test_tokens_of_two_files_are_not_neighbours() -> None:
     index = build_index([("a", "one two"), ("b", "three four")])
     assert index.places(["three", "two"], 9) == []
+
+
+@pytest.mark.parametrize("tokens", [[], ["two"]])
+def test_fewer_than_two_tokens_are_found_nowhere(tokens: list[str]) -> None:
+    assert build_index([("a", "one two")]).places(tokens, 9) == []
 
 
 def test_a_long_file_is_read_in_slices_that_agree() -> None:
