@@ -133,10 +133,12 @@ def _joined(linears: Sequence[PackedMatrix], names: Sequence[str]) -> list[Tenso
 
 
 def packed_linear(weight: Nf4 | Int4, dtype: torch.dtype) -> nn.Module:
-    """A linear over one matrix: ours, or bitsandbytes' for NF4 where our kernels do not run."""
+    """A linear over one matrix: ours, or bitsandbytes' for NF4 on a GPU without our kernels."""
     if (
         isinstance(weight, Int4)
         or not has_bitsandbytes()
+        # There it takes three times as long as ours.
+        or weight.packed.device.type == "cpu"
         or kernels.available_on(weight.packed.device)
     ):
         return PackedMatrix(weight)

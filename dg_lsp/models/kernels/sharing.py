@@ -34,6 +34,8 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     all_started = threading.Barrier(threads + 1)
 
     def start() -> None:
+        # A thread takes over the common number when it is first asked for, so ask before.
+        torch.get_num_threads()
         torch.set_num_threads(1)
         all_started.wait()
 

@@ -52,14 +52,14 @@ def test_predicts_what_its_decoded_weights_predict(packed_model, decoded_model):
 def test_both_halves_hold_one_copy(packed_model):
     encoder, decoder = packed_model.model.encoder.language_model, packed_model.model.decoder
     for ours, theirs in zip(encoder.layers, decoder.layers, strict=True):
-        for name in ("gate_up_proj", "down_proj"):
-            left, right = getattr(ours.experts, name), getattr(theirs.experts, name)
+        for path in (
+            *("experts.gate_up_proj", "experts.down_proj", "mlp.down_proj"),
+            *("self_attn.q_proj", "self_attn.o_proj"),
+        ):
+            left, right = ours.get_submodule(path), theirs.get_submodule(path)
+            assert len(list(left.buffers())) == 5
             for buffer, other in zip(left.buffers(), right.buffers(), strict=True):
                 assert buffer.data_ptr() == other.data_ptr()
-        for path in ("self_attn.q_proj", "self_attn.o_proj", "mlp.down_proj"):
-            left, right = ours.get_submodule(path).weight, theirs.get_submodule(path).weight
-            assert left.data_ptr() == right.data_ptr()
-            assert left.quant_state is right.quant_state
     pointers = {
         weight.data_ptr()
         for weight in (

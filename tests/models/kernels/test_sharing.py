@@ -1,0 +1,29 @@
+"""Work shared among threads: all of it, in at most so many, each with one thread of torch."""
+
+from __future__ import annotations
+
+import threading
+
+import torch
+
+from dg_lsp.models.kernels.sharing import for_each
+
+
+def test_threads_of_torch_start_no_further_ones():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    done: list[tuple[int, int, str]] = []
+
+    def work(part: int) -> None:
+        torch.ones(1_000_000).mul_(2)
+        done.append((part, torch.get_num_threads(), threading.current_thread().name))
+
+    try:
+        for_each(range(20), work)
+        for_each(range(20, 40), work)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert sorted(part for part, _, _ in done) == list(range(40))
+    assert {threads for _, threads, _ in done} == {1}
+    assert len({name for _, _, name in done}) <= 3
