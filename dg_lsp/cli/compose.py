@@ -40,9 +40,8 @@ def open_infiller(
     from dg_lsp.engine.engine import Engine
 
     loaded = load_model(model, device, lambda share: report(LOADING_SHARE * share), vram)
-    prompt = loaded.settings.prompt
     loaded.denoiser.warm_up(
-        prompt.prefix_tokens + prompt.suffix_tokens + prompt.snippet_tokens,
+        loaded.memory.context_tokens,
         lambda done, total: report(LOADING_SHARE + (1 - LOADING_SHARE) * done / total),
     )
     engine = Engine(

@@ -15,7 +15,15 @@ from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError, Prediction
 from dg_lsp.models import kernels
 from dg_lsp.models.device import entered
 from dg_lsp.models.gemma import attention
-from dg_lsp.models.gemma.buckets import CONSTRAINTS, WARM, Bucket, BucketedSteps, bucket_for
+from dg_lsp.models.gemma.bucketed import BucketedSteps
+from dg_lsp.models.gemma.buckets import (
+    CONSTRAINTS,
+    RESERVED_ROWS,
+    WARM,
+    Bucket,
+    bucket_for,
+    cached_sizes,
+)
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.fused.compiled import compiled, only_compiled
 from dg_lsp.models.gemma.graphs import GraphCapture
@@ -23,7 +31,7 @@ from dg_lsp.models.gemma.masks import canvas_mask, causal_mask, offsets
 from dg_lsp.models.gemma.prefix_cache import LayerShape, Prefix, PrefixCache
 from dg_lsp.models.gemma.sampling import Selection, log_probabilities
 from dg_lsp.models.gemma.step import Masks, StepInputs, decode, head_of, last_hidden, run_step
-from dg_lsp.models.gemma.workspace import Workspace
+from dg_lsp.models.gemma.workspace import Workspace, rounded
 
 ENCODE_TOKENS = 512
 """Tokens read in one forward pass: enough to keep a GPU busy, and few enough that a sliding
@@ -134,7 +142,7 @@ class GemmaDenoiser:
             bucket = self._bucket(encoded, canvases)
             if bucket is not None and self._bucketed is not None:
                 self._load(encoded, rows, bucket)
-                step = self._bucketed.prepared(self.model, self._workspace, bucket)
+                step = self._bucketed.step(self.model, self._workspace, bucket)
                 step.arrange(canvases, encoded.length)
                 return step(canvas, conditioning, temperature, share)
             self._load(encoded, rows)
@@ -208,16 +216,21 @@ class GemmaDenoiser:
 
         `on_progress` is told how many of how many are ready.
         """
-        wanted = [bucket_for(prompt_tokens, rows, free) for rows, free in WARM]
-        buckets = [bucket for bucket in wanted if bucket is not None]
-        if self._bucketed is None or not buckets:
+        if self._bucketed is None:
             return
+        self._bucketed.sizes = sizes = cached_sizes(prompt_tokens)
+        buckets = [
+            Bucket(cached, rows, free)
+            for cached in sizes
+            if cached <= rounded(prompt_tokens)
+            for rows, free in WARM
+        ]
         with _working_on(self.device):
-            self._workspace.reserve(
-                max(bucket.cached for bucket in buckets), max(bucket.rows for bucket in buckets)
-            )
+            # At once for all that the settings can ask for: growing later would take the
+            # graphs with it.
+            self._workspace.reserve(prompt_tokens, RESERVED_ROWS)
             for done, bucket in enumerate(buckets, 1):
-                self._bucketed.prepared(self.model, self._workspace, bucket)
+                self._bucketed.step(self.model, self._workspace, bucket)
                 on_progress(done, len(buckets))
         if self._bucketed.fused is not None:
             only_compiled()
@@ -271,7 +284,9 @@ class GemmaDenoiser:
         """The bucket of a step; `None` if it runs on unpadded tensors."""
         if self._bucketed is None or len(canvases.disallowed) > CONSTRAINTS:
             return None
-        return bucket_for(encoded.length, sum(canvases.lengths), len(canvases.free))
+        return bucket_for(
+            encoded.length, sum(canvases.lengths), len(canvases.free), self._bucketed.sizes
+        )
 
     def _load(self, encoded: Encoded, rows: int, bucket: Bucket | None = None) -> None:
         """Ensure that the workspace holds the prompt and has room for `rows`."""
@@ -352,10 +367,25 @@ def _working_on(device: torch.device) -> Iterator[None]:
     try:
         with entered(device):
             yield
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(f"out of memory on {device}") from error
+    except OutOfMemoryError:
+        raise
     except RuntimeError as error:
-        # On a CPU, torch has no specific exception for it.
-        if "can't allocate memory" not in str(error):
+        if not _is_out_of_memory(error):
             raise
         raise OutOfMemoryError(f"out of memory on {device}") from error
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it followed, says that memory ran out.
+
+    A capture in which memory runs out ends with another error; and the driver, the libraries
+    and torch on a CPU have no exception of their own for it.
+    """
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError) or any(
+            words in str(error)
+            for words in ("CUDA error: out of memory", "can't allocate memory", "ALLOC_FAILED")
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,21 +1,24 @@
-"""A step in a bucket is the plain step."""
+"""The sizes that forward passes are padded up to."""
 
 from __future__ import annotations
 
 import pytest
-import torch
 
-from dg_lsp.config import SamplerSettings
-from dg_lsp.engine.denoiser import Canvases, Prediction
-from dg_lsp.engine.denoising import Denoising
-from dg_lsp.engine.prompt import CanvasPlan
-from dg_lsp.engine.uniform import UniformCorruption
-from dg_lsp.models.gemma import buckets
-from dg_lsp.models.gemma.buckets import Bucket, BucketedSteps, bucket_for, uncaptured
-from dg_lsp.models.gemma.denoiser import GemmaDenoiser
-from dg_lsp.models.gemma.step import PLAIN
+from dg_lsp.config import LengthSettings, PromptSettings, SeedSettings
+from dg_lsp.engine.span_length import lengths_around, lengths_to_try
+from dg_lsp.models.gemma.buckets import (
+    CACHED,
+    RESERVED_ROWS,
+    ROWS,
+    Bucket,
+    bucket_for,
+    cached_sizes,
+)
+from dg_lsp.models.memory import prompt_tokens
 
-VOCAB_MARGIN = 5
+CANVAS_TOKENS = 256
+CLOSING_TOKENS = 4
+"""At most: fence, line end and end of the turn."""
 
 
 @pytest.mark.parametrize(
@@ -28,182 +31,65 @@ VOCAB_MARGIN = 5
         (300, 32, 17, Bucket(512, 48, 32)),
         (9000, 384, 144, Bucket(12288, 512, 192)),
         (20000, 16, 16, None),
-        (100, 600, 16, None),
-        (100, 512, 513, None),
-        (100, 512, 400, None),
+        (100, 2100, 16, None),
+        (100, 2048, 2049, None),
+        (100, 2048, 1600, None),
     ],
 )
 def test_the_smallest_bucket_that_holds_a_step(cached, rows, free, expect):
     assert bucket_for(cached, rows, free) == expect
 
 
-def canvases(model, lengths: list[int], free_share: float, seed: int) -> Canvases:
-    generator = torch.Generator().manual_seed(seed)
-    is_free = torch.rand(sum(lengths), generator=generator) < free_share
-    is_free[0] = True
-    vocab = model.lm_head.weight.shape[0]
-    disallowed = torch.rand(2, vocab, generator=generator) < 0.3
-    free = is_free.nonzero().squeeze(1)
-    return Canvases(
-        tuple(lengths),
-        free,
-        (~is_free).nonzero().squeeze(1),
-        disallowed,
-        torch.randint(2, (len(free),), generator=generator),
-    )
+@pytest.mark.parametrize(
+    ("longest", "expect"),
+    [
+        (6528, (256, 576, 1344, 2944, 6528)),
+        (6500, (256, 576, 1344, 2944, 6528)),
+        (1024, (256, 384, 512, 768, 1024)),
+        (300, (256, 320)),
+        (256, (256,)),
+        (100, (128,)),
+        (1, (64,)),
+    ],
+)
+def test_five_sizes_up_to_the_longest_prompt(longest, expect):
+    sizes = cached_sizes(longest)
+
+    assert sizes[: len(expect)] == expect
+    # A prompt that is longer than expected has a bucket too.
+    assert sizes[len(expect) :] == tuple(size for size in CACHED if size > longest)
 
 
-def steps(denoiser: GemmaDenoiser, prompt: int, given: Canvases, seed: int) -> list[Prediction]:
-    """Three steps, each conditioned on the one before."""
-    generator = torch.Generator().manual_seed(seed)
-    encoded = denoiser.encode([5 + n % 290 for n in range(prompt)])
-    rows = sum(given.lengths)
-    made: list[Prediction] = []
-    for temperature in (0.8, 0.5, 0.2):
-        made.append(
-            denoiser.denoise(
-                encoded,
-                given,
-                torch.randint(VOCAB_MARGIN, 290, (rows,), generator=generator),
-                made[-1].conditioning if made else None,
-                temperature,
-                torch.rand(len(given.free), generator=generator),
-            )
-        )
-    return made
+def test_every_prompt_that_the_settings_allow_has_a_prepared_size():
+    longest = prompt_tokens(PromptSettings(), CANVAS_TOKENS)
+    for cached in range(1, longest + 1, 61):
+        bucket = bucket_for(cached, 32, 16, cached_sizes(longest))
+        assert bucket is not None
+        assert bucket.cached in cached_sizes(longest)[:5]
 
 
-def check_same(ours: Prediction, theirs: Prediction) -> None:
-    assert torch.equal(ours.sampled, theirs.sampled)
-    assert torch.equal(ours.argmax, theirs.argmax)
-    for name in ("log_probability", "entropy", "free_fit", "pinned_fit", "conditioning"):
-        a, b = getattr(ours, name), getattr(theirs, name)
-        torch.testing.assert_close(a, b, atol=2e-4, rtol=0, msg=name)
+@pytest.mark.parametrize("anchored", [0, 15, 16, 17, 16 + CLOSING_TOKENS])
+@pytest.mark.parametrize("healed", [0, 3])
+def test_a_race_with_seeds_fits_what_is_reserved(anchored, healed):
+    lengths = [
+        *lengths_to_try(LengthSettings(), 1 + healed, CANVAS_TOKENS - anchored),
+        *[32 + healed] * SeedSettings().lanes,
+    ]
+    rows = sum(lengths) + anchored * len(lengths)
+    bucket = bucket_for(6000, rows, sum(lengths))
+
+    assert bucket is not None
+    assert bucket.rows <= RESERVED_ROWS
 
 
-# Around the window of 16, with the cached tokens of sliding layers full and not full.
-@pytest.mark.parametrize("prompt", [1, 15, 17, 260])
-@pytest.mark.parametrize("lengths", [[5], [16], [7, 1, 20, 12]])
-def test_padding_changes_nothing(tiny_model, prompt, lengths):
-    plain = GemmaDenoiser(tiny_model)
-    bucketed = GemmaDenoiser(tiny_model, bucketed=BucketedSteps(uncaptured))
-    for seed, share in enumerate((0.3, 1.0)):
-        given = canvases(tiny_model, lengths, share, seed)
-        for ours, theirs in zip(
-            steps(bucketed, prompt, given, seed),
-            steps(plain, prompt, given, seed),
-            strict=True,
-        ):
-            check_same(ours, theirs)
+@pytest.mark.parametrize("tokens", [1, 56, 128, 160, 189, 236])
+@pytest.mark.parametrize("seeds", [0, 4])
+def test_a_rewrite_up_to_the_canvas_has_a_bucket(tokens, seeds):
+    anchored = 16 + CLOSING_TOKENS
+    lengths = lengths_around(tokens, 1, CANVAS_TOKENS - anchored) + [tokens] * seeds
+    rows = sum(lengths) + anchored * len(lengths)
+    bucket = bucket_for(6000, rows, sum(lengths))
 
-
-def test_what_stood_in_a_buffer_before_is_not_seen(tiny_model):
-    """Large canvases after a long prompt, then small ones after a short one, and back."""
-    made = BucketedSteps(uncaptured)
-    bucketed = GemmaDenoiser(tiny_model, bucketed=made)
-    cases = [(200, [16], 1.0), (3, [4], 0.5), (120, [9, 7], 0.4), (200, [16], 1.0)]
-    for seed, (prompt, lengths, share) in enumerate(cases):
-        given = canvases(tiny_model, lengths, share, seed)
-        plain = steps(GemmaDenoiser(tiny_model), prompt, given, seed)
-        for ours, theirs in zip(steps(bucketed, prompt, given, seed), plain, strict=True):
-            check_same(ours, theirs)
-    assert made.buckets == [Bucket(256, 16, 16), Bucket(256, 32, 16)]
-
-
-def test_results_outlive_the_next_step(tiny_model):
-    bucketed = GemmaDenoiser(tiny_model, bucketed=BucketedSteps(uncaptured))
-    given = canvases(tiny_model, [8], 0.6, 0)
-    first = steps(bucketed, 30, given, 1)
-    kept = [one.conditioning.clone() for one in first]
-    steps(bucketed, 20, given, 2)
-
-    for one, before in zip(first, kept, strict=True):
-        assert torch.equal(one.conditioning, before)
-
-
-def test_a_step_is_prepared_once_and_again_when_buffers_moved(tiny_model):
-    captured: list[object] = []
-
-    def capture(step):
-        captured.append(step)
-        return step
-
-    made = BucketedSteps(capture)
-    denoiser = GemmaDenoiser(tiny_model, bucketed=made)
-    given = canvases(tiny_model, [8], 0.6, 0)
-    steps(denoiser, 30, given, 0)
-    steps(denoiser, 60, given, 0)
-    assert len(captured) == 1
-    steps(denoiser, 300, given, 0)
-    assert (len(captured), made.buckets) == (2, [Bucket(512, 32, 16)])
-    steps(denoiser, 30, given, 0)
-    assert made.buckets == [Bucket(256, 32, 16), Bucket(512, 32, 16)]
-
-
-def test_what_no_bucket_holds_runs_plainly(tiny_model, monkeypatch):
-    monkeypatch.setattr(buckets, "ROWS", (16,))
-    made = BucketedSteps(uncaptured)
-    given = canvases(tiny_model, [12, 12], 0.5, 0)
-    theirs = steps(GemmaDenoiser(tiny_model), 30, given, 0)
-    ours = steps(GemmaDenoiser(tiny_model, bucketed=made), 30, given, 0)
-
-    assert made.buckets == []
-    for a, b in zip(ours, theirs, strict=True):
-        check_same(a, b)
-
-
-def test_a_whole_denoising_ends_the_same(tiny_model, tiny_codec):
-    def texts(denoiser: GemmaDenoiser) -> list[list[int]]:
-        plans = [
-            CanvasPlan(
-                (-1,) * count + (60, 61),
-                0,
-                count,
-                (tiny_codec.encode("r")[0],),
-                (),
-                is_open=False,
-            )
-            for count in (3, 5, 9)
-        ]
-        denoising = Denoising(
-            denoiser,
-            denoiser.encode([2, *range(40, 80)]),
-            plans,
-            tiny_codec,
-            UniformCorruption(
-                SamplerSettings(max_denoising_steps=8, stability_threshold=8),
-                denoiser.device,
-                seed=3,
-            ),
-        )
-        while not denoising.done:
-            denoising.step()
-            if denoising.step_idx == 3:
-                denoising.keep(denoising.lanes[1:])
-        return [lane.shown.tolist() for lane in denoising.lanes]
-
-    assert texts(GemmaDenoiser(tiny_model)) == texts(
-        GemmaDenoiser(tiny_model, bucketed=BucketedSteps(uncaptured))
-    )
-
-
-def test_warming_up_prepares_steps_and_tells_how_far_it_is(tiny_model):
-    made = BucketedSteps(uncaptured)
-    denoiser = GemmaDenoiser(tiny_model, bucketed=made)
-    told: list[tuple[int, int]] = []
-    denoiser.warm_up(300, lambda done, total: told.append((done, total)))
-
-    assert made.buckets
-    assert {bucket.cached for bucket in made.buckets} == {512}
-    assert told == [(n + 1, len(made.buckets)) for n in range(len(made.buckets))]
-    # Without buckets there is nothing to prepare.
-    GemmaDenoiser(tiny_model).warm_up(300, lambda done, total: told.append((0, 0)))
-    assert (0, 0) not in told
-
-
-def test_fused_steps_are_the_plain_steps(tiny_model):
-    fused = GemmaDenoiser(tiny_model, bucketed=BucketedSteps(uncaptured, PLAIN))
-    given = canvases(tiny_model, [7, 1, 4], 0.5, 0)
-    plain = steps(GemmaDenoiser(tiny_model), 17, given, 0)
-    for ours, theirs in zip(steps(fused, 17, given, 0), plain, strict=True):
-        check_same(ours, theirs)
+    assert bucket is not None
+    assert bucket.rows in ROWS
+    assert bucket.rows <= RESERVED_ROWS or seeds

@@ -1,0 +1,153 @@
+"""A denoising step on padded tensors of the sizes of a bucket, at fixed addresses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from dg_lsp.engine.denoiser import Canvases, Prediction
+from dg_lsp.models.gemma.attention import fold
+from dg_lsp.models.gemma.buckets import CONSTRAINTS, Bucket
+from dg_lsp.models.gemma.captured import Capture
+from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.gemma.fused import Lanes
+from dg_lsp.models.gemma.masks import canvas_mask, lanes, offsets
+from dg_lsp.models.gemma.step import Parts, StepInputs, run_step
+from dg_lsp.models.gemma.workspace import Workspace, rounded
+
+
+class PaddedStep:
+    """One bucket: buffers, and the step that reads them."""
+
+    def __init__(
+        self,
+        model: TextDiffusionGemma,
+        workspace: Workspace,
+        bucket: Bucket,
+        capture: Capture,
+        fused: Parts | None,
+    ) -> None:
+        weight = model.lm_head.weight
+        device, vocab = weight.device, weight.shape[0]
+        self._bucket = bucket
+        self._window: int = model.config.text_config.sliding_window
+        # Rounded up because attention needs aligned masks; one slot may stay unused.
+        self._slots = {
+            "full_attention": bucket.cached,
+            "sliding_attention": min(bucket.cached, rounded(self._window - 1)),
+        }
+        self._groups = {
+            kind: layer.self_attn.num_key_value_groups
+            for kind, layer in zip(
+                model.config.text_config.layer_types, model.model.decoder.layers, strict=True
+            )
+        }
+
+        def ids(*size: int) -> Tensor:
+            return torch.zeros(size, dtype=torch.long, device=device)
+
+        lane = torch.zeros(bucket.rows, dtype=torch.int32, device=device)
+        self._conditioning = weight.new_zeros(bucket.rows, weight.shape[1])
+        self._inputs = StepInputs(
+            canvas=ids(bucket.rows),
+            conditioning=self._conditioning,
+            positions=ids(bucket.rows),
+            masks={
+                kind: Lanes(lane, ids())
+                if fused
+                else weight.new_zeros(
+                    1, 1, groups * bucket.rows, self._slots[kind] + bucket.rows
+                )
+                for kind, groups in self._groups.items()
+            },
+            order=ids(bucket.rows),
+            target=ids(bucket.free),
+            disallowed=torch.zeros(CONSTRAINTS, vocab, dtype=torch.bool, device=device),
+            constraint=ids(bucket.free),
+            temperature=torch.ones((), device=device),
+            share=torch.zeros(bucket.free, device=device),
+        )
+        self._canvases: Canvases | None = None
+        self._cached = 0
+        view = workspace.view(
+            self._slots["full_attention"], self._slots["sliding_attention"], bucket.rows
+        )
+        captured = capture(lambda: run_step(model, view, self._inputs, fused))
+        self._run = captured.run
+        self.nbytes = captured.nbytes + _bytes_of(self._inputs)
+        """What dropping the step frees."""
+
+    def arrange(self, canvases: Canvases, cached: int) -> None:
+        """Fill in what stays the same in all steps of `canvases` after `cached` tokens."""
+        if canvases is self._canvases and cached == self._cached:
+            return
+        inputs, bucket = self._inputs, self._bucket
+        free, pinned = len(canvases.free), len(canvases.pinned)
+        positions = offsets(canvases.lengths) + cached
+        inputs.canvas.zero_()
+        self._conditioning.zero_()
+        inputs.positions.fill_(cached)
+        inputs.positions[: len(positions)] = positions.to(inputs.positions.device)
+        seen = {
+            "full_attention": cached,
+            "sliding_attention": min(cached, self._window - 1),
+        }
+        for kind, mask in inputs.masks.items():
+            assert mask is not None
+            if isinstance(mask, Lanes):
+                mask.lane.copy_(lanes(canvases.lengths, bucket.rows))
+                mask.cached.fill_(seen[kind])
+                continue
+            visible = canvas_mask(canvases.lengths, seen[kind], bucket.rows, self._slots[kind])
+            folded = fold(visible[None, None].to(mask.device), self._groups[kind])
+            mask.zero_().masked_fill_(~folded, -torch.inf)
+        inputs.order.zero_()
+        inputs.order[:free] = canvases.free
+        inputs.order[bucket.free : bucket.free + pinned] = canvases.pinned
+        # One past the end: written but never read.
+        inputs.target.fill_(bucket.rows)
+        inputs.target[:free] = canvases.free
+        inputs.disallowed.zero_()
+        inputs.disallowed[: len(canvases.disallowed)] = canvases.disallowed
+        inputs.constraint.zero_()
+        inputs.constraint[:free] = canvases.constraint
+        self._canvases, self._cached = canvases, cached
+
+    def __call__(
+        self, canvas: Tensor, conditioning: Tensor | None, temperature: float, share: Tensor
+    ) -> Prediction:
+        """Run one step with the arranged inputs."""
+        inputs = self._inputs
+        rows, free = len(canvas), len(share)
+        inputs.canvas[:rows] = canvas
+        if conditioning is None:
+            self._conditioning.zero_()
+        else:
+            self._conditioning[:rows] = conditioning
+        inputs.temperature.fill_(temperature)
+        inputs.share[:free] = share
+        selection, soft = self._run()
+        first = self._bucket.free
+        pinned = rows - free
+        # Copies, because the next run overwrites the buffers.
+        return Prediction(
+            sampled=selection.sampled[:free].clone(),
+            argmax=selection.argmax[:free].clone(),
+            log_probability=selection.log_probability[:free].clone(),
+            entropy=selection.entropy[:free].clone(),
+            free_fit=selection.fit[:free].clone(),
+            pinned_fit=selection.fit[first : first + pinned].clone(),
+            conditioning=soft[:rows].clone(),
+        )
+
+
+def _bytes_of(inputs: StepInputs) -> int:
+    masks = [
+        mask.lane if isinstance(mask, Lanes) else mask
+        for mask in inputs.masks.values()
+        if mask is not None
+    ]
+    own = [getattr(inputs, each.name) for each in dataclasses.fields(inputs)]
+    return sum(one.nbytes for one in (*own, *masks) if isinstance(one, Tensor))

@@ -1,0 +1,302 @@
+"""A step in a bucket is the plain step."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from dg_lsp.config import SamplerSettings
+from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError, Prediction
+from dg_lsp.engine.denoising import Denoising
+from dg_lsp.engine.prompt import CanvasPlan
+from dg_lsp.engine.uniform import UniformCorruption
+from dg_lsp.models.gemma import bucketed as limits
+from dg_lsp.models.gemma import buckets
+from dg_lsp.models.gemma.bucketed import BucketedSteps
+from dg_lsp.models.gemma.buckets import RESERVED_ROWS, WARM, Bucket
+from dg_lsp.models.gemma.captured import Captured, uncaptured
+from dg_lsp.models.gemma.denoiser import GemmaDenoiser
+from dg_lsp.models.gemma.step import PLAIN
+
+VOCAB_MARGIN = 5
+
+
+def canvases(model, lengths: list[int], free_share: float, seed: int) -> Canvases:
+    generator = torch.Generator().manual_seed(seed)
+    is_free = torch.rand(sum(lengths), generator=generator) < free_share
+    is_free[0] = True
+    vocab = model.lm_head.weight.shape[0]
+    disallowed = torch.rand(2, vocab, generator=generator) < 0.3
+    free = is_free.nonzero().squeeze(1)
+    return Canvases(
+        tuple(lengths),
+        free,
+        (~is_free).nonzero().squeeze(1),
+        disallowed,
+        torch.randint(2, (len(free),), generator=generator),
+    )
+
+
+def steps(denoiser: GemmaDenoiser, prompt: int, given: Canvases, seed: int) -> list[Prediction]:
+    """Three steps, each conditioned on the one before."""
+    generator = torch.Generator().manual_seed(seed)
+    encoded = denoiser.encode([5 + n % 290 for n in range(prompt)])
+    rows = sum(given.lengths)
+    made: list[Prediction] = []
+    for temperature in (0.8, 0.5, 0.2):
+        made.append(
+            denoiser.denoise(
+                encoded,
+                given,
+                torch.randint(VOCAB_MARGIN, 290, (rows,), generator=generator),
+                made[-1].conditioning if made else None,
+                temperature,
+                torch.rand(len(given.free), generator=generator),
+            )
+        )
+    return made
+
+
+def check_same(ours: Prediction, theirs: Prediction) -> None:
+    assert torch.equal(ours.sampled, theirs.sampled)
+    assert torch.equal(ours.argmax, theirs.argmax)
+    for name in ("log_probability", "entropy", "free_fit", "pinned_fit", "conditioning"):
+        a, b = getattr(ours, name), getattr(theirs, name)
+        torch.testing.assert_close(a, b, atol=2e-4, rtol=0, msg=name)
+
+
+# Around the window of 16, with the cached tokens of sliding layers full and not full.
+@pytest.mark.parametrize("prompt", [1, 15, 17, 260])
+@pytest.mark.parametrize("lengths", [[5], [16], [7, 1, 20, 12]])
+def test_padding_changes_nothing(tiny_model, prompt, lengths):
+    plain = GemmaDenoiser(tiny_model)
+    bucketed = GemmaDenoiser(tiny_model, bucketed=BucketedSteps(uncaptured))
+    for seed, share in enumerate((0.3, 1.0)):
+        given = canvases(tiny_model, lengths, share, seed)
+        for ours, theirs in zip(
+            steps(bucketed, prompt, given, seed),
+            steps(plain, prompt, given, seed),
+            strict=True,
+        ):
+            check_same(ours, theirs)
+
+
+def test_what_stood_in_a_buffer_before_is_not_seen(tiny_model):
+    """Large canvases after a long prompt, then small ones after a short one, and back."""
+    made = BucketedSteps(uncaptured)
+    bucketed = GemmaDenoiser(tiny_model, bucketed=made)
+    cases = [(200, [16], 1.0), (3, [4], 0.5), (120, [9, 7], 0.4), (200, [16], 1.0)]
+    for seed, (prompt, lengths, share) in enumerate(cases):
+        given = canvases(tiny_model, lengths, share, seed)
+        plain = steps(GemmaDenoiser(tiny_model), prompt, given, seed)
+        for ours, theirs in zip(steps(bucketed, prompt, given, seed), plain, strict=True):
+            check_same(ours, theirs)
+    assert made.buckets == [Bucket(256, 16, 16), Bucket(256, 32, 16)]
+
+
+def test_results_outlive_the_next_step(tiny_model):
+    bucketed = GemmaDenoiser(tiny_model, bucketed=BucketedSteps(uncaptured))
+    given = canvases(tiny_model, [8], 0.6, 0)
+    first = steps(bucketed, 30, given, 1)
+    kept = [one.conditioning.clone() for one in first]
+    steps(bucketed, 20, given, 2)
+
+    for one, before in zip(first, kept, strict=True):
+        assert torch.equal(one.conditioning, before)
+
+
+def test_a_step_is_prepared_once_and_again_when_buffers_moved(tiny_model):
+    captured: list[object] = []
+
+    def capture(step):
+        captured.append(step)
+        return uncaptured(step)
+
+    made = BucketedSteps(capture)
+    denoiser = GemmaDenoiser(tiny_model, bucketed=made)
+    given = canvases(tiny_model, [8], 0.6, 0)
+    steps(denoiser, 30, given, 0)
+    steps(denoiser, 60, given, 0)
+    assert len(captured) == 1
+    steps(denoiser, 300, given, 0)
+    assert (len(captured), made.buckets) == (2, [Bucket(512, 32, 16)])
+    steps(denoiser, 30, given, 0)
+    assert made.buckets == [Bucket(256, 32, 16), Bucket(512, 32, 16)]
+
+
+def test_what_no_bucket_holds_runs_plainly(tiny_model, monkeypatch):
+    monkeypatch.setattr(buckets, "ROWS", (16,))
+    made = BucketedSteps(uncaptured)
+    given = canvases(tiny_model, [12, 12], 0.5, 0)
+    theirs = steps(GemmaDenoiser(tiny_model), 30, given, 0)
+    ours = steps(GemmaDenoiser(tiny_model, bucketed=made), 30, given, 0)
+
+    assert made.buckets == []
+    for a, b in zip(ours, theirs, strict=True):
+        check_same(a, b)
+
+
+def test_a_whole_denoising_ends_the_same(tiny_model, tiny_codec):
+    def texts(denoiser: GemmaDenoiser) -> list[list[int]]:
+        plans = [
+            CanvasPlan(
+                (-1,) * count + (60, 61),
+                0,
+                count,
+                (tiny_codec.encode("r")[0],),
+                (),
+                is_open=False,
+            )
+            for count in (3, 5, 9)
+        ]
+        denoising = Denoising(
+            denoiser,
+            denoiser.encode([2, *range(40, 80)]),
+            plans,
+            tiny_codec,
+            UniformCorruption(
+                SamplerSettings(max_denoising_steps=8, stability_threshold=8),
+                denoiser.device,
+                seed=3,
+            ),
+        )
+        while not denoising.done:
+            denoising.step()
+            if denoising.step_idx == 3:
+                denoising.keep(denoising.lanes[1:])
+        return [lane.shown.tolist() for lane in denoising.lanes]
+
+    assert texts(GemmaDenoiser(tiny_model)) == texts(
+        GemmaDenoiser(tiny_model, bucketed=BucketedSteps(uncaptured))
+    )
+
+
+def test_warming_up_prepares_steps_and_tells_how_far_it_is(tiny_model):
+    made = BucketedSteps(uncaptured)
+    denoiser = GemmaDenoiser(tiny_model, bucketed=made)
+    told: list[tuple[int, int]] = []
+    denoiser.warm_up(300, lambda done, total: told.append((done, total)))
+
+    assert made.buckets == [
+        Bucket(cached, rows, free) for cached in (256, 320) for rows, free in WARM
+    ]
+    assert told == [(n + 1, len(told)) for n in range(len(told))]
+    # Without buckets there is nothing to prepare.
+    GemmaDenoiser(tiny_model).warm_up(300, lambda done, total: told.append((0, 0)))
+    assert (0, 0) not in told
+
+
+@pytest.mark.parametrize(
+    ("prompt", "lengths"),
+    [
+        (1, [5]),
+        (320, [40] * 12),
+        # A rewrite of a whole canvas, with others of its length around it.
+        (300, [128, 192, 256, 256]),
+    ],
+)
+def test_after_a_warm_up_nothing_grows(tiny_model, prompt, lengths):
+    made = BucketedSteps(uncaptured)
+    denoiser = GemmaDenoiser(tiny_model, bucketed=made)
+    denoiser.warm_up(320, lambda done, total: None)
+    ready = made.buckets
+    assert sum(lengths) <= RESERVED_ROWS
+    given = canvases(tiny_model, lengths, 0.9, 0)
+    ours, theirs = (
+        steps(one, prompt, given, 0) for one in (denoiser, GemmaDenoiser(tiny_model))
+    )
+
+    for a, b in zip(ours, theirs, strict=True):
+        check_same(a, b)
+    assert set(ready) <= set(made.buckets)
+
+
+def test_the_least_recently_used_steps_are_dropped(tiny_model, monkeypatch):
+    monkeypatch.setattr(limits, "MOST_PREPARED", 2)
+    made = BucketedSteps(uncaptured)
+    denoiser = GemmaDenoiser(tiny_model, bucketed=made)
+    small, middle, large = (canvases(tiny_model, [count], 1.0, 0) for count in (9, 20, 40))
+    for given in (large, small, middle, small, large):
+        steps(denoiser, 10, given, 0)
+
+    assert made.buckets == [Bucket(256, 16, 16), Bucket(256, 48, 48)]
+
+
+def test_steps_hold_no_more_bytes_than_allowed(tiny_model, monkeypatch):
+    made = BucketedSteps(lambda forward: Captured(forward, nbytes=1000))
+    denoiser = GemmaDenoiser(tiny_model, bucketed=made)
+    given = [canvases(tiny_model, [count], 1.0, 0) for count in (40, 20, 9)]
+    for each in given[:2]:
+        steps(denoiser, 10, each, 0)
+    assert made.nbytes > 2 * 1000
+    monkeypatch.setattr(limits, "MOST_BYTES", made.nbytes)
+    steps(denoiser, 10, given[2], 0)
+    assert made.buckets == [Bucket(256, 16, 16), Bucket(256, 32, 32)]
+    # One that is too large by itself is used all the same.
+    monkeypatch.setattr(limits, "MOST_BYTES", 0)
+    steps(denoiser, 10, given[0], 0)
+    assert made.buckets == [Bucket(256, 48, 48)]
+
+
+def raised(*errors: Exception) -> Exception:
+    """The last of some errors, each raised while the one before was handled."""
+    for before, error in itertools.pairwise(errors):
+        error.__context__ = before
+    return errors[-1]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"),
+        raised(
+            torch.OutOfMemoryError("CUDA out of memory"),
+            RuntimeError("CUDA error: operation failed due to a previous error in capture"),
+        ),
+    ],
+)
+def test_running_out_of_memory_in_a_capture_is_told_and_leaves_nothing(tiny_model, error):
+    fails = True
+
+    def capture(forward):
+        forward()
+        if fails:
+            raise error
+        return uncaptured(forward)
+
+    made = BucketedSteps(capture)
+    denoiser = GemmaDenoiser(tiny_model, bucketed=made)
+    given = canvases(tiny_model, [8], 0.6, 0)
+    with pytest.raises(OutOfMemoryError, match="out of memory on cpu"):
+        steps(denoiser, 30, given, 0)
+    assert (made.buckets, made.nbytes) == ([], 0)
+
+    fails = False
+    for ours, theirs in zip(
+        steps(denoiser, 30, given, 0),
+        steps(GemmaDenoiser(tiny_model), 30, given, 0),
+        strict=True,
+    ):
+        check_same(ours, theirs)
+
+
+def test_another_error_in_a_capture_is_not_one_of_memory(tiny_model):
+    def capture(forward):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    denoiser = GemmaDenoiser(tiny_model, bucketed=BucketedSteps(capture))
+    with pytest.raises(RuntimeError, match="illegal") as caught:
+        steps(denoiser, 30, canvases(tiny_model, [8], 0.6, 0), 0)
+    assert not isinstance(caught.value, OutOfMemoryError)
+
+
+def test_fused_steps_are_the_plain_steps(tiny_model):
+    fused = GemmaDenoiser(tiny_model, bucketed=BucketedSteps(uncaptured, PLAIN))
+    given = canvases(tiny_model, [7, 1, 4], 0.5, 0)
+    plain = steps(GemmaDenoiser(tiny_model), 17, given, 0)
+    for ours, theirs in zip(steps(fused, 17, given, 0), plain, strict=True):
+        check_same(ours, theirs)
