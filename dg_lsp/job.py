@@ -27,6 +27,8 @@ NOTHING_MISSING = Reason(
 MAX_TOKENS = 16_384
 """The most tokens one job may ask for; far above any editor's wish."""
 MAX_CANDIDATES = 32
+MAX_SHOWN = 256
+"""The most texts that a job may rule out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,8 @@ class InfillJob:
     """Whether the model may find that nothing is missing; false if the user asks by hand."""
     deadline_s: Annotated[float, Limits(0, 3600)] | None = None
     seed: Annotated[int, Limits(0, 2**32 - 1)] = 0
+    shown: Annotated[tuple[str, ...], Limits(most=MAX_SHOWN)] = ()
+    """Texts of earlier attempts at this span; none of them is a candidate again."""
     document: Name = ""
     """Identity of the document for superseding; empty means the path."""
     is_masked: bool = field(default=False, metadata=IN_PROCESS)
@@ -153,6 +157,10 @@ class InfillJob:
     def document_key(self) -> str:
         """What jobs for the same document share."""
         return self.document or self.path
+
+    def was_shown(self, text: str) -> bool:
+        """Whether an earlier attempt has shown this text, white space aside."""
+        return "".join(text.split()) in ("".join(shown.split()) for shown in self.shown)
 
 
 @dataclass(frozen=True, slots=True)

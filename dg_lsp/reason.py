@@ -45,6 +45,8 @@ class ReasonCode(enum.Enum):
     """The model wrote nothing, only white space, or bytes that form no text."""
     ALREADY_THERE = "already-there"
     """Everything that the model wrote is already there."""
+    ALREADY_SHOWN = "already-shown"
+    """Everything that the model wrote was shown by an earlier attempt."""
     ONE_LINE = "one-line"
     """Only one line may be inserted (`multiLine`), and it would be empty."""
     LOW_CONFIDENCE = "low-confidence"

@@ -40,6 +40,10 @@ def why_nothing(
         return Reason(
             ReasonCode.SECRET, "the model wrote the asterisks that stand for a secret"
         )
+    if job is not None and suggestions_for(written, site, lowered, replace(job, shown=())):
+        return Reason(
+            ReasonCode.ALREADY_SHOWN, "the model wrote nothing that has not been shown already"
+        )
     if suggestions_for(written, site, replace(lowered, one_line=False), job):
         return Reason(
             ReasonCode.ONE_LINE,

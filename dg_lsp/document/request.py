@@ -42,6 +42,8 @@ class RequestOptions:
     instruction: str | None = None
     strength: float = 0.6
     seed: int = 0
+    shown: tuple[str, ...] = ()
+    """What earlier attempts at the same site have shown; it is not suggested again."""
     deadline_s: float | None = None
     """Counted from the start of the job; at the deadline, the best text so far is the
     result."""
@@ -136,6 +138,7 @@ def build_job(
         may_be_empty=options.may_be_empty,
         deadline_s=options.deadline_s,
         seed=options.seed,
+        shown=options.shown,
         document=without_surrogates(document),
         is_masked=text[seen] != whole[seen] or _any_masked(snippets, context.files),
     )

@@ -1,4 +1,5 @@
-"""Tries a rewrite again with other seeds if it would break the code, a limited number of times.
+"""Tries a rewrite again with other seeds if it would break the code or has been shown before,
+a limited number of times.
 
 The caller passes a coroutine function that makes one attempt; cancelling stops the current
 attempt.
@@ -36,12 +37,13 @@ async def first_sound(
     make: Callable[[Try], Awaitable[tuple[T, tuple[Suggestion, ...]]]],
     site: InsertionSite,
     seed: int,
+    wrote_nothing_new: Callable[[T], bool] = lambda made: False,
 ) -> tuple[T, tuple[Suggestion, ...]]:
-    """The first attempt whose best suggestion breaks nothing, or else the very first one.
+    """The first attempt whose best suggestion breaks nothing, or else the first one that has a
+    suggestion.
 
-    There is no further attempt if there was no suggestion, or if it would end too late,
-    assuming
-    that it takes as long as the last one.
+    Without a suggestion, there is another attempt only if the model `wrote_nothing_new`. There
+    is none that would end too late, assuming that it takes as long as the last one.
     """
     ends_at = time.monotonic() + TRIES_S
     now = Try(seed)
@@ -49,9 +51,12 @@ async def first_sound(
     for _ in range(MOST_TRIES):
         began = time.monotonic()
         made = await make(now)
-        if not made[1] or flaw_at(made[1][0].text, site) is None:
-            return made if made[1] else first or made
-        first = first or made
+        if made[1] and flaw_at(made[1][0].text, site) is None:
+            return made
+        if not made[1] and not wrote_nothing_new(made[0]):
+            return first or made
+        if first is None or not first[1]:
+            first = made
         ended = time.monotonic()
         if ended + (ended - began) > ends_at:
             break

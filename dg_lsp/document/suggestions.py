@@ -98,7 +98,8 @@ def suggestions_for(
 ) -> tuple[Suggestion, ...]:
     """The finished candidates of a job, best first, without the empty ones and repetitions.
 
-    A text with the mask of a secret is left out. Candidates that would break the surrounding
+    A text with the mask of a secret is left out, and so is one that an earlier attempt has
+    shown. Candidates that would break the surrounding
     code are used only if there is no other one, if at all. Candidates that differ only by white
     space count as the same.
     """
@@ -112,7 +113,7 @@ def suggestions_for(
         key = "".join(text.split())
         if not key or text == site.replaced or key in fitting:
             continue
-        if writes_mask(text, site, job):
+        if writes_mask(text, site, job) or (job is not None and job.was_shown(text)):
             continue
         sure = candidate.confidences or (candidate.confidence,) * len(candidate.text)
         confidences = left_of(candidate.text, sure, text, candidate.confidence)

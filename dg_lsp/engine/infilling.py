@@ -128,6 +128,9 @@ class Filling:
             return (), Reason(ReasonCode.DEADLINE, over)
         if is_empty:
             return (), NOTHING_MISSING
+        if not written and self._job.shown:
+            again = "the model wrote nothing that has not been shown already"
+            return (), Reason(ReasonCode.ALREADY_SHOWN, again)
         if not written:
             return (), Reason(ReasonCode.BLANK, "the model wrote bytes that form no text")
         unsure = f"confidence {written[0].confidence:.2f} is below {least:.2f}"
@@ -353,6 +356,7 @@ class Filling:
         elif self._is_length_open:
             # Whether anything is missing does not depend on which lane got how far.
             found = [*found, FoundText("", ())]
+        found = [one for one in found if not self._job.was_shown(one.text)]
         is_rewrite = self._job.replaced is not None
         return self._family.ranker.rank(
             found, prompt, encoded, self._known, is_rewrite=is_rewrite

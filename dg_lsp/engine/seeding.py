@@ -23,12 +23,15 @@ from dg_lsp.job import InfillJob, Seed
 def usable(job: InfillJob, codec: Codec) -> dict[int, Seed]:
     """The seeds of a job that may become its text, by their number in the job.
 
-    They are distinct, neither blank nor damaged, and within the token budget of an infill.
+    They are distinct, neither blank nor damaged, not shown before, and within the token budget
+    of an infill.
     """
     distinct: dict[str, tuple[int, Seed]] = {}
     for number, seed in enumerate(job.seeds):
         text = seed.text.replace("\r\n", "\n")
         if not text.strip() or "\ufffd" in text or text == job.replaced:
+            continue
+        if job.was_shown(text):
             continue
         if job.replaced is not None or len(codec.encode(text)) <= job.max_tokens:
             distinct.setdefault(text, (number, dataclasses.replace(seed, text=text)))

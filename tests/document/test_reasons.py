@@ -8,7 +8,7 @@ import pytest
 
 from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for
-from dg_lsp.job import NOTHING_MISSING, Candidate, Infill
+from dg_lsp.job import NOTHING_MISSING, Candidate, Infill, InfillJob
 from dg_lsp.reason import Reason, ReasonCode
 
 
@@ -51,6 +51,17 @@ def test_the_reason_is_what_decided(text, at, standard, expect):
     where, wrote = site(*at), infill(text)
     assert suggestions_for(wrote.candidates, where, standard) == ()
     assert why_nothing(wrote, where, standard).code is expect
+
+
+def test_what_earlier_attempts_have_shown_is_not_suggested_again():
+    job = InfillJob("x = ", "\n", shown=("a  + b",))
+    where, wrote = site("x = ", "\n"), infill(("a + b", 0.9), ("a - b", 0.5))
+    [left] = suggestions_for(wrote.candidates, where, Standard(count=2), job)
+    assert left.text == "a - b"
+
+    wrote = infill(("a + b", 0.9))
+    assert suggestions_for(wrote.candidates, where, Standard(), job) == ()
+    assert why_nothing(wrote, where, Standard(), job).code is ReasonCode.ALREADY_SHOWN
 
 
 def test_it_names_the_setting_with_its_number_and_never_rounds_it_up():

@@ -18,6 +18,7 @@ from dg_lsp.engine.family import FoundText
 from dg_lsp.engine.seeding import usable, with_seeds
 from dg_lsp.job import InfillJob, Seed
 from dg_lsp.models.scripted import Reading, ScriptedDenoiser
+from dg_lsp.reason import ReasonCode
 from tests.engine.test_infilling import AREA, LONG, OPEN, OneByOne, fill, plain
 
 
@@ -277,3 +278,34 @@ def test_every_text_is_ranked_and_each_seed_once(written, seeds):
             assert one.prior_nats == 2.0 + 0.5 * kept[one.seed].score
             assert one.confidence is not None
             assert 0 <= one.confidence <= 1
+
+
+SHOWN = [(), ("self.radius",), ("3.14 * radius",), ("self.radius", "3.14\n* radius")]
+
+
+@pytest.mark.parametrize("shown", SHOWN)
+@pytest.mark.parametrize("replaced", [None, "2 * radius"])
+def test_no_text_that_was_shown_comes_again(tiny_codec, shown, replaced):
+    filled = fill(
+        tiny_codec,
+        AREA,
+        seeds=(RIGHT, WRONG),
+        engine=BELIEVED,
+        extra_candidates=30,
+        replaced=replaced,
+        may_be_empty=False,
+        shown=shown,
+    )
+    assert not {"".join(text.split()) for text in shown} & {
+        "".join(text.split()) for text in filled.texts
+    }
+    if "self.radius" not in shown:
+        assert "self.radius" in filled.texts
+
+
+def test_where_all_was_shown_that_is_the_reason(tiny_codec):
+    job = {"replaced": "2 * radius", "candidates": 30, "may_be_empty": False}
+    shown = tuple(fill(tiny_codec, AREA, **job).texts)
+    filled = fill(tiny_codec, AREA, shown=shown, **job)
+    assert filled.infill.candidates == ()
+    assert filled.infill.reason.code is ReasonCode.ALREADY_SHOWN

@@ -71,6 +71,7 @@ export interface Target {
   instruction?: string;
   strength?: number;
   seed?: number;
+  shown?: string[];
   token?: string;
 }
 

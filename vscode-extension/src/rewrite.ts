@@ -14,7 +14,7 @@ import { hunkLens, lensesOf } from "./lenses";
 import type { Draft } from "./lspExt";
 import { frameOf, previewRows } from "./preview";
 import { Progress } from "./progress";
-import { propose, rangeOf } from "./proposal";
+import { propose, rangeOf, type Proposal } from "./proposal";
 
 const UNDER_WAY = "dgLsp.rewriting";
 const READY = "dgLsp.rewriteReady";
@@ -35,6 +35,8 @@ interface Session extends Wish {
   readonly starts: Map<number, vscode.Position>;
   strength: number;
   seed: number;
+  /** What the attempts so far have proposed. */
+  proposals: Proposal[];
   token: string;
   /** Stops the current attempt. */
   stop: vscode.CancellationTokenSource;
@@ -95,6 +97,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       starts: new Map(),
       strength: 0.6,
       seed: 0,
+      proposals: [],
       token: "",
       stop: new vscode.CancellationTokenSource(),
       confidence: [],
@@ -147,7 +150,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     }
   }
 
-  /** Makes another attempt with another seed, and with the same, more or less freedom. */
+  /** Makes another attempt, for another text, with the same, more or less freedom. */
   async retry(freedom: "same" | "more" | "less"): Promise<void> {
     const session = this.session;
     if (!session?.isReady || session.isTaken) {
@@ -201,19 +204,19 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     try {
       const client = await this.client.whenRunning(session.stop.token);
       const proposing = propose(client, session, session.stop.token);
-      const { text, warning } = await this.client.patiently(proposing);
-      if (this.session !== session || session.token !== token) {
-        return;
+      const proposal = await this.client.patiently(proposing);
+      if (this.session === session && session.token === token) {
+        session.proposals.push(proposal);
+        this.showProposal(session, proposal);
       }
-      session.text = text;
-      session.warning = warning;
-      session.confidence = [[1, text.length]];
-      session.isReady = true;
-      this.changed();
-      this.comparison.update(session.document.uri, sidesOf(session));
     } catch (error) {
       if (this.session === session && session.token === token) {
-        this.end();
+        const last = session.proposals.at(-1);
+        if (last === undefined) {
+          this.end();
+        } else {
+          this.showProposal(session, last);
+        }
         const said = error instanceof Error ? error.message : String(error);
         const why = this.client.language ? said : "the server is not running";
         await vscode.window.showWarningMessage(`dg-lsp: ${why}`);
@@ -221,6 +224,15 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     } finally {
       progress.dispose();
     }
+  }
+
+  private showProposal(session: Session, { text, warning }: Proposal): void {
+    session.text = text;
+    session.warning = warning;
+    session.confidence = [[1, text.length]];
+    session.isReady = true;
+    this.changed();
+    this.comparison.update(session.document.uri, sidesOf(session));
   }
 
   private take(draft: Draft): void {

@@ -14,7 +14,7 @@ from typing import Any
 from lsprotocol import types
 
 from dg_lsp.document.retrying import MAX_SEED
-from dg_lsp.job import Span
+from dg_lsp.job import MAX_SHOWN, Span
 from dg_lsp.reason import CodedError, Reason, ReasonCode
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offsets_of
@@ -148,6 +148,11 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
     seed = raw.get("seed")
     if seed is not None and not (type(seed) is int and 0 <= seed <= MAX_SEED):
         raise invalid_params(f"seed must be a whole number from 0 to {MAX_SEED}")
+    shown = raw.get("shown") or []
+    if not (isinstance(shown, list) and all(isinstance(text, str) for text in shown)):
+        raise invalid_params("shown must be a list of texts")
+    if len(shown) > MAX_SHOWN:
+        raise invalid_params(f"shown has {len(shown)} texts; must be at most {MAX_SHOWN}")
     span = _read_span(session, document, raw)
     selection = document.text[span.start : span.end]
     if instruction is not None and not selection.strip():
@@ -159,6 +164,7 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
         instruction.strip() if instruction else None,
         0.6 if strength is None else float(strength),
         seed or 0,
+        tuple(shown),
         token if isinstance(token, (str, int)) else None,
     )
 

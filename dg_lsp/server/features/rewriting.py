@@ -71,6 +71,8 @@ class RewriteRequest:
     instruction: str | None = None
     strength: float = 0.6
     seed: int = 0
+    shown: tuple[str, ...] = ()
+    """What earlier attempts have shown."""
     token: JobToken | None = None
     """The token of its drafts."""
 
@@ -129,6 +131,7 @@ async def _write(
         instruction=None if site.replaced is None else request.instruction,
         strength=request.strength,
         seed=request.seed,
+        shown=request.shown,
         lane=LANE,
     )
     on_draft = _draft_listener(session, request, site, report)

@@ -1,4 +1,4 @@
-"""A rewrite: a job of its own, tried again while its text would break the code.
+"""A rewrite: a job of its own, tried again while its text would break the code or is not new.
 
 Like an infill, it goes through `jobs.py` and `finishing.py`, with two differences: a command
 asks for a new text, so no answer is reused or cached; and a rewrite may take several attempts.
@@ -14,6 +14,7 @@ from dg_lsp.document.request import RequestRefusedError
 from dg_lsp.document.retrying import Try, first_sound
 from dg_lsp.document.suggestions import Standard, Suggestion, one_line, writes_mask
 from dg_lsp.job import Draft
+from dg_lsp.reason import ReasonCode
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import WITHDRAWN, Answer, How, WithdrawnError, Work, refused
 from dg_lsp.server.suggest.decide import Request
@@ -50,9 +51,13 @@ async def rewrite(
         return answer, answer.suggestions
 
     try:
-        answer, _ = await first_sound(write, site, request.options.seed)
+        answer, _ = await first_sound(write, site, request.options.seed, _nothing_new)
     except RequestRefusedError as error:
         answer = refused(error.reason)
     except asyncio.CancelledError:
         raise WithdrawnError(replace(WITHDRAWN, how=How.NEW_JOB, work=work)) from None
     return replace(answer, how=How.NEW_JOB, work=work)
+
+
+def _nothing_new(answer: Answer) -> bool:
+    return answer.reason is not None and answer.reason.code is ReasonCode.ALREADY_SHOWN

@@ -159,10 +159,23 @@ def test_discarding_leaves_it_and_gives_the_keys_back(shown):
     assert shown.text() == ["a = 1", "b = 2", "c = 3"]
 
 
-def test_retrying_asks_with_another_seed(shown):
+def test_retrying_writes_another_text(plugged):
+    editor = plugged(rewrites={"count": "# attempt {seed}"})
+    editor.open(CODE)
+    editor.keys("Vj:DgLsp rewrite count<CR>")
+    editor.until(lambda: "# attempt 0" in (editor.preview() or ""))
+    editor.keys("R")
+    editor.until(lambda: "# attempt 1" in (editor.preview() or ""))
+    editor.keys("<CR>")
+    editor.until(lambda: editor.text() == ["# attempt 1", "c = 3"])
+
+
+def test_where_there_is_no_other_text_the_last_one_stays(shown):
+    shown.events("DgLspRewrite")
     shown.keys("R")
-    shown.until(lambda: len(shown.jobs()) == 2)
-    shown.until(lambda: "# in capitals" in (shown.preview() or ""))
+    shown.until(lambda: any(data.get("state") == "written" for _, data in shown.noted()))
+    assert len(shown.jobs()) > 1
+    assert shown.messages()
     shown.keys("<CR>")
     shown.until(lambda: shown.text() == ["# in capitals", "c = 3"])
 

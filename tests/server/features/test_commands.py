@@ -48,6 +48,13 @@ async def test_infill_applies_an_edit(applying):
     assert applying.engine.jobs[0].may_be_empty is False
 
 
+async def test_another_text_than_those_that_were_shown(applying):
+    applying.engine.script = lambda job: ["1", "2"]
+    first = await run(applying, "infill", PLACE)
+    again = await run(applying, "infill", {**PLACE, "shown": [first["text"]]})
+    assert (first["text"], again["text"]) == ("1", "2")
+
+
 async def test_rewrite_takes_an_instruction_a_noise_and_a_seed(applying):
     applying.replace("alpha\n")
     argument = {"uri": URI, "range": SPAN, "instruction": " shout ", "strength": 0.3, "seed": 7}
@@ -92,6 +99,9 @@ async def test_an_edit_that_the_editor_refuses(applying):
         ("rewrite", [{**PLACE, "strength": "a lot"}], "strength"),
         ("rewrite", [{**PLACE, "seed": -1}], "seed"),
         ("rewrite", [{**PLACE, "seed": True}], "seed"),
+        ("rewrite", [{**PLACE, "shown": "a"}], "shown"),
+        ("rewrite", [{**PLACE, "shown": [1]}], "shown"),
+        ("rewrite", [{**PLACE, "shown": ["a"] * 257}], "shown"),
     ],
 )
 async def test_bad_arguments_are_named(applying, name, arguments, named):

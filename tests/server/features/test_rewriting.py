@@ -131,6 +131,34 @@ async def test_what_breaks_the_code_is_written_anew_from_another_seed(make):
     assert 0 < second.deadline_s <= retrying.TRIES_S
 
 
+SUM = "total = [[a + b]]\n"
+
+
+async def test_another_attempt_gives_another_text(make):
+    rewrite = make(SUM, ["sum(c)"], ["sum(c)", "a - b"])
+    await rewrite.begin()
+    first = await rewrite.run(seed=0)
+    second = await rewrite.run(seed=1, shown=[first["text"]])
+    assert [first["text"], second["text"]] == ["sum(c)", "a - b"]
+    assert [job.shown for job in rewrite.editor.engine.jobs] == [(), ("sum(c)",)]
+
+
+@pytest.mark.parametrize(
+    ("tries", "expect"),
+    [
+        ([["sum(c)"], ["sum( c )"], ["a - b"]], "a - b"),
+        ([["sum(c)"], ["a ("], ["sum(c)"]], "a ("),
+        ([["sum(c)"], ["sum( c )"], ["sum(c)"]], "already-shown"),
+    ],
+)
+async def test_what_was_shown_is_written_anew_from_another_seed(make, tries, expect):
+    rewrite = make(SUM, *tries)
+    await rewrite.begin()
+    result = await rewrite.run(seed=1, shown=["sum(c)"])
+    assert (result["text"] or result["code"]) == expect
+    assert len({job.seed for job in rewrite.editor.engine.jobs}) == len(tries)
+
+
 async def test_nothing_of_another_attempt_has_settled(make_editor):
     broken, whole = "best = None for number in numbers(num", "best = max(numbers)"
     editor = make_editor(Pace(2), Settings(debounce_ms=0, draft_interval_ms=0))

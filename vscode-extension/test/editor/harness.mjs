@@ -515,11 +515,15 @@ function readShown() {
         }
       }
     }
-    const ghost = [
-      ...document.querySelectorAll(".ghost-text-decoration, .ghost-text-decoration-preview"),
-      ...document.querySelectorAll(".suggest-preview-text .view-line"),
-    ];
-    return { drafts, ghost: ghost.map((one) => plain(one.textContent ?? "")).join("\n") };
+    // The editor may draw a line of ghost text in several pieces.
+    const pieces = ".ghost-text-decoration, .ghost-text-decoration-preview";
+    const said = (all) => plain([...all].map((one) => one.textContent ?? "").join(""));
+    const lines = [...document.querySelectorAll(".view-line")]
+      .map((line) =>
+        line.closest(".suggest-preview-text") ? [line] : line.querySelectorAll(pieces),
+      )
+      .filter((all) => all.length > 0);
+    return { drafts, ghost: lines.map(said).join("\n") };
   };
 }
 

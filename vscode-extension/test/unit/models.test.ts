@@ -116,7 +116,13 @@ test("it is downloaded after its licence was agreed to, and used at once", async
   expect(workbench.visited).toEqual(["https://huggingface.co/google"]);
   workbench.question.answer("Agree and Download");
   await until(() => told.length > 0);
-  expect(pulls().at(-1)?.options).toEqual(["pull", REPOSITORY, "--accept-licence", "--force", "--json"]);
+  expect(pulls().at(-1)?.options).toEqual([
+    "pull",
+    REPOSITORY,
+    "--accept-licence",
+    "--force",
+    "--json",
+  ]);
   const work = workbench.work.find(({ title }) => title.startsWith("Downloading"));
   expect(work?.messages).toContain("downloading: 13.0 GB of 52.0 GB");
   expect(told).toEqual(["dg-lsp.restartEngine"]);

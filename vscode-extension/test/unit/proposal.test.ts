@@ -18,6 +18,8 @@ beforeEach(async () => {
 
 afterEach(() => session.client.stop());
 
+const ATTEMPT = { strength: 0.6, seed: 0, proposals: [], token: "t" };
+
 type Place = [line: number, character: number];
 
 /** What `«old»` becomes by an edit; its places are those of the document, in its second version. */
@@ -29,7 +31,7 @@ async function check(marked: string, ...edits: [Place, Place, string][]): Promis
   const old = document.getText().slice(span.start, span.end);
   const proposed = propose(
     session.client.language,
-    { document, span, old, starts: new Map([[2, start]]), strength: 0.6, seed: 0, token: "t" },
+    { ...ATTEMPT, document, span, old, starts: new Map([[2, start]]) },
     new vscode.CancellationTokenSource().token,
   );
   await until(() => requests.length === 1);
@@ -69,13 +71,11 @@ test("an answer for a version that was never seen is not put anywhere", async ()
   const { document } = workbench.open("x = 1\n");
   const span = { start: 4, end: 5 };
   const attempt = {
+    ...ATTEMPT,
     document,
     span,
     old: "1",
     starts: new Map(),
-    strength: 0.6,
-    seed: 0,
-    token: "t",
   };
   const { token } = new vscode.CancellationTokenSource();
   const proposed = propose(session.client.language, attempt, token);

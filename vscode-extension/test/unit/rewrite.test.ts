@@ -282,6 +282,23 @@ describe("another attempt", () => {
     expect(last?.tooltip).toContain(`now ${strength * 100}%`);
   });
 
+  test("is for a text that none of those before has proposed", async () => {
+    const first = await begun();
+    expect(first.params.data.shown).toEqual([]);
+    void rewriting.retry("same");
+    const { params } = await next(1);
+    expect(params.data.shown).toEqual(["    return sum(items)"]);
+  });
+
+  test("that fails leaves the last proposal", async () => {
+    await begun();
+    void rewriting.retry("same");
+    (await next(1)).refuse("nothing new");
+    await until(isReady);
+    await rewriting.accept();
+    expect(document.getText()).toBe(AFTER);
+  });
+
   test("is for the place where the text is by then", async () => {
     await begun();
     workbench.change(editor, 0, 0, "\n");

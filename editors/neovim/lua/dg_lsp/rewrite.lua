@@ -12,6 +12,10 @@ local trace = require('dg_lsp.trace')
 local api = vim.api
 local M = {}
 
+---@class dg_lsp.Attempt
+---@field lines string[]
+---@field warning string? What is wrong with them.
+
 ---@class dg_lsp.Rewrite
 ---@field bufnr integer
 ---@field client vim.lsp.Client
@@ -19,6 +23,7 @@ local M = {}
 ---@field original string[]
 ---@field instruction string?
 ---@field seed integer
+---@field attempts dg_lsp.Attempt[] Those so far that have written something.
 ---@field token string
 ---@field request integer? While it is under way.
 ---@field progress dg_lsp.Progress?
@@ -141,29 +146,48 @@ local function written(rewrite, edit)
 end
 
 ---@param rewrite dg_lsp.Rewrite
----@param err lsp.ResponseError?
----@param action lsp.CodeAction?
-local function answered(rewrite, err, action)
-  rewrite.request = nil
-  rest(rewrite)
-  if err or not action or not action.edit then
-    fail(rewrite, err and err.message or 'the model wrote nothing')
-    return
-  end
-  rewrite.written = is_untouched(rewrite) and written(rewrite, action.edit) or nil
-  if not rewrite.written then
-    fail(rewrite, MOVED)
-    return
-  end
-  local warning = type(action.data) == 'table' and action.data.warning
-  rewrite.warning = type(warning) == 'string' and warning or nil
+---@param attempt dg_lsp.Attempt
+local function show(rewrite, attempt)
+  rewrite.written, rewrite.warning = attempt.lines, attempt.warning
   local lines = {}
-  for index, line in ipairs(rewrite.written) do
+  for index, line in ipairs(attempt.lines) do
     lines[index] = line ~= '' and { { line, 'DgLspDraft4' } } or {}
   end
   draw(rewrite, lines)
   trace.note('%s: written', rewrite.token)
   trace.tell('Rewrite', { buf = rewrite.bufnr, state = 'written' })
+end
+
+---@param rewrite dg_lsp.Rewrite
+---@param err lsp.ResponseError?
+---@param action lsp.CodeAction?
+local function answered(rewrite, err, action)
+  rewrite.request = nil
+  rest(rewrite)
+  if not is_untouched(rewrite) then
+    fail(rewrite, MOVED)
+    return
+  end
+  if err or not action or not action.edit then
+    local message = err and err.message or 'the model wrote nothing'
+    local last = rewrite.attempts[#rewrite.attempts]
+    if last then
+      say(message)
+      show(rewrite, last)
+    else
+      fail(rewrite, message)
+    end
+    return
+  end
+  local lines = written(rewrite, action.edit)
+  if not lines then
+    fail(rewrite, MOVED)
+    return
+  end
+  local warning = type(action.data) == 'table' and action.data.warning
+  local attempt = { lines = lines, warning = type(warning) == 'string' and warning or nil }
+  table.insert(rewrite.attempts, attempt)
+  show(rewrite, attempt)
 end
 
 ---@param rewrite dg_lsp.Rewrite
@@ -189,6 +213,9 @@ local function ask(rewrite)
       range = { start = position(row, col), ['end'] = position(end_row, end_col) },
       instruction = rewrite.instruction,
       seed = rewrite.seed,
+      shown = vim.tbl_map(function(attempt)
+        return table.concat(attempt.lines, '\n')
+      end, rewrite.attempts),
       token = token,
     },
   }, function(err, action)
@@ -230,6 +257,7 @@ function M.start(client, selection, instruction)
     original = original,
     instruction = instruction,
     seed = 0,
+    attempts = {},
     keys = {},
   }
   active[bufnr] = rewrite
@@ -303,7 +331,7 @@ function M.discard(bufnr)
   return true
 end
 
---- Try again with another seed.
+--- Try again, for another text.
 ---@param bufnr? integer
 function M.retry(bufnr)
   local rewrite = pending(bufnr)
