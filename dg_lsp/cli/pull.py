@@ -8,8 +8,6 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -157,6 +155,7 @@ def _from_hub(
     look: bool,
 ) -> None:
     from dg_lsp.models import hub, store
+    from dg_lsp.models.nf4.manifest import alone
     from dg_lsp.models.registry import open_checkpoint
 
     wanted = repository or _default_repository(told, revision, device)
@@ -170,7 +169,7 @@ def _from_hub(
     _say_found(told, remote, kept)
     _agree(remote, accept_licence)
     downloads.mkdir(parents=True, exist_ok=True)
-    with _alone(kept):
+    with alone(store.models_directory() / DOWNLOADS / f"{kept}.lock", f"pulling {kept}"):
         hub.download_small(remote, downloads)
         checkpoint = open_checkpoint(downloads)
         against = _obstacles(kept, checkpoint, remote.weight_bytes, device)
@@ -231,27 +230,6 @@ def _remote_obstacles(remote: Remote, name: str, device: str | None) -> list[Rea
 
 def _name_of(repository: str) -> str:
     return repository.rpartition("/")[2].lower()
-
-
-@contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """Only one process pulls a model of this name at a time."""
-    from filelock import FileLock, Timeout
-
-    from dg_lsp.models import store
-
-    lock = FileLock(store.models_directory() / DOWNLOADS / f"{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ArgumentError(
-            f"another process is pulling {name}; wait until it has finished",
-            ReasonCode.NAME_TAKEN,
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _fetch(told: Told, remote: Remote, downloads: Path, name: str) -> Manifest:

@@ -39,10 +39,12 @@ class Available:
     licence_url: str
     download_bytes: int
     kept_bytes: int
-    """Size after packing to 4 bits."""
+    """Size in 4 bits."""
     disk_bytes: int
-    """Disk space needed while it is packed: the packed model and two shards."""
+    """Disk space needed meanwhile; where it is packed, for the packed model and two shards."""
     vram_bytes: int
+    is_packed: bool
+    """Whether `dg-lsp pull` packs it to 4 bits."""
 
 
 AVAILABLE = (
@@ -57,6 +59,20 @@ AVAILABLE = (
         kept_bytes=15_000_000_000,
         disk_bytes=25_000_000_000,
         vram_bytes=18_000_000_000,
+        is_packed=True,
+    ),
+    Available(
+        name="diffusiongemma-26b-a4b-it-awq-int4",
+        repository="cyankiwi/diffusiongemma-26B-A4B-it-AWQ-INT4",
+        about="DiffusionGemma 26B in int4: needs no packing, but a larger GPU",
+        parameters=26_000_000_000,
+        licence="shown and asked for before the download",
+        licence_url="https://huggingface.co/cyankiwi/diffusiongemma-26B-A4B-it-AWQ-INT4",
+        download_bytes=17_000_000_000,
+        kept_bytes=17_000_000_000,
+        disk_bytes=18_000_000_000,
+        vram_bytes=20_000_000_000,
+        is_packed=False,
     ),
 )
 
@@ -82,11 +98,12 @@ def obstacles(model: Available, machine: Machine, free_bytes: int | None) -> lis
         needed = f"it needs a GPU with {size_of(model.vram_bytes)}"
         found.append(f"{needed}, and this machine has {here}")
     else:
-        lacking = bitsandbytes_obstacle(machine), kernel_obstacle(machine)
-        found += [reason.message for reason in lacking if reason is not None]
+        packing = bitsandbytes_obstacle(machine) if model.is_packed else None
+        found += [one.message for one in (packing, kernel_obstacle(machine)) if one is not None]
     if free_bytes is not None and free_bytes < model.disk_bytes:
+        meanwhile = " while it is packed" if model.is_packed else ""
         found.append(
-            f"it needs {size_of(model.disk_bytes)} of disk while it is packed; "
+            f"it needs {size_of(model.disk_bytes)} of disk{meanwhile}; "
             f"{size_of(free_bytes)} are free in {models_directory()}"
         )
     return [f"{said[0].upper()}{said[1:]}." for said in found]

@@ -34,7 +34,8 @@ async def self_test(open_infiller: Opening, way: str) -> Finding:
         async with asyncio.timeout(LOAD_S):
             infiller = await open_infiller()
     except TimeoutError:
-        return problem("self-test", f"no model was ready within {LOAD_S:.0f} s", advice)
+        said = f"no model was ready within {LOAD_S:.0f} s"
+        return problem("self-test", said, advice, reason_code=ReasonCode.LOADING.value)
     except Exception as error:
         code = reason_of(error, ReasonCode.NO_ENGINE).code.value
         said = f"there is no engine: {one_line(error)}"
@@ -45,7 +46,8 @@ async def self_test(open_infiller: Opening, way: str) -> Finding:
             await _fill(infiller, seed=1)
             facts = await _fill(infiller, seed=0)
     except TimeoutError:
-        return problem("self-test", f"a span took more than {FILL_S:.0f} s", advice)
+        said = f"a span took more than {FILL_S:.0f} s"
+        return problem("self-test", said, advice, reason_code=ReasonCode.STALLED.value)
     except Exception as error:
         code = reason_of(error, ReasonCode.JOB_FAILED).code.value
         return problem(

@@ -9,9 +9,10 @@ import pytest
 from dg_lsp.diagnosis import available
 from dg_lsp.diagnosis.available import AVAILABLE, list_available, obstacles
 from dg_lsp.hardware import Gpu, Machine
+from dg_lsp.models.formats import READY_MADE
 from dg_lsp.models.hub import DIFFUSION_GEMMA
 
-MODEL = AVAILABLE[0]
+MODEL, INT4 = AVAILABLE
 BIG = Gpu("NVIDIA H200", (9, 0), 140_000_000_000)
 OLD = Gpu("NVIDIA T4", (7, 5), 16_000_000_000)
 PLENTY = 10**12
@@ -36,13 +37,14 @@ def models(tmp_path, monkeypatch):
     return tmp_path / "models"
 
 
-def test_it_is_what_pull_gets_without_being_told():
-    assert MODEL.repository == DIFFUSION_GEMMA
-    assert MODEL.name == DIFFUSION_GEMMA.rpartition("/")[2].lower()
+@pytest.mark.parametrize("model", AVAILABLE)
+def test_they_are_what_pull_takes_without_a_repository(model):
+    assert model.repository in (DIFFUSION_GEMMA, READY_MADE)
+    assert model.name == model.repository.rpartition("/")[2].lower()
 
 
 def test_a_machine_that_it_fits():
-    [row] = list_available()
+    row, _ = list_available()
     assert (row["name"], row["is_here"], row["is_begun"]) == (MODEL.name, False, False)
     assert not any("GPU" in one for one in row["obstacles"])
     assert obstacles(MODEL, machine(BIG), PLENTY) == []
@@ -65,13 +67,26 @@ def test_what_it_lacks_is_said_with_the_numbers(found, free, words):
     assert all(word in said for word in words)
 
 
+@pytest.mark.parametrize(("found", "free", "words"), [
+    (dataclasses.replace(BIG, total_bytes=19 * 10**9), PLENTY, ["19.0 GB", "20.0 GB"]),
+    (BIG, 17_500_000_000, ["18.0 GB of disk", "17.5 GB are free"]),
+])  # fmt: skip
+def test_ready_made_int4_needs_a_larger_gpu_and_less_disk(found, free, words):
+    [said] = obstacles(INT4, machine(found), free)
+    assert all(word in said for word in words)
+
+
+def test_ready_made_int4_needs_nothing_that_packs():
+    assert obstacles(INT4, machine(BIG, has_bitsandbytes=False), PLENTY) == []
+
+
 def test_one_that_is_begun_or_here_needs_no_more_room(models, monkeypatch):
     monkeypatch.setattr(available, "_free", lambda directory: 1)
     (models / ".downloads" / MODEL.name).mkdir(parents=True)
-    [row] = list_available()
+    row, _ = list_available()
     assert (row["is_begun"], row["is_here"]) == (True, False)
     assert not any("disk" in one for one in row["obstacles"])
     (models / MODEL.name).mkdir()
     (models / MODEL.name / "packed.json").write_text("{}")
-    [row] = list_available()
+    row, _ = list_available()
     assert (row["is_begun"], row["is_here"]) == (False, True)

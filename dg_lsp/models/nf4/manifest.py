@@ -11,12 +11,16 @@ import enum
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from dg_lsp.models.checkpoint import CheckpointError, one_line, read_json
+from dg_lsp.reason import ReasonCode
 
 MANIFEST, CHECKED = "packed.json", "checked.json"
 FORMAT = 1
@@ -70,6 +74,32 @@ class Manifest:
 
 def is_packed_checkpoint(directory: Path) -> bool:
     return (directory / MANIFEST).is_file()
+
+
+@contextlib.contextmanager
+def alone(lock: Path, doing: str) -> Iterator[None]:
+    """Only one process at a time; another one is refused and told what the first is `doing`."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout as error:
+        raise CheckpointError(
+            f"another process is {doing}; wait until it has finished", ReasonCode.NAME_TAKEN
+        ) from error
+    with held:
+        yield
+
+
+@contextlib.contextmanager
+def making(target: Path) -> Iterator[None]:
+    """Make a new checkpoint, one process at a time."""
+    with alone(target.with_name(f".{target.name}.lock"), f"making {target.name}"):
+        if is_packed_checkpoint(target):
+            raise CheckpointError(
+                f"{target} already exists; choose another --name", ReasonCode.NAME_TAKEN
+            )
+        yield
 
 
 def read_manifest(directory: Path) -> Manifest:

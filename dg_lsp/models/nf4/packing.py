@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -34,7 +33,7 @@ from dg_lsp.models.nf4.format import QuantizationError, quantize, to_tensors
 from dg_lsp.models.nf4.manifest import (
     Manifest,
     hash_file,
-    is_packed_checkpoint,
+    making,
     remember_checked,
     write_json,
 )
@@ -99,20 +98,7 @@ def pack(
     `source` has everything but the weights, which come from `shards`, by default from there
     as well.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(target.with_name(f".{target.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise CheckpointError(
-            f"another process is making {target.name}; wait until it has finished",
-            ReasonCode.NAME_TAKEN,
-        ) from error
-    with lock:
-        if is_packed_checkpoint(target):
-            raise CheckpointError(
-                f"{target} already exists; choose another --name", ReasonCode.NAME_TAKEN
-            )
+    with making(target):
         files = _Packing(target, plan, device, shards or LocalShards(source)).run(told)
         draft = draft_of(target)
         for name in COPIED:

@@ -12,13 +12,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from dg_lsp.models.checkpoint import INDEX, METADATA, CheckpointError, list_shards
 from dg_lsp.models.nf4.manifest import (
     Manifest,
     hash_file,
-    is_packed_checkpoint,
+    making,
     remember_checked,
 )
 from dg_lsp.models.registry import open_checkpoint
@@ -53,20 +51,7 @@ def keep(
     # Without it, the checkpoint could be kept but not loaded.
     checkpoint.read_codec()
     plan_reading(source, checkpoint.tensors, checkpoint.weights.groups)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(target.with_name(f".{target.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise CheckpointError(
-            f"another process is making {target.name}; wait until it has finished",
-            ReasonCode.NAME_TAKEN,
-        ) from error
-    with lock:
-        if is_packed_checkpoint(target):
-            raise CheckpointError(
-                f"{target} already exists; choose another --name", ReasonCode.NAME_TAKEN
-            )
+    with making(target):
         shards = list_shards(source)
         manifest = _manifest(shards, checkpoint.tensors.parameters, source_name, told)
         draft = target.with_name(f".{target.name}.partial")
