@@ -74,6 +74,9 @@ class ReasonCode(enum.Enum):
     JOB_FAILED = "job-failed"
     """The job raised an error in the engine."""
 
+    GPU_LOST = "gpu-lost"
+    """The GPU refuses everything after an error, until the engine process has ended."""
+
     # There is no engine.
     NO_ENGINE = "no-engine"
     """No engine answers at the address."""
@@ -131,6 +134,12 @@ class ReasonCode(enum.Enum):
     """torch was built without CUDA, although there is a GPU."""
     NO_COMPILER = "no-compiler"
     """Triton finds no C compiler or no Python.h, which it needs to start a kernel."""
+    KERNEL_FAILED = "kernel-failed"
+    """A way of computing raised an error when it was tried at load, and is not used."""
+    WRONG_NUMBERS = "wrong-numbers"
+    """A way of computing gave wrong numbers when it was tried at load, and is not used."""
+    WRONG_WEIGHTS = "wrong-weights"
+    """The model finds a fixed text much less likely than when its weights were first loaded."""
     DOES_NOT_FIT = "does-not-fit"
     """The model needs more memory than there is, or than `--vram` allows."""
     MISSING_PACKAGE = "missing-package"

@@ -99,6 +99,11 @@ def _told(status: EngineStatus, address: str) -> Finding:
         advice = f"choose another model, or see {status.log or 'its log'}"
         reason = f"{said}; the model cannot be loaded: {status.error}"
         return problem("engine", reason, advice, **facts)
+    if status.model is not None and status.model.notes:
+        told = "; ".join(map(str, status.model.notes))
+        codes = ", ".join(note.code.value for note in status.model.notes)
+        advice = f"it works; docs/troubleshooting.md says more about {codes}"
+        return warning("engine", f"{said}, {status.state}; {told}", advice, **facts)
     return ok("engine", f"{said}, {status.state}", **facts)
 
 

@@ -12,7 +12,7 @@ import torch
 from dg_lsp import hardware
 from dg_lsp.hardware import Gpu, Machine, gpu_obstacle
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.reason import Reason, ReasonCode
+from dg_lsp.reason import CodedError, Reason, ReasonCode
 
 
 def look(*, asks_for_memory: bool = False) -> Machine:
@@ -77,3 +77,18 @@ def entered(device: torch.device) -> AbstractContextManager[object]:
     """Makes a GPU the current one of this thread: Triton, graphs and allocations without a
     device go to it."""
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+
+
+class DeviceLostError(CodedError):
+    """The device fails at whatever this process asks of it."""
+
+    code = ReasonCode.GPU_LOST
+
+
+def works(device: torch.device) -> bool:
+    """Whether the device still computes; after some errors of CUDA it refuses everything that
+    the process asks for."""
+    try:
+        return bool((torch.ones(2, device=device) + 1).sum().item() == 4)
+    except Exception:
+        return False

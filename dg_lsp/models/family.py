@@ -18,10 +18,14 @@ from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.family import Family
 from dg_lsp.models.formats import WeightFormat
+from dg_lsp.reason import Reason
 
 
 class RunnableModel(Denoiser, Protocol):
     """A denoiser that can prepare itself for the first job."""
+
+    notes: tuple[Reason, ...]
+    """Why it does not run in the fastest way that its device offers."""
 
     def warm_up(self, prompt_tokens: int, on_progress: Callable[[int, int], None]) -> None:
         """Prepare the usual steps after prompts of up to `prompt_tokens`.

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from dg_lsp.config import (
     SeedSettings,
     model_directory,
 )
-from dg_lsp.engine.denoiser import Denoiser
+from dg_lsp.engine.denoiser import Denoiser, OutOfMemoryError
 from dg_lsp.engine.family import Family
 from dg_lsp.job import ModelInfo
 from dg_lsp.models import device as devices
@@ -57,6 +58,13 @@ from dg_lsp.models.w4a16.reading import plan_reading
 from dg_lsp.reason import Reason, ReasonCode
 
 log = logging.getLogger(__name__)
+
+FAILED_SELF_TEST = (
+    ReasonCode.KERNEL_FAILED,
+    ReasonCode.WRONG_NUMBERS,
+    ReasonCode.WRONG_WEIGHTS,
+)
+"""Why a model that was chosen, rather than asked for, gives way to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +115,8 @@ def load(
         budget = default_budget(chosen) if vram is None else vram
         is_gpu = chosen.type == "cuda"
         if name_or_path is None:
-            planned, more = choose_model(is_gpu, budget)
-            notes += more
-        else:
-            planned = _plan(name_or_path, is_gpu, budget)
+            return _load_best(chosen, budget, report, notes)
+        planned = _plan(name_or_path, is_gpu, budget)
         return _load(planned, chosen, report, notes)
 
 
@@ -126,10 +132,36 @@ class PlannedModel:
     memory: MemoryPlan
 
 
-def choose_model(is_gpu: bool, budget: int) -> tuple[PlannedModel, tuple[Reason, ...]]:
-    """The best installed model that fits, and why a better one is not used."""
+def _load_best(
+    device: torch.device,
+    budget: int,
+    report: Callable[[float], None],
+    notes: tuple[Reason, ...],
+) -> LoadedModel:
+    """The best installed model that fits and passes the self-test."""
+    failed: dict[str, Reason] = {}
+    while True:
+        planned, more = choose_model(device.type == "cuda", budget, failed)
+        try:
+            return _load(planned, device, report, notes + more)
+        except CheckpointError as error:
+            if error.code not in FAILED_SELF_TEST or planned.name == BUNDLED:
+                raise
+            failed[planned.name] = error.reason
+
+
+def choose_model(
+    is_gpu: bool, budget: int, failed: Mapping[str, Reason] = MappingProxyType({})
+) -> tuple[PlannedModel, tuple[Reason, ...]]:
+    """The best installed model that fits, and why a better one is not used.
+
+    `failed` has the models, by name, that were tried in vain.
+    """
     refused: list[Reason] = []
     for model in store.candidates(is_gpu):
+        if model.name in failed:
+            refused.append(failed[model.name])
+            continue
         try:
             planned = _plan(model.name, is_gpu, budget)
             log.info("%s is the best installed model that fits", planned.name)
@@ -187,7 +219,7 @@ def _load(
             report,
             checkpoint.weights,
         )
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, OutOfMemoryError) as error:
         free, _ = devices.free_and_total(device)
         raise CheckpointError(
             f"{name} fitted into {size_in_words(memory.budget)} when its memory was planned, "
@@ -205,7 +237,7 @@ def _load(
             prefix_tokens=prompt.prefix_tokens,
             suffix_tokens=prompt.suffix_tokens,
             follows_instructions=bool(planned.metadata.get("follows_instructions", True)),
-            notes=notes,
+            notes=notes + denoiser.notes,
         ),
         kind=checkpoint.family,
         denoiser=denoiser,

@@ -23,6 +23,7 @@ from dg_lsp.hardware import Gpu, Machine
 from dg_lsp.job import InfillJob
 from dg_lsp.models import loading
 from dg_lsp.models.gemma import family as gemma_family
+from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.loading import CheckpointError, load
 from dg_lsp.models.nf4.manifest import read_manifest
 from dg_lsp.reason import Reason, ReasonCode
@@ -431,6 +432,37 @@ def test_a_gpu_that_cannot_be_used_is_told(monkeypatch):
 
     assert info.device == "cpu"
     assert [note.code for note in info.notes] == [ReasonCode.OLD_GPU]
+
+
+@pytest.mark.parametrize("code", loading.FAILED_SELF_TEST)
+def test_below_the_ladder_is_a_smaller_model(two_models, monkeypatch, code):
+    monkeypatch.setattr(loading.store, "MOST_PARAMETERS_ON_A_CPU", 10**10)
+    best = loading.choose_model(False, 10**10)[0].name
+    tried: list[str] = []
+    read = gemma_family.load_packed
+
+    def load_weights(directory, *arguments):
+        tried.append(directory.name)
+        return read(directory, *arguments)
+
+    def settle(model, cache):
+        if tried[-1] == best:
+            raise CheckpointError("the model cannot be run on cuda:0: wrong", code)
+        denoiser = GemmaDenoiser(model, cache)
+        denoiser.notes = (Reason(code, "plain torch is used"),)
+        return denoiser
+
+    monkeypatch.setattr(gemma_family, "load_packed", load_weights)
+    monkeypatch.setattr(gemma_family, "settle", settle)
+    info = load(None, "cpu").info
+
+    assert tried == [best, info.name]
+    # The user is told both: why another model, and why it is not run as fast as it could be.
+    assert [note.code for note in info.notes] == [code, code]
+    # Asked for by name, nothing else is used in its place.
+    with pytest.raises(CheckpointError) as raised:
+        load(best, "cpu")
+    assert raised.value.code is code
 
 
 def test_memory_that_another_program_took_since_the_plan(tiny_checkpoint, monkeypatch):

@@ -33,9 +33,10 @@ from dg_lsp.benchmark.gpu.roofline import (
     step_bytes,
     step_flops,
 )
+from dg_lsp.config import CacheSettings
 from dg_lsp.models import kernels
-from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.gemma.ladder import settle
 from dg_lsp.models.gemma.quantization import tensor_layout
 from dg_lsp.models.gemma.shapes import real_shape, tiny_shape
 from dg_lsp.models.kernels import reference
@@ -172,7 +173,7 @@ class _Bench:
         if not self._fits_full():
             self._generate(model, "nf4")
         reset_peak(self.device)
-        denoiser = GemmaDenoiser(model)
+        denoiser = settle(model, CacheSettings())
         self.report["prompts"] = []
         for context in self.plan.contexts:
             engine = steps.EngineSteps(denoiser, context)

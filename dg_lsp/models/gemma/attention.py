@@ -94,11 +94,15 @@ class GatedMlp(DiffusionGemmaText4MLP):  # type: ignore[misc]
 def install(model: nn.Module, fuse: bool = False) -> None:
     """Let a DiffusionGemma model read `KeyValues`; transformers' caches still work.
 
-    With `fuse`, its decoder is made ready for the fused kernels.
+    With `fuse`, its decoder is made ready for the fused kernels; without, that is undone.
     """
-    for module in model.modules():
-        if fuse and isinstance(module, DiffusionGemmaDecoderTextLayer):
-            _fuse(module)
+    for module in [*model.modules()]:
+        if isinstance(module, DiffusionGemmaDecoderTextLayer):
+            is_fused = isinstance(module.router, Router)
+            if fuse and not is_fused:
+                _fuse(module)
+            elif is_fused and not fuse:
+                _unfuse(module)
         if type(module) is DiffusionGemmaDecoderTextAttention:
             # The parameters are tied to the encoder's, so the module itself has to stay.
             module.__class__ = CanvasAttention
@@ -114,6 +118,13 @@ def _fuse(layer: Any) -> None:
     layer.mlp.gate_up_proj = merged([layer.mlp.gate_proj, layer.mlp.up_proj])
     layer.mlp.__class__ = GatedMlp
     layer.router.__class__ = Router
+
+
+def _unfuse(layer: Any) -> None:
+    """The linears of the class are still there, as views of the merged weights."""
+    del layer.self_attn.qkv_proj, layer.mlp.gate_up_proj
+    layer.mlp.__class__ = DiffusionGemmaText4MLP
+    layer.router.__class__ = DiffusionGemmaTextRouter
 
 
 def grouped_sdpa(

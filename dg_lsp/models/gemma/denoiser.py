@@ -12,7 +12,6 @@ from torch import Tensor
 
 from dg_lsp.config import CacheSettings
 from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError, Prediction
-from dg_lsp.models import kernels
 from dg_lsp.models.device import entered
 from dg_lsp.models.gemma import attention
 from dg_lsp.models.gemma.bucketed import BucketedSteps
@@ -25,13 +24,13 @@ from dg_lsp.models.gemma.buckets import (
     cached_sizes,
 )
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
-from dg_lsp.models.gemma.fused.compiled import compiled, only_compiled
-from dg_lsp.models.gemma.graphs import GraphCapture
+from dg_lsp.models.gemma.fused.compiled import only_compiled
 from dg_lsp.models.gemma.masks import canvas_mask, causal_mask, offsets
 from dg_lsp.models.gemma.prefix_cache import LayerShape, Prefix, PrefixCache
 from dg_lsp.models.gemma.sampling import Selection, log_probabilities
 from dg_lsp.models.gemma.step import Masks, StepInputs, decode, head_of, last_hidden, run_step
 from dg_lsp.models.gemma.workspace import Workspace, rounded
+from dg_lsp.reason import Reason
 
 ENCODE_TOKENS = 512
 """Tokens read in one forward pass: enough to keep a GPU busy, and few enough that a sliding
@@ -74,8 +73,8 @@ class GemmaDenoiser:
         cache: CacheSettings | None = None,
         bucketed: BucketedSteps | None = None,
     ) -> None:
-        """With `bucketed`, steps run on padded tensors at fixed addresses. By default, a GPU
-        uses captured buckets, and a CPU uses unpadded tensors."""
+        """With `bucketed`, steps run on padded tensors at fixed addresses, otherwise on
+        unpadded ones; ladder.py chooses."""
         self.model = model.eval()
         text = model.config.text_config
         self.vocab_size: int = text.vocab_size
@@ -104,11 +103,15 @@ class GemmaDenoiser:
         self._loaded: int | None = None
         """Serial number of the prompt in the workspace."""
         self._arranged: _Arranged | None = None
-        if bucketed is None and self.device.type == "cuda":
-            fused = compiled(self.vocab_size) if kernels.available_on(self.device) else None
-            bucketed = BucketedSteps(GraphCapture(), fused)
         self._bucketed = bucketed
-        attention.install(model, fuse=bucketed is not None and bucketed.fused is not None)
+        self.notes: tuple[Reason, ...] = ()
+        """Why it does not run in the fastest way."""
+        attention.install(model, fuse=self.is_fused)
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether steps run the fused kernels."""
+        return self._bucketed is not None and self._bucketed.fused is not None
 
     @torch.inference_mode()
     def encode(

@@ -17,6 +17,7 @@ from dg_lsp.models.family import Dimensions, ModelFamily, TensorLayout
 from dg_lsp.models.formats import WeightFormat
 from dg_lsp.models.gemma import footprint
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
+from dg_lsp.models.gemma.ladder import settle
 from dg_lsp.models.gemma.quantization import tensor_layout
 from dg_lsp.models.gemma.weights import load_int4, load_packed, load_weights
 from dg_lsp.models.nf4.manifest import is_packed_checkpoint
@@ -59,7 +60,7 @@ class DiffusionGemma:
             model = load_packed(directory, config, device, dtype, report)
         else:
             model = load_weights(directory, config, device, dtype, report)
-        return GemmaDenoiser(model, cache)
+        return settle(model, cache)
 
     def strategies(
         self, settings: EngineSettings, denoiser: CausalDenoiser, codec: Codec

@@ -16,6 +16,18 @@ from dg_lsp.hardware import installed, kernel_obstacle
 
 log = logging.getLogger(__name__)
 
+TOKENS_PER_TILE = (16, 32, 64)
+"""The tile sizes that a product chooses from. Beyond 64, the accumulators no longer fit into
+registers."""
+
+_is_allowed = True
+
+
+def allow(is_allowed: bool) -> None:
+    """Let this process use the kernels, or not because they failed their check at load."""
+    global _is_allowed
+    _is_allowed = is_allowed
+
 
 def is_interpreted() -> bool:
     """Whether Triton's interpreter runs the kernels, on any device."""
@@ -42,4 +54,4 @@ def available_on(device: torch.device) -> bool:
 
     Asked while a layer is compiled, and the compiler cannot follow the question.
     """
-    return device.type == "cuda" and can_compile()
+    return device.type == "cuda" and _is_allowed and can_compile()

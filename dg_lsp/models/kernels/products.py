@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dg_lsp.models.kernels import decoders, is_interpreted, tiles
+from dg_lsp.models.kernels import TOKENS_PER_TILE, decoders, is_interpreted, tiles
 from dg_lsp.models.nf4.format import BLOCK, Nf4, code
 from dg_lsp.models.w4a16.format import Int4
 
@@ -119,7 +119,7 @@ def linear_of_split(rows: Tensor, weight: Nf4 | Int4) -> Tensor:
     outputs, inputs = weight.shape
     count = rows.shape[0]
     out = rows.new_empty(count, outputs)
-    tile = min(64, max(16, _power_of_two(count)))
+    tile = _tile(count)
     tiles.linear[(-(-outputs // MATRIX.outputs), -(-count // tile))](
         rows,
         count,
@@ -138,15 +138,15 @@ def tokens_per_tile(pairs: int, experts: int) -> int:
     """Tokens per tile, chosen so that most experts need one tile and few lanes stay empty.
 
     Decided from shapes, because the counts are on the device. Every additional tile of an
-    expert
-    decodes its weights again, so there is room for twice the average, as routing is uneven.
-    Beyond 64, the accumulators no longer fit into registers.
+    expert decodes its weights again, so there is room for twice the average, as routing is
+    uneven.
     """
-    return min(64, max(16, _power_of_two(2 * pairs // experts)))
+    return _tile(2 * pairs // experts)
 
 
-def _power_of_two(at_least: int) -> int:
-    return 1 << (at_least - 1).bit_length() if at_least > 0 else 1
+def _tile(tokens: int) -> int:
+    """The smallest tile that holds as many tokens, or the largest."""
+    return next((size for size in TOKENS_PER_TILE if size >= tokens), TOKENS_PER_TILE[-1])
 
 
 def split(rows: Tensor) -> Tensor:

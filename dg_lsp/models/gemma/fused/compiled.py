@@ -28,6 +28,8 @@ def compiled(vocabulary: int, backend: Any = "inductor") -> Parts:
         "TORCHINDUCTOR_CACHE_DIR",
         os.path.join(platformdirs.user_cache_dir("dg-lsp", appauthor=False), "compiled"),
     )
+    # An earlier model of this process may have called `only_compiled`.
+    torch.compiler.set_stance("default")
     # Sizes that happen to be equal in the first step are not so in others.
     shapes.use_duck_shape = False
     compile_part = functools.partial(
