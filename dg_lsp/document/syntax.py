@@ -67,6 +67,8 @@ def statements_after(suffix: str) -> str | None:
 
 def _endings(before: str, text: str) -> Iterator[str]:
     """Continuations of a text that begins something and is therefore not wrong yet."""
+    # Above a body that is there already.
+    yield ":"
     lines = lines_of(before + text)
     if lines[-1].rstrip().endswith(":"):
         yield " pass"
@@ -91,8 +93,9 @@ def _simple(before: str, after: str) -> Sequence[str]:
         if missing[token.kind] > 0:
             missing[token.kind] -= 1
             closers += _CLOSERS.get(token.kind, "")
-    whole = ("", "x", "pass", closers, f"x{closers}", f"{closers}: pass", f"x{closers}: pass")
-    return (*whole, "if x:", "except x:", "else:")
+    begun = ("", "x", closers, f"x{closers}")
+    headers = [f"{one}{body}" for one in begun for body in (":", ": pass")]
+    return (*begun, "pass", *headers, "if x:", "except x:", "else:")
 
 
 def parses(text: str) -> bool:

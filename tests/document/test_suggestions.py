@@ -58,6 +58,13 @@ def test_what_breaks_the_code_is_offered_only_where_nothing_else_is_if_at_all():
     assert texts(suggestions_for(broken, site("x = |\n"), Standard(3, may_break=False))) == []
 
 
+def test_no_statement_is_suggested_where_the_header_of_a_loop_goes_on():
+    at = site("result = 0\nfor name, price in self.|\n    result += price\n")
+    found = [candidate("discount = None"), candidate("items:", score=-5.0)]
+
+    assert texts(suggestions_for(found, at, Standard())) == ["items:"]
+
+
 @pytest.mark.parametrize(
     ("selection", "core", "edges"),
     [

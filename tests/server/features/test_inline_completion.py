@@ -529,7 +529,7 @@ async def test_what_is_shown_has_the_form_of_the_place(
     make_editor, language, document, written, expect, kind
 ):
     editor = make_editor()
-    editor.link._script = lambda job: written
+    editor.engine.script = lambda job: written
     await editor.begin({"experimental": {"dgLsp": {"drafts": True}}})
     before, after = document.split("¦")
     editor.open(before + after, language=language)

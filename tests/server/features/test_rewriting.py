@@ -37,7 +37,7 @@ class Rewriting:
         }
         left = list(tries)
         self.editor = editor
-        editor.link._script = lambda job: left.pop(0)
+        editor.engine.script = lambda job: left.pop(0)
 
     async def begin(self, capabilities: object = None) -> None:
         await self.editor.begin(capabilities)
