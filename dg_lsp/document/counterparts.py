@@ -20,8 +20,11 @@ from dg_lsp.document.renaming import Pair, Renaming
 
 MAX_LINES = 1500
 """Number of lines on either side that a counterpart may begin in."""
-MAX_ALIGNED = 12
-"""Number of places that are compared token by token."""
+MAX_ALIGNED, MAX_ALIGNED_CHARS = 12, 2 * MAX_TEXT_CHARS
+"""Number of places that are compared token by token, and the length of their lines and of the
+selection's, because the comparison takes quadratic time."""
+MAX_EQUAL_PAIRS = 60_000
+"""Number of pairs of equal tokens in all these comparisons: takes about 30 milliseconds."""
 MIN_SHARE = 0.5
 """How much of both texts must be equal."""
 SCORE_PER_SHARE = 8.0
@@ -55,16 +58,26 @@ def counterparts(prefix: str, replaced: str, suffix: str, most: int) -> list[Cou
     """
     if not replaced.strip() or len(replaced) > MAX_TEXT_CHARS:
         return []
+    replaced = replaced.replace("\r\n", "\n")
     head = prefix[prefix.rfind("\n") + 1 :]
     tail = suffix.partition("\n")[0].rstrip("\r")
+    if len(head) + len(replaced) + len(tail) > MAX_ALIGNED_CHARS:
+        return []
     here = _lines(head + replaced + tail)
     first = sum(end <= len(head) - len(indent_of(head)) for end in here.ends)
     selected = len(head) - len(indent_of(head)) + len(replaced)
     last = sum(end <= selected for end in here.ends)
     above, below = prefix[: len(prefix) - len(head)], suffix[len(tail) :]
     found: dict[str, float] = {}
+    counts = Counter(here.words)
+    pairs = 0
     for there in _like(here, above, below):
         matcher = SequenceMatcher(None, there.words, here.words, autojunk=False)
+        if matcher.quick_ratio() < MIN_SHARE:
+            continue
+        pairs += sum(counts[word] for word in there.words)
+        if pairs > MAX_EQUAL_PAIRS:
+            break
         share = matcher.ratio()
         if share < MIN_SHARE:
             continue
@@ -100,7 +113,9 @@ def _like(here: _Lines, above: str, below: str) -> Iterator[_Lines]:
             body = deeper(lines[1:], len(indent_of(lines[0])))
             is_closed = len(indent_of(others[-1])) <= len(here.indent)
             count = len(body) + is_closed
-        yield _lines("\n".join(line.rstrip("\r") for line in lines[: count + 1]))
+        text = "\n".join(line.rstrip("\r") for line in lines[: count + 1])
+        if len(text) <= MAX_ALIGNED_CHARS:
+            yield _lines(text)
 
 
 def _in_place_of(

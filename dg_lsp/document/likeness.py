@@ -25,7 +25,7 @@ from dg_lsp.document.renaming import Renaming, aligned, parts_of
 
 MAX_BEGUN_LINES = 3
 """Number of lines of a body that may be written already, on either side of the span."""
-MAX_HEADER_LINES = 8
+MAX_HEADER_LINES, MAX_HEADER_CHARS = 8, 640
 MAX_HEADERS, MAX_ALIGNED = 200, 16
 """Number of headers that are compared by their words alone, and then token by token."""
 MIN_EQUAL = 0.5
@@ -154,7 +154,7 @@ def _hole_at(prefix: str, suffix: str) -> _Hole | None:
 
 def _header_at(text: str, end: int, first: int) -> _Header | None:
     """The header that ends at an offset: its line, and those above it that belong to it."""
-    near = text[max(first, end - 80 * MAX_HEADER_LINES) : end]
+    near = text[max(first, end - MAX_HEADER_CHARS) : end]
     lines = near.split("\n")[-MAX_HEADER_LINES:]
     start = len(lines) - 1
     if lines[start].strip() == "{" and start:
@@ -184,12 +184,20 @@ def _spots_in(prefix: str, suffix: str, hole: _Hole) -> Iterator[Spot]:
     else:
         ends = re.compile(re.escape(hole.header.words[0]) + r"\b[^\n]*(?=\n)")
     own = len(prefix) - sum(map(len, hole.begun)) - len(hole.begun)
-    above = [met.end() for met in ends.finditer(prefix) if met.end() < own]
-    below = [met.end() for met in islice(ends.finditer(suffix), MAX_HEADERS)]
+    above = [end for end in _ends_in(prefix, ends) if end < own]
+    below = [*islice(_ends_in(suffix, ends), MAX_HEADERS)]
     for at in above[: -MAX_HEADERS - 1 : -1]:
         yield Spot(prefix, at, 0, len(prefix))
     for at in below:
         yield Spot(suffix, at, 0, len(suffix))
+
+
+def _ends_in(text: str, pattern: re.Pattern[str]) -> Iterator[int]:
+    """Where the pattern's matches end, all of them before the end of a line.
+
+    After the last line end, each attempt would search the rest of the text in vain.
+    """
+    return (met.end() for met in pattern.finditer(text, 0, text.rfind("\n") + 1))
 
 
 def _likest(header: _Header, spots: Sequence[Spot]) -> list[Spot]:
@@ -198,7 +206,8 @@ def _likest(header: _Header, spots: Sequence[Spot]) -> list[Spot]:
 
     def shared(spot: Spot) -> float:
         text, at = spot.text, spot.at
-        start = max(spot.first, text.rfind("\n", 0, at) + 1)
+        start = max(spot.first, at - MAX_HEADER_CHARS)
+        start = max(start, text.rfind("\n", start, at) + 1)
         if text[start:at].lstrip()[:1] in (")", "]", "}", "{"):
             found = _header_at(text, at, spot.first)
             others = [*filter(is_word, found.words)] if found else []

@@ -17,6 +17,8 @@ from dg_lsp.document.agreement import KEYWORDS, WORD
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+|\d+|_+|\S")
 MIN_PART = 2
 """A part of a name that is shorter says too little."""
+MAX_PRODUCT = 10_000
+"""Two sequences are compared if the product of their lengths is at most this."""
 
 Pair = tuple[str, str]
 """A token there and its counterpart here; one of them is empty if the other has none."""
@@ -36,7 +38,7 @@ def aligned(there: Sequence[str], here: Sequence[str]) -> list[Pair]:
         first += 1
     pairs = [*zip(there[:first], here[:first], strict=True)]
     there, here = there[first:], here[first:]
-    if not there or not here:
+    if not there or not here or len(there) * len(here) > MAX_PRODUCT:
         return pairs + [(word, "") for word in there] + [("", word) for word in here]
     matcher = SequenceMatcher(None, there, here, autojunk=False)
     for _, first, last, start, end in matcher.get_opcodes():

@@ -126,7 +126,7 @@ def find_seeds(
     for place, source in heapq.nlargest(MAX_COMPARED, places, key=lambda one: one[0].left):
         for ending in endings(here, place, ENDINGS):
             text = written_here(here, place, ending)
-            if _is_refused(place, ending, text, near):
+            if _is_same(text, replaced) or _is_refused(place, ending, text, near):
                 continue
             counts[text] += 1
             score = place.score + ending.score + source.score
@@ -191,6 +191,11 @@ def _bodies(prefix: str, suffix: str, elsewhere: Sequence[Elsewhere]) -> Iterato
             origin,
             path,
         )
+
+
+def _is_same(text: str, replaced: str) -> bool:
+    """Whether a text is the selection, perhaps with other line ends."""
+    return text.replace("\r\n", "\n") == replaced.replace("\r\n", "\n")
 
 
 def _is_refused(place: Place, ending: Ending, text: str, near: _Near) -> bool:

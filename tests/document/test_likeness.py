@@ -266,3 +266,9 @@ def test_the_mask_of_a_secret_is_never_in_a_body() -> None:
     assert texts(masked)
     prefix, suffix = masked.split(CURSOR)
     assert not any("*" in seed.text for seed in find_seeds(prefix, suffix))
+
+
+@pytest.mark.parametrize("header", ["if x", "def f", "for a in b:"])
+def test_the_rest_of_a_long_last_line_is_not_searched_again_and_again(header: str) -> None:
+    word = header.split()[0]
+    assert bodies_like(f"{header}\n    ", f"\n{f'{word} a+1 ' * 100_000}", lambda _: ()) == []
