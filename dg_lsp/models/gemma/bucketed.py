@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from dg_lsp.models.gemma.buckets import CACHED, Bucket
+from dg_lsp.models.gemma.buckets import CACHED, Bucket, Reading
 from dg_lsp.models.gemma.captured import Capture
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.gemma.padded_reading import PaddedReading
 from dg_lsp.models.gemma.padded_step import PaddedStep
 from dg_lsp.models.gemma.step import Parts
 from dg_lsp.models.gemma.workspace import Workspace
@@ -24,10 +25,10 @@ MOST_BYTES = 384 * 2**20
 
 
 class BucketedSteps:
-    """The steps of one model, with one set of buffers per bucket, created when first needed.
+    """The forward passes of one model that run in buckets, created when first needed.
 
-    The least recently used are dropped when there are too many. With `fused`, its parts are
-    used, and they run the fused kernels.
+    Each has its own buffers. The least recently used are dropped when there are too many. With
+    `fused`, its parts are used for steps, and they run the fused kernels.
     """
 
     def __init__(self, capture: Capture, fused: Parts | None = None) -> None:
@@ -35,32 +36,59 @@ class BucketedSteps:
         self.fused = fused
         self.sizes: tuple[int, ...] = CACHED
         """Numbers of cached tokens that a forward pass is padded up to."""
-        self._prepared: OrderedDict[Bucket, PaddedStep] = OrderedDict()
+        self._prepared: OrderedDict[Bucket | Reading, PaddedStep | PaddedReading] = (
+            OrderedDict()
+        )
 
     @property
     def buckets(self) -> list[Bucket]:
-        """The buckets that are prepared."""
-        return sorted(self._prepared)
+        """The buckets of the steps that are prepared."""
+        return sorted(bucket for bucket in self._prepared if isinstance(bucket, Bucket))
+
+    @property
+    def readings(self) -> list[Reading]:
+        """The buckets in which the encoder is prepared to read."""
+        return sorted(bucket for bucket in self._prepared if isinstance(bucket, Reading))
 
     @property
     def nbytes(self) -> int:
         return sum(one.nbytes for one in self._prepared.values())
 
     def clear(self) -> None:
-        """Drop all steps, because the workspace moved or memory is short."""
+        """Drop everything, because the workspace moved or memory is short."""
         self._prepared.clear()
 
     def step(
         self, model: TextDiffusionGemma, workspace: Workspace, bucket: Bucket
     ) -> PaddedStep:
         """The step of a bucket that the workspace has room for."""
+        step = self.prepare(model, workspace, bucket)
+        assert isinstance(step, PaddedStep)
+        return step
+
+    def reading(
+        self, model: TextDiffusionGemma, workspace: Workspace, bucket: Reading
+    ) -> PaddedReading:
+        """The encoder in a bucket that the workspace has room for."""
+        reading = self.prepare(model, workspace, bucket)
+        assert isinstance(reading, PaddedReading)
+        return reading
+
+    def prepare(
+        self, model: TextDiffusionGemma, workspace: Workspace, bucket: Bucket | Reading
+    ) -> PaddedStep | PaddedReading:
+        """What runs in a bucket, created if it is not there."""
         if bucket in self._prepared:
             self._prepared.move_to_end(bucket)
             return self._prepared[bucket]
         while len(self._prepared) >= MOST_PREPARED:
             self._prepared.popitem(last=False)
-        step = PaddedStep(model, workspace, bucket, self._capture, self.fused)
-        self._prepared[bucket] = step
+        made = (
+            PaddedStep(model, workspace, bucket, self._capture, self.fused)
+            if isinstance(bucket, Bucket)
+            else PaddedReading(model, workspace, bucket, self._capture)
+        )
+        self._prepared[bucket] = made
         while self.nbytes > MOST_BYTES and len(self._prepared) > 1:
             self._prepared.popitem(last=False)
-        return step
+        return made

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from dg_lsp.config import CacheSettings
-from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError, Prediction
-from dg_lsp.models.device import entered
+from dg_lsp.engine.denoiser import Canvases, Prediction
 from dg_lsp.models.gemma import attention
 from dg_lsp.models.gemma.bucketed import BucketedSteps
 from dg_lsp.models.gemma.buckets import (
     CONSTRAINTS,
     RESERVED_ROWS,
-    WARM,
     Bucket,
+    Reading,
     bucket_for,
     cached_sizes,
+    reading_for,
+    usual,
 )
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.fused.compiled import only_compiled
 from dg_lsp.models.gemma.masks import canvas_mask, causal_mask, offsets
 from dg_lsp.models.gemma.prefix_cache import LayerShape, Prefix, PrefixCache
-from dg_lsp.models.gemma.sampling import Selection, log_probabilities
-from dg_lsp.models.gemma.step import Masks, StepInputs, decode, head_of, last_hidden, run_step
-from dg_lsp.models.gemma.workspace import Workspace, rounded
+from dg_lsp.models.gemma.sampling import log_probabilities
+from dg_lsp.models.gemma.step import (
+    Masks,
+    StepInputs,
+    decode,
+    head_of,
+    last_hidden,
+    prediction_of,
+    run_step,
+)
+from dg_lsp.models.gemma.working import working_on
+from dg_lsp.models.gemma.workspace import Workspace
 from dg_lsp.reason import Reason
 
 ENCODE_TOKENS = 512
@@ -121,7 +130,7 @@ class GemmaDenoiser:
             raise ValueError("a prompt needs at least one token")
         if after:
             raise ValueError("a causal encoder reads nothing after the canvas")
-        with _working_on(self.device):
+        with working_on(self.device):
             # Removed from the cache until it is complete again.
             prefix = self.prefixes.take(document)
             if prefix is None:
@@ -141,7 +150,7 @@ class GemmaDenoiser:
         share: Tensor,
     ) -> Prediction:
         rows = len(canvas)
-        with _working_on(self.device):
+        with working_on(self.device):
             bucket = self._bucket(encoded, canvases)
             if bucket is not None and self._bucketed is not None:
                 self._load(encoded, rows, bucket)
@@ -154,7 +163,7 @@ class GemmaDenoiser:
             inputs.temperature.fill_(temperature)
             view = self._workspace.view(encoded.length, self._seen(encoded), rows)
             selection, soft = run_step(self.model, view, inputs)
-        return _prediction(selection, soft)
+        return prediction_of(selection, soft)
 
     @torch.inference_mode()
     def logits(
@@ -165,7 +174,7 @@ class GemmaDenoiser:
         conditioning: Tensor | None,
     ) -> Tensor:
         hidden = self.hidden(encoded, canvas, lengths, conditioning)
-        with _working_on(self.device):
+        with working_on(self.device):
             return head_of(self.model).logits(hidden)
 
     @torch.inference_mode()
@@ -179,7 +188,7 @@ class GemmaDenoiser:
         """The decoder's last hidden states (rows, hidden)."""
         none = canvas[:0]
         canvases = Canvases(tuple(lengths), none, none, none[None].bool(), none)
-        with _working_on(self.device):
+        with working_on(self.device):
             self._load(encoded, len(canvas))
             inputs = self._arrange(encoded, canvases).inputs
             inputs.canvas, inputs.conditioning = canvas, conditioning
@@ -192,8 +201,15 @@ class GemmaDenoiser:
         if not any(lengths):
             return [torch.empty(0, device=self.device) for _ in lengths]
         tokens = torch.tensor([i for each in continuations for i in each], device=self.device)
-        with _working_on(self.device):
-            self._load(encoded, len(tokens))
+        with working_on(self.device):
+            bucket = None
+            if self._bucketed is not None:
+                sizes = self._bucketed.sizes
+                bucket = reading_for(encoded.length, len(tokens), sizes, scored=True)
+            self._load(encoded, len(tokens), bucket)
+            if bucket is not None:
+                each = self._read(bucket, tokens, lengths, encoded.length, encoded.last_hidden)
+                return list(each.split(lengths))
             seen = self._seen(encoded)
             masks: Masks = {
                 "full_attention": causal_mask(lengths, encoded.length, None),
@@ -221,19 +237,14 @@ class GemmaDenoiser:
         """
         if self._bucketed is None:
             return
-        self._bucketed.sizes = sizes = cached_sizes(prompt_tokens)
-        buckets = [
-            Bucket(cached, rows, free)
-            for cached in sizes
-            if cached <= rounded(prompt_tokens)
-            for rows, free in WARM
-        ]
-        with _working_on(self.device):
+        self._bucketed.sizes = cached_sizes(prompt_tokens)
+        buckets = usual(prompt_tokens)
+        with working_on(self.device):
             # At once for all that the settings can ask for: growing later would take the
             # graphs with it.
             self._workspace.reserve(prompt_tokens, RESERVED_ROWS)
             for done, bucket in enumerate(buckets, 1):
-                self._bucketed.step(self.model, self._workspace, bucket)
+                self._bucketed.prepare(self.model, self._workspace, bucket)
                 on_progress(done, len(buckets))
         if self._bucketed.fused is not None:
             only_compiled()
@@ -251,6 +262,8 @@ class GemmaDenoiser:
     def _read_on(self, prefix: Prefix, ids: Sequence[int]) -> Tensor:
         """Read the part of `ids` that `prefix` lacks; return the last token's hidden state."""
         start = prefix.keep_common(ids)
+        if (bucket := self._tail_bucket(start, len(ids) - start)) is not None:
+            return self._read_tail(prefix, ids[start:], bucket)
         hidden = prefix.last_hidden
         for at in range(start, len(ids), ENCODE_TOKENS):
             piece = list(ids[at : at + ENCODE_TOKENS])
@@ -268,6 +281,33 @@ class GemmaDenoiser:
         # A copy, because a view of the last row would keep all rows in memory.
         prefix.last_hidden = hidden.clone()
         return prefix.last_hidden
+
+    def _read_tail(self, prefix: Prefix, ids: Sequence[int], bucket: Reading) -> Tensor:
+        """Read a few tokens after `prefix` in the workspace, and copy them to `prefix`."""
+        start, count = len(prefix.ids), len(ids)
+        self._loaded = None
+        self._workspace.load(prefix, start)
+        tokens = torch.tensor(ids, device=self.device)
+        hidden = self._read(bucket, tokens, [count], start)
+        for number, rows in enumerate(self._workspace.first_rows(count)):
+            prefix.update(*rows, number)
+        prefix.ids += ids
+        self.tokens_encoded += count
+        prefix.last_hidden = hidden[-1].clone()
+        return prefix.last_hidden
+
+    def _read(
+        self,
+        bucket: Reading,
+        tokens: Tensor,
+        lengths: Sequence[int],
+        cached: int,
+        last_hidden: Tensor | None = None,
+    ) -> Tensor:
+        """Read sequences after the prompt in the workspace; see `PaddedReading`."""
+        assert self._bucketed is not None
+        reading = self._bucketed.reading(self.model, self._workspace, bucket)
+        return reading(tokens, lengths, cached, last_hidden)
 
     def _reading_masks(self, at: int, count: int) -> Masks:
         """Causal masks for tokens `[at, at + count)`; none if the kernel's own is enough."""
@@ -291,7 +331,18 @@ class GemmaDenoiser:
             encoded.length, sum(canvases.lengths), len(canvases.free), self._bucketed.sizes
         )
 
-    def _load(self, encoded: Encoded, rows: int, bucket: Bucket | None = None) -> None:
+    def _tail_bucket(self, start: int, count: int) -> Reading | None:
+        """The bucket for a prompt's tokens from `start` on; `None` if there is none."""
+        if self._bucketed is None or start == 0 or count == 0:
+            return None
+        bucket = reading_for(start, count, self._bucketed.sizes, scored=False)
+        if bucket is None or not self._workspace.holds(bucket.cached, bucket.rows):
+            return None
+        return bucket
+
+    def _load(
+        self, encoded: Encoded, rows: int, bucket: Bucket | Reading | None = None
+    ) -> None:
         """Ensure that the workspace holds the prompt and has room for `rows`."""
         cached = encoded.length
         if bucket is not None:
@@ -349,46 +400,3 @@ class GemmaDenoiser:
             for kind, mask in masks.items()
             if kind in self._groups
         }
-
-
-def _prediction(selection: Selection, conditioning: Tensor) -> Prediction:
-    free = len(selection.argmax)
-    return Prediction(
-        sampled=selection.sampled,
-        argmax=selection.argmax,
-        log_probability=selection.log_probability,
-        entropy=selection.entropy,
-        free_fit=selection.fit[:free],
-        pinned_fit=selection.fit[free:],
-        conditioning=conditioning,
-    )
-
-
-@contextlib.contextmanager
-def _working_on(device: torch.device) -> Iterator[None]:
-    """Work on the device; converts torch's out-of-memory errors into the engine's own."""
-    try:
-        with entered(device):
-            yield
-    except OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        if not _is_out_of_memory(error):
-            raise
-        raise OutOfMemoryError(f"out of memory on {device}") from error
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one that it followed, says that memory ran out.
-
-    A capture in which memory runs out ends with another error; and the driver, the libraries
-    and torch on a CPU have no exception of their own for it.
-    """
-    while error is not None:
-        if isinstance(error, torch.OutOfMemoryError) or any(
-            words in str(error)
-            for words in ("CUDA error: out of memory", "can't allocate memory", "ALLOC_FAILED")
-        ):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -54,3 +54,23 @@ def causal_mask(lengths: Sequence[int], cached: int, window: int | None) -> Tens
         among &= distance_among < window
         before = distance < window
     return torch.cat([before, among], dim=1)
+
+
+def continuation_mask(
+    lane: Tensor, offset: Tensor, cached: Tensor, slots: int, window: int | None
+) -> Tensor:
+    """(rows, slots + rows): what `causal_mask` gives, computed where its arguments are.
+
+    `lane` and `offset` (rows,) tell to which sequence a row belongs, and where in it the row
+    is; `cached`, a scalar, is how many of the slots hold tokens, the last ones. The content of
+    no tensor is needed for a size, so that it can be captured.
+    """
+    distance_among = offset[:, None] - offset[None, :]
+    among = (lane[:, None] == lane[None, :]) & (distance_among >= 0)
+    position = torch.arange(slots, device=lane.device) - slots + cached
+    distance = (offset + cached)[:, None] - position[None, :]
+    before = (position >= 0)[None, :] & (distance > 0)
+    if window is not None:
+        among &= distance_among < window
+        before &= distance < window
+    return torch.cat([before, among], dim=1)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dg_lsp.engine.denoiser import Prediction
 from dg_lsp.models.gemma.attention import KeyValues
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.fused import Lanes
@@ -88,6 +89,20 @@ def run_step(
         inputs.temperature,
         inputs.share,
         parts.vocabulary_chunk,
+    )
+
+
+def prediction_of(selection: Selection, conditioning: Tensor) -> Prediction:
+    """The engine's view of the result of an unpadded step."""
+    free = len(selection.argmax)
+    return Prediction(
+        sampled=selection.sampled,
+        argmax=selection.argmax,
+        log_probability=selection.log_probability,
+        entropy=selection.entropy,
+        free_fit=selection.fit[:free],
+        pinned_fit=selection.fit[free:],
+        conditioning=conditioning,
     )
 
 

@@ -38,7 +38,7 @@ class Workspace:
     def reserve(self, cached: int, rows: int) -> bool:
         """Make room for this many tokens; true if buffers were replaced and their content
         lost."""
-        if cached <= self.cached and rows <= self.rows:
+        if self.holds(cached, rows):
             return False
         self.cached = max(self.cached, rounded(cached))
         self.rows = max(self.rows, rounded(rows))
@@ -50,6 +50,10 @@ class Workspace:
             for buffers in (self._keys, self._values):
                 buffers.append(torch.zeros(size, dtype=self._dtype, device=self._device))
         return True
+
+    def holds(self, cached: int, rows: int) -> bool:
+        """Whether there is room for this many tokens."""
+        return cached <= self.cached and rows <= self.rows
 
     def room(self, shape: LayerShape) -> int:
         """Number of cached tokens that a layer has room for."""
@@ -63,6 +67,15 @@ class Workspace:
             end = self.room(shape)
             for buffer, held in zip((keys, values), layer.seen_at(length), strict=True):
                 buffer[:, :, end - held.shape[2] : end] = held
+
+    def first_rows(self, count: int) -> list[tuple[Tensor, Tensor]]:
+        """Every layer's keys and values (1, heads, count, dim) of the first rows."""
+        found = []
+        for shape, keys, values in zip(self._shapes, self._keys, self._values, strict=True):
+            end = self.room(shape)
+            held = slice(end, end + count)
+            found.append((keys[:, :, held], values[:, :, held]))
+        return found
 
     def view(self, full: int, sliding: int, rows: int) -> WorkspaceView:
         """The first `rows` rows and the cached tokens before them, by kind of layer."""

@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from dg_lsp.config import SamplerSettings
+from dg_lsp.config import CacheSettings, SamplerSettings
 from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError, Prediction
 from dg_lsp.engine.denoising import Denoising
 from dg_lsp.engine.prompt import CanvasPlan
@@ -15,7 +15,7 @@ from dg_lsp.engine.uniform import UniformCorruption
 from dg_lsp.models.gemma import bucketed as limits
 from dg_lsp.models.gemma import buckets
 from dg_lsp.models.gemma.bucketed import BucketedSteps
-from dg_lsp.models.gemma.buckets import RESERVED_ROWS, WARM, Bucket
+from dg_lsp.models.gemma.buckets import RESERVED_ROWS, Bucket, Reading, usual
 from dg_lsp.models.gemma.captured import Captured, uncaptured
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.step import PLAIN
@@ -57,6 +57,11 @@ def steps(denoiser: GemmaDenoiser, prompt: int, given: Canvases, seed: int) -> l
             )
         )
     return made
+
+
+def ids(count: int, seed: int) -> list[int]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(VOCAB_MARGIN, 290, (count,), generator=generator).tolist()
 
 
 def check_same(ours: Prediction, theirs: Prediction) -> None:
@@ -108,20 +113,14 @@ def test_results_outlive_the_next_step(tiny_model):
 
 
 def test_a_step_is_prepared_once_and_again_when_buffers_moved(tiny_model):
-    captured: list[object] = []
-
-    def capture(step):
-        captured.append(step)
-        return uncaptured(step)
-
-    made = BucketedSteps(capture)
+    made = BucketedSteps(uncaptured)
     denoiser = GemmaDenoiser(tiny_model, bucketed=made)
     given = canvases(tiny_model, [8], 0.6, 0)
     steps(denoiser, 30, given, 0)
     steps(denoiser, 60, given, 0)
-    assert len(captured) == 1
+    assert made.buckets == [Bucket(256, 32, 16)]
     steps(denoiser, 300, given, 0)
-    assert (len(captured), made.buckets) == (2, [Bucket(512, 32, 16)])
+    assert (made.buckets, made.readings) == ([Bucket(512, 32, 16)], [])
     steps(denoiser, 30, given, 0)
     assert made.buckets == [Bucket(256, 32, 16), Bucket(512, 32, 16)]
 
@@ -179,9 +178,9 @@ def test_warming_up_prepares_steps_and_tells_how_far_it_is(tiny_model):
     told: list[tuple[int, int]] = []
     denoiser.warm_up(300, lambda done, total: told.append((done, total)))
 
-    assert made.buckets == [
-        Bucket(cached, rows, free) for cached in (256, 320) for rows, free in WARM
-    ]
+    assert {bucket.cached for bucket in made.buckets} == {256, 320}
+    assert {reading.cached for reading in made.readings} == {256, 320}
+    assert len(made.buckets) + len(made.readings) == len(usual(300)) == len(told)
     assert told == [(n + 1, len(told)) for n in range(len(told))]
     # Without buckets there is nothing to prepare.
     GemmaDenoiser(tiny_model).warm_up(300, lambda done, total: told.append((0, 0)))
@@ -238,6 +237,99 @@ def test_steps_hold_no_more_bytes_than_allowed(tiny_model, monkeypatch):
     monkeypatch.setattr(limits, "MOST_BYTES", 0)
     steps(denoiser, 10, given[0], 0)
     assert made.buckets == [Bucket(256, 48, 48)]
+
+
+@pytest.mark.parametrize("prompt", [1, 15, 17, 260])
+def test_scores_in_a_bucket_are_the_plain_ones(tiny_model, prompt):
+    plain = GemmaDenoiser(tiny_model)
+    made = BucketedSteps(uncaptured)
+    bucketed = GemmaDenoiser(tiny_model, bucketed=made)
+    # First as many as fit, so that what they leave is there to be seen.
+    for lengths in ([30, 34], [5], [0, 1, 40, 0, 7], [1]):
+        continuations = [ids(length, seed) for seed, length in enumerate(lengths)]
+        ours, theirs = (
+            one.score(one.encode(ids(prompt, 9)), continuations) for one in (bucketed, plain)
+        )
+        assert [len(each) for each in ours] == lengths
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+    assert made.readings == [Reading(512 if prompt > 256 else 256, 64, scored=True)]
+
+
+def test_more_continuations_than_a_bucket_holds_are_scored_plainly(tiny_model):
+    made = BucketedSteps(uncaptured)
+    bucketed, plain = GemmaDenoiser(tiny_model, bucketed=made), GemmaDenoiser(tiny_model)
+    continuations = [ids(300, 1), ids(300, 2)]
+    for a, b in zip(
+        *(one.score(one.encode(ids(20, 3)), continuations) for one in (bucketed, plain)),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+    assert made.readings == []
+
+
+# Around the window of 16 and around the growth of the cached prompt by 256 tokens.
+@pytest.mark.parametrize("start", [1, 14, 15, 16, 40, 250, 256])
+@pytest.mark.parametrize("slack", [0, 40])
+def test_a_tail_that_is_read_in_a_bucket_is_the_plain_one(tiny_model, start, slack):
+    made = BucketedSteps(uncaptured)
+    cache = CacheSettings(slack_tokens=slack)
+    bucketed = GemmaDenoiser(tiny_model, cache, bucketed=made)
+    bucketed.warm_up(400, lambda done, total: None)
+    text = ids(start, 1)
+    bucketed.encode(text)
+    canvas, after = torch.tensor(ids(6, 4)), [ids(9, 5)]
+    # Typed on, with a few tokens taken back in between.
+    for tail, taken in ((1, 0), (16, 0), (17, 1), (64, 3), (2, 5), (30, 0)):
+        text = text[: max(1, len(text) - taken)] + ids(tail, tail)
+        before = bucketed.tokens_encoded
+        ours = bucketed.encode(text)
+        assert bucketed.tokens_encoded - before >= tail
+        plain = GemmaDenoiser(tiny_model, cache)
+        theirs = plain.encode(text)
+        torch.testing.assert_close(ours.last_hidden, theirs.last_hidden, atol=2e-4, rtol=0)
+        for a, b in zip(ours.prefix.layers, theirs.prefix.layers, strict=True):
+            assert a.end == b.end == len(text)
+            for x, y in zip(a.seen_at(len(text)), b.seen_at(len(text)), strict=True):
+                torch.testing.assert_close(x, y, atol=2e-4, rtol=0)
+        states, expected = (
+            one.hidden(encoded, canvas, [6], None)
+            for one, encoded in ((bucketed, ours), (plain, theirs))
+        )
+        torch.testing.assert_close(states, expected, atol=2e-4, rtol=0)
+        torch.testing.assert_close(
+            *(one.score(each, after) for one, each in ((bucketed, ours), (plain, theirs))),
+            atol=2e-4,
+            rtol=0,
+        )
+
+
+def test_a_tail_is_read_by_what_was_prepared_for_it(tiny_model):
+    runs: list[object] = []
+
+    def capture(forward):
+        def run():
+            runs.append(forward)
+            return forward()
+
+        return Captured(run)
+
+    denoiser = GemmaDenoiser(tiny_model, bucketed=BucketedSteps(capture))
+    text = ids(30, 1)
+    denoiser.encode(text)
+    denoiser.encode([*text, *ids(3, 2)])
+    # Reading never makes the workspace grow.
+    assert runs == []
+
+    denoiser.warm_up(200, lambda done, total: None)
+    for tail, expect in ((0, 0), (1, 1), (64, 1), (65, 0)):
+        text = [*text, *ids(tail, tail + 1)]
+        runs.clear()
+        if tail == 0:
+            denoiser.encode(text)
+            runs.clear()
+        denoiser.encode(text)
+        assert len(runs) == expect, tail
 
 
 def raised(*errors: Exception) -> Exception:

@@ -6,13 +6,17 @@ import pytest
 
 from dg_lsp.config import LengthSettings, PromptSettings, SeedSettings
 from dg_lsp.engine.span_length import lengths_around, lengths_to_try
+from dg_lsp.models.gemma.bucketed import MOST_PREPARED
 from dg_lsp.models.gemma.buckets import (
     CACHED,
     RESERVED_ROWS,
     ROWS,
     Bucket,
+    Reading,
     bucket_for,
     cached_sizes,
+    reading_for,
+    usual,
 )
 from dg_lsp.models.memory import prompt_tokens
 
@@ -58,6 +62,28 @@ def test_five_sizes_up_to_the_longest_prompt(longest, expect):
     assert sizes[: len(expect)] == expect
     # A prompt that is longer than expected has a bucket too.
     assert sizes[len(expect) :] == tuple(size for size in CACHED if size > longest)
+
+
+@pytest.mark.parametrize(
+    ("cached", "rows", "scored", "expect"),
+    [
+        (1, 1, False, Reading(256, 16, False)),
+        (257, 17, False, Reading(512, 64, False)),
+        (300, 65, False, None),
+        (300, 65, True, Reading(512, 128, True)),
+        (300, 513, True, None),
+        (20000, 1, True, None),
+    ],
+)
+def test_the_smallest_bucket_that_holds_a_reading(cached, rows, scored, expect):
+    assert reading_for(cached, rows, scored=scored) == expect
+
+
+def test_what_is_usual_can_be_prepared_all_at_once():
+    prepared = usual(prompt_tokens(PromptSettings(), CANVAS_TOKENS))
+
+    assert len(set(prepared)) == len(prepared) <= MOST_PREPARED
+    assert {bucket.cached for bucket in prepared} == {256, 576, 1344, 2944, 6528}
 
 
 def test_every_prompt_that_the_settings_allow_has_a_prepared_size():
