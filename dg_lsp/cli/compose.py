@@ -6,6 +6,7 @@ library; `open_infiller` imports everything heavy.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ def open_infiller(
     the user writes it; engines that editors start get it from the environment.
     """
     from dg_lsp.engine.engine import Engine
+    from dg_lsp.models.device import works
 
     loaded = load_model(model, device, lambda share: report(LOADING_SHARE * share), vram)
     loaded.denoiser.warm_up(
@@ -45,7 +47,12 @@ def open_infiller(
         lambda done, total: report(LOADING_SHARE + (1 - LOADING_SHARE) * done / total),
     )
     engine = Engine(
-        loaded.denoiser, loaded.codec, loaded.family(), loaded.settings, loaded.info.name
+        loaded.denoiser,
+        loaded.codec,
+        loaded.family(),
+        loaded.settings,
+        loaded.info.name,
+        device_works=functools.partial(works, loaded.denoiser.device),
     )
     return OpenedModel(
         infiller=engine,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dg_lsp import __version__
 from dg_lsp.diagnosis.findings import Finding, ok, one_line, problem, size_of, time_of, warning
+from dg_lsp.reason import ReasonCode
 from dg_lsp.service.address import (
     IS_WINDOWS,
     WAY_OUT,
@@ -108,9 +109,15 @@ def _told(status: EngineStatus, address: str) -> Finding:
 
 
 def _crashes(directory: Path, name: str) -> Iterator[Finding]:
-    """Starts that ended in a crash."""
+    """Starts that ended in a crash, and losses of the GPU."""
+    from dg_lsp.service.process import losses
     from dg_lsp.service.process.lifecycle import FORGET_S
 
+    if times := losses.recent(directory, name):
+        said = f"the engine lost its GPU {len(times)} times in {time_of(losses.FORGET_S)}"
+        advice = "see its log; update the driver, or use --device cpu"
+        code = ReasonCode.GPU_LOST.value
+        yield warning("engine", said, advice, losses=len(times), reason_code=code)
     try:
         starts = json.loads((directory / f"{name}.starts").read_text(encoding="utf-8"))
         recent = [one for one in starts if time.time() - one < FORGET_S]

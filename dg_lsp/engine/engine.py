@@ -1,7 +1,9 @@
 """The engine: one thread that owns the model and runs one job after the other.
 
 Its interface is asynchronous; the thread itself blocks. If a job raises an exception, only
-that job ends. A job that runs out of memory is tried once more with all caches freed.
+that job ends. A job that runs out of memory is tried once more with all caches freed. If the
+device works no more after an exception, the job fails with the code `GPU_LOST`, on which the
+engine process exits.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import dataclasses
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dg_lsp.config import EngineSettings
@@ -28,6 +31,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+GPU_LOST = Reason(
+    ReasonCode.GPU_LOST,
+    "the GPU refuses everything after an error, so the engine ends; the next request starts it "
+    "again",
+)
+
 
 class Engine:
     """An `Infiller` in this process."""
@@ -39,9 +48,12 @@ class Engine:
         family: Family,
         settings: EngineSettings,
         model: str,
+        device_works: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`device_works` is asked, on the engine's thread, after a job raised an exception."""
         self._denoiser, self._codec, self._family = denoiser, codec, family
         self._settings, self._model = settings, model
+        self._device_works = device_works
         self._scheduler: Scheduler[EngineJob] = Scheduler()
         self._thread = threading.Thread(target=self._work, name="dg-lsp engine", daemon=True)
         self._thread.start()
@@ -73,7 +85,11 @@ class Engine:
             return
         except Exception as error:
             log.exception("job for %s failed", ticket.document_key or "a text")
-            ticket.fail(Reason(ReasonCode.JOB_FAILED, f"the engine failed: {error}"))
+            if self._device_works():
+                failure = Reason(ReasonCode.JOB_FAILED, f"the engine failed: {error}")
+            else:
+                failure = GPU_LOST
+            ticket.fail(failure)
             return
         if infill is None:
             # The next job finds an engine that holds nothing but the model.

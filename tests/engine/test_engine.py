@@ -191,6 +191,14 @@ async def test_what_the_denoiser_does_not_know_fails_too(engine):
     assert infill.reason.code is ReasonCode.JOB_FAILED
 
 
+async def test_after_an_error_the_device_is_asked_whether_it_still_works(engine, monkeypatch):
+    monkeypatch.setattr(engine, "_device_works", lambda: False)
+    infill = (await engine.submit(InfillJob("an unknown document ", "\n")).result()).infill
+    assert infill.reason.code is ReasonCode.GPU_LOST
+    # It is only asked then.
+    assert texts((await engine.submit(job(AREA)).result()).infill) == ["3.14 * radius"]
+
+
 async def test_nothing_of_the_model_outlives_the_engine(tiny_checkpoint):
     """Also after a job that ran out of memory half-way."""
     held: list[weakref.ref] = []

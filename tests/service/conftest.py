@@ -201,13 +201,17 @@ from dg_lsp.cli import compose, main
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Candidate, Draft, Infill, ModelInfo, OpenedModel
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.reason import ReasonCode
+from dg_lsp.reason import Reason, ReasonCode
 
 class Scripted:
-    """Answers at once, but for a prefix of "hang", which drafts once and goes no further."""
+    """Answers at once, but for a prefix of "hang", which drafts once and goes no further, and
+    of "lose", which loses the GPU."""
     def submit(self, job):
         handle = FedJob(job)
         handle.publish(Draft("ab", (0.1, 0.2), 1, 2))
+        if job.prefix == "lose":
+            handle.fail(Reason(ReasonCode.GPU_LOST, "the GPU refuses everything"))
+            return handle
         if job.prefix != "hang":
             text = f"{job.prefix}{os.getpid()}"
             infill = Infill((Candidate(text, 0.9, -0.1, (0.9,) * len(text)),), 2)

@@ -120,13 +120,15 @@ class EngineHost:
         idle_exit_s: float | None = None,
         on_idle_exit: Callable[[], None] = lambda: None,
         on_stall: Callable[[], None] = lambda: None,
+        on_gpu_lost: Callable[[], None] = lambda: None,
         on_job_end: Callable[[EndedJob], None] = lambda ended: None,
         retry_load_s: float = RETRY_LOAD_S,
         stall_s: float = STALL_S,
     ) -> None:
         """Without idle times the model stays and the process lives on.
 
-        `on_stall` is called when a step does not come back: only ending the process helps.
+        `on_stall` is called when a step does not come back, and `on_gpu_lost` when the GPU
+        refuses everything: only ending the process helps.
         """
         self._loader = loader
         self._idle_unload_s, self._idle_exit_s = idle_unload_s, idle_exit_s
@@ -135,6 +137,7 @@ class EngineHost:
             on_stall,
             on_job_end,
         )
+        self._on_gpu_lost = on_gpu_lost
         self._retry_load_s, self._stall_s = retry_load_s, stall_s
         self._state = ModelState.UNLOADED
         self._error: Reason | None = None
@@ -276,6 +279,7 @@ class EngineHost:
             self.loads["failed"] += 1
             for handle in [*self._jobs]:
                 handle.fail(failure)
+            self._look_for_loss(failure)
             # What was loaded until then still lies about.
             self._keep(_in_thread(self._loader.release))
             return
@@ -305,10 +309,16 @@ class EngineHost:
             async for draft in inner.drafts():
                 handle.publish(draft)
                 self._watch(handle, own, is_silent=False)
-            handle.end(await inner.result())
+            result = await inner.result()
+            handle.end(result)
+            self._look_for_loss(result.infill.reason)
         except Exception as error:
             log.exception("a job could not be followed")
             handle.fail(_job_failed(error))
+
+    def _look_for_loss(self, reason: Reason | None) -> None:
+        if reason is not None and reason.code is ReasonCode.GPU_LOST:
+            self._on_gpu_lost()
 
     def _watch(self, handle: FedJob, own: _Open, is_silent: bool) -> None:
         """End the job when it is found running twice in a row without news in between."""

@@ -3,7 +3,7 @@
 The engine holds `NAME.lock` while it runs, so a socket whose lock is free is stale. A front end
 that starts one holds `NAME.starting`, and the others wait for it. `NAME.starts` records the
 times of starts that ended in a crash: an engine that keeps crashing is started less and less
-often.
+often. An engine that lost its GPU is started anew once (losses.py).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from dg_lsp.service.address import (
     runtime_directory,
 )
 from dg_lsp.service.client.infiller import EngineError, HttpInfiller, UnreachableError
+from dg_lsp.service.process import losses
 from dg_lsp.service.process.lock import holder, is_held, try_lock
 from dg_lsp.service.schema import EngineStatus
 
@@ -168,6 +169,7 @@ async def stop_engine(directory: Path, name: str, patience_s: float = 10.0) -> b
             raise EngineError(
                 f"the engine, process {pid}, cannot be ended", ReasonCode.CANNOT_STOP
             )
+    losses.forget(directory, name)
     if was_running:
         (directory / f"{name}.starts").unlink(missing_ok=True)
     return was_running
@@ -262,7 +264,21 @@ async def _starting(directory: Path, name: str, deadline: float) -> AsyncIterato
         lock.release()
 
 
+def _check_losses(directory: Path, name: str) -> None:
+    """Raise `EngineError` if a new engine has lost its GPU too."""
+    times = losses.recent(directory, name)
+    if len(times) >= losses.MOST:
+        left_minutes = (times[-losses.MOST] + losses.FORGET_S - time.time()) / 60
+        raise EngineError(
+            f"the GPU has refused everything {len(times)} times; the engine's log has the "
+            "error; update the driver or use --device cpu; the engine is started again in "
+            f"{left_minutes:.0f} min, or after `dg-lsp engine stop`",
+            ReasonCode.GPU_LOST,
+        )
+
+
 def _start(spec: EngineSpec, directory: Path) -> subprocess.Popen[bytes]:
+    _check_losses(directory, spec.name)
     _count_start(directory / f"{spec.name}.starts")
     command = [*spec.command, "engine", "run", "--runtime-dir", str(directory)]
     for option, value in (

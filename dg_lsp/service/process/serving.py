@@ -21,6 +21,7 @@ from dg_lsp.service.address import IS_WINDOWS, Address, AddressError, is_loopbac
 from dg_lsp.service.http.app import make_app
 from dg_lsp.service.http.metrics import Metrics
 from dg_lsp.service.http.request import Access
+from dg_lsp.service.process import losses
 from dg_lsp.service.process.host import EndedJob, EngineHost, ModelLoader
 from dg_lsp.service.process.lock import holder, note_holder, try_lock
 from dg_lsp.service.process.log import log_directory, open_log
@@ -106,8 +107,19 @@ def serve(
         access = Access(address.token, loopback_only=listening.insecure)
         ready = functools.partial(on_ready, address)
         found_by = _files(listening, address)
+        note_loss = functools.partial(_note_loss, listening)
         asyncio.run(
-            _serve(loader, idle, listener, access, log_path, ready, on_tool_job, found_by)
+            _serve(
+                loader,
+                idle,
+                listener,
+                access,
+                log_path,
+                ready,
+                on_tool_job,
+                found_by,
+                note_loss,
+            )
         )
 
 
@@ -120,6 +132,7 @@ async def _serve(
     on_ready: Callable[[], None],
     on_tool_job: Callable[[EndedJob], None],
     found_by: tuple[Path, ...],
+    note_loss: Callable[[], None],
 ) -> None:
     metrics = Metrics()
     ending, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -132,12 +145,22 @@ async def _serve(
     def stalled() -> None:
         loop.call_later(STALL_GRACE_S, os._exit, 1)
 
+    def gpu_lost() -> None:
+        nonlocal is_lost
+        if not is_lost:
+            log.error("the GPU refuses everything, so the engine ends")
+            note_loss()
+            loop.call_later(STALL_GRACE_S, os._exit, losses.EXIT_STATUS)
+        is_lost = True
+
+    is_lost = False
     host = EngineHost(
         loader,
         idle_unload_s=idle.unload_s,
         idle_exit_s=idle.exit_s,
         on_idle_exit=ending.set,
         on_stall=stalled,
+        on_gpu_lost=gpu_lost,
         on_job_end=job_ended,
     )
     app = make_app(host, metrics, access=access, stop=ending.set, log_path=log_path)
@@ -164,6 +187,12 @@ async def _serve(
         os._exit(1)
     server.should_exit = True
     await serving
+
+
+def _note_loss(listening: Listening) -> None:
+    # Only front ends start engines, and they find none by TCP.
+    if listening.tcp is None:
+        losses.note(listening.directory, listening.name)
 
 
 def _files(listening: Listening, address: Address) -> tuple[Path, ...]:

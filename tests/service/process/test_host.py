@@ -10,7 +10,7 @@ import pytest
 from dg_lsp.fed_job import CANCELLED
 from dg_lsp.job import InfillJob, JobState
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.reason import ReasonCode
+from dg_lsp.reason import CodedError, ReasonCode
 from dg_lsp.service.process import host as host_module
 from dg_lsp.service.process.host import BusyError, EngineHost, HostClosedError, ModelState
 
@@ -152,6 +152,17 @@ async def test_a_job_that_hangs_is_given_up(loader, denoiser):
     assert stalled == [1]
     assert infill.reason.code is ReasonCode.STALLED
     denoiser.gate.set()
+    await host.close()
+
+
+async def test_a_gpu_lost_while_loading_is_told(loader):
+    lost = []
+    host = EngineHost(loader, on_gpu_lost=lambda: lost.append(1))
+    loader.error = CodedError("cuda:0 refuses everything", ReasonCode.GPU_LOST)
+    infill = (await host.submit(JOB).result()).infill
+
+    assert infill.reason.code is ReasonCode.GPU_LOST
+    assert lost == [1]
     await host.close()
 
 

@@ -22,7 +22,7 @@ from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service import address
 from dg_lsp.service.address import local_address
 from dg_lsp.service.client.infiller import EngineError, UnreachableError
-from dg_lsp.service.process import lifecycle, serving
+from dg_lsp.service.process import lifecycle, losses, serving
 from dg_lsp.service.process.lifecycle import (
     SharedEngine,
     ensure_engine,
@@ -34,6 +34,7 @@ from dg_lsp.service.process.lock import holder, is_held, note_holder, try_lock
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="there are no Unix sockets")
 
 JOB = InfillJob("pid ", "")
+LOSE = InfillJob("lose", "")
 HANG = InfillJob("hang", "", document="a.py")
 
 
@@ -116,6 +117,35 @@ async def test_an_engine_that_cannot_start_says_why(spec, directory, monkeypatch
     monkeypatch.setattr(lifecycle, "MAX_BACK_OFF_S", 0)
     assert await pid_of(engine) > 0
     await engine.close()
+
+
+async def test_an_engine_that_loses_its_gpu_is_started_anew_once(spec, directory):
+    engine = SharedEngine(spec, directory)
+    pids = []
+    for _ in range(losses.MOST):
+        pids.append(await pid_of(engine))
+        infill = (await engine.submit(LOSE).result()).infill
+        assert infill.reason.code is ReasonCode.GPU_LOST
+        while is_held(directory / "engine.lock"):
+            await asyncio.sleep(0.02)
+    assert len({*pids}) == losses.MOST
+
+    # From now on the reason is given at once, and no process is started.
+    infill = (await engine.submit(JOB).result()).infill
+    assert infill.reason.code is ReasonCode.GPU_LOST
+    assert not is_held(directory / "engine.lock")
+    # A user who has done something about it need not wait.
+    await engine.restart()
+    assert await pid_of(engine) not in pids
+    await engine.close()
+
+
+async def test_a_loss_is_forgotten_after_a_while(directory, monkeypatch):
+    for _ in range(losses.MOST):
+        losses.note(directory, "engine")
+    assert len(losses.recent(directory, "engine")) == losses.MOST
+    monkeypatch.setattr(losses, "FORGET_S", 0.0)
+    assert losses.recent(directory, "engine") == []
 
 
 async def test_a_model_that_cannot_be_had_is_a_reason_and_the_engine_lives(spec, directory):
