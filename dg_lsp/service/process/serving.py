@@ -145,6 +145,8 @@ async def _serve(
     def stalled() -> None:
         loop.call_later(STALL_GRACE_S, os._exit, 1)
 
+    is_lost = False
+
     def gpu_lost() -> None:
         nonlocal is_lost
         if not is_lost:
@@ -153,7 +155,6 @@ async def _serve(
             loop.call_later(STALL_GRACE_S, os._exit, losses.EXIT_STATUS)
         is_lost = True
 
-    is_lost = False
     host = EngineHost(
         loader,
         idle_unload_s=idle.unload_s,
