@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo pictures test test-tokenizer test-neovim lint lint-neovim types format check clean profile eval bench-gpu vscode test-vscode
+.PHONY: help demo pictures test test-tokenizer test-neovim lint lint-neovim types format check clean profile eval bench-gpu gpu-check vscode test-vscode
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -91,6 +91,11 @@ eval: $(READY)  ## How well the bundled model fills spans that it has never seen
 
 bench-gpu: $(READY)  ## How fast the real shape runs on this GPU, with random weights
 	$(BIN)/dg-lsp bench gpu --out bench-gpu
+
+# The tests come first: a figure of a kernel that is wrong means nothing.
+gpu-check: $(READY)  ## Test and measure the real shape on this GPU, in at most eight minutes
+	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "gpu-check needs a GPU that torch can use, and there is none")'
+	timeout 480 sh -c '$(BIN)/python -m pytest -m gpu tests/gpu && $(BIN)/dg-lsp bench gpu --quick --out bench-gpu'
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bench-gpu

@@ -25,6 +25,9 @@ def gpu(
     rounds: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Repetitions of each step.")
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure our engine and generate() only.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure denoising steps, prompts and memory; compare bf16, bitsandbytes and generate().
@@ -33,4 +36,4 @@ def gpu(
     """
     from dg_lsp.benchmark.gpu.__main__ import measure
 
-    measure(shape, device, out, as_json, rounds)
+    measure(shape, device, out, as_json, rounds, quick)

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from dg_lsp.benchmark.gpu.report import as_text, draw
-from dg_lsp.benchmark.gpu.run import SHAPES, TINY, Plan, run
+from dg_lsp.benchmark.gpu.run import QUICK, SHAPES, TINY, Plan, run
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.models.device import choose_device
 
@@ -22,9 +22,15 @@ FILE = "bench-gpu"
 
 
 def measure(
-    shape: str, device: str | None, out: Path | None, as_json: bool, rounds: int | None
+    shape: str,
+    device: str | None,
+    out: Path | None,
+    as_json: bool,
+    rounds: int | None,
+    quick: bool = False,
 ) -> None:
-    """Measure, print, and write JSON and a plot to `out`."""
+    """Measure, print, and write JSON and a plot to `out`; `quick` measures only our engine and
+    `generate()`."""
     chosen = choose_device(device)
     if shape not in SHAPES:
         raise CheckpointError(f"shape {shape!r} is unknown; use {' or '.join(SHAPES)}")
@@ -32,7 +38,9 @@ def measure(
         raise CheckpointError(
             "the real shape needs a GPU with 18 GB; use --shape tiny on a CPU"
         )
-    plan = TINY if shape == "tiny" else Plan()
+    plan = TINY if shape == "tiny" else QUICK if quick else Plan()
+    if quick:
+        plan = dataclasses.replace(plan, is_thorough=False)
     if rounds is not None:
         plan = dataclasses.replace(plan, rounds=rounds)
     report = run(plan, chosen, _say)
@@ -59,6 +67,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--json", action="store_true", dest="as_json")
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--quick", action="store_true")
     chosen = parser.parse_args()
     try:
         measure(**vars(chosen))

@@ -79,8 +79,24 @@ def as_text(report: dict[str, Any]) -> str:
         lines += [
             "",
             f"device memory: {memory['weights'] / 1e9:.2f} GB after loading, "
-            f"{memory['peak'] / 1e9:.2f} GB at most while our engine ran",
+            f"{memory['peak'] / 1e9:.2f} GB at most while our engine ran; "
+            f"{memory['int4'] / 1e9:.2f} GB after loading in int4",
         ]
+    lines += [
+        "",
+        *_table(
+            ("start", "self-test, s", "warm-up, s", "not the fastest way, because"),
+            [
+                (
+                    name,
+                    f"{s['self_test_s']:.1f}",
+                    f"{s['warm_up_s']:.1f}",
+                    "; ".join(s["notes"]),
+                )
+                for name, s in zip(("NF4", "int4"), report["starts"], strict=True)
+            ],
+        ),
+    ]
     if "cosines" in report:
         *layers, logits = report["cosines"]
         lines += [

@@ -13,7 +13,7 @@ from transformers import DiffusionGemmaConfig
 from dg_lsp.models.gemma.footprint import cache_bytes
 from dg_lsp.models.gemma.quantization import expected_shapes, is_packed, skeleton
 
-NF4_BITS, BF16_BITS = 4.127, 16.0
+NF4_BITS, INT4_BITS, BF16_BITS = 4.127, 4.5, 16.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import gc
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ from dg_lsp.benchmark.gpu.hardware import (
 )
 from dg_lsp.benchmark.gpu.roofline import (
     BF16_BITS,
+    INT4_BITS,
     NF4_BITS,
     floor_ms,
     sizes_of,
@@ -35,6 +37,7 @@ from dg_lsp.benchmark.gpu.roofline import (
 )
 from dg_lsp.config import CacheSettings
 from dg_lsp.models import kernels
+from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.ladder import settle
 from dg_lsp.models.gemma.quantization import tensor_layout
@@ -43,6 +46,7 @@ from dg_lsp.models.kernels import reference
 from dg_lsp.models.nf4.format import Nf4, has_bitsandbytes
 
 ENGINE = "our engine, NF4"
+INT4_ENGINE = "our engine, int4"
 PACKED = "the class, our NF4"
 PARAMETRIZED = "the class, bitsandbytes parametrization"
 FULL = "the class, full precision, grouped_mm"
@@ -69,8 +73,12 @@ class Plan:
     line: tuple[int, int] = (32, 12)
     """Rows and steps of one line after a keystroke."""
     rounds: int = 20
+    is_thorough: bool = True
+    """Also other tilings, and other ways of running the model in 4 bits and in full."""
 
 
+QUICK = Plan(rows=(32, 256), tails=(1, 16, 64), steps=(16,), rounds=5, is_thorough=False)
+"""For `make gpu-check`, which has eight minutes for everything."""
 TINY = Plan("tiny", (8, 32), (64, 200), (1, 16), (2, 4), (8, 4), 2)
 
 
@@ -96,12 +104,15 @@ class _Bench:
             "hardware": dataclasses.asdict(self.hardware),
             "dtype": str(weights.dtype_on(self.device)).removeprefix("torch."),
             "kernel": self._kernel(),
+            "starts": [],
             "steps": [],
             "skipped": [],
         }
         self._packed()
-        self._parametrized()
-        self._full()
+        self._int4()
+        if self.plan.is_thorough:
+            self._parametrized()
+            self._full()
         return self.report
 
     @torch.inference_mode()
@@ -133,7 +144,11 @@ class _Bench:
             "path": path,
             "relative_error": float(difference.norm() / exact.norm()),
             "bits_per_parameter": gate_up.bits_per_value,
-            "tilings": self._tilings(gate_up, down) if path == "triton" else [],
+            "tilings": (
+                self._tilings(gate_up, down)
+                if path == "triton" and self.plan.is_thorough
+                else []
+            ),
         }
 
     def _tilings(self, gate_up: Nf4, down: Nf4) -> list[dict[str, Any]]:
@@ -169,23 +184,55 @@ class _Bench:
         model = weights.packed_model(self.config, self.device)
         self.report["memory"] = {"weights": peak_bytes(self.device)}
         # Before the engine replaces the model's attention.
-        self._class_steps(PACKED, model)
-        if not self._fits_full():
+        if self.plan.is_thorough:
+            self._class_steps(PACKED, model)
+        if not (self.plan.is_thorough and self._fits_full()):
             self._generate(model, "nf4")
         reset_peak(self.device)
-        denoiser = settle(model, CacheSettings())
+        denoiser = self._settled(model)
         self.report["prompts"] = []
         for context in self.plan.contexts:
             engine = steps.EngineSteps(denoiser, context)
             self._prompt(engine, context)
-            for rows in self.plan.rows:
-                self.told(f"{ENGINE}: {rows} rows, {context} tokens")
-                self._add_step(ENGINE, rows, context, engine.step_ms(rows, self.plan.rounds))
+            self._engine_steps(ENGINE, engine, context)
         self._parts(model)
         self._canvases(engine)
         self.report["memory"]["peak"] = peak_bytes(self.device)
         del model, denoiser, engine
         self._clear()
+
+    def _int4(self) -> None:
+        """The same steps with weights in the other format of 4 bits."""
+        self.told("int4")
+        reset_peak(self.device)
+        model = weights.packed_model(self.config, self.device, weights.random_int4)
+        self.report["memory"]["int4"] = peak_bytes(self.device)
+        denoiser = self._settled(model)
+        for context in self.plan.contexts:
+            engine = steps.EngineSteps(denoiser, context)
+            self._engine_steps(INT4_ENGINE, engine, context)
+        del model, denoiser, engine
+        self._clear()
+
+    def _settled(self, model: TextDiffusionGemma) -> GemmaDenoiser:
+        """The model as a user runs it: after the self-test, and warm."""
+        self.told("the self-test and the warm-up")
+        started = time.perf_counter()
+        denoiser = settle(model, CacheSettings())
+        tested = time.perf_counter()
+        # One token more than the longest tail, for the prompts of `EngineSteps`.
+        longest = max(self.plan.contexts) + max(self.plan.tails) + 1
+        denoiser.warm_up(longest, lambda done, total: None)
+        self.report["starts"].append(
+            {"self_test_s": tested - started, "warm_up_s": time.perf_counter() - tested,
+             "notes": [str(note) for note in denoiser.notes]}
+        )  # fmt: skip
+        return denoiser
+
+    def _engine_steps(self, name: str, engine: steps.EngineSteps, context: int) -> None:
+        for rows in self.plan.rows:
+            self.told(f"{name}: {rows} rows, {context} tokens")
+            self._add_step(name, rows, context, engine.step_ms(rows, self.plan.rounds))
 
     def _parametrized(self) -> None:
         if not has_bitsandbytes():
@@ -273,7 +320,7 @@ class _Bench:
 
     def _add_step(self, name: str, rows: int, context: int, taken: float) -> None:
         sizes = sizes_of(self.config)
-        bits = BF16_BITS if name == FULL else NF4_BITS
+        bits = {FULL: BF16_BITS, INT4_ENGINE: INT4_BITS}.get(name, NF4_BITS)
         floor = floor_ms(
             step_bytes(self.config, sizes, rows, context, bits),
             step_flops(sizes, rows),

@@ -6,7 +6,7 @@ evenly, so a step uses more experts than with real text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -26,15 +26,20 @@ from dg_lsp.models.w4a16.format import PER_WORD, Int4
 SPREAD = 0.02
 
 
-def packed_model(config: DiffusionGemmaConfig, device: torch.device) -> TextDiffusionGemma:
-    """Our NF4, as in a pulled model."""
+def packed_model(
+    config: DiffusionGemmaConfig,
+    device: torch.device,
+    pack: Callable[[tuple[int, ...], torch.device], Nf4 | Int4] | None = None,
+) -> TextDiffusionGemma:
+    """4 bits as in a pulled model: our NF4, or what `pack` makes for a shape."""
+    pack = pack or random_nf4
     model = skeleton(config)
     shapes = expected_shapes(model)
 
-    def weights() -> Iterator[tuple[str, Tensor | Nf4]]:
+    def weights() -> Iterator[tuple[str, Tensor | Nf4 | Int4]]:
         for name, shape in shapes.items():
             if is_packed(name, shape):
-                yield name, random_nf4(shape, device)
+                yield name, pack(shape, device)
             else:
                 yield name, random_tensor(name, shape, device)
 

@@ -12,7 +12,7 @@ import torch
 from dg_lsp import cli
 from dg_lsp.benchmark.gpu import fidelity, weights
 from dg_lsp.benchmark.gpu.report import as_text
-from dg_lsp.benchmark.gpu.run import ENGINE, FULL, GENERATE, PACKED, PARAMETRIZED
+from dg_lsp.benchmark.gpu.run import ENGINE, FULL, GENERATE, INT4_ENGINE, PACKED, PARAMETRIZED
 from dg_lsp.models.gemma.shapes import tiny_shape
 
 CPU = torch.device("cpu")
@@ -33,7 +33,7 @@ def test_every_part_is_measured(left):
 
     assert report["weights"] == "random"
     assert {step["what"] for step in report["steps"]} == {
-        ENGINE, PACKED, PARAMETRIZED, FULL, GENERATE
+        ENGINE, INT4_ENGINE, PACKED, PARAMETRIZED, FULL, GENERATE
     }  # fmt: skip
     for step in report["steps"]:
         assert step["ms"] > 0
@@ -51,6 +51,8 @@ def test_every_part_is_measured(left):
     # Each layer by itself; through all of them errors grow, with random weights.
     assert all(0.9 < cosine < 1 for cosine in report["cosines"][:-1])
     assert 0 < report["cosines"][-1] < 1
+    assert [start["notes"] for start in report["starts"]] == [[], []]
+    assert all(start["self_test_s"] >= 0 <= start["warm_up_s"] for start in report["starts"])
     assert report["skipped"] == []
 
 
@@ -62,6 +64,16 @@ def test_tables_and_plot_are_left_beside_it(left):
     assert "random weights" in text.replace("\n", " ")
     assert f"| {ENGINE} | 8 | 64 | " in text
     assert (left / "bench-gpu.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_quick_run_measures_our_engine_and_generate(capsys):
+    assert cli.run(["bench", "gpu", "--shape", "tiny", "--device", "cpu", "--rounds", "1",
+                    "--quick", "--json"]) == 0  # fmt: skip
+    report = json.loads(capsys.readouterr().out)
+
+    assert {step["what"] for step in report["steps"]} == {ENGINE, INT4_ENGINE, GENERATE}
+    assert "cosines" not in report
+    assert as_text(report)
 
 
 def test_the_real_shape_is_refused_on_a_cpu(capsys):
@@ -94,6 +106,7 @@ def test_random_models_of_all_kinds_predict_something_finite():
     config = tiny_shape()
     models = {
         "packed": weights.packed_model(config, CPU),
+        "int4": weights.packed_model(config, CPU, weights.random_int4),
         "full": weights.full_model(config, CPU),
         "parametrized": weights.parametrize(weights.packed_model(config, CPU)),
     }
