@@ -6,7 +6,7 @@ Each family is a folder beside this file, whose module `family` defines `FAMILY`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,10 @@ class RunnableModel(Denoiser, Protocol):
 
     notes: tuple[Reason, ...]
     """Why it does not run in the fastest way that its device offers."""
+
+    def surprise(self, ids: Sequence[int]) -> float:
+        """How unlikely the model finds a text, in nats per token after the first."""
+        ...
 
     def warm_up(self, prompt_tokens: int, on_progress: Callable[[int, int], None]) -> None:
         """Prepare the usual steps after prompts of up to `prompt_tokens`.

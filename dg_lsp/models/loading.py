@@ -30,7 +30,7 @@ from dg_lsp.engine.denoiser import Denoiser, OutOfMemoryError
 from dg_lsp.engine.family import Family
 from dg_lsp.job import ModelInfo
 from dg_lsp.models import device as devices
-from dg_lsp.models import store
+from dg_lsp.models import likelihood, store
 from dg_lsp.models.checkpoint import (
     GENERATION,
     METADATA,
@@ -219,6 +219,15 @@ def _load(
             report,
             checkpoint.weights,
         )
+        # On a CPU, a large model would take minutes.
+        if device.type == "cuda" or _is_small(checkpoint):
+            likelihood.check(
+                planned.directory,
+                denoiser.surprise(codec.encode(likelihood.TEXT)),
+                checkpoint.dimensions.vocab_size,
+                # Other directories are the user's own.
+                may_store=planned.directory.parent == store.models_directory(),
+            )
     except (torch.OutOfMemoryError, OutOfMemoryError) as error:
         free, _ = devices.free_and_total(device)
         raise CheckpointError(
@@ -245,6 +254,11 @@ def _load(
         settings=dataclasses.replace(settings, prompt=prompt),
         memory=memory,
     )
+
+
+def _is_small(checkpoint: Checkpoint) -> bool:
+    """Whether a CPU runs the model at a useful speed."""
+    return checkpoint.tensors.parameters <= store.MOST_PARAMETERS_ON_A_CPU
 
 
 def _dtype(is_gpu: bool) -> torch.dtype:

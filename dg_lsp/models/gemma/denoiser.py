@@ -229,6 +229,11 @@ class GemmaDenoiser:
             each = log_probabilities(head_of(self.model), before, tokens)
         return list(each.split(lengths))
 
+    def surprise(self, ids: Sequence[int]) -> float:
+        """How unlikely the model finds a text, in nats per token after the first."""
+        [each] = self.score(self.encode(ids[:1]), [ids[1:]])
+        return -each.mean().item()
+
     @torch.inference_mode()
     def warm_up(self, prompt_tokens: int, on_progress: Callable[[int, int], None]) -> None:
         """Prepare the usual steps after prompts of up to `prompt_tokens`.

@@ -1,0 +1,59 @@
+"""Notices wrong or swapped weights: how likely a model finds a fixed text must not change.
+
+The first load that finds the text plausible stores the figure beside the weights, and later
+loads compare theirs with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from pathlib import Path
+
+from dg_lsp.models.checkpoint import CheckpointError, read_json
+from dg_lsp.reason import ReasonCode
+
+FILE = "likelihood.json"
+TEXT = """\
+def mean(values):
+    total = 0
+    for value in values:
+        total += value
+    return total / len(values)
+"""
+MOST_CHANGE = 0.5
+"""Nats per token. Other devices and data types change hundredths."""
+PLAUSIBLE = 0.75
+"""Below this share of the surprise of somebody who finds all tokens equally likely, weights are
+those of a trained model."""
+
+
+def check(directory: Path, surprise: float, vocab_size: int, *, may_store: bool) -> None:
+    """Compare the nats per token of `TEXT` with what `directory` stores about it.
+
+    Raises `CheckpointError`. A model that finds the text implausible is accepted if nothing is
+    stored, because it may never have been trained.
+    """
+    path = directory / FILE
+    if not math.isfinite(surprise):
+        raise CheckpointError(
+            f"the weights in {directory} give no numbers; pull the model again",
+            ReasonCode.WRONG_WEIGHTS,
+        )
+    if not path.is_file():
+        if may_store and surprise < PLAUSIBLE * math.log(vocab_size):
+            # A model on a disk that cannot be written is as good.
+            with contextlib.suppress(OSError):
+                path.write_text(json.dumps({"nats_per_token": surprise}), encoding="utf-8")
+        return
+    known = read_json(path).get("nats_per_token")
+    if not isinstance(known, int | float):
+        raise CheckpointError(f"{path}: nats_per_token is {known!r}, not a number")
+    if abs(surprise - known) > MOST_CHANGE:
+        raise CheckpointError(
+            f"the weights in {directory} have changed: a fixed text costs {surprise:.2f} nats "
+            f"per token, and {known:.2f} when they were first loaded; pull the model again, or "
+            f"delete {path} if you replaced them",
+            ReasonCode.WRONG_WEIGHTS,
+        )
