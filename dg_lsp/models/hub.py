@@ -247,7 +247,8 @@ def _explained(what: str) -> Iterator[None]:
     except Exception as error:  # Anything that the network and the library's HTTP client raise.
         raise CheckpointError(
             f"{what} could not be fetched ({one_line(error)}); "
-            "run the same command again; complete files are not downloaded again",
+            "check the network connection, then run the same command again: "
+            "complete files are not downloaded again",
             ReasonCode.DOWNLOAD_FAILED,
         ) from error
 
