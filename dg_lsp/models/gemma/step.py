@@ -57,6 +57,10 @@ def head_of(model: TextDiffusionGemma) -> Head:
     return Head(model.lm_head.weight.detach(), float(model.final_logit_softcapping))
 
 
+ROWS_AT_ONCE = 512
+"""Sampled rows up to which a step has memory for all of their logits at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The three parts of a step; compiled.py has them compiled."""
@@ -65,7 +69,7 @@ class Parts:
     layer: Callable[..., Tensor]
     end: Callable[..., tuple[Selection, Tensor]]
     vocabulary_chunk: int = VOCABULARY_CHUNK
-    """Tokens whose logits are computed at once."""
+    """Tokens whose logits are computed at once, for up to `ROWS_AT_ONCE` rows."""
 
 
 def run_step(
@@ -88,7 +92,7 @@ def run_step(
         inputs.constraint,
         inputs.temperature,
         inputs.share,
-        parts.vocabulary_chunk,
+        parts.vocabulary_chunk if len(inputs.share) <= ROWS_AT_ONCE else VOCABULARY_CHUNK,
     )
 
 
