@@ -99,7 +99,7 @@ def test_the_span_sharpens_on_a_real_terminal(python_on_a_terminal):
     [
         (["infill", f"{DEMO}:99:1"], b"line 99 is outside the file"),
         (["infill", f"{DEMO}:1:1", "--model", "/nowhere"], b"'/nowhere' does not exist"),
-        (["infill", f"{DEMO}:1:1", "--device", "cuda:99"], b"device 'cuda:99' was requested"),
+        (["infill", f"{DEMO}:1:1", "--device", "cuda:99"], b"device 'cuda:99'"),
         (
             ["infill", f"{DEMO}:1:1", "--to", "1:9", "--instruction", "shorter"],
             b"cannot follow instructions",

@@ -51,14 +51,14 @@ def pull(
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="Accept the licence of the weights.")
     ] = False,
+    keep_source: Annotated[
+        bool,
+        typer.Option("--keep-source", help="Keep downloaded weights after packing them."),
+    ] = False,
     delete_source: Annotated[
-        bool | None,
-        typer.Option(
-            "--delete-source/--keep-source",
-            help="Whether to delete the full weights once they are packed. By default, "
-            "downloaded ones are deleted and those of --from are kept.",
-        ),
-    ] = None,
+        bool,
+        typer.Option("--delete-source", help="Delete the weights of --from after packing."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print progress as lines of JSON, for programs.")
     ] = False,
@@ -103,7 +103,7 @@ def pull(
         name,
         device,
         accept_licence=accept_licence,
-        keep=delete_source is False,
+        keep=keep_source,
         force=force,
         look=look,
     )

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import platformdirs
 import torch
 
 from dg_lsp.config import (
@@ -114,6 +116,10 @@ def load(
             limit_memory(chosen, vram)
         budget = default_budget(chosen) if vram is None else vram
         is_gpu = chosen.type == "cuda"
+        if is_gpu:
+            # Where compiled steps are kept; torch's own default is a temporary directory.
+            cache = platformdirs.user_cache_path("dg-lsp", appauthor=False) / "compiled"
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
         if name_or_path is None:
             return _load_best(chosen, budget, report, notes)
         planned = _plan(name_or_path, is_gpu, budget)

@@ -119,8 +119,9 @@ def test_the_most_memory_of_each_stage_is_kept():
         with_values = watch.restart()
         after = watch.restart()
 
-    assert with_values.private - before.private > 90e6
-    assert with_values.private - after.private > 90e6
+    # 100 MB, of which some may go where other memory was freed.
+    assert with_values.private - before.private > 50e6
+    assert with_values.private - after.private > 50e6
     assert Held(1, 5).most(Held(3, 2)) == Held(3, 5)
     assert Held(3, 5).resident == 8
 

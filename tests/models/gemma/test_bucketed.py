@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import pytest
@@ -387,7 +388,9 @@ def test_another_error_in_a_capture_is_not_one_of_memory(tiny_model):
 
 
 def test_fused_steps_are_the_plain_steps(tiny_model):
-    fused = GemmaDenoiser(tiny_model, bucketed=BucketedSteps(uncaptured, PLAIN))
+    # A copy, because a model is either fused or not.
+    model = copy.deepcopy(tiny_model)
+    fused = GemmaDenoiser(model, bucketed=BucketedSteps(uncaptured, PLAIN))
     given = canvases(tiny_model, [7, 1, 4], 0.5, 0)
     plain = steps(GemmaDenoiser(tiny_model), 17, given, 0)
     for ours, theirs in zip(steps(fused, 17, given, 0), plain, strict=True):

@@ -1,16 +1,14 @@
 """The parts of a step, compiled by torch, so that what lies between the products is fused.
 
 A layer is compiled once for all layers of its kind and all sizes of a step. Compiled code is
-kept on disk, so that only the first start of a version of torch or of dg-lsp pays for it.
+kept on disk (loading.py says where), so that only the first start of a version pays for it.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 from typing import Any
 
-import platformdirs
 import torch
 import torch.fx.experimental._config as shapes
 
@@ -23,13 +21,6 @@ def compiled(vocabulary: int, backend: Any = "inductor") -> Parts:
     All logits are computed at once: compiled, they are read only twice, and a loop over the
     vocabulary would launch each of its kernels for each of its rounds.
     """
-    # torch's own default is a temporary directory.
-    os.environ.setdefault(
-        "TORCHINDUCTOR_CACHE_DIR",
-        os.path.join(platformdirs.user_cache_dir("dg-lsp", appauthor=False), "compiled"),
-    )
-    # An earlier model of this process may have called `only_compiled`.
-    torch.compiler.set_stance("default")
     # Sizes that happen to be equal in the first step are not so in others.
     shapes.use_duck_shape = False
     compile_part = functools.partial(
