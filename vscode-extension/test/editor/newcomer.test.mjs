@@ -74,11 +74,7 @@ test("the server that the extension carries is installed, from no other place", 
 });
 
 test("the sample's method is finished after the pattern of another, and Tab takes it", async () => {
-  workplace.signalEngine("SIGSTOP");
   await window.command("dg-lsp: Open a Sample File");
-  assert.deepEqual(await window.heldDraft(), [` ${FINISHED}`]);
-  await window.picture("vscode-draft", 560);
-  workplace.signalEngine("SIGCONT");
   assert.equal(await window.settledGhost(), ` ${FINISHED}`);
   await window.picture("vscode-sample", 560);
   await window.page.keyboard.press("Tab");
@@ -105,12 +101,12 @@ test("the small model is named, and its item leads to a model that helps", async
 });
 
 test("models are offered with size, licence and an honest word on this machine", async () => {
-  const offered = await entry(/DiffusionGemma 26B/);
+  const offered = await entry(/DiffusionGemma 26B(?! in)/);
   assert.match(offered, /52\.0 GB to download/);
   assert.match(offered, /needs an NVIDIA GPU|Fits this machine/);
   assert.match(offered, /Licence/);
   await window.picture("vscode-models", 400);
-  await pick(/DiffusionGemma 26B/);
+  await pick(/DiffusionGemma 26B(?! in)/);
   const dialog = window.page.locator(".monaco-dialog-box");
   await dialog.waitFor();
   assert.match((await dialog.textContent()) ?? "", /will not help on this machine/);

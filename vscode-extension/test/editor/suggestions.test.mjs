@@ -117,6 +117,7 @@ test("a draft is shaded, and Escape discards it", async () => {
   const place = await at("escape.py", UNLIKE);
   await window.page.keyboard.type(".");
   await window.heldDraft();
+  await window.picture("vscode-draft", 560);
   await window.page.keyboard.press("Escape");
   await until(async () => (await window.drafts()).length === 0);
   workplace.signalEngine("SIGCONT");
