@@ -162,6 +162,15 @@ def grouped_sdpa(
     return output.view(batch, heads, rows, dim).transpose(1, 2), None
 
 
+def groups_by_kind(model: Any) -> dict[str, int]:
+    """How many query heads share a key head, by layer type; the same in both halves."""
+    kinds, layers = model.config.text_config.layer_types, model.model.decoder.layers
+    return {
+        kind: layer.self_attn.num_key_value_groups
+        for kind, layer in zip(kinds, layers, strict=True)
+    }
+
+
 def fold(mask: Tensor, groups: int) -> Tensor:
     """A mask (1, 1, rows, keys) for `groups` query heads per key head, as further rows."""
     return mask.repeat(1, 1, groups, 1)

@@ -91,14 +91,12 @@ class GemmaDenoiser:
         self.device: torch.device = model.lm_head.weight.device
         self._dtype: torch.dtype = model.lm_head.weight.dtype
         self._window: int = text.sliding_window
-        self._groups: dict[str, int] = {}
+        self._groups = attention.groups_by_kind(model)
         self.layer_shapes: list[LayerShape] = []
         for kind, layer in zip(text.layer_types, model.model.decoder.layers, strict=True):
-            groups = layer.self_attn.num_key_value_groups
-            self._groups[kind] = groups
             self.layer_shapes.append(
                 LayerShape(
-                    heads=text.num_attention_heads // groups,
+                    heads=text.num_attention_heads // self._groups[kind],
                     dim=layer.self_attn.head_dim,
                     window=self._window if kind == "sliding_attention" else None,
                 )

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dg_lsp.models.gemma.attention import fold
+from dg_lsp.models.gemma.attention import fold, groups_by_kind
 from dg_lsp.models.gemma.buckets import Reading
 from dg_lsp.models.gemma.captured import Capture
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.masks import continuation_mask, lanes, offsets
 from dg_lsp.models.gemma.sampling import log_probabilities
 from dg_lsp.models.gemma.step import Masks, head_of
-from dg_lsp.models.gemma.workspace import Workspace, rounded
+from dg_lsp.models.gemma.workspace import Workspace, slots_by_kind
 
 
 class PaddedReading:
@@ -33,17 +33,9 @@ class PaddedReading:
     ) -> None:
         text, weight = model.config.text_config, model.lm_head.weight
         rows, device = bucket.rows, weight.device
-        slots = {
-            "full_attention": bucket.cached,
-            "sliding_attention": min(bucket.cached, rounded(text.sliding_window - 1)),
-        }
+        slots = slots_by_kind(bucket.cached, text.sliding_window)
         windows = {"full_attention": None, "sliding_attention": text.sliding_window}
-        groups = {
-            kind: layer.self_attn.num_key_value_groups
-            for kind, layer in zip(
-                text.layer_types, model.model.encoder.language_model.layers, strict=True
-            )
-        }
+        groups = groups_by_kind(model)
         self._ids = torch.zeros(rows, dtype=torch.long, device=device)
         self._lane = torch.zeros(rows, dtype=torch.int32, device=device)
         self._offset = torch.zeros_like(self._ids)

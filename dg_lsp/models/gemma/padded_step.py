@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from dg_lsp.engine.denoiser import Canvases, Prediction
-from dg_lsp.models.gemma.attention import fold
+from dg_lsp.models.gemma.attention import fold, groups_by_kind
 from dg_lsp.models.gemma.buckets import CONSTRAINTS, Bucket
 from dg_lsp.models.gemma.captured import Capture
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.fused import Lanes
 from dg_lsp.models.gemma.masks import canvas_mask, lanes, offsets
 from dg_lsp.models.gemma.step import Parts, StepInputs, run_step
-from dg_lsp.models.gemma.workspace import Workspace, rounded
+from dg_lsp.models.gemma.workspace import Workspace, slots_by_kind
 
 
 class PaddedStep:
@@ -33,17 +33,8 @@ class PaddedStep:
         device, vocab = weight.device, weight.shape[0]
         self._bucket = bucket
         self._window: int = model.config.text_config.sliding_window
-        # Rounded up because attention needs aligned masks; one slot may stay unused.
-        self._slots = {
-            "full_attention": bucket.cached,
-            "sliding_attention": min(bucket.cached, rounded(self._window - 1)),
-        }
-        self._groups = {
-            kind: layer.self_attn.num_key_value_groups
-            for kind, layer in zip(
-                model.config.text_config.layer_types, model.model.decoder.layers, strict=True
-            )
-        }
+        self._slots = slots_by_kind(bucket.cached, self._window)
+        self._groups = groups_by_kind(model)
 
         def ids(*size: int) -> Tensor:
             return torch.zeros(size, dtype=torch.long, device=device)

@@ -111,6 +111,17 @@ def rounded(count: int) -> int:
     return -(-count // STEP) * STEP
 
 
+def slots_by_kind(cached: int, window: int) -> dict[str, int]:
+    """Slots before the rows of a padded forward pass, by layer type.
+
+    Rounded up because attention needs aligned masks; one slot may stay unused.
+    """
+    return {
+        "full_attention": cached,
+        "sliding_attention": min(cached, rounded(window - 1)),
+    }
+
+
 def window_room(shape: LayerShape) -> int:
     """Maximum number of cached tokens that a sliding layer reads, rounded up."""
     assert shape.window is not None
