@@ -6,12 +6,13 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
-from dg_lsp.document.code_index import build_index
+from dg_lsp.document.code_index import CodeIndex, build_index
 from dg_lsp.document.request import RequestContext
 from dg_lsp.document.seeds import Elsewhere, find_seeds
 from dg_lsp.evaluation import SeedSource
 from dg_lsp.evaluation.spans import PUBLIC, UNSEEDED, TrueSpan, held_out, is_tuned_on
 from dg_lsp.job import Seed, SeedOrigin
+from dg_lsp.training.corpus import SourceFile
 
 Contexts = Callable[[TrueSpan], RequestContext]
 """Returns what the job for a span is built from."""
@@ -25,12 +26,7 @@ def contexts(source: SeedSource, files: Sequence[tuple[str, str]] = ()) -> Conte
     index = build_index(files)
 
     def context_of(span: TrueSpan) -> RequestContext:
-        others = Elsewhere(index, SeedOrigin.WORKSPACE, 1, frozenset({span.path}))
-
-        def find(prefix: str, suffix: str, replaced: str) -> tuple[Seed, ...]:
-            return find_seeds(prefix, suffix, [others], replaced=replaced)
-
-        return dataclasses.replace(PUBLIC, find_seeds=find)
+        return _finding([Elsewhere(index, SeedOrigin.WORKSPACE, 1, frozenset({span.path}))])
 
     return context_of
 
@@ -38,6 +34,30 @@ def contexts(source: SeedSource, files: Sequence[tuple[str, str]] = ()) -> Conte
 def among_held_out(span: TrueSpan) -> RequestContext:
     """The context of a held-out span, with the files of the same set as its folder."""
     return _held_out(is_tuned_on(span.path))(span)
+
+
+def with_open_files(span: TrueSpan, count: int = 3) -> RequestContext:
+    """The context of a held-out span in an editor that has the next files of the set open."""
+    others = [file for file in held_out(is_tuned_on(span.path)) if file.path != span.path]
+    following = sorted(others, key=lambda file: (file.path < span.path, file.path))[:count]
+    return _finding(
+        [
+            Elsewhere(_index_of(file), SeedOrigin.OPEN_FILE, recency)
+            for recency, file in enumerate(following, 1)
+        ]
+    )
+
+
+def _finding(elsewhere: Sequence[Elsewhere]) -> RequestContext:
+    def find(prefix: str, suffix: str, replaced: str) -> tuple[Seed, ...]:
+        return find_seeds(prefix, suffix, elsewhere, replaced=replaced)
+
+    return dataclasses.replace(PUBLIC, find_seeds=find)
+
+
+@functools.cache
+def _index_of(file: SourceFile) -> CodeIndex:
+    return build_index([(file.path, file.text)])
 
 
 @functools.cache

@@ -29,7 +29,7 @@ from dg_lsp.engine.infilling import Filling
 from dg_lsp.engine.prompt import Prompt, healed_ids
 from dg_lsp.engine.span_text import meeting_point
 from dg_lsp.evaluation.asking import reference_of
-from dg_lsp.evaluation.elsewhere import among_held_out
+from dg_lsp.evaluation.elsewhere import among_held_out, with_open_files
 from dg_lsp.evaluation.scores import edit_similarity, is_match, stays_valid
 from dg_lsp.evaluation.spans import MAX_TOKENS, PUBLIC, TrueSpan, job_of, site_of
 from dg_lsp.job import Candidate, InfillJob
@@ -106,6 +106,11 @@ def race_alone(model: LoadedModel, span: TrueSpan) -> Outcome:
 def race_among_files(model: LoadedModel, span: TrueSpan) -> Outcome:
     """The race with seeds from the document and from the other files of the set."""
     return infiller(model.settings, job_of(span, context=among_held_out(span)), model)
+
+
+def race_with_open_files(model: LoadedModel, span: TrueSpan) -> Outcome:
+    """The race with seeds from the document and from three files that are open."""
+    return infiller(model.settings, job_of(span, context=with_open_files(span)), model)
 
 
 def seeds_ranked(model: LoadedModel, span: TrueSpan) -> Outcome:
@@ -210,6 +215,7 @@ def reference(model: LoadedModel, span: TrueSpan) -> Outcome:
 METHODS: dict[str, Method] = {
     "race of lengths (ours)": race,
     "race without seeds": race_alone,
+    "race, seeds of open files too": race_with_open_files,
     "race, seeds of other files too": race_among_files,
     "seeds ranked beside the race": seeds_ranked,
     "lanes that start from seeds": seeded_lanes,
