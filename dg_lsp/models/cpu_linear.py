@@ -14,6 +14,7 @@ has few rows, as in a denoising step. The products here have their weights in FB
 from __future__ import annotations
 
 import enum
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +34,10 @@ def fastest_exact() -> CpuWeights:
 
 
 def can_pack() -> bool:
-    """Whether torch was built with FBGEMM, and the CPU has what FBGEMM needs."""
-    supported = "fbgemm" in torch.backends.quantized.supported_engines
-    return supported and torch.cpu._is_avx2_supported()
+    """Whether this torch has FBGEMM and its operators, and the CPU has what FBGEMM needs."""
+    has_fbgemm = "fbgemm" in torch.backends.quantized.supported_engines
+    has_operator = hasattr(torch.ops.quantized, "linear_prepack_fp16")
+    return has_fbgemm and has_operator and torch.cpu._is_avx2_supported()
 
 
 def pack_linears(model: nn.Module, weights: CpuWeights) -> None:
@@ -87,4 +89,7 @@ def _in_int8(weight: Tensor) -> Tensor:
     """(out, in) with a scale for each row, which its largest value has at 127."""
     scales = weight.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny).double() / 127
     zeros = torch.zeros(len(weight), dtype=torch.long)
-    return torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
+    with warnings.catch_warnings():
+        # torch will drop tensors of this kind, but has nothing yet that is as fast here.
+        warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)
+        return torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
