@@ -89,6 +89,71 @@ class LengthSettings:
     texts; set by the checkpoint, and found by `dg-lsp eval lengths`."""
 
 
+class Order(enum.Enum):
+    """Which masked positions a step decides."""
+
+    ENTROPY = "entropy"
+    """Those whose distribution has the least entropy."""
+    MARGIN = "margin"
+    """Those whose best token is the farthest ahead of the second-best."""
+    PROBABILITY = "probability"
+    """Those whose best token is the most probable."""
+    P2 = "p2"
+    """All; the surest share stays, and the rest is masked again (arXiv 2502.03540)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedSettings:
+    """How a model with a mask token fills a span; a checkpoint has what suits it."""
+
+    order: Order = Order.ENTROPY
+    temperature: float = 0.1
+    sure_probability: float = 0.9
+    """A step decides the surest position, and all others whose best token has at least this
+    probability at temperature 1; with 1, one position a step."""
+    max_steps: int = 256
+    p2_steps: int = 16
+    """Steps in which the order `p2` decides all positions."""
+    is_start_revisable: bool = False
+    """Whether the order `p2` may also mask tokens that a canvas started with."""
+    window: int = 64
+    """The most positions of a canvas that grows."""
+    expand_budget: int = 64
+    """The most expands in one canvas."""
+    start_masks: tuple[int, ...] = (64,)
+    """Masks of each canvas of a model that can delete them; too many cost less than too few."""
+    race_masks: tuple[int, ...] = (2, 4, 8, 16, 32)
+    """The same for a model that cannot, whose first step shows which length fits."""
+    keep_after: tuple[tuple[int, int], ...] = ((1, 2),)
+    """Pairs of a number of steps and the number of lanes that continue after them."""
+    length_bias: tuple[tuple[int, float], ...] = ()
+    """Pairs of a length and the mean log-probability that the first step gives any canvas of
+    this length, which is subtracted before lengths are compared (CAL, arXiv 2602.00476)."""
+    seed_strength: float = 0.5
+    """The share of a seed's tokens that is masked, because a decided token stays."""
+    score_passes: int = 2
+    """Passes in which a finished text is scored: each one predicts its share of the tokens,
+    knowing those of the passes before."""
+    empty_nats: float = -2.0
+    """The score of an empty text for a model without a token that deletes."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "p2_steps", "window", "score_passes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; must be at least 1")
+        for name in ("start_masks", "race_masks"):
+            lengths = getattr(self, name)
+            if not lengths or min(lengths) < 1:
+                raise ValueError(f"{name} is {lengths}; must be lengths of at least 1")
+        if self.temperature <= 0:
+            raise ValueError(f"temperature is {self.temperature}; must be above 0")
+        for name in ("sure_probability", "seed_strength"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; must be from 0 to 1")
+        if self.expand_budget < 0:
+            raise ValueError(f"expand_budget is {self.expand_budget}; must be at least 0")
+
+
 @dataclass(frozen=True, slots=True)
 class SeedSettings:
     """How far to trust texts found elsewhere, by the score that retrieval gives them.
@@ -136,6 +201,7 @@ class EngineSettings:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     length: LengthSettings = field(default_factory=LengthSettings)
     seeds: SeedSettings = field(default_factory=SeedSettings)
+    masked: MaskedSettings = field(default_factory=MaskedSettings)
     block_tokens: int = 48
     """Free tokens per canvas of a long span; the checkpoint says how long its canvas may be."""
     min_confidence: float = 0.0

@@ -164,6 +164,16 @@ class InfillJob:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskedPlace:
+    """A place in a draft where tokens are still undecided."""
+
+    at: Annotated[int, Limits(0)]
+    """Code points of the draft's text before it."""
+    width: Annotated[int, Limits(1)]
+    """About how many characters they will take."""
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """The span after one denoising step; it may still change."""
 
@@ -181,6 +191,8 @@ class Draft:
     candidate: Candidate | None = None
     """What the job would end with now, of the texts that can no longer change; `None` while
     too many still can, and for a rewrite."""
+    masked: Annotated[tuple[MaskedPlace, ...], Limits(most=MAX_TOKENS)] = ()
+    """Where `text` has gaps, if the model decides one token after the other; ascending."""
 
     @property
     def share_done(self) -> float:

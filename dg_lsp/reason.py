@@ -55,6 +55,8 @@ class ReasonCode(enum.Enum):
     """The code would not be valid with the text."""
     DEADLINE = "deadline"
     """The request's deadline passed before there was a usable text."""
+    UNDECIDED = "undecided"
+    """The model's steps were used up before it had decided every token."""
     CHANGED = "changed"
     """The document changed while the model wrote."""
     SUPERSEDED = "superseded"

@@ -142,7 +142,11 @@ MUST_NOT_IMPORT = {
     )
 }
 MAY_IMPORT_TORCH = {
-    f"dg_lsp.engine.{name}" for name in ("denoising", "lanes", "sampler", "stopping", "uniform")
+    f"dg_lsp.engine.{name}"
+    for name in (
+        *("denoising", "lanes", "sampler", "stopping", "uniform"),
+        *("masked.corruption", "masked.ranking"),
+    )
 }
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dg_lsp.config import MAX_CHARS_PER_TOKEN, PromptSettings, PromptStyle
+from dg_lsp.config import PromptSettings, PromptStyle
+from dg_lsp.engine.budget import end_of, last, nearest, snippet_ids, start_of
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.healing import freed_after, freed_before
 from dg_lsp.engine.prompt import Prompt
@@ -37,11 +38,11 @@ def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prom
     Text is cut by characters before it is cut by tokens: a tokenizer takes seconds for a
     megabyte, and blocks all other threads of the process.
     """
-    known = codec.encode(_end(job.prefix, settings.prefix_tokens))
+    known = codec.encode(end_of(job.prefix, settings.prefix_tokens))
     if settings.style is PromptStyle.INSTRUCT:
-        known = _nearest(known, settings.prefix_tokens)
-    known = _last(known, settings.prefix_tokens)
-    suffix = _start(job.suffix, settings.suffix_tokens + settings.right_anchor_tokens + 1)
+        known = nearest(known, settings.prefix_tokens)
+    known = last(known, settings.prefix_tokens)
+    suffix = start_of(job.suffix, settings.suffix_tokens + settings.right_anchor_tokens + 1)
     after = codec.encode(suffix)
     left_tokens = freed_before(codec, known)
     known = known[: len(known) - len(left_tokens)]
@@ -71,30 +72,6 @@ def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prom
     return Prompt(ids, left_tokens, right_tokens, anchor, closing)
 
 
-def _end(text: str, tokens: int) -> str:
-    """The last characters, enough for that many tokens; the start rarely moves."""
-    over = len(text) - MAX_CHARS_PER_TOKEN * tokens
-    step = max(1, tokens)
-    return text[-(-over // step) * step :] if over > 0 else text
-
-
-def _start(text: str, tokens: int) -> str:
-    """The first characters, enough for that many tokens."""
-    return text[: MAX_CHARS_PER_TOKEN * tokens]
-
-
-def _nearest(ids: list[int], count: int) -> list[int]:
-    """At most the last `count` tokens; the start rarely moves while text is added."""
-    if len(ids) <= count:
-        return ids
-    step = max(1, count // 8)
-    return ids[-(-(len(ids) - count) // step) * step :]
-
-
-def _last(ids: list[int], count: int) -> list[int]:
-    return ids[max(0, len(ids) - count) :]
-
-
 def _shown(suffix: str, codec: Codec, settings: PromptSettings, after: list[int]) -> list[int]:
     """The text after the span, as it appears in the user turn.
 
@@ -115,15 +92,7 @@ def _user_turn(
     job: InfillJob, codec: Codec, settings: PromptSettings, shown: list[int]
 ) -> list[int]:
     name = job.path.replace("\\", "/").rsplit("/", 1)[-1]
-    snippets: list[int] = []
-    for snippet in reversed(job.snippets):
-        text = f"{snippet.path}\n{snippet.text}\n"
-        if len(text) > MAX_CHARS_PER_TOKEN * settings.snippet_tokens:
-            break
-        piece = codec.encode(text)
-        if len(snippets) + len(piece) > settings.snippet_tokens:
-            break
-        snippets = piece + snippets
+    snippets = snippet_ids(job, codec, settings.snippet_tokens)
     if settings.style is PromptStyle.BARE:
         return [*snippets, *codec.encode(f"{name}\n"), *shown]
     task = (

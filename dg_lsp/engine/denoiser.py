@@ -54,6 +54,9 @@ class Prediction:
     """(rows, hidden) self-conditioning of the next step: for a free row, the mean embedding of
     the limited distribution; for a pinned row, exactly the embedding of its token. In the
     model's own dtype; `None` for a model without self-conditioning."""
+    margin: Tensor | None = None
+    """(free,) limited probability of the best token minus that of the second-best; `None` if
+    the model does not report it."""
 
 
 class Denoiser(Protocol):

@@ -53,14 +53,16 @@ class Denoising:
         """Step 1.b. Raises `ValueError` for a canvas with no free position."""
         self._denoiser, self._encoded, self._corruption = denoiser, encoded, corruption
         self._device = denoiser.device
-        self._constraints = Constraints(codec, denoiser.vocab_size, corruption.control_tokens)
+        self._constraints = Constraints(codec, denoiser.vocab_size)
         self.step_idx = 0
         self.lanes: list[Lane] = []
         for plan in plans:
             if plan.free_length < 1:
                 raise ValueError("a canvas needs at least one free position")
             start, empty = torch.tensor(plan.free_ids), torch.zeros(plan.free_length)
-            self.lanes.append(Lane(plan, corruption.memory(plan), start, empty))
+            lane = Lane(plan, corruption.memory(plan), start, empty)
+            lane.control_tokens = corruption.control_tokens(lane)
+            self.lanes.append(lane)
         self._rows = arrange(self.lanes, self._constraints, self._device)
         self._canvas = self._filled([plan.ids for plan in plans])
         self._conditioning: Tensor | None = None
@@ -126,9 +128,12 @@ class Denoising:
         self._follow_limits()
 
     def _follow_limits(self) -> None:
-        """Let healed positions accept what continues the tokens that are shown now."""
+        """Let positions accept what fits the tokens that are shown now."""
         changed = False
-        for lane, limits in zip(self.lanes, self._rows.limits, strict=True):
+        given = zip(self.lanes, self._rows.limits, self._rows.control_tokens, strict=True)
+        for lane, limits, control_tokens in given:
+            lane.control_tokens = self._corruption.control_tokens(lane)
+            changed |= lane.control_tokens != control_tokens
             healed = self._constraints.healed(lane)
             lane.shown = torch.tensor(mended(healed, lane.shown.tolist()))
             if tuple(one.limit for one in healed) != limits:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dg_lsp.engine.prompt import CanvasPlan, Prompt
-from dg_lsp.job import Candidate, InfillJob
+from dg_lsp.job import Candidate, InfillJob, MaskedPlace
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +37,10 @@ class FoundText:
     """What speaks for it besides its likelihood."""
     confidence: float | None = None
     """How sure one may be of it, where that is known without its likelihood."""
+    is_decided: bool = True
+    """Whether all its tokens are decided; if not, it can only be a draft."""
+    masked: tuple[MaskedPlace, ...] = ()
+    """Where tokens of its text are missing."""
 
 
 class PromptLayout(Protocol):
@@ -54,12 +58,14 @@ class Corruption(Protocol):
     """What noise is, what a step commits, and when a canvas has settled; one per run."""
 
     max_steps: int
-    control_tokens: frozenset[int]
-    """Control tokens that are allowed in a free position nevertheless, such as one that means
-    "nothing here"."""
 
     def memory(self, plan: CanvasPlan) -> Any:
         """The initial `Lane.memory`, which keeps data of a lane between steps."""
+        ...
+
+    def control_tokens(self, lane: Lane) -> frozenset[int]:
+        """Control tokens that a lane accepts at its next step nevertheless, such as one that
+        means "nothing here"."""
         ...
 
     def noise(self, rows: Rows) -> Tensor:
@@ -144,3 +150,5 @@ class Family:
     corrupt: Corrupt
     lengths: LengthStrategy
     ranker: Ranker
+    seed_strength: float = 0.0
+    """The share of a seed's tokens that starts as noise; 0 if the model may revise them all."""

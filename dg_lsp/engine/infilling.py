@@ -26,7 +26,7 @@ from dg_lsp.engine.prompt import (
     plan_seed,
 )
 from dg_lsp.engine.seeding import equal_positions, usable, with_seeds
-from dg_lsp.engine.span_text import meeting_point, span_text
+from dg_lsp.engine.span_text import masked_places, meeting_point, span_text
 from dg_lsp.job import NOTHING_MISSING, Candidate, Draft, Infill, InfillJob
 from dg_lsp.reason import Reason, ReasonCode
 
@@ -43,6 +43,10 @@ class _DeadlineError(Exception):
 
 class _AgreedError(Exception):
     """The model leaves a text with a high score unchanged, so this text is the answer."""
+
+
+class _UndecidedError(Exception):
+    """Some tokens of a block were not decided, so that nothing can follow it."""
 
 
 class Filling:
@@ -67,6 +71,8 @@ class Filling:
         )
         self._seeds = usable(self._job, codec)
         """The seeds that take part, by their number in the job."""
+        self._seed_ids: dict[int, list[int]] = {}
+        """The free positions of the canvases that start as seeds."""
         self._denoiser, self._codec, self._family = denoiser, codec, family
         self._settings, self._cancelled, self._on_draft = settings, cancelled, on_draft
         self._steps = 0
@@ -81,6 +87,8 @@ class Filling:
         self._block, self._blocks = 1, 1
         self._is_cut_short = False
         """Whether the deadline ended it."""
+        self._is_undecided = False
+        """Whether the steps were used up before every token of a text was decided."""
         self._is_open_ended = False
         """Whether texts are cut where they meet the suffix."""
         self._complete: list[FoundText] = []
@@ -104,6 +112,8 @@ class Filling:
         except _DeadlineError:
             self._is_cut_short = True
             found = self._complete or self._texts(self._family.lengths.fittest(self._lanes))
+        except _UndecidedError:
+            self._is_undecided, found = True, []
         except _AgreedError:
             found = self._texts([lane for lane in self._lanes if self._agrees(lane)])
         ranked = self._timed("rank", lambda: self._ranked(found, prompt, encoded))
@@ -126,6 +136,9 @@ class Filling:
         if self._is_cut_short:
             over = f"the {self._job.deadline_s:g} s were over before there was a usable text"
             return (), Reason(ReasonCode.DEADLINE, over)
+        if self._is_undecided and not written:
+            undecided = f"some tokens were still undecided after {self._steps} steps"
+            return (), Reason(ReasonCode.UNDECIDED, undecided)
         if is_empty:
             return (), NOTHING_MISSING
         if not written and self._job.shown:
@@ -153,7 +166,12 @@ class Filling:
         room = self._denoiser.canvas_length - prompt.anchored_tokens
         lengths = self._family.lengths.lengths(prompt.least_tokens, min(budget, room))
         plans = [plan_canvas(prompt, length) for length in lengths]
-        lanes = self._denoise([*plans, *self._seeded(prompt, room)], prompt, encoded)
+        strength = self._family.seed_strength
+        plans += [
+            plan.with_free(self._noised(plan.free_ids, strength)) if strength else plan
+            for plan in self._seeded(prompt, room)
+        ]
+        lanes = self._denoise(plans, prompt, encoded)
         self._complete = self._texts(lanes)
         # At the end of a document, nothing says where a longer text would end.
         may_go_on = (
@@ -171,7 +189,8 @@ class Filling:
             (number, healed_ids(prompt, self._codec, seed.text))
             for number, seed in itertools.islice(self._seeds.items(), most)
         ]
-        return [plan_seed(prompt, ids, number) for number, ids in starts if len(ids) <= room]
+        self._seed_ids = {number: ids for number, ids in starts if len(ids) <= room}
+        return [plan_seed(prompt, ids, number) for number, ids in self._seed_ids.items()]
 
     def _seeded_rewrite(
         self, prompt: Prompt, room: int, old_ids: Sequence[int]
@@ -179,7 +198,11 @@ class Filling:
         """The same for a rewrite: noised where the seed differs from the old text."""
         return [
             plan.with_free(
-                self._noised(plan.free_ids, kept=equal_positions(plan.free_ids, old_ids))
+                self._noised(
+                    plan.free_ids,
+                    self._job.strength,
+                    kept=equal_positions(plan.free_ids, old_ids),
+                )
             )
             for plan in self._seeded(prompt, room)
         ]
@@ -190,7 +213,8 @@ class Filling:
         if (
             self._job.replaced is not None
             or number is None
-            or lane.shown.tolist() != list(lane.plan.free_ids)
+            or lane.masked
+            or lane.shown.tolist() != self._seed_ids[number]
         ):
             return False
         return self._seeds[number].score >= self._settings.seeds.sure_score
@@ -223,7 +247,8 @@ class Filling:
         for number, block in enumerate(blocks, start=1):
             self._block = number
             self._rest = self._old_text([*blocks[number:], start_ids], prompt)
-            plan = plan_open_canvas(prompt, len(block)).with_free(self._noised(block))
+            start = self._noised(block, self._job.strength)
+            plan = plan_open_canvas(prompt, len(block)).with_free(start)
             lanes = self._denoise([plan], prompt, encoded)
             prompt, encoded = self._commit(lanes[0], prompt)
         self._block, self._rest = self._blocks, ""
@@ -233,7 +258,10 @@ class Filling:
                 len(start_ids), prompt.least_tokens, room
             )
         plans = [
-            plan_rewrite(prompt, self._noised((start_ids + [-1] * length)[:length]))
+            plan_rewrite(
+                prompt,
+                self._noised((start_ids + [-1] * length)[:length], self._job.strength),
+            )
             for length in lengths
         ]
         if self._blocks == 1:
@@ -257,11 +285,13 @@ class Filling:
     def _block_tokens(self) -> int:
         return min(self._settings.block_tokens, self._denoiser.canvas_length)
 
-    def _noised(self, ids: Sequence[int], kept: frozenset[int] = frozenset()) -> list[int]:
+    def _noised(
+        self, ids: Sequence[int], strength: float, kept: frozenset[int] = frozenset()
+    ) -> list[int]:
         """The ids, as many as `strength` says noised (-1), except at `kept` positions."""
         rng = random.Random(f"{self._job.seed} {len(ids)}")
         return [
-            -1 if rng.random() < self._job.strength and at not in kept else token_id
+            -1 if rng.random() < strength and at not in kept else token_id
             for at, token_id in enumerate(ids)
         ]
 
@@ -290,6 +320,8 @@ class Filling:
 
     def _commit(self, lane: Lane, prompt: Prompt) -> tuple[Prompt, Any]:
         """Commit a settled block: its tokens become known text before the next canvas."""
+        if lane.masked:
+            raise _UndecidedError
         ids = lane.shown.tolist()
         self._committed += zip(ids, lane.log_probability.exp().tolist(), strict=True)
         prompt = dataclasses.replace(
@@ -313,16 +345,25 @@ class Filling:
                 *self._committed,
                 *zip(lane.shown.tolist(), lane.log_probability.exp().tolist(), strict=True),
             ]
+            plan = dataclasses.replace(lane.plan, left_tokens=self._left_tokens)
+            ids = [token_id for token_id, _ in tokens]
             text, confidences = span_text(
-                dataclasses.replace(lane.plan, left_tokens=self._left_tokens),
-                self._codec,
-                [token_id for token_id, _ in tokens],
-                [probability for _, probability in tokens],
+                plan, self._codec, ids, [probability for _, probability in tokens]
             )
             if not self._is_open_ended:
                 rest = self._rest
                 shares = (*confidences, *[0.0] * len(rest))
-                found.append(FoundText(text + rest, shares, seed=lane.plan.seed))
+                before = len(self._committed)
+                masked = {before + at: width for at, width in lane.masked.items()}
+                places = masked_places(plan, self._codec, ids, masked)
+                found.append(
+                    FoundText(
+                        *(text + rest, shares),
+                        seed=lane.plan.seed,
+                        is_decided=not masked,
+                        masked=places,
+                    )
+                )
                 continue
             end = meeting_point(text, self._job.suffix)
             found.append(FoundText(text[:end], confidences[:end], meets=end is not None))
@@ -346,11 +387,14 @@ class Filling:
             Draft(
                 *(best.text, best.confidences, step, allowed, self._block, self._blocks),
                 candidate=self._candidate,
+                masked=best.masked,
             )
         )
 
     def _ranked(self, found: list[FoundText], prompt: Prompt, encoded: Any) -> list[Candidate]:
-        found = [one for one in self._compared(found) if "\ufffd" not in one.text]
+        decided = [one for one in found if one.is_decided]
+        self._is_undecided |= len(decided) < len(found)
+        found = [one for one in self._compared(decided) if "\ufffd" not in one.text]
         if not self._job.may_be_empty:
             found = [one for one in found if one.text] or found
         elif self._is_length_open:

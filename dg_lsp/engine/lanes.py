@@ -7,7 +7,7 @@ free or pinned, which lane it belongs to, and which tokens it accepts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -38,6 +38,10 @@ class Lane:
     """The same for the pinned tokens."""
     settled: bool = False
     steps: int = 0
+    control_tokens: frozenset[int] = frozenset()
+    """Control tokens that its free positions accept at the next step."""
+    masked: dict[int, int] = field(default_factory=dict)
+    """For each free position that is not decided, how many characters it probably takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class Rows:
     """(healed,) the token that the user typed there."""
     limits: tuple[tuple[Limit, ...], ...]
     """The limits of the healed positions of each lane."""
+    control_tokens: tuple[frozenset[int], ...]
+    """The control tokens that each lane accepts."""
     free_slices: tuple[slice, ...]
     """The free rows of each lane."""
     pinned_slices: tuple[slice, ...]
@@ -86,7 +92,7 @@ def arrange(lanes: Sequence[Lane], constraints: Constraints, device: torch.devic
     for number, lane in enumerate(lanes):
         plan = lane.plan
         first = len(free)
-        constraint += [0] * plan.free_length
+        constraint += [constraints.unhealed(lane)] * plan.free_length
         healed = constraints.healed(lane)
         for one in healed:
             typed.append((first + one.position, one.typed))
@@ -116,6 +122,7 @@ def arrange(lanes: Sequence[Lane], constraints: Constraints, device: torch.devic
         typed_rows=tensor([row for row, _ in typed]),
         typed_ids=tensor([token for _, token in typed]),
         limits=tuple(limits),
+        control_tokens=tuple(lane.control_tokens for lane in lanes),
         free_slices=tuple(free_slices),
         pinned_slices=tuple(pinned_slices),
     )
@@ -124,23 +131,32 @@ def arrange(lanes: Sequence[Lane], constraints: Constraints, device: torch.devic
 class Constraints:
     """Which tokens are disallowed at the free positions of some canvases.
 
-    Constraint 0 disallows only control tokens. The lanes of one job are healed in the same way
-    and share their constraints.
+    Constraint 0 disallows all control tokens and nothing else. The lanes of one job are healed
+    in the same way and share their constraints.
     """
 
-    def __init__(self, codec: Codec, vocab_size: int, allowed_control: frozenset[int]) -> None:
+    def __init__(self, codec: Codec, vocab_size: int) -> None:
         self._codec = codec
-        control = [i for i in codec.control.disallowed if i not in allowed_control]
         disallowed = torch.zeros(vocab_size, dtype=torch.bool)
-        disallowed[torch.tensor(control, dtype=torch.long)] = True
+        disallowed[torch.tensor(codec.control.disallowed, dtype=torch.long)] = True
         disallowed[codec.vocab_size :] = True
         self._rows = [disallowed]
-        self._numbers: dict[Limit, int] = {}
+        self._numbers: dict[Limit | frozenset[int], int] = {frozenset(): 0}
         self._table: Tensor | None = None
 
     def healed(self, lane: Lane) -> list[Healed]:
         """The healed positions of a lane, by the tokens that it shows."""
         return heal(lane.plan, self._codec, lane.shown.tolist())
+
+    def unhealed(self, lane: Lane) -> int:
+        """The constraint of the positions of a lane that are not healed."""
+        control = lane.control_tokens
+        if control not in self._numbers:
+            row = self._rows[0].clone()
+            row[torch.tensor(sorted(control), dtype=torch.long)] = False
+            self._numbers[control] = len(self._rows)
+            self._rows.append(row)
+        return self._numbers[control]
 
     def number(self, limit: Limit) -> int:
         """The constraint of a limit. Raises `ValueError` if it accepts no token."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.healing import text_of
 from dg_lsp.engine.prompt import CanvasPlan
+from dg_lsp.job import MaskedPlace
 
 LEAST_MEETING = 6
 """With this many characters other than white space, a repeated suffix is no coincidence."""
@@ -47,6 +48,27 @@ def span_text(
             confidences += [least] * len(decoded)
             least = 1.0
     return "".join(characters), tuple(confidences)
+
+
+def masked_places(
+    plan: CanvasPlan, codec: Codec, free_ids: Sequence[int], masked: Mapping[int, int]
+) -> tuple[MaskedPlace, ...]:
+    """Where the text of the span lacks tokens; `masked` has the width of each such position."""
+    if not masked:
+        return ()
+    start = len(text_of(codec, plan.left_tokens))
+    pieces = [codec.token_bytes(token_id) for token_id in free_ids]
+    end = max(start, sum(map(len, pieces)) - len(text_of(codec, plan.right_tokens)))
+    written = b"".join(pieces)
+    widths: dict[int, int] = {}
+    before = 0
+    for at, piece in enumerate(pieces):
+        # A masked position with text is healed, and what it shows is not part of the span.
+        if masked.get(at) and not piece:
+            place = len(written[start : min(before, end)].decode(errors="replace"))
+            widths[place] = widths.get(place, 0) + masked[at]
+        before += len(piece)
+    return tuple(MaskedPlace(place, width) for place, width in widths.items())
 
 
 def meeting_point(text: str, suffix: str) -> int | None:

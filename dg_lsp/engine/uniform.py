@@ -20,8 +20,6 @@ from dg_lsp.engine.stopping import Stopping
 class UniformCorruption:
     """Implements `engine.family.Corruption` for one run."""
 
-    control_tokens: frozenset[int] = frozenset()
-
     def __init__(self, settings: SamplerSettings, device: torch.device, seed: int) -> None:
         self._settings = settings
         self.max_steps = settings.max_denoising_steps
@@ -31,6 +29,9 @@ class UniformCorruption:
 
     def memory(self, plan: CanvasPlan) -> Stopping:
         return Stopping(self._settings)
+
+    def control_tokens(self, lane: Lane) -> frozenset[int]:
+        return frozenset()
 
     def noise(self, rows: Rows) -> Tensor:
         """Random text tokens; the typed tokens at healed positions."""

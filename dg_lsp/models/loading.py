@@ -22,6 +22,8 @@ from dg_lsp.config import (
     CacheSettings,
     EngineSettings,
     LengthSettings,
+    MaskedSettings,
+    Order,
     PromptSettings,
     PromptStyle,
     SamplerSettings,
@@ -312,6 +314,7 @@ def _settings(directory: Path, metadata: dict[str, Any]) -> EngineSettings:
             sampler=_sampler_settings(directory / GENERATION),
             length=_length_settings(_section(metadata, "length")),
             seeds=SeedSettings(**_section(metadata, "seeds")),
+            masked=_masked_settings(_section(metadata, "masked")),
             **_section(metadata, "engine"),
         )
     except (TypeError, ValueError) as error:
@@ -333,6 +336,18 @@ def _prompt_settings(numbers: dict[str, Any]) -> PromptSettings:
     if "style" in numbers:
         numbers["style"] = PromptStyle(numbers["style"])
     return PromptSettings(**numbers)
+
+
+def _masked_settings(numbers: dict[str, Any]) -> MaskedSettings:
+    if "order" in numbers:
+        numbers["order"] = Order(numbers["order"])
+    for name in ("start_masks", "race_masks"):
+        if name in numbers:
+            numbers[name] = tuple(numbers[name])
+    for name in ("keep_after", "length_bias"):
+        if name in numbers:
+            numbers[name] = tuple((key, value) for key, value in numbers[name])
+    return MaskedSettings(**numbers)
 
 
 def _length_settings(numbers: dict[str, Any]) -> LengthSettings:

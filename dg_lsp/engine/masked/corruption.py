@@ -1,0 +1,206 @@
+"""Masked corruption: noise is the mask token, and what a step decides stays.
+
+Every order but p2 decides the surest masked position of a canvas, and all others that are sure
+enough. p2 decides all, keeps the surest share, and masks the rest again, so that it may revise.
+Healed positions are decided from the outside to the cursor, because what one accepts follows
+from the token before it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dg_lsp.config import MaskedSettings, Order
+from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.denoiser import Prediction
+from dg_lsp.engine.lanes import Lane, Rows, StepView
+from dg_lsp.engine.masked.rules import NEW, MaskTokens, remasked, resized
+from dg_lsp.engine.prompt import CanvasPlan
+
+TYPICAL_WIDTH, WIDEST = 3, 12
+"""Characters that a placeholder takes: for a position without a guess, and at most."""
+
+
+@dataclass(slots=True)
+class Position:
+    """What is known of one free position of a canvas."""
+
+    log_probability: float = 0.0
+    """Of its token, when it was decided; 0 for one that the canvas started with."""
+    is_start: bool = False
+    """Whether the canvas started with its token."""
+    is_healed: bool = False
+
+
+@dataclass(slots=True)
+class CanvasState:
+    """The memory of a lane."""
+
+    positions: list[Position]
+    ids: list[int]
+    longest: int
+    budget: int
+    """Expands that may still be carried out."""
+    steps: int = 0
+
+
+class MaskedCorruption:
+    """Implements `engine.family.Corruption` for one run."""
+
+    def __init__(
+        self,
+        settings: MaskedSettings,
+        tokens: MaskTokens,
+        codec: Codec,
+        canvas_length: int,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self._settings, self._tokens, self._codec = settings, tokens, codec
+        self._canvas_length, self._device = canvas_length, device
+        self._generator = torch.Generator(device).manual_seed(seed)
+        self.max_steps = settings.max_steps
+
+    def memory(self, plan: CanvasPlan) -> CanvasState:
+        count = plan.free_length
+        left, right = len(plan.left_tokens), count - len(plan.right_tokens)
+        positions = [
+            Position(is_start=token >= 0, is_healed=not left <= at < right)
+            for at, token in enumerate(plan.free_ids)
+        ]
+        ids = [self._tokens.mask if token < 0 else token for token in plan.free_ids]
+        # A selection that is longer than the window may still grow a little.
+        window = max(self._settings.window, count + count // 2)
+        longest = min(window, self._canvas_length - (len(plan.ids) - count))
+        return CanvasState(positions, ids, longest, self._settings.expand_budget)
+
+    def control_tokens(self, lane: Lane) -> frozenset[int]:
+        state: CanvasState = lane.memory
+        may_grow = state.budget > 0 and len(state.ids) < state.longest
+        return frozenset(
+            one for one in self._tokens.changing if may_grow or one != self._tokens.expand
+        )
+
+    def noise(self, rows: Rows) -> Tensor:
+        return torch.full_like(rows.lane_index, self._tokens.mask)
+
+    def temperature(self, step_idx: int) -> float:
+        return self._settings.temperature
+
+    def share(self, rows: Rows) -> Tensor:
+        return torch.rand(len(rows.lane_index), generator=self._generator, device=self._device)
+
+    def commit(self, canvas: Tensor, predicted: Prediction, rows: Rows) -> Tensor:
+        """Decide masked positions; the others keep their tokens."""
+        open_now = _open_now(canvas == self._tokens.mask, rows)
+        if self._settings.order is Order.P2:
+            return torch.where(open_now, predicted.sampled, canvas)
+        sureness = self._sureness(predicted).masked_fill(~open_now, -math.inf)
+        taken = torch.zeros_like(open_now)
+        for free in rows.free_slices:
+            place = torch.arange(free.stop - free.start, device=canvas.device)
+            taken[free] = place == sureness[free].argmax()
+        least = self._settings.sure_probability
+        if least < 1:
+            taken |= predicted.free_fit >= math.log(max(least, 1e-9))
+        return torch.where(taken & open_now, predicted.sampled, canvas)
+
+    def observe(self, lane: Lane, view: StepView) -> Sequence[int] | None:
+        state: CanvasState = lane.memory
+        state.steps += 1
+        before, ids = state.ids, view.canvas.tolist()
+        mask = self._tokens.mask
+        log_probability = view.log_probability.tolist()
+        for at, position in enumerate(state.positions):
+            if before[at] == mask and ids[at] != mask:
+                position.log_probability = log_probability[at]
+        if self._settings.order is Order.P2:
+            ids = self._revised(state, ids, view)
+        fixed = {at for at, one in enumerate(state.positions) if one.is_start or one.is_healed}
+        change = resized(
+            ids, self._tokens, longest=state.longest, budget=state.budget, fixed=fixed
+        )
+        positions = [Position() if at == NEW else state.positions[at] for at in change.origins]
+        guesses = view.argmax.tolist()
+        widths = [
+            TYPICAL_WIDTH if at == NEW else self._width(guesses[at]) for at in change.origins
+        ]
+        state.ids, state.positions = change.ids, positions
+        state.budget -= change.expanded
+        if not state.ids:
+            # A canvas keeps one position; a delete writes no text.
+            assert self._tokens.delete is not None
+            state.ids, state.positions, widths = [self._tokens.delete], [Position()], [0]
+        lane.shown = torch.tensor(state.ids, dtype=torch.long)
+        lane.log_probability = torch.tensor([one.log_probability for one in state.positions])
+        lane.masked = {
+            at: width
+            for at, (token, width) in enumerate(zip(state.ids, widths, strict=True))
+            if token == mask
+        }
+        lane.settled = not lane.masked
+        return state.ids if state.ids != view.canvas.tolist() else None
+
+    def _revised(self, state: CanvasState, ids: list[int], view: StepView) -> list[int]:
+        """The ids with all but the surest masked again."""
+        may_revise = self._settings.is_start_revisable
+        fixed = {
+            at
+            for at, one in enumerate(state.positions)
+            if one.is_healed or (one.is_start and not may_revise)
+        }
+        seen = zip(ids, view.argmax.tolist(), view.log_probability.tolist(), strict=True)
+        # What the model would now replace is at most as sure as the rest of the distribution.
+        sureness = [
+            best if token == argmax else math.log(max(1 - math.exp(best), 1e-12))
+            for token, argmax, best in seen
+        ]
+        share = min(1.0, state.steps / self._settings.p2_steps)
+        count = math.ceil(share * (len(ids) - len(fixed)))
+        revised = remasked(ids, sureness, self._tokens, count, fixed)
+        for token, position in zip(revised, state.positions, strict=True):
+            position.is_start &= token != self._tokens.mask
+        return revised
+
+    def _sureness(self, predicted: Prediction) -> Tensor:
+        if self._settings.order is Order.ENTROPY:
+            return -predicted.entropy
+        if self._settings.order is Order.PROBABILITY:
+            return predicted.log_probability
+        if predicted.margin is None:
+            raise ValueError(
+                "order is 'margin', but the model reports no margins; use 'entropy'"
+            )
+        return predicted.margin
+
+    def _width(self, guess: int) -> int:
+        """How wide the placeholder of a position is, by its most probable token."""
+        if guess == self._tokens.delete:
+            return 0
+        if guess == self._tokens.expand:
+            return 2 * TYPICAL_WIDTH
+        text = self._codec.token_bytes(guess).decode(errors="replace")
+        return min(max(1, len(text.rstrip("\n"))), WIDEST)
+
+
+def _open_now(masked: Tensor, rows: Rows) -> Tensor:
+    """(free,) the masked positions that a step may decide.
+
+    Of the healed positions of each side, only the outermost one that is still masked.
+    """
+    open_now = masked.clone()
+    for free, limits in zip(rows.free_slices, rows.limits, strict=True):
+        on_left = sum(bool(limit.start) for limit in limits)
+        left = masked[free.start : free.start + on_left].long()
+        open_now[free.start : free.start + on_left] = left.cumsum(0) * left == 1
+        right = masked[free.stop - (len(limits) - on_left) : free.stop].long().flip(0)
+        if len(right):
+            open_now[free.stop - len(right) : free.stop] = (right.cumsum(0) * right == 1).flip(
+                0
+            )
+    return open_now
