@@ -76,6 +76,7 @@ MAY_IMPORT = {
     "dg_lsp.benchmark.infills": ANYTHING,
     "dg_lsp.benchmark.keystrokes": ANYTHING,
     "dg_lsp.benchmark.packing": ANYTHING,
+    "dg_lsp.benchmark.peers": ANYTHING,
     "dg_lsp.benchmark.rehearsal": ANYTHING,
     "dg_lsp.models": (
         *SEAM,
@@ -138,6 +139,7 @@ MUST_NOT_IMPORT = {
         "dg_lsp.benchmark.infills",
         "dg_lsp.benchmark.keystrokes",
         "dg_lsp.benchmark.packing",
+        "dg_lsp.benchmark.peers",
         "dg_lsp.benchmark.rehearsal",
     )
 }

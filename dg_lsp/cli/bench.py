@@ -6,6 +6,7 @@ import typer
 
 from dg_lsp.cli.bench_gpu import gpu
 from dg_lsp.cli.bench_packing import packing
+from dg_lsp.cli.bench_peers import peers
 from dg_lsp.cli.bench_profile import profile
 from dg_lsp.cli.bench_rehearsal import rehearsal
 from dg_lsp.cli.bench_server import server
@@ -16,3 +17,4 @@ bench.command("profile")(profile)
 bench.command("gpu")(gpu)
 bench.command("packing")(packing)
 bench.command("rehearsal")(rehearsal)
+bench.command("peers")(peers)
