@@ -105,6 +105,7 @@ MAY_IMPORT = {
         "torch",
         "transformers",
         "numpy",
+        "safetensors",
         "platformdirs",
         "tokenizers",
         "typer",

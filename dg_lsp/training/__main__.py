@@ -1,8 +1,9 @@
-"""`python -m dg_lsp.training`: trains the bundled model on the sources on this machine."""
+"""`python -m dg_lsp.training`: trains a small model on the sources on this machine."""
 
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 import platform
 import shutil
@@ -24,26 +25,38 @@ from rich.progress import (
 )
 from tokenizers import Tokenizer
 
-from dg_lsp.models.gemma.weights import load_weights
-from dg_lsp.models.registry import open_checkpoint
 from dg_lsp.models.store import BUNDLED_DIRECTORY
 from dg_lsp.models.tokenizer import FileCodec
 from dg_lsp.training import corpus
 from dg_lsp.training.card import RunFigures, model_card
-from dg_lsp.training.examples import ExampleMaker
-from dg_lsp.training.export import METADATA, Training, export, read_metadata, training_of
+from dg_lsp.training.export import read_metadata, training_of
+from dg_lsp.training.masked.trainer import MaskedTrainer
 from dg_lsp.training.packages import gather_packages
-from dg_lsp.training.recipe import Progress as StepProgress
-from dg_lsp.training.recipe import Recipe, Trainer
+from dg_lsp.training.run import Progress as StepProgress
+from dg_lsp.training.run import Recipe, Trainer, Training
 from dg_lsp.training.shape import VOCABULARY
 from dg_lsp.training.tokenizer import train_tokenizer
+from dg_lsp.training.uniform import UniformTrainer
 
 DEFAULT = Recipe()
 STATE = Path(platformdirs.user_cache_dir("dg-lsp")) / "training"
 
 
+class Objective(enum.Enum):
+    """What a model is trained for; each has its own shape, and its own saved state."""
+
+    UNIFORM = "uniform"
+    MASKED = "masked"
+
+
 def main(
-    state: Annotated[Path, typer.Option(help="Where the run saves its state.")] = STATE,
+    objective: Annotated[
+        Objective,
+        typer.Option(help="The bundled model's, or masked diffusion on Qwen2's shape."),
+    ] = Objective.UNIFORM,
+    state: Annotated[
+        Path | None, typer.Option(help="Where the run saves its state, and its corpus.")
+    ] = None,
     steps: Annotated[int, typer.Option(help="Steps before the cool-down.")] = DEFAULT.steps,
     cooldown: Annotated[int, typer.Option(help="Steps of the cool-down.")] = DEFAULT.cooldown,
     batch: Annotated[int, typer.Option(help="Examples per step.")] = DEFAULT.batch,
@@ -63,14 +76,21 @@ def main(
         typer.Option(help="A node_modules folder or Neovim's runtime, for more languages."),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Where to write the finished model.")
-    ] = BUNDLED_DIRECTORY,
+        Path | None,
+        typer.Option(
+            help="Where to write the finished model: by default in place of the bundled one, "
+            "or for a masked model beside its state."
+        ),
+    ] = None,
 ) -> None:
-    """Train the bundled model, or continue its training; Ctrl-C saves and stops.
+    """Train a small model, or continue its training; Ctrl-C saves and stops.
 
     If --steps equals the steps of the saved state, only the cool-down is run.
     """
     console = Console()
+    is_masked = objective is Objective.MASKED
+    state = state or (STATE / "masked" if is_masked else STATE)
+    out = out or (state / "model" if is_masked else BUNDLED_DIRECTORY)
     gathered = _gather_once(state / "corpus.json", also or [])
     characters = sum(source.characters for source in gathered.sources)
     console.print(
@@ -80,7 +100,10 @@ def main(
     path = state / "tokenizer.json"
     if not path.is_file():
         state.mkdir(parents=True, exist_ok=True)
-        if init is not None:
+        if is_masked:
+            # The same tokens as the bundled model, with which it is compared.
+            shutil.copyfile(BUNDLED_DIRECTORY / "tokenizer.json", path)
+        elif init is not None:
             shutil.copyfile(init / "tokenizer.json", path)
         else:
             texts = (file.text for file in gathered.training)
@@ -90,12 +113,11 @@ def main(
     recipe = Recipe(
         steps=steps, cooldown=cooldown, batch=batch, peak=peak, seeded_share=seeded_share
     )
-    trainer = Trainer(gathered.training, codec, recipe, state)
+    make = MaskedTrainer if is_masked else UniformTrainer
+    trainer: Trainer = make(gathered.training, codec, recipe, state)
     trainer.resume()
     if init is not None and trainer.step == 0:
-        checkpoint = open_checkpoint(init)
-        finished = load_weights(init, checkpoint.config, torch.device("cpu"), torch.float32)
-        trainer.start_from(dict(finished.named_parameters()))
+        trainer.start_from(trainer.read_weights(init))
     stopped = False
 
     def stop(*_: object) -> None:
@@ -104,11 +126,13 @@ def main(
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+    names = trainer.description
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("encoder {task.fields[encoder]:.3f}  decoder {task.fields[decoder]:.3f}"),
+        TextColumn(f"{names.encoder} {{task.fields[encoder]:.3f}}"),
+        TextColumn(f"{names.decoder} {{task.fields[decoder]:.3f}}"),
         TextColumn("{task.fields[speed]:.0f} tokens/s"),
     )
     with Progress(*columns, console=console) as bar:
@@ -138,14 +162,15 @@ def main(
             )
             if now.step % 50 == 0:
                 bar.console.print(
-                    f"step {now.step}  encoder {average[0]:.3f}  decoder {average[1]:.3f}  "
+                    f"step {now.step}  {names.encoder} {average[0]:.3f}  "
+                    f"{names.decoder} {average[1]:.3f}  "
                     f"{now.tokens_per_s:.0f} tokens/s  {trainer.seconds / 3600:.2f} h"
                 )
 
         trainer.run(report, lambda: stopped)
     if trainer.finished:
-        metadata = METADATA if init is None else read_metadata(init)
-        _export(trainer, metadata, gathered, codec, path, out)
+        metadata = trainer.metadata if init is None else read_metadata(init)
+        _export(trainer, metadata, gathered, path, out)
         console.print(f"written to {out}")
 
 
@@ -153,7 +178,6 @@ def _export(
     trainer: Trainer,
     metadata: Mapping[str, Any],
     gathered: corpus.Corpus,
-    codec: FileCodec,
     tokenizer: Path,
     out: Path,
 ) -> None:
@@ -164,9 +188,8 @@ def _export(
         tokens=before.tokens + trainer.step * trainer.tokens_per_step,
         hours=round(before.hours + trainer.seconds / 3600, 2),
     )
-    export(trainer.optimizer.masters, trainer.model.config, tokenizer, training, out, metadata)
-    held_out = ExampleMaker(gathered.held_out, codec, trainer.shape, seed=0)
-    encoder_loss, decoder_loss = trainer.held_out_losses(held_out, batches=12)
+    trainer.export(tokenizer, training, out, metadata)
+    encoder_loss, decoder_loss = trainer.held_out_losses(gathered.held_out, batches=12)
     figures = RunFigures(
         parameters=sum(master.numel() for master in trainer.optimizer.masters.values()),
         training=training,
@@ -177,7 +200,7 @@ def _export(
         encoder_loss=encoder_loss,
         decoder_loss=decoder_loss,
     )
-    card = model_card(figures, trainer.recipe, gathered.sources)
+    card = model_card(trainer.description, figures, trainer.recipe, gathered.sources)
     (out / "README.md").write_text(card, encoding="utf-8")
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from dg_lsp.training.corpus import HELD_OUT_MODULES, Source
 from dg_lsp.training.examples import LANGUAGES
-from dg_lsp.training.export import Training
 from dg_lsp.training.packages import NEOVIM
-from dg_lsp.training.recipe import Recipe
+from dg_lsp.training.run import Description, Recipe, Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,9 @@ def with_measurements(card: str, measured: str) -> str:
     return f"{kept}{MEASURED}\n{measured.strip()}\n"
 
 
-def model_card(figures: RunFigures, recipe: Recipe, sources: Sequence[Source]) -> str:
+def model_card(
+    description: Description, figures: RunFigures, recipe: Recipe, sources: Sequence[Source]
+) -> str:
     """The card in Markdown, still without how well the model infills."""
     large = [source for source in sources if source.characters >= LARGE]
     rows = "\n".join(
@@ -59,13 +60,13 @@ def model_card(figures: RunFigures, recipe: Recipe, sources: Sequence[Source]) -
     begun = ""
     if figures.steps_before:
         begun = f" from the weights of {figures.steps_before} steps before"
-    options, seeded = "", ""
+    options, seeded = description.options, ""
     if recipe.seeded_share:
-        options = f" --seeded-share {recipe.seeded_share:g}"
+        options += f" --seeded-share {recipe.seeded_share:g}"
         seeded = f"In {recipe.seeded_share:.0%} of the examples of this run, the canvas starts from a text found elsewhere in the file, which the model learns to correct.\n"
-    card = f"""# The bundled model
+    card = f"""# {description.title}
 
-A {figures.parameters / 1e6:.1f} M parameter checkpoint of `DiffusionGemmaForBlockDiffusion`, without the vision tower, with a code tokenizer of its own.
+A {figures.parameters / 1e6:.1f} M parameter {description.model}, with a code tokenizer of its own.
 It is here so that dg-lsp runs, is tested and can be tried with no GPU, no download and no account.
 It is a small model that has read a little code: expect short, local completions, and expect many of them to be wrong.
 It follows no instructions.
@@ -85,17 +86,16 @@ Less than {LARGE / 1e6:g} M characters each: {small or "none"}.
 ## Recipe
 
 `python -m dg_lsp.training --steps {recipe.steps} --cooldown {recipe.cooldown} --batch {recipe.batch} --peak {recipe.peak:g}{options}`{begun}, seed {recipe.seed}.
-Two losses on the same weights: next-token cross entropy of the causal encoder over prompt, span and suffix, and cross entropy of the decoder over uniformly noised canvases, laid out by the engine's own prompt code (contiguous spans before a right anchor, healed boundaries, open canvases, canvases noised all over, partly noised spans as in rewrites).
-{seeded}Half of the steps are self-conditioned.
-Matrices are updated by Muon, the rest by Adam, over float32 masters; the last {recipe.cooldown} steps cool down linearly.
+{description.losses}
+{seeded}Matrices are updated by Muon, the rest by Adam, over float32 masters; the last {recipe.cooldown} steps cool down linearly.
 
 | | |
 | --- | --- |
 | steps | {figures.training.steps} |
 | tokens seen | {figures.training.tokens / 1e6:.1f} M |
 | hours | {figures.training.hours:.1f} on {figures.machine} |
-| held-out loss, encoder | {figures.encoder_loss:.3f} nats per token |
-| held-out loss, decoder | {figures.decoder_loss:.3f} nats per token |
+| held-out loss, {description.encoder} | {figures.encoder_loss:.3f} nats per token |
+| held-out loss, {description.decoder} | {figures.decoder_loss:.3f} nats per token |
 
 """
     return with_measurements(card, "Not measured yet: `dg-lsp eval spans --card`.")

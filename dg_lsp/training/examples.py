@@ -86,7 +86,7 @@ class ExampleMaker:
         seeded_share: float = 0.0,
     ) -> None:
         self._files = list(files)
-        self._ends = list(itertools.accumulate(_weights(self._files)))
+        self._ends = list(itertools.accumulate(file_weights(self._files)))
         self._codec = codec
         self._shape = shape
         self._seed = seed
@@ -196,7 +196,7 @@ class ExampleMaker:
         out.pinned[row, index, :free] = False
 
 
-def _weights(files: Sequence[SourceFile]) -> list[float]:
+def file_weights(files: Sequence[SourceFile]) -> list[float]:
     """The weight of each file, chosen so that each language has its share."""
     weights = [len(file.text) * MIX.get(file.distribution, 1.0) for file in files]
     totals: dict[str, float] = defaultdict(float)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
 
 from dg_lsp.config import SamplerSettings
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.training.run import Training
 
 # Chosen by `dg-lsp eval tune` and `dg-lsp eval lengths`; docs/quality.md has the tables.
 SAMPLER = SamplerSettings(
@@ -42,15 +43,6 @@ METADATA: dict[str, Any] = {
     "length": {"token_reward_nats": 1.5},
     "engine": {"block_tokens": 32},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """The training behind a model, including the runs whose weights it began with."""
-
-    steps: int = 0
-    tokens: int = 0
-    hours: float = 0.0
 
 
 def read_metadata(directory: Path) -> dict[str, Any]:
@@ -99,6 +91,13 @@ def export(
     written = json.loads(path.read_text(encoding="utf-8"))
     written["architectures"] = ["DiffusionGemmaForBlockDiffusion"]
     path.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    write_beside(tokenizer, training, out, metadata)
+
+
+def write_beside(
+    tokenizer: Path, training: Training, out: Path, metadata: Mapping[str, Any]
+) -> None:
+    """Write what belongs to the weights in `out`: settings, tokenizer and checksums."""
     written = {**metadata, "training": asdict(training)}
     (out / "dg_lsp.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(tokenizer, out / "tokenizer.json")

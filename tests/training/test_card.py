@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dg_lsp.training.card import RunFigures, model_card, with_measurements
 from dg_lsp.training.corpus import Source
-from dg_lsp.training.export import Training
-from dg_lsp.training.recipe import Recipe
+from dg_lsp.training.masked.trainer import MaskedTrainer
+from dg_lsp.training.run import Description, Recipe, Training
+from dg_lsp.training.uniform import UniformTrainer
 
 
-def card(**recipe: float) -> str:
+def card(description: Description = UniformTrainer.description, **recipe: float) -> str:
     figures = RunFigures(
         parameters=6_280_000,
         training=Training(steps=6850, tokens=31_000_000, hours=2.04),
@@ -21,7 +22,8 @@ def card(**recipe: float) -> str:
         Source("torch", "2.13.0", "BSD-3-Clause", 900, 12_000_000),
         Source("npm semver", "7.8.6", "ISC", 21, 84_000),
     ]
-    return model_card(figures, Recipe(steps=4000, cooldown=200, peak=0.4, **recipe), sources)
+    made = Recipe(steps=4000, cooldown=200, peak=0.4, **recipe)
+    return model_card(description, figures, made, sources)
 
 
 def test_the_card_tells_data_licence_recipe_and_losses():
@@ -40,6 +42,16 @@ def test_the_card_tells_of_rows_that_start_from_seeds():
     assert "--seeded-share 0.25`" in card(seeded_share=0.25)
     assert "25% of the examples" in card(seeded_share=0.25)
     assert "--seeded-share" not in card()
+
+
+def test_the_card_of_a_masked_model_tells_its_objective():
+    text = card(MaskedTrainer.description)
+
+    assert "--objective masked`" in text
+    assert "Qwen2ForCausalLM" in text
+    assert "| held-out loss, causal | 2.500 nats" in text
+    assert "| held-out loss, masked | 2.250 nats" in text
+    assert "DiffusionGemma" not in text
 
 
 def test_measurements_replace_the_ones_before_and_nothing_else():

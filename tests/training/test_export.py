@@ -6,14 +6,8 @@ import torch
 
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.loading import BUNDLED_DIRECTORY, load
-from dg_lsp.training.export import (
-    METADATA,
-    SAMPLER,
-    Training,
-    export,
-    read_metadata,
-    training_of,
-)
+from dg_lsp.training.export import METADATA, SAMPLER, export, read_metadata, training_of
+from dg_lsp.training.run import Training
 
 
 def test_an_export_loads_and_says_what_went_into_it(

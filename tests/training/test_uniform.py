@@ -11,10 +11,11 @@ import torch
 
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.step import head_of
-from dg_lsp.training import recipe
+from dg_lsp.training import run as training_run
 from dg_lsp.training.corpus import SourceFile
 from dg_lsp.training.examples import IGNORED
-from dg_lsp.training.recipe import Progress, Recipe, Trainer
+from dg_lsp.training.run import Progress, Recipe
+from dg_lsp.training.uniform import UniformTrainer
 
 TEXT = "def area(self, radius):\n    return 3.14 * radius ** 2  # naïve, 圆 🙂\n"
 TINY = Recipe(steps=2, cooldown=2, warmup=2, batch=1, save_every=1)
@@ -22,15 +23,15 @@ TINY = Recipe(steps=2, cooldown=2, warmup=2, batch=1, save_every=1)
 
 @pytest.fixture(autouse=True)
 def _same_dtype_in_every_run(monkeypatch) -> None:
-    monkeypatch.setattr(recipe, "faster_dtype", lambda: torch.float32)
+    monkeypatch.setattr(training_run, "faster_dtype", lambda: torch.float32)
 
 
-def trainer(codec, state: Path, numbers: Recipe = TINY) -> Trainer:
+def trainer(codec, state: Path, numbers: Recipe = TINY) -> UniformTrainer:
     files = [SourceFile("stdlib/shapes.py", TEXT * 3, "stdlib")]
-    return Trainer(files, codec, numbers, state, compile_layers=False)
+    return UniformTrainer(files, codec, numbers, state, compile_layers=False)
 
 
-def run(codec, state: Path, stop_at: int = 99) -> tuple[Trainer, list[Progress]]:
+def run(codec, state: Path, stop_at: int = 99) -> tuple[UniformTrainer, list[Progress]]:
     """Take up the run in `state` and go on, to the end or until `stop_at`."""
     running = trainer(codec, state)
     running.resume()
@@ -40,13 +41,13 @@ def run(codec, state: Path, stop_at: int = 99) -> tuple[Trainer, list[Progress]]
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tiny_codec, tmp_path_factory) -> tuple[Trainer, list[Progress]]:
+def uninterrupted(tiny_codec, tmp_path_factory) -> tuple[UniformTrainer, list[Progress]]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipe, "faster_dtype", lambda: torch.float32)
+        patch.setattr(training_run, "faster_dtype", lambda: torch.float32)
         return run(tiny_codec, tmp_path_factory.mktemp("state"))
 
 
-def weights(of: Trainer) -> dict[str, torch.Tensor]:
+def weights(of: UniformTrainer) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in of.model.named_parameters()}
 
 
