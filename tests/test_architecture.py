@@ -121,6 +121,8 @@ MAY_IMPORT = {
 MAY_IMPORT_LAZILY = {
     "dg_lsp.cli": ANYTHING,
     "dg_lsp.diagnosis": ("psutil",),
+    # And the grammars, by their packages' names.
+    "dg_lsp.document": ("tree_sitter",),
     "dg_lsp.server.rpc": ("psutil",),
     "dg_lsp.service": (
         "certifi",
@@ -276,7 +278,8 @@ def test_light_modules_leave_slow_libraries_unloaded() -> None:
 import importlib, sys
 for name in {light}:
     importlib.import_module(name)
-    heavy = sorted({{"torch", "transformers", "filelock", "psutil"}} & set(sys.modules))
+    unwanted = {{"torch", "transformers", "filelock", "psutil", "tree_sitter"}}
+    heavy = sorted(unwanted & set(sys.modules))
     assert not heavy, f"{{name}} loads {{heavy}}"
 """
     ended = subprocess.run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import AnyStr
 
 from dg_lsp.reason import CodedError, ReasonCode
 
@@ -117,7 +118,7 @@ def indent_width(line: str) -> int:
     return len(indent_of(line).expandtabs(8))
 
 
-def common_length(left: str, right: str, most: int) -> int:
+def common_length(left: AnyStr, right: AnyStr, most: int) -> int:
     """Length of the common beginning; by bisection, because comparing slices is fast."""
     low, high = 0, most
     while low < high:

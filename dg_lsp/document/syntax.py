@@ -1,7 +1,10 @@
-"""Decides whether inserting a text makes Python code invalid that could be valid.
+"""Decides whether inserting a text makes code invalid that could be valid.
 
-Only the statements around the position are examined, from the one before it to the end of its
-own, so that the check is fast in a long document and unaffected by errors elsewhere.
+Python's own parser judges Python, because it is the stricter one: tree-sitter takes a wrong
+indentation or an `else` of nothing for valid. Only the statements around the position are
+parsed, from the one before it to the end of its own, so that the check is fast in a long
+document and unaffected by errors elsewhere. Where they are too long, and in other languages,
+syntax trees decide.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 
+from dg_lsp.document import wholeness
 from dg_lsp.document.nesting import brackets_around, nesting
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_of, lines_of
 
@@ -26,13 +30,14 @@ _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 def breaks_syntax(text: str, prefix: str, suffix: str, language: str) -> bool | None:
     """Whether the text makes code invalid that something simple would make valid.
 
-    None if that cannot be decided: for another language, or code that is broken anyway.
+    None if that cannot be decided: for a language without a grammar, or code that is broken
+    anyway.
     """
     if language != "python":
-        return None
+        return wholeness.breaks(text, prefix, suffix, language)
     after = statements_after(suffix)
-    if after is None:
-        return None
+    if after is None or not statements_before(prefix):
+        return wholeness.breaks(text, prefix, suffix, language)
     for before in statements_before(prefix):
         endings = ("", *_endings(before, text))
         if any(parses(before + text + ending + after) for ending in endings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dg_lsp.document import trees
 from dg_lsp.document.syntax import MOST_CHARS, breaks_syntax, parses
 
 BROKEN = "def broken(:\n    pass\n\n\nnumber = 1\n\n\n"
@@ -65,21 +66,24 @@ LONG = "class Long:\n" + "    x = 1\n" * (MOST_CHARS // 10)
         (BROKEN + "x = 1\ny = <|2 +|>\n", True),
         ("x = \ny = <|2 +|>\n", True),
         ("x = 1\ny = ) <|2 +|>\n", None),
-        # Too long to be looked at.
-        (LONG + "    y = <|2 +|>\n", None),
+        # Too long for Python's parser.
+        (LONG + "    y = <|2 +|>\n", True),
+        (LONG + "    y = <|2 + 3|>\n", False),
+        (LONG + "    <|@property|>\n", False),
         ("y = <|2 +|>\n" + LONG, True),
-        ("class Long:\n    y = <|2 +|>\n" + LONG.partition("\n")[2], None),
+        ("class Long:\n    y = <|2 +|>\n" + LONG.partition("\n")[2], True),
     ],
 )
 def test_a_text_is_judged_by_the_statements_around_it(marked: str, expect: bool | None) -> None:
     prefix, rest = marked.split("<|")
     text, suffix = rest.split("|>")
+    trees.load("python")
 
     assert breaks_syntax(text, prefix, suffix, "python") is expect
 
 
-def test_other_languages_are_not_judged() -> None:
-    assert breaks_syntax("2 +", "x = ", "\n", "typescript") is None
+def test_languages_without_a_grammar_are_not_judged() -> None:
+    assert breaks_syntax("2 +", "x = ", "\n", "fortran") is None
 
 
 @pytest.mark.parametrize(

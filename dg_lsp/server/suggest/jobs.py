@@ -6,11 +6,13 @@ gives up. Other modules decide which job is still needed.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Callable
 from typing import Protocol
 
+from dg_lsp.document import trees
 from dg_lsp.document.request import RequestContext, RequestOptions, SeedFinder, build_job
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import (
@@ -51,6 +53,8 @@ class Jobs:
     def __init__(self, link: EngineLink, context: Context) -> None:
         self._link, self._context = link, context
         self._client = uuid.uuid4().hex[:12]
+        self._grammars: dict[str, asyncio.Task[bool]] = {}
+        """Grammars that were asked for, by language."""
 
     async def fill(
         self,
@@ -74,12 +78,19 @@ class Jobs:
             log.warning("no engine: %s", error)
             return JobResult(JobState.FAILED, Infill((), 0, reason=error.reason))
         try:
+            if grammar := self._grammars.get(site.language):
+                await asyncio.shield(grammar)
             async for draft in handle.drafts():
                 on_draft(draft)
             result = await handle.result()
         finally:
             # Has no effect on a job that has ended.
             handle.cancel()
+        if site.language not in self._grammars:
+            # Loaded beside the first answer in a language, which does not wait for it; the next
+            # one has it for certain.
+            loading = asyncio.create_task(asyncio.to_thread(trees.load, site.language))
+            self._grammars[site.language] = loading
         work.end(result)
         if result.state is JobState.FAILED:
             log.error("a job failed: %s", result.infill.reason)

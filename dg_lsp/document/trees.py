@@ -1,0 +1,234 @@
+"""Syntax trees of documents, by tree-sitter, for the languages whose grammars are installed.
+
+A grammar is loaded when `load` is called, and only then does `parsed_site` answer. Nothing is
+downloaded: every grammar is a package of its own (tree-sitter-language-pack fetches them at run
+time).
+
+The newest trees are kept. A text that differs from one of them in one place, which is what a
+keystroke or a candidate changes, is parsed again only there.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from dg_lsp.document.position import common_length, without_surrogates
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser, Query, Tree
+
+MOST_CHARS = 1_000_000
+"""A longer document is not parsed."""
+MOST_KEPT = 8
+"""Number of documents per language whose trees are kept."""
+
+# By LSP language id: the package, and the function in it that returns the grammar.
+_GRAMMARS = {
+    "python": ("tree_sitter_python", "language"),
+    "javascript": ("tree_sitter_javascript", "language"),
+    "javascriptreact": ("tree_sitter_javascript", "language"),
+    "typescript": ("tree_sitter_typescript", "language_typescript"),
+    "typescriptreact": ("tree_sitter_typescript", "language_tsx"),
+    "go": ("tree_sitter_go", "language"),
+    "rust": ("tree_sitter_rust", "language"),
+    "java": ("tree_sitter_java", "language"),
+    "c": ("tree_sitter_c", "language"),
+    "cpp": ("tree_sitter_cpp", "language"),
+    "csharp": ("tree_sitter_c_sharp", "language"),
+    "ruby": ("tree_sitter_ruby", "language"),
+    "lua": ("tree_sitter_lua", "language"),
+    "shellscript": ("tree_sitter_bash", "language"),
+    "yaml": ("tree_sitter_yaml", "language"),
+    "html": ("tree_sitter_html", "language"),
+    "css": ("tree_sitter_css", "language"),
+}
+LANGUAGES = tuple(_GRAMMARS)
+
+# What a grammar takes for valid although it closes nothing. Ruby's `end` is taken so at the top
+# level alone; the others are looked for near the cursor, because a query of all is slow.
+_STRAYS = {
+    "ruby": '(program (identifier) @stray (#eq? @stray "end"))',
+    "shellscript": '((command_name) @stray (#any-of? @stray "fi" "done" "esac" "then" "do"))',
+    "html": "(erroneous_end_tag) @stray",
+}
+_STRAY_BYTES = 4_000
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """The parser of a language, and its newest trees with their texts, the newest last."""
+
+    parser: Parser
+    strays: Query | None
+    kept: list[tuple[bytes, Tree]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_loaded: dict[str, _Loaded] = {}
+
+
+def load(language: str) -> bool:
+    """Load the grammar of a language, if there is one."""
+    if language not in _GRAMMARS:
+        return False
+    if language not in _loaded:
+        import tree_sitter
+
+        package, function = _GRAMMARS[language]
+        grammar = tree_sitter.Language(getattr(importlib.import_module(package), function)())
+        strays = tree_sitter.Query(grammar, _STRAYS[language]) if language in _STRAYS else None
+        _loaded.setdefault(language, _Loaded(tree_sitter.Parser(grammar), strays))
+    return True
+
+
+def is_loaded(language: str) -> bool:
+    """Whether the grammar of a language is loaded."""
+    return language in _loaded
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedSite:
+    """The tree of a document with a cursor in it."""
+
+    language: str
+    source: bytes
+    tree: Tree
+    at: int
+    """Where the cursor is, in bytes."""
+
+    def with_text(self, text: str) -> ParsedSite:
+        """The same document with a text inserted; the cursor is before it."""
+        inserted = encoded(text)
+        source = self.source[: self.at] + inserted + self.source[self.at :]
+        loaded = _loaded[self.language]
+        with loaded.lock:
+            rest = len(self.source) - self.at
+            tree = _parse_again(loaded.parser, self.tree, self.source, source, self.at, rest)
+        return ParsedSite(self.language, source, tree, self.at)
+
+    def faults(self, length: int = 0) -> list[tuple[int, int]]:
+        """`[start, end)` of everything that is wrong or missing.
+
+        The text after the cursor, for `length` bytes, and what is near it are looked at more
+        closely, for what closes nothing.
+        """
+        root = self.tree.root_node
+        found = _faults(root) if root.has_error else []
+        query = _loaded[self.language].strays
+        if query is not None:
+            import tree_sitter
+
+            cursor = tree_sitter.QueryCursor(query)
+            if self.language == "ruby":
+                cursor.set_max_start_depth(1)
+            else:
+                start, end = self.at - _STRAY_BYTES, self.at + length + _STRAY_BYTES
+                cursor.set_byte_range(max(0, start), end)
+            captures = cursor.captures(self.tree.root_node).get("stray", [])
+            found += [(node.start_byte, node.end_byte) for node in captures]
+        return found
+
+
+def parsed_site(prefix: str, suffix: str, language: str) -> ParsedSite | None:
+    """The tree of a document; None if its grammar is not loaded, or it is too long."""
+    if not is_loaded(language) or len(prefix) + len(suffix) > MOST_CHARS:
+        return None
+    return _parsed_site(prefix, suffix, language)
+
+
+# Cached, because every draft and candidate of a job is finished at the same cursor.
+@functools.lru_cache(maxsize=4)
+def _parsed_site(prefix: str, suffix: str, language: str) -> ParsedSite:
+    before = encoded(prefix)
+    source = before + encoded(suffix)
+    loaded = _loaded[language]
+    with loaded.lock:
+        nearest = _nearest(loaded.kept, source)
+        if nearest is None:
+            tree = loaded.parser.parse(source)
+        else:
+            old, old_tree = loaded.kept.pop(nearest.place)
+            tree = _parse_again(
+                loaded.parser, old_tree, old, source, nearest.start, nearest.end
+            )
+        loaded.kept.append((source, tree))
+        del loaded.kept[:-MOST_KEPT]
+    return ParsedSite(language, source, tree, len(before))
+
+
+def encoded(text: str) -> bytes:
+    """The bytes that a text is parsed as."""
+    return without_surrogates(text).encode()
+
+
+def _faults(root: Node) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    left = [root]
+    while left:
+        node = left.pop()
+        if node.is_error or node.is_missing:
+            found.append((node.start_byte, node.end_byte))
+        left += [child for child in node.children if child.has_error]
+    return found
+
+
+class _Nearest(NamedTuple):
+    place: int
+    """Where the text is among those that are kept."""
+    start: int
+    """Number of bytes that both texts begin with."""
+    end: int
+    """Number of bytes that both end with, after those."""
+
+
+def _nearest(kept: list[tuple[bytes, Tree]], source: bytes) -> _Nearest | None:
+    """The newest text that shares at least half with this one."""
+    for index in range(len(kept) - 1, -1, -1):
+        old = kept[index][0]
+        most = min(len(old), len(source))
+        start = common_length(old, source, most)
+        end = _common_end(old, source, most - start)
+        if 2 * (start + end) >= max(len(old), len(source)):
+            return _Nearest(index, start, end)
+    return None
+
+
+def _common_end(left: bytes, right: bytes, most: int) -> int:
+    """Length of the common end; by bisection, because comparing slices is fast."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if (
+            left[len(left) - middle : len(left) - low]
+            == right[len(right) - middle : len(right) - low]
+        ):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _parse_again(
+    parser: Parser, tree: Tree, old: bytes, new: bytes, start: int, kept_end: int
+) -> Tree:
+    """The tree of `new`, from that of `old`, with which it shares both ends."""
+    edited = tree.copy()
+    old_end, new_end = len(old) - kept_end, len(new) - kept_end
+    first = _point(old, start)
+    edited.edit(
+        start_byte=start,
+        old_end_byte=old_end,
+        new_end_byte=new_end,
+        start_point=first,
+        old_end_point=_point(old, old_end),
+        new_end_point=_point(new, new_end),
+    )
+    return parser.parse(new, edited)
+
+
+def _point(source: bytes, at: int) -> tuple[int, int]:
+    return source.count(b"\n", 0, at), at - source.rfind(b"\n", 0, at) - 1
