@@ -11,15 +11,37 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnTokens:
+    """Ids of the tokens that frame a turn of a conversation."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class ControlTokens:
-    """Ids of the tokens that frame a conversation and never occur in a document."""
+    """Ids of tokens that never occur in a document."""
 
     bos: int
-    turn_start: int
-    turn_end: int
     pad: int
     disallowed: tuple[int, ...]
     """Every id that must not be written into a span: these and all other control tokens."""
+    turns: TurnTokens | None = None
+    """`None` for a model whose tokenizer has no turns."""
+
+    @property
+    def turn_start(self) -> int:
+        return self._turns.start
+
+    @property
+    def turn_end(self) -> int:
+        return self._turns.end
+
+    @property
+    def _turns(self) -> TurnTokens:
+        if self.turns is None:
+            raise ValueError("the tokenizer has no tokens for turns")
+        return self.turns
 
 
 class Codec(Protocol):

@@ -1,21 +1,22 @@
 """Reads a `tokenizer.json` as the engine's codec.
 
-Two kinds are supported: byte-level BPE (the bundled model) and BPE with byte fallback, where
-a space is written as U+2581 (Gemma).
+Two kinds are supported: byte-level BPE (the bundled model, Qwen2) and BPE with byte fallback,
+where a space is written as U+2581 (Gemma).
 """
 
 from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, models
 
-from dg_lsp.engine.codec import ControlTokens
+from dg_lsp.engine.codec import ControlTokens, TurnTokens
 from dg_lsp.reason import CodedError, ReasonCode
 
 BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
@@ -30,43 +31,63 @@ line breaks, runs of spaces and HTML tags."""
 
 
 class TokenizerError(CodedError, ValueError):
-    """A tokenizer file that cannot serve a DiffusionGemma checkpoint."""
+    """A tokenizer file that cannot serve its checkpoint."""
 
     code = ReasonCode.BAD_CHECKPOINT
+
+
+@dataclass(frozen=True, slots=True)
+class ControlIds:
+    """Ids that a checkpoint's own files give its control tokens."""
+
+    bos: int
+    pad: int
+    others: tuple[int, ...] = ()
+    """Further ids that no text contains."""
 
 
 class FileCodec:
     """The engine's `Codec` over a `tokenizers.Tokenizer`."""
 
-    def __init__(self, tokenizer: Tokenizer, vocab_size: int | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        vocab_size: int | None = None,
+        control: ControlIds | None = None,
+    ) -> None:
         """`vocab_size` is the model's, by default the tokenizer's; added tokens beyond it are
-        ignored."""
+        ignored. Without `control`, the control tokens must have Gemma's names."""
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        control = _declare_control(tokenizer, vocab_size)
+        named = _declare_control(tokenizer, vocab_size, control)
         # Document text may contain strings like "<turn|>", which must not become control
         # tokens.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
-        self._bytes = _vocabulary_bytes(tokenizer, {*control.values()}, vocab_size)
+        self._bytes = _vocabulary_bytes(tokenizer, {*named.values()}, vocab_size)
         self.vocab_size = len(self._bytes)
         self.longest_token = max(map(len, self._bytes))
+        disallowed = tuple(i for i, piece in enumerate(self._bytes) if not piece)
+        if control is None:
+            self.control = self._conversation(named, disallowed)
+        else:
+            self.control = ControlTokens(control.bos, control.pad, disallowed)
+        self._forward = _Sorted(self._bytes)
+        self._backward = _Sorted([piece[::-1] for piece in self._bytes])
+
+    def _conversation(
+        self, named: Mapping[str, int], disallowed: tuple[int, ...]
+    ) -> ControlTokens:
+        """The control tokens by Gemma's names."""
         missing = [
             name
             for name in (BOS, PAD, TURN_START, TURN_END)
-            if control.get(name, self.vocab_size) >= self.vocab_size
+            if named.get(name, self.vocab_size) >= self.vocab_size
         ]
         if missing:
             raise TokenizerError(f"the tokenizer has no control token {', '.join(missing)}")
-        self.control = ControlTokens(
-            bos=control[BOS],
-            turn_start=control[TURN_START],
-            turn_end=control[TURN_END],
-            pad=control[PAD],
-            disallowed=tuple(i for i, piece in enumerate(self._bytes) if not piece),
-        )
-        self._forward = _Sorted(self._bytes)
-        self._backward = _Sorted([piece[::-1] for piece in self._bytes])
+        turns = TurnTokens(named[TURN_START], named[TURN_END])
+        return ControlTokens(named[BOS], named[PAD], disallowed, turns)
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -120,17 +141,21 @@ def read_codec(directory: Path, vocab_size: int | None = None) -> FileCodec:
         raise TokenizerError(f"{path}: {error}") from error
 
 
-def _declare_control(tokenizer: Tokenizer, vocab_size: int | None) -> dict[str, int]:
+def _declare_control(
+    tokenizer: Tokenizer, vocab_size: int | None, known: ControlIds | None
+) -> dict[str, int]:
     """The ids of all control tokens, after those that only look like it became special.
 
     The library reads special tokens in a text as plain text; all other added tokens are found
     in every text that contains them.
     """
     added = tokenizer.get_added_tokens_decoder()
+    declared = () if known is None else (known.bos, known.pad, *known.others)
     control = {
         token.content: token_id
         for token_id, token in added.items()
         if token.special
+        or token_id in declared
         or CONTROL_LIKE.fullmatch(token.content)
         or (vocab_size is not None and token_id >= vocab_size)
     }

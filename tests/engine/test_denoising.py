@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dg_lsp.config import SamplerSettings
-from dg_lsp.engine.codec import ControlTokens
+from dg_lsp.engine.codec import ControlTokens, TurnTokens
 from dg_lsp.engine.denoising import Denoising
 from dg_lsp.engine.healing import text_of
 from dg_lsp.engine.prompt import CanvasPlan
@@ -24,7 +24,7 @@ class NothingDisallowed:
 
     def __init__(self, vocab_size: int) -> None:
         self.vocab_size = vocab_size
-        self.control = ControlTokens(bos=2, turn_start=3, turn_end=4, pad=0, disallowed=())
+        self.control = ControlTokens(bos=2, pad=0, disallowed=(), turns=TurnTokens(3, 4))
 
 
 def open_plan(length: int) -> CanvasPlan:

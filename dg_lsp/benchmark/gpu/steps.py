@@ -12,7 +12,7 @@ from transformers import DynamicCache
 
 from dg_lsp.benchmark.gpu.hardware import median_ms
 from dg_lsp.config import SamplerSettings
-from dg_lsp.engine.codec import ControlTokens
+from dg_lsp.engine.codec import ControlTokens, TurnTokens
 from dg_lsp.engine.denoising import Denoising
 from dg_lsp.engine.prompt import CanvasPlan
 from dg_lsp.engine.uniform import UniformCorruption
@@ -37,7 +37,7 @@ class Numbers:
     vocab_size: int
     longest_token: int = 0
     control: ControlTokens = field(
-        default_factory=lambda: ControlTokens(0, 1, 2, 3, (0, 1, 2, 3))
+        default_factory=lambda: ControlTokens(0, 3, (0, 1, 2, 3), TurnTokens(1, 2))
     )
 
     def encode(self, text: str) -> list[int]:

@@ -37,7 +37,7 @@ from dg_lsp.models.gemma.step import (
     prediction_of,
     run_step,
 )
-from dg_lsp.models.gemma.working import working_on
+from dg_lsp.models.working import working_on
 from dg_lsp.models.gemma.workspace import Workspace
 from dg_lsp.reason import Reason
 
