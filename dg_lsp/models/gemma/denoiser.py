@@ -37,8 +37,8 @@ from dg_lsp.models.gemma.step import (
     prediction_of,
     run_step,
 )
-from dg_lsp.models.working import working_on
 from dg_lsp.models.gemma.workspace import Workspace
+from dg_lsp.models.working import working_on
 from dg_lsp.reason import Reason
 
 ENCODE_TOKENS = 512
