@@ -185,9 +185,13 @@ class CacheSettings:
     slack_tokens: int = 512
     """Tokens beyond its window that a sliding layer keeps. That many tokens can be removed
     without reading the prompt again: a settled block, or a few lines undone."""
+    refresh_steps: int = 4
+    """Steps of a model with a mask token for which the keys and values of the text around a
+    canvas are used; then they are computed again. 1 means at every step, which is exact, and 0
+    means once in a job."""
 
     def __post_init__(self) -> None:
-        for name in ("prefix_bytes", "slack_tokens"):
+        for name in ("prefix_bytes", "slack_tokens", "refresh_steps"):
             number = getattr(self, name)
             if number < 0:
                 raise ValueError(f"{name} is {number}; must be at least 0")
@@ -202,6 +206,7 @@ class EngineSettings:
     length: LengthSettings = field(default_factory=LengthSettings)
     seeds: SeedSettings = field(default_factory=SeedSettings)
     masked: MaskedSettings = field(default_factory=MaskedSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
     block_tokens: int = 48
     """Free tokens per canvas of a long span; the checkpoint says how long its canvas may be."""
     min_confidence: float = 0.0

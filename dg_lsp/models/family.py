@@ -18,6 +18,7 @@ from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.family import Family
 from dg_lsp.models.formats import WeightFormat
+from dg_lsp.models.tokenizer import FileCodec
 from dg_lsp.reason import Reason
 
 
@@ -82,6 +83,10 @@ class ModelFamily(Protocol):
 
     def dimensions(self, config: Any) -> Dimensions: ...
 
+    def read_codec(self, directory: Path, config: Any) -> FileCodec:
+        """The tokenizer of a checkpoint; raises `TokenizerError`."""
+        ...
+
     def tensors(self, config: Any) -> TensorLayout: ...
 
     def cache_bytes(self, config: Any, tokens: int) -> int:
@@ -108,6 +113,8 @@ class ModelFamily(Protocol):
         """
         ...
 
-    def strategies(self, settings: EngineSettings, denoiser: Any, codec: Codec) -> Family:
+    def strategies(
+        self, config: Any, settings: EngineSettings, denoiser: Any, codec: Codec
+    ) -> Family:
         """How the model fills spans."""
         ...

@@ -81,13 +81,15 @@ class LoadedModel:
     codec: FileCodec
     settings: EngineSettings
     memory: MemoryPlan
+    config: Any = None
+    """The checkpoint's, an instance of the family's own class."""
 
     def family(
         self, settings: EngineSettings | None = None, denoiser: Denoiser | None = None
     ) -> Family:
         """How the model fills spans, by default with its own settings."""
         return self.kind.strategies(
-            settings or self.settings, denoiser or self.denoiser, self.codec
+            self.config, settings or self.settings, denoiser or self.denoiser, self.codec
         )
 
 
@@ -217,13 +219,14 @@ def _load(
     name, checkpoint, memory = planned.name, planned.checkpoint, planned.memory
     log.info("%s on %s: %s", name, device, memory)
     codec = checkpoint.read_codec()
+    settings = planned.settings
     try:
         denoiser = checkpoint.family.load(
             planned.directory,
             checkpoint.config,
             device,
             _dtype(device.type == "cuda"),
-            _cache_settings(device, memory),
+            _cache_settings(device, memory, settings.cache),
             report,
             checkpoint.weights,
         )
@@ -244,7 +247,6 @@ def _load(
             "free now): another program has taken memory; close it, or give a smaller --vram",
             ReasonCode.DOES_NOT_FIT,
         ) from error
-    settings = planned.settings
     canvas_tokens = checkpoint.dimensions.canvas_tokens
     prompt = fit_prompt(settings.prompt, memory.context_tokens, canvas_tokens)
     return LoadedModel(
@@ -257,6 +259,7 @@ def _load(
             notes=notes + denoiser.notes,
         ),
         kind=checkpoint.family,
+        config=checkpoint.config,
         denoiser=denoiser,
         codec=codec,
         settings=dataclasses.replace(settings, prompt=prompt),
@@ -286,11 +289,13 @@ def _weight_bytes(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
     return checkpoint.tensors.parameters * dtype.itemsize
 
 
-def _cache_settings(device: torch.device, memory: MemoryPlan) -> CacheSettings:
+def _cache_settings(
+    device: torch.device, memory: MemoryPlan, settings: CacheSettings
+) -> CacheSettings:
     """The planned cache on a GPU; on a CPU the default, which is small."""
     if device.type == "cpu":
-        return CacheSettings()
-    return CacheSettings(prefix_bytes=memory.cache)
+        return settings
+    return dataclasses.replace(settings, prefix_bytes=memory.cache)
 
 
 def _find(name: str) -> Path:
@@ -315,6 +320,7 @@ def _settings(directory: Path, metadata: dict[str, Any]) -> EngineSettings:
             length=_length_settings(_section(metadata, "length")),
             seeds=SeedSettings(**_section(metadata, "seeds")),
             masked=_masked_settings(_section(metadata, "masked")),
+            cache=CacheSettings(**_section(metadata, "cache")),
             **_section(metadata, "engine"),
         )
     except (TypeError, ValueError) as error:

@@ -11,10 +11,11 @@ from typing import Any
 from dg_lsp.models.checkpoint import CheckpointError, one_line, read_json
 from dg_lsp.models.family import Dimensions, ModelFamily, TensorLayout
 from dg_lsp.models.formats import BFLOAT16, WeightFormat, unread_files, weight_format
-from dg_lsp.models.tokenizer import FileCodec, TokenizerError, read_codec
+from dg_lsp.models.tokenizer import FileCodec, TokenizerError
 from dg_lsp.reason import ReasonCode
 
-FAMILIES = {"diffusion_gemma": "dg_lsp.models.gemma.family"}
+GEMMA, QWEN2 = "dg_lsp.models.gemma.family", "dg_lsp.models.qwen2.family"
+FAMILIES = {"diffusion_gemma": GEMMA, "Dream": QWEN2, "dream": QWEN2, "qwen2": QWEN2}
 """The module of each family by the `model_type` of its checkpoints."""
 
 
@@ -41,7 +42,7 @@ class Checkpoint:
         """The tokenizer; raises `CheckpointError` if it does not fit the model."""
         vocabulary = self.dimensions.vocab_size
         try:
-            codec = read_codec(self.directory, vocabulary)
+            codec = self.family.read_codec(self.directory, self.config)
         except TokenizerError as error:
             raise CheckpointError(
                 f"{error}; copy the one that belongs to the checkpoint"
@@ -84,6 +85,8 @@ def open_checkpoint(directory: Path) -> Checkpoint:
     family: ModelFamily = importlib.import_module(module).FAMILY
     try:
         config = family.parse_config(directory)
+    except CheckpointError:
+        raise
     except Exception as error:  # The config classes raise whatever their validation raises.
         raise CheckpointError(f"{path} is not valid: {one_line(error)}") from error
     return Checkpoint(directory, family, config, weights)

@@ -123,10 +123,13 @@ class _Sorted:
         return self._order[start:end]
 
 
-def read_codec(directory: Path, vocab_size: int | None = None) -> FileCodec:
+def read_codec(
+    directory: Path, vocab_size: int | None = None, control: ControlIds | None = None
+) -> FileCodec:
     """The codec of a checkpoint directory; raises `TokenizerError`.
 
-    `vocab_size` is the model's; added tokens beyond it are ignored.
+    `vocab_size` is the model's; added tokens beyond it are ignored. See `FileCodec` for
+    `control`.
     """
     path = directory / "tokenizer.json"
     if not path.is_file():
@@ -136,7 +139,7 @@ def read_codec(directory: Path, vocab_size: int | None = None) -> FileCodec:
     except Exception as error:  # The library raises a bare Exception for bad files.
         raise TokenizerError(f"{path} is not a tokenizer file: {error}") from error
     try:
-        return FileCodec(tokenizer, vocab_size)
+        return FileCodec(tokenizer, vocab_size, control)
     except TokenizerError as error:
         raise TokenizerError(f"{path}: {error}") from error
 

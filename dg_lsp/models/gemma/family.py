@@ -21,6 +21,7 @@ from dg_lsp.models.gemma.ladder import settle
 from dg_lsp.models.gemma.quantization import tensor_layout
 from dg_lsp.models.gemma.weights import load_int4, load_packed, load_weights
 from dg_lsp.models.nf4.manifest import is_packed_checkpoint
+from dg_lsp.models.tokenizer import FileCodec, read_codec
 
 
 class DiffusionGemma:
@@ -34,6 +35,9 @@ class DiffusionGemma:
     def dimensions(self, config: DiffusionGemmaConfig) -> Dimensions:
         text = config.text_config
         return Dimensions(text.vocab_size, config.canvas_length, text.max_position_embeddings)
+
+    def read_codec(self, directory: Path, config: DiffusionGemmaConfig) -> FileCodec:
+        return read_codec(directory, config.text_config.vocab_size)
 
     def tensors(self, config: DiffusionGemmaConfig) -> TensorLayout:
         return tensor_layout(config)
@@ -63,7 +67,11 @@ class DiffusionGemma:
         return settle(model, cache)
 
     def strategies(
-        self, settings: EngineSettings, denoiser: CausalDenoiser, codec: Codec
+        self,
+        config: DiffusionGemmaConfig,
+        settings: EngineSettings,
+        denoiser: CausalDenoiser,
+        codec: Codec,
     ) -> Family:
         return gemma_family(settings, denoiser, codec)
 

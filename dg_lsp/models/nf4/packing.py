@@ -41,7 +41,11 @@ from dg_lsp.models.nf4.planning import Piece, Plan, packed_bytes
 from dg_lsp.reason import ReasonCode
 
 PROGRESS = "progress.json"
-COPIED = ("config.json", "generation_config.json", "tokenizer.json", METADATA, "README.md")
+COPIED = (
+    *("config.json", "generation_config.json", METADATA, "README.md"),
+    *("tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json"),
+    "tokenizer_config.json",
+)
 BYTES_PER_VALUE = 48
 """Factor for bitsandbytes' temporary memory, relative to what is quantized at once."""
 VALUES_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}

@@ -69,15 +69,14 @@ def record(recorder: Recorder, before: int, canvas_length: int) -> Context:
     """The context of a full forward pass with `before` tokens in front of the canvas."""
     start = max(0, before - EDGE_ROWS)
     end = before + canvas_length + EDGE_ROWS
+    keys, values = recorder.keys, recorder.values
     return Context(
         canvas_length,
-        *([each[:, :, :start].clone() for each in part] for part in _parts(recorder)),
-        *([each[:, :, end:].clone() for each in part] for part in _parts(recorder)),
+        keys_before=[each[:, :, :start].clone() for each in keys],
+        values_before=[each[:, :, :start].clone() for each in values],
+        keys_after=[each[:, :, end:].clone() for each in keys],
+        values_after=[each[:, :, end:].clone() for each in values],
     )
-
-
-def _parts(recorder: Recorder) -> tuple[list[Tensor], list[Tensor]]:
-    return recorder.keys, recorder.values
 
 
 class Arranged:
@@ -132,7 +131,7 @@ class Arranged:
 
 def turn(rotary: nn.Module, distance: int) -> tuple[Tensor, Tensor]:
     """Cosines and sines (dim,) of the rotation that moves a key by `distance` positions."""
-    frequencies: Tensor = rotary.inv_freq.float()  # type: ignore[union-attr, operator]
+    frequencies = rotary.get_buffer("inv_freq").float()
     angles = torch.cat([frequencies, frequencies]) * distance
     return angles.cos(), angles.sin()
 

@@ -124,7 +124,7 @@ class Qwen2Denoiser:
             around = Encoded(known[:0], known[:0])
             [hidden] = self._exact(around, [canvas])
             fits = self.model.lm_head(hidden[places]).float().log_softmax(-1)
-        return -fits.gather(1, known[places, None]).mean().item()
+        return -float(fits.gather(1, known[places, None]).mean())
 
     def warm_up(self, prompt_tokens: int, on_progress: Callable[[int, int], None]) -> None:
         """Nothing is prepared: steps run as they come."""
@@ -217,16 +217,13 @@ class Qwen2Denoiser:
         start = len(encoded.before) - len(left)
         rows = [torch.cat([left, lane, right]) for lane in lanes]
         lengths = sorted({len(lane) for lane in lanes})
-        arranged = context.arrange(
-            lengths, sum(map(len, rows)), self.model.model.rotary_emb
-        )
-        mask = arranged.mask(
-            [(lengths.index(len(lane)), len(own)) for lane, own in zip(lanes, rows, strict=True)],
-            self.device,
-        )
+        arranged = context.arrange(lengths, sum(map(len, rows)), self.model.model.rotary_emb)
+        sizes = [len(own) for own in rows]
+        which = [lengths.index(len(lane)) for lane in lanes]
+        mask = arranged.mask([*zip(which, sizes, strict=True)], self.device)
         positions = torch.cat([torch.arange(len(own)) for own in rows]).to(self.device) + start
         hidden = self._forward(torch.cat(rows)[None], mask, positions[None], arranged)[0]
-        for lane, own in zip(lanes, hidden.split([len(each) for each in rows]), strict=True):
+        for lane, own in zip(lanes, hidden.split(sizes), strict=True):
             yield own[self._predicting(len(left), len(lane))]
 
     def _forward(self, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:

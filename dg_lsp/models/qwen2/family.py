@@ -9,6 +9,7 @@ import torch
 
 from dg_lsp.config import CacheSettings, EngineSettings
 from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.family import Family
 from dg_lsp.engine.masked import masked_family
 from dg_lsp.models.checkpoint import CheckpointError
@@ -84,9 +85,12 @@ class MaskedQwen2:
         return Qwen2Denoiser(model, config, cache)
 
     def strategies(
-        self, settings: EngineSettings, denoiser: Qwen2Denoiser, codec: Codec
+        self,
+        config: MaskedQwen2Config,
+        settings: EngineSettings,
+        denoiser: Denoiser,
+        codec: Codec,
     ) -> Family:
-        config = denoiser.config
         return masked_family(
             settings,
             denoiser,

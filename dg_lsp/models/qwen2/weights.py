@@ -136,7 +136,8 @@ def _read(
     for path in shards:
         try:
             with safe_open(path, framework="pt", device=str(device)) as file:
-                for stored in file.keys():
+                names = list(file.keys())
+                for stored in names:
                     name = layout.own_name(stored)
                     if layout.is_ignored(stored) or (
                         name in layout.shapes and name not in missing
