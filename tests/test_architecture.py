@@ -85,6 +85,7 @@ MAY_IMPORT = {
         "dg_lsp.engine.denoiser",
         "dg_lsp.engine.family",
         "dg_lsp.engine.gemma",
+        "dg_lsp.engine.masked",
         "numpy",
         "torch",
         "transformers",

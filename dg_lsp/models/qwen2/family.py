@@ -20,7 +20,7 @@ from dg_lsp.models.qwen2.config import MaskedQwen2Config, read_config
 from dg_lsp.models.qwen2.denoiser import LENGTHS_AT_ONCE, Qwen2Denoiser
 from dg_lsp.models.qwen2.sampling import ROWS_AT_ONCE
 from dg_lsp.models.qwen2.tokenizer import read_qwen2_codec
-from dg_lsp.models.qwen2.weights import load_packed, load_weights, tensor_layout
+from dg_lsp.models.qwen2.weights import load_packed, load_weights, skeleton, tensor_layout
 from dg_lsp.models.tokenizer import FileCodec
 from dg_lsp.reason import ReasonCode
 
@@ -34,7 +34,10 @@ class MaskedQwen2:
     name = "masked Qwen2"
 
     def parse_config(self, directory: Path) -> MaskedQwen2Config:
-        return read_config(directory)
+        config = read_config(directory)
+        # Raises for numbers of which no network can be built.
+        skeleton(config.network)
+        return config
 
     def dimensions(self, config: MaskedQwen2Config) -> Dimensions:
         return Dimensions(
