@@ -24,9 +24,9 @@ from dg_lsp.document.suggestions import (
     one_line,
     suggestions_for,
 )
-from dg_lsp.engine.conversation import build_prompt
 from dg_lsp.engine.family import FoundText
 from dg_lsp.engine.infilling import Filling
+from dg_lsp.engine.masked.length import MaskedLengths
 from dg_lsp.engine.prompt import Prompt, healed_ids
 from dg_lsp.engine.span_text import meeting_point
 from dg_lsp.evaluation.asking import reference_of
@@ -188,8 +188,9 @@ def fixed(model: LoadedModel, span: TrueSpan, length: int = 12) -> Outcome:
 def reference(model: LoadedModel, span: TrueSpan) -> Outcome:
     """transformers' own `generate()` on the same prompt, cut where it meets the suffix."""
     job = job_of(span)
+    generating = reference_of(model)
     start = time.perf_counter()
-    prompt = build_prompt(job, model.codec, model.settings.prompt)
+    prompt = model.family().layout.build(job, model.denoiser.canvas_length)
     ids = torch.tensor([[*prompt.ids, *prompt.left_tokens]], device=model.denoiser.device)
     steps: list[float] = []
 
@@ -202,7 +203,7 @@ def reference(model: LoadedModel, span: TrueSpan) -> Outcome:
         def end(self) -> None: ...
 
     torch.manual_seed(job.seed)
-    output = reference_of(model).generate(
+    output = generating.generate(
         ids, streamer=Steps(), max_new_tokens=model.denoiser.canvas_length
     )
     written = output.sequences[0, ids.shape[1] :].tolist()
@@ -233,10 +234,27 @@ METHODS: dict[str, Method] = {
 }
 
 
+OF_UNIFORM_MODELS = frozenset(name for name in METHODS if "anchor" in name or "()" in name) | {
+    "free canvas, cut at the suffix"
+}
+"""Methods that need a right anchor, or transformers' own loop."""
+
+
+def is_masked(model: LoadedModel) -> bool:
+    """Whether a model fills spans by masked diffusion."""
+    return isinstance(model.family().lengths, MaskedLengths)
+
+
+def methods_for(model: LoadedModel) -> dict[str, Method]:
+    """The methods that the model's family has."""
+    left_out = OF_UNIFORM_MODELS if is_masked(model) else frozenset()
+    return {name: method for name, method in METHODS.items() if name not in left_out}
+
+
 def _of_true_length(
     model: LoadedModel, job: InfillJob, text: str, settings: EngineSettings
 ) -> Outcome:
-    prompt = build_prompt(job, model.codec, settings.prompt)
+    prompt = model.family(settings).layout.build(job, model.denoiser.canvas_length)
     length = len(healed_ids(prompt, model.codec, text))
     return infiller(settings, dataclasses.replace(job, span_tokens=length), model)
 

@@ -64,7 +64,7 @@ class Race:
 
 def record(model: LoadedModel, span: TrueSpan) -> Race:
     """Run every lane to its end."""
-    settings = model.settings
+    causal, settings = causal_of(model), model.settings
     job = job_of(span)
     prompt = build_prompt(job, model.codec, settings.prompt)
     true_length = len(healed_ids(prompt, model.codec, span.text))
@@ -94,7 +94,7 @@ def record(model: LoadedModel, span: TrueSpan) -> Race:
         fits,
         texts,
         ids,
-        likelihoods_of(causal_of(model), encoded, prompt, ids),
+        likelihoods_of(causal, encoded, prompt, ids),
         strict=True,
     ):
         of_span = len(own) * math.log(max(likelihood.per_token, 1e-30))

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from dg_lsp.config import EngineSettings
-from dg_lsp.evaluation.methods import Method, infiller, oracle_under
+from dg_lsp.evaluation import masked_tuning
+from dg_lsp.evaluation.methods import Method, infiller, is_masked, oracle_under
 from dg_lsp.evaluation.spans import job_of
+from dg_lsp.models.loading import LoadedModel
 
 LENGTHS = {
     "12 lanes": (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 26, 32),
@@ -29,6 +31,18 @@ KEPT = {
     "6 after 3": ((3, 6),),
     "2 after 2": ((2, 2),),
 }
+
+
+def variants_for(model: LoadedModel) -> list[Iterator[tuple[str, Method]]]:
+    """The variants for the model's family, one table after the other."""
+    base = model.settings
+    if is_masked(model):
+        return [
+            masked_tuning.cache_variants(base),
+            masked_tuning.commit_variants(base),
+            masked_tuning.length_variants(base),
+        ]
+    return [sampler_variants(base), length_variants(base), prompt_variants(base)]
 
 
 def sampler_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:

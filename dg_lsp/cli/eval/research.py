@@ -52,7 +52,13 @@ def spans(
     from rich.progress import track
 
     from dg_lsp.cli.compose import load_model
-    from dg_lsp.evaluation.methods import METHODS, by_length, method_table, summarize
+    from dg_lsp.evaluation.methods import (
+        METHODS,
+        by_length,
+        method_table,
+        methods_for,
+        summarize,
+    )
     from dg_lsp.evaluation.spans import KINDS, draw_spans, held_out
 
     if unknown := [name for name in only or [] if name not in METHODS]:
@@ -60,13 +66,19 @@ def spans(
             f"{unknown[0]!r} is not a method; the methods are {', '.join(METHODS)}"
         )
     loaded = load_model(model, device)
+    methods = methods_for(loaded)
+    if missing := [name for name in only or [] if name not in methods]:
+        raise ArgumentError(
+            f"{missing[0]!r} is no method for {loaded.info.name}, which fills masks; "
+            f"its methods are {', '.join(methods)}"
+        )
     drawn = draw_spans(held_out(tuning), per_kind, seed)
     rows: list[Row] = []
     length_rows: list[Row] = []
     console = Console(stderr=True)
-    for name in only or METHODS:
+    for name in only or methods:
         filled = track(drawn, name, console=console)
-        pairs = [(span, METHODS[name](loaded, span)) for span in filled]
+        pairs = [(span, methods[name](loaded, span)) for span in filled]
         rows += [
             summarize(name, kind, [pair for pair in pairs if pair[0].kind == kind])
             for kind in KINDS
@@ -210,19 +222,19 @@ def tune(
     from dg_lsp.cli.compose import load_model
     from dg_lsp.evaluation.methods import method_table, summarize
     from dg_lsp.evaluation.spans import draw_spans, held_out
-    from dg_lsp.evaluation.tuning import length_variants, prompt_variants, sampler_variants
+    from dg_lsp.evaluation.tuning import variants_for
 
     loaded = load_model(model, device)
     drawn = draw_spans(held_out(True), per_kind, seed=3)
     console = Console(stderr=True)
-    for variants_of in (sampler_variants, length_variants, prompt_variants):
+    for variants in variants_for(loaded):
         rows = [
             summarize(
                 name,
                 "all",
                 [(span, method(loaded, span)) for span in track(drawn, name, console=console)],
             )
-            for name, method in variants_of(loaded.settings)
+            for name, method in variants
             if only in name
         ]
         if rows:

@@ -1,0 +1,79 @@
+"""Variants of the settings of a masked model that are tried on the tuning files.
+
+Each changes one of the checkpoint's own settings. Spans have an unknown length unless the name
+says that their true length is known.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from dg_lsp.config import EngineSettings, Order
+from dg_lsp.evaluation.methods import Method, Outcome, infiller, oracle, oracle_under
+from dg_lsp.evaluation.spans import TrueSpan, job_of
+from dg_lsp.models.loading import LoadedModel
+
+REFRESHED = {
+    "exact steps": 1,
+    "context refreshed every 2 steps": 2,
+    "context refreshed every 4 steps": 4,
+    "context refreshed every 8 steps": 8,
+    "context read once": 0,
+}
+"""Steps for which the keys and values of the text around a canvas are used."""
+LEAST = (1.0, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)
+STARTS = ((4,), (8,), (16,), (32,), (64,), (8, 32))
+
+
+def cache_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
+    """How often the text around a canvas is read anew, at the true length and at an unknown
+    one."""
+    for name, steps in REFRESHED.items():
+        yield f"true length, {name}", _refreshing(oracle, steps)
+        yield name, _refreshing(_under(base), steps)
+
+
+def commit_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
+    """How many positions a step decides, and which; at the true length."""
+    for least in LEAST:
+        name = "one position a step" if least == 1 else f"positions with {least:g} or more"
+        yield name, oracle_under(_masked(base, sure_probability=least))
+    for order in Order:
+        yield (
+            f"order {order.value}",
+            oracle_under(_masked(base, order=order, sure_probability=1.0)),
+        )
+    for steps in (4, 8):
+        changed = _masked(base, order=Order.P2, p2_steps=steps)
+        yield f"order {Order.P2.value} in {steps} steps", oracle_under(changed)
+
+
+def length_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
+    """How many masks a canvas starts with, if the model can delete and expand them."""
+    for starts in STARTS:
+        masks = " and ".join(map(str, starts))
+        yield f"{masks} masks at first", _under(_masked(base, start_masks=starts))
+    changed = _masked(base, expand_budget=0, start_masks=(8,))
+    yield "8 masks at first, no expands", _under(changed)
+
+
+def _under(settings: EngineSettings) -> Method:
+    return lambda model, span: infiller(settings, job_of(span), model)
+
+
+def _refreshing(method: Method, steps: int) -> Method:
+    """The method with a denoiser of other settings, over the same weights."""
+
+    def fill(model: LoadedModel, span: TrueSpan) -> Outcome:
+        denoiser: Any = copy.copy(model.denoiser)
+        denoiser.refresh_steps = steps
+        return method(dataclasses.replace(model, denoiser=denoiser), span)
+
+    return fill
+
+
+def _masked(base: EngineSettings, **changes: Any) -> EngineSettings:
+    return dataclasses.replace(base, masked=dataclasses.replace(base.masked, **changes))
