@@ -34,13 +34,15 @@ from dg_lsp.cli.cells import (
 from dg_lsp.diagnosis.findings import count_of
 from dg_lsp.document.position import line_column_at, line_ends_before
 from dg_lsp.document.suggestions import Suggestion
-from dg_lsp.job import Draft, Infill
+from dg_lsp.job import Draft, Infill, MaskedPlace
 
 LINES_BEFORE = 4
 LINES_AFTER = 3
 LINE_CHARS = 1000
 """Characters of a line that are considered; more than any terminal is wide."""
 SELECTION_CHARS = 4 * LINE_CHARS
+PLACEHOLDER = "·"
+"""Stands for a character of a token that is not decided."""
 FRAME_INTERVAL_S = 1 / 30
 """Nobody sees more frames, and drawing slows down a model on the same CPU."""
 
@@ -111,8 +113,8 @@ def draft_frame(
         status = "waiting for the first step"
     else:
         mean = sum(draft.confidence) / max(1, len(draft.confidence))
-        rows = infilled_rows(view, draft.text, draft.confidence, screen)
-        sure = f"confidence {mean:.0%}" if draft.text else "empty"
+        rows = infilled_rows(view, draft.text, draft.confidence, screen, draft.masked)
+        sure = f"confidence {mean:.0%}" if draft.text or draft.masked else "empty"
         status = f"step {draft.step} of {draft.steps_allowed} · {sure} · {elapsed_ms:.0f} ms"
     # One row for the status and one for the cursor below; a taller frame cannot be redrawn.
     room = max(1, screen.height - 2)
@@ -154,10 +156,14 @@ def final_frame(
 
 
 def infilled_rows(
-    view: SourceView, text: str, confidences: Sequence[float], screen: Screen
+    view: SourceView,
+    text: str,
+    confidences: Sequence[float],
+    screen: Screen,
+    masked: Sequence[MaskedPlace] = (),
 ) -> list[Text]:
-    """The numbered lines of the view with `text` in place of the span."""
-    span = _coloured(text, confidences, screen) if text else _CURSOR
+    """The numbered lines of the view with `text` in place of the span; dots fill its gaps."""
+    span = _coloured(text, confidences, screen, masked) if text or masked else _CURSOR
     return _rows(view, span, 0, screen)
 
 
@@ -317,9 +323,17 @@ def _context(view: SourceView) -> _Context:
     )
 
 
-def _coloured(text: str, confidences: Sequence[float], screen: Screen) -> list[Line]:
+def _coloured(
+    text: str,
+    confidences: Sequence[float],
+    screen: Screen,
+    masked: Sequence[MaskedPlace] = (),
+) -> list[Line]:
     styles = [_style_of(share, screen) for share in confidences]
-    return split_lines(list(zip(text, styles, strict=True)))
+    styled = list(zip(text, styles, strict=True))
+    for place in reversed(masked):
+        styled[place.at : place.at] = [(PLACEHOLDER, Style(dim=True))] * place.width
+    return split_lines(styled)
 
 
 def _style_of(confidence: float, screen: Screen) -> Style:

@@ -121,6 +121,8 @@ class Draft:
     block: int = 1
     """Which block of a long rewrite is being written, from 1."""
     blocks: int = 1
+    masked: tuple[tuple[int, int], ...] = ()
+    """Places of undecided tokens in the text, each with its probable width."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -135,6 +137,7 @@ class Draft:
             "settled": self.settled,
             "block": self.block,
             "blocks": self.blocks,
+            "masked": [[at, length] for at, length in self.masked],
         }
 
 

@@ -24,7 +24,7 @@ from dg_lsp.cli.live import (
     view_around,
 )
 from dg_lsp.document.suggestions import Suggestion
-from dg_lsp.job import Draft, Infill
+from dg_lsp.job import Draft, Infill, MaskedPlace
 
 
 def terminal(width: int = 80, height: int = 25, no_color: bool = False) -> Console:
@@ -203,6 +203,16 @@ def test_highlights_the_code_around() -> None:
     assert styles["return"].bold
     assert styles["# why"].dim
     assert styles[" "].reverse
+
+
+def test_dots_stand_for_tokens_that_are_not_decided() -> None:
+    console = terminal()
+    masked = (MaskedPlace(0, 2), MaskedPlace(1, 3))
+    draft = Draft("a", (0.5,), 1, 8, masked=masked)
+
+    [row, *_] = lines_of(draft_frame(view_of("x‸;"), draft, 0, screen_of(console)), console)
+
+    assert row.endswith("x··a···;")
 
 
 def colours_of(console: Console) -> list[object]:

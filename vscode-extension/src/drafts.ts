@@ -7,8 +7,15 @@
  */
 import * as vscode from "vscode";
 import { typedAt } from "./follow";
-import type { Confidence, Draft } from "./lspExt";
-import { coveringRow, inlineRow, rowsOf, withoutStart, type Attachment } from "./overlay";
+import type { Confidence, Draft, Masked } from "./lspExt";
+import {
+  coveringRow,
+  inlineRow,
+  rowsOf,
+  withoutStart,
+  withPlaceholders,
+  type Attachment,
+} from "./overlay";
 
 /** Context keys for keybindings. */
 const VISIBLE = "dgLsp.draftVisible";
@@ -20,6 +27,8 @@ interface Shown {
   readonly offset: number;
   readonly text: string;
   readonly confidence: Confidence;
+  /** Its gaps, which are drawn but never inserted. */
+  readonly masked: Masked;
   readonly isSettled: boolean;
 }
 
@@ -73,7 +82,8 @@ export class Drafts implements vscode.Disposable {
       offset: document.offsetAt(range.end),
       text: draft.text.slice(there.length),
       confidence: withoutStart(draft.confidence, there.length),
-      isSettled: draft.settled === draft.text.length,
+      masked: (draft.masked ?? []).map(([at, width]) => [at - there.length, width] as const),
+      isSettled: draft.settled === draft.text.length && !draft.masked?.length,
     });
   }
 
@@ -85,7 +95,7 @@ export class Drafts implements vscode.Disposable {
     }
   }
 
-  /** Inserts the drawn text into the document. */
+  /** Inserts the drawn text into the document, up to its first gap. */
   async accept(): Promise<void> {
     const editor = vscode.window.activeTextEditor;
     const shown = this.shown;
@@ -94,7 +104,7 @@ export class Drafts implements vscode.Disposable {
     }
     this.clear();
     const at = shown.document.positionAt(shown.offset);
-    await editor.edit((edit) => edit.insert(at, shown.text));
+    await editor.edit((edit) => edit.insert(at, shown.text.slice(0, shown.masked[0]?.[0])));
   }
 
   clear(): void {
@@ -129,7 +139,13 @@ export class Drafts implements vscode.Disposable {
     }
     const typed = typedAt(shown.offset, shown.text, event.contentChanges);
     const editor = vscode.window.activeTextEditor;
-    if (typed === undefined || typed === shown.text || editor?.document !== shown.document) {
+    const gap = shown.masked[0]?.[0] ?? Infinity;
+    if (
+      typed === undefined ||
+      typed.length > gap ||
+      typed === shown.text ||
+      editor?.document !== shown.document
+    ) {
       this.clear();
       return;
     }
@@ -138,6 +154,7 @@ export class Drafts implements vscode.Disposable {
       offset: shown.offset + typed.length,
       text: shown.text.slice(typed.length),
       confidence: withoutStart(shown.confidence, typed.length),
+      masked: shown.masked.map(([at, width]) => [at - typed.length, width] as const),
     });
   }
 
@@ -156,7 +173,8 @@ export class Drafts implements vscode.Disposable {
 
   private draw(editor: vscode.TextEditor, shown: Shown): void {
     this.shown = shown;
-    const { document, text, confidence } = shown;
+    const { document } = shown;
+    const { text, confidence } = withPlaceholders(shown.text, shown.confidence, shown.masked);
     const at = document.positionAt(shown.offset);
     const line = document.lineAt(at.line);
     const isIndenting = line.text.slice(0, at.character).trim() === "";

@@ -35,6 +35,8 @@ export const OPT_IN: StaticFeature = {
 /** Probability and length of each run of characters. */
 export type Confidence = readonly (readonly [probability: number, length: number])[];
 
+export type Masked = readonly (readonly [at: number, width: number])[];
+
 export interface Draft {
   token: string | number;
   uri: string;
@@ -48,6 +50,8 @@ export interface Draft {
   /** Which block of a long rewrite is being written, from 1. */
   block: number;
   blocks: number;
+  /** Where tokens of `text` are undecided, and about how many characters they take. */
+  masked?: Masked;
 }
 
 export interface Status {

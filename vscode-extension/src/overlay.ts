@@ -5,7 +5,7 @@
  * each run of characters paints the text, so that less certain runs are fainter. A line that is not
  * in the document is drawn over one that is. Does not import `vscode`.
  */
-import type { Confidence } from "./lspExt";
+import type { Confidence, Masked } from "./lspExt";
 
 export interface Run {
   readonly text: string;
@@ -28,6 +28,7 @@ export interface Attachment {
 }
 
 const FAINTEST_PERCENT = 25;
+const PLACEHOLDER = "·";
 
 const COLORS: Record<Look, string> = {
   ghost: "var(--vscode-editorGhostText-foreground)",
@@ -72,6 +73,45 @@ export function withoutStart(confidence: Confidence, length: number): Confidence
     }
   }
   return left;
+}
+
+/** A draft as it is drawn, never as it is inserted: faint dots stand for undecided tokens. */
+export function withPlaceholders(
+  text: string,
+  confidence: Confidence,
+  masked: Masked,
+): { text: string; confidence: Confidence } {
+  let drawn = "";
+  const runs: (readonly [number, number])[] = [];
+  let start = 0;
+  let left: Confidence = confidence;
+  const copyTo = (end: number) => {
+    const rest = withoutStart(left, end - start);
+    drawn += text.slice(start, end);
+    runs.push(...withoutEnd(left, end - start));
+    left = rest;
+    start = end;
+  };
+  for (const [at, width] of masked) {
+    copyTo(at);
+    drawn += PLACEHOLDER.repeat(width);
+    runs.push([0, width]);
+  }
+  copyTo(text.length);
+  return { text: drawn, confidence: runs };
+}
+
+/** The runs of the first characters of a text. */
+function withoutEnd(confidence: Confidence, length: number): Confidence {
+  const kept: [number, number][] = [];
+  for (const [probability, size] of confidence) {
+    const taken = Math.min(size, length);
+    length -= taken;
+    if (taken > 0) {
+      kept.push([probability, taken]);
+    }
+  }
+  return length > 0 ? [...kept, [0, length]] : kept;
 }
 
 /** Text drawn at a position in a line; the text after it moves to the right. */

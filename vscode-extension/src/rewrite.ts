@@ -12,6 +12,7 @@ import { followed, stretched, type Span } from "./follow";
 import { hunksOf, withHunk, type Hunk } from "./hunks";
 import { hunkLens, lensesOf } from "./lenses";
 import type { Draft } from "./lspExt";
+import { withPlaceholders } from "./overlay";
 import { frameOf, previewRows } from "./preview";
 import { Progress } from "./progress";
 import { propose, rangeOf, type Proposal } from "./proposal";
@@ -238,8 +239,9 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   private take(draft: Draft): void {
     const session = this.session;
     if (session && !session.isReady && draft.token === session.token) {
-      session.text = draft.text;
-      session.confidence = draft.confidence;
+      const drawn = withPlaceholders(draft.text, draft.confidence, draft.masked ?? []);
+      session.text = drawn.text;
+      session.confidence = drawn.confidence;
       session.progress?.show(draft);
       const block = draft.blocks > 1 ? ` ${draft.block}/${draft.blocks}` : "";
       if (block !== session.block) {

@@ -29,21 +29,21 @@ def send_drafts(
     """A listener that turns drafts into notifications about this version of the document."""
     loop = asyncio.get_running_loop()
     last_sent = float("-inf")
-    last_text: str | None = None
+    last_shown: object = None
 
     def listen(draft_now: Callable[[], DraftSuggestion | None]) -> None:
-        nonlocal last_sent, last_text
+        nonlocal last_sent, last_shown
         if loop.time() - last_sent < session.settings.draft_interval_ms / 1e3:
             return
         if session.documents.get(document.uri) is not document:
             return
         draft = draft_now()
-        if draft is None or not draft.suggestion.text:
+        if draft is None or not (draft.suggestion.text or draft.masked):
             return
         text = head + draft.suggestion.text
-        if text == last_text:
+        if last_shown == (text, draft.masked):
             return
-        last_sent, last_text = loop.time(), text
+        last_sent, last_shown = loop.time(), (text, draft.masked)
         units = session.units
         confidences = (1.0,) * len(head) + draft.suggestion.confidences
         widths = [width(character, units) for character in text]
@@ -59,6 +59,9 @@ def send_drafts(
             settled=sum(widths[: len(head) + draft.settled]),
             block=draft.block,
             blocks=draft.blocks,
+            masked=tuple(
+                (sum(widths[: len(head) + place.at]), place.width) for place in draft.masked
+            ),
         )
         session.server.protocol.notify(lsp_ext.DRAFT, message.to_json())
 

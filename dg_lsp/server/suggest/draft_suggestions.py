@@ -10,12 +10,13 @@ from dg_lsp.document.position import LINE_END, common_length
 from dg_lsp.document.suggestions import (
     InsertionSite,
     MultiLine,
+    Standard,
     Suggestion,
     finish_at,
     left_of,
     one_line,
 )
-from dg_lsp.job import Draft
+from dg_lsp.job import Draft, MaskedPlace
 
 SETTLED_CONFIDENCE = 0.9
 """Less certain characters still change often; an answer at the deadline omits them."""
@@ -32,6 +33,8 @@ class DraftSuggestion:
     steps_allowed: int
     block: int = 1
     blocks: int = 1
+    masked: tuple[MaskedPlace, ...] = ()
+    """Where the suggestion has gaps."""
 
 
 DraftListener = Callable[[Callable[[], DraftSuggestion | None]], None]
@@ -46,13 +49,38 @@ def suggest_draft(
     mean = sum(draft.confidence) / len(draft.confidence) if draft.confidence else 0.0
     confidences = left_of(draft.text, draft.confidence, text, mean)
     # Finishing takes time in a long document; if it cut the start, nothing has settled.
-    raw = match_newlines(draft.text[: _settled(before, draft)], site.newline)
-    stands = site.edges[0] + raw if raw else ""
-    settled = common_length(stands, text, min(len(stands), len(text)))
+    settled = _kept(draft.text[: _settled(before, draft)], text, site)
+    masked = [
+        MaskedPlace(len(stands), place.width)
+        for place in draft.masked
+        if text.startswith(stands := _standing(draft.text[: place.at], site))
+    ]
     suggestion = Suggestion(text, mean, confidences)
     return DraftSuggestion(
-        suggestion, settled, draft.step, draft.steps_allowed, draft.block, draft.blocks
+        *(suggestion, settled, draft.step, draft.steps_allowed, draft.block, draft.blocks),
+        masked=tuple(masked),
     )
+
+
+def suggest_gaps(
+    before: Draft | None, draft: Draft, site: InsertionSite, standard: Standard
+) -> DraftSuggestion | None:
+    """A draft of a completion whose tokens are decided one after the other.
+
+    `None` while there is none, or while what is decided so far is not as sure as a suggestion
+    must be.
+    """
+    decided = [
+        confidence
+        for character, confidence in zip(draft.text, draft.confidence, strict=False)
+        if not character.isspace()
+    ]
+    if not draft.masked or not decided:
+        return None
+    if sum(decided) / len(decided) < standard.min_confidence:
+        return None
+    multi_line = MultiLine.NEVER if standard.one_line else MultiLine.ALWAYS
+    return suggest_draft(before, draft, site, multi_line)
 
 
 def cut_typed(draft: DraftSuggestion, typed: str) -> DraftSuggestion | None:
@@ -61,13 +89,16 @@ def cut_typed(draft: DraftSuggestion, typed: str) -> DraftSuggestion | None:
     if not left:
         return None
     settled = max(0, draft.settled - len(typed))
-    return DraftSuggestion(left[0], settled, draft.step, draft.steps_allowed)
+    if draft.masked and draft.masked[0].at < len(typed):
+        return None
+    masked = tuple(replace(place, at=place.at - len(typed)) for place in draft.masked)
+    return DraftSuggestion(left[0], settled, draft.step, draft.steps_allowed, masked=masked)
 
 
 def settled_lines(before: Draft | None, draft: Draft) -> str:
     """The whole lines at the beginning of a draft that can be suggested as they are."""
     length = _settled(before, draft)
-    if length == len(draft.text):
+    if length == len(draft.text) and not draft.masked:
         return draft.text
     ends = [end.end() for end in LINE_END.finditer(draft.text) if end.end() <= length]
     return draft.text[: ends[-1]] if ends else ""
@@ -109,4 +140,15 @@ def _settled(before: Draft | None, draft: Draft) -> int:
         if old != new or confidence < SETTLED_CONFIDENCE:
             break
         length += 1
-    return length
+    # What is decided right of a gap does not begin the text.
+    return min([length, *(place.at for place in draft.masked)])
+
+
+def _kept(raw: str, finished: str, site: InsertionSite) -> int:
+    """How much of the beginning of a draft a finished text has, in its own characters."""
+    stands = _standing(raw, site) if raw else ""
+    return common_length(stands, finished, min(len(stands), len(finished)))
+
+
+def _standing(raw: str, site: InsertionSite) -> str:
+    return site.edges[0] + match_newlines(raw, site.newline)

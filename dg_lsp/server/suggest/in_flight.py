@@ -15,6 +15,7 @@ from dg_lsp.document.suggestions import (
     finish_at,
     one_line,
     suggestions_for,
+    writes_mask,
 )
 from dg_lsp.job import Candidate, Draft, JobResult, JobState, source_of
 from dg_lsp.reason import Reason, ReasonCode
@@ -27,6 +28,7 @@ from dg_lsp.server.suggest.draft_suggestions import (
     cut_typed,
     remainders,
     settled_lines,
+    suggest_gaps,
     typed_between,
 )
 from dg_lsp.server.suggest.finishing import answer_of
@@ -154,11 +156,21 @@ class InFlightJob:
             self._listener(self._draft_now)
 
     def _draft_now(self) -> DraftSuggestion | None:
-        """What would be suggested if the job ended now; other drafts are not shown."""
+        """What would be suggested if the job ended now, or what is decided of a text with gaps.
+
+        Other drafts are not shown.
+        """
         typed = typed_between(self.request.site, self._listening_at)
         draft = self._latest
-        if draft is None or draft.candidate is None or typed is None:
+        if draft is None or typed is None:
             return None
+        if draft.candidate is None:
+            gaps = suggest_gaps(self._before, draft, self.request.site, self._standard)
+            if gaps is None or writes_mask(
+                gaps.suggestion.text, self.request.site, self.work.job
+            ):
+                return None
+            return cut_typed(gaps, typed)
         if self._judged is None or self._judged[0] != draft.candidate:
             found = suggestions_for(
                 [draft.candidate], self.request.site, self._standard, self.work.job

@@ -29,6 +29,23 @@ return {
     same(shading.lines(text, { { 1, 1 }, { 0.5, 2 }, { 0, 1 } }, 'utf-16'), expected)
     same(shading.lines(text, { { 1, 1 }, { 0.5, 1 }, { 0, 1 } }, 'utf-32'), expected)
   end,
+  ['dots stand for tokens that are not decided'] = function()
+    local draft = {
+      text = '圆b\nc',
+      confidence = { { 1, 2 }, { 0.5, 2 } },
+      masked = { { 1, 2 }, { 4, 3 } },
+    }
+    same(shading.draft(draft, 'utf-16'), {
+      { { '圆', SURE }, { '··', 'DgLspMasked' }, { 'b', SURE } },
+      { { 'c', FAINT }, { '···', 'DgLspMasked' } },
+    })
+    same(shading.draft({ text = '', confidence = {}, masked = { { 0, 2 } } }, 'utf-8'), {
+      { { '··', 'DgLspMasked' } },
+    })
+    same(shading.draft({ text = 'a', confidence = { { 1, 1 } } }, 'utf-8'), {
+      { { 'a', SURE } },
+    })
+  end,
   ['one line, or the end of a line: inline'] = function()
     local one, two = { { { 'a', SURE } } }, { { { 'a', SURE } }, { { 'b', SURE } } }
     same(layout(one, ')').position, 'inline')

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { coveringRow, inlineRow, rowsOf, withoutStart } from "../../src/overlay";
+import { coveringRow, inlineRow, rowsOf, withoutStart, withPlaceholders } from "../../src/overlay";
 
 const NBSP = "\u00a0";
 
@@ -50,6 +50,39 @@ test("runs without their start", () => {
   expect(withoutStart(confidence, 0)).toEqual(confidence);
   expect(withoutStart(confidence, 3)).toEqual([[0.5, 2]]);
   expect(withoutStart(confidence, 9)).toEqual([]);
+});
+
+describe("withPlaceholders", () => {
+  const confidence = [
+    [0.9, 2],
+    [0.5, 1],
+  ] as const;
+
+  test("dots fill each gap, as faint as a draft can be", () => {
+    expect(
+      withPlaceholders("abc", confidence, [
+        [1, 2],
+        [3, 4],
+      ]),
+    ).toEqual({
+      text: "a··bc····",
+      confidence: [
+        [0.9, 1],
+        [0, 2],
+        [0.9, 1],
+        [0.5, 1],
+        [0, 4],
+      ],
+    });
+  });
+
+  test("a text without gaps is drawn as it is", () => {
+    expect(withPlaceholders("abc", confidence, [])).toEqual({ text: "abc", confidence });
+  });
+
+  test("before anything is decided there are only gaps", () => {
+    expect(withPlaceholders("", [], [[0, 3]])).toEqual({ text: "···", confidence: [[0, 3]] });
+  });
 });
 
 describe("rows as CSS", () => {

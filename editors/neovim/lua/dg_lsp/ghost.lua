@@ -290,7 +290,7 @@ function M.take_draft(params)
         and not reason_for_silence()
       if is_current then
         local encoding = channels[bufnr].client.offset_encoding
-        drafts.show(bufnr, waits.place, shading.lines(params.text, params.confidence, encoding))
+        drafts.show(bufnr, waits.place, shading.draft(params, encoding))
         trace.tell('Draft', { buf = bufnr, step = params.step, steps = params.stepsAllowed })
       else
         drafts.clear(bufnr)

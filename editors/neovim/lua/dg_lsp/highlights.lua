@@ -5,6 +5,7 @@ local LINKS = {
   DgLspRest = 'Normal',
   DgLspReplaced = 'DiffDelete',
   DgLspHint = 'Comment',
+  DgLspMasked = 'DgLspDraft1',
   DgLspWarning = 'DiagnosticWarn',
 }
 -- From barely visible to as visible as ghost text.

@@ -274,7 +274,7 @@ function M.take_draft(params)
     if rewrite.token == params.token then
       if not rewrite.written and is_untouched(rewrite) then
         local encoding = rewrite.client.offset_encoding
-        local lines = shading.lines(params.text, params.confidence, encoding)
+        local lines = shading.draft(params, encoding)
         draw(rewrite, lines, progress.report(rewrite.progress, params))
         trace.tell('Draft', {
           buf = rewrite.bufnr,

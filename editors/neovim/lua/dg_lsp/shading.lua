@@ -47,6 +47,42 @@ function M.lines(text, confidence, encoding)
   return lines
 end
 
+--- A draft as it is drawn, line by line: dots stand for tokens that are not decided. The text
+--- that is inserted comes with the answer and has none.
+---@param draft { text: string, confidence: [number, integer][], masked: [integer, integer][]? }
+---@param encoding string The units of the lengths: 'utf-8', 'utf-16' or 'utf-32'.
+---@return dg_lsp.Chunk[][]
+function M.draft(draft, encoding)
+  local drawn, from, units = { {} }, 0, 0
+  local left = vim.deepcopy(draft.confidence)
+  --- The runs of the next units.
+  local function take(count)
+    local runs = {}
+    while count > 0 and left[1] do
+      local size = math.min(count, left[1][2])
+      runs[#runs + 1] = { left[1][1], size }
+      left[1][2] = left[1][2] - size
+      count = count - size
+      if left[1][2] == 0 then
+        table.remove(left, 1)
+      end
+    end
+    return runs
+  end
+  local function append(lines)
+    vim.list_extend(drawn[#drawn], lines[1])
+    vim.list_extend(drawn, lines, 2)
+  end
+  for _, place in ipairs(draft.masked or {}) do
+    local to = vim.str_byteindex(draft.text, encoding, place[1], false)
+    append(M.lines(draft.text:sub(from + 1, to), take(place[1] - units), encoding))
+    table.insert(drawn[#drawn], { ('·'):rep(place[2]), 'DgLspMasked' })
+    from, units = to, place[1]
+  end
+  append(M.lines(draft.text:sub(from + 1), left, encoding))
+  return drawn
+end
+
 ---@class dg_lsp.Layout
 ---@field first dg_lsp.Chunk[] At the cursor.
 ---@field position 'inline'|'overlay'
