@@ -23,6 +23,7 @@ from dg_lsp.config import (
 )
 from dg_lsp.engine.engine import Engine
 from dg_lsp.engine.gemma import gemma_family
+from dg_lsp.engine.masked import masked_family
 from dg_lsp.job import ModelInfo, OpenedModel
 from dg_lsp.models.scripted import ScriptedDenoiser
 from dg_lsp.service.address import Address
@@ -33,6 +34,8 @@ from dg_lsp.service.http.request import Access
 from dg_lsp.service.process.host import EngineHost
 from dg_lsp.service.process.lifecycle import EngineSpec, stop_engine
 from dg_lsp.service.process.serving import make_server
+from tests.engine.masked_model import mask_tokens, settings_of
+from tests.service.masked_script import ScriptedMaskedDenoiser
 
 AREA = "def area(self, radius):\n    return <|3.14 * radius|> ** 2\n"
 SIDE = "def side(self):\n    return <|self.radius|> * 2\n"
@@ -80,7 +83,11 @@ class ScriptedLoader:
         return 0
 
 
-def new_engine(denoiser: ScriptedDenoiser, codec) -> Engine:
+def new_engine(denoiser: ScriptedDenoiser | ScriptedMaskedDenoiser, codec) -> Engine:
+    if isinstance(denoiser, ScriptedMaskedDenoiser):
+        masked = settings_of(12)
+        family = masked_family(masked, denoiser, codec, mask_tokens(codec))
+        return Engine(denoiser, codec, family, masked, "scripted")
     settings = EngineSettings(
         PromptSettings(style=PromptStyle.BARE),
         SamplerSettings(max_denoising_steps=12),

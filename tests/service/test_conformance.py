@@ -1,4 +1,5 @@
-"""One suite for every `Infiller`: the engine in this process, and one behind a real socket."""
+"""One suite for every `Infiller`, with either family of models: the engine in this process, and
+one behind a real socket."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from dg_lsp.fed_job import CANCELLED, SUPERSEDED
 from dg_lsp.job import Infill, Infiller, InfillJob, JobHandle, JobResult, JobState
 from dg_lsp.models.scripted import ScriptedDenoiser
 from dg_lsp.reason import ReasonCode
+from tests.service.masked_script import ScriptedMaskedDenoiser
 
 AREA = "def area(self, radius):\n    return <|3.14 * radius|> ** 2\n"
 SIDE = "def side(self):\n    return <|self.radius|> * 2\n"
@@ -18,12 +20,29 @@ OPEN = (JobState.WAITING, JobState.RUNNING)
 
 
 def job(marked: str, document: str = "a.py", **rest) -> InfillJob:
-    prefix, _, suffix = marked.replace("|>", "<|").split("<|")
+    prefix, _, suffix = parts(marked)
     return InfillJob(prefix, suffix, document=document, **rest)
 
 
 def texts(infill: Infill) -> list[str]:
     return [candidate.text for candidate in infill.candidates]
+
+
+def parts(marked: str) -> tuple[str, str, str]:
+    prefix, span, suffix = marked.replace("|>", "<|").split("<|")
+    return prefix, span, suffix
+
+
+@pytest.fixture(params=["uniform", "masked"])
+def denoiser(request, tiny_codec):
+    documents = [parts(marked) for marked in (AREA, SIDE, NAME)]
+    denoiser = (
+        ScriptedDenoiser(tiny_codec, *map("".join, documents))
+        if request.param == "uniform"
+        else ScriptedMaskedDenoiser(tiny_codec, *documents)
+    )
+    yield denoiser
+    denoiser.gate.set()
 
 
 @pytest.fixture(params=["in process", "behind a socket"])
