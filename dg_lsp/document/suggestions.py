@@ -11,6 +11,7 @@ from dg_lsp.document.edit import finish, is_only_closers
 from dg_lsp.document.flaws import flaw_of
 from dg_lsp.document.position import LINE_END
 from dg_lsp.document.syntax import breaks_syntax
+from dg_lsp.document.wholeness import whole_part
 from dg_lsp.job import FROM_NOISE, Candidate, InfillJob, TextSource, source_of
 
 _BLANKS = " \t\r\n"
@@ -110,6 +111,11 @@ def suggestions_for(
             # Finishing and judging take time, so extra candidates are used only if needed.
             break
         text = finish_at(candidate.text, site, one_line=standard.one_line)
+        is_breaking = _breaks(text, site)
+        if is_breaking and not site.replaced and site.language != "python":
+            # Indentation has already ended a Python text where its block ends.
+            part = whole_part(text, site.prefix, site.suffix, site.language)
+            text, is_breaking = part or text, not part
         key = "".join(text.split())
         if not key or text == site.replaced or key in fitting:
             continue
@@ -117,7 +123,7 @@ def suggestions_for(
             continue
         sure = candidate.confidences or (candidate.confidence,) * len(candidate.text)
         confidences = left_of(candidate.text, sure, text, candidate.confidence)
-        kind = breaking if _breaks(text, site) else fitting
+        kind = breaking if is_breaking else fitting
         source = source_of(candidate, () if job is None else job.seeds)
         kind.setdefault(key, Suggestion(text, candidate.confidence, confidences, source))
     last_resort = breaking if standard.may_break else {}

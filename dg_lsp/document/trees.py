@@ -132,6 +132,15 @@ class ParsedSite:
             found += [(node.start_byte, node.end_byte) for node in captures]
         return found
 
+    def neighbourhood(self) -> tuple[str, str]:
+        """Both sides of the cursor, from the top-level item before its own to the one after."""
+        items = self.tree.root_node.children
+        before = [item.start_byte for item in items if item.end_byte < self.at]
+        after = [item.end_byte for item in items if item.start_byte > self.at]
+        start = before[-1] if before else 0
+        end = after[0] if after else len(self.source)
+        return self.source[start : self.at].decode(), self.source[self.at : end].decode() + "\n"
+
 
 def parsed_site(prefix: str, suffix: str, language: str) -> ParsedSite | None:
     """The tree of a document; None if its grammar is not loaded, or it is too long."""

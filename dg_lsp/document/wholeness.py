@@ -14,6 +14,13 @@ from dg_lsp.document.nesting import brackets_around, nesting, opened_in
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_of, last_line
 from dg_lsp.document.trees import ParsedSite, encoded, parsed_site
 
+SHORT_CHARS = 4_000
+"""A document that is judged whole."""
+MOST_CHARS = 24_000
+"""Maximum length of the items around a cursor: a broken text takes a dozen parses."""
+MOST_TRIES = 8
+"""Number of lines from the end of a text at which it may end instead."""
+
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 # Simple texts that may be all that is missing at a cursor, `{}` for the closers that the
@@ -75,7 +82,17 @@ def breaks(text: str, prefix: str, suffix: str, language: str) -> bool | None:
 
     None if that cannot be decided: the grammar is not loaded, or the code is broken anyway.
     """
-    site = parsed_site(prefix, suffix, language)
+    before, after = _around(prefix, suffix, language)
+    verdict = _breaks(text, before, after, language)
+    if verdict and (before, after) != (prefix, suffix):
+        # The text may need what is further away; a document that is whole with it decides.
+        whole = parsed_site(prefix + text, suffix, language)
+        return whole is not None and len(whole.faults()) > 0
+    return verdict
+
+
+def _breaks(text: str, prefix: str, suffix: str, language: str) -> bool | None:
+    site = _site(prefix, suffix, language)
     if site is None:
         return None
     found = _faults_with(text, site)
@@ -91,6 +108,41 @@ def breaks(text: str, prefix: str, suffix: str, language: str) -> bool | None:
     )
 
 
+def whole_part(text: str, prefix: str, suffix: str, language: str) -> str:
+    """The most lines of a text that leave the document whole; empty if none do.
+
+    A text that runs past its block ends where the block does: to close it twice is a fault.
+    """
+    prefix, suffix = _around(prefix, suffix, language)
+    site, simplest = _site(prefix, suffix, language), _simplest(prefix, suffix, language)
+    if site is None or simplest is None:
+        return ""
+    ends = [end.start() for end in LINE_END.finditer(text)]
+    for end in ends[: -MOST_TRIES - 1 : -1]:
+        part = text[:end].rstrip()
+        if part and len(_faults_with(part, site)) <= simplest:
+            return part
+    return ""
+
+
+def _around(prefix: str, suffix: str, language: str) -> tuple[str, str]:
+    """What is judged of a document: all of a short one, else the top-level items around."""
+    if len(prefix) + len(suffix) <= SHORT_CHARS:
+        return prefix, suffix
+    # An open bracket would make the parser search all that follows for its end.
+    closers = _missing_closers(prefix, suffix)
+    site = parsed_site(prefix + closers, suffix, language)
+    if site is None:
+        return prefix, suffix
+    before, after = site.neighbourhood()
+    return before.removesuffix(closers), after
+
+
+def _site(prefix: str, suffix: str, language: str) -> ParsedSite | None:
+    is_too_long = len(prefix) + len(suffix) > MOST_CHARS
+    return None if is_too_long else parsed_site(prefix, suffix, language)
+
+
 def _faults_with(text: str, site: ParsedSite) -> list[tuple[int, int]]:
     """What is wrong in a document with a text at the cursor."""
     return site.with_text(text).faults(len(text))
@@ -100,7 +152,7 @@ def _faults_with(text: str, site: ParsedSite) -> list[tuple[int, int]]:
 @functools.lru_cache(maxsize=4)
 def _simplest(prefix: str, suffix: str, language: str) -> int | None:
     """The number of faults with the simple text that leaves fewest; None if one is near."""
-    site = parsed_site(prefix, suffix, language)
+    site = _site(prefix, suffix, language)
     if site is None:
         return None
     start, end = _near(prefix, suffix)

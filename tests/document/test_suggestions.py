@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dg_lsp.document import trees
 from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.request import ANY_MODEL, RequestContext, RequestOptions, build_job
 from dg_lsp.document.suggestions import InsertionSite, Standard, Suggestion, suggestions_for
@@ -257,3 +258,19 @@ def test_a_secret_beyond_the_window_masks_nothing_that_the_model_sees():
     at = asked(SECRET + "line of text\n" * 9_000 + "¦\n", "python")[0]
     small = RequestContext(len, budget_chars=600)
     assert not build_job(at, RequestOptions(), ANY_MODEL, small).is_masked
+
+
+def test_a_text_that_runs_past_its_block_ends_with_it() -> None:
+    trees.load("lua")
+    at = InsertionSite("", "a.lua", "lua", "\n", "function a()\n  ", "\nend\n")
+    found = [candidate("b()\nend\n\nc = 1")]
+    assert texts(suggestions_for(found, at, Standard(may_break=False))) == ["b()"]
+
+
+def test_a_text_that_breaks_typescript_is_the_last_resort() -> None:
+    trees.load("typescript")
+    at = InsertionSite("", "a.ts", "typescript", "\n", "const a = ", ";\n")
+    found = [candidate("b +", score=-1), candidate("b + c", score=-2)]
+    assert texts(suggestions_for(found, at, Standard())) == ["b + c"]
+    assert texts(suggestions_for(found[:1], at, Standard())) == ["b +"]
+    assert texts(suggestions_for(found[:1], at, Standard(may_break=False))) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dg_lsp.document import trees
-from dg_lsp.document.wholeness import breaks
+from dg_lsp.document.wholeness import SHORT_CHARS, breaks, whole_part
 
 # A text that breaks the code, one that does not, one that only begins a block or a statement,
 # and a text in code that is broken elsewhere (judged all the same) or here (not judged).
@@ -109,6 +109,21 @@ def test_a_text_breaks_only_what_could_be_whole(
     assert breaks(text, prefix, suffix, language) is expect
 
 
+@pytest.mark.parametrize("language", ["c", "go", "javascript", "lua", "rust"])
+def test_a_long_document_is_judged_by_what_is_around_the_cursor(language: str) -> None:
+    found = [case for case in CASES if case[0] == language and case[2] is not None]
+    fill = {"lua": "function z()\n  é()\nend\n\n", "rust": "fn z() {\n}\n\n"}
+    fill |= {"c": "int z;\n\n", "go": "var z int\n\n", "javascript": "é();\n\n"}
+    trees.load(language)
+    for _, marked, expect in found:
+        prefix, rest = marked.split("<|")
+        text, suffix = rest.split("|>")
+        far = fill[language] * (2 * SHORT_CHARS // len(fill[language]))
+        start = "package a\n\n" if language == "go" else ""
+        prefix = start + far + prefix.removeprefix(start)
+        assert breaks(text, prefix, suffix + far, language) is expect, marked
+
+
 def test_there_are_cases_for_every_language() -> None:
     for language in trees.LANGUAGES:
         found = {expect for one, _, expect in CASES if one == language}
@@ -118,3 +133,36 @@ def test_there_are_cases_for_every_language() -> None:
 def test_a_language_without_a_grammar_is_not_judged() -> None:
     assert not trees.load("fortran")
     assert breaks(")", "x = (", ")", "fortran") is None
+
+
+# Language, document with the text that runs past its block, what is left of it.
+ENDS = [
+    ("javascript", "function f() {\n  <|a();\n}\n\nb();|>\n}\n", "a();"),
+    ("javascriptreact", "function f() {\n  <|a();\n}\n\nb();|>\n}\n", "a();"),
+    ("typescript", "class A {\n  <|a = 1;\n  b = 2;\n}\n\nb();|>\n}\n", "a = 1;\n  b = 2;"),
+    ("typescriptreact", "function f() {\n  <|return <b/>;\n}|>\n}\n", "return <b/>;"),
+    ("go", "package a\n\nfunc f() {\n\t<|a()\n}\n\nvar b = 1|>\n}\n", "a()"),
+    ("rust", "fn f() {\n    <|a();\n}\n\nstruct B;|>\n}\n", "a();"),
+    ("java", "class A {\n  void f() {\n    <|a();\n  }\n}|>\n  }\n}\n", "a();"),
+    ("c", "int f(void) {\n  <|return 1;\n}\n\nint b;|>\n}\n", "return 1;"),
+    ("cpp", "int f() {\n  <|return 1;\n}\n\nint b;|>\n}\n", "return 1;"),
+    ("csharp", "class A {\n  <|int b;\n  int c;\n}\n\nclass B {}|>\n}\n", "int b;\n  int c;"),
+    ("ruby", "def a\n  <|b\nend\n\nc = 1|>\nend\n", "b"),
+    ("lua", "function a()\n  <|b()\nend\n\nc = 1|>\nend\n", "b()"),
+    ("shellscript", "if a; then\n  <|b\nfi\nc|>\nfi\n", "b"),
+    ("css", "a {\n  <|color: red;\n}|>\n}\n", "color: red;"),
+    ("html", "<ul>\n  <|<li>a</li>\n</ul>\n<p>b</p>|>\n</ul>\n", "<li>a</li>"),
+    ("yaml", "a:\n  <|b: 1\n  c: [|>\n", "b: 1"),
+    # What is broken from its beginning, and what is whole up to its end.
+    ("javascript", "function f() {\n  <|a(;\n  b();|>\n}\n", ""),
+    ("lua", "function a()\n  b = )\n  <|c()\nend|>\nend\n", ""),
+]
+
+
+@pytest.mark.parametrize(("language", "marked", "expect"), ENDS)
+def test_a_text_ends_where_its_block_does(language: str, marked: str, expect: str) -> None:
+    prefix, rest = marked.split("<|")
+    text, suffix = rest.split("|>")
+    trees.load(language)
+
+    assert whole_part(text, prefix, suffix, language) == expect

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
+from dg_lsp.document import trees
 from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import JobState
@@ -55,3 +59,28 @@ async def test_a_defect_in_building_the_job_is_not_blamed_on_the_engine() -> Non
 
     with pytest.raises(RecursionError):
         await fill(ScriptedLink, find_seeds)
+
+
+async def test_a_grammar_is_loaded_beside_the_first_answer_and_is_there_for_the_second(
+    monkeypatch,
+) -> None:
+    asked: list[str] = []
+    may_load = threading.Event()
+
+    def load(language):
+        may_load.wait()
+        asked.append(language)
+        return True
+
+    monkeypatch.setattr(trees, "load", load)
+    jobs = Jobs(ScriptedLink(lambda job: ["1"]), Context(lambda *around: ()))
+
+    async def answer():
+        at = SITE, RequestOptions(), Settings(), lambda draft: None, Work()
+        return (await jobs.fill(*at)).state, [*asked]
+
+    assert await answer() == (JobState.DONE, [])
+    second = asyncio.create_task(answer())
+    may_load.set()
+    assert await second == (JobState.DONE, ["python"])
+    assert await answer() == (JobState.DONE, ["python"])
