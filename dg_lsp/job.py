@@ -207,7 +207,8 @@ class Candidate:
     text: str
     confidence: Share
     """Confidence in [0, 1]: the geometric mean of the decoder's probabilities of the tokens,
-    times that of the causal encoder, which did not write them."""
+    times that of the causal encoder, which did not write them. Of a masked model, the geometric
+    mean of the probabilities that the score adds up."""
     score: Annotated[float, Limits(-math.inf)]
     """What candidates are ranked by, higher is better: log-likelihood in nats of the text and
     the start of the suffix after it, with what the checkpoint grants for each token."""

@@ -75,6 +75,8 @@ class ModelFamily(Protocol):
     """One model family. `Any` stands for its configuration class."""
 
     name: str
+    follows_instructions: bool
+    """Whether its models do, unless a checkpoint says otherwise."""
     """The name in messages to the user."""
 
     def parse_config(self, directory: Path) -> Any:

@@ -255,7 +255,11 @@ def _load(
             device=str(device),
             prefix_tokens=prompt.prefix_tokens,
             suffix_tokens=prompt.suffix_tokens,
-            follows_instructions=bool(planned.metadata.get("follows_instructions", True)),
+            follows_instructions=bool(
+                planned.metadata.get(
+                    "follows_instructions", checkpoint.family.follows_instructions
+                )
+            ),
             notes=notes + denoiser.notes,
         ),
         kind=checkpoint.family,

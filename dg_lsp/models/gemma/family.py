@@ -28,6 +28,7 @@ class DiffusionGemma:
     """Implements `models.family.ModelFamily`."""
 
     name = "DiffusionGemma"
+    follows_instructions = True
 
     def parse_config(self, directory: Path) -> DiffusionGemmaConfig:
         return DiffusionGemmaConfig.from_pretrained(directory)

@@ -32,6 +32,7 @@ class MaskedQwen2:
     """Implements `models.family.ModelFamily`."""
 
     name = "masked Qwen2"
+    follows_instructions = False
 
     def parse_config(self, directory: Path) -> MaskedQwen2Config:
         config = read_config(directory)
