@@ -12,7 +12,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from dg_lsp.config import EngineSettings, Order
-from dg_lsp.evaluation.methods import Method, Outcome, infiller, oracle, oracle_under
+from dg_lsp.evaluation.methods import (
+    Method,
+    Outcome,
+    infiller,
+    oracle,
+    oracle_under,
+    without_length_tokens,
+)
 from dg_lsp.evaluation.spans import TrueSpan, job_of
 from dg_lsp.models.loading import LoadedModel
 
@@ -52,16 +59,24 @@ def commit_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
 
 
 def length_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
-    """How many masks a canvas starts with, if the model can delete and expand them."""
+    """How the length of a span is found: by deleting and expanding masks, or by a race."""
     for starts in STARTS:
         masks = " and ".join(map(str, starts))
         yield f"{masks} masks at first", _under(_masked(base, start_masks=starts))
     changed = _masked(base, expand_budget=0, start_masks=(8,))
     yield "8 masks at first, no expands", _under(changed)
+    yield "race of lengths, no length tokens", _racing(base)
+    kept = tuple((step, 1) for step, _ in base.masked.keep_after)
+    changed = _masked(base, keep_after=kept)
+    yield "race of lengths, the surest after one step", _racing(changed)
 
 
 def _under(settings: EngineSettings) -> Method:
     return lambda model, span: infiller(settings, job_of(span), model)
+
+
+def _racing(settings: EngineSettings) -> Method:
+    return lambda model, span: _under(settings)(without_length_tokens(model), span)
 
 
 def _refreshing(method: Method, steps: int) -> Method:

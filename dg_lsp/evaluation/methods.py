@@ -26,6 +26,7 @@ from dg_lsp.document.suggestions import (
 )
 from dg_lsp.engine.family import FoundText
 from dg_lsp.engine.infilling import Filling
+from dg_lsp.engine.masked import MaskTokens
 from dg_lsp.engine.masked.length import MaskedLengths
 from dg_lsp.engine.prompt import Prompt, healed_ids
 from dg_lsp.engine.span_text import meeting_point
@@ -245,6 +246,12 @@ def is_masked(model: LoadedModel) -> bool:
     return isinstance(model.family().lengths, MaskedLengths)
 
 
+def without_length_tokens(model: LoadedModel) -> LoadedModel:
+    """A masked model whose canvases keep the length that they start with."""
+    tokens = MaskTokens(model.config.tokens.mask)
+    return dataclasses.replace(model, config=dataclasses.replace(model.config, tokens=tokens))
+
+
 def methods_for(model: LoadedModel) -> dict[str, Method]:
     """The methods that the model's family has."""
     left_out = OF_UNIFORM_MODELS if is_masked(model) else frozenset()
@@ -254,6 +261,8 @@ def methods_for(model: LoadedModel) -> dict[str, Method]:
 def _of_true_length(
     model: LoadedModel, job: InfillJob, text: str, settings: EngineSettings
 ) -> Outcome:
+    if is_masked(model):
+        model = without_length_tokens(model)
     prompt = model.family(settings).layout.build(job, model.denoiser.canvas_length)
     length = len(healed_ids(prompt, model.codec, text))
     return infiller(settings, dataclasses.replace(job, span_tokens=length), model)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dg_lsp.evaluation.methods import (
-    METHODS,
-    Outcome,
-    by_length,
-    summarize,
-)
+from dg_lsp.evaluation import EvaluationError
+from dg_lsp.evaluation.methods import METHODS, Outcome, by_length, methods_for, summarize
+from dg_lsp.evaluation.quiet import ask
+from dg_lsp.evaluation.recording import record
 from dg_lsp.evaluation.spans import TrueSpan
 from dg_lsp.models.loading import load
 
@@ -34,6 +32,42 @@ def test_every_method_fills_a_span(model, name):
     assert isinstance(outcome.text, str)
     assert outcome.steps >= 1
     assert 0 < outcome.first_draft_ms <= outcome.milliseconds
+
+
+@pytest.fixture(scope="module")
+def masked_model(masked_checkpoint):
+    return load(str(masked_checkpoint), "cpu")
+
+
+def test_a_masked_model_has_every_method_that_needs_no_anchor(model, masked_model):
+    methods = methods_for(masked_model)
+
+    assert methods_for(model) == METHODS
+    assert {"race of lengths (ours)", "oracle length", "oracle length, prefix only"} <= set(
+        methods
+    )
+    assert not any("anchor" in name or "generate" in name for name in methods)
+
+
+@pytest.mark.parametrize("name", ["race without seeds", "oracle length", "fixed length of 12"])
+def test_a_masked_model_fills_a_span(masked_model, name):
+    outcome = METHODS[name](masked_model, SPAN)
+
+    assert isinstance(outcome.text, str)
+    assert outcome.steps >= 1
+
+
+def test_a_masked_model_may_stay_silent(masked_model):
+    shown = ask(masked_model, SPAN)
+
+    assert shown.kind == SPAN.kind
+    assert shown.is_missing
+
+
+@pytest.mark.parametrize("figure", [METHODS["transformers generate()"], record])
+def test_figures_of_other_families_say_that_the_model_has_none(masked_model, figure):
+    with pytest.raises(EvaluationError):
+        figure(masked_model, SPAN)
 
 
 def test_figures_are_means_of_matches_and_medians_of_costs():

@@ -148,12 +148,14 @@ def lengths(
     from rich.progress import track
 
     from dg_lsp.cli.compose import load_model
+    from dg_lsp.evaluation.asking import causal_of
     from dg_lsp.evaluation.lengths import already_chosen, length_table, rows_of, rules
     from dg_lsp.evaluation.recording import read_races, record, write_races
     from dg_lsp.evaluation.shifting import LIVE
     from dg_lsp.evaluation.spans import draw_spans, held_out
 
     loaded = load_model(model, device)
+    causal_of(loaded)
     console = Console(stderr=True)
 
     def recorded(tuning: bool, count: int) -> list[Race]:

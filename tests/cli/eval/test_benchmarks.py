@@ -27,15 +27,21 @@ def data(tmp_path):
     return path
 
 
-@pytest.fixture
-def quick_checkpoint(tiny_checkpoint, tmp_path):
-    """The tiny checkpoint, with few steps to make."""
+@pytest.fixture(params=["DiffusionGemma", "masked"])
+def quick_checkpoint(request, tmp_path):
+    """A tiny checkpoint of each family, with few steps to make."""
+    is_masked = request.param == "masked"
+    made = request.getfixturevalue("masked_checkpoint" if is_masked else "tiny_checkpoint")
     directory = tmp_path / "quick"
     directory.mkdir()
-    for file in tiny_checkpoint.iterdir():
+    for file in made.iterdir():
         (directory / file.name).symlink_to(file)
-    (directory / "generation_config.json").unlink(missing_ok=True)
-    (directory / "generation_config.json").write_text('{"max_denoising_steps": 2}')
+    name, fewer = "generation_config.json", '{"max_denoising_steps": 2}'
+    if is_masked:
+        masked = {"sure_probability": 0.0, "start_masks": [4], "window": 6}
+        name, fewer = "dg_lsp.json", json.dumps({"prompt": {"style": "bare"}, "masked": masked})
+    (directory / name).unlink(missing_ok=True)
+    (directory / name).write_text(fewer)
     return directory
 
 
@@ -130,10 +136,18 @@ def test_spans_of_a_repository(quick_checkpoint, tmp_path, capsys) -> None:
         (["repo", "{empty}"], "has no source file to cut from"),
         (["spans", "--only", "magic"], "'magic' is not a method"),
         (["quiet", "--model", "{empty}"], "config.json"),
+        (
+            ["spans", "--model", "{masked}", "--only", "transformers generate()"],
+            "'transformers generate()' is no method for",
+        ),
+        (["lengths", "--model", "{masked}", "--per-kind", "1"], "has no causal encoder"),
     ],
 )
-def test_what_cannot_be_measured_is_said_in_a_line(arguments, says, tmp_path, capsys) -> None:
-    command = ["eval", *(one.replace("{empty}", str(tmp_path)) for one in arguments)]
+def test_what_cannot_be_measured_is_said_in_a_line(
+    arguments, says, tmp_path, masked_checkpoint, capsys
+) -> None:
+    places = {"empty": tmp_path, "masked": masked_checkpoint}
+    command = ["eval", *(one.format(**places) for one in arguments)]
 
     assert run(command) == 2
     out, err = capsys.readouterr()
