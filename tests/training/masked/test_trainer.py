@@ -10,10 +10,11 @@ import torch
 from tokenizers import Tokenizer
 from transformers import Qwen2ForCausalLM
 
+from dg_lsp.models.loading import load
 from dg_lsp.training import run as training_run
 from dg_lsp.training.corpus import SourceFile
 from dg_lsp.training.export import read_metadata, training_of
-from dg_lsp.training.masked.shape import EOS, EXPAND, MASK
+from dg_lsp.training.masked.shape import EOS, EXPAND, MASK, TOKENS
 from dg_lsp.training.masked.trainer import MaskedTrainer
 from dg_lsp.training.run import Progress, Recipe, Training
 
@@ -75,5 +76,12 @@ def test_an_export_is_a_qwen2_checkpoint_with_the_ids_of_its_masks(
     loaded = Qwen2ForCausalLM.from_pretrained(out, dtype=torch.float32)
     for name, parameter in loaded.named_parameters():
         assert torch.equal(parameter, trainer.optimizer.masters[name].half().float()), name
-    started = trainer.read_weights(out)
-    trainer.start_from(started)
+
+    fresh = MaskedTrainer(FILES, tiny_codec, TINY, tmp_path / "fresh")
+    fresh.start_from(fresh.read_weights(out))
+    assert torch.equal(fresh.model.lm_head.weight, loaded.lm_head.weight)
+
+    engine = load(str(out), "cpu")
+    assert engine.config.tokens == TOKENS
+    assert engine.settings.masked.window == MaskedTrainer.metadata["masked"]["window"]
+    assert engine.codec.encode(TEXT) == tiny_codec.encode(TEXT)
