@@ -17,7 +17,9 @@ def print_available(*, as_json: bool) -> None:
         print(f"{row['name']}{f' ({state})' if state else ''}: {row['about']}")
         print(
             f"  {size_of(row['download_bytes'])} to download, "
-            f"{size_of(row['kept_bytes'])} to keep; dg-lsp pull {row['repository']}"
+            f"{size_of(row['kept_bytes'])} to keep; dg-lsp pull {row['short_name']}"
         )
         print(f"  licence: {row['licence']} ({row['licence_url']})")
+        for figure in row["published"]:
+            print(f"  published elsewhere, not measured here: {figure}")
         print("\n".join(f"  ! {one}" for one in row["obstacles"]) or "  fits this machine")

@@ -33,8 +33,8 @@ def pull(
         str | None,
         typer.Argument(
             metavar="[REPOSITORY]",
-            help="Repository on the hub; by default DiffusionGemma 26B, in the format that is "
-            "best for this machine.",
+            help="Repository on the hub, or a short name such as dreamon; by default the best "
+            "model that fits this machine.",
         ),
     ] = None,
     source: Annotated[
@@ -154,11 +154,16 @@ def _from_hub(
     force: bool,
     look: bool,
 ) -> None:
+    from dg_lsp.diagnosis.catalogue import repository_of
     from dg_lsp.models import hub, store
     from dg_lsp.models.nf4.manifest import alone
     from dg_lsp.models.registry import open_checkpoint
 
-    wanted = repository or _default_repository(told, revision, device)
+    wanted = (
+        _default_repository(told, revision, device, force=force)
+        if repository is None
+        else repository_of(repository)
+    )
     kept = store.check_name(name or _name_of(wanted))
     _refuse_if_there(kept)
     downloads = store.models_directory() / DOWNLOADS / kept
@@ -186,8 +191,10 @@ def _from_hub(
     _say_done(told, kept, manifest)
 
 
-def _default_repository(told: Told, revision: str | None, device: str | None) -> str:
-    """DiffusionGemma in the format that is best for this machine.
+def _default_repository(
+    told: Told, revision: str | None, device: str | None, *, force: bool
+) -> str:
+    """The best model that fits this machine; for another machine, DiffusionGemma.
 
     Ready-made int4 is a third of the download and needs no packing, but more memory than NF4.
     """
@@ -201,6 +208,8 @@ def _default_repository(told: Told, revision: str | None, device: str | None) ->
         if (directory / DOWNLOADS / name).is_dir() and store.find(name) is None:
             told.say(f"{begun} is taken, because its download has begun")
             return begun
+    if device is None and not force:
+        return _proposed(told)
     remote = hub.look_up(READY_MADE, revision)
     against = _remote_obstacles(remote, _name_of(READY_MADE), device)
     too_large = [one for one in against if one.code is ReasonCode.DOES_NOT_FIT]
@@ -215,6 +224,24 @@ def _default_repository(told: Told, revision: str | None, device: str | None) ->
         f"{size_in_words(remote.size)} to download instead of 52 GB"
     )
     return READY_MADE
+
+
+def _proposed(told: Told) -> str:
+    from dg_lsp.diagnosis.available import best
+    from dg_lsp.models import device as devices
+
+    model = best(devices.look())
+    if model is None:
+        raise ArgumentError(
+            "no model can be used on this machine; dg-lsp models --available says why, and "
+            "dg-lsp pull NAME --force gets one anyway",
+            ReasonCode.DOES_NOT_FIT,
+        )
+    told.say(
+        f"{model.repository} is taken, the most capable model that fits this machine "
+        f"({model.about})"
+    )
+    return model.repository
 
 
 def _remote_obstacles(remote: Remote, name: str, device: str | None) -> list[Reason]:

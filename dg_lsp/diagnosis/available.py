@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dg_lsp.diagnosis.catalogue import AVAILABLE, Available
 from dg_lsp.diagnosis.checkpoint import MANIFEST, models_directory
 from dg_lsp.diagnosis.findings import size_of
 from dg_lsp.hardware import (
@@ -26,55 +26,8 @@ DOWNLOADS = ".downloads"
 """The subdirectory of the models' directory in which downloads are kept until packed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Available:
-    """A model that can be downloaded."""
-
-    name: str
-    """Its name after installation."""
-    repository: str
-    about: str
-    parameters: int
-    licence: str
-    licence_url: str
-    download_bytes: int
-    kept_bytes: int
-    """Size in 4 bits."""
-    disk_bytes: int
-    """Disk space needed meanwhile; where it is packed, for the packed model and two shards."""
-    vram_bytes: int
-    is_packed: bool
-    """Whether `dg-lsp pull` packs it to 4 bits."""
-
-
-AVAILABLE = (
-    Available(
-        name="diffusiongemma-26b-a4b-it",
-        repository="google/diffusiongemma-26B-A4B-it",
-        about="DiffusionGemma 26B: many languages, follows instructions",
-        parameters=26_000_000_000,
-        licence="Google's terms; shown and asked for before the download",
-        licence_url="https://huggingface.co/google/diffusiongemma-26B-A4B-it",
-        download_bytes=52_000_000_000,
-        kept_bytes=15_000_000_000,
-        disk_bytes=25_000_000_000,
-        vram_bytes=18_000_000_000,
-        is_packed=True,
-    ),
-    Available(
-        name="diffusiongemma-26b-a4b-it-awq-int4",
-        repository="cyankiwi/diffusiongemma-26B-A4B-it-AWQ-INT4",
-        about="DiffusionGemma 26B in int4: needs no packing, but a larger GPU",
-        parameters=26_000_000_000,
-        licence="shown and asked for before the download",
-        licence_url="https://huggingface.co/cyankiwi/diffusiongemma-26B-A4B-it-AWQ-INT4",
-        download_bytes=17_000_000_000,
-        kept_bytes=17_000_000_000,
-        disk_bytes=18_000_000_000,
-        vram_bytes=20_000_000_000,
-        is_packed=False,
-    ),
-)
+MOST_PARAMETERS_ON_A_CPU = 1_000_000_000
+"""A larger model needs a GPU; `models.store` has the same number."""
 
 
 def list_available() -> list[dict[str, Any]]:
@@ -83,11 +36,26 @@ def list_available() -> list[dict[str, Any]]:
     return [_row(model, machine) for model in AVAILABLE]
 
 
-def obstacles(model: Available, machine: Machine, free_bytes: int | None) -> list[str]:
+def best(machine: Machine) -> Available | None:
+    """The most capable model that can be used here; nothing if none can."""
+    free, ram = _free(models_directory()), _ram()
+    fitting = (model for model in AVAILABLE if not obstacles(model, machine, free, ram))
+    return next(fitting, None)
+
+
+def obstacles(
+    model: Available, machine: Machine, free_bytes: int | None, ram_bytes: int | None = None
+) -> list[str]:
     """Why a model cannot be used here, one sentence each; empty if it can."""
     found: list[str] = []
     causes = [gpu_obstacle(machine, index) for index in range(len(machine.gpus))]
-    if all(causes):
+    if all(causes) and model.parameters <= MOST_PARAMETERS_ON_A_CPU:
+        if ram_bytes is not None and ram_bytes < model.vram_bytes:
+            needed = f"it needs {size_of(model.vram_bytes)} of memory"
+            found.append(f"{needed}; {size_of(ram_bytes)} are free")
+        packing = bitsandbytes_obstacle(machine) if model.is_packed else None
+        found += [packing.message] if packing is not None else []
+    elif all(causes):
         needed = f"it needs an NVIDIA GPU with {size_of(model.vram_bytes)}"
         found.append(f"{needed}: {causes[0] if causes else gpu_obstacle(machine)}")
     elif not any(
@@ -115,7 +83,9 @@ def _row(model: Available, machine: Machine) -> dict[str, Any]:
     begun = (directory / DOWNLOADS / model.name, directory / f".{model.name}.partial")
     is_begun = not is_here and any(path.exists() for path in begun)
     # Files that are already there need no more space.
-    against = obstacles(model, machine, None if is_here or is_begun else _free(directory))
+    against = obstacles(
+        model, machine, None if is_here or is_begun else _free(directory), _ram()
+    )
     return {
         **dataclasses.asdict(model),
         "is_here": is_here,
@@ -133,3 +103,9 @@ def _free(directory: Path) -> int | None:
             except OSError:
                 return None
     return None
+
+
+def _ram() -> int:
+    import psutil
+
+    return int(psutil.virtual_memory().available)

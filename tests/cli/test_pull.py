@@ -12,6 +12,8 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from dg_lsp import cli
+from dg_lsp.diagnosis import available
+from dg_lsp.diagnosis.catalogue import AVAILABLE
 from dg_lsp.hardware import Gpu, Machine
 from dg_lsp.models import device as devices
 from dg_lsp.models import readiness
@@ -478,6 +480,10 @@ def two_formats(int4_hub, monkeypatch):
     """Without a repository, pull chooses between these; only the first is on the hub."""
     monkeypatch.setattr("dg_lsp.models.formats.READY_MADE", "someone/gemma")
     monkeypatch.setattr("dg_lsp.models.hub.DIFFUSION_GEMMA", "someone/full")
+    ours = zip(AVAILABLE, ("someone/gemma", "someone/full", "someone/dreamon"), strict=False)
+    models = tuple(dataclasses.replace(model, repository=name) for model, name in ours)
+    monkeypatch.setattr(available, "AVAILABLE", models)
+    monkeypatch.setattr(available, "_free", lambda directory: 10**12)
     return int4_hub
 
 
@@ -491,11 +497,24 @@ def test_without_a_repository_int4_is_taken_where_it_fits(two_formats, store, at
 def test_without_a_repository_full_weights_are_taken_where_int4_does_not_fit(
     two_formats, store, at, failure
 ):
-    at(gpus=(dataclasses.replace(GPU, total_bytes=10**8),))
+    at(gpus=(dataclasses.replace(GPU, total_bytes=19 * 10**9),))
     reason = failure("pull", "--look")
 
     assert reason.code is ReasonCode.NO_REPOSITORY
     assert "someone/full" in reason.message
+
+
+def test_without_a_repository_nothing_is_taken_where_nothing_fits(
+    two_formats, store, at, failure
+):
+    at(gpus=(dataclasses.replace(GPU, total_bytes=10**8),))
+
+    assert failure("pull", "--look").code is ReasonCode.DOES_NOT_FIT
+    assert two_formats.sent == {}
+
+
+def test_a_short_name_stands_for_a_repository(hub, store, failure):
+    assert "Dream-org/DreamOn-v0-7B" in failure("pull", "dreamon", "--look").message
 
 
 def test_without_a_repository_what_has_begun_goes_on(two_formats, store, at, failure):

@@ -7,12 +7,14 @@ import dataclasses
 import pytest
 
 from dg_lsp.diagnosis import available
-from dg_lsp.diagnosis.available import AVAILABLE, list_available, obstacles
+from dg_lsp.diagnosis.available import best, list_available, obstacles
+from dg_lsp.diagnosis.catalogue import AVAILABLE, repository_of
 from dg_lsp.hardware import Gpu, Machine
 from dg_lsp.models.formats import READY_MADE
 from dg_lsp.models.hub import DIFFUSION_GEMMA
+from dg_lsp.models.store import MOST_PARAMETERS_ON_A_CPU
 
-MODEL, INT4 = AVAILABLE
+INT4, MODEL, DREAMON, *_, SMALL = AVAILABLE
 BIG = Gpu("NVIDIA H200", (9, 0), 140_000_000_000)
 OLD = Gpu("NVIDIA T4", (7, 5), 16_000_000_000)
 PLENTY = 10**12
@@ -37,14 +39,19 @@ def models(tmp_path, monkeypatch):
     return tmp_path / "models"
 
 
+def test_diffusion_gemma_has_two_formats():
+    assert (INT4.repository, MODEL.repository) == (READY_MADE, DIFFUSION_GEMMA)
+
+
 @pytest.mark.parametrize("model", AVAILABLE)
-def test_they_are_what_pull_takes_without_a_repository(model):
-    assert model.repository in (DIFFUSION_GEMMA, READY_MADE)
+def test_a_model_has_the_name_that_pull_gives_it(model):
+    assert repository_of(model.short_name) == model.repository
+    assert repository_of(model.repository) == model.repository
     assert model.name == model.repository.rpartition("/")[2].lower()
 
 
 def test_a_machine_that_it_fits():
-    row, _ = list_available()
+    _, row, *_ = list_available()
     assert (row["name"], row["is_here"], row["is_begun"]) == (MODEL.name, False, False)
     assert not any("GPU" in one for one in row["obstacles"])
     assert obstacles(MODEL, machine(BIG), PLENTY) == []
@@ -83,10 +90,43 @@ def test_ready_made_int4_needs_nothing_that_packs():
 def test_one_that_is_begun_or_here_needs_no_more_room(models, monkeypatch):
     monkeypatch.setattr(available, "_free", lambda directory: 1)
     (models / ".downloads" / MODEL.name).mkdir(parents=True)
-    row, _ = list_available()
+    _, row, *_ = list_available()
     assert (row["is_begun"], row["is_here"]) == (True, False)
     assert not any("disk" in one for one in row["obstacles"])
     (models / MODEL.name).mkdir()
     (models / MODEL.name / "packed.json").write_text("{}")
-    row, _ = list_available()
+    _, row, *_ = list_available()
     assert (row["is_begun"], row["is_here"]) == (False, True)
+
+
+@pytest.mark.parametrize(("size", "model"), [
+    (24 * 10**9, INT4), (19 * 10**9, MODEL), (12 * 10**9, DREAMON), (4 * 10**9, SMALL),
+    (1 * 10**9, None),
+])  # fmt: skip
+def test_the_most_capable_model_that_fits_is_chosen(size, model, monkeypatch):
+    monkeypatch.setattr(available, "_free", lambda directory: PLENTY)
+    assert best(machine(dataclasses.replace(BIG, total_bytes=size))) == model
+
+
+@pytest.mark.parametrize(("ram", "model"), [(8 * 10**9, SMALL), (10**9, None)])
+def test_without_a_gpu_the_small_model_is_chosen_if_memory_suffices(ram, model, monkeypatch):
+    monkeypatch.setattr(available, "_free", lambda directory: PLENTY)
+    monkeypatch.setattr(available, "_ram", lambda: ram)
+    assert best(machine()) == model
+
+
+def test_the_largest_model_for_a_cpu_is_the_one_of_the_store():
+    assert available.MOST_PARAMETERS_ON_A_CPU == MOST_PARAMETERS_ON_A_CPU
+
+
+@pytest.mark.parametrize("model", [DREAMON, SMALL])
+def test_sizes_of_masked_models_follow_from_the_shapes(model):
+    width, inner, layers, words, keys, matrices = (
+        (3584, 18944, 28, 152064, 512, 2) if model is DREAMON
+        else (896, 4864, 24, 151936, 128, 1)
+    )  # fmt: skip
+    products = layers * (2 * width * (width + keys) + 3 * width * inner)
+    others = matrices * words * width + layers * (3 * width + 2 * keys) + width
+    assert model.parameters == products + others
+    packed = products * 4.13 / 8 + others * 2
+    assert model.kept_bytes == pytest.approx(packed, rel=0.02)
