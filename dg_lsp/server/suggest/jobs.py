@@ -78,15 +78,15 @@ class Jobs:
             log.warning("no engine: %s", error)
             return JobResult(JobState.FAILED, Infill((), 0, reason=error.reason))
         try:
-            if grammar := self._grammars.get(site.language):
-                await asyncio.shield(grammar)
             async for draft in handle.drafts():
                 on_draft(draft)
             result = await handle.result()
         finally:
             # Has no effect on a job that has ended.
             handle.cancel()
-        if site.language not in self._grammars:
+        if grammar := self._grammars.get(site.language):
+            await asyncio.shield(grammar)
+        else:
             # Loaded beside the first answer in a language, which does not wait for it; the next
             # one has it for certain.
             loading = asyncio.create_task(asyncio.to_thread(trees.load, site.language))
