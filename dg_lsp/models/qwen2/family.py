@@ -13,6 +13,7 @@ from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.family import Family
 from dg_lsp.engine.masked import masked_family
 from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.models.cpu_linear import fastest_exact, pack_linears
 from dg_lsp.models.family import Dimensions, ModelFamily, TensorLayout
 from dg_lsp.models.formats import WeightFormat
 from dg_lsp.models.nf4.manifest import is_packed_checkpoint
@@ -20,7 +21,13 @@ from dg_lsp.models.qwen2.config import MaskedQwen2Config, read_config
 from dg_lsp.models.qwen2.denoiser import LENGTHS_AT_ONCE, Qwen2Denoiser
 from dg_lsp.models.qwen2.sampling import ROWS_AT_ONCE
 from dg_lsp.models.qwen2.tokenizer import read_qwen2_codec
-from dg_lsp.models.qwen2.weights import load_packed, load_weights, skeleton, tensor_layout
+from dg_lsp.models.qwen2.weights import (
+    is_stored_in_16_bits,
+    load_packed,
+    load_weights,
+    skeleton,
+    tensor_layout,
+)
 from dg_lsp.models.tokenizer import FileCodec
 from dg_lsp.reason import ReasonCode
 
@@ -84,8 +91,12 @@ class MaskedQwen2:
                 "DiffusionGemma; use a checkpoint in bfloat16",
                 ReasonCode.UNKNOWN_FORMAT,
             )
-        read = load_packed if is_packed_checkpoint(directory) else load_weights
-        model = read(directory, config.network, device, dtype, report)
+        if is_packed_checkpoint(directory):
+            model = load_packed(directory, config.network, device, dtype, report)
+        else:
+            model = load_weights(directory, config.network, device, dtype, report)
+            if device.type == "cpu" and is_stored_in_16_bits(directory):
+                pack_linears(model, fastest_exact())
         return Qwen2Denoiser(model, config, cache)
 
     def strategies(

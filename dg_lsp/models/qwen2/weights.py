@@ -19,6 +19,7 @@ from dg_lsp.models.packed_layers import packed_linear
 
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 ATTENTION = "sdpa"
+HALVES = ("BF16", "F16")
 
 
 def tensor_layout(config: Qwen2Config) -> TensorLayout:
@@ -67,6 +68,15 @@ def load_weights(
     """The model of a checkpoint that is not packed; raises `CheckpointError`."""
     tensors = _read(directory, tensor_layout(config), device, dtype, report)
     return assemble(skeleton(config), tensors, device, dtype)
+
+
+def is_stored_in_16_bits(directory: Path) -> bool:
+    """Whether no tensor of a checkpoint that is not packed has more bits."""
+    for path in list_shards(directory):
+        with safe_open(path, framework="pt") as file:
+            if any(file.get_slice(name).get_dtype() not in HALVES for name in file.keys()):  # noqa: SIM118
+                return False
+    return True
 
 
 def load_packed(

@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from dg_lsp.models import cpu_linear
 from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.models.cpu_linear import PackedLinear
 from dg_lsp.models.loading import load
 from dg_lsp.models.nf4.packing import pack
 from dg_lsp.models.nf4.planning import plan_packing
@@ -46,6 +48,26 @@ def test_packed_weights_say_nearly_the_same(save_masked_checkpoint, tmp_path, ti
     is_shared = packed.denoiser.model.lm_head.weight is embedding
     assert is_shared == tied
     assert packed.memory.weights < whole.memory.weights
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_in_16_bits_are_kept_so_on_a_cpu(
+    save_masked_checkpoint, tmp_path, monkeypatch, stored, tied
+):
+    source = save_masked_checkpoint(tmp_path / "model", tie_word_embeddings=tied)
+    tensors = {name: t.to(stored) for name, t in load_file(source / WEIGHTS).items()}
+    save_file(tensors, source / WEIGHTS)
+    monkeypatch.setattr(cpu_linear, "can_pack", lambda: False)
+    plain = load(str(source), "cpu")
+    monkeypatch.undo()
+
+    found = load(str(source), "cpu")
+
+    torch.testing.assert_close(logits(found), logits(plain), rtol=1e-3, atol=1e-4)
+    layers = [type(one) for one in found.denoiser.model.modules()]
+    is_half = stored is torch.bfloat16 and cpu_linear.can_pack()
+    assert (PackedLinear in layers, torch.nn.Linear in layers) == (is_half, not is_half)
 
 
 def test_a_packed_checkpoint_keeps_its_tokenizer_files(checkpoint, tmp_path):
