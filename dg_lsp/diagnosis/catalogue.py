@@ -34,6 +34,33 @@ class Available:
     """Figures published elsewhere, each with its source."""
 
 
+def _seven_billion(
+    name: str,
+    repository: str,
+    about: str,
+    licence: str,
+    vram_bytes: int,
+    short_name: str,
+    published: tuple[str, ...] = (),
+) -> Available:
+    """A model in the shape of Qwen2.5-7B."""
+    return Available(
+        name=name,
+        repository=repository,
+        about=about,
+        parameters=7_615_616_512,
+        licence=licence,
+        licence_url=f"https://huggingface.co/{repository}",
+        download_bytes=15_231_300_000,
+        kept_bytes=5_550_000_000,
+        disk_bytes=16_000_000_000,
+        vram_bytes=vram_bytes,
+        is_packed=True,
+        short_name=short_name,
+        published=published,
+    )
+
+
 AVAILABLE = (
     Available(
         name="diffusiongemma-26b-a4b-it-awq-int4",
@@ -63,64 +90,40 @@ AVAILABLE = (
         is_packed=True,
         short_name="diffusiongemma",
     ),
-    Available(
+    _seven_billion(
         name="dreamon-v0-7b",
         repository="Dream-org/DreamOn-v0-7B",
         about="DreamOn 7B: infills spans of unknown length",
-        parameters=7_615_616_512,
         licence="apache-2.0",
-        licence_url="https://huggingface.co/Dream-org/DreamOn-v0-7B",
-        download_bytes=15_231_300_000,
-        kept_bytes=5_550_000_000,
-        disk_bytes=16_000_000_000,
         vram_bytes=8_000_000_000,
-        is_packed=True,
         short_name="dreamon",
         published=("HumanEval-Infilling single-line: 90.8 (arXiv 2602.01326)",),
     ),
-    Available(
+    _seven_billion(
         name="dream-coder-v0-base-7b",
         repository="Dream-org/Dream-Coder-v0-Base-7B",
         about="Dream-Coder 7B: infills code",
-        parameters=7_615_616_512,
         licence="apache-2.0",
-        licence_url="https://huggingface.co/Dream-org/Dream-Coder-v0-Base-7B",
-        download_bytes=15_231_300_000,
-        kept_bytes=5_550_000_000,
-        disk_bytes=16_000_000_000,
         vram_bytes=9_000_000_000,
-        is_packed=True,
         short_name="dream-coder",
         published=(
             "HumanEval-Infilling, fixed length: 55.3 (README of Open-dLLM; variant not named)",
         ),
     ),
-    Available(
+    _seven_billion(
         name="dream-coder-v0-instruct-7b",
         repository="Dream-org/Dream-Coder-v0-Instruct-7B",
         about="Dream-Coder 7B Instruct: trained to chat",
-        parameters=7_615_616_512,
         licence="apache-2.0",
-        licence_url="https://huggingface.co/Dream-org/Dream-Coder-v0-Instruct-7B",
-        download_bytes=15_231_300_000,
-        kept_bytes=5_550_000_000,
-        disk_bytes=16_000_000_000,
         vram_bytes=9_000_000_000,
-        is_packed=True,
         short_name="dream-coder-instruct",
     ),
-    Available(
+    _seven_billion(
         name="diffucoder-7b-base",
         repository="apple/DiffuCoder-7B-Base",
         about="DiffuCoder 7B: infills code; restricted licence",
-        parameters=7_615_616_512,
         licence="apple-amlr: shown and asked for before the download",
-        licence_url="https://huggingface.co/apple/DiffuCoder-7B-Base",
-        download_bytes=15_231_300_000,
-        kept_bytes=5_550_000_000,
-        disk_bytes=16_000_000_000,
         vram_bytes=9_000_000_000,
-        is_packed=True,
         short_name="diffucoder",
         published=(
             "HumanEval-Infilling, fixed length: 54.8 (README of Open-dLLM; variant not named)",

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_width, last_line
 
 _LONG_ENDINGS = {'"""': '"""', "'''": "'''", "/*": "*/"}
-_CLOSE = {")": "(", "]": "[", "}": "{"}
+CLOSERS = {"(": ")", "[": "]", "{": "}"}
+_CLOSE = {closer: opener for opener, closer in CLOSERS.items()}
 # A quote after a letter other than a string prefix is an apostrophe; after `&` or `<` it
 # begins a lifetime.
 _APOSTROPHE = r"'(?:(?<![\w&<]')|(?<=\b[bBfFrRuUL]')|(?<=\b[bBfFrR]{2}'))"

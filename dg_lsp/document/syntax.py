@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 from dg_lsp.document import wholeness
-from dg_lsp.document.nesting import brackets_around, nesting
+from dg_lsp.document.nesting import CLOSERS, brackets_around, nesting
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_of, lines_of
 
 MOST_CHARS = 8_000
@@ -24,7 +24,6 @@ MOST_CHARS = 8_000
 
 # Begins a statement at the left margin; no closing bracket, comment or later part of one does.
 _STATEMENT = re.compile(r"^(?!(?:else|elif|except|finally)\b)[^\s#)\]}]", re.MULTILINE)
-_CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
 def breaks_syntax(text: str, prefix: str, suffix: str, language: str) -> bool | None:
@@ -97,7 +96,7 @@ def _simple(before: str, after: str) -> Sequence[str]:
     for token in reversed(nesting(before).opened):
         if missing[token.kind] > 0:
             missing[token.kind] -= 1
-            closers += _CLOSERS.get(token.kind, "")
+            closers += CLOSERS.get(token.kind, "")
     begun = ("", "x", closers, f"x{closers}")
     headers = [f"{one}{body}" for one in begun for body in (":", ": pass")]
     return (*begun, "pass", *headers, "if x:", "except x:", "else:")

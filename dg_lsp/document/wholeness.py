@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from dg_lsp.document.nesting import brackets_around, nesting, opened_in
+from dg_lsp.document.nesting import CLOSERS, brackets_around, nesting, opened_in
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_of, last_line
 from dg_lsp.document.trees import ParsedSite, encoded, parsed_site
 
@@ -20,8 +20,6 @@ MOST_CHARS = 24_000
 """Maximum length of the items around a cursor: a broken text takes a dozen parses."""
 MOST_TRIES = 8
 """Number of lines from the end of a text at which it may end instead."""
-
-_CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 # Simple texts that may be all that is missing at a cursor, `{}` for the closers that the
 # document lacks there. The first that makes it whole is the measure.
@@ -215,7 +213,7 @@ def _touches(found: list[tuple[int, int]], start: int, end: int) -> bool:
 
 def closer_of(kind: str) -> str:
     """What closes a bracket or a tag."""
-    return _CLOSERS.get(kind) or f"</{kind[1:]}>"
+    return CLOSERS.get(kind) or f"</{kind[1:]}>"
 
 
 def _near(prefix: str, suffix: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ every long text unlikely, so its checkpoint may set a reward for each token (doc
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,27 +36,13 @@ class CausalRanker:
         *,
         is_rewrite: bool,
     ) -> list[Candidate]:
-        distinct = list({one.text: one for one in reversed(found)}.values())
-        if new := [one.text for one in distinct if one.text not in known]:
-            ids = [healed_ids(prompt, self.codec, text) for text in new]
-            computed = likelihoods_of(self.denoiser, encoded, prompt, ids)
-            known.update(zip(new, computed, strict=True))
-        likelihoods = [known[one.text] for one in distinct]
+        def likelihoods(texts: Sequence[str]) -> list[Likelihood]:
+            ids = [healed_ids(prompt, self.codec, text) for text in texts]
+            return likelihoods_of(self.denoiser, encoded, prompt, ids)
+
         # A rewrite is about as long as the text it replaces; longer ones get no reward.
         reward = 0.0 if is_rewrite else self.token_reward_nats
-        priors = [one.prior_nats for one in distinct]
-        scores = scores_of([one.text for one in distinct], likelihoods, reward, priors)
-        candidates = [
-            Candidate(
-                text=one.text,
-                confidence=_confidence(one, likelihood),
-                score=score,
-                confidences=one.confidences,
-                seed=one.seed,
-            )
-            for one, likelihood, score in zip(distinct, likelihoods, scores, strict=True)
-        ]
-        return sorted(candidates, key=lambda candidate: -candidate.score)
+        return by_score(found, known, likelihoods, reward, _confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +56,36 @@ class Likelihood:
     """Geometric mean of the probabilities of the span's own tokens."""
     tokens: int
     """Tokens of the span, healed ones included."""
+
+
+def by_score(
+    found: Sequence[FoundText],
+    known: dict[str, Likelihood],
+    likelihoods: Callable[[Sequence[str]], Sequence[Likelihood]],
+    token_reward_nats: float,
+    confidence: Callable[[FoundText, Likelihood], float],
+) -> list[Candidate]:
+    """The distinct texts as candidates, best first.
+
+    `likelihoods` is asked for the texts that `known` lacks, which are added to it.
+    """
+    distinct = list({one.text: one for one in reversed(found)}.values())
+    if new := [one.text for one in distinct if one.text not in known]:
+        known.update(zip(new, likelihoods(new), strict=True))
+    each = [known[one.text] for one in distinct]
+    priors = [one.prior_nats for one in distinct]
+    scores = scores_of([one.text for one in distinct], each, token_reward_nats, priors)
+    candidates = [
+        Candidate(
+            text=one.text,
+            confidence=confidence(one, likelihood),
+            score=score,
+            confidences=one.confidences,
+            seed=one.seed,
+        )
+        for one, likelihood, score in zip(distinct, each, scores, strict=True)
+    ]
+    return sorted(candidates, key=lambda candidate: -candidate.score)
 
 
 def likelihoods_of(

@@ -74,6 +74,18 @@ class Batch:
     """(b, canvases, canvas) positions fixed by the document."""
 
 
+class WeightedFiles:
+    """Files to draw from, each as often as its weight says."""
+
+    def __init__(self, files: Sequence[SourceFile]) -> None:
+        self._files = list(files)
+        self._ends = list(itertools.accumulate(file_weights(self._files)))
+
+    def draw(self, rng: np.random.Generator) -> SourceFile:
+        at = bisect.bisect_right(self._ends, float(rng.random()) * self._ends[-1])
+        return self._files[at]
+
+
 class ExampleMaker:
     """Draws batches; a batch depends only on the seed and the step, so runs can resume."""
 
@@ -85,8 +97,7 @@ class ExampleMaker:
         seed: int,
         seeded_share: float = 0.0,
     ) -> None:
-        self._files = list(files)
-        self._ends = list(itertools.accumulate(file_weights(self._files)))
+        self._files = WeightedFiles(files)
         self._codec = codec
         self._shape = shape
         self._seed = seed
@@ -118,9 +129,7 @@ class ExampleMaker:
     def _fill(self, out: Batch, row: int, rng: np.random.Generator) -> int:
         """Write one example into row `row`; 0 if the drawn span does not fit."""
         shape, codec = self._shape, self._codec
-        file = self._files[
-            bisect.bisect_right(self._ends, float(rng.random()) * self._ends[-1])
-        ]
+        file = self._files.draw(rng)
         start, end = draw_span(file.text, rng)
         suffix_tokens = 0 if rng.random() < 0.05 else int(rng.integers(16, shape.suffix + 1))
         anchor = shape.anchor if rng.random() < 0.7 else int(rng.integers(0, shape.anchor))

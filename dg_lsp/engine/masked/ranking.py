@@ -27,7 +27,7 @@ from dg_lsp.engine.denoiser import Canvases, Denoiser
 from dg_lsp.engine.family import FoundText
 from dg_lsp.engine.masked.rules import MaskTokens
 from dg_lsp.engine.prompt import Prompt, healed_ids
-from dg_lsp.engine.ranking import Likelihood, scores_of
+from dg_lsp.engine.ranking import Likelihood, by_score
 from dg_lsp.job import Candidate
 
 ROWS = 512
@@ -53,25 +53,12 @@ class PathRanker:
         *,
         is_rewrite: bool,
     ) -> list[Candidate]:
-        distinct = list({one.text: one for one in reversed(found)}.values())
-        if new := [one.text for one in distinct if one.text not in known]:
-            ids = [healed_ids(prompt, self.codec, text) for text in new]
-            known.update(zip(new, self._likelihoods(encoded, ids), strict=True))
-        likelihoods = [known[one.text] for one in distinct]
+        def likelihoods(texts: Sequence[str]) -> list[Likelihood]:
+            ids = [healed_ids(prompt, self.codec, text) for text in texts]
+            return self._likelihoods(encoded, ids)
+
         reward = 0.0 if is_rewrite or self.tokens.delete is None else self.token_reward_nats
-        priors = [one.prior_nats for one in distinct]
-        scores = scores_of([one.text for one in distinct], likelihoods, reward, priors)
-        candidates = [
-            Candidate(
-                text=one.text,
-                confidence=likelihood.per_token if one.confidence is None else one.confidence,
-                score=score,
-                confidences=one.confidences,
-                seed=one.seed,
-            )
-            for one, likelihood, score in zip(distinct, likelihoods, scores, strict=True)
-        ]
-        return sorted(candidates, key=lambda candidate: -candidate.score)
+        return by_score(found, known, likelihoods, reward, _confidence)
 
     def _likelihoods(self, encoded: Any, texts: Sequence[Sequence[int]]) -> list[Likelihood]:
         """The likelihood of each text; one that fits into no canvas counts by its beginning."""
@@ -138,6 +125,10 @@ class PathRanker:
         )
         sizes = [len(canvas.targets) for canvas in canvases]
         return [float(part.sum()) for part in predicted.free_fit.cpu().split(sizes)]
+
+
+def _confidence(found: FoundText, likelihood: Likelihood) -> float:
+    return likelihood.per_token if found.confidence is None else found.confidence
 
 
 @dataclass(frozen=True, slots=True)

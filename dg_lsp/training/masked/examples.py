@@ -9,8 +9,6 @@ the language from every position.
 
 from __future__ import annotations
 
-import bisect
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.healing import freed_after, freed_before, text_of
 from dg_lsp.training.corpus import SourceFile
-from dg_lsp.training.examples import draw_span, file_weights
+from dg_lsp.training.examples import WeightedFiles, draw_span
 from dg_lsp.training.masked.corruption import IGNORED, Corrupted, corrupt_at_random
 from dg_lsp.training.masked.shape import BOS, EOS, PAD, TOKENS
 
@@ -67,8 +65,7 @@ class ExampleMaker:
         seed: int,
         causal_share: float,
     ) -> None:
-        self._files = list(files)
-        self._ends = list(itertools.accumulate(file_weights(self._files)))
+        self._files = WeightedFiles(files)
         self._codec, self._shape = codec, shape
         self._seed, self._causal_share = seed, causal_share
 
@@ -84,9 +81,9 @@ class ExampleMaker:
         )
         row = 0
         while row < size:
-            at = bisect.bisect_right(self._ends, float(rng.random()) * self._ends[-1])
+            file = self._files.draw(rng)
             draw = self._plain if out.causal[row] else self._infill
-            example = draw(self._files[at].text, rng)
+            example = draw(file.text, rng)
             if example is None:
                 continue
             count = len(example.ids)
