@@ -28,6 +28,14 @@ def state_directory(tmp_path_factory) -> Iterator[Path]:
         yield directory
 
 
+@pytest.fixture(autouse=True)
+def allowed_kernels() -> Iterator[None]:
+    """A model whose kernels fail their check disallows them for its test, not for later."""
+    yield
+    if (kernels := sys.modules.get("dg_lsp.models.kernels")) is not None:
+        kernels.allow(True)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_models_of_the_user(tmp_path_factory):
     """What the developer pulled must not be the best model of a test."""

@@ -42,8 +42,6 @@ def like_a_gpu(monkeypatch):
     monkeypatch.setattr(products, "experts_of_split", experts_of_split)
     monkeypatch.setattr(ladder, "GraphCapture", lambda: uncaptured)
     monkeypatch.setattr(ladder, "compiled", lambda vocabulary: PLAIN_PARTS)
-    yield
-    kernels.allow(True)
 
 
 @pytest.fixture

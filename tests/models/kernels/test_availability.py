@@ -12,8 +12,6 @@ from dg_lsp.models import kernels
 def test_it_is_asked_within_compiled_code(monkeypatch, can):
     """The answer is found by looking at files, which no compiler follows."""
     looked = []
-    # Loading a model whose kernels fail their check disallows them in this process.
-    monkeypatch.setattr(kernels, "_is_allowed", True)
     monkeypatch.setattr(kernels, "kernel_obstacle", lambda found: None if can else "no gcc")
     monkeypatch.setattr(kernels, "installed", lambda: looked.append(1))
     kernels.can_compile.cache_clear()
