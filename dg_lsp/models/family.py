@@ -52,6 +52,16 @@ class Dimensions:
 
 
 @dataclass(frozen=True, slots=True)
+class Instructions:
+    """Whether a model follows a user's instructions."""
+
+    is_tuned: bool
+    """Whether it was trained to, unless `dg_lsp.json` says otherwise."""
+    obstacle: str | None = None
+    """Why it cannot be given any, whatever it was trained for."""
+
+
+@dataclass(frozen=True, slots=True)
 class TensorLayout:
     """Which tensors make up a model, and under which names they are kept."""
 
@@ -75,9 +85,9 @@ class ModelFamily(Protocol):
     """One model family. `Any` stands for its configuration class."""
 
     name: str
-    follows_instructions: bool
-    """Whether its models do, unless a checkpoint says otherwise."""
     """The name in messages to the user."""
+
+    def instructions(self, config: Any) -> Instructions: ...
 
     def parse_config(self, directory: Path) -> Any:
         """The configuration of a checkpoint; raises whatever the class raises for a bad one."""

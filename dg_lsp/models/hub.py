@@ -36,6 +36,7 @@ WANTED = (
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "chat_template.jinja",
     "added_tokens.json",
     "vocab.json",
     "merges.txt",

@@ -140,6 +140,8 @@ class PlannedModel:
     metadata: dict[str, Any]
     settings: EngineSettings
     memory: MemoryPlan
+    follows_instructions: bool
+    notes: tuple[Reason, ...]
 
 
 def _load_best(
@@ -207,7 +209,26 @@ def _plan(name: str, is_gpu: bool, budget: int) -> PlannedModel:
         prompt_tokens(settings.prompt, checkpoint.dimensions.canvas_tokens),
         on_gpu=is_gpu,
     )
-    return PlannedModel(name, directory, checkpoint, metadata, settings, memory)
+    follows, notes = _instructions(name, checkpoint, metadata)
+    return PlannedModel(name, directory, checkpoint, metadata, settings, memory, follows, notes)
+
+
+def _instructions(
+    name: str, checkpoint: Checkpoint, metadata: dict[str, Any]
+) -> tuple[bool, tuple[Reason, ...]]:
+    """Whether a model follows instructions, and why it does not although it was trained to."""
+    found = checkpoint.family.instructions(checkpoint.config)
+    said = metadata.get("follows_instructions")
+    wanted = found.is_tuned if said is None else bool(said)
+    if not wanted or found.obstacle is None:
+        return wanted, ()
+    if said is not None:
+        raise CheckpointError(
+            f"{checkpoint.directory / METADATA} says that the model follows instructions, but "
+            f"{found.obstacle}; remove follows_instructions from the file"
+        )
+    told = f"{name} is not given any instructions: {found.obstacle}"
+    return False, (Reason(ReasonCode.NO_INSTRUCTIONS, told),)
 
 
 def _load(
@@ -255,12 +276,8 @@ def _load(
             device=str(device),
             prefix_tokens=prompt.prefix_tokens,
             suffix_tokens=prompt.suffix_tokens,
-            follows_instructions=bool(
-                planned.metadata.get(
-                    "follows_instructions", checkpoint.family.follows_instructions
-                )
-            ),
-            notes=notes + denoiser.notes,
+            follows_instructions=planned.follows_instructions,
+            notes=notes + planned.notes + denoiser.notes,
         ),
         kind=checkpoint.family,
         config=checkpoint.config,

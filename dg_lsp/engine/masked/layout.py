@@ -2,7 +2,8 @@
 
     [opening] snippets, text before [canvas] text after [closing]
 
-With an instruction, the same is the reply of a conversation, in the model's own template.
+With an instruction, the document is the reply of a conversation, and the snippets are in the
+message before it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from dg_lsp.engine.healing import freed_after, freed_before
 from dg_lsp.engine.prompt import Prompt
 from dg_lsp.job import InfillJob
 
-Conversation = Callable[[str], tuple[Sequence[int], Sequence[int]]]
-"""From a user's message to the token ids before the model's reply, and after it."""
+Conversation = Callable[[Sequence[int]], tuple[Sequence[int], Sequence[int]]]
+"""From the ids of a user's message to those before the model's reply, and after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +47,24 @@ class BothSidesLayout:
         is_whole = len(after) == len(encoded) and len(suffix) == len(job.suffix)
         left, right = freed_before(self.codec, before), freed_after(self.codec, after)
         opening, closing = self._around(job)
-        snippets = snippet_ids(job, self.codec, settings.snippet_tokens)
         return Prompt(
-            (*opening, *snippets, *before[: len(before) - len(left)]),
+            (*opening, *before[: len(before) - len(left)]),
             *(left, right, (), ()),
             after=(*after[len(right) :], *(closing if is_whole else ())),
         )
 
     def _around(self, job: InfillJob) -> tuple[Sequence[int], Sequence[int]]:
-        """What is before the snippets, and after the end of the document."""
+        """What is before the text that is seen of the document, and after its end."""
+        snippets = snippet_ids(job, self.codec, self.settings.snippet_tokens)
         if job.instruction is None:
-            return self.opening, self.closing
+            return (*self.opening, *snippets), self.closing
         if self.conversation is None:
             raise ValueError("the model follows no instructions")
         name = job.path.replace("\\", "/").rsplit("/", 1)[-1]
-        before, after = self.conversation(
+        task = (
             f"Part of the file {name} ({job.language}) is:\n```\n{job.replaced}\n```\n"
             f"Write this part anew: {job.instruction}\nReply with the whole file."
         )
+        before, after = self.conversation([*snippets, *self.codec.encode(task)])
         fence = self.codec.encode(f"```{job.language}\n")
         return (*before, *fence), (*self.codec.encode("\n```"), *after)

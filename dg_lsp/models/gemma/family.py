@@ -13,7 +13,7 @@ from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import CausalDenoiser
 from dg_lsp.engine.family import Family
 from dg_lsp.engine.gemma import gemma_family
-from dg_lsp.models.family import Dimensions, ModelFamily, TensorLayout
+from dg_lsp.models.family import Dimensions, Instructions, ModelFamily, TensorLayout
 from dg_lsp.models.formats import WeightFormat
 from dg_lsp.models.gemma import footprint
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
@@ -28,10 +28,12 @@ class DiffusionGemma:
     """Implements `models.family.ModelFamily`."""
 
     name = "DiffusionGemma"
-    follows_instructions = True
 
     def parse_config(self, directory: Path) -> DiffusionGemmaConfig:
         return DiffusionGemmaConfig.from_pretrained(directory)
+
+    def instructions(self, config: DiffusionGemmaConfig) -> Instructions:
+        return Instructions(is_tuned=True)
 
     def dimensions(self, config: DiffusionGemmaConfig) -> Dimensions:
         text = config.text_config

@@ -44,7 +44,7 @@ PROGRESS = "progress.json"
 COPIED = (
     *("config.json", "generation_config.json", METADATA, "README.md"),
     *("tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json"),
-    "tokenizer_config.json",
+    *("tokenizer_config.json", "chat_template.jinja"),
 )
 BYTES_PER_VALUE = 48
 """Factor for bitsandbytes' temporary memory, relative to what is quantized at once."""

@@ -14,8 +14,11 @@ from typing import Any
 
 from transformers import Qwen2Config
 
+from dg_lsp.engine.codec import TurnTokens
 from dg_lsp.engine.masked import MaskTokens
 from dg_lsp.models.checkpoint import GENERATION, CheckpointError, read_json
+from dg_lsp.models.family import Instructions
+from dg_lsp.models.qwen2 import conversation
 from dg_lsp.models.tokenizer import ControlIds
 from dg_lsp.reason import ReasonCode
 
@@ -63,6 +66,9 @@ class MaskedQwen2Config:
     control: ControlIds
     context_tokens: int
     canvas_tokens: int
+    turns: TurnTokens | None
+    """Of the model's conversations; `None` if none can be written."""
+    instructions: Instructions
 
 
 def read_config(directory: Path) -> MaskedQwen2Config:
@@ -99,6 +105,8 @@ def read_config(directory: Path) -> MaskedQwen2Config:
     bos = ids.bos(eos)
     pad = ids.find("pad", eos if eos is not None else mask)
     assert pad is not None
+    turns = ids.turns()
+    fault = conversation.fault_of(conversation.read_template(directory), turns)
     context = int(network.max_position_embeddings)
     if expand is not None:
         context = min(context, LENGTH_TRAINED_CONTEXT)
@@ -114,6 +122,10 @@ def read_config(directory: Path) -> MaskedQwen2Config:
         ),
         context_tokens=context,
         canvas_tokens=min(CANVAS_TOKENS, max(1, context // 4)),
+        turns=turns if fault is None else None,
+        instructions=Instructions(
+            conversation.is_tuned(directory, raw.get("_name_or_path")), fault
+        ),
     )
 
 
@@ -150,6 +162,11 @@ class ControlTokenIds:
             return named
         found = self.find("bos")
         return None if found == eos else found
+
+    def turns(self) -> TurnTokens | None:
+        """The tokens around a turn of a conversation in ChatML."""
+        start, end = self._ids.get(conversation.START), self._ids.get(conversation.END)
+        return None if start is None or end is None else TurnTokens(start, end)
 
     def _named(self, role: str) -> int | None:
         """The id of the token that the tokenizer's configuration names for a role."""

@@ -14,10 +14,11 @@ from dg_lsp.engine.family import Family
 from dg_lsp.engine.masked import masked_family
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.models.cpu_linear import fastest_exact, pack_linears
-from dg_lsp.models.family import Dimensions, ModelFamily, TensorLayout
+from dg_lsp.models.family import Dimensions, Instructions, ModelFamily, TensorLayout
 from dg_lsp.models.formats import WeightFormat
 from dg_lsp.models.nf4.manifest import is_packed_checkpoint
 from dg_lsp.models.qwen2.config import MaskedQwen2Config, read_config
+from dg_lsp.models.qwen2.conversation import ChatMl
 from dg_lsp.models.qwen2.denoiser import LENGTHS_AT_ONCE, Qwen2Denoiser
 from dg_lsp.models.qwen2.sampling import ROWS_AT_ONCE
 from dg_lsp.models.qwen2.tokenizer import read_qwen2_codec
@@ -39,13 +40,15 @@ class MaskedQwen2:
     """Implements `models.family.ModelFamily`."""
 
     name = "masked Qwen2"
-    follows_instructions = False
 
     def parse_config(self, directory: Path) -> MaskedQwen2Config:
         config = read_config(directory)
         # Raises for numbers of which no network can be built.
         skeleton(config.network)
         return config
+
+    def instructions(self, config: MaskedQwen2Config) -> Instructions:
+        return config.instructions
 
     def dimensions(self, config: MaskedQwen2Config) -> Dimensions:
         return Dimensions(
@@ -113,6 +116,7 @@ class MaskedQwen2:
             config.tokens,
             opening=config.opening,
             closing=config.closing,
+            conversation=None if config.turns is None else ChatMl(codec, config.turns),
         )
 
 

@@ -72,10 +72,12 @@ def test_weights_in_16_bits_are_kept_so_on_a_cpu(
 
 def test_a_packed_checkpoint_keeps_its_tokenizer_files(checkpoint, tmp_path):
     (checkpoint / "tokenizer_config.json").write_text('{"bos_token": null}')
+    (checkpoint / "chat_template.jinja").write_text("<|im_start|>")
     target = tmp_path / "packed"
     pack(checkpoint, target, plan_packing(checkpoint), device=CPU, source_name="tiny")
 
     assert (target / "tokenizer_config.json").read_text() == '{"bos_token": null}'
+    assert (target / "chat_template.jinja").read_text() == "<|im_start|>"
 
 
 def test_shards_and_one_file_give_the_same(checkpoint, split_into_shards):
