@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import random
 import re
 from collections.abc import Sequence
@@ -40,9 +41,10 @@ class TrueSpan:
     language: str = "python"
 
 
-def held_out(tuning: bool) -> list[SourceFile]:
+@functools.cache
+def held_out(tuning: bool) -> tuple[SourceFile, ...]:
     """The files that the bundled model has never seen: those for tuning, or the others."""
-    return [file for file in held_out_files() if is_tuned_on(file.path) is tuning]
+    return tuple(file for file in held_out_files() if is_tuned_on(file.path) is tuning)
 
 
 def is_tuned_on(path: str) -> bool:
