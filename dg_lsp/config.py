@@ -119,16 +119,14 @@ class MaskedSettings:
     window: int = 64
     """The most positions of a canvas that grows."""
     expand_budget: int = 64
-    """The most expands in one canvas."""
+    """The most expands in one canvas. It may not expand any more once it is again what it was
+    before."""
     start_masks: tuple[int, ...] = (64,)
     """Masks of each canvas of a model that can delete them; too many cost less than too few."""
     race_masks: tuple[int, ...] = (2, 4, 8, 16, 32)
     """The same for a model that cannot, whose first step shows which length fits."""
     keep_after: tuple[tuple[int, int], ...] = ((1, 2),)
     """Pairs of a number of steps and the number of lanes that continue after them."""
-    length_bias: tuple[tuple[int, float], ...] = ()
-    """Pairs of a length and the mean log-probability that the first step gives any canvas of
-    this length, which is subtracted before lengths are compared (CAL, arXiv 2602.00476)."""
     seed_strength: float = 0.5
     """The share of a seed's tokens that is masked, because a decided token stays."""
     score_passes: int = 2

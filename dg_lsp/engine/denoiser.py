@@ -28,6 +28,8 @@ class Canvases:
     """(constraints, vocab) boolean, true where a token is disallowed."""
     constraint: Tensor
     """(free,) which row of `disallowed` applies to a free row."""
+    is_scored: bool = False
+    """Whether they hold texts that are being scored, instead of being denoised."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

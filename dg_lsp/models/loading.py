@@ -371,9 +371,8 @@ def _masked_settings(numbers: dict[str, Any]) -> MaskedSettings:
     for name in ("start_masks", "race_masks"):
         if name in numbers:
             numbers[name] = tuple(numbers[name])
-    for name in ("keep_after", "length_bias"):
-        if name in numbers:
-            numbers[name] = tuple((key, value) for key, value in numbers[name])
+    if "keep_after" in numbers:
+        numbers["keep_after"] = tuple((step, lanes) for step, lanes in numbers["keep_after"])
     return MaskedSettings(**numbers)
 
 

@@ -35,8 +35,8 @@ class MaskedDenoiser:
     """Says "delete" past the end of the span, and "expand" where masks run short.
 
     It takes the known token of a position if it is allowed, and otherwise the first that is.
-    With a temperature of 1 it scores a text, and "delete" is as sure as `empty` where the text
-    to be scored is empty. It has no `score`, as there is no causal encoder.
+    Where it scores an empty text, "delete" is as sure as `empty`. It has no `score`, as there
+    is no causal encoder.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class MaskedDenoiser:
         assert conditioning is None
         self.calls += 1
         held = [part.tolist() for part in canvas.split(canvases.lengths)]
-        is_scoring = temperature == 1
+        is_scoring = canvases.is_scored
         span, on_right = encoded.span, 0 if is_scoring else encoded.on_right
         written = [self._known(span, on_right, count) for count in canvases.lengths]
         best = torch.tensor([token for ids in written for token in ids])[canvases.free]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 from dg_lsp.config import Order
 from dg_lsp.engine.engine import Engine
 from dg_lsp.engine.infilling import Filling, JobStoppedError
-from dg_lsp.engine.masked import masked_family
+from dg_lsp.engine.masked import MaskTokens, masked_family
 from dg_lsp.job import Draft, Infill, InfillJob, MaskedPlace, Seed
 from dg_lsp.reason import ReasonCode
 from tests.engine.masked_model import MaskedDenoiser, mask_tokens, settings_of
@@ -44,13 +45,15 @@ def fill(
     cancelled: Callable[[], bool] = lambda: False,
     masked: dict[str, Any] | None = None,
     empty: float = -5.0,
+    tokens: MaskTokens | None = None,
+    kind: type[MaskedDenoiser] = MaskedDenoiser,
     **job,
 ) -> Filled:
     job = {"prefix": PREFIX, "suffix": SUFFIX, **job}
     settings = settings_of(length, **(masked or {}))
-    denoiser = MaskedDenoiser(codec, job["prefix"], span, job["suffix"], empty)
+    denoiser = kind(codec, job["prefix"], span, job["suffix"], empty)
     family = masked_family(
-        settings, denoiser, codec, mask_tokens(codec), opening=[codec.control.bos]
+        settings, denoiser, codec, tokens or mask_tokens(codec), opening=[codec.control.bos]
     )
     drafts: list[Draft] = []
     infill = Filling(
@@ -209,6 +212,93 @@ def test_what_a_rewrite_does_not_mask_stays(tiny_codec):
     assert mask in start
     [last] = filled.denoiser.canvases[-1]
     assert all(last[at] == token for at, token in kept.items())
+
+
+def test_with_p2_the_rest_of_a_selection_may_be_revised_too(tiny_codec):
+    p2 = {"order": Order.P2, "p2_steps": 8, "expand_budget": 0}
+    selection = {"replaced": "2.71 * radius", "strength": 0.2, "prefix": "", "suffix": ""}
+    job = {"masked": p2, **selection}
+    sticky = fill(tiny_codec, 4, **job)
+    revised = fill(tiny_codec, 4, **(job | {"masked": p2 | {"is_start_revisable": True}}))
+
+    assert "2.71" in sticky.texts[0]
+    assert revised.texts == [SPAN]
+
+
+class Wavering(MaskedDenoiser):
+    """Is surest of an expand at the end, and after that of deleting what it has added."""
+
+    def denoise(self, encoded, canvases, *args):
+        predicted = super().denoise(encoded, canvases, *args)
+        [length] = canvases.lengths if not canvases.is_scored else [1]
+        wanted = self._tokens.delete if length % 2 else self._tokens.expand
+        if canvases.is_scored or canvases.disallowed[canvases.constraint[-1], wanted]:
+            return predicted
+        for tensor in (predicted.sampled, predicted.argmax):
+            tensor[-1] = wanted
+        predicted.entropy[-1] = 0.0
+        return predicted
+
+
+def test_a_canvas_that_is_again_what_it_was_before_expands_no_more(tiny_codec):
+    document = {"prefix": "", "suffix": "", "kind": Wavering}
+    filled = fill(tiny_codec, 12, **document)
+
+    lengths = [len(canvas) for [canvas] in filled.denoiser.canvases]
+    assert lengths[:3] == [12, 13, 12]
+    assert 13 not in lengths[3:]
+    assert filled.texts == [SPAN]
+
+
+RACE = (2, 3, 4, 5, 6, 8, 14)
+
+
+def race(codec, span: str = SPAN, **job) -> Filled:
+    """A model that cannot change the length of a canvas."""
+    tokens = MaskTokens(mask_tokens(codec).mask)
+    masked = {"race_masks": RACE, **job.pop("masked", {})}
+    return fill(codec, 12, span, tokens=tokens, masked=masked, **job)
+
+
+@pytest.mark.parametrize("span", ["x", "radius", SPAN, "self.radius * 3.14"])
+def test_without_length_tokens_the_first_step_shows_which_length_fits(tiny_codec, span):
+    length = len(tiny_codec.encode(span))
+    filled = race(tiny_codec, span, prefix="", suffix="")
+
+    assert [len(ids) for ids in filled.denoiser.canvases[0]] == [*RACE]
+    kept = [len(ids) for ids in filled.denoiser.canvases[1]]
+    assert max(length, 2) in kept
+    assert len(kept) == 2
+    if length > 1:
+        assert filled.texts[0] == span
+
+
+@pytest.mark.parametrize(("keep_after", "lanes"), [(((1, 1),), 1), (((1, 3), (2, 2)), 3)])
+def test_so_many_lengths_continue_after_the_first_step(tiny_codec, keep_after, lanes):
+    filled = race(tiny_codec, masked={"keep_after": keep_after}, prefix="", suffix="")
+
+    assert len(filled.denoiser.canvases[1]) == lanes
+    assert filled.texts == [SPAN]
+
+
+@pytest.mark.parametrize("empty_nats", [-0.001, -9.0])
+def test_without_length_tokens_the_checkpoint_says_how_likely_nothing_is(
+    tiny_codec, empty_nats
+):
+    filled = race(tiny_codec, masked={"empty_nats": empty_nats}, prefix="", suffix="")
+
+    if empty_nats > -0.01:
+        assert filled.infill.reason.code is ReasonCode.NOTHING_MISSING
+    else:
+        assert filled.texts[0] == SPAN
+
+
+def test_without_length_tokens_a_rewrite_may_become_longer(tiny_codec):
+    filled = race(tiny_codec, replaced="3.14", strength=1.0, prefix="", suffix="")
+
+    length = len(tiny_codec.encode("3.14"))
+    lengths = [len(ids) for ids in filled.denoiser.canvases[0]]
+    assert lengths == [length, math.ceil(1.25 * length)]
 
 
 def test_a_cancelled_job_stops_between_two_steps(tiny_codec):

@@ -17,7 +17,7 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
     EntropyBoundSamplerConfig,
 )
 
-from dg_lsp.config import PromptStyle
+from dg_lsp.config import MaskedSettings, Order, PromptStyle
 from dg_lsp.engine.engine import Engine
 from dg_lsp.hardware import Gpu, Machine
 from dg_lsp.job import InfillJob
@@ -116,6 +116,54 @@ def test_settings_of_the_checkpoint_override_the_defaults(checkpoint):
     assert loaded.settings.length.keep_after == ((2, 1),)
     assert (loaded.settings.block_tokens, loaded.settings.min_confidence) == (9, 0.25)
     assert not loaded.info.follows_instructions
+
+
+def test_a_masked_checkpoint_says_how_it_fills_spans(save_masked_checkpoint, tmp_path):
+    directory = save_masked_checkpoint(tmp_path / "model")
+    said = {
+        "order": "p2",
+        "start_masks": [8, 32],
+        "race_masks": [3],
+        "keep_after": [[1, 3], [2, 1]],
+        "expand_budget": 7,
+        "empty_nats": -1.5,
+    }
+    write(directory / loading.METADATA, {"masked": said, "cache": {"refresh_steps": 2}})
+    loaded = load(str(directory), "cpu")
+
+    assert loaded.settings.masked == MaskedSettings(
+        order=Order.P2,
+        start_masks=(8, 32),
+        race_masks=(3,),
+        keep_after=((1, 3), (2, 1)),
+        expand_budget=7,
+        empty_nats=-1.5,
+    )
+    assert loaded.denoiser.refresh_steps == 2
+
+
+@pytest.mark.parametrize(
+    "masked",
+    [
+        {"order": "best"},
+        {"start_masks": []},
+        {"race_masks": 4},
+        {"keep_after": [[1]]},
+        {"sure_probability": 2},
+        {"expand_budget": -1},
+        {"no_such_setting": 1},
+        [],
+    ],
+)
+def test_wrong_settings_of_a_masked_checkpoint_are_refused(
+    save_masked_checkpoint, tmp_path, masked
+):
+    directory = save_masked_checkpoint(tmp_path / "model")
+    write(directory / loading.METADATA, {"masked": masked})
+
+    reason = refusal(directory)
+    assert reason.code is ReasonCode.BAD_CHECKPOINT
+    assert loading.METADATA in reason.message
 
 
 def write(path: Path, content: object) -> None:

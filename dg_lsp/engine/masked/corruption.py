@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -46,6 +46,8 @@ class CanvasState:
     longest: int
     budget: int
     """Expands that may still be carried out."""
+    before: set[tuple[int, ...]] = field(default_factory=set)
+    """What the canvas was at first, and after each change of its length."""
     steps: int = 0
 
 
@@ -77,7 +79,9 @@ class MaskedCorruption:
         # A selection that is longer than the window may still grow a little.
         window = max(self._settings.window, count + count // 2)
         longest = min(window, self._canvas_length - (len(plan.ids) - count))
-        return CanvasState(positions, ids, longest, self._settings.expand_budget)
+        return CanvasState(
+            positions, ids, longest, self._settings.expand_budget, before={tuple(ids)}
+        )
 
     def control_tokens(self, lane: Lane) -> frozenset[int]:
         state: CanvasState = lane.memory
@@ -132,6 +136,12 @@ class MaskedCorruption:
         ]
         state.ids, state.positions = change.ids, positions
         state.budget -= change.expanded
+        if NEW in change.origins or len(change.ids) != len(ids):
+            # The same canvas again: a model that undoes its expands would do so until nothing
+            # is left of the budget.
+            if (now := tuple(change.ids)) in state.before:
+                state.budget = 0
+            state.before.add(now)
         if not state.ids:
             # A canvas keeps one position; a delete writes no text.
             assert self._tokens.delete is not None

@@ -2,13 +2,11 @@
 
 A model that can delete and expand positions starts with more masks than most spans need. Any
 other one starts canvases of a few lengths; after the first step, those continue whose best
-tokens are the most probable, compared with what is usual for their length (CAL, arXiv
-2602.00476).
+tokens are the most probable.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,15 +49,4 @@ class MaskedLengths:
         if self.can_delete:
             # The surer of two texts; how long a canvas is says nothing.
             return float(lane.log_probability.mean()) - len(lane.masked)
-        return lane.free_fit - usual_fit(self.settings.length_bias, lane.plan.free_length)
-
-
-def usual_fit(bias: Sequence[tuple[int, float]], length: int) -> float:
-    """The usual mean log-probability of a first step, linear between the measured lengths."""
-    if not bias:
-        return 0.0
-    points = sorted(bias)
-    for (short, low), (long, high) in itertools.pairwise(points):
-        if short <= length <= long:
-            return low + (high - low) * (length - short) / (long - short)
-    return points[0][1] if length < points[0][0] else points[-1][1]
+        return lane.free_fit

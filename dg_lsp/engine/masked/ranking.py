@@ -117,6 +117,7 @@ class PathRanker:
             Canvases(
                 tuple(len(canvas.ids) for canvas in canvases),
                 *(tensor(free), tensor(pinned), disallowed.to(device), tensor(constraint)),
+                is_scored=True,
             ),
             tensor([token for canvas in canvases for token in canvas.ids]),
             None,

@@ -76,9 +76,7 @@ class Qwen2Denoiser:
         free = len(canvases.free)
         with working_on(self.device):
             lanes = list(canvas.split(list(canvases.lengths)))
-            # Only when texts are compared are some of the rows known.
-            is_step = len(canvases.pinned) == 0
-            hidden = torch.cat(self._hidden(encoded, lanes, is_step=is_step))
+            hidden = torch.cat(self._hidden(encoded, lanes, is_step=not canvases.is_scored))
             selection = select(
                 self.model.lm_head,
                 hidden[torch.cat([canvases.free, canvases.pinned])],

@@ -128,7 +128,9 @@ def test_rotations_add_up(masked_denoiser):
     )
 
 
-def step(denoiser, encoded, *canvases, temperature=0.5, allowed=None, pinned=()):
+def step(
+    denoiser, encoded, *canvases, temperature=0.5, allowed=None, pinned=(), is_scored=False
+):
     ids = torch.tensor([token for each in canvases for token in each])
     free = torch.tensor([at for at in range(len(ids)) if at not in pinned])
     disallowed = torch.zeros(1, denoiser.vocab_size, dtype=torch.bool)
@@ -141,6 +143,7 @@ def step(denoiser, encoded, *canvases, temperature=0.5, allowed=None, pinned=())
         torch.tensor(pinned, dtype=torch.long),
         disallowed,
         torch.zeros(len(free), dtype=torch.long),
+        is_scored=is_scored,
     )
     share = torch.linspace(0, 0.99, len(free))
     return denoiser.denoise(encoded, rows, ids, None, temperature, share)
@@ -163,7 +166,7 @@ def test_comparing_texts_reads_no_context_again(masked_checkpoint):
     encoded = denoiser.encode(BEFORE, "", AFTER)
     step(denoiser, encoded, CANVAS)
     for _ in range(9):
-        step(denoiser, encoded, CANVAS, (3, 40), pinned=(1, 7))
+        step(denoiser, encoded, CANVAS, (3, 40), is_scored=True)
 
     assert denoiser.full_passes == 1
 
