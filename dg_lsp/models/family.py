@@ -75,6 +75,8 @@ class TensorLayout:
     """Whether a tensor, by own name and shape, is kept in 4 bits."""
     is_bulk: Callable[[str], bool]
     """Whether a tensor is one of the large ones that packing is meant for."""
+    embedding: str
+    """Own name of the embedding, which the family can keep in int8."""
 
     @property
     def parameters(self) -> int:
@@ -118,10 +120,14 @@ class ModelFamily(Protocol):
         cache: CacheSettings,
         report: Callable[[float], None],
         weights: WeightFormat,
+        *,
+        int8_embedding: bool,
     ) -> RunnableModel:
         """The model of a checkpoint, packed or not; raises `CheckpointError`.
 
-        `report` is called with the share of the weights loaded so far.
+        With `int8_embedding`, which only a checkpoint in 4 bits allows, the embedding is
+        quantized while it is loaded. `report` is called with the share of the weights loaded
+        so far.
         """
         ...
 

@@ -51,8 +51,10 @@ from dg_lsp.models.memory import (
     default_budget,
     fit_prompt,
     limit_memory,
+    packed_in_memory,
     plan_memory,
     prompt_tokens,
+    weight_dtype,
 )
 from dg_lsp.models.nf4.manifest import is_packed_checkpoint, read_manifest
 from dg_lsp.models.registry import Checkpoint, open_checkpoint
@@ -204,10 +206,11 @@ def _plan(name: str, is_gpu: bool, budget: int) -> PlannedModel:
     memory = plan_memory(
         name,
         checkpoint,
-        _weight_bytes(checkpoint, _dtype(is_gpu)),
+        _weight_bytes(checkpoint, weight_dtype(on_gpu=is_gpu)),
         budget,
         prompt_tokens(settings.prompt, checkpoint.dimensions.canvas_tokens),
         on_gpu=is_gpu,
+        may_quantize=bool(checkpoint.weights.groups) or is_packed_checkpoint(directory),
     )
     follows, notes = _instructions(name, checkpoint, metadata)
     return PlannedModel(name, directory, checkpoint, metadata, settings, memory, follows, notes)
@@ -239,6 +242,14 @@ def _load(
 ) -> LoadedModel:
     name, checkpoint, memory = planned.name, planned.checkpoint, planned.memory
     log.info("%s on %s: %s", name, device, memory)
+    if memory.int8_embedding:
+        note = Reason(
+            ReasonCode.ROUNDED_EMBEDDING,
+            f"the embedding of {name} is kept in int8, because with a more "
+            f"precise one the model does not fit into {size_in_words(memory.budget)}",
+        )
+        log.warning("%s", note)
+        notes += (note,)
     codec = checkpoint.read_codec()
     settings = planned.settings
     try:
@@ -246,10 +257,11 @@ def _load(
             planned.directory,
             checkpoint.config,
             device,
-            _dtype(device.type == "cuda"),
+            weight_dtype(on_gpu=device.type == "cuda"),
             _cache_settings(device, memory, settings.cache),
             report,
             checkpoint.weights,
+            int8_embedding=memory.int8_embedding,
         )
         # On a CPU, a large model would take minutes.
         if device.type == "cuda" or _is_small(checkpoint):
@@ -293,11 +305,6 @@ def _is_small(checkpoint: Checkpoint) -> bool:
     return checkpoint.tensors.parameters <= store.MOST_PARAMETERS_ON_A_CPU
 
 
-def _dtype(is_gpu: bool) -> torch.dtype:
-    """float16 products are slow on CPUs; GPUs are fast in bfloat16."""
-    return torch.bfloat16 if is_gpu else torch.float32
-
-
 def _weight_bytes(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
     """Bytes of the weights in memory; reports a truncated file before memory is planned."""
     directory = checkpoint.directory
@@ -305,7 +312,8 @@ def _weight_bytes(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
         plan = plan_reading(directory, checkpoint.tensors, checkpoint.weights.groups)
         return plan.bytes(dtype)
     if is_packed_checkpoint(directory):
-        return read_manifest(directory).weight_bytes
+        stored = read_manifest(directory).weight_bytes
+        return packed_in_memory(checkpoint.tensors, stored, dtype)
     read_headers(list_shards(directory))
     return checkpoint.tensors.parameters * dtype.itemsize
 

@@ -14,6 +14,8 @@ import torch
 from dg_lsp.config import PromptSettings
 from dg_lsp.models import device as devices
 from dg_lsp.models.checkpoint import CheckpointError, size_in_words
+from dg_lsp.models.family import TensorLayout
+from dg_lsp.models.int8_embedding import bytes_of
 from dg_lsp.models.registry import Checkpoint
 from dg_lsp.reason import ReasonCode
 
@@ -42,6 +44,8 @@ class MemoryPlan:
     """Keys and values of all documents together."""
     context_tokens: int
     """Tokens of one document, prompt and canvas."""
+    int8_embedding: bool = False
+    """The embedding must be quantized, because it does not fit in full precision."""
 
     def __str__(self) -> str:
         parts = (self.weights, self.workspace, self.cache, self.budget)
@@ -59,9 +63,13 @@ def plan_memory(
     wanted_tokens: int,
     *,
     on_gpu: bool,
+    may_quantize: bool = False,
 ) -> MemoryPlan:
     """Divide a budget so that the wanted tokens fit, or as many as possible; raises if too
-    few."""
+    few.
+
+    With `may_quantize`, the embedding is planned in int8 if the model fits only then.
+    """
 
     def cache_bytes(tokens: int) -> int:
         return checkpoint.family.cache_bytes(checkpoint.config, tokens)
@@ -71,6 +79,10 @@ def plan_memory(
     rest = budget - weights - workspace
     # Once in the cache, and once in the workspace where a step reads it.
     least = 2 * cache_bytes(LEAST_CONTEXT_TOKENS)
+    is_quantized = may_quantize and rest < least
+    if is_quantized:
+        saved = int8_saving(checkpoint, weight_dtype(on_gpu=on_gpu))
+        weights, rest = weights - saved, rest + saved
     if rest < least:
         needed = weights + workspace + least
         raise CheckpointError(
@@ -85,7 +97,30 @@ def plan_memory(
         tokens = max(LEAST_CONTEXT_TOKENS, tokens * 7 // 8)
     current = cache_bytes(tokens)
     cache = min(rest - current, MOST_DOCUMENTS * current)
-    return MemoryPlan(budget, weights, workspace + current, cache, tokens)
+    return MemoryPlan(budget, weights, workspace + current, cache, tokens, is_quantized)
+
+
+def weight_dtype(*, on_gpu: bool) -> torch.dtype:
+    """The precision of weights that are not packed: float16 products are slow on CPUs, and GPUs
+    are fast in bfloat16."""
+    return torch.bfloat16 if on_gpu else torch.float32
+
+
+def packed_in_memory(layout: TensorLayout, stored: int, dtype: torch.dtype) -> int:
+    """Bytes in memory of a checkpoint that takes `stored` bytes packed, with the rest in 16
+    bits."""
+    plain = sum(
+        torch.Size(shape).numel()
+        for name, shape in layout.shapes.items()
+        if not layout.is_packed(name, shape)
+    )
+    return stored + plain * (dtype.itemsize - torch.bfloat16.itemsize)
+
+
+def int8_saving(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
+    """Bytes that are saved if the embedding is kept in int8."""
+    shape = checkpoint.tensors.shapes[checkpoint.tensors.embedding]
+    return torch.Size(shape).numel() * dtype.itemsize - bytes_of(shape)
 
 
 def default_budget(device: torch.device) -> int:

@@ -45,7 +45,9 @@ def obstacles(
     budget = budget_of(machine.gpus[device.index].total_bytes, is_gpu=True)
     wanted = prompt_tokens(PromptSettings(), checkpoint.dimensions.canvas_tokens)
     try:
-        plan_memory(name, checkpoint, weight_bytes, budget, wanted, on_gpu=True)
+        plan_memory(
+            name, checkpoint, weight_bytes, budget, wanted, on_gpu=True, may_quantize=True
+        )
     except CheckpointError as error:
         found.append(error.reason)
     return [reason for reason in found if reason is not None]

@@ -19,12 +19,15 @@ from dg_lsp.models.gemma.shapes import real_shape
 from dg_lsp.models.loading import load
 from dg_lsp.models.memory import (
     LEAST_CONTEXT_TOKENS,
+    budget_of,
     default_budget,
     fit_prompt,
+    int8_saving,
     parse_bytes,
     plan_memory,
     prompt_tokens,
 )
+from dg_lsp.models.nf4.manifest import read_manifest
 from dg_lsp.models.nf4.planning import packed_bytes
 from dg_lsp.models.registry import Checkpoint
 from dg_lsp.models.w4a16.format import stored_bytes
@@ -73,6 +76,38 @@ def test_in_int4_the_real_model_needs_20_gb(real, packs_attention, weights):
 
     assert needed == pytest.approx(weights * GB, rel=0.005)
     assert found.context_tokens >= (8192 if packs_attention else 3000)
+
+
+def on_a_card(real, budget: int):
+    checkpoint = Checkpoint(Path(), FAMILY, real)
+    weights = packed_bytes(checkpoint.tensors)
+    return plan_memory("26B", checkpoint, weights, budget, 8192, on_gpu=True, may_quantize=True)
+
+
+@pytest.mark.parametrize(
+    ("free_gb", "is_quantized", "at_least"),
+    # 5 % is left to others. A card of 16 GB has up to 17.1 GB free, with a desktop less.
+    [(19, False, 8192), (17.1, False, 1024), (16.9, True, 7000), (16.3, True, 1024)],
+)
+def test_what_a_card_gets(real, free_gb, is_quantized, at_least):
+    found = on_a_card(real, budget_of(int(free_gb * GB), is_gpu=True))
+
+    assert found.int8_embedding is is_quantized
+    assert found.context_tokens >= at_least
+    assert found.weights + found.workspace + found.cache <= found.budget
+
+
+def test_the_least_that_the_real_model_needs(real):
+    """0.74 GB less than with the embedding in 16 bits."""
+    assert int8_saving(Checkpoint(Path(), FAMILY, real), torch.bfloat16) == pytest.approx(
+        0.737 * GB, rel=0.001
+    )
+    assert on_a_card(real, int(15.5 * GB)).context_tokens == 1260
+    # Without a byte for other programs, 15.5 GB are enough; with 5 % left to them, 16.2.
+    with pytest.raises(CheckpointError) as raised:
+        on_a_card(real, budget_of(int(15.5 * GB), is_gpu=True))
+    assert raised.value.code is ReasonCode.DOES_NOT_FIT
+    assert "15.4 GB" in str(raised.value)
 
 
 def test_less_memory_means_less_context_and_then_a_refusal(real):
@@ -151,6 +186,21 @@ def test_little_memory_shortens_the_prompt(packed_checkpoint, tmp_path):
 
     assert tight.memory.context_tokens <= 2000 < free.memory.context_tokens
     assert tight.settings.prompt.prefix_tokens < free.settings.prompt.prefix_tokens
+
+
+def test_unpacked_weights_are_twice_as_large_on_a_cpu(packed_checkpoint):
+    """They are stored in bfloat16 and loaded as float32."""
+    loaded = load(str(packed_checkpoint), "cpu")
+    stored = read_manifest(packed_checkpoint).weight_bytes
+    layout = FAMILY.tensors(loaded.denoiser.model.config)
+    plain = sum(
+        torch.Size(shape).numel()
+        for name, shape in layout.shapes.items()
+        if not layout.is_packed(name, shape)
+    )
+
+    assert loaded.memory.weights == stored + 2 * plain
+    assert plain > 320 * 64
 
 
 def test_a_margin_is_left_on_a_gpu_only(monkeypatch):

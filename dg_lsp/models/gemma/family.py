@@ -60,11 +60,15 @@ class DiffusionGemma:
         cache: CacheSettings,
         report: Callable[[float], None],
         weights: WeightFormat,
+        *,
+        int8_embedding: bool,
     ) -> GemmaDenoiser:
         if weights.groups:
-            model = load_int4(directory, config, weights.groups, device, dtype, report)
+            model = load_int4(
+                directory, config, weights.groups, device, dtype, report, int8_embedding
+            )
         elif is_packed_checkpoint(directory):
-            model = load_packed(directory, config, device, dtype, report)
+            model = load_packed(directory, config, device, dtype, report, int8_embedding)
         else:
             model = load_weights(directory, config, device, dtype, report)
         return settle(model, cache)

@@ -23,7 +23,11 @@ from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.fused.compiled import compiled
 from dg_lsp.models.gemma.graphs import GraphCapture
+from dg_lsp.models.int8_embedding import Int8Rows
 from dg_lsp.reason import Reason, ReasonCode, reason_of
+
+DECODED_TOKENS = 32_768
+"""Rows of an int8 output layer that compiled code decodes at once: 180 MB of the 26B's."""
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +79,18 @@ def denoiser_at(rung: Rung, model: TextDiffusionGemma, cache: CacheSettings) -> 
     kernels.allow(rung.has_kernels)
     bucketed = None
     if rung.is_captured:
-        parts = compiled(model.config.text_config.vocab_size) if rung.is_fused else None
+        parts = compiled(_tokens_at_once(model)) if rung.is_fused else None
         bucketed = BucketedSteps(GraphCapture(), parts)
     return GemmaDenoiser(model, cache, bucketed)
+
+
+def _tokens_at_once(model: TextDiffusionGemma) -> int:
+    """Tokens of the vocabulary whose logits are computed at once in compiled code."""
+    vocabulary: int = model.config.text_config.vocab_size
+    if isinstance(model.lm_head.weight, Int8Rows):
+        # They are decoded first, and all of them would take more than int8 saves.
+        return min(vocabulary, DECODED_TOKENS)
+    return vocabulary
 
 
 @torch.inference_mode()

@@ -32,7 +32,7 @@ class PaddedReading:
         capture: Capture,
     ) -> None:
         text, weight = model.config.text_config, model.lm_head.weight
-        rows, device = bucket.rows, weight.device
+        rows, device, dtype = bucket.rows, weight.device, weight.dtype
         slots = slots_by_kind(bucket.cached, text.sliding_window)
         windows = {"full_attention": None, "sliding_attention": text.sliding_window}
         groups = groups_by_kind(model)
@@ -42,14 +42,14 @@ class PaddedReading:
         self._cached = torch.zeros((), dtype=torch.long, device=device)
         self._before = torch.zeros_like(self._ids)
         """Of a scored token: the row before it, counted from 1; 0 is the prompt's last one."""
-        self._last_hidden = weight.new_zeros(weight.shape[1])
+        self._last_hidden = torch.zeros(weight.shape[1], dtype=dtype, device=device)
         view = workspace.view(slots["full_attention"], slots["sliding_attention"], rows)
 
         def mask(kind: str) -> Tensor:
             visible = continuation_mask(
                 self._lane, self._offset, self._cached, slots[kind], windows[kind]
             )
-            added = weight.new_zeros(visible.shape).masked_fill_(~visible, -torch.inf)
+            added = torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, -torch.inf)
             return fold(added[None, None], groups[kind])
 
         def read() -> Tensor:

@@ -30,7 +30,8 @@ class PaddedStep:
         fused: Parts | None,
     ) -> None:
         weight = model.lm_head.weight
-        device, vocab = weight.device, weight.shape[0]
+        vocab, hidden = weight.shape
+        device, dtype = weight.device, weight.dtype
         self._bucket = bucket
         self._window: int = model.config.text_config.sliding_window
         self._slots = slots_by_kind(bucket.cached, self._window)
@@ -40,7 +41,7 @@ class PaddedStep:
             return torch.zeros(size, dtype=torch.long, device=device)
 
         lane = torch.zeros(bucket.rows, dtype=torch.int32, device=device)
-        self._conditioning = weight.new_zeros(bucket.rows, weight.shape[1])
+        self._conditioning = torch.zeros(bucket.rows, hidden, dtype=dtype, device=device)
         self._inputs = StepInputs(
             canvas=ids(bucket.rows),
             conditioning=self._conditioning,
@@ -48,8 +49,10 @@ class PaddedStep:
             masks={
                 kind: Lanes(lane, ids())
                 if fused
-                else weight.new_zeros(
-                    1, 1, groups * bucket.rows, self._slots[kind] + bucket.rows
+                else torch.zeros(
+                    (1, 1, groups * bucket.rows, self._slots[kind] + bucket.rows),
+                    dtype=dtype,
+                    device=device,
                 )
                 for kind, groups in self._groups.items()
             },

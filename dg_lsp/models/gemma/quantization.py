@@ -1,8 +1,8 @@
 """Builds a DiffusionGemma whose experts and linears stay in 4 bits, shared by both halves.
 
 The class builds an encoder and a decoder that are meant to share their weights. Here they
-share the modules themselves, so that there is only one packed buffer. Embeddings, norms and
-routers are not quantized.
+share the modules themselves, so that there is only one packed buffer. Norms and routers are not
+quantized, and the embedding only where memory is short, to int8.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ from transformers import DiffusionGemmaConfig
 
 from dg_lsp.models.family import TensorLayout
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.int8_embedding import Int8Embedding, Int8Output, Int8Rows
 from dg_lsp.models.nf4.format import BLOCK, Nf4
 from dg_lsp.models.packed_layers import PACKED_EXPERTS, PackedStack, packed_linear
 from dg_lsp.models.w4a16.format import Int4
+
+EMBEDDING = "model.decoder.embed_tokens.weight"
+"""Own name of the embedding, which is also the output layer."""
 
 
 def tensor_layout(config: DiffusionGemmaConfig) -> TensorLayout:
@@ -32,6 +36,7 @@ def tensor_layout(config: DiffusionGemmaConfig) -> TensorLayout:
         is_ignored=lambda name: ignored.search(name) is not None,
         is_packed=is_packed,
         is_bulk=lambda name: "experts." in name,
+        embedding=EMBEDDING,
     )
 
 
@@ -68,7 +73,7 @@ def is_packed(name: str, shape: tuple[int, ...]) -> bool:
 
 def assemble(
     model: TextDiffusionGemma,
-    weights: Iterable[tuple[str, Tensor | Nf4 | Int4]],
+    weights: Iterable[tuple[str, Tensor | Nf4 | Int4 | Int8Rows]],
     device: torch.device,
     dtype: torch.dtype,
 ) -> TextDiffusionGemma:
@@ -76,7 +81,11 @@ def assemble(
     for name, weight in weights:
         owner_name, _, attribute = name.rpartition(".")
         owner = model.get_submodule(owner_name)
-        if isinstance(weight, Tensor):
+        if isinstance(weight, Int8Rows):
+            embedding = Int8Embedding(weight, owner.scalar_embed_scale)
+            model.set_submodule(owner_name, embedding)
+            model.lm_head = Int8Output(embedding)
+        elif isinstance(weight, Tensor):
             _set_tensor(owner, attribute, weight.to(device, dtype))
         elif attribute == "weight":
             holder_name, _, child = owner_name.rpartition(".")
@@ -109,6 +118,8 @@ def _share(model: TextDiffusionGemma) -> None:
         target = name.rpartition(".")[0]
         original = model.get_submodule(source)
         if target == "lm_head":
+            if isinstance(original, Int8Embedding):
+                continue
             setattr(model.lm_head, attribute, getattr(original, attribute))
         else:
             holder, _, child = target.rpartition(".")

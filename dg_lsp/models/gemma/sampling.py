@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from dg_lsp.models.int8_embedding import Int8Rows
+
 VOCABULARY_CHUNK = 8192
 """Tokens per chunk: with a few hundred rows, a chunk's logits fit into a GPU's cache."""
 BLOCK = 64
@@ -27,15 +29,18 @@ RULED_OUT = -1e30
 class Head:
     """The output layer."""
 
-    weight: Tensor
+    weight: Tensor | Int8Rows
     """(vocab, hidden), shared with the embedding."""
     cap: float
     """Logits are squeezed into (-cap, cap)."""
 
     def logits(self, hidden: Tensor, start: int = 0, end: int | None = None) -> Tensor:
         """Soft-capped logits (rows, tokens) of tokens `[start, end)`, float32."""
-        raw = nn.functional.linear(hidden, self.weight[start:end]).float()
-        return self.capped(raw)
+        return self.logits_of(hidden, self.weight[start:end])
+
+    def logits_of(self, hidden: Tensor, weights: Tensor) -> Tensor:
+        """The same for the tokens (tokens, hidden) whose weights are given."""
+        return self.capped(nn.functional.linear(hidden, weights).float())
 
     def logit_of(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """Soft-capped logit (rows,) of one token per row."""
@@ -94,7 +99,9 @@ def select(
     weights = peak[:, None]  # Of the current chunk.
     for start in range(0, vocab, chunk):
         end = min(start + chunk, vocab)
-        logits = head.logits(hidden, start, end)
+        # Once, because rows in int8 are decoded.
+        held = head.weight[start:end]
+        logits = head.logits_of(hidden, held)
         # Relative to the cap, no sum can overflow or vanish.
         total += (logits - head.cap).exp_().sum(-1)
         scaled = logits[:free].div_(temperature)
@@ -110,7 +117,7 @@ def select(
         own = summed.sum(-1)
         moment = shrink * (moment + mass * fall) + (weights * relative).sum(-1)
         mass = shrink * mass + own
-        mean = (weights.to(head.weight.dtype) @ head.weight[start:end]).float()
+        mean = (weights.to(held.dtype) @ held).float()
         soft = mean if start == 0 else soft * shrink[:, None] + mean
         peak = risen
         blocks.append(summed)

@@ -54,7 +54,7 @@ class StepInputs:
 
 def head_of(model: TextDiffusionGemma) -> Head:
     """The output layer of a model."""
-    return Head(model.lm_head.weight.detach(), float(model.final_logit_softcapping))
+    return Head(model.lm_head.weight, float(model.final_logit_softcapping))
 
 
 ROWS_AT_ONCE = 512

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from transformers import DiffusionGemmaConfig
 
 from dg_lsp.models.checkpoint import CheckpointError, one_line
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.experts import ALL_EXPERTS
-from dg_lsp.models.gemma.quantization import assemble, skeleton, tensor_layout
+from dg_lsp.models.gemma.quantization import EMBEDDING, assemble, skeleton, tensor_layout
+from dg_lsp.models.int8_embedding import Int8Rows, to_int8
+from dg_lsp.models.nf4.format import Nf4
 from dg_lsp.models.nf4.packed import read_packed
 from dg_lsp.models.quiet import quiet_loader
+from dg_lsp.models.w4a16.format import Int4
 from dg_lsp.models.w4a16.reading import read_int4
 
 MOST_EXPERTS_AT_ONCE = 8
@@ -26,10 +30,12 @@ def load_packed(
     device: torch.device,
     dtype: torch.dtype,
     report: Callable[[float], None] = lambda share: None,
+    int8_embedding: bool = False,
 ) -> TextDiffusionGemma:
     """The model of a packed checkpoint; `dtype` is for weights that are not packed."""
-    tensors = read_packed(directory, tensor_layout(config), device, report)
-    return assemble(skeleton(config), tensors.items(), device, dtype)
+    on_host = (EMBEDDING,) if int8_embedding else ()
+    tensors = read_packed(directory, tensor_layout(config), device, report, on_host)
+    return _assembled(config, tensors, on_host, device, dtype)
 
 
 def load_int4(
@@ -39,10 +45,31 @@ def load_int4(
     device: torch.device,
     dtype: torch.dtype,
     report: Callable[[float], None] = lambda share: None,
+    int8_embedding: bool = False,
 ) -> TextDiffusionGemma:
     """The model of a checkpoint in int4; `dtype` is for weights that are not packed."""
-    tensors = read_int4(directory, tensor_layout(config), groups, device, report)
-    return assemble(skeleton(config), tensors.items(), device, dtype)
+    on_host = (EMBEDDING,) if int8_embedding else ()
+    tensors = read_int4(directory, tensor_layout(config), groups, device, report, on_host)
+    return _assembled(config, tensors, on_host, device, dtype)
+
+
+def _assembled(
+    config: DiffusionGemmaConfig,
+    tensors: Mapping[str, Tensor | Nf4 | Int4],
+    on_host: tuple[str, ...],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> TextDiffusionGemma:
+    """What was left on the host is quantized a few rows at a time, so that the device never
+    holds all of it in two precisions."""
+
+    def kept(name: str, weight: Tensor | Nf4 | Int4) -> Tensor | Nf4 | Int4 | Int8Rows:
+        if name in on_host and isinstance(weight, Tensor):
+            return to_int8(weight, device, dtype)
+        return weight
+
+    weights = ((name, kept(name, weight)) for name, weight in tensors.items())
+    return assemble(skeleton(config), weights, device, dtype)
 
 
 def load_weights(

@@ -5,7 +5,7 @@ Their names and layout are those of bitsandbytes. The files are memory-mapped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import torch
@@ -23,10 +23,12 @@ def read_packed(
     layout: TensorLayout,
     device: torch.device,
     report: Callable[[float], None] = lambda share: None,
+    on_host: Collection[str] = (),
 ) -> dict[str, Tensor | Nf4]:
     """All tensors of a packed checkpoint by their own names, which must be those of the layout.
 
-    `report` is called with the share of the weights loaded so far.
+    `report` is called with the share of the weights loaded so far. Tensors named in `on_host`
+    that are not packed stay in the mapped files.
     """
     manifest = read_manifest(directory)
     verify(directory, manifest)
@@ -35,7 +37,7 @@ def read_packed(
     done = 0
     for file, (size, _) in manifest.files.items():
         try:
-            found.update(_read(directory / file, device))
+            found.update(_read(directory / file, device, on_host))
         except (SafetensorError, OSError, QuantizationError) as error:
             raise CheckpointError(
                 f"{directory / file} could not be read: {one_line(error)}"
@@ -52,8 +54,13 @@ def read_packed(
     return found
 
 
-def _read(path: Path, device: torch.device) -> Iterator[tuple[str, Tensor | Nf4]]:
-    with safe_open(path, framework="pt", device=str(device)) as file:
+def _read(
+    path: Path, device: torch.device, on_host: Collection[str]
+) -> Iterator[tuple[str, Tensor | Nf4]]:
+    with (
+        safe_open(path, framework="pt", device=str(device)) as file,
+        safe_open(path, framework="pt") as host,
+    ):
         names = list(file.keys())
         packed = {name.removesuffix(f".{STATE}") for name in names if name.endswith(STATE)}
         for name in packed:
@@ -61,7 +68,7 @@ def _read(path: Path, device: torch.device) -> Iterator[tuple[str, Tensor | Nf4]
             yield name, from_tensors(name, own, device)
         for name in names:
             if not any(_belongs(name, each) for each in packed):
-                yield name, file.get_tensor(name)
+                yield name, (host if name in on_host else file).get_tensor(name)
 
 
 def _belongs(key: str, name: str) -> bool:

@@ -7,7 +7,7 @@ experts that are stored one by one are copied into the stacks that the kernels r
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,10 +96,12 @@ def read_int4(
     groups: tuple[int, ...],
     device: torch.device,
     report: Callable[[float], None] = lambda share: None,
+    on_host: Collection[str] = (),
 ) -> dict[str, Tensor | Int4]:
     """All weights of a checkpoint by their own names; raises `CheckpointError`.
 
-    `report` is called with the share of the pieces loaded so far.
+    `report` is called with the share of the pieces loaded so far. Weights named in `on_host`
+    stay in the mapped files if they are not packed.
     """
     if is_packed_checkpoint(directory):
         verify(directory, read_manifest(directory))
@@ -116,7 +118,9 @@ def read_int4(
                 for own, piece in pieces:
                     tensor = file.get_tensor(piece.name)
                     _check_content(piece, tensor, layout.shapes[own])
-                    _put(parts, own, piece, tensor, plan, device)
+                    is_kept = own in on_host and piece.place.part is Part.WHOLE
+                    where = tensor.device if is_kept else device
+                    _put(parts, own, piece, tensor, plan, where)
         except CheckpointError:
             raise
         except Exception as error:  # Reading a file from elsewhere may raise anything.

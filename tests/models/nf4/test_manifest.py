@@ -48,7 +48,8 @@ def test_loads_by_its_directory(packed_checkpoint):
 
     assert (loaded.info.name, loaded.info.device) == ("tiny-nf4", "cpu")
     assert loaded.settings.prompt.style.value == "bare"
-    assert loaded.memory.weights == read_manifest(packed_checkpoint).weight_bytes
+    # Weights that are not packed are float32 on a CPU, and bfloat16 in the files.
+    assert loaded.memory.weights > read_manifest(packed_checkpoint).weight_bytes
 
 
 def test_weights_are_mapped_and_not_copied(packed):

@@ -15,11 +15,11 @@ import torch.fx.experimental._config as shapes
 from dg_lsp.models.gemma.step import PLAIN, Parts
 
 
-def compiled(vocabulary: int, backend: Any = "inductor") -> Parts:
-    """The parts of a step for a model with `vocabulary` tokens.
+def compiled(vocabulary_chunk: int, backend: Any = "inductor") -> Parts:
+    """The parts of a step, which computes the logits of `vocabulary_chunk` tokens at once.
 
-    All logits are computed at once: compiled, they are read only twice, and a loop over the
-    vocabulary would launch each of its kernels for each of its rounds.
+    All of them, if possible: compiled, they are read only twice, and a loop over the
+    vocabulary launches each of its kernels for each of its rounds.
     """
     # Sizes that happen to be equal in the first step are not so in others.
     shapes.use_duck_shape = False
@@ -30,7 +30,7 @@ def compiled(vocabulary: int, backend: Any = "inductor") -> Parts:
         begin=compile_part(PLAIN.begin),
         layer=compile_part(PLAIN.layer),
         end=compile_part(PLAIN.end),
-        vocabulary_chunk=vocabulary,
+        vocabulary_chunk=vocabulary_chunk,
     )
 
 
