@@ -1,7 +1,7 @@
 """Notices wrong or swapped weights: how likely a model finds a fixed text must not change.
 
-The first load that finds the text plausible stores the figure beside the weights, and later
-loads compare theirs with it.
+A checkpoint may have the figure in its `dg_lsp.json`. Otherwise, the first load that finds the
+text plausible stores it beside the weights. Later loads compare theirs with it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import json
 import math
 from pathlib import Path
 
-from dg_lsp.models.checkpoint import CheckpointError, read_json
+from dg_lsp.models.checkpoint import METADATA, CheckpointError, read_json
 from dg_lsp.reason import ReasonCode
 
 FILE = "likelihood.json"
+KEY = "nats_per_token"
 TEXT = """\
 def mean(values):
     total = 0
@@ -35,7 +36,9 @@ def check(directory: Path, surprise: float, vocab_size: int, *, may_store: bool)
     Raises `CheckpointError`. A model that finds the text implausible is accepted if nothing is
     stored, because it may never have been trained.
     """
-    path = directory / FILE
+    shipped = directory / METADATA
+    is_shipped = shipped.is_file() and KEY in read_json(shipped)
+    path = shipped if is_shipped else directory / FILE
     if not math.isfinite(surprise):
         raise CheckpointError(
             f"the weights in {directory} give no numbers; pull the model again",
@@ -45,15 +48,15 @@ def check(directory: Path, surprise: float, vocab_size: int, *, may_store: bool)
         if may_store and surprise < PLAUSIBLE * math.log(vocab_size):
             # A model on a disk that cannot be written is as good.
             with contextlib.suppress(OSError):
-                path.write_text(json.dumps({"nats_per_token": surprise}), encoding="utf-8")
+                path.write_text(json.dumps({KEY: surprise}), encoding="utf-8")
         return
-    known = read_json(path).get("nats_per_token")
+    known = read_json(path).get(KEY)
     if not isinstance(known, int | float):
-        raise CheckpointError(f"{path}: nats_per_token is {known!r}, not a number")
+        raise CheckpointError(f"{path}: {KEY} is {known!r}, not a number")
     if abs(surprise - known) > MOST_CHANGE:
         raise CheckpointError(
             f"the weights in {directory} have changed: a fixed text costs {surprise:.2f} nats "
-            f"per token, and {known:.2f} when they were first loaded; pull the model again, or "
-            f"delete {path} if you replaced them",
+            f"per token, and {known:.2f} according to {path}; pull the model again, or, if you "
+            f"replaced them, delete {KEY if is_shipped else 'the file'} there",
             ReasonCode.WRONG_WEIGHTS,
         )

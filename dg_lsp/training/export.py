@@ -99,6 +99,8 @@ def write_beside(
 ) -> None:
     """Write what belongs to the weights in `out`: settings, tokenizer and checksums."""
     written = {**metadata, "training": asdict(training)}
+    # Of the weights that the run began with.
+    written.pop("nats_per_token", None)
     (out / "dg_lsp.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(tokenizer, out / "tokenizer.json")
     write_checksums(out)

@@ -31,6 +31,18 @@ def test_the_first_good_load_is_what_later_ones_are_compared_with(tmp_path):
         assert likelihood.FILE in str(raised.value)
 
 
+def test_a_checkpoint_may_ship_the_figure(tmp_path):
+    shipped = tmp_path / "dg_lsp.json"
+    shipped.write_text(json.dumps({"prompt": {}, likelihood.KEY: PLAUSIBLE}))
+    likelihood.check(tmp_path, PLAUSIBLE + 0.4, VOCABULARY, may_store=True)
+    with pytest.raises(CheckpointError, match=shipped.name) as raised:
+        likelihood.check(tmp_path, PLAUSIBLE + 0.6, VOCABULARY, may_store=True)
+
+    assert raised.value.code is ReasonCode.WRONG_WEIGHTS
+    # It is not written down a second time.
+    assert [each.name for each in tmp_path.iterdir()] == [shipped.name]
+
+
 def test_nothing_is_stored_where_it_is_not_wanted_or_implausible(tmp_path):
     likelihood.check(tmp_path, PLAUSIBLE, VOCABULARY, may_store=False)
     likelihood.check(tmp_path, math.log(VOCABULARY), VOCABULARY, may_store=True)
@@ -55,9 +67,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, text):
 def test_a_model_of_the_store_whose_weights_are_swapped(store, monkeypatch):
     directory = store / "mine"
     shutil.copytree(BUNDLED_DIRECTORY, directory)
+    # As a model that does not ship the figure.
+    metadata = json.loads((directory / "dg_lsp.json").read_text())
+    shipped = metadata.pop(likelihood.KEY)
+    (directory / "dg_lsp.json").write_text(json.dumps(metadata))
     load(str(directory), "cpu")
     stored = json.loads((directory / likelihood.FILE).read_text())["nats_per_token"]
-    assert 0 < stored < 5
+    assert stored == pytest.approx(shipped, abs=0.1)
     load(str(directory), "cpu")
 
     surprise = GemmaDenoiser.surprise

@@ -25,7 +25,7 @@ from dg_lsp.models.gemma.buckets import (
 )
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.fused.compiled import only_compiled
-from dg_lsp.models.gemma.masks import canvas_mask, causal_mask, offsets
+from dg_lsp.models.gemma.masks import canvas_mask, causal_mask, offsets, reading_mask
 from dg_lsp.models.gemma.prefix_cache import LayerShape, Prefix, PrefixCache
 from dg_lsp.models.gemma.sampling import log_probabilities
 from dg_lsp.models.gemma.step import (
@@ -317,9 +317,9 @@ class GemmaDenoiser:
         seen = min(at, self._window - 1)
         full = sliding = None
         if at > 0 and count > 1:
-            full = causal_mask([count], at, None)
+            full = reading_mask(count, at, None, self.device)
         if (at > 0 or count > self._window) and count > 1:
-            sliding = causal_mask([count], seen, self._window)
+            sliding = reading_mask(count, seen, self._window, self.device)
         return self._folded({"full_attention": full, "sliding_attention": sliding})
 
     def _seen(self, encoded: Encoded) -> int:

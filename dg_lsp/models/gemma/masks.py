@@ -56,6 +56,14 @@ def causal_mask(lengths: Sequence[int], cached: int, window: int | None) -> Tens
     return torch.cat([before, among], dim=1)
 
 
+def reading_mask(count: int, cached: int, window: int | None, device: torch.device) -> Tensor:
+    """The `causal_mask` of one sequence, made on the device."""
+    row = torch.arange(cached, cached + count, dtype=torch.int32, device=device)[:, None]
+    column = torch.arange(cached + count, dtype=torch.int32, device=device)[None, :]
+    mask = column <= row
+    return mask if window is None else mask.logical_and_(column > row - window)
+
+
 def continuation_mask(
     lane: Tensor, offset: Tensor, cached: Tensor, slots: int, window: int | None
 ) -> Tensor:
