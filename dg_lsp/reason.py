@@ -143,7 +143,7 @@ class ReasonCode(enum.Enum):
     WRONG_WEIGHTS = "wrong-weights"
     """The model finds a fixed text much less likely than when its weights were first loaded."""
     ROUNDED_EMBEDDING = "rounded-embedding"
-    """The embedding is kept in 8 bits, because the model fits into the memory only then."""
+    """The embedding is kept in 8 bits, because it leaves too little memory otherwise."""
     DOES_NOT_FIT = "does-not-fit"
     """The model needs more memory than there is, or than `--vram` allows."""
     MISSING_PACKAGE = "missing-package"

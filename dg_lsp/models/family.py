@@ -75,8 +75,8 @@ class TensorLayout:
     """Whether a tensor, by own name and shape, is kept in 4 bits."""
     is_bulk: Callable[[str], bool]
     """Whether a tensor is one of the large ones that packing is meant for."""
-    embedding: str
-    """Own name of the embedding, which the family can keep in int8."""
+    embedding: str | None = None
+    """Own name of the embedding, if the family can keep it in int8."""
 
     @property
     def parameters(self) -> int:

@@ -245,8 +245,8 @@ def _load(
     if memory.int8_embedding:
         note = Reason(
             ReasonCode.ROUNDED_EMBEDDING,
-            f"the embedding of {name} is kept in int8, because with a more "
-            f"precise one the model does not fit into {size_in_words(memory.budget)}",
+            f"the embedding of {name} is kept in int8, because a more precise one leaves too "
+            f"little of {size_in_words(memory.budget)} for prompts",
         )
         log.warning("%s", note)
         notes += (note,)

@@ -22,6 +22,8 @@ from dg_lsp.reason import ReasonCode
 GB = 1e9
 LEAST_CONTEXT_TOKENS = 1024
 """A smaller prompt does not contain the code around a span."""
+SHORT_CONTEXT_TOKENS = 4096
+"""A longer context is worth less than a more precise embedding."""
 MOST_DOCUMENTS = 8
 """Maximum number of documents with a cache; more are seldom open at once."""
 MARGIN_SHARE, MARGIN_BYTES = 0.05, int(0.5 * GB)
@@ -45,7 +47,7 @@ class MemoryPlan:
     context_tokens: int
     """Tokens of one document, prompt and canvas."""
     int8_embedding: bool = False
-    """The embedding must be quantized, because it does not fit in full precision."""
+    """The embedding is quantized, because in full precision it leaves too little context."""
 
     def __str__(self) -> str:
         parts = (self.weights, self.workspace, self.cache, self.budget)
@@ -68,7 +70,8 @@ def plan_memory(
     """Divide a budget so that the wanted tokens fit, or as many as possible; raises if too
     few.
 
-    With `may_quantize`, the embedding is planned in int8 if the model fits only then.
+    With `may_quantize`, the embedding is planned in int8 if it leaves too little for a context
+    of `SHORT_CONTEXT_TOKENS` otherwise.
     """
 
     def cache_bytes(tokens: int) -> int:
@@ -79,9 +82,11 @@ def plan_memory(
     rest = budget - weights - workspace
     # Once in the cache, and once in the workspace where a step reads it.
     least = 2 * cache_bytes(LEAST_CONTEXT_TOKENS)
-    is_quantized = may_quantize and rest < least
+    tokens = min(wanted_tokens, checkpoint.dimensions.context_tokens)
+    enough = max(least, 2 * cache_bytes(min(tokens, SHORT_CONTEXT_TOKENS)))
+    saved = int8_saving(checkpoint, weight_dtype(on_gpu=on_gpu)) if may_quantize else 0
+    is_quantized = saved > 0 and rest < enough
     if is_quantized:
-        saved = int8_saving(checkpoint, weight_dtype(on_gpu=on_gpu))
         weights, rest = weights - saved, rest + saved
     if rest < least:
         needed = weights + workspace + least
@@ -92,7 +97,6 @@ def plan_memory(
             "close other programs that use the device, raise --vram, or use a smaller --model",
             ReasonCode.DOES_NOT_FIT,
         )
-    tokens = min(wanted_tokens, checkpoint.dimensions.context_tokens)
     while 2 * cache_bytes(tokens) > rest:
         tokens = max(LEAST_CONTEXT_TOKENS, tokens * 7 // 8)
     current = cache_bytes(tokens)
@@ -118,8 +122,11 @@ def packed_in_memory(layout: TensorLayout, stored: int, dtype: torch.dtype) -> i
 
 
 def int8_saving(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
-    """Bytes that are saved if the embedding is kept in int8."""
-    shape = checkpoint.tensors.shapes[checkpoint.tensors.embedding]
+    """Bytes that are saved if the embedding is kept in int8; 0 if it cannot be."""
+    name = checkpoint.tensors.embedding
+    if name is None:
+        return 0
+    shape = checkpoint.tensors.shapes[name]
     return torch.Size(shape).numel() * dtype.itemsize - bytes_of(shape)
 
 

@@ -29,7 +29,7 @@ from dg_lsp.models.memory import (
 )
 from dg_lsp.models.nf4.manifest import read_manifest
 from dg_lsp.models.nf4.planning import packed_bytes
-from dg_lsp.models.registry import Checkpoint
+from dg_lsp.models.registry import Checkpoint, open_checkpoint
 from dg_lsp.models.w4a16.format import stored_bytes
 from dg_lsp.reason import ReasonCode
 
@@ -87,7 +87,15 @@ def on_a_card(real, budget: int):
 @pytest.mark.parametrize(
     ("free_gb", "is_quantized", "at_least"),
     # 5 % is left to others. A card of 16 GB has up to 17.1 GB free, with a desktop less.
-    [(19, False, 8192), (17.1, False, 1024), (16.9, True, 7000), (16.3, True, 1024)],
+    # The 16-bit embedding would leave 1024 to 3700 tokens from 17.0 to 17.5 GB.
+    [
+        (19, False, 8192),
+        (17.6, False, 4096),
+        (17.5, True, 8192),
+        (17.1, True, 8192),
+        (16.9, True, 7000),
+        (16.3, True, 1024),
+    ],
 )
 def test_what_a_card_gets(real, free_gb, is_quantized, at_least):
     found = on_a_card(real, budget_of(int(free_gb * GB), is_gpu=True))
@@ -181,10 +189,10 @@ def test_little_memory_shortens_the_prompt(packed_checkpoint, tmp_path):
     (directory / "config.json").write_text(json.dumps(raw))
     free = load(str(directory), "cpu")
     config = free.denoiser.model.config
-    room = 2 * cache_bytes(config, 2000) + working_bytes(config)
+    room = 2 * cache_bytes(config, 4200) + working_bytes(config)
     tight = load(str(directory), "cpu", vram=free.memory.weights + room)
 
-    assert tight.memory.context_tokens <= 2000 < free.memory.context_tokens
+    assert tight.memory.context_tokens <= 4200 < free.memory.context_tokens
     assert tight.settings.prompt.prefix_tokens < free.settings.prompt.prefix_tokens
 
 
@@ -209,3 +217,21 @@ def test_a_margin_is_left_on_a_gpu_only(monkeypatch):
 
     assert default_budget(torch.device("cuda:0")) == 19 * GB
     assert default_budget(torch.device("cpu")) == pytest.approx(available, rel=0.2)
+
+
+def test_a_family_whose_embedding_stays_as_it_is_gets_no_int8(masked_checkpoint):
+    """It is refused below what it needs, although the plan may quantize."""
+    checkpoint = open_checkpoint(masked_checkpoint)
+    whole = plan_memory("masked", checkpoint, 10**6, GB, 512, on_gpu=False, may_quantize=True)
+    assert not whole.int8_embedding
+    least = 2 * checkpoint.family.cache_bytes(checkpoint.config, LEAST_CONTEXT_TOKENS)
+    budget = 10**6 + checkpoint.family.working_bytes(checkpoint.config) + least
+    tight = plan_memory(
+        "masked", checkpoint, 10**6, budget, 512, on_gpu=False, may_quantize=True
+    )
+
+    assert not tight.int8_embedding
+    with pytest.raises(CheckpointError):
+        plan_memory(
+            "masked", checkpoint, 10**6, budget - 1, 512, on_gpu=False, may_quantize=True
+        )

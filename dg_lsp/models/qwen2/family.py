@@ -87,7 +87,10 @@ class MaskedQwen2:
         cache: CacheSettings,
         report: Callable[[float], None],
         weights: WeightFormat,
+        *,
+        int8_embedding: bool,
     ) -> Qwen2Denoiser:
+        assert not int8_embedding, "the layout names no embedding"
         if weights.groups:
             raise CheckpointError(
                 f"{directory} has its weights in {weights.name}, which is read only for "

@@ -63,8 +63,9 @@ def test_encode_and_denoise_are_the_forward_of_the_class(
             self_conditioning_logits=None if before is None else before[None],
         ).logits[0]
         hidden = denoiser.hidden(denoiser.encode(prompt), canvas, [canvas_length], soft)
+        ours = head_of(tiny_model).logits(hidden)
 
-    close(head_of(tiny_model).logits(hidden), theirs)
+    close(ours, theirs)
 
 
 @pytest.mark.parametrize("prompt_length", PROMPT_LENGTHS)
