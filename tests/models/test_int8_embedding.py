@@ -201,7 +201,7 @@ def held_out_texts(small_checkpoint):
 
 @torch.inference_mode()
 def test_a_trained_model_hardly_notices(small_checkpoint, held_out_texts):
-    """Half of every canvas is noise. The whole measurement is in docs/benchmarks.md."""
+    """Half of every canvas is noise. docs/models.md has the whole measurement."""
     dice = torch.Generator().manual_seed(0)
     noise = torch.randint(4096, (32,), generator=dice)
     is_noise = torch.rand(32, generator=dice) < 0.5
