@@ -21,6 +21,10 @@ MIN_CONFIDENCE = 0.2
 model suggests nothing at 98 of 100 positions where the code is complete, and still shows two of
 three right texts (docs/quality.md)."""
 
+MOST_PARAMETERS_ON_A_CPU = 1_000_000_000
+"""Larger models are not chosen for a CPU, where a step would take many seconds; they can be
+selected by name."""
+
 
 class PromptStyle(enum.Enum):
     """The words around the code in a prompt."""

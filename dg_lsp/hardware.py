@@ -57,6 +57,8 @@ class Machine:
     is_rocm: bool = False
     torch_finds_gpu: bool | None = None
     """What torch itself says; `None` if it was not asked."""
+    has_mps: bool = False
+    """Whether it is a Mac with a GPU that torch can use."""
     has_bitsandbytes: bool = False
     has_triton: bool = False
     has_compiler: bool = False
@@ -79,6 +81,7 @@ def installed() -> Machine:
         torch=version,
         cuda_build=cuda_build,
         is_rocm=is_rocm,
+        has_mps=platform.system() == "Darwin" and platform.machine() == "arm64",
         has_bitsandbytes=is_installed("bitsandbytes"),
         has_triton=is_installed("triton"),
         has_compiler=has_compiler(),

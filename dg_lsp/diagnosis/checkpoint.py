@@ -1,8 +1,8 @@
 """Checks that the files of a model are complete, without loading them or torch.
 
 The header of a safetensors file gives its length, which reveals a truncated download. If the
-directory has `SHA256SUMS`, its files are compared with that too. A packed checkpoint lists the
-sizes of its files; its checksums are compared when it is loaded.
+directory has `SHA256SUMS`, its files are compared with that too. A checkpoint of the store
+lists the sizes of its files; its checksums are compared when it is loaded.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from dg_lsp.reason import ReasonCode
 
 BUNDLED = "bundled"
 BUNDLED_DIRECTORY = Path(__file__).parent.parent / "models" / "bundled"
-MODEL_TYPE = "diffusion_gemma"
+MODEL_TYPES = ("diffusion_gemma", "Dream", "dream", "qwen2")
+"""Of the families that dg-lsp reads (models/registry.py)."""
+TOKENIZER, TOKENIZER_PARTS = "tokenizer.json", ("vocab.json", "merges.txt")
 MANIFEST = "packed.json"
-"""The manifest of a packed checkpoint (models/nf4/manifest.py)."""
+"""The manifest of a checkpoint in the store (models/nf4/manifest.py)."""
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+PACKED = "nf4"
 SUMS = "SHA256SUMS"
 MAX_HEADER_BYTES = 100_000_000
 """The limit of the safetensors library itself."""
@@ -48,7 +51,7 @@ def check_models(name: str | None) -> Iterator[Finding]:
 
 
 def models_directory() -> Path:
-    """Where packed models are kept; `DG_LSP_MODELS_DIR` moves it."""
+    """Where models are kept; `DG_LSP_MODELS_DIR` moves it."""
     named = os.environ.get("DG_LSP_MODELS_DIR")
     if named:
         return Path(named).expanduser()
@@ -58,7 +61,7 @@ def models_directory() -> Path:
 
 
 def examine_checkpoint(name: str) -> Finding:
-    """Check the bundled model, a packed one by its name, or a checkpoint directory."""
+    """Check the bundled model, one of the store by its name, or a checkpoint directory."""
     advice = DOWNLOAD_AGAIN
     given = model_directory(name)
     if name == BUNDLED:
@@ -71,14 +74,14 @@ def examine_checkpoint(name: str) -> Finding:
     else:
         directory = given or models_directory() / name
     if (directory / MANIFEST).is_file():
-        return _examine_packed(name, directory)
+        return _examine_stored(name, directory)
     try:
         if not directory.is_dir():
             raise _WrongFileError(f"{directory} is not a directory")
         weights = [directory / shard for shard in _read_shards(directory)]
         for path in weights:
             _check_whole(path)
-        _read_json(directory / "tokenizer.json")
+        _check_tokenizer(directory)
         compared = _compare_sums(directory)
         size_bytes = sum(path.stat().st_size for path in weights)
     except (_WrongFileError, OSError) as error:
@@ -98,9 +101,9 @@ def examine_checkpoint(name: str) -> Finding:
     return ok("model", said, **facts)
 
 
-def _examine_packed(name: str, directory: Path) -> Finding:
+def _examine_stored(name: str, directory: Path) -> Finding:
     try:
-        _read_json(directory / "tokenizer.json")
+        _check_tokenizer(directory)
         size_bytes = 0
         manifest = _read_json(directory / MANIFEST)
         files = manifest.get("files")
@@ -119,16 +122,27 @@ def _examine_packed(name: str, directory: Path) -> Finding:
         said = f"{name}: {one_line(error)}"
         code = ReasonCode.BAD_CHECKPOINT.value
         return problem("model", said, PACK_AGAIN, directory=str(directory), reason_code=code)
-    said = f"{name}, packed, {size_of(size_bytes)} in {_files(files)}, complete"
+    precision = str(manifest.get("precision", PACKED))
+    said = f"{name} in {precision}, {size_of(size_bytes)} in {_files(files)}, complete"
     facts = {"name": name, "directory": str(directory), "size_bytes": size_bytes}
-    return ok("model", said, **facts, weights=sorted(files), is_packed=True)
+    is_packed = precision == PACKED
+    return ok("model", said, **facts, weights=sorted(files), is_packed=is_packed)
+
+
+def _check_tokenizer(directory: Path) -> None:
+    """Masked models may have their vocabulary and its merges instead of `tokenizer.json`."""
+    parts = [directory / name for name in TOKENIZER_PARTS]
+    if (directory / TOKENIZER).is_file() or not all(path.is_file() for path in parts):
+        _read_json(directory / TOKENIZER)
+    else:
+        _read_json(parts[0])
 
 
 def _read_shards(directory: Path) -> list[str]:
     config = _read_json(directory / "config.json")
-    if config.get("model_type") != MODEL_TYPE:
-        found = config.get("model_type")
-        raise _WrongFileError(f"{directory} holds a {found!r} model; it must be {MODEL_TYPE!r}")
+    if (found := config.get("model_type")) not in MODEL_TYPES:
+        known = " or ".join(map(repr, MODEL_TYPES))
+        raise _WrongFileError(f"{directory} holds a {found!r} model; it must be {known}")
     if (directory / WEIGHTS).is_file() or not (directory / INDEX).is_file():
         return [WEIGHTS]
     listed = _read_json(directory / INDEX).get("weight_map")

@@ -16,7 +16,14 @@ from safetensors import SafetensorError, safe_open
 from dg_lsp.reason import CodedError, ReasonCode
 
 METADATA, GENERATION = "dg_lsp.json", "generation_config.json"
+README = "README.md"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+BESIDE_WEIGHTS = (
+    *("config.json", GENERATION, METADATA),
+    *("tokenizer.json", "tokenizer_config.json", "added_tokens.json"),
+    *("vocab.json", "merges.txt", "chat_template.jinja"),
+)
+"""The small files of a checkpoint; which of them there are depends on the model."""
 
 
 class CheckpointError(CodedError, ValueError):

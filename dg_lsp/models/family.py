@@ -88,6 +88,9 @@ class ModelFamily(Protocol):
 
     name: str
     """The name in messages to the user."""
+    is_plain: bool
+    """Whether torch alone runs its models from 16-bit weights at full speed, so that 4 bits
+    help only where memory is short."""
 
     def instructions(self, config: Any) -> Instructions: ...
 

@@ -24,27 +24,14 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from dg_lsp.models.checkpoint import CheckpointError, one_line
+from dg_lsp.models.checkpoint import BESIDE_WEIGHTS, CheckpointError, one_line
 from dg_lsp.models.formats import ORIGINAL, unread_files
 from dg_lsp.models.nf4.manifest import hash_file
 from dg_lsp.models.nf4.planning import Headers
 from dg_lsp.reason import ReasonCode
 
 DIFFUSION_GEMMA = ORIGINAL
-WANTED = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "dg_lsp.json",
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "LICENSE*",
-)
+WANTED = (*BESIDE_WEIGHTS, "*.safetensors", "*.safetensors.index.json", "LICENSE*")
 FREE_LICENCES = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause"}
 """Licences that need no confirmation; any other must be accepted by name."""
 TRIES_S = 30.0

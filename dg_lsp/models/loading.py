@@ -56,7 +56,12 @@ from dg_lsp.models.memory import (
     prompt_tokens,
     weight_dtype,
 )
-from dg_lsp.models.nf4.manifest import is_packed_checkpoint, read_manifest
+from dg_lsp.models.nf4.manifest import (
+    has_manifest,
+    is_packed_checkpoint,
+    read_manifest,
+    verify,
+)
 from dg_lsp.models.registry import Checkpoint, open_checkpoint
 from dg_lsp.models.store import BUNDLED, BUNDLED_DIRECTORY
 from dg_lsp.models.tokenizer import FileCodec
@@ -252,6 +257,8 @@ def _load(
         notes += (note,)
     codec = checkpoint.read_codec()
     settings = planned.settings
+    if has_manifest(planned.directory):
+        verify(planned.directory, read_manifest(planned.directory))
     try:
         denoiser = checkpoint.family.load(
             planned.directory,
@@ -302,7 +309,7 @@ def _load(
 
 def _is_small(checkpoint: Checkpoint) -> bool:
     """Whether a CPU runs the model at a useful speed."""
-    return checkpoint.tensors.parameters <= store.MOST_PARAMETERS_ON_A_CPU
+    return store.is_small(checkpoint.tensors.parameters)
 
 
 def _weight_bytes(checkpoint: Checkpoint, dtype: torch.dtype) -> int:

@@ -14,8 +14,18 @@ from dg_lsp.models.memory import (
     prompt_tokens,
 )
 from dg_lsp.models.registry import Checkpoint
-from dg_lsp.models.store import MOST_PARAMETERS_ON_A_CPU
+from dg_lsp.models.store import is_small
 from dg_lsp.reason import Reason
+
+
+def runs_unpacked(checkpoint: Checkpoint, device: torch.device) -> bool:
+    """Whether a device runs the model from 16-bit weights, because that is faster there."""
+    is_cpu = device.type == "cpu"
+    return (
+        device.type != "cuda"
+        and checkpoint.family.is_plain
+        and not (is_cpu and not is_small(checkpoint.tensors.parameters))
+    )
 
 
 def obstacles(
@@ -35,7 +45,7 @@ def obstacles(
     if device is None:
         device = default_device(machine)[0]
     if device.type == "cpu":
-        if checkpoint.tensors.parameters <= MOST_PARAMETERS_ON_A_CPU:
+        if is_small(checkpoint.tensors.parameters):
             return []
         # There is one, because otherwise the GPU would be the default.
         obstacle = gpu_obstacle(machine)

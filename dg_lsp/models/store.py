@@ -1,6 +1,6 @@
 """The user's models on this machine: where they are, their state, and which is best.
 
-They are in a directory of packed checkpoints, one per name; `DG_LSP_MODELS_DIR` moves it.
+They are in one directory, each under its name; `DG_LSP_MODELS_DIR` moves it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ from pathlib import Path
 
 import platformdirs
 
+from dg_lsp.config import MOST_PARAMETERS_ON_A_CPU
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.models.nf4.manifest import Integrity, Manifest, integrity, is_packed_checkpoint
+from dg_lsp.models.nf4.manifest import Integrity, Manifest, has_manifest, integrity
 from dg_lsp.models.nf4.manifest import read_manifest as read_packed_manifest
 from dg_lsp.reason import ReasonCode
 
 BUNDLED = "bundled"
 BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"
 RESERVED = {BUNDLED, "scripted"}
-MOST_PARAMETERS_ON_A_CPU = 1_000_000_000
-"""Larger models are not chosen for a CPU, where a step would take many seconds; they can be
-selected by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class StoredModel:
 
 
 def models_directory() -> Path:
-    """Where packed models are kept."""
+    """Where models are kept."""
     named = os.environ.get("DG_LSP_MODELS_DIR")
     if named:
         return Path(named).expanduser()
@@ -48,7 +46,7 @@ def find(name: str) -> Path | None:
     if not is_name(name):
         return None
     directory = models_directory() / name
-    return directory if is_packed_checkpoint(directory) else None
+    return directory if has_manifest(directory) else None
 
 
 def list_models() -> list[StoredModel]:
@@ -56,7 +54,7 @@ def list_models() -> list[StoredModel]:
     root = models_directory()
     found = []
     for directory in sorted(root.iterdir()) if root.is_dir() else []:
-        if is_name(directory.name) and is_packed_checkpoint(directory):
+        if is_name(directory.name) and has_manifest(directory):
             try:
                 manifest = read_packed_manifest(directory)
             except CheckpointError:
@@ -79,8 +77,13 @@ def candidates(is_gpu: bool) -> list[StoredModel]:
         model
         for model in list_models()
         if model.integrity is not Integrity.DAMAGED
-        and (is_gpu or model.manifest.parameters <= MOST_PARAMETERS_ON_A_CPU)
+        and (is_gpu or is_small(model.manifest.parameters))
     ]
+
+
+def is_small(parameters: int) -> bool:
+    """Whether a CPU runs a model of this size at a useful speed."""
+    return parameters <= MOST_PARAMETERS_ON_A_CPU
 
 
 def check_name(name: str) -> str:

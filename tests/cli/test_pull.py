@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from dg_lsp import cli
 from dg_lsp.diagnosis import available
 from dg_lsp.diagnosis.catalogue import AVAILABLE
 from dg_lsp.hardware import Gpu, Machine
 from dg_lsp.models import device as devices
-from dg_lsp.models import readiness
 from dg_lsp.models.checkpoint import WEIGHTS
 from dg_lsp.models.hub import RemoteShards
 from dg_lsp.models.loading import load
@@ -273,7 +273,7 @@ LACKING = [
 @pytest.fixture
 def at(monkeypatch):
     """Another machine, on which a model of this size needs a GPU."""
-    monkeypatch.setattr(readiness, "MOST_PARAMETERS_ON_A_CPU", 0)
+    monkeypatch.setattr("dg_lsp.models.store.MOST_PARAMETERS_ON_A_CPU", 0)
 
     def put(**changes) -> None:
         found = dataclasses.replace(MACHINE, **changes)
@@ -319,7 +319,7 @@ def test_a_checkpoint_on_disk_is_judged_too(checkpoint, store, at, failure):
 
 def test_a_small_model_needs_no_gpu(hub, store, at, monkeypatch):
     at(gpus=(), torch_finds_gpu=False)
-    monkeypatch.setattr(readiness, "MOST_PARAMETERS_ON_A_CPU", 10**9)
+    monkeypatch.setattr("dg_lsp.models.store.MOST_PARAMETERS_ON_A_CPU", 10**9)
 
     assert cli.run(["pull", "someone/gemma"]) == 0
 
@@ -356,15 +356,38 @@ def test_a_damaged_download_is_removed(hub, store, failure):
     assert pull("someone/gemma") == 0
 
 
-def test_another_licence_must_be_accepted_by_name(hub, store, failure):
-    hub.licence = "gemma"
+@pytest.mark.parametrize("licence", ["gemma", "apple-amlr", "other", None])
+def test_another_licence_must_be_accepted_by_name(hub, store, failure, licence):
+    hub.licence = licence
     reason = failure("pull", "someone/gemma")
     assert reason.code is ReasonCode.LICENCE
-    assert "'gemma'" in reason.message
+    assert repr(licence or "unknown") in reason.message
     assert "--accept-licence" in reason.message
     assert hub.sent == {}
 
     assert pull("someone/gemma", "--accept-licence") == 0
+
+
+@pytest.mark.parametrize("licence", ["apache-2.0", "mit", "bsd-3-clause"])
+def test_a_free_licence_is_not_asked_for(hub, store, capsys, licence):
+    hub.licence = licence
+    assert pull("someone/gemma", "--json", "--look") == 0
+    assert json.loads(capsys.readouterr().out)["needs_consent"] is False
+    assert pull("someone/gemma") == 0
+
+
+@pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", cli.EXIT_REFUSED)])
+def test_on_a_terminal_the_licence_is_asked_for(hub, store, monkeypatch, answer, status):
+    hub.licence = "apple-amlr"
+    monkeypatch.setattr("sys.stdin", Keyboard(f"{answer}\n"))
+
+    assert pull("someone/gemma") == status
+    assert (WEIGHTS in hub.sent) is (status == 0)
+
+
+class Keyboard(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_a_gated_repository_says_what_to_do(hub, store, failure):
@@ -461,8 +484,8 @@ def test_ready_made_int4_is_kept_as_it_is(int4_hub, store, at, capsys):
     assert cli.run(["pull", "someone/gemma", "--force", "--json"]) == 0
 
     assert read_manifest(store / "gemma").precision == "int4"
-    weights = (int4_hub.directory / WEIGHTS).read_bytes()
-    assert (store / "gemma" / WEIGHTS).read_bytes() == weights
+    published = (int4_hub.directory / WEIGHTS).read_bytes()
+    assert (store / "gemma" / WEIGHTS).read_bytes() == published
     assert not (store / ".downloads" / "gemma").exists()
     assert load("gemma", "cpu").info.name == "gemma"
 
@@ -477,11 +500,12 @@ def test_ready_made_int4_on_disk_stays_there(store, tiny_checkpoint, tmp_path):
 
 @pytest.fixture
 def two_formats(int4_hub, monkeypatch):
-    """Without a repository, pull chooses between these; only the first is on the hub."""
-    monkeypatch.setattr("dg_lsp.models.formats.READY_MADE", "someone/gemma")
-    monkeypatch.setattr("dg_lsp.models.hub.DIFFUSION_GEMMA", "someone/full")
-    ours = zip(AVAILABLE, ("someone/gemma", "someone/full", "someone/dreamon"), strict=False)
-    models = tuple(dataclasses.replace(model, repository=name) for model, name in ours)
+    """Without a repository, pull chooses among these; only the first is on the hub."""
+    ours = zip(AVAILABLE, ("gemma", "full", "dreamon"), strict=False)
+    models = tuple(
+        dataclasses.replace(model, name=name, repository=f"someone/{name}")
+        for model, name in ours
+    )
     monkeypatch.setattr(available, "AVAILABLE", models)
     monkeypatch.setattr(available, "_free", lambda directory: 10**12)
     return int4_hub
@@ -531,6 +555,99 @@ def test_two_downloads_at_once_are_refused(hub, store, failure):
 
     assert reason.code is ReasonCode.NAME_TAKEN
     assert WEIGHTS not in hub.sent
+
+
+TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "added_tokens.json")
+
+
+@pytest.fixture
+def masked_hub(hub, save_masked_checkpoint):
+    """The repository has a masked model in 16 bits with the tokenizer as Qwen2 has it."""
+    directory = hub.directory
+    shutil.rmtree(directory)
+    save_masked_checkpoint(directory)
+    tensors = load_file(directory / WEIGHTS)
+    save_file(
+        {name: tensor.bfloat16() for name, tensor in tensors.items()}, directory / WEIGHTS
+    )
+    tokenizer = json.loads((directory / "tokenizer.json").read_text())
+    (directory / "tokenizer.json").unlink()
+    vocabulary, added = tokenizer["model"]["vocab"], tokenizer["added_tokens"]
+    (directory / "vocab.json").write_text(json.dumps(vocabulary))
+    merges = [" ".join(pair) for pair in tokenizer["model"]["merges"]]
+    (directory / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
+    names = {token["content"]: token["id"] for token in added}
+    (directory / "added_tokens.json").write_text(json.dumps(names))
+    by_id = {str(token["id"]): token for token in added}
+    (directory / "tokenizer_config.json").write_text(
+        json.dumps({"added_tokens_decoder": by_id, "mask_token": "<|mask|>"})
+    )
+    return hub
+
+
+CPU_ONLY = {
+    "gpus": (), "torch_finds_gpu": False, "has_bitsandbytes": False, "has_triton": False,
+}  # fmt: skip
+
+
+def test_a_masked_model_for_a_cpu_is_kept_as_it_is(masked_hub, store, at, monkeypatch, capsys):
+    at(**CPU_ONLY)
+    monkeypatch.setattr("dg_lsp.models.store.MOST_PARAMETERS_ON_A_CPU", 10**9)
+    published = (masked_hub.directory / WEIGHTS).read_bytes()
+
+    assert cli.run(["pull", "someone/gemma"]) == 0
+    assert masked_hub.sent.keys() >= {*TOKENIZER_FILES, WEIGHTS}
+    assert read_manifest(store / "gemma").precision == "bfloat16"
+    assert (store / "gemma" / WEIGHTS).read_bytes() == published
+    assert not (store / ".downloads" / "gemma").exists()
+    # It is the best model here now.
+    assert load(None, "cpu").info.name == "gemma"
+
+
+def test_a_masked_model_that_is_too_large_for_a_cpu_is_packed(masked_hub, store, at):
+    at()
+    assert pull("someone/gemma") == 0
+
+    assert masked_hub.sent.keys() >= {*TOKENIZER_FILES, WEIGHTS}
+    assert read_manifest(store / "gemma").precision == "nf4"
+    assert load("gemma", "cpu").info.name == "gemma"
+
+
+@pytest.mark.parametrize("file", ["merges.txt", "vocab.json"])
+def test_a_masked_model_without_half_of_its_tokenizer_costs_no_download(
+    masked_hub, store, failure, file
+):
+    (masked_hub.directory / file).unlink()
+    reason = failure("pull", "someone/gemma", "--device", "cpu")
+
+    assert reason.code is ReasonCode.BAD_CHECKPOINT
+    assert file in reason.message
+    assert WEIGHTS not in masked_hub.sent
+
+
+def test_a_masked_model_on_disk_is_kept_too(masked_checkpoint, store, at, monkeypatch):
+    at(**CPU_ONLY)
+    monkeypatch.setattr("dg_lsp.models.store.MOST_PARAMETERS_ON_A_CPU", 10**9)
+
+    assert cli.run(["pull", "--from", str(masked_checkpoint), "--name", "mine"]) == 0
+    assert read_manifest(store / "mine").precision == "float32"
+
+
+@pytest.mark.parametrize("device", ["cpu", None])
+def test_what_is_proposed_for_a_cpu_is_the_small_model(
+    hub, store, at, monkeypatch, failure, device
+):
+    at(**({"has_bitsandbytes": False} if device else CPU_ONLY))
+    monkeypatch.setattr(available, "_free", lambda directory: 10**12)
+    monkeypatch.setattr(available, "_ram", lambda: 10**10)
+    asked = ["--device", device] if device else []
+
+    assert AVAILABLE[-1].repository in failure("pull", "--look", *asked).message
+
+
+def test_a_revision_needs_a_repository(hub, store, failure):
+    assert failure("pull", "--revision", "main").code is ReasonCode.INVALID_ARGUMENT
+    assert hub.sent == {}
 
 
 @pytest.mark.parametrize("what", ["NVFP4", "GGUF"])

@@ -7,12 +7,11 @@ import dataclasses
 import pytest
 
 from dg_lsp.diagnosis import available
-from dg_lsp.diagnosis.available import best, list_available, obstacles
+from dg_lsp.diagnosis.available import best, form_on, list_available, obstacles
 from dg_lsp.diagnosis.catalogue import AVAILABLE, repository_of
 from dg_lsp.hardware import Gpu, Machine
 from dg_lsp.models.formats import READY_MADE
 from dg_lsp.models.hub import DIFFUSION_GEMMA
-from dg_lsp.models.store import MOST_PARAMETERS_ON_A_CPU
 
 INT4, MODEL, DREAMON, *_, SMALL = AVAILABLE
 BIG = Gpu("NVIDIA H200", (9, 0), 140_000_000_000)
@@ -115,18 +114,33 @@ def test_without_a_gpu_the_small_model_is_chosen_if_memory_suffices(ram, model, 
     assert best(machine()) == model
 
 
-def test_the_largest_model_for_a_cpu_is_the_one_of_the_store():
-    assert available.MOST_PARAMETERS_ON_A_CPU == MOST_PARAMETERS_ON_A_CPU
+@pytest.mark.parametrize("found", [
+    machine(has_bitsandbytes=False, has_triton=False), machine(OLD),
+    Machine("Darwin", has_mps=True),
+])  # fmt: skip
+def test_without_a_gpu_a_small_model_is_not_packed(found):
+    assert form_on(found, SMALL) is SMALL.plain
+    assert obstacles(SMALL, found, SMALL.plain.disk_bytes, SMALL.plain.memory_bytes) == []
+    assert len(obstacles(SMALL, found, SMALL.plain.disk_bytes - 1, 0)) == 2
 
 
-@pytest.mark.parametrize("model", [DREAMON, SMALL])
-def test_sizes_of_masked_models_follow_from_the_shapes(model):
-    width, inner, layers, words, keys, matrices = (
-        (3584, 18944, 28, 152064, 512, 2) if model is DREAMON
-        else (896, 4864, 24, 151936, 128, 1)
-    )  # fmt: skip
-    products = layers * (2 * width * (width + keys) + 3 * width * inner)
-    others = matrices * words * width + layers * (3 * width + 2 * keys) + width
-    assert model.parameters == products + others
-    packed = products * 4.13 / 8 + others * 2
-    assert model.kept_bytes == pytest.approx(packed, rel=0.02)
+def test_a_gpu_gets_a_packed_model():
+    assert form_on(machine(BIG), SMALL) is SMALL.gpu
+    [said] = obstacles(SMALL, machine(BIG, has_bitsandbytes=False), PLENTY)
+    assert "bitsandbytes" in said
+
+
+def test_a_large_masked_model_needs_a_gpu_of_some_kind():
+    apple = Machine("Darwin", has_mps=True)
+    assert obstacles(DREAMON, apple, PLENTY, DREAMON.plain.memory_bytes) == []
+    assert len(obstacles(DREAMON, apple, PLENTY, DREAMON.plain.memory_bytes - 1)) == 1
+    [said] = obstacles(DREAMON, machine(), PLENTY, PLENTY)
+    assert "NVIDIA GPU with 8.0 GB" in said
+
+
+def test_a_row_says_what_is_needed_here(monkeypatch):
+    row = list_available()[-1]
+    assert (row["kept_bytes"], row["is_packed"]) == (SMALL.gpu.kept_bytes, True)
+    monkeypatch.setattr(available, "look", machine)
+    row = list_available()[-1]
+    assert (row["kept_bytes"], row["is_packed"]) == (SMALL.plain.kept_bytes, False)

@@ -11,6 +11,7 @@ import pytest
 from dg_lsp.diagnosis.checkpoint import (
     BUNDLED,
     BUNDLED_DIRECTORY,
+    MODEL_TYPES,
     check_models,
     examine_checkpoint,
     models_directory,
@@ -102,6 +103,25 @@ def test_what_is_wrong_is_a_problem_with_the_way_out(copied, damage, expect):
     assert expect in finding.said
     assert finding.facts["reason_code"] == "bad-checkpoint"
     assert finding.advice
+
+
+def test_every_family_is_known():
+    from dg_lsp.models.registry import FAMILIES
+
+    assert {*MODEL_TYPES} == {*FAMILIES}
+
+
+@pytest.mark.parametrize("missing", [None, "vocab.json", "merges.txt"])
+def test_a_masked_model_may_have_its_tokenizer_in_parts(masked_checkpoint, tmp_path, missing):
+    directory = Path(shutil.copytree(masked_checkpoint, tmp_path / "masked"))
+    assert examine_checkpoint(str(directory)).level is Level.OK
+    (directory / "tokenizer.json").unlink()
+    for name in ("vocab.json", "merges.txt"):
+        if name != missing:
+            (directory / name).write_text("{}")
+
+    level = Level.PROBLEM if missing else Level.OK
+    assert examine_checkpoint(str(directory)).level is level
 
 
 @pytest.fixture

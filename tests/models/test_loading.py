@@ -465,7 +465,7 @@ def test_the_choice_and_the_plan_agree(packed_checkpoint, store, budget):
 
 
 def test_what_is_used_instead_is_told(two_models, large_does_not_fit, monkeypatch):
-    monkeypatch.setattr(loading.store, "MOST_PARAMETERS_ON_A_CPU", 10**10)
+    monkeypatch.setattr("dg_lsp.models.store.MOST_PARAMETERS_ON_A_CPU", 10**10)
     loaded = load(None, "cpu")
 
     assert loaded.info.name == "small"
@@ -484,7 +484,7 @@ def test_a_gpu_that_cannot_be_used_is_told(monkeypatch):
 
 @pytest.mark.parametrize("code", loading.FAILED_SELF_TEST)
 def test_below_the_ladder_is_a_smaller_model(two_models, monkeypatch, code):
-    monkeypatch.setattr(loading.store, "MOST_PARAMETERS_ON_A_CPU", 10**10)
+    monkeypatch.setattr("dg_lsp.models.store.MOST_PARAMETERS_ON_A_CPU", 10**10)
     best = loading.choose_model(False, 10**10)[0].name
     tried: list[str] = []
     read = gemma_family.load_packed

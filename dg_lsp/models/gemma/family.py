@@ -28,6 +28,7 @@ class DiffusionGemma:
     """Implements `models.family.ModelFamily`."""
 
     name = "DiffusionGemma"
+    is_plain = False
 
     def parse_config(self, directory: Path) -> DiffusionGemmaConfig:
         return DiffusionGemmaConfig.from_pretrained(directory)

@@ -1,4 +1,4 @@
-"""The manifest of a packed checkpoint, and the check of its files.
+"""The manifest of a checkpoint in the store, and the check of its files.
 
 The manifest is written last; a directory without one is unfinished and is never used.
 Checksums are computed again only for files that have changed. Needs no tensor library.
@@ -23,6 +23,8 @@ from dg_lsp.models.checkpoint import CheckpointError, one_line, read_json
 from dg_lsp.reason import ReasonCode
 
 MANIFEST, CHECKED = "packed.json", "checked.json"
+PACKED = "nf4"
+"""The precision of what `dg-lsp pull` packed."""
 FORMAT = 1
 """Incremented when older versions cannot read what this one writes."""
 HASHERS = 4
@@ -30,7 +32,7 @@ HASHERS = 4
 
 
 class Integrity(enum.Enum):
-    """The state of a packed checkpoint's files."""
+    """The state of a checkpoint's files."""
 
     GOOD = "ok"
     """Unchanged since their checksums were last verified."""
@@ -42,7 +44,7 @@ class Integrity(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The description of a packed checkpoint."""
+    """The description of a checkpoint in the store."""
 
     parameters: int
     source: str
@@ -50,8 +52,8 @@ class Manifest:
     """Hash of the headers of the source checkpoint."""
     files: dict[str, tuple[int, str]]
     """Size and SHA-256 of each file."""
-    precision: str = "nf4"
-    """"nf4", or "int4" for a checkpoint that is kept as it was published."""
+    precision: str = PACKED
+    """"nf4", or that of a checkpoint that is kept as it was published, such as "int4"."""
 
     @property
     def weight_bytes(self) -> int:
@@ -72,8 +74,14 @@ class Manifest:
         )
 
 
-def is_packed_checkpoint(directory: Path) -> bool:
+def has_manifest(directory: Path) -> bool:
+    """Whether a directory is a finished checkpoint of the store."""
     return (directory / MANIFEST).is_file()
+
+
+def is_packed_checkpoint(directory: Path) -> bool:
+    """Whether a finished checkpoint is in NF4."""
+    return has_manifest(directory) and read_manifest(directory).precision == PACKED
 
 
 @contextlib.contextmanager
@@ -95,7 +103,7 @@ def alone(lock: Path, doing: str) -> Iterator[None]:
 def making(target: Path) -> Iterator[None]:
     """Make a new checkpoint, one process at a time."""
     with alone(target.with_name(f".{target.name}.lock"), f"making {target.name}"):
-        if is_packed_checkpoint(target):
+        if has_manifest(target):
             raise CheckpointError(
                 f"{target} already exists; choose another --name", ReasonCode.NAME_TAKEN
             )
@@ -121,7 +129,7 @@ def read_manifest(directory: Path) -> Manifest:
             str(raw["source"]),
             str(raw["fingerprint"]),
             files,
-            str(raw.get("precision", "nf4")),
+            str(raw.get("precision", PACKED)),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(

@@ -15,7 +15,7 @@ from torch import Tensor
 from dg_lsp.models.checkpoint import CheckpointError, one_line
 from dg_lsp.models.family import TensorLayout
 from dg_lsp.models.nf4.format import STATE, Nf4, QuantizationError, from_tensors
-from dg_lsp.models.nf4.manifest import read_manifest, verify
+from dg_lsp.models.nf4.manifest import read_manifest
 
 
 def read_packed(
@@ -31,7 +31,6 @@ def read_packed(
     that are not packed stay in the mapped files.
     """
     manifest = read_manifest(directory)
-    verify(directory, manifest)
     expected = layout.shapes
     found: dict[str, Tensor | Nf4] = {}
     done = 0

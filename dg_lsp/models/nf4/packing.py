@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dg_lsp.models.checkpoint import (
-    METADATA,
+    BESIDE_WEIGHTS,
+    README,
     CheckpointError,
     one_line,
     read_json,
@@ -41,11 +42,6 @@ from dg_lsp.models.nf4.planning import Piece, Plan, packed_bytes
 from dg_lsp.reason import ReasonCode
 
 PROGRESS = "progress.json"
-COPIED = (
-    *("config.json", "generation_config.json", METADATA, "README.md"),
-    *("tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json"),
-    *("tokenizer_config.json", "chat_template.jinja"),
-)
 BYTES_PER_VALUE = 48
 """Factor for bitsandbytes' temporary memory, relative to what is quantized at once."""
 VALUES_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
@@ -105,7 +101,7 @@ def pack(
     with making(target):
         files = _Packing(target, plan, device, shards or LocalShards(source)).run(told)
         draft = draft_of(target)
-        for name in COPIED:
+        for name in (*BESIDE_WEIGHTS, README):
             if (source / name).is_file():
                 shutil.copyfile(source / name, draft / name)
         parameters = plan.checkpoint.tensors.parameters

@@ -1,7 +1,8 @@
 """Plans the packing of a checkpoint: which tensor comes from where and goes into which file.
 
-Needs the headers of the weight files, not the weights, and reports every fault of a checkpoint
-that shows in them.
+`locate` is the half of it that a checkpoint needs too if it is kept in 16 bits. Both need the
+headers of the weight files, not the weights, and report every fault of a checkpoint that shows
+in them.
 """
 
 from __future__ import annotations
@@ -104,8 +105,25 @@ def plan_packing(source: Path, headers: Headers | None = None) -> Plan:
     """
     if is_packed_checkpoint(source):
         raise CheckpointError(f"{source} is packed already; give a checkpoint in bfloat16")
+    plan = locate(source, headers)
+    layout = plan.checkpoint.tensors
+    odd = [
+        name
+        for name, shape in plan.shapes.items()
+        if layout.is_bulk(name) and not layout.is_packed(name, shape)
+    ]
+    if odd:
+        raise CheckpointError(
+            f"{source}: {odd[0]} has shape {list(plan.shapes[odd[0]])}; "
+            "4 bits need rows of a multiple of 64, so use it as it is with --model"
+        )
+    return plan
+
+
+def locate(source: Path, headers: Headers | None = None) -> Plan:
+    """Where each tensor is; raises if some are missing, unexpected or of the wrong shape."""
     checkpoint = open_checkpoint(source)
-    # Without it, the checkpoint could be packed but not loaded.
+    # Without it, the checkpoint could be stored but not loaded.
     checkpoint.read_codec()
     layout = checkpoint.tensors
     plan = Plan(checkpoint)
@@ -134,16 +152,6 @@ def plan_packing(source: Path, headers: Headers | None = None) -> Plan:
                 f"{source} has {len(names)} {kind} tensor{plural}, such as {min(names)}; "
                 f"it is not a complete {checkpoint.family.name} checkpoint"
             )
-    odd = [
-        name
-        for name, shape in plan.shapes.items()
-        if layout.is_bulk(name) and not layout.is_packed(name, shape)
-    ]
-    if odd:
-        raise CheckpointError(
-            f"{source}: {odd[0]} has shape {list(plan.shapes[odd[0]])}; "
-            "4 bits need rows of a multiple of 64, so use it as it is with --model"
-        )
     plan.fingerprint = digest.hexdigest()
     return plan
 

@@ -40,6 +40,7 @@ class MaskedQwen2:
     """Implements `models.family.ModelFamily`."""
 
     name = "masked Qwen2"
+    is_plain = True
 
     def parse_config(self, directory: Path) -> MaskedQwen2Config:
         config = read_config(directory)

@@ -18,7 +18,6 @@ from torch import Tensor
 from dg_lsp.models.checkpoint import CheckpointError, list_shards, one_line, read_headers
 from dg_lsp.models.family import TensorLayout
 from dg_lsp.models.formats import INSTEAD, FormatError
-from dg_lsp.models.nf4.manifest import is_packed_checkpoint, read_manifest, verify
 from dg_lsp.models.w4a16.format import BLOCK, PER_WORD, Int4, stored_bytes
 from dg_lsp.models.w4a16.names import Part, Place, place_of
 
@@ -103,8 +102,6 @@ def read_int4(
     `report` is called with the share of the pieces loaded so far. Weights named in `on_host`
     stay in the mapped files if they are not packed.
     """
-    if is_packed_checkpoint(directory):
-        verify(directory, read_manifest(directory))
     plan = plan_reading(directory, layout, groups)
     by_shard: dict[Path, list[tuple[str, Piece]]] = defaultdict(list)
     for own, found in plan.pieces.items():

@@ -1,4 +1,4 @@
-"""A checkpoint in int4 comes into the store as it is."""
+"""A checkpoint comes into the store as it is."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
+from safetensors.torch import load_file, save_file
 
 from dg_lsp.models import store
 from dg_lsp.models.checkpoint import CheckpointError
+from dg_lsp.models.keeping import keep
 from dg_lsp.models.loading import load
-from dg_lsp.models.nf4.manifest import Integrity, integrity, is_packed_checkpoint, read_manifest
-from dg_lsp.models.w4a16.keeping import keep
+from dg_lsp.models.nf4.manifest import (
+    Integrity,
+    has_manifest,
+    integrity,
+    is_packed_checkpoint,
+    read_manifest,
+)
 from dg_lsp.reason import ReasonCode
 from tests.w4a16 import write_int4
 
@@ -72,7 +80,7 @@ def test_a_faulty_checkpoint_leaves_nothing(source, target):
         keep(source, target, source_name="a/b@1", move=True)
 
     assert raised.value.code is ReasonCode.BAD_CHECKPOINT
-    assert not is_packed_checkpoint(target)
+    assert not has_manifest(target)
 
 
 def test_one_process_at_a_time_and_no_name_twice(source, target):
@@ -87,8 +95,54 @@ def test_one_process_at_a_time_and_no_name_twice(source, target):
     assert raised.value.code is ReasonCode.NAME_TAKEN
 
 
-def test_full_precision_is_for_packing(tiny_checkpoint, target):
-    with pytest.raises(CheckpointError) as raised:
-        keep(tiny_checkpoint, target, source_name="a/b@1", move=False)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_a_masked_model_is_kept_in_its_own_precision(
+    masked_checkpoint, target, tmp_path, dtype
+):
+    source = Path(shutil.copytree(masked_checkpoint, tmp_path / "masked"))
+    weights = source / "model.safetensors"
+    tensors = load_file(weights)
+    save_file({name: tensor.to(dtype) for name, tensor in tensors.items()}, weights)
+    manifest = keep(source, target, source_name="a/b@1", move=False)
 
-    assert raised.value.code is ReasonCode.INVALID_ARGUMENT
+    assert manifest.precision == str(dtype).removeprefix("torch.")
+    assert not is_packed_checkpoint(target)
+    [model] = store.list_models()
+    assert model.integrity is Integrity.GOOD
+    assert load("tiny", "cpu").info.name == "tiny"
+
+
+def test_a_changed_masked_model_is_noticed(masked_checkpoint, target):
+    keep(masked_checkpoint, target, source_name="a/b@1", move=False)
+    path = target / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.unlink()  # It is the same file as the source.
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as raised:
+        load("tiny", "cpu")
+
+    assert raised.value.code is ReasonCode.BAD_CHECKPOINT
+    assert "checksum" in str(raised.value)
+
+
+@pytest.mark.parametrize("fault", ["missing", "shape", "bits"])
+def test_faults_of_a_masked_model_are_named(masked_checkpoint, target, tmp_path, fault):
+    source = Path(shutil.copytree(masked_checkpoint, tmp_path / "masked"))
+    weights = source / "model.safetensors"
+    tensors = load_file(weights)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    if fault == "missing":
+        del tensors[name]
+    elif fault == "shape":
+        tensors[name] = tensors[name][:-1]
+    else:
+        tensors = {each: tensor.to(torch.float8_e4m3fn) for each, tensor in tensors.items()}
+    save_file(tensors, weights)
+    with pytest.raises(CheckpointError) as raised:
+        keep(source, target, source_name="a/b@1", move=False)
+
+    code = ReasonCode.UNKNOWN_FORMAT if fault == "bits" else ReasonCode.BAD_CHECKPOINT
+    assert raised.value.code is code
+    assert name in str(raised.value)
+    assert not target.exists()
