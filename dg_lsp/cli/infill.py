@@ -23,7 +23,7 @@ import typer
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 from dg_lsp.diagnosis.records import source_record
-from dg_lsp.document import trees
+from dg_lsp.document import outline
 from dg_lsp.document.edit import minimal_replacement
 from dg_lsp.document.position import line_column_at, offset_at
 from dg_lsp.document.reasons import why_nothing
@@ -284,7 +284,7 @@ async def _fill(
     site, context = span.site, RequestContext(opened.measure)
     standard = Standard(options.candidates)
 
-    trees.load(site.language)
+    outline.read(site.prefix, site.suffix, site.language)
 
     async def write(one: Try) -> tuple[tuple[InfillJob, Infill], tuple[Suggestion, ...]]:
         asked = replace(options, seed=one.seed, deadline_s=one.deadline_s)

@@ -130,6 +130,21 @@ def common_length(left: AnyStr, right: AnyStr, most: int) -> int:
     return low
 
 
+def common_end(left: AnyStr, right: AnyStr, most: int) -> int:
+    """Length of the common end."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if (
+            left[len(left) - middle : len(left) - low]
+            == right[len(right) - middle : len(right) - low]
+        ):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def _is_flag_half(character: str) -> bool:
     return "\U0001f1e6" <= character <= "\U0001f1ff"
 

@@ -16,7 +16,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from dg_lsp.document.position import common_length, without_surrogates
+from dg_lsp.document.position import common_end, common_length, without_surrogates
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Query, Tree
@@ -56,6 +56,7 @@ _STRAYS = {
     "html": "(erroneous_end_tag) @stray",
 }
 _STRAY_BYTES = 4_000
+_PIECE_BYTES = 16_384
 
 
 @dataclass(slots=True)
@@ -132,15 +133,6 @@ class ParsedSite:
             found += [(node.start_byte, node.end_byte) for node in captures]
         return found
 
-    def neighbourhood(self) -> tuple[str, str]:
-        """Both sides of the cursor, from the top-level item before its own to the one after."""
-        items = self.tree.root_node.children
-        before = [item.start_byte for item in items if item.end_byte < self.at]
-        after = [item.end_byte for item in items if item.start_byte > self.at]
-        start = before[-1] if before else 0
-        end = after[0] if after else len(self.source)
-        return self.source[start : self.at].decode(), self.source[self.at : end].decode() + "\n"
-
 
 def parsed_site(prefix: str, suffix: str, language: str) -> ParsedSite | None:
     """The tree of a document; None if its grammar is not loaded, or it is too long."""
@@ -167,6 +159,18 @@ def _parsed_site(prefix: str, suffix: str, language: str) -> ParsedSite:
         loaded.kept.append((source, tree))
         del loaded.kept[:-MOST_KEPT]
     return ParsedSite(language, source, tree, len(before))
+
+
+def whole_tree(source: bytes, language: str) -> Tree:
+    """The tree of a text, which is not kept. Other threads run meanwhile."""
+    import tree_sitter
+
+    # The parser holds the interpreter's lock, except while it calls back.
+    parser = tree_sitter.Parser(_loaded[language].parser.language)
+    return parser.parse(
+        lambda offset, point: source[offset : offset + _PIECE_BYTES],
+        progress_callback=lambda *progress: False,
+    )
 
 
 def encoded(text: str) -> bytes:
@@ -200,25 +204,10 @@ def _nearest(kept: list[tuple[bytes, Tree]], source: bytes) -> _Nearest | None:
         old = kept[index][0]
         most = min(len(old), len(source))
         start = common_length(old, source, most)
-        end = _common_end(old, source, most - start)
+        end = common_end(old, source, most - start)
         if 2 * (start + end) >= max(len(old), len(source)):
             return _Nearest(index, start, end)
     return None
-
-
-def _common_end(left: bytes, right: bytes, most: int) -> int:
-    """Length of the common end; by bisection, because comparing slices is fast."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        if (
-            left[len(left) - middle : len(left) - low]
-            == right[len(right) - middle : len(right) - low]
-        ):
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _parse_again(

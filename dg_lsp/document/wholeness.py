@@ -11,13 +11,12 @@ import functools
 from collections.abc import Iterator
 
 from dg_lsp.document.nesting import CLOSERS, brackets_around, nesting, opened_in
+from dg_lsp.document.outline import around
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_of, last_line
 from dg_lsp.document.trees import ParsedSite, encoded, parsed_site
 
-SHORT_CHARS = 4_000
-"""A document that is judged whole."""
 MOST_CHARS = 24_000
-"""Maximum length of the items around a cursor: a broken text takes a dozen parses."""
+"""Maximum length of what is around a cursor: a broken text takes a dozen parses."""
 MOST_TRIES = 8
 """Number of lines from the end of a text at which it may end instead."""
 
@@ -37,6 +36,7 @@ _SIMPLE = {
     "cpp": (*_BRACED, "x(void) {{}}", "<x>"),
     "ruby": ("x{}\nend", "{}\nend", "x\nx{}\nend"),
     "lua": (
+        "= x{}",
         "x{} then end",
         "{} then end",
         "x() end",
@@ -59,6 +59,8 @@ _SAME = {
     "javascriptreact": "javascript",
     "typescriptreact": "typescript",
 }
+# Languages with tags.
+_TAGGED = ("html", "javascript", "javascriptreact", "typescriptreact")
 
 # Continuations of a text that begins something and is therefore not wrong yet.
 _ENDINGS = {
@@ -80,13 +82,8 @@ def breaks(text: str, prefix: str, suffix: str, language: str) -> bool | None:
 
     None if that cannot be decided: the grammar is not loaded, or the code is broken anyway.
     """
-    before, after = _around(prefix, suffix, language)
-    verdict = _breaks(text, before, after, language)
-    if verdict and (before, after) != (prefix, suffix):
-        # The text may need what is further away; a document that is whole with it decides.
-        whole = parsed_site(prefix + text, suffix, language)
-        return whole is not None and len(whole.faults()) > 0
-    return verdict
+    near = around(prefix, suffix, language)
+    return _breaks(text, *near, language) if near is not None else None
 
 
 def _breaks(text: str, prefix: str, suffix: str, language: str) -> bool | None:
@@ -111,7 +108,10 @@ def whole_part(text: str, prefix: str, suffix: str, language: str) -> str:
 
     A text that runs past its block ends where the block does: to close it twice is a fault.
     """
-    prefix, suffix = _around(prefix, suffix, language)
+    near = around(prefix, suffix, language)
+    if near is None:
+        return ""
+    prefix, suffix = near
     site, simplest = _site(prefix, suffix, language), _simplest(prefix, suffix, language)
     if site is None or simplest is None:
         return ""
@@ -121,19 +121,6 @@ def whole_part(text: str, prefix: str, suffix: str, language: str) -> str:
         if part and len(_faults_with(part, site)) <= simplest:
             return part
     return ""
-
-
-def _around(prefix: str, suffix: str, language: str) -> tuple[str, str]:
-    """What is judged of a document: all of a short one, else the top-level items around."""
-    if len(prefix) + len(suffix) <= SHORT_CHARS:
-        return prefix, suffix
-    # An open bracket would make the parser search all that follows for its end.
-    closers = _missing_closers(prefix, suffix)
-    site = parsed_site(prefix + closers, suffix, language)
-    if site is None:
-        return prefix, suffix
-    before, after = site.neighbourhood()
-    return before.removesuffix(closers), after
 
 
 def _site(prefix: str, suffix: str, language: str) -> ParsedSite | None:
@@ -166,14 +153,14 @@ def _simplest(prefix: str, suffix: str, language: str) -> int | None:
 
 
 def _simple(prefix: str, suffix: str, language: str) -> Iterator[str]:
-    closers = _missing_closers(prefix, suffix)
+    closers = _missing_closers(prefix, suffix, language)
     for form in (*_ANYWHERE, *_SIMPLE.get(_SAME.get(language, language), ())):
         yield form.format(closers)
         if closers and "{}" in form.replace("{{}}", ""):
             yield form.format("")
 
 
-def _missing_closers(prefix: str, suffix: str, before: int | None = None) -> str:
+def _missing_closers(prefix: str, suffix: str, language: str, before: int | None = None) -> str:
     """What closes the brackets and tags before the cursor that the document leaves open."""
     missing, _ = brackets_around(prefix, suffix)
     near = prefix[-NEAR_CHARS:]
@@ -181,6 +168,8 @@ def _missing_closers(prefix: str, suffix: str, before: int | None = None) -> str
     for token in reversed(opened_in(prefix)):
         if missing[token.kind] > 0:
             missing[token.kind] -= 1
+            if token.kind[0] == "<" and language not in _TAGGED:
+                continue  # The argument of a generic type.
             if token.start < (len(near) if before is None else before):
                 closers += closer_of(token.kind)
     return closers
@@ -194,7 +183,7 @@ def _endings(text: str, prefix: str, suffix: str, language: str) -> Iterator[str
         own = ""  # A line may end with a block's begin, but not within brackets.
     # Brackets that lines above have left open.
     line_start = len(prefix[-NEAR_CHARS:]) - len(last_line(prefix))
-    above = _missing_closers(prefix, suffix, line_start)
+    above = _missing_closers(prefix, suffix, language, line_start)
     if language == "python" and last.lstrip().startswith("@"):
         yield f"\n{indent_of(last)}def x(): pass"
     takes_block = last[-1:].isalnum() or last.endswith((")", ">", "_"))

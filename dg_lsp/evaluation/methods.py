@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from dg_lsp.config import EngineSettings
-from dg_lsp.document import trees
+from dg_lsp.document import outline
 from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import (
     MultiLine,
@@ -146,7 +146,7 @@ def suggestions_in(
 ) -> tuple[Suggestion, ...]:
     """What would be suggested of an outcome."""
     site = site_of(span)
-    trees.load(site.language)
+    outline.read(site.prefix, site.suffix, site.language)
     standard = dataclasses.replace(standard, one_line=one_line(site, MultiLine.AUTO))
     return suggestions_for(outcome.candidates, site, standard)
 

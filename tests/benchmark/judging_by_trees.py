@@ -1,51 +1,115 @@
-"""What it takes to judge a suggestion by the syntax tree of a long document.
+"""What it takes to judge a suggestion by the syntax of a long document.
 
-Prints milliseconds, p50/p95 over the keystrokes of a line in the middle: parsing the document
-for the first time, again after a keystroke, and judging a text that is whole or broken.
+Prints milliseconds. First: reading the document, which a thread does once; the longest time in
+which it lets no other thread run; what the parser takes if it is asked on the event loop. Then,
+over the keystrokes of a line in the middle, median/minimum/p95: finding what is around the
+cursor, and judging a text that is whole, and one that is broken.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
+import threading
 import time
 
 from dg_lsp.document import trees
+from dg_lsp.document.outline import around, read
 from dg_lsp.document.wholeness import breaks
 
 NUM_CHARS = 120_000
-UNITS = {
+ROUNDS = 5
+# By language: what a line of code ends with, a document with `@` for its members, and a member
+# that is about as long as functions are, with the place where a line is typed.
+DOCUMENTS = {
     "javascript": (
-        "function f(a) {\n  const b = a.map((x) => x + 1);\n  return { a, b };\n}\n\n",
         ";",
+        "import x from 'x';\n\n@",
+        "function f(a) {\n  const b = a.map((x) => x + 1);\n  if (b.length) {\n|"
+        "    log(`${b}`, { a, b });\n  }\n  return { a, b };\n}\n\n",
     ),
-    "python": ("def f(a):\n    b = [x + 1 for x in a]\n    return {a: b}\n\n\n", ""),
+    "typescript": (
+        ";",
+        "export class A {\n@}\n",
+        "  f(a: string): B<string> {\n    const b = a.map((x) => x + 1);\n|"
+        "    if (b) {\n      this.log(`${b}`);\n    }\n    return { a, b };\n  }\n\n",
+    ),
+    "python": (
+        "",
+        "class A:\n@",
+        "    def f(self, a):\n        b = [x + 1 for x in a]\n|"
+        "        if b:\n            self.log(f'{b}')\n        return {a: b}\n\n",
+    ),
+    "go": (
+        "",
+        "package a\n\n@",
+        "func f(a []int) (int, error) {\n\tb := g(a)\n|"
+        '\tif b == nil {\n\t\treturn 0, fmt.Errorf("%v", a)\n\t}\n\treturn b.c, nil\n}\n\n',
+    ),
+    "java": (
+        ";",
+        "package a;\n\npublic class A {\n@}\n",
+        "    @Override\n    public int f(List<String> a) {\n        int b = 0;\n|"
+        "        for (String c : a) {\n            b += c.length();\n        }\n"
+        "        return b;\n    }\n\n",
+    ),
     "c": (
-        "int f(int a) {\n  if (a > 1) {\n    return g(a);\n  }\n  return a;\n}\n\n",
         ";",
+        "#include <a.h>\n\n@",
+        "static int f(int *a)\n{\n  int b = g(a);\n|"
+        '  if (b > 1) {\n    fprintf(stderr, "%d", b);\n  }\n  return b;\n}\n\n',
     ),
-    "lua": ("function f(a)\n  if a then\n    return {a, 1}\n  end\nend\n\n", ""),
+    "lua": (
+        "",
+        "local M = {}\n\n@\nreturn M\n",
+        "function M.f(a)\n  local b = g(a)\n|"
+        "  if a then\n    return {b, 1}\n  end\n  return nil\nend\n\n",
+    ),
 }
 TYPED = "value = compute(first, second"
 
 
 def main() -> None:
-    for language, (unit, ending) in UNITS.items():
-        document = unit * (NUM_CHARS // len(unit))
-        middle = document.index("\n", document.index(unit, len(document) // 2)) + 1
-        prefix, suffix = document[:middle], document[middle:]
+    print(f"load average {os.getloadavg()[0]:.1f}")
+    for language, (ending, frame, member) in DOCUMENTS.items():
+        member, place = member.replace("|", ""), member.index("|")
+        document = frame.replace("@", member * (NUM_CHARS // len(member)))
+        at = document.index(member, len(document) // 2) + place
+        prefix, suffix = document[:at], document[at:]
+        indent = suffix[: len(suffix) - len(suffix.lstrip())]
         trees.load(language)
-        first = _ms(lambda p=prefix, s=suffix, la=language: trees.parsed_site(p, s, la))
-        spent: dict[str, list[float]] = {"key": [], "whole": [], "broken": []}
-        for length in range(len(TYPED)):
-            before, after = prefix + TYPED[:length], "\n" + suffix
-            around = before, after, language
-            spent["key"].append(_ms(lambda at=around: trees.parsed_site(*at)))
-            text = f"{TYPED[length:]}){ending}"
-            spent["whole"].append(_ms(lambda at=around, text=text: breaks(text, *at)))
-            spent["broken"].append(_ms(lambda at=around, text=text: breaks(text + "))", *at)))
+        on_loop = _ms(lambda p=prefix, s=suffix, la=language: trees.parsed_site(p, s, la))
+        reading, gap = _in_thread(lambda p=prefix, s=suffix, la=language: read(p, s, la))
+        spent: dict[str, list[float]] = {"around": [], "whole": [], "broken": []}
+        verdicts = set()
+        for number in range(ROUNDS):
+            for length in range(len(TYPED)):
+                # Another document in every round, so that nothing is found in a cache.
+                before = f"{prefix}{indent}{'x' * number}{TYPED[:length]}"
+                place = before, "\n" + suffix, language
+                text = f"{TYPED[length:]}){ending}"
+                broken = text + "))"
+                spent["around"].append(_ms(lambda at=place: around(*at)))
+                spent["whole"].append(_ms(lambda at=place, text=text: breaks(text, *at)))
+                spent["broken"].append(_ms(lambda at=place, text=broken: breaks(text, *at)))
+                verdicts.add((breaks(text, *place), breaks(broken, *place)))
+        assert verdicts == {(False, True)}, (language, verdicts)
         print(
-            f"{language:12} first {first:6.1f}", *(_line(name, spent[name]) for name in spent)
+            f"{language:12}first {reading:4.0f} {gap:4.0f} {on_loop:4.0f}",
+            *(_line(name, spent[name]) for name in spent),
         )
+
+
+def _in_thread(work) -> tuple[float, float]:
+    """How long work takes in a thread, and the longest time that this one had to wait."""
+    done, gap, began = threading.Event(), 0.0, time.perf_counter()
+    threading.Thread(target=lambda: (work(), done.set())).start()
+    last = began
+    while not done.is_set():
+        time.sleep(0.001)
+        now = time.perf_counter()
+        gap, last = max(gap, now - last), now
+    return (time.perf_counter() - began) * 1e3, gap * 1e3
 
 
 def _ms(call) -> float:
@@ -55,9 +119,9 @@ def _ms(call) -> float:
 
 
 def _line(name: str, spent: list[float]) -> str:
-    return (
-        f"  {name} {statistics.median(spent):.1f}/{sorted(spent)[int(len(spent) * 0.95)]:.1f}"
-    )
+    ordered = sorted(spent)
+    low, high = ordered[0], ordered[int(len(ordered) * 0.95)]
+    return f"  {name} {statistics.median(ordered):.2f}/{low:.2f}/{high:.2f}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dg_lsp.document import trees
+from dg_lsp.document.outline import read
 from dg_lsp.document.syntax import MOST_CHARS, breaks_syntax, parses
 
 BROKEN = "def broken(:\n    pass\n\n\nnumber = 1\n\n\n"
@@ -77,7 +77,7 @@ LONG = "class Long:\n" + "    x = 1\n" * (MOST_CHARS // 10)
 def test_a_text_is_judged_by_the_statements_around_it(marked: str, expect: bool | None) -> None:
     prefix, rest = marked.split("<|")
     text, suffix = rest.split("|>")
-    trees.load("python")
+    read(prefix, suffix, "python")
 
     assert breaks_syntax(text, prefix, suffix, "python") is expect
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dg_lsp.document import trees
-from dg_lsp.document.wholeness import SHORT_CHARS, breaks, whole_part
+from dg_lsp.document import outline, trees
+from dg_lsp.document.outline import SHORT_CHARS
+from dg_lsp.document.wholeness import breaks, whole_part
 
 # A text that breaks the code, one that does not, one that only begins a block or a statement,
 # and a text in code that is broken elsewhere (judged all the same) or here (not judged).
@@ -32,6 +33,8 @@ CASES = [
         "class A {\n  b() { c(; }\n\n  d() {}\n\n  e() {\n    <|return 1;|>\n  }\n}\n",
         False,
     ),
+    ("typescript", "function a(): B<string> {\n  b = c(<|1));|>\n  d();\n}\n", True),
+    ("typescript", "function a(): B<string> {\n  b = c(<|1);|>\n  d();\n}\n", False),
     ("typescriptreact", "const a = <|<b>x</b>|>;\n", False),
     ("typescriptreact", "const a = <|<b>{x</b>|>;\n", True),
     ("typescriptreact", "const a = <b><|{x}|></b>;\n", False),
@@ -78,6 +81,7 @@ CASES = [
     ("lua", "function a()\n  <|if b then c() end|>\nend\n", False),
     ("lua", "function a()\n  <|b()\nend|>\nend\n", True),
     ("lua", "function a()\n  <|if b then|>\nend\n", False),
+    ("lua", "function a()\n  b <|= c(1))|>\n  if d then\n    e()\n  end\nend\n", True),
     ("lua", "function a()\n  b = )\n  <|c = (|>\nend\n", None),
     ("shellscript", "if a; then\n  <|b|>\nfi\n", False),
     ("shellscript", "if a; then\n  <|b\nfi|>\nfi\n", True),
@@ -120,8 +124,9 @@ def test_a_long_document_is_judged_by_what_is_around_the_cursor(language: str) -
         text, suffix = rest.split("|>")
         far = fill[language] * (2 * SHORT_CHARS // len(fill[language]))
         start = "package a\n\n" if language == "go" else ""
-        prefix = start + far + prefix.removeprefix(start)
-        assert breaks(text, prefix, suffix + far, language) is expect, marked
+        prefix, suffix = start + far + prefix.removeprefix(start), suffix + far
+        outline.read(prefix, suffix, language)
+        assert breaks(text, prefix, suffix, language) is expect, marked
 
 
 def test_there_are_cases_for_every_language() -> None:

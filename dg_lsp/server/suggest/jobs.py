@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from typing import Protocol
 
-from dg_lsp.document import trees
+from dg_lsp.document import outline
 from dg_lsp.document.request import RequestContext, RequestOptions, SeedFinder, build_job
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import (
@@ -53,8 +53,8 @@ class Jobs:
     def __init__(self, link: EngineLink, context: Context) -> None:
         self._link, self._context = link, context
         self._client = uuid.uuid4().hex[:12]
-        self._grammars: dict[str, asyncio.Task[bool]] = {}
-        """Grammars that were asked for, by language."""
+        self._readings: dict[str, asyncio.Task[None]] = {}
+        """What is read, or was last, for judging suggestions by syntax, by language."""
 
     async def fill(
         self,
@@ -84,17 +84,24 @@ class Jobs:
         finally:
             # Has no effect on a job that has ended.
             handle.cancel()
-        if grammar := self._grammars.get(site.language):
-            await asyncio.shield(grammar)
-        else:
-            # Loaded beside the first answer in a language, which does not wait for it; the next
-            # one has it for certain.
-            loading = asyncio.create_task(asyncio.to_thread(trees.load, site.language))
-            self._grammars[site.language] = loading
+        await self._read(site)
         work.end(result)
         if result.state is JobState.FAILED:
             log.error("a job failed: %s", result.infill.reason)
         return result
+
+    async def _read(self, site: InsertionSite) -> None:
+        """Have the document read, so that suggestions can be judged by its syntax.
+
+        That happens in a thread, beside the first answer in a document, which does not wait for
+        it; the next one does.
+        """
+        read = site.prefix, site.suffix, site.language
+        if not outline.is_read(*read) and (reading := self._readings.get(site.language)):
+            await asyncio.shield(reading)
+        if not outline.is_read(*read):
+            reading = asyncio.create_task(asyncio.to_thread(outline.read, *read))
+            self._readings[site.language] = reading
 
     def _job(
         self, site: InsertionSite, options: RequestOptions, settings: Settings, work: Work

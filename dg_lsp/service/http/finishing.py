@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from dg_lsp.document import trees
+from dg_lsp.document import outline
 from dg_lsp.document.suggestions import (
     InsertionSite,
     MultiLine,
@@ -66,7 +66,7 @@ def finished(infill: Infill, job: InfillJob, finishing: Finishing | None) -> Inf
         prefix=job.prefix,
         suffix=job.suffix,
     )
-    trees.load(site.language)
+    outline.read(site.prefix, site.suffix, site.language)
     standard = Standard(job.candidates, one_line=one_line(site, MultiLine.AUTO))
     suggestions = suggestions_for(infill.candidates, site, standard, job)
     candidates = tuple(

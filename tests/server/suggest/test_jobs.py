@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from dg_lsp.document import trees
+from dg_lsp.document import outline
 from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import JobState
@@ -61,26 +61,26 @@ async def test_a_defect_in_building_the_job_is_not_blamed_on_the_engine() -> Non
         await fill(ScriptedLink, find_seeds)
 
 
-async def test_a_grammar_is_loaded_beside_the_first_answer_and_is_there_for_the_second(
+async def test_a_document_is_read_beside_the_first_answer_and_before_the_second(
     monkeypatch,
 ) -> None:
-    asked: list[str] = []
-    may_load = threading.Event()
+    read: list[str] = []
+    may_read = threading.Event()
 
-    def load(language):
-        may_load.wait()
-        asked.append(language)
-        return True
+    def slowly(prefix, suffix, language):
+        may_read.wait()
+        read.append(prefix + suffix)
 
-    monkeypatch.setattr(trees, "load", load)
+    monkeypatch.setattr(outline, "read", slowly)
+    monkeypatch.setattr(outline, "is_read", lambda *document: bool(read))
     jobs = Jobs(ScriptedLink(lambda job: ["1"]), Context(lambda *around: ()))
 
     async def answer():
         at = SITE, RequestOptions(), Settings(), lambda draft: None, Work()
-        return (await jobs.fill(*at)).state, [*asked]
+        return (await jobs.fill(*at)).state, [*read]
 
     assert await answer() == (JobState.DONE, [])
     second = asyncio.create_task(answer())
-    may_load.set()
-    assert await second == (JobState.DONE, ["python"])
-    assert await answer() == (JobState.DONE, ["python"])
+    may_read.set()
+    assert await second == (JobState.DONE, ["x = \n"])
+    assert await answer() == (JobState.DONE, ["x = \n"])
