@@ -74,10 +74,12 @@ MAY_IMPORT = {
     # These time the model itself.
     "dg_lsp.benchmark.gpu": ANYTHING,
     "dg_lsp.benchmark.infills": ANYTHING,
-    "dg_lsp.benchmark.keystrokes": ANYTHING,
     "dg_lsp.benchmark.packing": ANYTHING,
     "dg_lsp.benchmark.peers": ANYTHING,
+    "dg_lsp.benchmark.prompt_changes": ANYTHING,
     "dg_lsp.benchmark.rehearsal": ANYTHING,
+    # It runs the server under a clock of its own.
+    "dg_lsp.benchmark.replay": ANYTHING,
     "dg_lsp.models": (
         *SEAM,
         "dg_lsp.hardware",
@@ -141,12 +143,12 @@ MUST_NOT_IMPORT = {
         "dg_lsp.evaluation",
         "dg_lsp.benchmark.gpu",
         "dg_lsp.benchmark.infills",
-        "dg_lsp.benchmark.keystrokes",
         "dg_lsp.benchmark.packing",
         "dg_lsp.benchmark.peers",
+        "dg_lsp.benchmark.prompt_changes",
         "dg_lsp.benchmark.rehearsal",
     )
-}
+} | {"dg_lsp.benchmark.replay": ("dg_lsp.cli",)}
 MAY_IMPORT_TORCH = {
     f"dg_lsp.engine.{name}"
     for name in (

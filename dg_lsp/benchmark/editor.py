@@ -24,6 +24,8 @@ class Serving:
 
     environment: Mapping[str, str]
     arguments: tuple[str, ...] = ()
+    command: tuple[str, ...] | None = None
+    """By default `COMMAND`."""
 
 
 Pending = asyncio.Future[Answer]
@@ -46,7 +48,7 @@ class Editor(Client):
     ) -> Editor:
         """A server that has answered `initialize`."""
         process = await asyncio.create_subprocess_exec(
-            *COMMAND,
+            *(serving.command or COMMAND),
             *serving.arguments,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from dg_lsp.cli.bench_gpu import gpu
+from dg_lsp.cli.bench_keystrokes import keystrokes
 from dg_lsp.cli.bench_packing import packing
 from dg_lsp.cli.bench_peers import peers
 from dg_lsp.cli.bench_profile import profile
@@ -13,6 +14,7 @@ from dg_lsp.cli.bench_server import server
 
 bench = typer.Typer(add_completion=False, help="Measure how fast dg-lsp is on this machine.")
 bench.command("server")(server)
+bench.command("keystrokes")(keystrokes)
 bench.command("profile")(profile)
 bench.command("gpu")(gpu)
 bench.command("packing")(packing)

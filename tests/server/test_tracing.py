@@ -56,7 +56,7 @@ async def test_where_a_suggestion_was_found_also_after_typing_into_it(make_edito
 
     editor.replace(REPEATED.replace("return \n", "return a\n"))
     assert await editor.texts(4, 12) == [" + b"]
-    assert last(editor)["how"] == "the last answer"
+    assert last(editor)["how"] == "typed through"
     assert last(editor)["suggestions"][0]["source"] == "document"
 
 
@@ -113,7 +113,7 @@ async def test_the_rest_of_the_last_answer_asks_no_model(editor):
     assert await editor.texts(1, 12) == [" + b"]
 
     trace = last(editor)
-    assert (trace["how"], trace["seen"]) == ("the last answer", None)
+    assert (trace["how"], trace["seen"]) == ("typed through", None)
     assert list(trace["timings_ms"]) == ["check"]
 
 

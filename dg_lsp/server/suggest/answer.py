@@ -31,6 +31,9 @@ class How(enum.Enum):
     NEW_JOB = "a new job"
     JOB_UNDER_WAY = "the job under way"
     LAST_ANSWER = "the last answer"
+    """To the same request."""
+    TYPED_THROUGH = "typed through"
+    """The rest of an earlier answer, whose beginning the user has typed."""
     DEADLINE = "what was settled at the deadline"
 
 

@@ -12,6 +12,7 @@ from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.server.suggest.answer import Answer, How, suggested
 from dg_lsp.server.suggest.draft_suggestions import remainders, typed_between
+from dg_lsp.server.suggest.savings import ALL, Savings
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +63,33 @@ Decision = Reuse | Join | Start
 
 
 def decide(
-    last: LastAnswer | None, under_way: JobUnderWay | None, request: Request
+    last: LastAnswer | None,
+    under_way: JobUnderWay | None,
+    request: Request,
+    savings: Savings = ALL,
 ) -> Decision:
     """The cheapest way to an answer that a new job would also give."""
-    answer = None if last is None else _rest_of(last, request)
+    answer = None if last is None else _rest_of(last, request, savings)
     if answer is not None:
         return Reuse(answer, keeps_job=under_way is None or _is_about(under_way, request))
-    if under_way is not None and _answers(under_way, request):
+    if savings.joined and under_way is not None and _answers(under_way, request):
         return Join()
     return Start()
 
 
-def _rest_of(last: LastAnswer, request: Request) -> Answer | None:
+def _rest_of(last: LastAnswer, request: Request, savings: Savings) -> Answer | None:
     """The last answer, adapted to this request, if it applies."""
     if request.options.candidates > last.request.options.candidates:
         return None
     typed = _typed(last.request, request)
-    if typed is None:
+    if typed is None or (typed and not savings.typed_through):
         return None
     if not typed and not last.is_whole:
         # The job has more to say, and may still be running.
         return None
     if left := remainders(last.answer.suggestions, typed):
-        return replace(suggested(left), how=How.LAST_ANSWER)
+        how = How.TYPED_THROUGH if typed else How.LAST_ANSWER
+        return replace(suggested(left), how=how)
     # The same request has the same answer, but a request made by hand is a different one.
     if typed or _insists_more(request, last.request):
         return None

@@ -31,6 +31,7 @@ from dg_lsp.server.suggest.decide import (
 from dg_lsp.server.suggest.draft_suggestions import DraftListener, remainders, typed_between
 from dg_lsp.server.suggest.in_flight import InFlightJob
 from dg_lsp.server.suggest.jobs import Jobs
+from dg_lsp.server.suggest.savings import ALL, Savings
 
 SUPERSEDED = Answer(
     Outcome.SUPERSEDED,
@@ -41,8 +42,8 @@ SUPERSEDED = Answer(
 class Suggestions:
     """The suggestions of one client, document by document."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
+    def __init__(self, jobs: Jobs, savings: Savings = ALL) -> None:
+        self._jobs, self._savings = jobs, savings
         self._documents: dict[str, DocumentSuggestions] = {}
 
     async def suggest(
@@ -60,7 +61,7 @@ class Suggestions:
         uri = request.site.uri
         document = self._documents.get(uri)
         if document is None:
-            document = self._documents[uri] = DocumentSuggestions(self._jobs)
+            document = self._documents[uri] = DocumentSuggestions(self._jobs, self._savings)
         return await document.suggest(request, settings, deadline_s, on_draft)
 
     def forget(self, uri: str) -> None:
@@ -103,8 +104,8 @@ class DocumentSuggestions:
     *jobs* wins is up to the engine's scheduler, because front ends share an engine.
     """
 
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
+    def __init__(self, jobs: Jobs, savings: Savings) -> None:
+        self._jobs, self._savings = jobs, savings
         self._turn: _Turn | None = None
         self._job: InFlightJob | None = None
         self._last: LastAnswer | None = None
@@ -186,7 +187,8 @@ class DocumentSuggestions:
         if self._job is not None and self._job.task.done():
             # The loop has not run the callback yet.
             self._ended(self._job)
-        return decide(self._last, None if self._job is None else self._job.under_way, request)
+        under_way = None if self._job is None else self._job.under_way
+        return decide(self._last, under_way, request, self._savings)
 
     def _ended(self, job: InFlightJob) -> None:
         """Cache the answer for the next request, even if this one no longer waits."""

@@ -107,7 +107,7 @@ async def test_a_new_job_then_the_rest_of_its_answer(ask, jobs):
         Outcome.SUGGESTED,
     )
     assert fresh.work is not None
-    assert (texts(rest), rest.how, rest.work) == (["bc"], How.LAST_ANSWER, None)
+    assert (texts(rest), rest.how, rest.work) == (["bc"], How.TYPED_THROUGH, None)
     assert len(jobs.running) == 1
 
 

@@ -1,4 +1,4 @@
-"""`python -m dg_lsp.benchmark.keystrokes`: how much of a prompt a keystroke changes.
+"""`python -m dg_lsp.benchmark.prompt_changes`: how much of a prompt a keystroke changes.
 
 Types parts of the standard library back into their files as an editor does, with brackets that
 close themselves, indentation that comes with a line break, and typing errors that are taken

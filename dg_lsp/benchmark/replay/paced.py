@@ -1,0 +1,134 @@
+"""The model of the server under test: what it writes is real, how long it takes is given.
+
+A job runs to its end when it is submitted, and its drafts and its end come at a fixed rate of
+the benchmark's clock. The same job gives the same text, so it runs once, however many variants
+of the server ask for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from dg_lsp.benchmark.replay.clock import ClockedLoop
+from dg_lsp.fed_job import FedJob
+from dg_lsp.job import Draft, Infill, InfillJob
+
+Fill = Callable[[InfillJob, Callable[[Draft], None]], Infill]
+"""Fills a span on the calling thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long a job takes on the benchmark's clock."""
+
+    start_ms: float
+    """Reading the prompt."""
+    step_ms: float
+    """Each step, and the ranking at the end."""
+
+
+@dataclass(slots=True)
+class Played:
+    """What one job wrote, and how long that really took."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    drafted_ms: list[float] = field(default_factory=list)
+    infill: Infill = field(default_factory=lambda: Infill((), 0))
+    took_ms: float = 0.0
+
+
+@dataclass(slots=True)
+class JobRecord:
+    """What became of one job."""
+
+    steps: int
+    """That it takes to its end."""
+    steps_done: int
+    is_done: bool
+    first_ms: float | None
+    """Real time to the first text that could be shown."""
+    took_ms: float
+    """Real time to the end."""
+
+
+class PacedInfiller:
+    """An `Infiller` for the benchmark's clock."""
+
+    def __init__(self, fill: Fill, pace: Pace, loop: ClockedLoop) -> None:
+        self._fill, self.pace, self._loop = fill, pace, loop
+        self._played: dict[InfillJob, Played] = {}
+        self._engine = asyncio.Lock()
+        self._tasks: dict[FedJob, asyncio.Task[None]] = {}
+        self.records: list[JobRecord] = []
+
+    def submit(self, job: InfillJob) -> FedJob:
+        for older in [*self._tasks]:
+            if older.job.document_key == job.document_key:
+                older.supersede()
+        handle = FedJob(job, self._ended)
+        self._tasks[handle] = asyncio.create_task(self._play(handle))
+        return handle
+
+    async def close(self) -> None:
+        for handle in [*self._tasks]:
+            handle.cancel()
+
+    def _ended(self, handle: FedJob) -> None:
+        task = self._tasks.pop(handle)
+        if task is not asyncio.current_task():
+            task.cancel()
+
+    async def _play(self, handle: FedJob) -> None:
+        loop, pace = self._loop, self.pace
+        handle.start()
+        began = loop.time()
+        played = await self._write(handle.job)
+        first = [
+            ms
+            for ms, draft in zip(played.drafted_ms, played.drafts, strict=True)
+            if draft.candidate is not None
+        ]
+        steps = played.infill.steps
+        record = JobRecord(steps, 0, False, first[0] if first else None, played.took_ms)
+        self.records.append(record)
+        for number, draft in enumerate(played.drafts, start=1):
+            await _until(loop, began + (pace.start_ms + pace.step_ms * number) / 1e3)
+            record.steps_done = min(steps, number)
+            handle.publish(draft)
+        total_ms = pace.start_ms + pace.step_ms * (steps + 1)
+        await _until(loop, began + total_ms / 1e3)
+        record.steps_done, record.is_done = steps, True
+        timings_ms = {"encode": pace.start_ms, "denoise": pace.step_ms * steps}
+        timings_ms |= {"rank": pace.step_ms, "total": total_ms}
+        handle.finish(replace(played.infill, timings_ms=timings_ms))
+
+    async def _write(self, job: InfillJob) -> Played:
+        key = replace(job, document="")
+        # A job that nobody wants any more is still written, for the next variant.
+        return await asyncio.shield(asyncio.create_task(self._written(key)))
+
+    async def _written(self, job: InfillJob) -> Played:
+        with self._loop.busy():
+            async with self._engine:
+                if job not in self._played:
+                    self._played[job] = await asyncio.to_thread(self._run, job)
+                return self._played[job]
+
+    def _run(self, job: InfillJob) -> Played:
+        played, began = Played(), time.perf_counter()
+
+        def keep(draft: Draft) -> None:
+            played.drafts.append(draft)
+            played.drafted_ms.append((time.perf_counter() - began) * 1e3)
+
+        played.infill = self._fill(job, keep)
+        played.took_ms = (time.perf_counter() - began) * 1e3
+        return played
+
+
+async def _until(loop: ClockedLoop, when_s: float) -> None:
+    if when_s > loop.time():
+        await asyncio.sleep(when_s - loop.time())

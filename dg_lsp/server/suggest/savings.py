@@ -1,0 +1,22 @@
+"""What keeps a keystroke from the engine.
+
+Everything is on in an editor. `dg-lsp bench keystrokes` switches one after the other off, to
+measure what each is worth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """Which of the ways to save a job are used."""
+
+    typed_through: bool = True
+    """The rest of the last answer, while the user types what it says."""
+    joined: bool = True
+    """The job under way, if what it writes agrees with what was typed."""
+
+
+ALL = Savings()

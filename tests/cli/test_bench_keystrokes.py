@@ -1,0 +1,58 @@
+"""`dg-lsp bench keystrokes`: the table, and options that are wrong."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from dg_lsp.benchmark.replay.figures import figures
+from dg_lsp.benchmark.replay.replaying import Replayed
+from dg_lsp.benchmark.replay.window import Seen
+from dg_lsp.cli import run
+from dg_lsp.cli.bench_keystrokes import _table
+
+JOB = {"steps": 6, "steps_done": 6, "is_done": True, "first_ms": 90.0, "took_ms": 150.0}
+TRACES = [
+    {"how": "a new job", "outcome": "suggested", "steps": 6},
+    {"how": "typed through", "outcome": "suggested", "steps": 0},
+    {"how": None, "outcome": "refused", "steps": 0},
+]
+
+
+def replayed(without):
+    seen = Seen(keystrokes=20, requests=3, accepted_chars=30, typed_chars=10)
+    jobs = [JOB, {**JOB, "steps_done": 2, "is_done": False}]
+    return figures(Replayed(without, "bundled", seen, TRACES, jobs))
+
+
+def test_the_figures_are_of_what_happened():
+    report = replayed("")
+
+    assert report["engine_share"] == 0.1
+    assert report["hits"]["typed_through"] == 1
+    assert report["not_asked"] == 1
+    assert report["cancelled"] == {"jobs": 1, "steps": 2, "step_share": 0.25}
+    assert report["steps"]["settled"] == {"p50": 6, "p95": 6}
+    assert report["engine_ms"] == {
+        "first": {"p50": 90, "p95": 90},
+        "settled": {"p50": 150, "p95": 150},
+    }
+    assert report["saved_share"] == 0.75
+
+
+def test_the_table_has_a_row_for_each_variant():
+    report = {"model": "bundled", "editor": "vscode", "sessions": 1, **replayed("")}
+    report["ablation"] = [replayed("joined")]
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(_table(report))
+    shown = console.export_text()
+
+    [everything] = [line for line in shown.splitlines() if line.lstrip().startswith("all ")]
+    assert "10%" in everything
+    assert "75%" in everything
+    assert any("without joined" in line for line in shown.splitlines())
+
+
+def test_an_editor_that_is_not_known():
+    assert run(["bench", "keystrokes", "--editor", "vi"]) == 2
