@@ -8,6 +8,7 @@ if the suffix does not close them. No language is parsed.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dg_lsp.document.indentation import fit_first_line, match_indentation
@@ -84,22 +85,29 @@ def _pass(
     suffix = match_newlines(suffix[: NEAR_CHARS + 2 * len(infill)], newline)
     infill = stop_at_mask(infill, prefix, replaced + suffix, language)
     infill = infill.strip(" \t\r\n") if replaced else fit_first_line(infill, prefix)
-    infill = match_indentation(
-        infill, prefix, suffix, replaced, language=language, unit=indent_unit
+    steps: tuple[Callable[[str], str], ...] = (
+        lambda text: match_indentation(
+            text, prefix, suffix, replaced, language=language, unit=indent_unit
+        ),
+        lambda text: _new_part(text, prefix, suffix),
+        lambda text: _within(text, prefix, suffix, language, replaced),
+        lambda text: drop_stray_closers(text, prefix, suffix, language),
     )
-    # A selection that already repeats what follows may continue to do so.
-    repeats = _new_part(replaced, prefix, suffix) != replaced
-    infill = infill if repeats else _new_part(infill, prefix, suffix)
-    limited = stop_at_quote(infill, prefix, suffix)
-    limited = limit_to_scope(limited, prefix, suffix, language, replaced)
-    if limited != infill:
-        infill = limited if repeats else trim_what_is_closed(limited, prefix, suffix)
-    infill = drop_stray_closers(infill, prefix, suffix, language)
+    for step in steps:
+        # What a step would change in the selection itself is the document's own.
+        if not replaced or step(replaced) == replaced:
+            infill = step(infill)
     return trim_blanks(infill, suffix, newline, language)
 
 
 def _new_part(infill: str, prefix: str, suffix: str) -> str:
     return trim_what_is_closed(stop_at_next_lines(infill, prefix, suffix), prefix, suffix)
+
+
+def _within(infill: str, prefix: str, suffix: str, language: str, replaced: str) -> str:
+    limited = stop_at_quote(infill, prefix, suffix)
+    limited = limit_to_scope(limited, prefix, suffix, language, replaced)
+    return infill if limited == infill else trim_what_is_closed(limited, prefix, suffix)
 
 
 def match_newlines(text: str, newline: str) -> str:

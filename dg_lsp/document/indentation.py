@@ -131,9 +131,10 @@ def _unit_of(document: list[str], language: str, editor: str) -> str | None:
     spaced = sum(_SPACED.match(line) is not None for line in document)
     if language in _NEVER_TABS:
         tabbed, editor = 0, editor if editor.strip("\t") else "  "
-    if tabbed == spaced:
-        by_custom = "\t" if language in _TABS_BY_CUSTOM else None
-        return None if tabbed else editor or by_custom
+    if not tabbed and not spaced:
+        return editor or ("\t" if language in _TABS_BY_CUSTOM else None)
+    if min(tabbed, spaced) * 5 >= max(tabbed, spaced):
+        return None  # GNU's style has both: a tab is eight columns.
     if tabbed > spaced:
         return "\t"
     return " " * _most_common(_steps(document)) or editor.strip("\t")

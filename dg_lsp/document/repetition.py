@@ -28,7 +28,8 @@ _MOST_OVERLAPS = 64
 CLOSERS_ONLY = re.compile(r"[\s;,]*(?:(?:</[\w.-]+>|\*/|-->|[)\]}\"'`])[\s;,]*)+")
 _BLANK_START = re.compile(r"[ \t]*(?:\r\n|\r|\n)")
 BLANK_LINES = re.compile(r"\A(?:[ \t]*(\r\n|\r|\n))+")
-_WORD_ALONE = re.compile(r"\w+[;:,)\]}]*")
+_WORD_ALONE = re.compile(r"\w+[;:,)\]}]*|</[\w.-]+>")
+_CLOSING_TAG = re.compile(r"</([\w.-]+)>")
 _KEY_ENDS = re.compile(r"\s*(?::|=>)")
 """What follows a string that is a key; the infill would need the value too."""
 
@@ -80,14 +81,17 @@ def stop_at_next_lines(infill: str, prefix: str, suffix: str) -> str:
     next_lines = [line.strip() for line in below]
     starts = [0, *(end.end() for end in LINE_END.finditer(infill))]
     lines = lines_of(infill)
-    for index, (start, line) in enumerate(zip(starts, lines, strict=True)):
-        code = line.strip()
-        if code != next_lines[0]:
-            continue
+    code = next_lines[0]
+    found = (index for index, line in enumerate(lines) if line.strip() == code)
+    for index in islice(found, _MOST_OVERLAPS):
+        start, line = starts[index], lines[index]
         head = last_line(prefix) if index == 0 else ""
         if index == 0 and code == last_line(prefix.rstrip()).strip():
             continue  # The document itself repeats the line many times.
-        # A single word (`end`, `else`) may well occur twice, at two depths.
+        tag = _CLOSING_TAG.fullmatch(code)
+        if tag and brackets_around(prefix + infill[:start], suffix)[0]["<" + tag[1]] > 0:
+            continue  # The document lacks it.
+        # A single word or closing tag (`end`, `else`) may well occur twice, at two depths.
         may_differ = index == 0 and not _WORD_ALONE.fullmatch(code)
         if head.strip() or not (may_differ or _same_depth(head + line, below[0])):
             continue
@@ -98,9 +102,31 @@ def stop_at_next_lines(infill: str, prefix: str, suffix: str) -> str:
         ends = not begun or (len(begun) == len(then) == 1 and then[0].startswith(begun[0]))
         # A line of brackets alone is not a repetition.
         said = any(map(str.isalnum, "".join(same)))
-        if said and (len(same) > 1 or (ends and any(map(str.isalnum, code)))):
+        if said and (
+            (ends and any(map(str.isalnum, code)))
+            or (len(same) > 1 and (ends or not _may_recur(same, infill, prefix, suffix)))
+        ):
             return infill[:start]
     return infill
+
+
+def _may_recur(lines: list[str], infill: str, prefix: str, suffix: str) -> bool:
+    """Whether the document may contain these lines more than once: it has them above too, as
+    records with the same fields do, or the infill goes on to a block that is in the suffix."""
+    above = [line.strip() for line in lines_of(prefix[-NEAR_CHARS:]) if line.strip()]
+    return "\n".join(["", *lines, ""]) in "\n".join(["", *above, ""]) or leads_into(
+        infill, suffix
+    )
+
+
+def leads_into(infill: str, suffix: str) -> bool:
+    """Whether the last line of the infill opens a block or a bracket, and what is in it follows
+    in the suffix."""
+    last = last_line(infill.rstrip())
+    blank = BLANK_LINES.match(suffix)
+    below = suffix[blank.end() :] if blank else ""
+    opens = last.endswith((":", "(", "[", "{")) or nesting(last).opened
+    return bool(opens) and indent_width(below) > indent_width(last)
 
 
 def stop_at_quote(infill: str, prefix: str, suffix: str) -> str:
@@ -133,7 +159,10 @@ def closed_quote(prefix: str, suffix: str) -> str:
         return ""
     rest, *_ = LINE_END.split(suffix, maxsplit=1)
     end = open_text_end(rest, quote)
-    return quote if rest[end - 1 : end] == quote != open_text(rest[end:]) else ""
+    # An even number is of whole strings: the infill has to end the one that the cursor is in.
+    of_others = re.compile(rf"(?!{quote})([\"'`])(?:\\.|(?!\1)[^\\])*\1")
+    closes = sum(1 for _ in _unescaped(quote, of_others.sub("", rest))) % 2 == 1
+    return quote if closes and rest[end - 1 : end] == quote != open_text(rest[end:]) else ""
 
 
 def drop_blank_end(infill: str, suffix: str) -> str:

@@ -21,7 +21,12 @@ from dg_lsp.document.nesting import (
     tokens,
 )
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_width, last_line, lines_of
-from dg_lsp.document.repetition import BLANK_LINES, CLOSERS_ONLY, closed_quote
+from dg_lsp.document.repetition import (
+    BLANK_LINES,
+    CLOSERS_ONLY,
+    closed_quote,
+    leads_into,
+)
 
 _INDENTED = ("coffeescript", "gdscript", "haskell", "nim", "pug", "python", "sass", "yaml")
 UNJUDGED = ("diff", "latex", "markdown", "plaintext", "restructuredtext", "shellscript")
@@ -38,6 +43,7 @@ _WORDS = {
     ),
     "shellscript": (r"(?:^|;)\s*(?:case|if)\b|\bdo\b", r"fi|done|esac"),
 }
+_MARKUP = ("html", "xml")
 _HOLD_SHELL = ("dockerfile", "make", "makefile", "yaml")
 _COMMENT = re.compile(r"\s*(?:#|--)")
 # Prose and markup.
@@ -55,6 +61,11 @@ _LONE_QUOTES = (
     "vb",
     "vim",
 )
+_LUA_TEXT = re.compile(
+    r"(?:--)?\[(?P<level>=*)\[(?s:.*?\](?P=level)\]|.*)|--[^\r\n]*"
+    r"|\"(?:\\.|[^\"\\\r\n])*\"|'(?:\\.|[^'\\\r\n])*'"
+)
+_BLANK_LINE = re.compile(r"(?:\n|\r(?!\n))[ \t]*[\r\n]")
 _CLOSERS = re.compile(r"(?:[ \t;,)\]}]|</[\w.-]+>)*")
 _CLOSER_OF = {"(": ")", "[": "]", "{": "}"}
 
@@ -70,11 +81,13 @@ def limit_to_scope(
     do not change, because their closing brackets need no opening ones, nor does an infill that
     ends with the opener of a block in the suffix.
     """
-    if language in UNJUDGED or _leads_into(infill, suffix):
+    if language in UNJUDGED or leads_into(infill, suffix):
         return infill
-    end = _closing_end(infill, prefix, suffix)
+    if _may_be_case(language, prefix + infill + suffix[:NEAR_CHARS]):
+        return infill
+    end = _closing_end(*_code_of(infill, prefix, suffix, language), language)
     if language in _INDENTED:
-        end = min(end, _dedent_end(infill, prefix, suffix, replaced))
+        end = min(end, _dedent_end(infill, prefix, suffix, language, replaced))
     if end == len(infill):
         return infill
     # The blank before the removed bracket would double the one before the existing bracket.
@@ -92,14 +105,15 @@ def drop_stray_closers(infill: str, prefix: str, suffix: str, language: str) -> 
     infill = _stop_at_stray_word(infill, prefix, language)
     if language in UNJUDGED or closed_quote(prefix, suffix) or _in_comment(prefix):
         return infill
-    if language in _HOLD_SHELL and re.search(r"\bcase\b", prefix[-NEAR_CHARS:] + infill):
+    if _may_be_case(language, prefix[-NEAR_CHARS:] + infill):
         return infill
     kept: list[str] = []
     done = 0
     head = last_line(prefix)
     begins, ends = _code_of_line(head, infill, 0)
     comment = infill.rfind("/*") if _in_comment(infill) else len(infill)
-    for start, end in _strays(infill[:comment], prefix):
+    code, before, _ = _code_of(infill[:comment], prefix, "", language)
+    for start, end in _strays(code, before, language):
         for line_end in LINE_END.finditer(infill, done, start):
             begins, ends = _code_of_line("", infill, line_end.end())
         if start < begins:
@@ -128,10 +142,11 @@ def _in_comment(text: str) -> bool:
     return near.rfind("/*") > near.rfind("*/")
 
 
-def _strays(infill: str, prefix: str) -> list[tuple[int, int]]:
+def _strays(infill: str, prefix: str, language: str) -> list[tuple[int, int]]:
     """The offsets of closers that nothing before them opens."""
     free = Counter(token.kind for token in opened_in(prefix))
     in_tag = re.search(r"<[^<>]*\Z", last_line(prefix)) is not None
+    in_text = _is_text(language, prefix)
     counted: dict[str, int] = {}
     opened: list[Token] = []
     strays: list[tuple[int, int]] = []
@@ -141,8 +156,8 @@ def _strays(infill: str, prefix: str) -> list[tuple[int, int]]:
             opened.append(token)
         if token.opens or not kind or pop_opener(opened, kind):
             continue
-        if kind[0] == "<" and in_tag:
-            continue  # What it closes may have begun before the cursor.
+        if in_tag if kind[0] == "<" else in_text:
+            continue  # What it closes may have begun before the cursor, or be none.
         if kind not in counted:
             counted[kind] = _open_by_count(kind, prefix)
         written = _open_by_count(kind, infill[: token.start])
@@ -170,10 +185,12 @@ def _drop_stray_quotes(infill: str, prefix: str, suffix: str) -> str:
     rest, *_ = LINE_END.split(suffix, maxsplit=1)
     pieces = re.split(r"(\r\n|\r|\n)", infill)
     over_lines: set[str] = set()
-    is_in_string = _count('"', prefix) % 2 == 1
+    quotes = _count('"', prefix)
     for index in range(0, len(pieces), 2):
         head = before if index == 0 else ""
         line = head + pieces[index]
+        is_in_string = quotes % 2 == 1
+        quotes += _count('"', pieces[index])
         quote = open_text(line)
         at = line.rfind(quote) if quote in ("'", '"') else -1
         if at < len(head) or any(map(str.isalnum, line[at:])):
@@ -228,9 +245,10 @@ def _is_open(lines: list[str], opener: str, closer: str) -> bool:
     return deeper
 
 
-def _closing_end(infill: str, prefix: str, suffix: str) -> int:
+def _closing_end(infill: str, prefix: str, suffix: str, language: str) -> int:
     """Where the infill first closes what the suffix closes."""
     missing, closed_after = brackets_around(prefix, suffix)
+    in_text = _is_text(language, prefix)
     found = list(tokens(infill, open_text_end(infill, open_text(prefix))))
     ahead: defaultdict[str, deque[Token]] = defaultdict(deque)
     for token in found:
@@ -243,21 +261,35 @@ def _closing_end(infill: str, prefix: str, suffix: str) -> int:
             opened.append(token)
         if token.opens or not token.kind or pop_opener(opened, token.kind):
             continue
+        if in_text and token.kind in _CLOSER_OF:
+            continue
         if missing[token.kind] > 0:
             missing[token.kind] -= 1
             continue
-        # `} else {` and `) + f(` close and open on one line, so the depth does not change.
+        # `} else {` and `) + f(` close and open, so the depth does not change.
         openers = ahead[token.kind]
         while openers and openers[0].start < token.start:
             openers.popleft()
-        if openers and not LINE_END.search(infill, token.end, openers[0].start):
+        if openers and _may_follow(infill, token.end, openers[0].start, suffix):
             exchanged.add(openers.popleft())
         elif closed_after[token.kind]:
             return token.start
     return len(infill)
 
 
-def _dedent_end(infill: str, prefix: str, suffix: str, replaced: str) -> int:
+def _may_follow(infill: str, closed: int, opened: int, suffix: str) -> bool:
+    """Whether what opens belongs to what was closed before it.
+
+    On the same line it does; where the document goes on below, also up to a blank line, beyond
+    which another definition may begin, unless the infill begins with the end of its block.
+    """
+    if not BLANK_LINES.match(suffix):
+        return not LINE_END.search(infill, closed, opened)
+    begins = CLOSERS_ONLY.fullmatch(infill, 0, closed) is not None
+    return begins or not _BLANK_LINE.search(infill, closed, opened)
+
+
+def _dedent_end(infill: str, prefix: str, suffix: str, language: str, replaced: str) -> int:
     """The start of the first line that is indented less than the infill's first line."""
     missing, _ = brackets_around(prefix, suffix)
     position = open_text_end(infill, open_text(prefix))
@@ -270,6 +302,7 @@ def _dedent_end(infill: str, prefix: str, suffix: str, replaced: str) -> int:
     if not first.strip() and (current == "" or opens):
         base = inner
     base = min([base, *(indent_width(line) for line in lines_of(replaced)[1:] if line.strip())])
+    outer, piece_end = _outer_piece(infill, suffix, language, base)
     for indent in INDENT.finditer(infill):
         start, width = indent.start(), indent_width(indent[0])
         inside = any(left < start < right for left, right in pairs)
@@ -277,6 +310,9 @@ def _dedent_end(infill: str, prefix: str, suffix: str, replaced: str) -> int:
             continue
         if any(token.start < start and token.kind in "([{" for token in opened):
             break
+        if outer <= width and start <= piece_end:
+            base = width
+            continue
         closer = next(tokens(infill[indent.end()]), None)
         if not closer or closer.opens or missing[closer.kind] <= 0:
             return start
@@ -285,11 +321,39 @@ def _dedent_end(infill: str, prefix: str, suffix: str, replaced: str) -> int:
     return len(infill)
 
 
-def _leads_into(infill: str, suffix: str) -> bool:
-    """Whether the infill ends with a block opener whose block is in the suffix."""
-    last = infill.rstrip()
+def _outer_piece(infill: str, suffix: str, language: str, base: int) -> tuple[int, int]:
+    """The depth at which the document continues, and where the lines of the infill end that may
+    lead there: up to a blank line, after which another definition may begin."""
     blank = BLANK_LINES.match(suffix)
     below = suffix[blank.end() :] if blank else ""
-    return last.endswith((":", "(", "[", "{")) and indent_width(below) > indent_width(
-        last_line(last)
-    )
+    gap = _BLANK_LINE.search(infill)
+    # In YAML, a line further out is a key of another mapping.
+    outer = base if language == "yaml" or not below else indent_width(below)
+    return outer, gap.start() if gap else len(infill)
+
+
+def _code_of(infill: str, prefix: str, suffix: str, language: str) -> tuple[str, str, str]:
+    """The three without Lua's comments and long strings, whose brackets are text."""
+    if language != "lua":
+        return infill, prefix, suffix
+    near = prefix[-NEAR_CHARS:]
+    text = _LUA_TEXT.sub(_blanked, near + infill + suffix[:NEAR_CHARS])
+    end = len(near) + len(infill)
+    return text[len(near) : end], text[: len(near)], text[end:]
+
+
+def _blanked(found: re.Match[str]) -> str:
+    return found[0] if found[0][0] in "\"'" else re.sub(r"[^\r\n]", " ", found[0])
+
+
+def _may_be_case(language: str, text: str) -> bool:
+    """Whether there is a shell's `case`, whose patterns end with a bracket, in the text."""
+    return language in _HOLD_SHELL and re.search(r"\bcase\b", text) is not None
+
+
+def _is_text(language: str, prefix: str) -> bool:
+    """Whether the cursor is in the text of a page, where brackets are punctuation."""
+    if language not in _MARKUP:
+        return False
+    near = prefix[-NEAR_CHARS:]
+    return all(near.rfind(f"<{tag}") <= near.rfind(f"</{tag}") for tag in ("script", "style"))

@@ -158,6 +158,83 @@ WHAT_IS_THERE = [
         'import "a"\nimport "b"\n\nf',
     ),
     ("lua", "  if a then\n    ¦\n  end\nend\n", "b()\n  end\nend\n", "b()"),
+    # A text that goes on to where the document does.
+    (
+        "python",
+        "for a in b:\n    if a:\n        ¦\n    d(a)\n",
+        "c(a)\n    else:\n        e(a)",
+        "c(a)\n    else:\n        e(a)",
+    ),
+    ("python", "if a:\n    ¦\n    c()\n", "b()\nd()", "b()"),
+    ("python", "def f():\n    ¦\n\ng()\n", "b()\n\ndef h():\n    c()", "b()"),
+    (
+        "css",
+        "a {\n  b: c;\n¦\n}\n",
+        "}\n\nd {\n  e: f;",
+        "}\n\nd {\n  e: f;",
+    ),
+    (
+        "json",
+        '{\n  "a": {\n    "b": 1\n  ¦\n  }\n}\n',
+        '},\n  "c": {\n    "d": 2',
+        '},\n  "c": {\n    "d": 2',
+    ),
+    (
+        "go",
+        "\tif a {\n\t\tb()\n\t¦\n\t}\n",
+        "} else if c {\n\t\tb()\n\t}\n\tif d {\n\t\te()",
+        "} else if c {\n\t\tb()\n\t}\n\tif d {\n\t\te()",
+    ),
+    ("c", "int a() {\n  ¦\n}\n", "b();\n}\n\nint c() {\n  d();", "b();"),
+    ("javascript", "f(¦)\n", "a)\ng(b", "a"),
+    (
+        "cmake",
+        "a(b\n  ¦\n  g)\n",
+        "c)\nd(e PRIVATE",
+        "c)\nd(e PRIVATE",
+    ),
+    ("html", "<li>¦</li>\n", "a</li>\n<li>b", "a"),
+    (
+        "html",
+        "<ul>\n  <li>\n    ¦\n  </li>\n</ul>\n",
+        "a\n  </li>\n  <li>\n    b",
+        "a\n  </li>\n  <li>\n    b",
+    ),
+    # Lines that the document has many times.
+    (
+        "toml",
+        '[[a]]\nb = "1"\nc = 2\n\n[[a]]\nb = "3"\n¦\nc = 2\n\n[[a]]\nb = "5"\n',
+        'c = 2\n\n[[a]]\nb = "4"',
+        'c = 2\n\n[[a]]\nb = "4"',
+    ),
+    (
+        "go",
+        "\t¦\n\t\treturn a\n\t}\n\treturn b\n",
+        "if c {\n\t\treturn a\n\t}\n\tif d {",
+        "if c {\n\t\treturn a\n\t}\n\tif d {",
+    ),
+    ("html", "<div>\n  <div>\n    a\n  ¦\n</div>\n", "</div>", "</div>"),
+    ("html", "<div>\n<div>\na\n¦\n</div>\n", "</div>", "</div>"),
+    # What the model writes again of the suffix, in the brackets that it opens itself.
+    ("javascript", "if (!f(i¦\n  return;\n}\n", "tem)) {\n  return;\n}", "tem)) {"),
+    ("c", "  if (!f(i¦\n    g();\n  }\n", "tem)) {\n    g();\n  }\n", "tem)) {"),
+    ("java", "if (!f(i¦)) {\n  g();\n}\n", "tem)) {\n  g();\n}", "tem"),
+    ("python", "if not f(i¦\n    return\ng()\n", "tem):\n    return\ng()", "tem):"),
+    # Brackets that are text.
+    ("lua", "local a = ¦\n", "[[a ] b]]", "[[a ] b]]"),
+    ("lua", "local a = [==[\n¦\n]==]\n", "f(a)) }", "f(a)) }"),
+    ("lua", "f(¦\n-- In [0..a).\n", "a)", "a)"),
+    ("html", "<p>(a, ¦\nb.</p>\n", "<b>c</b>), d) e", "<b>c</b>), d) e"),
+    ("html", "<script>\nf(a, ¦\n</script>\n", "b));", "b);"),
+    (
+        "makefile",
+        "A = $(B ¦\n\nc:\n\tcase d in \\\n\te) f ;; esac\n",
+        "g).h",
+        "g).h",
+    ),
+    # Quotes that end one string and begin another.
+    ("python", "f(('a', 'b¦ 'c'), 1)\n", "', 'd'), ('e',", "', 'd'), ('e',"),
+    ("xml", '<a b="¦\n', 'c\n\td,e"/>', 'c\n\td,e"/>'),
     # The mask of a secret.
     ("python", "password = 's3cr3t'\nx = ¦", "'*****'", ""),
     ("javascript", "const a = 1;\nconst b = ¦\n", '"********";', ""),
@@ -242,6 +319,13 @@ INDENT = [
         "\n  if d\n    e\n  end\nend",
     ),
     ("yaml", "a:¦\n", "\n\tb: 1", "\n  b: 1"),
+    # Both in one document, as in GNU's style.
+    (
+        "cpp",
+        "  if (a)\n    {\n      ¦\n\t  d();\n\t}\n    }\n",
+        "if (b)\n\t{\n\t  c();",
+        "if (b)\n\t{\n\t  c();",
+    ),
     ("go", "func f() {¦", "\n    a()\n}", "\n\ta()\n}"),
 ]
 
@@ -335,6 +419,16 @@ def test_the_editors_indentation_counts_where_the_document_shows_none(unit, expe
         # A selection over several scopes may be written anew over as many.
         ("python", "if a:\n    ¦\n", "b\nc", "d\ne", "d\ne"),
         ("python", "if a:\n    ¦\nd\n", "b\n    c", "e\nd", "e"),
+        # What a rule would change in the selection too stays.
+        (
+            "php",
+            "$a = [\n¦\n];\n",
+            "  'b' => [\n  ],\n  ]",
+            "  'c' => [\n  ],\n  ]",
+            "'c' => [\n  ],\n  ]",
+        ),
+        ("html", "<p>a\n¦\n", "b</p>\n</p>", "c</p>\n</p>", "c</p>\n</p>"),
+        ("c", "int a;\n¦\n", "b;\n}", "c;\n}", "c;\n}"),
         # What the selection repeats itself is no repetition.
         ("python", "¦\nf(a)\n", "f(a)\nf(a)", "g(a)\nf(a)", "g(a)\nf(a)"),
     ],
