@@ -22,4 +22,5 @@ def print_available(*, as_json: bool) -> None:
         print(f"  licence: {row['licence']} ({row['licence_url']})")
         for figure in row["published"]:
             print(f"  published elsewhere, not measured here: {figure}")
-        print("\n".join(f"  ! {one}" for one in row["obstacles"]) or "  fits this machine")
+        fits = "fits this machine" + (", and is the best that does" if row["is_best"] else "")
+        print("\n".join(f"  ! {one}" for one in row["obstacles"]) or f"  {fits}")

@@ -60,11 +60,10 @@ def models(
                 file=sys.stderr,
             )
         if not found:
-            print(
-                "dg-lsp: the bundled model is small; dg-lsp pull downloads DiffusionGemma 26B "
-                "(a GPU with 18 GB, 25 GB of disk)",
-                file=sys.stderr,
-            )
+            from dg_lsp.diagnosis.available import check_available
+
+            for finding in check_available():
+                print(f"dg-lsp: {finding.said}", file=sys.stderr)
     if damage:
         raise ArgumentError("; ".join(damage.values()), ReasonCode.BAD_CHECKPOINT)
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dg_lsp.config import MOST_PARAMETERS_ON_A_CPU
 from dg_lsp.diagnosis.catalogue import AVAILABLE, Available, Form
 from dg_lsp.diagnosis.checkpoint import MANIFEST, models_directory
-from dg_lsp.diagnosis.findings import size_of
+from dg_lsp.diagnosis.findings import Finding, ok, size_of
 from dg_lsp.hardware import (
     Gpu,
     Machine,
@@ -31,7 +32,21 @@ DOWNLOADS = ".downloads"
 def list_available() -> list[dict[str, Any]]:
     """Each model with the obstacles on this machine, as JSON."""
     machine = look()
-    return [_row(model, machine) for model in AVAILABLE]
+    recommended = best(machine)
+    return [_row(model, machine) | {"is_best": model is recommended} for model in AVAILABLE]
+
+
+def check_available() -> Iterator[Finding]:
+    """For a user who has only the bundled model: what this machine could run."""
+    model = best(look())
+    demonstration = "the bundled model is only a demonstration"
+    if model is None:
+        said = f"{demonstration}, and no larger one fits this machine"
+        yield ok("catalogue", f"{said}; `dg-lsp models --available` says why", best=None)
+    else:
+        said = f"{demonstration}; this machine could run {model.title}"
+        how = f"`dg-lsp pull {model.short_name}`"
+        yield ok("catalogue", f"{said}, which {how} downloads", best=model.name)
 
 
 def best(machine: Machine) -> Available | None:

@@ -48,6 +48,10 @@ class Available:
     published: tuple[str, ...] = ()
     """Figures published elsewhere, each with its source."""
 
+    @property
+    def title(self) -> str:
+        return self.about.partition(":")[0]
+
 
 def _seven_billion(
     name: str,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dg_lsp.diagnosis.checkpoint import check_models
+from dg_lsp.diagnosis.available import check_available
+from dg_lsp.diagnosis.checkpoint import BUNDLED, check_models
 from dg_lsp.diagnosis.engines import check_engines
 from dg_lsp.diagnosis.files import check_client, check_directory, check_requests
 from dg_lsp.diagnosis.findings import Finding, guarded, one_line, problem
@@ -58,6 +59,8 @@ def examine(
         size_bytes = models[0].facts.get("size_bytes", 0)
         yield from guarded("device", lambda: check_device(torch, choice.device, size_bytes))
         yield from guarded("memory", lambda: check_memory(size_bytes))
+        if choice.model in (None, BUNDLED) and len(models) == 1:
+            yield from guarded("catalogue", check_available)
         yield from guarded("engine", lambda: check_engines(runtime))
         yield from guarded("log", lambda: check_directory("log", log_directory(), "logs"))
         yield from guarded(

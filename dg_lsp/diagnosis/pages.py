@@ -54,6 +54,7 @@ PUBLIC_FACTS = {
     "torch": ("version", "cuda_build", "threads"),
     "model": ("size_bytes", "is_packed"),
     "device": (),
+    "catalogue": ("best",),
     "memory": ("free_bytes", "total_bytes"),
     "engine": ("version", "state", "device", "uptime_s", "memory_bytes", "starts"),
     "editor": ("name", "version", "dg_lsp"),

@@ -192,8 +192,8 @@ def choose_model(
     else:
         planned = _plan(BUNDLED, is_gpu, budget)
         log.info(
-            "no model in %s suits this machine, so the small bundled model is used; "
-            "dg-lsp pull downloads DiffusionGemma, for a machine with a GPU",
+            "no model in %s suits this machine, so the bundled model is used, which is only a "
+            "demonstration; dg-lsp models --available lists larger ones",
             store.models_directory(),
         )
     notes = tuple(Reason(r.code, f"{planned.name} is used, because {r}") for r in refused)

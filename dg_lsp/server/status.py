@@ -59,7 +59,7 @@ class StatusBoard:
             reason = next(iter(model.notes), None)
         message = engine.message if reason is None else reason.message
         if not message and model is not None and model.name == BUNDLED:
-            message = "the small bundled model is in use"
+            message = "the bundled model is in use, which is only a demonstration"
         return lsp_ext.Status(
             busy=self._num_busy > 0 or is_starting,
             kind=kind,

@@ -35,6 +35,7 @@ AREAS = [
     "model",
     "device",
     "memory",
+    "catalogue",
     "runtime",
     "engine",
     "log",

@@ -9,6 +9,8 @@ import shutil
 import pytest
 
 from dg_lsp import cli
+from dg_lsp.diagnosis import available
+from dg_lsp.diagnosis.catalogue import AVAILABLE
 from dg_lsp.reason import ReasonCode
 
 
@@ -26,12 +28,16 @@ def listed(capsys, *arguments: str) -> dict[str, dict]:
     return {row["name"]: row for row in rows}
 
 
-def test_without_any_the_bundled_one_is_listed_and_a_better_one_named(store, capsys):
+@pytest.mark.parametrize("model", [AVAILABLE[2], None])
+def test_without_any_the_bundled_one_is_listed_and_a_better_one_named(
+    store, capsys, monkeypatch, model
+):
+    monkeypatch.setattr(available, "best", lambda machine: model)
     assert cli.run(["models"]) == 0
 
     said = capsys.readouterr()
     assert "bundled *" in said.out
-    assert "dg-lsp pull downloads DiffusionGemma 26B" in said.err
+    assert ("dg-lsp pull dreamon" if model else "no larger one fits") in said.err
 
 
 def test_what_is_listed(stored, capsys):

@@ -51,7 +51,7 @@ def test_a_checkpoint_on_disk_gets_a_name(checkpoint, store, capsys):
 def test_it_is_used_without_being_named_afterwards(checkpoint, store, monkeypatch, caplog):
     caplog.set_level("INFO", "dg_lsp.models.loading")
     assert load(None, "cpu").info.name == "bundled"
-    assert "dg-lsp pull downloads DiffusionGemma" in caplog.text
+    assert "the bundled model is used" in caplog.text
     pull("--from", str(checkpoint))
 
     assert load(None, "cpu").info.name == "tiny-gemma"

@@ -7,8 +7,15 @@ import dataclasses
 import pytest
 
 from dg_lsp.diagnosis import available
-from dg_lsp.diagnosis.available import best, form_on, list_available, obstacles
+from dg_lsp.diagnosis.available import (
+    best,
+    check_available,
+    form_on,
+    list_available,
+    obstacles,
+)
 from dg_lsp.diagnosis.catalogue import AVAILABLE, repository_of
+from dg_lsp.diagnosis.findings import Level
 from dg_lsp.hardware import Gpu, Machine
 from dg_lsp.models.formats import READY_MADE
 from dg_lsp.models.hub import DIFFUSION_GEMMA
@@ -136,6 +143,21 @@ def test_a_large_masked_model_needs_a_gpu_of_some_kind():
     assert len(obstacles(DREAMON, apple, PLENTY, DREAMON.plain.memory_bytes - 1)) == 1
     [said] = obstacles(DREAMON, machine(), PLENTY, PLENTY)
     assert "NVIDIA GPU with 8.0 GB" in said
+
+
+@pytest.mark.parametrize(("found", "model"), [
+    (machine(dataclasses.replace(BIG, total_bytes=9 * 10**9)), DREAMON), (machine(), None),
+])  # fmt: skip
+def test_the_best_one_is_marked_and_told(found, model, monkeypatch):
+    monkeypatch.setattr(available, "look", lambda: found)
+    monkeypatch.setattr(available, "_free", lambda directory: PLENTY)
+    monkeypatch.setattr(available, "_ram", lambda: 0)
+    best_names = [row["name"] for row in list_available() if row["is_best"]]
+    [finding] = check_available()
+
+    assert best_names == ([model.name] if model else [])
+    assert finding.facts["best"] == (model and model.name)
+    assert finding.level is Level.OK
 
 
 def test_a_row_says_what_is_needed_here(monkeypatch):

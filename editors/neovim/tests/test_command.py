@@ -34,7 +34,7 @@ def test_the_status_tells_which_model_is_in_use(plugged_with_model):
     editor.until(lambda: statusline(editor) == "dg-lsp: bundled", patience_s=90)
     editor.command("DgLsp status")
     editor.until(lambda: "model bundled on cpu" in editor.messages())
-    assert "the small bundled model is in use" in editor.messages()
+    assert "the bundled model is in use" in editor.messages()
     assert {name for name, _ in editor.noted()} == {"DgLspStatus"}
 
     editor.command("DgLsp unload")
