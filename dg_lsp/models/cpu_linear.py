@@ -50,7 +50,28 @@ def pack_linears(model: nn.Module, weights: CpuWeights) -> None:
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear:
-                setattr(parent, name, PackedLinear(child.weight, child.bias, weights))
+                setattr(parent, name, packed(child, weights))
+
+
+def packed(linear: nn.Linear, weights: CpuWeights) -> PackedLinear:
+    """The same product with packed weights, `HALF` or `INT8`."""
+    return PackedLinear(linear.weight, linear.bias, weights)
+
+
+def packed_bytes(model: nn.Module, weights: CpuWeights) -> int:
+    """Memory of a float32 model, or of its shape, after `pack_linears`."""
+    if weights is CpuWeights.FLOAT32:
+        return 4 * sum(parameter.numel() for parameter in model.parameters())
+    products = [one for one in model.modules() if type(one) is nn.Linear]
+    bulk = sum(one.weight.numel() for one in products)
+    # An embedding that shares its weight with a product has one of its own afterwards.
+    rest = sum(
+        parameter.numel()
+        for module in model.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if not (type(module) is nn.Linear and name == "weight")
+    )
+    return 4 * rest + (2 if weights is CpuWeights.HALF else 1) * bulk
 
 
 class PackedLinear(nn.Module):

@@ -106,6 +106,10 @@ class ModelFamily(Protocol):
 
     def tensors(self, config: Any) -> TensorLayout: ...
 
+    def weight_bytes(self, directory: Path, config: Any, dtype: torch.dtype) -> int:
+        """Bytes in memory of the weights of a checkpoint in 16 or 32 bits."""
+        ...
+
     def cache_bytes(self, config: Any, tokens: int) -> int:
         """Bytes of cache for one document with the given number of tokens."""
         ...

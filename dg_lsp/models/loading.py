@@ -322,7 +322,7 @@ def _weight_bytes(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
         stored = read_manifest(directory).weight_bytes
         return packed_in_memory(checkpoint.tensors, stored, dtype)
     read_headers(list_shards(directory))
-    return checkpoint.tensors.parameters * dtype.itemsize
+    return checkpoint.family.weight_bytes(directory, checkpoint.config, dtype)
 
 
 def _cache_settings(

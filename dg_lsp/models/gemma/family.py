@@ -46,6 +46,11 @@ class DiffusionGemma:
     def tensors(self, config: DiffusionGemmaConfig) -> TensorLayout:
         return tensor_layout(config)
 
+    def weight_bytes(
+        self, directory: Path, config: DiffusionGemmaConfig, dtype: torch.dtype
+    ) -> int:
+        return tensor_layout(config).parameters * dtype.itemsize
+
     def cache_bytes(self, config: DiffusionGemmaConfig, tokens: int) -> int:
         return footprint.cache_bytes(config, tokens)
 

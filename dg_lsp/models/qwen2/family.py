@@ -13,7 +13,7 @@ from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.family import Family
 from dg_lsp.engine.masked import masked_family
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.models.cpu_linear import fastest_exact, pack_linears
+from dg_lsp.models.cpu_linear import CpuWeights, packed_bytes
 from dg_lsp.models.family import Dimensions, Instructions, ModelFamily, TensorLayout
 from dg_lsp.models.formats import WeightFormat
 from dg_lsp.models.nf4.manifest import is_packed_checkpoint
@@ -23,7 +23,7 @@ from dg_lsp.models.qwen2.denoiser import LENGTHS_AT_ONCE, Qwen2Denoiser
 from dg_lsp.models.qwen2.sampling import ROWS_AT_ONCE
 from dg_lsp.models.qwen2.tokenizer import read_qwen2_codec
 from dg_lsp.models.qwen2.weights import (
-    is_stored_in_16_bits,
+    cpu_weights,
     load_packed,
     load_weights,
     skeleton,
@@ -61,6 +61,14 @@ class MaskedQwen2:
 
     def read_codec(self, directory: Path, config: MaskedQwen2Config) -> FileCodec:
         return read_qwen2_codec(directory, config)
+
+    def weight_bytes(
+        self, directory: Path, config: MaskedQwen2Config, dtype: torch.dtype
+    ) -> int:
+        shape = skeleton(config.network)
+        if dtype is torch.float32:
+            return packed_bytes(shape, cpu_weights(directory))
+        return tensor_layout(config.network).parameters * dtype.itemsize
 
     def cache_bytes(self, config: MaskedQwen2Config, tokens: int) -> int:
         network = config.network
@@ -101,9 +109,9 @@ class MaskedQwen2:
         if is_packed_checkpoint(directory):
             model = load_packed(directory, config.network, device, dtype, report)
         else:
-            model = load_weights(directory, config.network, device, dtype, report)
-            if device.type == "cpu" and is_stored_in_16_bits(directory):
-                pack_linears(model, fastest_exact())
+            is_cpu = device.type == "cpu"
+            products = cpu_weights(directory) if is_cpu else CpuWeights.FLOAT32
+            model = load_weights(directory, config.network, device, dtype, report, products)
         return Qwen2Denoiser(model, config, cache)
 
     def strategies(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from dg_lsp.models.checkpoint import CheckpointError, list_shards, one_line
+from dg_lsp.models.cpu_linear import CpuWeights, fastest_exact, pack_linears, packed
 from dg_lsp.models.family import TensorLayout
 from dg_lsp.models.nf4.format import BLOCK, Nf4
 from dg_lsp.models.nf4.packed import read_packed
@@ -64,10 +65,19 @@ def load_weights(
     device: torch.device,
     dtype: torch.dtype,
     report: Callable[[float], None] = lambda share: None,
+    products: CpuWeights = CpuWeights.FLOAT32,
 ) -> Qwen2ForCausalLM:
-    """The model of a checkpoint that is not packed; raises `CheckpointError`."""
+    """The model of a checkpoint that is not packed; raises `CheckpointError`.
+
+    `products` says how a CPU keeps the weights of its products.
+    """
     tensors = _read(directory, tensor_layout(config), device, dtype, report)
-    return assemble(skeleton(config), tensors, device, dtype)
+    return assemble(skeleton(config), tensors, device, dtype, products)
+
+
+def cpu_weights(directory: Path) -> CpuWeights:
+    """How a CPU keeps the weights of a checkpoint's products: as exactly as they are stored."""
+    return fastest_exact() if is_stored_in_16_bits(directory) else CpuWeights.FLOAT32
 
 
 def is_stored_in_16_bits(directory: Path) -> bool:
@@ -96,22 +106,33 @@ def assemble(
     weights: Iterable[tuple[str, Tensor | Nf4]],
     device: torch.device,
     dtype: torch.dtype,
+    products: CpuWeights = CpuWeights.FLOAT32,
 ) -> Qwen2ForCausalLM:
-    """Put weights, by their own names, into a skeleton."""
+    """Put weights, by their own names, into a skeleton.
+
+    Products are packed as soon as their weights are there, so that no more than one of them is
+    in memory twice.
+    """
     for name, weight in weights:
         owner_name, _, attribute = name.rpartition(".")
         owner = model.get_submodule(owner_name)
         if isinstance(weight, Tensor):
             value = nn.Parameter(weight.to(device, dtype), requires_grad=False)
             setattr(owner, attribute, value)
-            continue
+            if products is CpuWeights.FLOAT32 or type(owner) is not nn.Linear:
+                continue
+            if any(parameter.is_meta for parameter in owner.parameters()):
+                continue
+            replacement: nn.Module = packed(owner, products)
+        else:
+            replacement = packed_linear(weight, dtype)
+            if owner.bias is not None:
+                replacement = Biased(replacement, owner.bias)
         holder_name, _, child = owner_name.rpartition(".")
-        packed = packed_linear(weight, dtype)
-        if owner.bias is not None:
-            packed = Biased(packed, owner.bias)
-        setattr(model.get_submodule(holder_name), child, packed)
+        setattr(model.get_submodule(holder_name), child, replacement)
     if model.config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
+    pack_linears(model, products)
     rotary = model.model.rotary_emb
     with torch.device("cpu"):
         model.model.rotary_emb = type(rotary)(model.config).to(device)

@@ -10,10 +10,12 @@ from safetensors.torch import load_file, save_file
 
 from dg_lsp.models import cpu_linear
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.models.cpu_linear import PackedLinear
+from dg_lsp.models.cpu_linear import CpuWeights, PackedLinear
 from dg_lsp.models.loading import load
 from dg_lsp.models.nf4.packing import pack
 from dg_lsp.models.nf4.planning import plan_packing
+from dg_lsp.models.qwen2.config import read_config
+from dg_lsp.models.qwen2.weights import assemble, skeleton
 from dg_lsp.reason import ReasonCode
 
 CPU = torch.device("cpu")
@@ -68,6 +70,31 @@ def test_weights_in_16_bits_are_kept_so_on_a_cpu(
     layers = [type(one) for one in found.denoiser.model.modules()]
     is_half = stored is torch.bfloat16 and cpu_linear.can_pack()
     assert (PackedLinear in layers, torch.nn.Linear in layers) == (is_half, not is_half)
+    # The plan counts what is kept: embedding, norms and biases are not in 16 bits.
+    network = found.denoiser.model
+    kept = sum(parameter.numel() for parameter in network.parameters())
+    halved = [one for one in network.modules() if isinstance(one, PackedLinear)]
+    kept += sum(one.bias.numel() for one in halved if one.bias is not None)
+    in_half = sum(one.in_features * one.out_features for one in halved)
+    assert found.memory.weights == 4 * kept + 2 * in_half
+    assert found.memory.weights < plain.memory.weights or not is_half
+
+
+def test_no_product_waits_for_the_others_to_be_packed(checkpoint):
+    model = skeleton(read_config(checkpoint).network)
+    waiting: list[int] = []
+
+    def read():
+        # A bias comes before its weight.
+        for name, tensor in sorted(load_file(checkpoint / WEIGHTS).items()):
+            yield name, tensor
+            products = [one for one in model.modules() if type(one) is torch.nn.Linear]
+            waiting.append(sum(not one.weight.is_meta for one in products))
+
+    assemble(model, read(), CPU, torch.float32, CpuWeights.HALF)
+
+    assert max(waiting) == 0
+    assert not any(type(one) is torch.nn.Linear for one in model.modules())
 
 
 def test_a_packed_checkpoint_keeps_its_tokenizer_files(checkpoint, tmp_path):
