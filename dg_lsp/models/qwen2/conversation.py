@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dg_lsp.engine.codec import Codec, TurnTokens
 from dg_lsp.models.checkpoint import CheckpointError, one_line, read_json
-from dg_lsp.models.nf4.manifest import is_packed_checkpoint, read_manifest
+from dg_lsp.models.nf4.manifest import has_manifest, read_manifest
 
 TEMPLATE_FILE = "chat_template.jinja"
 START, END = "<|im_start|>", "<|im_end|>"
@@ -74,6 +74,6 @@ def fault_of(template: str | None, turns: TurnTokens | None) -> str | None:
 def is_tuned(directory: Path, original_name: object) -> bool:
     """Whether the name of a checkpoint says that it was tuned on conversations."""
     names = [directory.name, original_name if isinstance(original_name, str) else ""]
-    if is_packed_checkpoint(directory):
+    if has_manifest(directory):
         names.append(read_manifest(directory).source)
     return any(TUNED.search(name.rsplit("/", 1)[-1]) for name in names)

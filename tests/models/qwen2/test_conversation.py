@@ -6,15 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from dg_lsp.engine.infilling import Filling
 from dg_lsp.job import InfillJob
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.models.loading import load
+from dg_lsp.models.nf4.packing import pack
+from dg_lsp.models.nf4.planning import plan_packing
 from dg_lsp.models.qwen2.conversation import TASK, ChatMl
 from dg_lsp.reason import ReasonCode
 
+CPU = torch.device("cpu")
 CHATML = (
     "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' + message.content"
     " + '<|im_end|>' + '\\n' }}{%- endfor %}{%- if add_generation_prompt %}"
@@ -164,3 +168,11 @@ def test_the_conversation_is_what_the_template_says(checkpoint):
     assert text(after) == "<|im_end|>\n"
     # What a user writes is never a control token.
     assert [token for token in before if token in names].count(turns.end) == 2
+
+
+def test_a_model_of_the_store_is_judged_by_where_it_comes_from(checkpoint, tmp_path):
+    source = checkpoint("base")
+    target = tmp_path / "mine"
+    pack(source, target, plan_packing(source), device=CPU, source_name="org/Some-Instruct-7B")
+
+    assert load(str(target), "cpu").info.follows_instructions
