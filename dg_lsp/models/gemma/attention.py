@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.models.diffusion_gemma.modeling_diffusion_gemma import (
     DiffusionGemmaDecoderTextAttention,
@@ -142,24 +141,37 @@ def grouped_sdpa(
     `query` (1, query heads, rows, dim), `key` and `value` (1, key heads, keys, dim); a boolean
     `attention_mask` (1, 1, rows, keys), or as `fold` left it. Returns (1, rows, heads, dim).
     """
-    groups: int = module.num_key_value_groups  # type: ignore[assignment]
-    batch, heads, rows, dim = query.shape
     is_causal = bool(module.is_causal if is_causal is None else is_causal)
-    if attention_mask is None and is_causal and rows > 1:
-        output, _ = sdpa_attention_forward(
-            module, query, key, value, None, scaling=scaling, is_causal=True, **kwargs
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return grouped_attention(query, key, value, attention_mask, scaling, is_causal), None
+
+
+def grouped_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    scaling: float,
+    is_causal: bool,
+) -> Tensor:
+    """What `grouped_sdpa` computes; `is_causal` counts only without a mask."""
+    batch, heads, rows, dim = query.shape
+    groups = heads // key.shape[1]
+    if mask is None and is_causal and rows > 1:
+        attended = nn.functional.scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=scaling, enable_gqa=groups > 1
         )
-        return output, None
-    if attention_mask is not None and attention_mask.shape[-2] == rows:
-        attention_mask = fold(attention_mask, groups)
-    output = nn.functional.scaled_dot_product_attention(
+        return attended.transpose(1, 2)
+    if mask is not None and mask.shape[-2] == rows:
+        mask = fold(mask, groups)
+    attended = nn.functional.scaled_dot_product_attention(
         query.reshape(batch, heads // groups, groups * rows, dim),
         key,
         value,
-        attn_mask=attention_mask,
+        attn_mask=mask,
         scale=scaling,
     )
-    return output.view(batch, heads, rows, dim).transpose(1, 2), None
+    return attended.view(batch, heads, rows, dim).transpose(1, 2)
 
 
 def groups_by_kind(model: Any) -> dict[str, int]:

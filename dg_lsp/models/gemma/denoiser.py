@@ -12,6 +12,7 @@ from torch import Tensor
 from dg_lsp.config import CacheSettings
 from dg_lsp.engine.denoiser import Canvases, Prediction
 from dg_lsp.models.gemma import attention
+from dg_lsp.models.gemma.attention import KeyValues
 from dg_lsp.models.gemma.bucketed import BucketedSteps
 from dg_lsp.models.gemma.buckets import (
     CONSTRAINTS,
@@ -24,6 +25,7 @@ from dg_lsp.models.gemma.buckets import (
     usual,
 )
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.gemma.folded import Folded, Prepared
 from dg_lsp.models.gemma.fused.compiled import only_compiled
 from dg_lsp.models.gemma.masks import canvas_mask, causal_mask, offsets, reading_mask
 from dg_lsp.models.gemma.prefix_cache import LayerShape, Prefix, PrefixCache
@@ -71,6 +73,8 @@ class _Arranged:
     serial: int
     canvases: Canvases
     inputs: StepInputs
+    prepared: Prepared | None
+    """For a folded model."""
 
 
 class GemmaDenoiser:
@@ -81,9 +85,10 @@ class GemmaDenoiser:
         model: TextDiffusionGemma,
         cache: CacheSettings | None = None,
         bucketed: BucketedSteps | None = None,
+        folded: Folded | None = None,
     ) -> None:
         """With `bucketed`, steps run on padded tensors at fixed addresses, otherwise on
-        unpadded ones; ladder.py chooses."""
+        unpadded ones; with `folded`, on a CPU, in few operations. ladder.py chooses."""
         self.model = model.eval()
         text = model.config.text_config
         self.vocab_size: int = text.vocab_size
@@ -110,7 +115,7 @@ class GemmaDenoiser:
         self._loaded: int | None = None
         """Serial number of the prompt in the workspace."""
         self._arranged: _Arranged | None = None
-        self._bucketed = bucketed
+        self._bucketed, self._folded = bucketed, folded
         self.notes: tuple[Reason, ...] = ()
         """Why it does not run in the fastest way."""
         attention.install(model, fuse=self.is_fused)
@@ -156,11 +161,15 @@ class GemmaDenoiser:
                 step.arrange(canvases, encoded.length)
                 return step(canvas, conditioning, temperature, share)
             self._load(encoded, rows)
-            inputs = self._arrange(encoded, canvases).inputs
+            arranged = self._arrange(encoded, canvases)
+            inputs = arranged.inputs
             inputs.canvas, inputs.conditioning, inputs.share = canvas, conditioning, share
             inputs.temperature.fill_(temperature)
             view = self._workspace.view(encoded.length, self._seen(encoded), rows)
-            selection, soft = run_step(self.model, view, inputs)
+            if self._folded is not None and arranged.prepared is not None:
+                selection, soft = self._folded.step(view, inputs, arranged.prepared)
+            else:
+                selection, soft = run_step(self.model, view, inputs)
         return prediction_of(selection, soft)
 
     @torch.inference_mode()
@@ -184,13 +193,16 @@ class GemmaDenoiser:
         conditioning: Tensor | None,
     ) -> Tensor:
         """The decoder's last hidden states (rows, hidden)."""
-        none = canvas[:0]
-        canvases = Canvases(tuple(lengths), none, none, none[None].bool(), none)
+        none, every = canvas[:0], torch.arange(len(canvas), device=self.device)
+        canvases = Canvases(tuple(lengths), none, every, none[None].bool(), none)
         with working_on(self.device):
             self._load(encoded, len(canvas))
-            inputs = self._arrange(encoded, canvases).inputs
+            arranged = self._arrange(encoded, canvases)
+            inputs = arranged.inputs
             inputs.canvas, inputs.conditioning = canvas, conditioning
             view = self._workspace.view(encoded.length, self._seen(encoded), len(canvas))
+            if self._folded is not None and arranged.prepared is not None:
+                return self._folded.decode(view, inputs, arranged.prepared)[0]
             return last_hidden(self.model, decode(self.model, view, inputs)[0])
 
     @torch.inference_mode()
@@ -213,12 +225,12 @@ class GemmaDenoiser:
                 "full_attention": causal_mask(lengths, encoded.length, None),
                 "sliding_attention": causal_mask(lengths, seen, self._window),
             }
-            hidden = self.model.model.encoder.language_model(
-                input_ids=tokens[None],
-                attention_mask=self._folded(masks),
-                position_ids=(offsets(lengths) + encoded.length).to(self.device)[None],
-                past_key_values=self._workspace.view(encoded.length, seen, len(tokens)),
-            ).last_hidden_state[0]
+            hidden = self._read_rows(
+                tokens,
+                (offsets(lengths) + encoded.length).to(self.device),
+                self._by_kind(masks),
+                self._workspace.view(encoded.length, seen, len(tokens)),
+            )
             # The position before a token predicts it; the prompt's last position predicts the
             # first.
             before = torch.cat([encoded.last_hidden[None], hidden[:-1]])
@@ -271,19 +283,43 @@ class GemmaDenoiser:
         for at in range(start, len(ids), ENCODE_TOKENS):
             piece = list(ids[at : at + ENCODE_TOKENS])
             count = len(piece)
-            output = self.model.model.encoder.language_model(
-                input_ids=torch.tensor([piece], device=self.device),
-                attention_mask=self._reading_masks(at, count),
-                position_ids=torch.arange(at, at + count, device=self.device)[None],
-                past_key_values=prefix,
+            read = self._read_rows(
+                torch.tensor(piece, device=self.device),
+                torch.arange(at, at + count, device=self.device),
+                self._reading_masks(at, count),
+                prefix,
+                is_last_enough=True,
             )
-            hidden = output.last_hidden_state[0, -1]
+            hidden = read[-1]
             prefix.ids += piece
             self.tokens_encoded += count
         assert hidden is not None
         # A copy, because a view of the last row would keep all rows in memory.
         prefix.last_hidden = hidden.clone()
         return prefix.last_hidden
+
+    def _read_rows(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        masks: Masks,
+        key_values: KeyValues,
+        *,
+        is_last_enough: bool = False,
+    ) -> Tensor:
+        """The encoder's last hidden states (rows, hidden), or at least that of the last row."""
+        if self._folded is not None:
+            return self._folded.read(
+                tokens, positions, masks, key_values, is_last_enough=is_last_enough
+            )
+        output = self.model.model.encoder.language_model(
+            input_ids=tokens[None],
+            attention_mask=masks,
+            position_ids=positions[None],
+            past_key_values=key_values,
+        )
+        hidden: Tensor = output.last_hidden_state[0]
+        return hidden
 
     def _read_tail(self, prefix: Prefix, ids: Sequence[int], bucket: Reading) -> Tensor:
         """Read a few tokens after `prefix` in the workspace, and copy them to `prefix`."""
@@ -320,7 +356,7 @@ class GemmaDenoiser:
             full = reading_mask(count, at, None, self.device)
         if (at > 0 or count > self._window) and count > 1:
             sliding = reading_mask(count, seen, self._window, self.device)
-        return self._folded({"full_attention": full, "sliding_attention": sliding})
+        return self._by_kind({"full_attention": full, "sliding_attention": sliding})
 
     def _seen(self, encoded: Encoded) -> int:
         """Cached tokens of a sliding layer that a row after the prompt sees."""
@@ -383,7 +419,7 @@ class GemmaDenoiser:
             canvas=none,
             conditioning=None,
             positions=(offsets(lengths) + encoded.length).to(self.device),
-            masks=self._folded(masks),
+            masks=self._by_kind(masks),
             order=torch.cat([canvases.free, canvases.pinned]),
             target=canvases.free,
             disallowed=canvases.disallowed,
@@ -391,15 +427,21 @@ class GemmaDenoiser:
             temperature=torch.ones((), device=self.device),
             share=none,
         )
-        self._arranged = _Arranged(encoded.serial, canvases, inputs)
+        prepared = None if self._folded is None else self._folded.prepare(inputs)
+        self._arranged = _Arranged(encoded.serial, canvases, inputs, prepared)
         return self._arranged
 
-    def _folded(self, masks: Masks) -> Masks:
+    def _by_kind(self, masks: Masks) -> Masks:
         """Masks (rows, keys) in the form that each kind of layer expects."""
         return {
-            kind: None
-            if mask is None
-            else attention.fold(mask[None, None].to(self.device), self._groups[kind])
+            kind: None if mask is None else self._seen_mask(mask, self._groups[kind])
             for kind, mask in masks.items()
             if kind in self._groups
         }
+
+    def _seen_mask(self, mask: Tensor, groups: int) -> Tensor:
+        mask = mask.to(self.device)
+        if self.device.type == "cpu":
+            # There, torch makes this of a boolean mask anew in every layer.
+            mask = torch.zeros(mask.shape, dtype=self._dtype).masked_fill_(~mask, -torch.inf)
+        return attention.fold(mask[None, None], groups)

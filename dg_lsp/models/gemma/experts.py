@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from transformers.integrations.moe import ExpertsInterface
 
 ALL_EXPERTS = "all_experts"
+MOST_EXPERTS_AT_ONCE = 8
+"""With at most this many experts, a CPU computes all of them faster than a grouped product."""
 
 
 def all_experts_forward(

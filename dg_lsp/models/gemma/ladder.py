@@ -21,6 +21,7 @@ from dg_lsp.models.gemma import checking
 from dg_lsp.models.gemma.bucketed import BucketedSteps
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
+from dg_lsp.models.gemma.folded import fold
 from dg_lsp.models.gemma.fused.compiled import compiled
 from dg_lsp.models.gemma.graphs import GraphCapture
 from dg_lsp.models.int8_embedding import Int8Rows
@@ -64,7 +65,7 @@ def settle(model: TextDiffusionGemma, cache: CacheSettings) -> GemmaDenoiser:
     this process any more.
     """
     if model.lm_head.weight.device.type == "cpu":
-        return denoiser_at(PLAIN, model, cache)
+        return GemmaDenoiser(model, cache, folded=fold(model))
     obstacle = kernel_obstacle(installed())
     if obstacle is None:
         return descend(LADDER, model, cache)

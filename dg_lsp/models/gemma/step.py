@@ -190,10 +190,39 @@ def _end(
     vocabulary_chunk: int,
 ) -> tuple[Selection, Tensor]:
     """The selection, and the conditioning (rows, hidden) of the next step."""
+    return choose(
+        model,
+        last_hidden(model, hidden[:, order]),
+        embedded,
+        canvas,
+        order,
+        target,
+        disallowed,
+        constraint,
+        temperature,
+        share,
+        vocabulary_chunk,
+    )
+
+
+def choose(
+    model: TextDiffusionGemma,
+    states: Tensor,
+    embedded: Tensor,
+    canvas: Tensor,
+    order: Tensor,
+    target: Tensor,
+    disallowed: Tensor,
+    constraint: Tensor,
+    temperature: Tensor,
+    share: Tensor,
+    vocabulary_chunk: int = VOCABULARY_CHUNK,
+) -> tuple[Selection, Tensor]:
+    """The same, from what the output layer reads: `states` (selected, hidden)."""
     free = share.shape[0]
     selection = select(
         head_of(model),
-        last_hidden(model, hidden[:, order]),
+        states,
         canvas[order[free:]],
         disallowed,
         constraint,

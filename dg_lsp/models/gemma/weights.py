@@ -11,7 +11,7 @@ from transformers import DiffusionGemmaConfig
 
 from dg_lsp.models.checkpoint import CheckpointError, one_line
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
-from dg_lsp.models.gemma.experts import ALL_EXPERTS
+from dg_lsp.models.gemma.experts import ALL_EXPERTS, MOST_EXPERTS_AT_ONCE
 from dg_lsp.models.gemma.quantization import EMBEDDING, assemble, skeleton, tensor_layout
 from dg_lsp.models.int8_embedding import Int8Rows, to_int8
 from dg_lsp.models.nf4.format import Nf4
@@ -19,9 +19,6 @@ from dg_lsp.models.nf4.packed import read_packed
 from dg_lsp.models.quiet import quiet_loader
 from dg_lsp.models.w4a16.format import Int4
 from dg_lsp.models.w4a16.reading import read_int4
-
-MOST_EXPERTS_AT_ONCE = 8
-"""With at most this many experts, a CPU computes all of them faster than a grouped product."""
 
 
 def load_packed(
