@@ -413,6 +413,20 @@ def plugged(start: Callable[..., Editor]) -> Callable[..., Editor]:
 
 
 @pytest.fixture
+def plugged_with(start: Callable[..., Editor]) -> Callable[..., Editor]:
+    """A Neovim with the plugin and the server that a command starts."""
+
+    def begin(
+        cmd: list[str], settings: dict[str, Any] | None = None, **environment: str
+    ) -> Editor:
+        editor = start(**environment)
+        editor.configure(WITH_PLUGIN, cmd, settings)
+        return editor
+
+    return begin
+
+
+@pytest.fixture
 def plugged_with_model(start: Callable[..., Editor], engine: dict[str, str]) -> Editor:
     """A Neovim with the plugin and the bundled model."""
     editor = start(**engine)

@@ -94,7 +94,15 @@ function words.status()
   end, 0)
 end
 
-words.models = models.show
+words.models = models.choose
+
+--- Stop the download of a model.
+function words.cancel()
+  if not models.cancel() then
+    say('nothing is being downloaded')
+  end
+end
+
 words.sample = sample.open
 
 --- Restart the engine, for every editor that shares it; or the server, if it has stopped.

@@ -80,7 +80,7 @@ local function check_server()
       or vim.health.info
     report(status.describe())
     if now.model == require('dg_lsp.models').BUNDLED then
-      vim.health.info('The bundled model is only for trying things out: see :DgLsp models')
+      vim.health.info('The bundled model is only a demonstration: see :DgLsp models')
     end
   end
   check_doctor()
