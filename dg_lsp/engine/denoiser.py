@@ -23,7 +23,7 @@ class Canvases:
     free: Tensor
     """(free,) rows that are sampled, ascending."""
     pinned: Tensor
-    """(pinned,) all other rows, ascending."""
+    """(pinned,) other rows, those whose fit is computed, ascending."""
     disallowed: Tensor
     """(constraints, vocab) boolean, true where a token is disallowed."""
     constraint: Tensor

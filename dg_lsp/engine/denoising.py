@@ -20,6 +20,7 @@ typed token. With nothing pinned, healed or disallowed and the same random numbe
 canvases equal the reference's, token for token (a test checks this).
 
 Several canvases ("lanes") go through the decoder in one forward pass; none sees the others.
+A lane that has settled leaves it.
 A step waits for the device once, for the data that stopping and drafts need.
 """
 
@@ -63,6 +64,7 @@ class Denoising:
             lane = Lane(plan, corruption.memory(plan), start, empty)
             lane.control_tokens = corruption.control_tokens(lane)
             self.lanes.append(lane)
+        self._fits_pinned = True
         self._rows = arrange(self.lanes, self._constraints, self._device)
         self._canvas = self._filled([plan.ids for plan in plans])
         self._conditioning: Tensor | None = None
@@ -109,9 +111,7 @@ class Denoising:
             torch.cat(parts).cpu().split(sizes)
         )
         resized: dict[int, Sequence[int]] = {}
-        for number, lane in enumerate(self.lanes):
-            if lane.settled:
-                continue
+        for number, lane in enumerate(self._rows.lanes):
             free, pinned = self._rows.free_slices[number], self._rows.pinned_slices[number]
             lane.steps = self.step_idx
             lane.free_fit = float(free_fit[free].mean())
@@ -125,12 +125,15 @@ class Denoising:
                 resized[number] = ids
         if resized:
             self._resize(resized)
-        self._follow_limits()
+        has_changed = self._follow_limits() or bool(resized)
+        if has_changed or any(lane.settled for lane in self._rows.lanes):
+            self._arrange()
 
-    def _follow_limits(self) -> None:
-        """Let positions accept what fits the tokens that are shown now."""
+    def _follow_limits(self) -> bool:
+        """Whether positions now accept other tokens, by those that are shown."""
         changed = False
-        given = zip(self.lanes, self._rows.limits, self._rows.control_tokens, strict=True)
+        rows = self._rows
+        given = zip(rows.lanes, rows.limits, rows.control_tokens, strict=True)
         for lane, limits, control_tokens in given:
             lane.control_tokens = self._corruption.control_tokens(lane)
             changed |= lane.control_tokens != control_tokens
@@ -139,41 +142,51 @@ class Denoising:
             if tuple(one.limit for one in healed) != limits:
                 # Its last step was within limits that no longer hold.
                 changed, lane.settled = True, False
-        if changed:
-            self._rows = arrange(self.lanes, self._constraints, self._device)
+        return changed
 
     def _resize(self, resized: dict[int, Sequence[int]]) -> None:
         """Replace the free positions of some lanes; all other lanes keep theirs."""
         if self._conditioning is not None:
             raise ValueError("the length of a self-conditioned canvas cannot change")
-        lengths = [len(lane.plan.ids) for lane in self.lanes]
+        lengths = self._rows.canvases.lengths
         canvases = [part.tolist() for part in self._canvas.split(lengths)]
         for number, ids in resized.items():
-            lane, canvas = self.lanes[number], canvases[number]
+            lane, canvas = self._rows.lanes[number], canvases[number]
             lane.plan = lane.plan.with_free(ids)
             canvases[number] = [
                 *canvas[: lane.plan.free_start],
                 *ids,
                 *canvas[len(canvas) - (len(lane.plan.ids) - lane.plan.free_end) :],
             ]
-        self._rows = arrange(self.lanes, self._constraints, self._device)
         self._canvas = torch.tensor([i for ids in canvases for i in ids], device=self._device)
 
-    def keep(self, lanes: Sequence[Lane]) -> None:
-        """Continue with these lanes only, in their current order."""
+    def keep(self, lanes: Sequence[Lane], *, fits_pinned: bool = True) -> None:
+        """Continue with these lanes only, in their current order.
+
+        Without `fits_pinned`, lanes keep the fits of pinned tokens that they have.
+        """
+        self.lanes = [lane for lane in self.lanes if any(lane is kept for kept in lanes)]
+        self._fits_pinned = fits_pinned
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Continue with the rows of those lanes that have not settled."""
+        running = [lane for lane in self.lanes if not lane.settled]
+        if not running:
+            return
         rows = []
         start = 0
-        for lane in self.lanes:
+        for lane in self._rows.lanes:
             end = start + len(lane.plan.ids)
-            if any(lane is kept for kept in lanes):
+            if any(lane is kept for kept in running):
                 rows.append(torch.arange(start, end, device=self._device))
             start = end
-        self.lanes = [lane for lane in self.lanes if any(lane is kept for kept in lanes)]
-        index = torch.cat(rows)
-        self._canvas = self._canvas[index]
-        if self._conditioning is not None:
-            self._conditioning = self._conditioning[index]
-        self._rows = arrange(self.lanes, self._constraints, self._device)
+        if len(rows) < len(self._rows.lanes):
+            index = torch.cat(rows)
+            self._canvas = self._canvas[index]
+            if self._conditioning is not None:
+                self._conditioning = self._conditioning[index]
+        self._rows = arrange(self.lanes, self._constraints, self._device, self._fits_pinned)
 
     def _filled(self, canvases: Sequence[Sequence[int]]) -> Tensor:
         """All canvases (rows,), with noise in place of -1."""
@@ -200,7 +213,7 @@ def run(
         after_step()
         survivors = survivors_of(denoising, strategy, wanted)
         if len(survivors) < len(denoising.lanes):
-            denoising.keep(survivors)
+            denoising.keep(survivors, fits_pinned=strategy.may_drop(denoising.step_idx))
     return strategy.fittest(denoising.lanes)
 
 

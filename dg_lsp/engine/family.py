@@ -121,6 +121,10 @@ class LengthStrategy(Protocol):
         """The lanes that continue after `step_idx` steps, at least `wanted` of them."""
         ...
 
+    def may_drop(self, step_idx: int) -> bool:
+        """Whether lanes may be dropped after more than `step_idx` steps."""
+        ...
+
 
 class Ranker(Protocol):
     """Compares finished texts of different lengths and gives each one a confidence."""

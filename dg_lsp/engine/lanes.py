@@ -35,7 +35,7 @@ class Lane:
     """Mean log-probability of the best tokens, at temperature 1 and without constraints, so
     that it shows whether the token of a healed position belongs there."""
     pinned_fit: float = 0.0
-    """The same for the pinned tokens."""
+    """The same for the pinned tokens, at the last step that computed it."""
     settled: bool = False
     steps: int = 0
     control_tokens: frozenset[int] = frozenset()
@@ -60,11 +60,18 @@ class StepView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """The index of some lanes' positions; tensors are int64, on the device."""
+    """The index of the positions of lanes that have not settled; tensors are int64, on the
+    device."""
 
+    lanes: tuple[Lane, ...]
     canvases: Canvases
     lane_index: Tensor
     """(free,) number of the lane that each free row belongs to."""
+    draws: int
+    """How many random numbers are drawn at a time: one for each free position of all lanes,
+    so that what a lane becomes does not depend on when others settle."""
+    drawn: Tensor
+    """(free,) which of them a row takes."""
     typed_rows: Tensor
     """(healed,) indices into the free rows."""
     typed_ids: Tensor
@@ -78,8 +85,17 @@ class Rows:
     pinned_slices: tuple[slice, ...]
 
 
-def arrange(lanes: Sequence[Lane], constraints: Constraints, device: torch.device) -> Rows:
-    """Index the rows of all lanes; what healed positions accept follows from what is shown."""
+def arrange(
+    lanes: Sequence[Lane],
+    constraints: Constraints,
+    device: torch.device,
+    fits_pinned: bool = True,
+) -> Rows:
+    """Index the rows of lanes, of which one or more have not settled.
+
+    What healed positions accept follows from what is shown. Without `fits_pinned`, the fit of
+    pinned rows is not computed.
+    """
     free: list[int] = []
     pinned: list[int] = []
     lane_index: list[int] = []
@@ -88,8 +104,14 @@ def arrange(lanes: Sequence[Lane], constraints: Constraints, device: torch.devic
     pinned_slices: list[slice] = []
     constraint: list[int] = []
     limits: list[tuple[Limit, ...]] = []
-    start = 0
-    for number, lane in enumerate(lanes):
+    start = draws = 0
+    drawn: list[int] = []
+    running = tuple(lane for lane in lanes if not lane.settled)
+    for lane in lanes:
+        if not lane.settled:
+            drawn += range(draws, draws + lane.plan.free_length)
+        draws += lane.plan.free_length
+    for number, lane in enumerate(running):
         plan = lane.plan
         first = len(free)
         constraint += [constraints.unhealed(lane)] * plan.free_length
@@ -102,8 +124,9 @@ def arrange(lanes: Sequence[Lane], constraints: Constraints, device: torch.devic
         lane_index += [number] * plan.free_length
         free_slices.append(slice(first, len(free)))
         before = len(pinned)
-        pinned += range(start, start + plan.free_start)
-        pinned += range(start + plan.free_end, start + len(plan.ids))
+        if fits_pinned:
+            pinned += range(start, start + plan.free_start)
+            pinned += range(start + plan.free_end, start + len(plan.ids))
         pinned_slices.append(slice(before, len(pinned)))
         start += len(plan.ids)
 
@@ -111,18 +134,21 @@ def arrange(lanes: Sequence[Lane], constraints: Constraints, device: torch.devic
         return torch.tensor(values, dtype=torch.long, device=device)
 
     return Rows(
+        lanes=running,
         canvases=Canvases(
-            lengths=tuple(len(lane.plan.ids) for lane in lanes),
+            lengths=tuple(len(lane.plan.ids) for lane in running),
             free=tensor(free),
             pinned=tensor(pinned),
             disallowed=constraints.table(device),
             constraint=tensor(constraint),
         ),
         lane_index=tensor(lane_index),
+        draws=draws,
+        drawn=tensor(drawn),
         typed_rows=tensor([row for row, _ in typed]),
         typed_ids=tensor([token for _, token in typed]),
         limits=tuple(limits),
-        control_tokens=tuple(lane.control_tokens for lane in lanes),
+        control_tokens=tuple(lane.control_tokens for lane in running),
         free_slices=tuple(free_slices),
         pinned_slices=tuple(pinned_slices),
     )

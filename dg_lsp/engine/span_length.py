@@ -40,6 +40,9 @@ class LengthRace:
         count = max(dict(self.settings.keep_after).get(step_idx, len(lanes)), wanted)
         return fittest(lanes)[:count]
 
+    def may_drop(self, step_idx: int) -> bool:
+        return any(step > step_idx for step, _ in self.settings.keep_after)
+
 
 def fittest(lanes: Sequence[Lane]) -> list[Lane]:
     """Lanes by fitness, best first; of equally fit ones, the shorter first."""

@@ -38,11 +38,12 @@ class UniformCorruption:
         if self._text_tokens is None:
             # Constraint 0 disallows only control tokens, and all lanes of a run share it.
             self._text_tokens = torch.nonzero(~rows.canvases.disallowed[0]).squeeze(-1)
-        size = (len(rows.lane_index),)
         drawn = torch.randint(
-            len(self._text_tokens), size, generator=self._generator, device=self._device
+            *(len(self._text_tokens), (rows.draws,)),
+            generator=self._generator,
+            device=self._device,
         )
-        noise = self._text_tokens[drawn]
+        noise = self._text_tokens[drawn[rows.drawn]]
         noise[rows.typed_rows] = rows.typed_ids
         return noise
 
@@ -50,7 +51,8 @@ class UniformCorruption:
         return sampler.temperature(self._settings, step_idx)
 
     def share(self, rows: Rows) -> Tensor:
-        return torch.rand(len(rows.lane_index), generator=self._generator, device=self._device)
+        drawn = torch.rand(rows.draws, generator=self._generator, device=self._device)
+        return drawn[rows.drawn]
 
     def commit(self, canvas: Tensor, predicted: Prediction, rows: Rows) -> Tensor:
         """Accept the most certain positions and renoise all others."""

@@ -132,14 +132,14 @@ def prefer(monkeypatch):
     """Let the output layer prefer some tokens."""
 
     def preferring(tokens: Sequence[int]) -> None:
-        original = Head.logits
+        original = Head.logits_of
 
-        def logits(self, hidden, start=0, end=None):
-            preferred = original(self, hidden, start, end)
+        def logits_of(self, hidden, weights):
+            preferred = original(self, hidden, weights)
             preferred[:, list(tokens)] += 20
             return preferred
 
-        monkeypatch.setattr(Head, "logits", logits)
+        monkeypatch.setattr(Head, "logits_of", logits_of)
 
     return preferring
 
@@ -366,22 +366,69 @@ def test_lanes_that_are_kept_go_on_as_they_were(denoiser, tiny_codec, order):
         assert torch.equal(soft[-2:], embedded)
 
 
-def test_a_settled_lane_stays_as_it_is(denoiser, tiny_codec):
-    uniform = corruption(
-        denoiser, max_denoising_steps=8, confidence_threshold=100.0, stability_threshold=0
-    )
-    watched = Watched(denoiser)
-    denoising = Denoising(watched, watched.encode(PROMPT), [open_plan(4)], tiny_codec, uniform)
+class SettlingFirst(UniformCorruption):
+    """Lets the shortest canvas settle after its first step, if `settles`, and no other."""
+
+    settles = True
+
+    def observe(self, lane, view):
+        super().observe(lane, view)
+        lane.settled = self.settles and lane.plan.free_length == 2
+
+
+class Never(SettlingFirst):
+    settles = False
+
+
+def test_a_settled_lane_leaves_the_pass_and_the_others_go_on_as_they_would(
+    denoiser, tiny_codec
+):
+    plans = [
+        CanvasPlan((-1,) * count + (60, 61), 0, count, (), (), is_open=False)
+        for count in (4, 2, 3)
+    ]
+    runs = []
+    for kind in (SettlingFirst, Never):
+        watched = Watched(denoiser)
+        settings = SamplerSettings(max_denoising_steps=4)
+        denoising = Denoising(
+            watched,
+            watched.encode(PROMPT),
+            plans,
+            tiny_codec,
+            kind(settings, denoiser.device, 0),
+        )
+        denoising.step()
+        lane = denoising.lanes[1]
+        shown, probability = lane.shown.clone(), lane.log_probability.clone()
+        while not denoising.done:
+            denoising.step()
+        runs.append((watched.canvases, denoising.lanes))
+        if kind is SettlingFirst:
+            assert lane.steps == 1
+            assert torch.equal(lane.shown, shown)
+            assert torch.equal(lane.log_probability, probability)
+
+    (narrow, settled), (wide, running) = runs
+    assert [len(canvas) for canvas in narrow] == [15, 11, 11, 11]
+    for ours, theirs in zip(narrow[1:], wide[1:], strict=True):
+        assert ours.tolist() == [*theirs[:6].tolist(), *theirs[10:].tolist()]
+    for number in (0, 2):
+        assert torch.equal(settled[number].shown, running[number].shown)
+
+
+def test_fits_of_pinned_tokens_are_computed_only_where_they_are_asked_for(denoiser, tiny_codec):
+    plans = [CanvasPlan((-1, -1, 60), 0, 2, (), (), is_open=False)] * 2
+    uniform = corruption(denoiser, max_denoising_steps=3, stability_threshold=3)
+    denoising = Denoising(denoiser, denoiser.encode(PROMPT), plans, tiny_codec, uniform)
     denoising.step()
     lane = denoising.lanes[0]
-    assert lane.settled
-    assert denoising.done
-    shown, probability = lane.shown.clone(), lane.log_probability.clone()
+    pinned, free = lane.pinned_fit, lane.free_fit
+    denoising.keep([lane], fits_pinned=False)
     denoising.step()
 
-    assert torch.equal(lane.shown, shown)
-    assert torch.equal(lane.log_probability, probability)
-    assert lane.steps == 1
+    assert lane.pinned_fit == pinned < 0
+    assert lane.free_fit != free
 
 
 def test_the_same_seed_draws_the_same_canvases(denoiser, tiny_codec):

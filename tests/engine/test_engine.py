@@ -214,7 +214,7 @@ async def test_nothing_of_the_model_outlives_the_engine(tiny_checkpoint):
             model.denoiser, model.codec, model.family(settings), settings, model.info.name
         )
         first = (await engine.submit(job(AREA, max_tokens=4)).result()).infill
-        model.denoiser.model.model.decoder.layers[2].forward = out_of_memory
+        model.denoiser.model.model.decoder.embed_tokens.forward = out_of_memory
         second = (await engine.submit(job(AREA, max_tokens=4)).result()).infill
         await engine.close()
         return first, second

@@ -137,3 +137,10 @@ def test_what_is_called_after_each_step_may_end_the_race(tiny_codec):
     with pytest.raises(KeyboardInterrupt):
         scripted_race(tiny_codec, after_step=stop_at_third)
     assert len(calls) == 3
+
+
+def test_lanes_are_dropped_only_after_the_steps_that_the_settings_name():
+    race = LengthRace(LengthSettings(keep_after=((1, 6), (3, 4))))
+
+    assert [race.may_drop(step) for step in range(5)] == [True, True, True, False, False]
+    assert not LengthRace(LengthSettings(keep_after=())).may_drop(0)

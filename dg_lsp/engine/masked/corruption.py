@@ -97,7 +97,8 @@ class MaskedCorruption:
         return self._settings.temperature
 
     def share(self, rows: Rows) -> Tensor:
-        return torch.rand(len(rows.lane_index), generator=self._generator, device=self._device)
+        drawn = torch.rand(rows.draws, generator=self._generator, device=self._device)
+        return drawn[rows.drawn]
 
     def commit(self, canvas: Tensor, predicted: Prediction, rows: Rows) -> Tensor:
         """Decide masked positions; the others keep their tokens."""

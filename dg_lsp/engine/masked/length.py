@@ -45,6 +45,9 @@ class MaskedLengths:
         count = dict(self.settings.keep_after).get(step_idx, len(lanes))
         return self.fittest(lanes)[: max(count, wanted)]
 
+    def may_drop(self, step_idx: int) -> bool:
+        return any(step > step_idx for step, _ in self.settings.keep_after)
+
     def _fitness(self, lane: Lane) -> float:
         if self.can_delete:
             # The surer of two texts; how long a canvas is says nothing.

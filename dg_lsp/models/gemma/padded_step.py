@@ -124,7 +124,8 @@ class PaddedStep:
         inputs.share[:free] = share
         selection, soft = self._run()
         first = self._bucket.free
-        pinned = rows - free
+        assert self._canvases is not None
+        pinned = len(self._canvases.pinned)
         # Copies, because the next run overwrites the buffers.
         return Prediction(
             sampled=selection.sampled[:free].clone(),
