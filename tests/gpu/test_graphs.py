@@ -20,7 +20,8 @@ import sys
 import torch
 from dg_lsp.benchmark.gpu.weights import packed_model
 from dg_lsp.config import CacheSettings
-from dg_lsp.models.gemma import bucketed, checking
+from dg_lsp.models import prepared
+from dg_lsp.models.gemma import checking
 from dg_lsp.models.gemma.ladder import LADDER, PLAIN, denoiser_at
 from dg_lsp.models.gemma.shapes import tiny_shape
 
@@ -53,7 +54,7 @@ check(captured)
 captured.warm_up(700, lambda done, total: None)
 check(captured)
 # Graphs are dropped one by one.
-bucketed.MOST_PREPARED = 2
+prepared.MOST_PREPARED = 2
 captured.shrink()
 check(captured)
 check(captured)

@@ -7,10 +7,10 @@ import torch
 from safetensors import safe_open
 
 from dg_lsp.config import CacheSettings
+from dg_lsp.models.captured import uncaptured
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.models.gemma import checking
 from dg_lsp.models.gemma.bucketed import BucketedSteps
-from dg_lsp.models.gemma.captured import uncaptured
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.footprint import cache_bytes, working_bytes
 from dg_lsp.models.gemma.fused.compiled import compiled

@@ -23,8 +23,8 @@ from transformers import DiffusionGemmaConfig
 
 from dg_lsp.benchmark.gpu import weights
 from dg_lsp.engine.denoiser import Canvases
+from dg_lsp.models.captured import uncaptured
 from dg_lsp.models.gemma.bucketed import BucketedSteps
-from dg_lsp.models.gemma.captured import uncaptured
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.fused.compiled import compiled
 from dg_lsp.models.gemma.shapes import real_shape

@@ -9,26 +9,22 @@ on a CPU.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
-from dg_lsp.models.gemma.buckets import CACHED, Bucket, Reading
-from dg_lsp.models.gemma.captured import Capture
+from dg_lsp.models.captured import Capture
+from dg_lsp.models.gemma.buckets import Bucket, Reading
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.padded_reading import PaddedReading
 from dg_lsp.models.gemma.padded_step import PaddedStep
 from dg_lsp.models.gemma.step import Parts
 from dg_lsp.models.gemma.workspace import Workspace
-
-MOST_PREPARED = 96
-MOST_BYTES = 384 * 2**20
-"""Bounds on what is prepared at the same time. The memory plan counts it as workspace."""
+from dg_lsp.models.padding import CACHED
+from dg_lsp.models.prepared import Prepared
 
 
 class BucketedSteps:
     """The forward passes of one model that run in buckets, created when first needed.
 
-    Each has its own buffers. The least recently used are dropped when there are too many. With
-    `fused`, its parts are used for steps, and they run the fused kernels.
+    Each has its own buffers. With `fused`, its parts are used for steps, and they run the fused
+    kernels.
     """
 
     def __init__(self, capture: Capture, fused: Parts | None = None) -> None:
@@ -36,9 +32,7 @@ class BucketedSteps:
         self.fused = fused
         self.sizes: tuple[int, ...] = CACHED
         """Numbers of cached tokens that a forward pass is padded up to."""
-        self._prepared: OrderedDict[Bucket | Reading, PaddedStep | PaddedReading] = (
-            OrderedDict()
-        )
+        self._prepared: Prepared[Bucket | Reading, PaddedStep | PaddedReading] = Prepared()
 
     @property
     def buckets(self) -> list[Bucket]:
@@ -52,7 +46,7 @@ class BucketedSteps:
 
     @property
     def nbytes(self) -> int:
-        return sum(one.nbytes for one in self._prepared.values())
+        return self._prepared.nbytes
 
     def clear(self) -> None:
         """Drop everything, because the workspace moved or memory is short."""
@@ -78,17 +72,10 @@ class BucketedSteps:
         self, model: TextDiffusionGemma, workspace: Workspace, bucket: Bucket | Reading
     ) -> PaddedStep | PaddedReading:
         """What runs in a bucket, created if it is not there."""
-        if bucket in self._prepared:
-            self._prepared.move_to_end(bucket)
-            return self._prepared[bucket]
-        while len(self._prepared) >= MOST_PREPARED:
-            self._prepared.popitem(last=False)
-        made = (
-            PaddedStep(model, workspace, bucket, self._capture, self.fused)
-            if isinstance(bucket, Bucket)
-            else PaddedReading(model, workspace, bucket, self._capture)
-        )
-        self._prepared[bucket] = made
-        while self.nbytes > MOST_BYTES and len(self._prepared) > 1:
-            self._prepared.popitem(last=False)
-        return made
+
+        def make() -> PaddedStep | PaddedReading:
+            if isinstance(bucket, Bucket):
+                return PaddedStep(model, workspace, bucket, self._capture, self.fused)
+            return PaddedReading(model, workspace, bucket, self._capture)
+
+        return self._prepared.get(bucket, make)

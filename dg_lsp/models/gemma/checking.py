@@ -1,103 +1,29 @@
-"""The self-test of a way of running a model: its numbers against those of plain torch.
+"""The self-test of a way of running the model: its numbers against those of plain torch.
 
-Every check runs on the model's own device, weights and data type, and raises
-`CheckFailedError` if the numbers differ by more than rounding explains. On a GPU all of them
-take about a second.
+On a GPU, all of its checks take about a second.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dg_lsp.engine.denoiser import Canvases, Prediction
+from dg_lsp.models.checking import compare, random_rows, tolerance_of, within
 from dg_lsp.models.gemma.attention import fold, grouped_sdpa
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.fused import ops as fused_ops
 from dg_lsp.models.gemma.fused import reference as fused_reference
 from dg_lsp.models.gemma.masks import canvas_mask, lanes
-from dg_lsp.models.kernels import TOKENS_PER_TILE, ops, reference
-from dg_lsp.models.packed_layers import KERNEL_ACTIVATION, PackedMatrix, PackedStack
-from dg_lsp.reason import CodedError, ReasonCode
 
 PROMPT_TOKENS = 300
 CANVASES = (16, 9)
 ROWS, SLOTS = 32, 320
 """Of the attention's check: two canvases and padding, after cached tokens and padding."""
 TEMPERATURE = 0.7
-
-
-class CheckFailedError(CodedError):
-    """A way of computing gave other numbers than plain torch."""
-
-    code = ReasonCode.WRONG_NUMBERS
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """How far numbers may differ because of rounding."""
-
-    product: float
-    """One result of a product or of attention, relative to the root mean square of all."""
-    step: float
-    """Log-probabilities and entropies of a step, in nats, on average."""
-    embedding: float
-    """Soft embeddings of a step, relative to their norm."""
-
-
-EXACT = Tolerance(product=1e-3, step=2e-3, embedding=2e-3)
-ROUNDED = Tolerance(product=0.1, step=0.3, embedding=0.2)
-"""For 16 bits. Each layer adds its rounding, and a router may choose another expert of two that
-are nearly equal; what is really wrong differs by as much as the numbers themselves."""
-
-
-def tolerance_of(dtype: torch.dtype) -> Tolerance:
-    return EXACT if dtype is torch.float32 else ROUNDED
-
-
-def check_products(model: nn.Module) -> None:
-    """The products of the first layer with 4-bit weights, in every tile size."""
-    layer: Any = next(
-        (
-            layer
-            for layer in model.model.decoder.layers  # type: ignore[union-attr]
-            if any(isinstance(module, PackedStack) for module in layer.modules())
-        ),
-        None,
-    )
-    if layer is None:
-        return
-    dtype: torch.dtype = model.lm_head.weight.dtype  # type: ignore[assignment, union-attr]
-    limit = tolerance_of(dtype).product
-    for name, module in layer.named_modules():
-        if isinstance(module, PackedMatrix):
-            weight = module.stored
-            for count in TOKENS_PER_TILE:
-                rows = _random(count, weight.shape[1]).to(weight.tensors()[0].device, dtype)
-                found, expected = ops.linear(rows, weight), reference.linear(rows, weight)
-                _compare(f"the product {name} of {count} rows", found, expected, limit)
-    experts = getattr(layer, "experts", None)
-    if experts is None or not isinstance(experts.gate_up_proj, PackedStack):
-        return
-    if experts.config.hidden_activation != KERNEL_ACTIVATION:
-        return
-    stacks = experts.gate_up_proj.stored, experts.down_proj.stored
-    count, width, _ = stacks[1].shape
-    device = stacks[0].tensors()[0].device
-    top_k: int = experts.config.top_k_experts
-    for tile in TOKENS_PER_TILE:
-        # As many rows as `products.tokens_per_tile` answers with this size.
-        rows = _random(max(1, tile * count // (2 * top_k)), width).to(device, dtype)
-        scores = _random(len(rows), count).to(device)
-        weights, index = scores.softmax(-1).topk(top_k)
-        given = rows, index, weights, *stacks
-        found = ops.grouped_experts(*given)
-        expected = reference.grouped_experts(*given, experts.act_fn)
-        _compare(f"the expert product of {len(rows)} rows", found, expected, limit)
 
 
 def check_attention(denoiser: GemmaDenoiser) -> None:
@@ -110,16 +36,16 @@ def check_attention(denoiser: GemmaDenoiser) -> None:
     cached = torch.tensor(PROMPT_TOKENS, device=device)
     real = sum(CANVASES)
     for key_heads, dim in sorted({(s.heads, s.dim) for s in denoiser.layer_shapes}):
-        query = (_random(ROWS, heads, dim) * dim**-0.5).to(device, dtype)
+        query = (random_rows(ROWS, heads, dim) * dim**-0.5).to(device, dtype)
         keys, values = (
-            part.to(device, dtype) for part in _random(2, key_heads, SLOTS + ROWS, dim)
+            part.to(device, dtype) for part in random_rows(2, key_heads, SLOTS + ROWS, dim)
         )
         expected = fused_reference.attend(query, keys, values, lane, cached)
         if denoiser.is_fused:
             found = fused_ops.attend(query, keys, values, lane, cached)
         else:
             found = _masked_attention(query, keys, values, heads // key_heads)
-        _compare(f"attention with heads of {dim}", found[:real], expected[:real], limit)
+        compare(f"attention with heads of {dim}", found[:real], expected[:real], limit)
 
 
 def _masked_attention(query: Tensor, keys: Tensor, values: Tensor, groups: int) -> Tensor:
@@ -170,26 +96,8 @@ def check_steps(
     for ours, plain in zip(found, expected, strict=True):
         for name in ("log_probability", "entropy", "free_fit", "pinned_fit"):
             a, b = getattr(ours, name), getattr(plain, name)
-            _within(f"{name} of a step", (a - b).abs().mean(), limit.step)
+            within(f"{name} of a step", (a - b).abs().mean(), limit.step)
         assert ours.conditioning is not None
         assert plain.conditioning is not None
         a, b = ours.conditioning.float(), plain.conditioning.float()
-        _within("the soft embeddings of a step", (a - b).norm() / b.norm(), limit.embedding)
-
-
-def _compare(what: str, found: Tensor, expected: Tensor, limit: float) -> None:
-    size = expected.float().pow(2).mean().sqrt()
-    _within(what, (found.float() - expected.float()).abs().max() / size, limit)
-
-
-def _within(what: str, difference: Tensor, limit: float) -> None:
-    # Written so that a difference that is not a number fails.
-    if not difference.item() <= limit:
-        raise CheckFailedError(
-            f"{what} differs from plain torch by {difference.item():.2g}, and rounding "
-            f"explains {limit:g}"
-        )
-
-
-def _random(*shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+        within("the soft embeddings of a step", (a - b).norm() / b.norm(), limit.embedding)

@@ -15,12 +15,10 @@ from dg_lsp.models.gemma import attention
 from dg_lsp.models.gemma.attention import KeyValues
 from dg_lsp.models.gemma.bucketed import BucketedSteps
 from dg_lsp.models.gemma.buckets import (
-    CONSTRAINTS,
     RESERVED_ROWS,
     Bucket,
     Reading,
     bucket_for,
-    cached_sizes,
     reading_for,
     usual,
 )
@@ -40,6 +38,7 @@ from dg_lsp.models.gemma.step import (
     run_step,
 )
 from dg_lsp.models.gemma.workspace import Workspace
+from dg_lsp.models.padding import CONSTRAINTS, cached_sizes
 from dg_lsp.models.working import working_on
 from dg_lsp.reason import Reason
 

@@ -1,54 +1,25 @@
-"""Chooses how a model runs on its device: in the fastest way that passes the self-test.
-
-A way that raises an error, or whose numbers are wrong, gives way to the next. Below the last
-one is a smaller model (`models/loading.py`).
-"""
+"""The ways of running DiffusionGemma on a GPU, and which of them works there."""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
-
-import torch
-
 from dg_lsp.config import CacheSettings
-from dg_lsp.engine.denoiser import OutOfMemoryError, Prediction
 from dg_lsp.hardware import installed, kernel_obstacle
-from dg_lsp.models import device as devices
-from dg_lsp.models import kernels
-from dg_lsp.models.checkpoint import CheckpointError, one_line
+from dg_lsp.models import kernels, ladder
+from dg_lsp.models.checking import check_products
 from dg_lsp.models.gemma import checking
 from dg_lsp.models.gemma.bucketed import BucketedSteps
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.folded import fold
 from dg_lsp.models.gemma.fused.compiled import compiled
-from dg_lsp.models.gemma.graphs import GraphCapture
+from dg_lsp.models.graphs import GraphCapture
 from dg_lsp.models.int8_embedding import Int8Rows
-from dg_lsp.reason import Reason, ReasonCode, reason_of
+from dg_lsp.models.ladder import PLAIN, Rung, Steps
 
 DECODED_TOKENS = 32_768
 """Rows of an int8 output layer that compiled code decodes at once: 180 MB of the 26B's."""
 
-log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """A way of running a model."""
-
-    name: str
-    """In messages to the user."""
-    has_kernels: bool = False
-    """Products with 4-bit weights run our kernels."""
-    is_captured: bool = False
-    """Steps are captured in CUDA graphs."""
-    is_fused: bool = False
-    """Steps run compiled layers and fused kernels."""
-
-
-PLAIN = Rung("plain torch")
-"""Runs everywhere, and is what the others are compared with."""
 LADDER = (
     Rung("fused steps in graphs", has_kernels=True, is_captured=True, is_fused=True),
     Rung("steps in graphs", has_kernels=True, is_captured=True),
@@ -94,60 +65,20 @@ def _tokens_at_once(model: TextDiffusionGemma) -> int:
     return vocabulary
 
 
-@torch.inference_mode()
 def descend(
     rungs: tuple[Rung, ...], model: TextDiffusionGemma, cache: CacheSettings
 ) -> GemmaDenoiser:
     """The model at the first rung that passes the self-test; the last rung is the reference."""
-    *faster, last = rungs
-    expected, fault = _tried(last, model, cache, None)
-    if fault is not None:
-        raise CheckpointError(
-            f"the model cannot be run on {model.lm_head.weight.device}: {fault}", fault.code
-        )
-    refused: list[tuple[Rung, Reason]] = []
-    for rung in faster:
-        _, fault = _tried(rung, model, cache, expected)
-        if fault is None:
-            break
-        refused.append((rung, fault))
-    else:
-        rung = last
-    # Again, so that nothing of the self-test stays in memory.
-    denoiser = denoiser_at(rung, model, cache)
-    denoiser.notes = tuple(
-        Reason(fault.code, f"{rung.name} is used instead of {tried.name}: {fault}")
-        for tried, fault in refused
-    )
-    for note in denoiser.notes:
-        log.warning("%s", note)
-    log.info("the model runs as %s", rung.name)
-    return denoiser
+    weight = model.lm_head.weight
 
-
-def _tried(
-    rung: Rung,
-    model: TextDiffusionGemma,
-    cache: CacheSettings,
-    expected: list[Prediction] | None,
-) -> tuple[list[Prediction] | None, Reason | None]:
-    """The steps of the self-test at a rung, or why it cannot be used."""
-    device, dtype = model.lm_head.weight.device, model.lm_head.weight.dtype
-    try:
-        denoiser = denoiser_at(rung, model, cache)
+    def test(rung: Rung, denoiser: GemmaDenoiser, expected: Steps | None) -> Steps:
         if rung.has_kernels:
-            checking.check_products(model)
+            check_products(model.model.decoder.layers, weight.dtype)
         checking.check_attention(denoiser)
         found = checking.sample_steps(denoiser)
-        checking.check_steps(found, expected or found, dtype)
-        return found, None
-    except (OutOfMemoryError, torch.OutOfMemoryError) as error:
-        return None, Reason(ReasonCode.OUT_OF_MEMORY, one_line(error))
-    except Exception as error:  # Compilers, drivers and captures raise whatever they like.
-        log.warning("%s failed the self-test", rung.name, exc_info=True)
-        fault = reason_of(error, ReasonCode.KERNEL_FAILED)
-        if not devices.works(device):
-            raise devices.DeviceLostError(
-                f"{device} refuses everything after {rung.name} failed: {one_line(error)}"
-            ) from error
-        return None, Reason(fault.code, one_line(error))
+        checking.check_steps(found, expected or found, weight.dtype)
+        return found
+
+    return ladder.descend(
+        rungs, weight.device, lambda rung: denoiser_at(rung, model, cache), test
+    )

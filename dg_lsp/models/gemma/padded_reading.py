@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dg_lsp.models.captured import Capture
 from dg_lsp.models.gemma.attention import fold, groups_by_kind
 from dg_lsp.models.gemma.buckets import Reading
-from dg_lsp.models.gemma.captured import Capture
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.masks import continuation_mask, lanes, offsets
 from dg_lsp.models.gemma.sampling import log_probabilities

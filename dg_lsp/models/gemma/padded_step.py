@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from dg_lsp.engine.denoiser import Canvases, Prediction
+from dg_lsp.models.captured import Capture
 from dg_lsp.models.gemma.attention import fold, groups_by_kind
-from dg_lsp.models.gemma.buckets import CONSTRAINTS, Bucket
-from dg_lsp.models.gemma.captured import Capture
+from dg_lsp.models.gemma.buckets import Bucket
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.fused import Lanes
 from dg_lsp.models.gemma.masks import canvas_mask, lanes, offsets
 from dg_lsp.models.gemma.step import Parts, StepInputs, run_step
 from dg_lsp.models.gemma.workspace import Workspace, slots_by_kind
+from dg_lsp.models.padding import CONSTRAINTS
 
 
 class PaddedStep:

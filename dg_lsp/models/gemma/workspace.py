@@ -14,9 +14,7 @@ from torch import Tensor
 
 from dg_lsp.models.gemma.fused import Slots
 from dg_lsp.models.gemma.prefix_cache import LayerShape, Prefix
-
-STEP = 64
-"""Sizes are multiples of this, because attention kernels need aligned masks."""
+from dg_lsp.models.padding import rounded
 
 
 class Workspace:
@@ -104,11 +102,6 @@ class WorkspaceView:
         """One layer's views, for the fused kernels, which write the rows themselves."""
         keys, values, _ = self._slices[layer_idx]
         return Slots(keys[0], values[0])
-
-
-def rounded(count: int) -> int:
-    """The next multiple of `STEP`."""
-    return -(-count // STEP) * STEP
 
 
 def slots_by_kind(cached: int, window: int) -> dict[str, int]:

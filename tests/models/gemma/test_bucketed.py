@@ -13,11 +13,11 @@ from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError, Prediction
 from dg_lsp.engine.denoising import Denoising
 from dg_lsp.engine.prompt import CanvasPlan
 from dg_lsp.engine.uniform import UniformCorruption
-from dg_lsp.models.gemma import bucketed as limits
+from dg_lsp.models import prepared as limits
+from dg_lsp.models.captured import Captured, uncaptured
 from dg_lsp.models.gemma import buckets
 from dg_lsp.models.gemma.bucketed import BucketedSteps
 from dg_lsp.models.gemma.buckets import RESERVED_ROWS, Bucket, Reading, usual
-from dg_lsp.models.gemma.captured import Captured, uncaptured
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.step import PLAIN
 

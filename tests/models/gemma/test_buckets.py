@@ -6,7 +6,6 @@ import pytest
 
 from dg_lsp.config import LengthSettings, PromptSettings, SeedSettings
 from dg_lsp.engine.span_length import lengths_around, lengths_to_try
-from dg_lsp.models.gemma.bucketed import MOST_PREPARED
 from dg_lsp.models.gemma.buckets import (
     CACHED,
     RESERVED_ROWS,
@@ -19,6 +18,7 @@ from dg_lsp.models.gemma.buckets import (
     usual,
 )
 from dg_lsp.models.memory import prompt_tokens
+from dg_lsp.models.prepared import MOST_PREPARED
 
 CANVAS_TOKENS = 256
 CLOSING_TOKENS = 4

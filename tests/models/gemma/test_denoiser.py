@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError
+from dg_lsp.models.captured import uncaptured
 from dg_lsp.models.gemma.bucketed import BucketedSteps
-from dg_lsp.models.gemma.captured import uncaptured
 from dg_lsp.models.gemma.denoiser import Encoded, GemmaDenoiser
 from dg_lsp.models.gemma.step import head_of
 

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from dg_lsp.config import CacheSettings
+from dg_lsp.models import device as devices
 from dg_lsp.models import kernels, packed_layers
+from dg_lsp.models.captured import Captured, uncaptured
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.models.device import DeviceLostError
 from dg_lsp.models.gemma import ladder
 from dg_lsp.models.gemma.attention import Router
-from dg_lsp.models.gemma.captured import Captured, uncaptured
 from dg_lsp.models.gemma.fused import ops as fused_ops
 from dg_lsp.models.gemma.ladder import LADDER, PLAIN, descend
 from dg_lsp.models.gemma.step import PLAIN as PLAIN_PARTS
@@ -189,7 +190,7 @@ def test_without_any_way_left_the_model_is_refused(model, monkeypatch):
 
 def test_a_gpu_that_refuses_everything_ends_the_descent(model, monkeypatch):
     monkeypatch.setattr(products, "linear_of_split", broken)
-    monkeypatch.setattr(ladder.devices, "works", lambda device: False)
+    monkeypatch.setattr(devices, "works", lambda device: False)
     with pytest.raises(DeviceLostError) as raised:
         settled(model)
 

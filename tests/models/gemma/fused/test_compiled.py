@@ -8,8 +8,8 @@ import torch
 from torch import fx
 
 from dg_lsp.engine.denoiser import Canvases
+from dg_lsp.models.captured import uncaptured
 from dg_lsp.models.gemma.bucketed import BucketedSteps
-from dg_lsp.models.gemma.captured import uncaptured
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.fused.compiled import compiled
 

@@ -7,8 +7,8 @@ import contextlib
 import pytest
 import torch
 
-from dg_lsp.models.gemma import graphs
-from dg_lsp.models.gemma.graphs import WARM_UP_RUNS, GraphCapture
+from dg_lsp.models import graphs
+from dg_lsp.models.graphs import WARM_UP_RUNS, GraphCapture
 
 
 class Stream:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import cuda
 
-from dg_lsp.models.gemma.captured import Captured, Outcome
+from dg_lsp.models.captured import Captured, Outcome
 
 WARM_UP_RUNS = 2
 """Runs before the capture, which compile kernels and allocate the libraries' workspaces."""
