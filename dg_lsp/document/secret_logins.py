@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from dg_lsp.document.secret_shapes import Secret, every
-from dg_lsp.document.secret_values import is_password, is_strong_password
+from dg_lsp.document.secret_values import is_key, is_password, is_strong_password
 
 MAX_LINE_CHARS = 400
 """How far after a program's name its options are searched for."""
@@ -71,6 +71,15 @@ _PAIR = re.compile(
     r"[\"'][^\"'\r\n]{1,64}[\"'],[ \t]{0,4}(?P<quote>[\"'])(?P<value>[^\"'\s]{4,128})(?P=quote)"
 )
 
+# A command that takes a token: `wandb login ...`, `snyk auth ...`; options of that name; a user
+# without a password, as several services have it: `curl -u ...:`.
+_TOKEN_ARGUMENT = re.compile(
+    r"(?:(?:login|auth|authenticate|--key|-k)[ =]+|(?:-u|--user)[ =]?)[\"']?"
+    r"(?P<value>[\w.+/-]{20,255}={0,2})(?::?[\"']?)(?=[\s;|)\]`]|$)"
+)
+
+_TOKEN_WORDS = ("login ", "auth ", "authenticate ", "--key ", "--key=", "-k ", "-u ", "--user ")
+
 _PLACES = [
     (_PAIR, ("uth", "redential", "ogin", "onnect", "egin", "PDO", "mysqli")),
     (_PIPED, ("echo ",)),
@@ -93,6 +102,10 @@ def logins(text: str) -> Iterator[Secret]:
             found = expression.match(text, at)
             if found and is_strong_password(found["value"]):
                 yield Secret(*found.span("value"), "a password")
+    for at in itertools.chain.from_iterable(every(text, part) for part in _TOKEN_WORDS):
+        found = _TOKEN_ARGUMENT.match(text, at)
+        if found and is_key(found["value"]):
+            yield Secret(*found.span("value"), "a token")
 
 
 def _is_typed(value: str) -> bool:

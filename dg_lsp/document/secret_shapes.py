@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dg_lsp.document.secret_values import (
+    is_key,
     is_mixed,
     is_password,
     is_placeholder,
@@ -196,7 +197,15 @@ _INNER_SHAPES = [
 MAX_START_CHARS = 48
 _TOKEN_HEADER = re.compile(
     r"uthorization[\"']?\]?[ \t]?[:=,][ \t]?[A-Za-z]?[\"'`]?"
-    r"(?:[Tt]oken|Api[Kk]ey|Api-Key|GenieKey|SSWS)[ =]([\w.~+/-]{20,255}={0,2})"
+    r"[A-Za-z][A-Za-z-]{1,19}[ =](?:\w{1,16}=)?\\?[\"']?([\w.~+/-]{20,255}={0,2})"
+)
+# `?key=...`, `&appid=...`, and the path of a webhook, which is all that protects it.
+_URL_KEY = re.compile(
+    r"[?&][\w-]{0,24}(?:key|token|auth|secret|api_?id|app_?id|sig)=([\w.~+/%-]{20,512}={0,2})",
+    re.IGNORECASE,
+)
+_HOOK_KEY = re.compile(
+    r"hooks?\w{0,8}(?:\.[\w.-]{1,80})?(?:/[\w.@-]{1,120}){0,6}?/([\w-]{20,120})(?![\w@-])"
 )
 _URL_PASSWORD = re.compile(r"://[^\s/:@\"'<>`]{0,64}:([^\s/@\"'`]{4,128})@")
 # github.com/go-sql-driver/mysql#dsn-data-source-name
@@ -250,7 +259,13 @@ def tokens(text: str) -> Iterator[Secret]:
 
 
 def url_passwords(text: str) -> Iterator[Secret]:
-    """The password in the userinfo of a URL (RFC 3986, 3.2.1), and in similar strings."""
+    """The password in the userinfo of a URL (RFC 3986, 3.2.1) and in similar strings, and keys
+    in its query and in the paths of webhooks."""
+    signs = itertools.chain(every(text, "?"), every(text, "&"))
+    for expression, starts in ((_URL_KEY, signs), (_HOOK_KEY, every(text, "hook"))):
+        for match in matches(expression, text, starts):
+            if is_key(match[1]):
+                yield Secret(*match.span(1), "a key in a URL")
     for match in matches(_URL_PASSWORD, text, every(text, "://")):
         if is_password(match[1]):
             yield Secret(*match.span(1), "a password in a URL")

@@ -37,6 +37,7 @@ _SENTENCE = re.compile(r"\b(?:the|and|for|are|not|has|must|your|with|this|that|f
 _NUMBER = re.compile(r"\d{3}|\d.*[!@#%^&?~+$]|[!@#%^&?~+$].*\d")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _DIGIT = re.compile(r"\d")
+_HEX_KEY = re.compile(r"[0-9a-f]{30,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SYMBOL = re.compile(r"[!@#%^&?~+$-]")
 # Four small letters or more with a vowel among the first four.
 _WORD = re.compile(r"(?=[a-z]{0,3}[aeiou])[a-z]{4,}")
@@ -105,6 +106,14 @@ def is_random(value: str) -> bool:
         and _word_share(value) < 0.25
         and is_mixed(value, changes=0.35)
         and _entropy_bits(value) >= 3.5
+    )
+
+
+def is_key(value: str) -> bool:
+    """Whether a value that stands where a key does is random: also a long hexadecimal number
+    or a UUID, which elsewhere are public."""
+    return is_random(value) or (
+        _HEX_KEY.fullmatch(value) is not None and is_mixed(value, changes=0.2)
     )
 
 

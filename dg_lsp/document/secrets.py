@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dg_lsp.document.secret_logins import logins
 from dg_lsp.document.secret_names import named_secrets
 from dg_lsp.document.secret_shapes import Secret, key_blocks, tokens, url_passwords
-from dg_lsp.document.secret_values import is_placeholder, is_random
+from dg_lsp.document.secret_values import is_key, is_placeholder, is_random
 
 MASK = "*"
 MIN_MASKED_CHARS = 4
@@ -54,7 +54,10 @@ def find_secrets(text: str) -> tuple[Secret, ...]:
 
 
 def _found_once(text: str) -> list[Secret]:
-    ways = (key_blocks, tokens, url_passwords, named_secrets, logins, _random_literals)
+    ways = (
+        *(key_blocks, tokens, url_passwords, named_secrets, logins),
+        *(_random_literals, _prefixed_values),
+    )
     every = [secret for way in ways for secret in way(text)]
     found: list[Secret] = []
     for secret in sorted(every, key=lambda secret: (secret.start, -secret.end)):
@@ -74,7 +77,13 @@ def _masked(text: str, secrets: list[Secret] | tuple[Secret, ...]) -> str:
 
 
 _NOT_LINE_END = re.compile(r"[^\r\n]")
-_LITERAL = re.compile(r"([\"'`])([A-Za-z0-9+/_-]{24,100}={0,2})\\{0,3}\1")
+# A header or a pair may stand before the value in the same quotes: `"X-Team: ..."`.
+_LITERAL = re.compile(
+    r"([\"'`])(?:(?P<name>[A-Za-z][\w.-]{1,40})(?:=|:[ ]?))?"
+    r"(?P<value>[A-Za-z0-9+/_-]{20,100}={0,2})\\{0,3}\1"
+)
+MIN_LITERAL_CHARS = 24
+"""Shorter random values are masked only with a name before them in the same quotes."""
 _PUBLIC = re.compile(
     r"(?i)sha\d|md5|hash|digest|checksum|integrity|fingerprint|etag|signature|public|commit|cert"
     r"|nonce|uuid|guid|revision|base64|b64|alphabet|chars|site-?key|pk_"
@@ -83,10 +92,36 @@ _PUBLIC = re.compile(
 
 def _random_literals(text: str) -> Iterator[Secret]:
     for match in _LITERAL.finditer(text):
-        start, end = match.span(2)
+        start, end = match.span("value")
         if (
-            is_random(match[2])
-            and not is_placeholder(match[2])
+            (match["name"] or len(match["value"]) >= MIN_LITERAL_CHARS)
+            and is_random(match["value"])
+            and not is_placeholder(match["value"])
             and not _PUBLIC.search(text, max(0, start - 60), start + 6)
         ):
             yield Secret(start, end, "a random literal")
+
+
+# Issuers put a short name before a token, to find it again: `fm2_...`, `acme_live_...`.
+_PREFIXED = re.compile(r"_(?P<value>[\w+/-]{24,4096}={0,2})", re.ASCII)
+_PREFIX = re.compile(r"(?<![\w*./-])[a-z][a-z0-9]{1,15}\Z")
+_OF_KEYS = re.compile(
+    r"_(?:live|test|prod|key|apikey|token|pat|secret)_(?P<value>[A-Za-z0-9]{24,})\Z"
+)
+MAX_PREFIX_CHARS = 18
+MIN_PREFIXED_CHARS = 32
+"""A random text after a prefix that does not say what it is."""
+
+
+def _prefixed_values(text: str) -> Iterator[Secret]:
+    for match in _PREFIXED.finditer(text):
+        near = max(0, match.start() - MAX_PREFIX_CHARS)
+        prefix = _PREFIX.search(text, near, match.start())
+        if prefix is None or _PUBLIC.search(text, max(0, near - 40), match.start() + 4):
+            continue
+        value = match["value"]
+        named = _OF_KEYS.search(f"_{prefix[0]}_{value}")
+        if (named and is_key(named["value"])) or (
+            len(value) >= MIN_PREFIXED_CHARS and is_random(value[:100])
+        ):
+            yield Secret(prefix.start(), match.end(), "a token with a prefix")

@@ -62,6 +62,8 @@ def secrets(
     for what, tallies in groups.items():
         for half in (False, True):
             chosen = [tally for tally in tallies if tally.case.held_out is half]
+            if not chosen:
+                continue
             right = share(chosen)
             is_recall = what == "secrets masked"
             report.append(
