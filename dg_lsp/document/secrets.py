@@ -79,7 +79,7 @@ def _masked(text: str, secrets: list[Secret] | tuple[Secret, ...]) -> str:
 _NOT_LINE_END = re.compile(r"[^\r\n]")
 # A header or a pair may stand before the value in the same quotes: `"X-Team: ..."`.
 _LITERAL = re.compile(
-    r"([\"'`])(?:(?P<name>[A-Za-z][\w.-]{1,40})(?:=|:[ ]?))?"
+    r"([\"'`])(?:(?P<name>[A-Za-z][\w.-]{1,40})(?:=|:[ ]))?"
     r"(?P<value>[A-Za-z0-9+/_-]{20,100}={0,2})\\{0,3}\1"
 )
 MIN_LITERAL_CHARS = 24

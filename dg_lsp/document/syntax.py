@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 from dg_lsp.document import wholeness
-from dg_lsp.document.nesting import CLOSERS, brackets_around, nesting
+from dg_lsp.document.nesting import CLOSERS, brackets_around, nesting, open_text
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, indent_of, lines_of
 
 MOST_CHARS = 8_000
@@ -97,9 +97,19 @@ def _simple(before: str, after: str) -> Sequence[str]:
         if missing[token.kind] > 0:
             missing[token.kind] -= 1
             closers += CLOSERS.get(token.kind, "")
-    begun = ("", "x", closers, f"x{closers}")
+    begun = ("", "x", closers, f"x{closers}", *_string_ends(before))
     headers = [f"{one}{body}" for one in begun for body in (":", ": pass")]
     return (*begun, "pass", *headers, "if x:", "except x:", "else:")
+
+
+def _string_ends(before: str) -> Iterator[str]:
+    """What may end the string that the text ends in, and a replacement field in it."""
+    quote = open_text(before)
+    if quote.strip("\"'") or not quote:
+        return
+    for inner in ("", "}", ")}"):
+        for closers in ("", ")"):
+            yield f"x{inner}{quote}{closers}"
 
 
 def parses(text: str) -> bool:

@@ -61,6 +61,13 @@ LONG = "class Long:\n" + "    x = 1\n" * (MOST_CHARS // 10)
         ('x = "<|) (|>"\n', False),
         ("x = 1  # <|) (|>\n", False),
         ('def area():\n    """<|) (|>\n    """\n', False),
+        # A string that the document leaves open has to be closed.
+        ('x = "a<|b|>\ny = 1\n', True),
+        ('x = "a<|b"|>\ny = 1\n', False),
+        ('x = f(\n    f"{id(a<|)|>\n)\n', True),
+        ('x = f(\n    f"{id(a<|):x}>"|>\n)\n', False),
+        ('def f():\n    """Of f<|oo|>\n    return 1\n', True),
+        ('def f():\n    """Of f<|oo."""|>\n    return 1\n', False),
         # What is broken elsewhere does not count, what is broken here says nothing.
         (BROKEN + "x = 1\ny = <|2|>\n", False),
         (BROKEN + "x = 1\ny = <|2 +|>\n", True),

@@ -25,6 +25,13 @@ def test_secrets_are_found_and_look_alikes_left(held_out: bool) -> None:
     assert share(kept) >= 0.98, [one.case.name for one in kept if one.right < one.drawn]
 
 
+def test_most_secrets_of_services_that_no_rule_names_are_found() -> None:
+    services = read_cases(CASES / "services.txt")
+    assert len(services) >= 70
+
+    assert share(recall(services, times=5)) >= 0.75
+
+
 def test_cases_are_read_in_order(tmp_path: Path) -> None:
     file = tmp_path / "cases.txt"
     file.write_text(
