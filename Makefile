@@ -80,7 +80,7 @@ lint-neovim:  ## Check the style of the Lua code
 pictures: test-vscode $(NEOVIMS)  ## Take the pictures of the documents in the real editors
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pyte
 	$(BIN)/python docs/demo/record_neovim.py $(NVIM)
-	for picture in docs/images/vscode-*.png; do cp $(EXTENSION)/dist/pictures/$${picture##*/} $$picture; done
+	for picture in docs/images/vscode-*.png $(EXTENSION)/images/*.png; do cp $(EXTENSION)/dist/pictures/$${picture##*/} $$picture; done
 
 profile: $(READY)  ## Where the time of one infill goes
 	$(BIN)/dg-lsp bench profile --model bundled

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+import subprocess
 from pathlib import Path
 
 from dg_lsp import __version__
@@ -48,9 +50,20 @@ def test_every_picture_of_the_walkthrough_is_there() -> None:
         [file] = [
             step["media"][kind] for kind in ("image", "markdown") if kind in step["media"]
         ]
-        # Packaging copies these from the documentation.
-        there = ROOT / "docs" / file if file.startswith("images/") else EXTENSION / file
-        assert there.is_file(), file
+        assert (EXTENSION / file).is_file(), file
+
+
+def test_every_picture_of_the_documents_is_in_the_repository() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    tracked = {ROOT / name for name in listed.stdout.split("\0")}
+    documents = [ROOT / "README.md", EXTENSION / "README.md", *(ROOT / "docs").glob("*.md")]
+    for document in documents:
+        for link in re.findall(
+            r"!\[[^\]]*\]\(([^):]+)\)", document.read_text(encoding="utf-8")
+        ):
+            assert (document.parent / link).resolve() in tracked, f"{link} in {document}"
 
 
 def test_the_licence_is_the_licence() -> None:

@@ -1,12 +1,5 @@
-// Puts together what is packaged: dist/main.js and the pictures of README and walkthrough.
-import { cpSync, mkdirSync } from "node:fs";
+// Bundles the extension into dist/main.js.
 import { build } from "esbuild";
-
-// The tests take these pictures (`make pictures`).
-mkdirSync("images", { recursive: true });
-for (const name of ["draft", "install", "menu", "models", "rewrite"]) {
-  cpSync(`../docs/images/vscode-${name}.png`, `images/vscode-${name}.png`);
-}
 
 await build({
   entryPoints: ["src/main.ts"],
