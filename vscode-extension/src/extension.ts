@@ -16,6 +16,7 @@ import { environmentsRoot, extensionVersion, installedServer, installServer } fr
 import { removeLeftovers } from "./install";
 import { chooseServer, locateServer, offerWaysOut } from "./server";
 import { StatusItem } from "./status";
+import { isSmall } from "./statusText";
 
 /** The version of the extension that last offered to update the server. */
 const UPDATE_OFFERED = "updateOffered";
@@ -41,11 +42,16 @@ export class Extension implements vscode.Disposable {
       this.status.isPaused(document),
     );
     this.rewriting = new Rewriting(this.client);
-    this.models = new Models(this.client, this.log, () => this.serverCommand);
+    this.models = new Models(this.client, this.log, () => this.serverCommand, context.globalState);
     this.reports = new Reports(context);
     void removeLeftovers(environmentsRoot(context)).catch((error) => this.log.warn(String(error)));
     this.subscriptions = [
       this.client.onDraft((draft) => this.drafts.take(draft)),
+      this.client.onStatus((status) => {
+        if (isSmall(status) && !status.busy) {
+          void this.models.introduce();
+        }
+      }),
       this.client.onDidChange(() => {
         const isRunning = this.client.phase === "running";
         void vscode.commands.executeCommand("setContext", "dgLsp.running", isRunning);

@@ -17,6 +17,8 @@ export interface Available {
   kept_bytes: number;
   is_here: boolean;
   is_begun: boolean;
+  /** The most capable one that fits this machine. */
+  is_best: boolean;
   obstacles: string[];
 }
 
@@ -44,6 +46,9 @@ interface PullEvent {
 /** A repository of the hub, or a local directory. */
 type Source = { repository: string; url: string } | { directory: string };
 
+/** Remembers that the user was told what the bundled model is. */
+const TOLD = "toldOfModels";
+
 interface Choice extends vscode.QuickPickItem {
   readonly take?: () => Promise<void>;
 }
@@ -53,7 +58,40 @@ export class Models {
     private readonly client: Client,
     private readonly log: vscode.LogOutputChannel,
     private readonly command: () => string | undefined,
+    private readonly memory: vscode.Memento,
   ) {}
+
+  /** Says once that the bundled model is a demonstration, and what this machine could run. */
+  async introduce(): Promise<void> {
+    const command = this.command();
+    if (command === undefined || this.memory.get<boolean>(TOLD) === true) {
+      return;
+    }
+    await this.memory.update(TOLD, true);
+    const demonstration = "dg-lsp: the bundled model is only a demonstration";
+    const [get, all] = ["Get It", "Show All Models"] as const;
+    try {
+      const available = await lines<Available>(command, ["models", "--available", "--json"]);
+      const best = available.find((one) => one.is_best);
+      const picked = await (best === undefined
+        ? vscode.window.showInformationMessage(
+            `${demonstration}, and no larger one fits this machine.`,
+            all,
+          )
+        : vscode.window.showInformationMessage(
+            `${demonstration}. This machine could run ${titleOf(best)}: ${sizesOf(best)}.`,
+            get,
+            all,
+          ));
+      if (picked === get && best !== undefined) {
+        await this.get(command, best);
+      } else if (picked === all) {
+        await this.choose();
+      }
+    } catch (error) {
+      this.log.warn(`Could not list the models: ${String(error)}`);
+    }
+  }
 
   /** Shows all models and does what the user chooses. */
   async choose(): Promise<void> {
@@ -91,7 +129,7 @@ export class Models {
       ...here.map(({ name, bytes, default: isDefault, checksum }) => ({
         label: `$(${name === "bundled" ? "package" : "sparkle"}) ${name}`,
         description: `${sizeOf(bytes)}${isDefault ? ", used by default" : ""}`,
-        detail: name === "bundled" ? "Small; only for trying things out" : whole(checksum),
+        detail: name === "bundled" ? "Only a demonstration" : whole(checksum),
         take: () => this.use(name),
       })),
       heading("From another place"),
@@ -107,12 +145,14 @@ export class Models {
   }
 
   private availableChoice(command: string, model: Available): Choice {
-    const { about, download_bytes, kept_bytes, licence, is_begun, obstacles } = model;
-    const verdict =
-      obstacles.length === 0 ? "$(check) Fits this machine" : `$(warning) ${obstacles.join(" ")}`;
+    const { about, licence, is_begun, is_best, obstacles } = model;
+    const fits = is_best
+      ? "$(star-full) The best that fits this machine"
+      : "$(check) Fits this machine";
+    const verdict = obstacles.length === 0 ? fits : `$(warning) ${obstacles.join(" ")}`;
     return {
       label: `$(cloud-download) ${about}`,
-      description: `${sizeOf(download_bytes)} to download, ${sizeOf(kept_bytes)} on disk afterwards`,
+      description: sizesOf(model),
       detail: `${is_begun ? "Partly downloaded; it continues where it stopped. " : ""}${verdict} · Licence: ${licence}`,
       take: () => this.get(command, model),
     };
@@ -133,7 +173,7 @@ export class Models {
   private async fromDisk(command: string): Promise<void> {
     const [folder] =
       (await vscode.window.showOpenDialog({
-        title: "A DiffusionGemma checkpoint",
+        title: "A checkpoint that dg-lsp reads",
         canSelectFolders: true,
         canSelectFiles: false,
       })) ?? [];
@@ -145,7 +185,7 @@ export class Models {
   private async fromHub(command: string): Promise<void> {
     const repository = await vscode.window.showInputBox({
       title: "A repository on the Hugging Face Hub",
-      prompt: "OWNER/NAME of a DiffusionGemma checkpoint",
+      prompt: "OWNER/NAME of a checkpoint that dg-lsp reads, or a short name such as dreamon",
       ignoreFocusOut: true,
     });
     if (repository?.trim()) {
@@ -268,6 +308,15 @@ async function agreed({ repository, url }: { repository: string; url: string }, 
     }
     await vscode.env.openExternal(vscode.Uri.parse(url));
   }
+}
+
+/** "DreamOn 7B" of "DreamOn 7B: infills spans of unknown length". */
+function titleOf({ about }: Available): string {
+  return about.split(":")[0] ?? about;
+}
+
+function sizesOf({ download_bytes, kept_bytes }: Available): string {
+  return `${sizeOf(download_bytes)} to download, ${sizeOf(kept_bytes)} on disk afterwards`;
 }
 
 function heading(label: string): Choice {

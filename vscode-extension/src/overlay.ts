@@ -29,6 +29,10 @@ export interface Attachment {
 
 const FAINTEST_PERCENT = 25;
 const PLACEHOLDER = "·";
+/** In place of the probability of a placeholder, which has a colour of its own. */
+export const UNDECIDED = -1;
+/** `contributes.colors` in package.json. */
+const UNDECIDED_COLOR = "var(--vscode-dgLsp-undecidedForeground)";
 
 const COLORS: Record<Look, string> = {
   ghost: "var(--vscode-editorGhostText-foreground)",
@@ -75,7 +79,7 @@ export function withoutStart(confidence: Confidence, length: number): Confidence
   return left;
 }
 
-/** A draft as it is drawn, never as it is inserted: faint dots stand for undecided tokens. */
+/** A draft as it is drawn, never as it is inserted: dots stand for undecided tokens. */
 export function withPlaceholders(
   text: string,
   confidence: Confidence,
@@ -95,7 +99,7 @@ export function withPlaceholders(
   for (const [at, width] of masked) {
     copyTo(at);
     drawn += PLACEHOLDER.repeat(width);
-    runs.push([0, width]);
+    runs.push([UNDECIDED, width]);
   }
   copyTo(text.length);
   return { text: drawn, confidence: runs };
@@ -187,7 +191,8 @@ function painted(look: Look, cells: Cells, ground?: string): Declaration[] {
   const stops: string[] = [];
   let start = 0;
   for (const [probability, end] of cells.ends) {
-    const shade = `color-mix(in srgb, ${color} ${percent(probability)}%, transparent)`;
+    const faded = `color-mix(in srgb, ${color} ${percent(probability)}%, transparent)`;
+    const shade = probability === UNDECIDED ? UNDECIDED_COLOR : faded;
     stops.push(`${shade} ${start}ch ${end}ch`);
     start = end;
   }

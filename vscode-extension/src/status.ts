@@ -143,7 +143,7 @@ type Entry = [label: string, command: string, description?: string];
 const HELPFUL_MODEL: Entry = [
   "$(cloud-download) Get a model that helps…",
   "getModel",
-  "the small one is only for trying things out",
+  "the small one is only a demonstration",
 ];
 const MODELS: Entry = ["$(cloud-download) Get or choose a model…", "getModel"];
 

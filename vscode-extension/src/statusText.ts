@@ -55,9 +55,14 @@ function ofServer(facts: Facts): Shown {
   return running(status);
 }
 
+/** Whether the model is the one that comes with the server. */
+export function isSmall(status: Status): boolean {
+  return status.model === SMALL_MODEL;
+}
+
 function running(status: Status): Shown {
   const percent = status.percent == null ? "" : ` ${status.percent}%`;
-  const name = status.model === SMALL_MODEL ? "small model" : baseName(status.model);
+  const name = isSmall(status) ? "small model" : baseName(status.model);
   const what = status.code === LOADING ? `loading${percent}` : name;
   const label = what === "" ? "dg-lsp" : `dg-lsp: ${what}`;
   const icons = { Normal: "sparkle", Warning: "warning", Error: "error", Inactive: "circle-slash" };
@@ -66,7 +71,7 @@ function running(status: Status): Shown {
     text: `$(${icon}) ${label}`,
     tooltip: tooltip(status),
     severity: status.kind === "Error" ? "error" : status.kind === "Warning" ? "warning" : "normal",
-    isSmall: status.model === SMALL_MODEL,
+    isSmall: isSmall(status),
   };
 }
 
@@ -78,11 +83,11 @@ function tooltip(status: Status): string {
   if (status.memoryBytes > 0) {
     lines.push(`Memory: ${(status.memoryBytes / 1024 ** 3).toFixed(1)} GiB`);
   }
-  if (status.model === SMALL_MODEL) {
-    lines.push("The small model that comes with dg-lsp is only for trying things out.");
+  if (isSmall(status)) {
+    lines.push("The small model that comes with dg-lsp is only a demonstration.");
   }
   // Of the small model, the server says nothing else without a code.
-  if (status.message !== "" && (status.code != null || status.model !== SMALL_MODEL)) {
+  if (status.message !== "" && (status.code != null || !isSmall(status))) {
     const inactive = status.kind === "Inactive" ? "No suggestions here: " : "";
     lines.push(`${inactive}${status.message}`);
   }

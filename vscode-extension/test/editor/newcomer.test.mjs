@@ -87,7 +87,7 @@ test("the sample's method is finished after the pattern of another, and Tab take
 });
 
 test("the small model is named, and its item leads to a model that helps", async () => {
-  assert.match(await window.tooltip(), /only for trying things out/);
+  assert.match(await window.tooltip(), /only a demonstration/);
   await window.page.locator("[id*='dgLsp.status'] a").first().hover();
   const link = window.page.locator(".monaco-hover a", { hasText: "Get a model that helps" });
   await link.waitFor();

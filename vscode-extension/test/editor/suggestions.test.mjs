@@ -93,7 +93,7 @@ test("the status bar tells of the loading and then of the model", async () => {
     [...seen].join(", "),
   );
   assert.match(await window.tooltip(), /Model: bundled/);
-  assert.match(await window.tooltip(), /only for trying things out/);
+  assert.match(await window.tooltip(), /only a demonstration/);
 });
 
 test("a suggestion comes into focus, settles and is taken with Tab", async () => {

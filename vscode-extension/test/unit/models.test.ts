@@ -15,17 +15,31 @@ const MODEL: Available = {
   name: "diffusiongemma",
   repository: REPOSITORY,
   about: "DiffusionGemma 26B",
-  licence: "Google's terms",
+  licence: "apache-2.0",
   licence_url: "https://huggingface.co/google",
   download_bytes: 52e9,
   kept_bytes: 15e9,
   is_here: false,
   is_begun: false,
+  is_best: false,
   obstacles: [],
 };
 const BUNDLED = { name: "bundled", bytes: 12e6, default: true, checksum: "ok" };
 
+const STATUS = {
+  busy: false,
+  kind: "Normal",
+  message: "",
+  code: null,
+  model: "bundled",
+  device: "cpu",
+  memoryBytes: 1,
+  percent: null,
+  followsInstructions: false,
+};
+
 let extension: Extension;
+let servers: ReturnType<typeof programsServe>;
 let told: string[];
 let here: object[];
 let available: Available[];
@@ -36,7 +50,7 @@ beforeEach(async () => {
   here = [BUNDLED];
   available = [MODEL];
   told = [];
-  const servers = programsServe();
+  servers = programsServe();
   extension = new Extension(newContext("/nowhere"));
   extension.context.subscriptions.push(...registerCommands(extension));
   await extension.client.start({ command: "/bin/dg-lsp", foundIn: "the PATH" });
@@ -99,10 +113,49 @@ test("the list says size, licence and whether it fits", async () => {
   await asked("pick");
   const [, first, second, , bundled] = workbench.question.details;
   expect(first).toBe(
-    "52.0 GB to download, 15.0 GB on disk afterwards $(check) Fits this machine · Licence: Google's terms",
+    "52.0 GB to download, 15.0 GB on disk afterwards $(check) Fits this machine · Licence: apache-2.0",
   );
   expect(second).toMatch(/Partly downloaded; .*\. \$\(warning\) No GPU\./);
-  expect(bundled).toMatch(/12 MB, used by default Small; only for trying things out/);
+  expect(bundled).toMatch(/12 MB, used by default Only a demonstration/);
+});
+
+test("the best for this machine is marked", async () => {
+  available = [MODEL, { ...MODEL, is_best: true }];
+  void workbench.execute("dgLsp.getModel");
+  await asked("pick");
+  expect(workbench.question.details[2]).toMatch(/The best that fits this machine/);
+});
+
+describe("a user of the bundled model is told", () => {
+  beforeEach(() => {
+    available = [MODEL, { ...MODEL, about: "DreamOn 7B: infills", is_best: true }];
+  });
+
+  const status = (changes: object = {}) =>
+    servers[0]?.connection.sendNotification("dgLsp/status", { ...STATUS, ...changes });
+
+  test("once what this machine could run, and gets it", async () => {
+    await status({ busy: true });
+    await status();
+    await asked("information");
+    expect(workbench.question.text).toMatch(/only a demonstration.*could run DreamOn 7B: 52.0 GB/);
+    expect(workbench.questions).toHaveLength(1);
+    workbench.question.answer("Get It");
+    await until(() => workbench.questions.length === 2);
+    expect(workbench.question.text).toBe(`${REPOSITORY}: 40.0 GB to download`);
+    await status();
+    await status({ model: "other" });
+    expect(workbench.questions).toHaveLength(2);
+  });
+
+  test("that nothing larger fits, if nothing does", async () => {
+    available = [{ ...MODEL, obstacles: ["No GPU."] }];
+    await status();
+    await asked("information");
+    expect(workbench.question.text).toMatch(/only a demonstration, and no larger one fits/);
+    workbench.question.answer("Show All Models");
+    await asked("pick");
+  });
 });
 
 test("it is downloaded after its licence was agreed to, and used at once", async () => {

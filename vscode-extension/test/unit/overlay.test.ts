@@ -1,5 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { coveringRow, inlineRow, rowsOf, withoutStart, withPlaceholders } from "../../src/overlay";
+import {
+  coveringRow,
+  inlineRow,
+  rowsOf,
+  UNDECIDED,
+  withoutStart,
+  withPlaceholders,
+} from "../../src/overlay";
+import manifest from "../../package.json";
 
 const NBSP = "\u00a0";
 
@@ -58,7 +66,7 @@ describe("withPlaceholders", () => {
     [0.5, 1],
   ] as const;
 
-  test("dots fill each gap, as faint as a draft can be", () => {
+  test("dots fill each gap, as undecided", () => {
     expect(
       withPlaceholders("abc", confidence, [
         [1, 2],
@@ -68,10 +76,10 @@ describe("withPlaceholders", () => {
       text: "a··bc····",
       confidence: [
         [0.9, 1],
-        [0, 2],
+        [UNDECIDED, 2],
         [0.9, 1],
         [0.5, 1],
-        [0, 4],
+        [UNDECIDED, 4],
       ],
     });
   });
@@ -81,7 +89,10 @@ describe("withPlaceholders", () => {
   });
 
   test("before anything is decided there are only gaps", () => {
-    expect(withPlaceholders("", [], [[0, 3]])).toEqual({ text: "···", confidence: [[0, 3]] });
+    expect(withPlaceholders("", [], [[0, 3]])).toEqual({
+      text: "···",
+      confidence: [[UNDECIDED, 3]],
+    });
   });
 });
 
@@ -102,6 +113,16 @@ describe("rows as CSS", () => {
     expect(textDecoration).toContain("100%, transparent) 0ch 4ch");
     expect(textDecoration).toContain("25%, transparent) 4ch 6ch");
     expect(textDecoration).toContain("background-clip: text;");
+  });
+
+  test("dots have a colour of their own, which a theme may choose", () => {
+    const runs = [
+      { text: "a", probability: 0.5 },
+      { text: "···", probability: UNDECIDED },
+    ];
+    const id = manifest.contributes.colors[0]?.id ?? "";
+    const { textDecoration } = inlineRow({ look: "ghost", runs }, 4, 0);
+    expect(textDecoration).toContain(`var(--vscode-${id.replaceAll(".", "-")}) 1ch 4ch`);
   });
 
   test("a row below the end of the document is moved down, and an empty one still covers", () => {

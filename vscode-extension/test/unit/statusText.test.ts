@@ -35,7 +35,7 @@ test("the model, the device and its memory", () => {
 test("the small model is named as what it is", () => {
   const { text, tooltip, isSmall } = check({ model: "bundled", device: "cpu", memoryBytes: 0 });
   expect(text).toBe("$(sparkle) dg-lsp: small model");
-  expect(tooltip).toContain("only for trying things out");
+  expect(tooltip).toContain("only a demonstration");
   expect(isSmall).toBe(true);
 });
 
