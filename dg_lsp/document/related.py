@@ -45,10 +45,10 @@ MAX_KNOWN_SHARE = 0.7
 MIN_SNIPPET_LINES = 3
 MIN_SNIPPET_CHARS = 40
 
-_IDENTIFIER = re.compile(r"[^\W\d]\w+")
+IDENTIFIER = re.compile(r"[^\W\d]\w+")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # Words of many languages that say nothing about the content of the code.
-_COMMON = frozenset(
+COMMON = frozenset(
     re.findall(
         r"\w+",
         """and as assert async await bool break case catch char class const continue def default
@@ -69,20 +69,25 @@ class _Window:
 
 
 def related_snippets(
-    prefix: str, suffix: str, files: Sequence[Snippet], budget_chars: int, path: str = ""
+    prefix: str,
+    suffix: str,
+    files: Sequence[Snippet],
+    budget_chars: int,
+    path: str = "",
+    shown: str = "",
 ) -> tuple[Snippet, ...]:
     """At most one snippet of each file, the most similar last, within the budget in total.
 
     `files` are whole files, the most recently used first; `path` is the document's own, which
-    is
-    left out. So is a snippet that only repeats the prefix, the suffix or a better snippet.
+    is left out. So is a snippet that only repeats the prefix, the suffix, a better snippet, or
+    what is `shown` already.
     """
     around = _tail_lines(prefix) + _head_lines(suffix)
     wanted = {word for line in around for word in _words(line)}
     if budget_chars <= 0 or not wanted:
         return ()
-    near = (prefix[-MAX_FILE_CHARS:], suffix[:MAX_FILE_CHARS])
-    known = {line.strip() for text in near for line in _lines(text)}
+    near = (prefix[-MAX_FILE_CHARS:], suffix[:MAX_FILE_CHARS], shown)
+    known = {line.strip() for text in near for line in split_lines(text)}
     ranked = []
     for recency, file in enumerate([file for file in files if file.path != path][:MAX_FILES]):
         for index, window in enumerate(_windows(file.text[:MAX_FILE_CHARS])):
@@ -99,7 +104,7 @@ def related_snippets(
             chosen.append(Snippet(name, text))
             budget_chars -= len(text)
             # Two copies of a file have the same best window.
-            known.update(line.strip() for line in _lines(text))
+            known.update(line.strip() for line in split_lines(text))
             if budget_chars < MIN_SNIPPET_CHARS:
                 break
     return tuple(reversed(chosen))
@@ -109,7 +114,7 @@ def related_snippets(
 def _windows(text: str) -> tuple[_Window, ...]:
     """Overlapping windows over a file; cached, because other files rarely change while
     typing."""
-    lines = _lines(text)
+    lines = split_lines(text)
     words = [_words(line) for line in lines]
     last = max(0, len(lines) - WINDOW_LINES)
     return tuple(
@@ -125,7 +130,7 @@ def _words(line: str) -> list[str]:
     """The identifiers of a line and their pairs."""
     if len(line) > MAX_LINE_CHARS:
         return []
-    names = [name for name in _IDENTIFIER.findall(line) if name.lower() not in _COMMON]
+    names = [name for name in IDENTIFIER.findall(line) if name.lower() not in COMMON]
     return names + [f"{one} {next_one}" for one, next_one in itertools.pairwise(names)]
 
 
@@ -142,19 +147,19 @@ def _fitting(lines: Sequence[str], budget_chars: int) -> str:
 
 
 def _known_share(text: str, known: set[str]) -> float:
-    filled = [line.strip() for line in _lines(text) if line.strip()]
+    filled = [line.strip() for line in split_lines(text) if line.strip()]
     return sum(line in known for line in filled) / len(filled) if filled else 1.0
 
 
 def _tail_lines(prefix: str) -> list[str]:
-    return _lines(prefix[-LINES_BEFORE * MAX_LINE_CHARS :])[-LINES_BEFORE:]
+    return split_lines(prefix[-LINES_BEFORE * MAX_LINE_CHARS :])[-LINES_BEFORE:]
 
 
 def _head_lines(suffix: str) -> list[str]:
-    return _lines(suffix[: LINES_AFTER * MAX_LINE_CHARS])[:LINES_AFTER]
+    return split_lines(suffix[: LINES_AFTER * MAX_LINE_CHARS])[:LINES_AFTER]
 
 
-def _lines(text: str) -> list[str]:
+def split_lines(text: str) -> list[str]:
     """The lines of a text, each with its line end."""
     ends = [end.end() for end in _LINE_END.finditer(text)]
     return [text[start:end] for start, end in itertools.pairwise([0, *ends, len(text)])]

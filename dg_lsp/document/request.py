@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dg_lsp.document.limits import too_long
 from dg_lsp.document.position import LINE_END, last_line, without_surrogates
@@ -19,12 +20,17 @@ from dg_lsp.document.window import Measure, WindowBudget, split_window
 from dg_lsp.job import EXTRA_CANDIDATES, InfillJob, ModelInfo, Seed, Snippet
 from dg_lsp.reason import CodedError, Reason, ReasonCode
 
+if TYPE_CHECKING:
+    from dg_lsp.document.definitions import DefinedFile
+
 CHARS_PER_TOKEN = 3
 """A conservative value for source code, used if the tokens of a text cannot be counted."""
 BUDGET_CHARS = 24_000
 """Default limit for the document and related files together."""
 SNIPPET_SHARE = 1 / 3
-"""Share of that budget for related text of other files."""
+"""Share of that budget for text of other files."""
+DEFINITION_SHARE = 1 / 2
+"""Share of that for definitions; what they leave is for similar text."""
 
 SeedFinder = Callable[[str, str, str], tuple[Seed, ...]]
 """Looks for texts that stand elsewhere between neighbours like a prefix and a suffix, and for
@@ -68,6 +74,8 @@ class RequestContext:
     """The user's limit on the characters of the document and of related files together."""
     files: tuple[Snippet, ...] = ()
     """Other files that the model may see, whole and unmasked, most recently used first."""
+    definitions: tuple[DefinedFile, ...] = ()
+    """What other files define, masked: open ones and those that the document imports."""
     masks_secrets: bool = True
     """False for public text, as in an evaluation; no position in it is refused."""
     find_seeds: SeedFinder = find_in_document
@@ -97,7 +105,8 @@ def build_job(
     1. Refuse a rewrite that the model cannot do.
     2. Mask the secrets around the site; refuse a site in a secret, or one that contains one.
     3. Cut the window to the smaller of the model's budget and the user's.
-    4. Pick the snippets of other files that are most similar to the text around the site.
+    4. Pick snippets of other files: what they define of the names around the site, and what is
+       most similar to the text around it.
     5. Find texts elsewhere whose neighbours are similar to the site's.
 
     The blanks at the edges of a selection are not rewritten; they are context.
@@ -188,41 +197,61 @@ def _window_budget(model: ModelInfo, budget_chars: int) -> WindowBudget:
 
 
 def _snippets(site: InsertionSite, context: RequestContext) -> tuple[Snippet, ...]:
-    """Related text of other files, chosen by the whole lines around the site.
+    """Text of other files, chosen by the whole lines around the site.
 
     The choice does not change while the user types in a line: snippets come first in the
     prompt, and the engine must encode everything after a change again.
     """
-    if not context.files:
+    if not context.files and not context.definitions:
         return ()
     from dg_lsp.document.related import MAX_FILE_CHARS
 
-    above = site.before + site.prefix[: len(site.prefix) - len(last_line(site.prefix))]
-    below = site.suffix[len(LINE_END.split(site.suffix, maxsplit=1)[0]) :]
-    return _related(
+    above, below = lines_around(site)
+    return _other_files(
         above[-MAX_FILE_CHARS:],
         below[:MAX_FILE_CHARS],
         context.files,
+        context.definitions,
         round(context.budget_chars * SNIPPET_SHARE),
         site.path,
     )
 
 
+def lines_around(site: InsertionSite) -> tuple[str, str]:
+    """The whole lines above and below the site, which do not change while the user types in a
+    line."""
+    above = site.before + site.prefix[: len(site.prefix) - len(last_line(site.prefix))]
+    return above, site.suffix[len(LINE_END.split(site.suffix, maxsplit=1)[0]) :]
+
+
 def _any_masked(snippets: Iterable[Snippet], files: Iterable[Snippet]) -> bool:
-    """Whether any snippet differs from the text of its file, because secrets are masked."""
+    """Whether a line of any snippet is not in its file, because secrets are masked."""
+    texts = {file.path: file.text for file in files}
     return any(
-        "*" in snippet.text
-        and not any(snippet.text in file.text for file in files if file.path == snippet.path)
+        line not in texts.get(snippet.path, "")
         for snippet in snippets
+        for line in snippet.text.splitlines()
+        if "***" in line
     )
 
 
 @functools.lru_cache(maxsize=2)
-def _related(
-    above: str, below: str, files: tuple[Snippet, ...], budget_chars: int, path: str
+def _other_files(
+    above: str,
+    below: str,
+    files: tuple[Snippet, ...],
+    defined: tuple[DefinedFile, ...],
+    budget_chars: int,
+    path: str,
 ) -> tuple[Snippet, ...]:
+    """Similar text, and then definitions."""
+    from dg_lsp.document.definitions import definitions_near
     from dg_lsp.document.masking import mask_start
     from dg_lsp.document.related import MAX_FILE_CHARS, related_snippets
 
+    most = round(budget_chars * DEFINITION_SHARE) if files else budget_chars
+    definitions = definitions_near(above, below, defined, most, path)
+    left = budget_chars - sum(len(snippet.text) for snippet in definitions)
     masked = [Snippet(file.path, mask_start(file.text, MAX_FILE_CHARS)) for file in files]
-    return related_snippets(above, below, masked, budget_chars, path)
+    shown = "".join(snippet.text for snippet in definitions)
+    return (*related_snippets(above, below, masked, left, path, shown), *definitions)

@@ -1,8 +1,9 @@
 """What the model may see of a workspace around the cursor, and what it must not.
 
 Applies the rules of dg_lsp/document: which files are excluded, and which positions are in a
-secret. Reads ignore files; only `workspace_code` opens other files. The rules, with all their
-patterns, are imported with the first document, so that `initialize` does not wait for them.
+secret. Reads ignore files; only `workspace_code` and `definitions` open other files. The rules,
+with all their patterns, are imported with the first document, so that `initialize` does not
+wait for them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from dg_lsp.server.workspace.documents import Document, relative_path
 from dg_lsp.server.workspace.notebooks import joined
 
 if TYPE_CHECKING:
+    from dg_lsp.document.definitions import DefinedFile
     from dg_lsp.document.request import SeedFinder
+    from dg_lsp.server.workspace.definitions import WorkspaceDefinitions
     from dg_lsp.server.workspace.exclusions import Exclusions, Verdict
     from dg_lsp.server.workspace.workspace_code import WorkspaceCode
 
@@ -35,6 +38,7 @@ class WorkspaceContext:
         self._settings = Settings()
         self._exclusions: Exclusions | None = None
         self._code: WorkspaceCode | None = None
+        self._definitions: WorkspaceDefinitions | None = None
 
     @property
     def code(self) -> WorkspaceCode:
@@ -78,6 +82,8 @@ class WorkspaceContext:
         """Stop the background work."""
         if self._code is not None:
             self._code.close()
+        if self._definitions is not None:
+            self._definitions.close()
 
     def files(self, site: InsertionSite) -> tuple[Snippet, ...]:
         """The other files that may be used, whole, most recently used first."""
@@ -85,6 +91,27 @@ class WorkspaceContext:
         return tuple(
             Snippet(relative_path(other.path, roots), other.text)
             for other in self._others(site.uri)
+        )
+
+    def definitions(self, site: InsertionSite) -> tuple[DefinedFile, ...]:
+        """What open and imported files define, as far as it is known."""
+        from dg_lsp.document.request import lines_around
+        from dg_lsp.server.workspace.definitions import Place, WorkspaceDefinitions
+
+        if self._definitions is None:
+            self._definitions = WorkspaceDefinitions()
+        others = {other.uri: other for other in self._others(site.uri)}
+        known = self._definitions.known(
+            Place(site.uri, site.language, *lines_around(site.core)),
+            [*others.values()],
+            self.roots if self._settings.context.workspace_files else (),
+            self._settings.exclude,
+        )
+        # A file may have been closed or excluded since it was read.
+        return tuple(
+            file
+            for uri, file in known
+            if uri in others or self.exclusion(Document(uri, "", None, "")) is None
         )
 
     def seed_finder(self, site: InsertionSite) -> SeedFinder:

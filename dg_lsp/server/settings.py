@@ -56,15 +56,18 @@ class ContextSettings:
     related_files: bool = field(
         default=True,
         metadata=about(
-            "Whether the model sees similar code from open and recently edited files."
+            "Whether the model sees code of other files: similar code from open and recently "
+            "edited ones, and what these and imported ones define of the names around the "
+            "cursor."
         ),
     )
     workspace_files: bool = field(
         default=True,
         metadata=about(
             "Whether the other source files of the workspace are read into memory, in the "
-            "background, so that suggestions can start from similar code in them. Excluded "
-            "files are never read, and secrets are masked."
+            "background, so that suggestions can start from similar code in them, and the "
+            "model sees what imported files define. Excluded files are never read, and "
+            "secrets are masked."
         ),
     )
 

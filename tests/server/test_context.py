@@ -173,3 +173,39 @@ async def test_an_excluded_open_file_is_not_looked_in(make_editor, root):
     editor.open("plonk = wobble(1)\n", uri=(root / "b.py").as_uri())
     editor.open(HERE, uri=uri)
     assert await seeds(editor, uri) == []
+
+
+CART = "def add_item(item, count):\n    return item\n"
+
+
+async def jobs_in_two_lines(make_editor, root: Path, settings: Settings | None = None):
+    """The jobs at the end of a document that imports a file, and one line further down."""
+    (root / "cart.py").write_text(CART)
+    editor = await begun(make_editor, settings, rootUri=root.as_uri())
+    uri = (root / "a.py").as_uri()
+    editor.open("from cart import add_item\n\nx = \n", uri=uri)
+    assert await editor.texts(2, 4, textDocument={"uri": uri}) == ["1"]
+    for line in range(3, 200):
+        text = "from cart import add_item\n\n" + "add_item(1, 2)\n" * (line - 2) + "x = \n"
+        editor.replace(text, uri)
+        assert await editor.texts(line, 4, textDocument={"uri": uri}) == ["1"]
+        if editor.engine.jobs[-1].snippets:
+            break
+        await asyncio.sleep(0.05)
+        if settings is not None and line > 12:
+            break
+    return editor.engine.jobs
+
+
+async def test_the_model_sees_what_imported_files_define(make_editor, root) -> None:
+    jobs = await jobs_in_two_lines(make_editor, root)
+    [snippet] = jobs[-1].snippets
+    assert (snippet.path, snippet.text) == ("cart.py", CART)
+    assert not jobs[-1].is_masked
+
+
+@pytest.mark.parametrize("name", ["related_files", "workspace_files"])
+async def test_imported_files_are_read_only_if_the_settings_say_so(make_editor, root, name):
+    context = ContextSettings(**{name: False})
+    jobs = await jobs_in_two_lines(make_editor, root, Settings(debounce_ms=0, context=context))
+    assert [job for job in jobs if job.snippets] == []

@@ -65,6 +65,7 @@ class _Options:
     log: Path | None
     as_json: bool
     seeds: str = "none"
+    shown: str = "none"
 
 
 def humaneval_infilling(
@@ -159,6 +160,14 @@ def repo(
             help="Where to look for texts to start from: none, document or folder.",
         ),
     ] = "folder",
+    files_shown: Annotated[
+        Literal["none", "similar", "definitions", "both"],
+        typer.Option(
+            "--shown",
+            metavar="TEXT",
+            help="Text of other files in the prompt: none, similar, definitions or both.",
+        ),
+    ] = "none",
     model: ModelOption = None,
     device: DeviceOption = None,
     max_tokens: _MaxTokens = 128,
@@ -172,6 +181,7 @@ def repo(
     except those that .gitignore excludes or that look like secrets. Nothing is written there.
     """
     from dg_lsp.evaluation import SeedSource
+    from dg_lsp.evaluation.context import OtherFiles, with_text
     from dg_lsp.evaluation.data import DataError
     from dg_lsp.evaluation.elsewhere import contexts
     from dg_lsp.evaluation.repository import cut_spans, find_files
@@ -186,7 +196,10 @@ def repo(
     _say(f"source files: {len(files)}; left out: {left_out.removeprefix(', ') or 'none'}")
     problems = cut_spans(files, per_kind, seed)
     context_of = contexts(SeedSource(seeds), [(file.path, file.text) for file in found.files])
-    options = _Options(model, device, max_tokens, min_confidence, log, as_json, seeds)
+    context_of = with_text(context_of, OtherFiles(files), files_shown)
+    options = _Options(
+        model, device, max_tokens, min_confidence, log, as_json, seeds, files_shown
+    )
     judging = Judging(syntax=True)
     _evaluate("repo", directory, None, problems, judging, options, context_of=context_of)
 
@@ -220,6 +233,7 @@ def _evaluate(
         "filler": filler.identity,
         "executes": judging.sandbox is not None,
         "seeds": options.seeds,
+        **({"shown": options.shown} if options.shown != "none" else {}),
     }
     log = None if options.log is None else ResultLog(options.log, identity)
     left = [one for one in problems if log is None or one.name not in log.results]

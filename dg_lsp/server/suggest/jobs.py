@@ -10,7 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dg_lsp.document import outline
 from dg_lsp.document.request import RequestContext, RequestOptions, SeedFinder, build_job
@@ -30,6 +30,9 @@ from dg_lsp.server.link.engine_link import EngineLink, EngineUnavailableError
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import Work
 
+if TYPE_CHECKING:
+    from dg_lsp.document.definitions import DefinedFile
+
 log = logging.getLogger(__name__)
 
 DraftListener = Callable[[Draft], None]
@@ -40,6 +43,10 @@ class Context(Protocol):
 
     def files(self, site: InsertionSite) -> tuple[Snippet, ...]:
         """Other files, whole, most recently used first."""
+        ...
+
+    def definitions(self, site: InsertionSite) -> tuple[DefinedFile, ...]:
+        """What other files define."""
         ...
 
     def seed_finder(self, site: InsertionSite) -> SeedFinder:
@@ -111,10 +118,12 @@ class Jobs:
             raise EngineUnavailableError(
                 "the engine does not say which model it runs", ReasonCode.BAD_ANSWER
             )
+        related = settings.context.related_files
         context = RequestContext(
             measure=self._link.measure,
             budget_chars=settings.context.budget_chars,
-            files=self._context.files(site) if settings.context.related_files else (),
+            files=self._context.files(site) if related else (),
+            definitions=self._context.definitions(site) if related else (),
             find_seeds=self._context.seed_finder(site),
             client=self._client,
         )

@@ -38,6 +38,9 @@ class Context:
     def files(self, site):
         return ()
 
+    def definitions(self, site):
+        return ()
+
     def seed_finder(self, site):
         return self.find_seeds
 
