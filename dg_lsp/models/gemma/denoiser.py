@@ -426,7 +426,7 @@ class GemmaDenoiser:
             temperature=torch.ones((), device=self.device),
             share=none,
         )
-        prepared = None if self._folded is None else self._folded.prepare(inputs)
+        prepared = None if self._folded is None else self._folded.prepare(inputs, lengths)
         self._arranged = _Arranged(encoded.serial, canvases, inputs, prepared)
         return self._arranged
 

@@ -190,39 +190,10 @@ def _end(
     vocabulary_chunk: int,
 ) -> tuple[Selection, Tensor]:
     """The selection, and the conditioning (rows, hidden) of the next step."""
-    return choose(
-        model,
-        last_hidden(model, hidden[:, order]),
-        embedded,
-        canvas,
-        order,
-        target,
-        disallowed,
-        constraint,
-        temperature,
-        share,
-        vocabulary_chunk,
-    )
-
-
-def choose(
-    model: TextDiffusionGemma,
-    states: Tensor,
-    embedded: Tensor,
-    canvas: Tensor,
-    order: Tensor,
-    target: Tensor,
-    disallowed: Tensor,
-    constraint: Tensor,
-    temperature: Tensor,
-    share: Tensor,
-    vocabulary_chunk: int = VOCABULARY_CHUNK,
-) -> tuple[Selection, Tensor]:
-    """The same, from what the output layer reads: `states` (selected, hidden)."""
     free = share.shape[0]
     selection = select(
         head_of(model),
-        states,
+        last_hidden(model, hidden[:, order]),
         canvas[order[free:]],
         disallowed,
         constraint,
@@ -230,12 +201,19 @@ def choose(
         share,
         vocabulary_chunk,
     )
+    return selection, next_conditioning(model, selection.soft, embedded, target)
+
+
+def next_conditioning(
+    model: TextDiffusionGemma, soft: Tensor, embedded: Tensor, target: Tensor
+) -> Tensor:
+    """The embeddings of the canvas (rows, hidden), with mean ones in the rows `target`."""
     rows = embedded.shape[0]
     conditioning = embedded.new_empty(rows + 1, embedded.shape[1])
     conditioning[:rows] = embedded
     scale = model.model.decoder.embed_tokens.embed_scale.to(embedded.dtype)
-    conditioning.index_copy_(0, target, selection.soft.to(embedded.dtype) * scale)
-    return selection, conditioning[:rows]
+    conditioning.index_copy_(0, target, soft.to(embedded.dtype) * scale)
+    return conditioning[:rows]
 
 
 PLAIN = Parts(_begin, _layer, _end)

@@ -10,10 +10,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dg_lsp.engine.denoiser import Canvases
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
-from dg_lsp.models.gemma.folded import fold, gated
+from dg_lsp.models.gemma.folded import fold
+from dg_lsp.models.gemma.folded_layer import CHOSEN_EXPERTS_FROM, ROWS_ATTENDING, gated
 from dg_lsp.models.gemma.ladder import settle
 
 WINDOW = 16
+MANY = (30, 2, 25, 31, 9, 32, 28)
+"""Canvases of so many rows that experts and attention run in parts."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def test_a_prompt_read_at_once_and_in_pieces(plain, folded, prompt_length):
                 close(one, other)
 
 
-@pytest.mark.parametrize("lengths", [(12,), (5, 9), (1, 30, 2)])
+@pytest.mark.parametrize("lengths", [(12,), (5, 9), (1, 30, 2), MANY])
 @pytest.mark.parametrize("conditioned", [False, True], ids=["first-step", "later-step"])
 def test_a_step(plain, folded, lengths, conditioned):
     rows = sum(lengths)
@@ -148,3 +151,7 @@ def test_small_models_in_float32_are_folded_on_a_cpu_and_no_others(model, tiny_m
     biased = copy.deepcopy(tiny_model)
     biased.model.decoder.layers[0].mlp.down_proj.bias = torch.nn.Parameter(torch.zeros(1))
     assert fold(biased) is None
+
+
+def test_many_rows_are_more_than_run_at_once():
+    assert sum(MANY) > max(CHOSEN_EXPERTS_FROM, ROWS_ATTENDING)
