@@ -33,6 +33,8 @@ class ReasonCode(enum.Enum):
     """The request is about another version of the document than the one that is open."""
     SELECTED_LINES = "selected-lines"
     """The entry selected in the editor's list replaces several lines."""
+    NOT_ASKED = "not-asked"
+    """Nothing of use is expected at the cursor while the user types; a request by hand asks."""
     TOO_LONG = "too-long"
     """The selection is longer than the model can rewrite."""
     NO_INSTRUCTIONS = "no-instructions"

@@ -133,6 +133,10 @@ def _register_documents(session: Session) -> None:
             # Loading the model takes time; the first keystroke should not have to wait for it.
             session.start(_warm_up(session))
 
+    @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
+    def did_change(params: types.DidChangeTextDocumentParams) -> None:
+        session.text_changed(params)
+
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
         session.suggestions.forget(params.text_document.uri)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lsprotocol import types
@@ -74,6 +75,16 @@ def offsets_of(text: str, span: types.Range, units: Units) -> tuple[int, int]:
     """Both offsets of a range, the smaller one first."""
     ends = offset_at(text, span.start, units), offset_at(text, span.end, units)
     return min(ends), max(ends)
+
+
+def is_deletion(changes: Sequence[types.TextDocumentContentChangeEvent]) -> bool:
+    """Whether the changes of one edit only remove text."""
+    return all(
+        isinstance(change, types.TextDocumentContentChangePartial)
+        and not change.text
+        and change.range.start != change.range.end
+        for change in changes
+    )
 
 
 def apply_change(text: str, span: types.Range | None, new: str, units: Units) -> str:

@@ -7,18 +7,21 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from lsprotocol import types
+
 from dg_lsp.document.excerpt import excerpt
 from dg_lsp.document.position import line_ends_before
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.capabilities import ClientFeatures
 from dg_lsp.server.context import WorkspaceContext
-from dg_lsp.server.convert import Units
-from dg_lsp.server.link.engine_link import EngineLink
+from dg_lsp.server.convert import Units, is_deletion
+from dg_lsp.server.link.engine_link import EngineLink, EngineState
 from dg_lsp.server.rpc.protocol import Server
 from dg_lsp.server.settings import Settings, Trigger
 from dg_lsp.server.status import StatusBoard
 from dg_lsp.server.suggest.jobs import Jobs
+from dg_lsp.server.suggest.rules import Entry, Situation
 from dg_lsp.server.suggest.suggestions import Suggestions
 from dg_lsp.server.tracing import Journal, Tracer
 from dg_lsp.server.workspace.documents import (
@@ -60,8 +63,12 @@ class Session:
         self.settings = self.base_settings = settings
         """The settings from `initialize`, which later changes are based on."""
         self._on_settings = on_settings
+        self._is_deletion = "", False
+        """The document that was edited last, and whether that edit only removed text."""
+        self._model = ""
         self._tasks: set[asyncio.Task[Any]] = set()
         link.watch(self.status.engine_changed)
+        link.watch(self._engine_changed)
 
     @property
     def documents(self) -> Documents:
@@ -82,6 +89,17 @@ class Session:
     def forget_answers(self) -> None:
         """Drop cached answers, which may be different from now on."""
         self.suggestions.close()
+
+    def text_changed(self, params: types.DidChangeTextDocumentParams) -> None:
+        """Note when and how the user typed."""
+        uri = params.text_document.uri
+        self._is_deletion = uri, is_deletion(params.content_changes)
+        self.suggestions.pace.key(asyncio.get_running_loop().time())
+        self.suggestions.text_changed(uri)
+
+    def situation(self, uri: str, entry: Entry | None = None) -> Situation:
+        """What led to a request about a document."""
+        return Situation(self._is_deletion == (uri, True), entry)
 
     def site(self, document: Document, start: int, end: int | None = None) -> InsertionSite:
         """The insertion site of a cursor, or of a selection if there is an end."""
@@ -153,6 +171,12 @@ class Session:
                 "close it and open it again",
             )
         return Reason(ReasonCode.NOT_OPEN, "the document is not open")
+
+    def _engine_changed(self, state: EngineState) -> None:
+        model = state.model.name if state.model else self._model
+        if self._model not in ("", model):
+            self.forget_answers()
+        self._model = model
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something in the background."""

@@ -13,6 +13,7 @@ from dg_lsp.server.suggest.answer import How, Outcome
 HITS = {
     "typed_through": How.TYPED_THROUGH,
     "cached": How.LAST_ANSWER,
+    "remembered": How.REMEMBERED,
     "joined": How.JOB_UNDER_WAY,
 }
 """From the kind of hit to what the trace of a request says."""

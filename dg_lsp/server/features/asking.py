@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lsprotocol import types
 
@@ -15,6 +15,7 @@ from dg_lsp.server.session import Session
 from dg_lsp.server.suggest.answer import Answer, refused
 from dg_lsp.server.suggest.decide import Request
 from dg_lsp.server.suggest.draft_suggestions import DraftListener
+from dg_lsp.server.suggest.rules import Situation
 from dg_lsp.server.workspace.documents import Document
 
 CHANGED = Reason(ReasonCode.CHANGED, "the document changed while the model wrote")
@@ -28,6 +29,7 @@ class Question:
     target: Target
     options: RequestOptions
     on_draft: DraftListener | None = None
+    situation: Situation = field(default_factory=Situation)
 
 
 async def ask(
@@ -75,7 +77,7 @@ async def _answer(
     deadline_s = settings.deadline_ms / 1e3 if question.on_draft is None else None
     with session.status.working(progress, "Filling in"):
         answer = await session.suggestions.suggest(
-            Request(question.target.site, question.options),
+            Request(question.target.site, question.options, question.situation),
             settings,
             deadline_s,
             question.on_draft,

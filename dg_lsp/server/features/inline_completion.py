@@ -16,13 +16,14 @@ from dg_lsp.document.suggestions import Suggestion
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.capabilities import ClientFeatures
-from dg_lsp.server.convert import offset_at
+from dg_lsp.server.convert import offset_at, offsets_of
 from dg_lsp.server.features.asking import Question, ask, refusal_at
 from dg_lsp.server.features.drafts import send_drafts
 from dg_lsp.server.features.quirks import GhostText, adapt
 from dg_lsp.server.features.target import Target, after_entry, at_cursor, indented
 from dg_lsp.server.session import Session
 from dg_lsp.server.suggest.draft_suggestions import DraftListener, DraftSuggestion
+from dg_lsp.server.suggest.rules import Entry
 from dg_lsp.server.workspace.documents import Document
 
 
@@ -69,8 +70,16 @@ def _read(
     options = RequestOptions(candidates=session.settings.candidates_while_typing)
     if is_invoked:
         options = RequestOptions(candidates=session.settings.candidates, may_be_empty=False)
+    entry = None
+    if selected is not None:
+        start, end = offsets_of(document.text, selected.range, session.units)
+        entry = Entry(selected.text, document.text[start:end])
     return Question(
-        document, target, options, _draft_listener(session, document, request, target)
+        document,
+        target,
+        options,
+        _draft_listener(session, document, request, target),
+        session.situation(document.uri, entry),
     )
 
 

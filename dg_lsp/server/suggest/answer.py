@@ -33,7 +33,8 @@ class How(enum.Enum):
     LAST_ANSWER = "the last answer"
     """To the same request."""
     TYPED_THROUGH = "typed through"
-    """The rest of an earlier answer, whose beginning the user has typed."""
+    """The rest of the last answer, whose beginning the user has typed."""
+    REMEMBERED = "an earlier answer"
     DEADLINE = "what was settled at the deadline"
 
 

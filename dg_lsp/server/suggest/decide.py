@@ -1,4 +1,4 @@
-"""Decides where an answer comes from: the last answer, the running job or a new job.
+"""Decides where an answer comes from: an earlier answer, the running job or a new job.
 
 A pure function of the document's state and the request; `suggestions.py` carries out the
 decision.
@@ -6,12 +6,14 @@ decision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.server.suggest.answer import Answer, How, suggested
 from dg_lsp.server.suggest.draft_suggestions import remainders, typed_between
+from dg_lsp.server.suggest.rules import Situation
 from dg_lsp.server.suggest.savings import ALL, Savings
 
 
@@ -21,11 +23,12 @@ class Request:
 
     site: InsertionSite
     options: RequestOptions
+    situation: Situation = field(default=Situation(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class LastAnswer:
-    """The last answer of the document, and the request whose job it comes from."""
+class KnownAnswer:
+    """An answer of the document, and the request whose job it comes from."""
 
     request: Request
     answer: Answer
@@ -63,37 +66,45 @@ Decision = Reuse | Join | Start
 
 
 def decide(
-    last: LastAnswer | None,
+    known: Iterable[KnownAnswer],
     under_way: JobUnderWay | None,
     request: Request,
     savings: Savings = ALL,
 ) -> Decision:
-    """The cheapest way to an answer that a new job would also give."""
-    answer = None if last is None else _rest_of(last, request, savings)
-    if answer is not None:
-        return Reuse(answer, keeps_job=under_way is None or _is_about(under_way, request))
+    """The cheapest way to an answer that a new job would also give.
+
+    Known answers are given with the newest first.
+    """
+    for age, one in enumerate(known):
+        if age and not savings.remembered:
+            break
+        answer = _rest_of(one, request, savings)
+        if answer is not None:
+            keeps_job = under_way is None or _is_about(under_way, request)
+            how = How.REMEMBERED if age else answer.how
+            return Reuse(replace(answer, how=how), keeps_job)
     if savings.joined and under_way is not None and _answers(under_way, request):
         return Join()
     return Start()
 
 
-def _rest_of(last: LastAnswer, request: Request, savings: Savings) -> Answer | None:
-    """The last answer, adapted to this request, if it applies."""
-    if request.options.candidates > last.request.options.candidates:
+def _rest_of(known: KnownAnswer, request: Request, savings: Savings) -> Answer | None:
+    """A known answer, adapted to this request, if it applies."""
+    if request.options.candidates > known.request.options.candidates:
         return None
-    typed = _typed(last.request, request)
+    typed = _typed(known.request, request)
     if typed is None or (typed and not savings.typed_through):
         return None
-    if not typed and not last.is_whole:
+    if not typed and not known.is_whole:
         # The job has more to say, and may still be running.
         return None
-    if left := remainders(last.answer.suggestions, typed):
+    if left := remainders(known.answer.suggestions, typed):
         how = How.TYPED_THROUGH if typed else How.LAST_ANSWER
         return replace(suggested(left), how=how)
     # The same request has the same answer, but a request made by hand is a different one.
-    if typed or _insists_more(request, last.request):
+    if typed or _insists_more(request, known.request):
         return None
-    return replace(last.answer, how=How.LAST_ANSWER, work=None)
+    return replace(known.answer, how=How.LAST_ANSWER, work=None)
 
 
 def _answers(under_way: JobUnderWay, request: Request) -> bool:

@@ -45,11 +45,13 @@ class InFlightJob:
         jobs: Jobs,
         request: Request,
         settings: Settings,
+        wait_s: float,
         on_end: Callable[[InFlightJob], None],
     ) -> None:
+        """It begins after `wait_s`."""
         self.request = request
         self.work = Work()
-        self._jobs, self._settings = jobs, settings
+        self._jobs, self._settings, self._wait_s = jobs, settings, wait_s
         self._listener: DraftListener | None = None
         self._listening_at = request.site
         self._before: Draft | None = None
@@ -63,7 +65,7 @@ class InFlightJob:
         )
         self._judged: tuple[Candidate, Suggestion | None] | None = None
         """The candidate of the last drafts, and the suggestion if the job ended with it."""
-        self._shown: Suggestion | None = None
+        self.shown: Suggestion | None = None
         """The suggestion that the user saw last."""
         self._answer: Answer | None = None
         self.task = asyncio.create_task(self._run())
@@ -72,7 +74,7 @@ class InFlightJob:
     @property
     def under_way(self) -> JobUnderWay:
         """Its state, for a decision while it runs."""
-        texts = [] if self._shown is None else [self._shown.text]
+        texts = [] if self.shown is None else [self.shown.text]
         if self._latest is not None:
             texts.append(self._latest.text)
         return JobUnderWay(self.request, tuple(texts))
@@ -122,7 +124,8 @@ class InFlightJob:
         return suggested(left) if left else None
 
     def _judge_outcome(self) -> Answer:
-        """The job's answer, or the text shown last if only that agrees with the typed text."""
+        """The job's answer; a text that was shown stays the first, unless the best goes on from
+        it."""
         if self.task.cancelled():
             cancelled = Reason(ReasonCode.CANCELLED, "the job was cancelled")
             return Answer(Outcome.NOTHING, cancelled)
@@ -134,14 +137,17 @@ class InFlightJob:
             defect = Reason(ReasonCode.DEFECT, "the server failed; its log says how")
             return Answer(Outcome.FAILED, defect)
         answer = answer_of(self.task.result(), self.request.site, self._standard, self.work)
-        typed = typed_between(self.request.site, self._listening_at) or ""
-        shown = () if self._shown is None else (self._shown,)
-        agrees_less = remainders(shown, typed) and not remainders(answer.suggestions, typed)
-        return suggested(shown) if agrees_less and self.is_answered else answer
+        if self.shown is None or not self.is_answered:
+            return answer
+        best, *others = answer.suggestions or (self.shown,)
+        if best.text.startswith(self.shown.text):
+            return answer if answer.suggestions else suggested((self.shown,))
+        others = [one for one in (best, *others) if one.text != self.shown.text]
+        return suggested((self.shown, *others[: self.request.options.candidates - 1]))
 
     async def _run(self) -> JobResult:
-        if self.request.options.may_be_empty and self._settings.debounce_ms:
-            await asyncio.sleep(self._settings.debounce_ms / 1e3)
+        if self._wait_s:
+            await asyncio.sleep(self._wait_s)
             self.work.lap("debounce")
         return await self._jobs.fill(
             self.request.site, self.request.options, self._settings, self._take, self.work
@@ -177,6 +183,11 @@ class InFlightJob:
             )
             self._judged = draft.candidate, found[0] if found else None
         suggestion = self._judged[1]
+        if self.shown is not None and (
+            suggestion is None or not suggestion.text.startswith(self.shown.text)
+        ):
+            # What the user is reading does not change.
+            suggestion = self.shown
         if suggestion is None:
             return None
         left = cut_typed(
@@ -184,7 +195,7 @@ class InFlightJob:
             typed,
         )
         if left is not None:
-            self._shown = suggestion
+            self.shown = suggestion
         return left
 
     def _finished(self, raw: str) -> str:

@@ -15,8 +15,14 @@ class Savings:
 
     typed_through: bool = True
     """The rest of the last answer, while the user types what it says."""
+    remembered: bool = True
+    """Answers before the last one."""
     joined: bool = True
     """The job under way, if what it writes agrees with what was typed."""
+    rules: bool = True
+    """Places where the model is not asked (`rules.py`)."""
+    pause: bool = True
+    """Waiting for a pause in typing (`pace.py`)."""
 
 
 ALL = Savings()

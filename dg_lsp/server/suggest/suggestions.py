@@ -1,5 +1,6 @@
 """Carries out the decisions of `decide.py` for each document: reuse, join or start.
 
+The model is asked only where a rule does not speak against it and after a pause in typing.
 A job whose request was answered at its deadline continues, and the next request at the same
 site joins it or gets its answer.
 """
@@ -18,11 +19,12 @@ from dg_lsp.server.suggest.answer import (
     How,
     Outcome,
     WithdrawnError,
+    refused,
     suggested,
 )
 from dg_lsp.server.suggest.decide import (
     Decision,
-    LastAnswer,
+    KnownAnswer,
     Request,
     Reuse,
     Start,
@@ -31,6 +33,9 @@ from dg_lsp.server.suggest.decide import (
 from dg_lsp.server.suggest.draft_suggestions import DraftListener, remainders, typed_between
 from dg_lsp.server.suggest.in_flight import InFlightJob
 from dg_lsp.server.suggest.jobs import Jobs
+from dg_lsp.server.suggest.memory import Memory
+from dg_lsp.server.suggest.pace import Pace
+from dg_lsp.server.suggest.rules import reason_not_to_ask
 from dg_lsp.server.suggest.savings import ALL, Savings
 
 SUPERSEDED = Answer(
@@ -45,6 +50,8 @@ class Suggestions:
     def __init__(self, jobs: Jobs, savings: Savings = ALL) -> None:
         self._jobs, self._savings = jobs, savings
         self._documents: dict[str, DocumentSuggestions] = {}
+        self.pace = Pace()
+        """How fast the user types and the engine works."""
 
     async def suggest(
         self,
@@ -61,7 +68,9 @@ class Suggestions:
         uri = request.site.uri
         document = self._documents.get(uri)
         if document is None:
-            document = self._documents[uri] = DocumentSuggestions(self._jobs, self._savings)
+            document = self._documents[uri] = DocumentSuggestions(
+                self._jobs, self.pace, self._savings
+            )
         return await document.suggest(request, settings, deadline_s, on_draft)
 
     def forget(self, uri: str) -> None:
@@ -69,6 +78,12 @@ class Suggestions:
         document = self._documents.pop(uri, None)
         if document is not None:
             document.close()
+
+    def text_changed(self, uri: str) -> None:
+        """The text of a document changed, which other documents' suggestions may depend on."""
+        for other, document in self._documents.items():
+            if other != uri:
+                document.memory.clear()
 
     def close(self) -> None:
         for uri in [*self._documents]:
@@ -96,7 +111,7 @@ class _Turn:
 
 
 class DocumentSuggestions:
-    """One document: the waiting request, the running job, and the last answer.
+    """One document: the waiting request, the running job, and the last answers.
 
     The newest request wins, and this is the only place in the front end that decides so: the
     user has typed on, so an answer to an older request would no longer fit the text. The older
@@ -104,11 +119,11 @@ class DocumentSuggestions:
     *jobs* wins is up to the engine's scheduler, because front ends share an engine.
     """
 
-    def __init__(self, jobs: Jobs, savings: Savings) -> None:
-        self._jobs, self._savings = jobs, savings
+    def __init__(self, jobs: Jobs, pace: Pace, savings: Savings) -> None:
+        self._jobs, self._pace, self._savings = jobs, pace, savings
         self._turn: _Turn | None = None
         self._job: InFlightJob | None = None
-        self._last: LastAnswer | None = None
+        self.memory = Memory()
 
     async def suggest(
         self,
@@ -147,6 +162,10 @@ class DocumentSuggestions:
                     self._stop()
                 return decision.answer
             if isinstance(decision, Start):
+                reason = self._reason_not_to_ask(turn.request)
+                if reason is not None:
+                    self._stop()
+                    return refused(reason)
                 job, how = self._start(turn.request, settings), How.NEW_JOB
             else:
                 assert self._job is not None
@@ -158,7 +177,12 @@ class DocumentSuggestions:
                 return answer
 
     def _start(self, request: Request, settings: Settings) -> InFlightJob:
-        job = InFlightJob(self._jobs, request, settings, self._ended)
+        wait_s = 0.0
+        if request.options.may_be_empty:
+            now_s = asyncio.get_running_loop().time()
+            wait_s = self._pace.wait_s(now_s) if self._savings.pause else 0.0
+            wait_s = max(wait_s, settings.debounce_ms / 1e3)
+        job = InFlightJob(self._jobs, request, settings, wait_s, self._ended)
         self._stop()
         self._job = job
         return job
@@ -178,7 +202,7 @@ class DocumentSuggestions:
         turn.ends_at = None
         settled = job.settled()
         if settled:
-            self._last = LastAnswer(job.request, suggested(settled), is_whole=False)
+            self.memory.add(KnownAnswer(job.request, suggested(settled), is_whole=False))
         typed = typed_between(job.request.site, turn.request.site) or ""
         left = remainders(settled, typed)
         return replace(suggested(left), how=How.DEADLINE) if left else None
@@ -188,7 +212,7 @@ class DocumentSuggestions:
             # The loop has not run the callback yet.
             self._ended(self._job)
         under_way = None if self._job is None else self._job.under_way
-        return decide(self._last, under_way, request, self._savings)
+        return decide(self.memory, under_way, request, self._savings)
 
     def _ended(self, job: InFlightJob) -> None:
         """Cache the answer for the next request, even if this one no longer waits."""
@@ -200,7 +224,14 @@ class DocumentSuggestions:
         self._job = None
         answer = job.answer()
         if job.is_answered:
-            self._last = LastAnswer(job.request, answer)
+            self.memory.add(KnownAnswer(job.request, answer))
+            if job.work.engine_ms is not None:
+                self._pace.job_took(job.work.engine_ms / 1e3)
+
+    def _reason_not_to_ask(self, request: Request) -> Reason | None:
+        if not self._savings.rules or not request.options.may_be_empty:
+            return None
+        return reason_not_to_ask(request.site, request.situation)
 
     def _supersede(self) -> None:
         turn, self._turn = self._turn, None
@@ -211,3 +242,6 @@ class DocumentSuggestions:
         job, self._job = self._job, None
         if job is not None:
             job.cancel()
+            if job.shown is not None:
+                # The user may come back to it.
+                self.memory.add(KnownAnswer(job.request, suggested((job.shown,))))

@@ -15,7 +15,7 @@ from dg_lsp.server.suggest.answer import Answer, How, Outcome, suggested
 from dg_lsp.server.suggest.decide import (
     JobUnderWay,
     Join,
-    LastAnswer,
+    KnownAnswer,
     Request,
     Reuse,
     Start,
@@ -33,6 +33,11 @@ def suggestions(*texts):
     return tuple(Suggestion(text, 0.9, (0.9,) * len(text)) for text in texts)
 
 
+def decide_in(state, request):
+    last, under_way = state
+    return decide([] if last is None else [last], under_way, request)
+
+
 def at(typed="", options=TYPING, **changes):
     site = replace(SITE, prefix=SITE.prefix + typed)
     return Request(replace(site, **changes), options)
@@ -40,7 +45,7 @@ def at(typed="", options=TYPING, **changes):
 
 def answered(*texts, options=TYPING, whole=True, running=None):
     answer = suggested(suggestions(*texts)) if texts else NOTHING_MISSING
-    return LastAnswer(at(options=options), answer, whole), running
+    return KnownAnswer(at(options=options), answer, whole), running
 
 
 def running(*texts, options=TYPING, typed=""):
@@ -67,7 +72,7 @@ def running(*texts, options=TYPING, typed=""):
     ],
 )
 def test_the_last_answer_is_reused(state, request_, expect):
-    decision = decide(*state, request_)
+    decision = decide_in(state, request_)
 
     assert isinstance(decision, Reuse)
     assert [one.text for one in decision.answer.suggestions] == expect
@@ -96,20 +101,20 @@ def test_the_last_answer_is_reused(state, request_, expect):
     ids=str,
 )
 def test_another_question_starts_a_job(request_):
-    assert isinstance(decide(*answered("a + b"), request_), Start)
-    assert isinstance(decide(*running("a + b"), request_), Start)
+    assert isinstance(decide_in(answered("a + b"), request_), Start)
+    assert isinstance(decide_in(running("a + b"), request_), Start)
 
 
 def test_when_all_of_a_suggestion_was_typed_the_next_one_is_asked_for():
-    assert isinstance(decide(*answered("a + b"), at("a + b")), Start)
+    assert isinstance(decide_in(answered("a + b"), at("a + b")), Start)
 
 
 def test_a_user_who_insists_asks_anew_where_nothing_was_suggested():
-    assert isinstance(decide(*answered(), at(options=INSISTING)), Start)
+    assert isinstance(decide_in(answered(), at(options=INSISTING)), Start)
 
 
 def test_with_nothing_known_a_job_is_started():
-    assert isinstance(decide(*NOTHING_KNOWN, at()), Start)
+    assert isinstance(decide_in(NOTHING_KNOWN, at()), Start)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +139,7 @@ def test_with_nothing_known_a_job_is_started():
     ],
 )
 def test_the_job_under_way_is_joined_where_it_is_about_this(state, request_, expect):
-    assert isinstance(decide(*state, request_), expect)
+    assert isinstance(decide_in(state, request_), expect)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +154,7 @@ def test_the_job_under_way_is_joined_where_it_is_about_this(state, request_, exp
     ],
 )
 def test_a_job_for_another_site_is_of_no_more_use(under_way, expect):
-    decision = decide(*answered("a + b", running=under_way), at("a"))
+    decision = decide_in(answered("a + b", running=under_way), at("a"))
 
     assert isinstance(decision, Reuse)
     assert decision.keeps_job is expect
@@ -162,14 +167,14 @@ answers = st.lists(texts.filter(bool), max_size=3).map(
     lambda found: suggested(suggestions(*found)) if found else NOTHING_MISSING
 )
 states = st.tuples(
-    st.none() | st.builds(LastAnswer, requests, answers, st.booleans()),
+    st.none() | st.builds(KnownAnswer, requests, answers, st.booleans()),
     st.none() | st.builds(JobUnderWay, requests, st.lists(texts, max_size=2).map(tuple)),
 )
 
 
 @given(states, requests)
 def test_whatever_is_decided_would_be_the_answer_of_a_new_job_too(state, request_):
-    decision = decide(*state, request_)
+    decision = decide_in(state, request_)
 
     if isinstance(decision, Start):
         return
@@ -202,12 +207,12 @@ def test_typing_through_a_suggestion_asks_no_engine_until_its_end(text, whole):
     state = answered(text, whole=whole)
 
     for typed in range(1, len(text)):
-        decision = decide(*state, at(text[:typed]))
+        decision = decide_in(state, at(text[:typed]))
         assert isinstance(decision, Reuse)
         assert [one.text for one in decision.answer.suggestions] == [text[typed:]]
-    assert isinstance(decide(*state, at(text)), Start)
+    assert isinstance(decide_in(state, at(text)), Start)
 
 
 def test_an_edit_of_a_cell_above_asks_anew():
-    assert isinstance(decide(*answered("a + b"), at(before="y = 1\n")), Start)
-    assert isinstance(decide(*running("a + b"), at("a", before="y = 1\n")), Start)
+    assert isinstance(decide_in(answered("a + b"), at(before="y = 1\n")), Start)
+    assert isinstance(decide_in(running("a + b"), at("a", before="y = 1\n")), Start)
