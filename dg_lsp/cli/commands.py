@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": "dg_lsp.cli.serve",
     "doctor": "dg_lsp.cli.doctor",
     "trace": "dg_lsp.cli.trace",
+    "stats": "dg_lsp.cli.stats",
     "bench": "dg_lsp.cli.bench",
     "pull": "dg_lsp.cli.pull",
     "models": "dg_lsp.cli.models",

@@ -1,4 +1,5 @@
-"""Records the last requests of all windows in one bounded file in the user's state directory.
+"""Records the last requests of all windows in one bounded file in the user's state directory,
+and what became of suggestions in another.
 
 A file is used instead of the engine's memory because refusals never reach an engine, and the
 requests around its end matter most. Every process appends whole lines of JSON; a process that
@@ -24,6 +25,8 @@ Record = dict[str, Any]
 
 MAX_FILE_BYTES = 4_000_000
 """Size of each of two files: thousands of requests, or some dozens with their text."""
+MAX_USAGE_BYTES = 1_000_000
+"""Size of each of two files: about ten thousand suggestions."""
 MAX_WAITING = 1000
 """Maximum number of records that wait for a slow disk; others are lost."""
 CLOSE_S = 1.0
@@ -44,6 +47,10 @@ def trace_file(directory: Path) -> Path:
     return directory / "trace.jsonl"
 
 
+def usage_file(directory: Path) -> Path:
+    return directory / "usage.jsonl"
+
+
 def client_file(directory: Path) -> Path:
     return directory / "last-client.json"
 
@@ -61,6 +68,10 @@ class Journal:
     def add(self, record: Record) -> None:
         """Record a trace; returns immediately."""
         self._put("trace", record)
+
+    def note_usage(self, record: Record) -> None:
+        """Record what became of a suggestion; returns immediately."""
+        self._put("usage", record)
 
     def note_client(self, facts: Record) -> None:
         """Record the last client; returns immediately."""
@@ -89,12 +100,13 @@ class Journal:
             with contextlib.suppress(OSError):
                 self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if kind == "trace":
-                    self._append(data)
+                    self._append(trace_file(self._directory), data, self._max_file_bytes)
+                elif kind == "usage":
+                    self._append(usage_file(self._directory), data, MAX_USAGE_BYTES)
                 else:
                     _replace(client_file(self._directory), data)
 
-    def _append(self, data: bytes) -> None:
-        path = trace_file(self._directory)
+    def _append(self, path: Path, data: bytes, max_bytes: int) -> None:
         # Opened for each record, because another process may have renamed the file.
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
@@ -104,17 +116,17 @@ class Journal:
             size = os.fstat(descriptor).st_size
         finally:
             os.close(descriptor)
-        if size > self._max_file_bytes:
-            self._put_aside(path)
+        if size > max_bytes:
+            self._put_aside(path, max_bytes)
 
-    def _put_aside(self, path: Path) -> None:
-        lock = try_lock(self._directory / "trace.lock")
+    def _put_aside(self, path: Path, max_bytes: int) -> None:
+        lock = try_lock(path.with_suffix(".lock"))
         if lock is None:
             # Another process is about to do it.
             return
         try:
             # It may have been done between our look and our lock.
-            if path.stat().st_size > self._max_file_bytes:
+            if path.stat().st_size > max_bytes:
                 path.replace(_older(path))
         finally:
             lock.release()
@@ -122,13 +134,20 @@ class Journal:
 
 def read_traces(directory: Path, count: int) -> list[Record]:
     """The last traces, oldest first. Raises `OSError` if a file cannot be read."""
-    path = trace_file(directory)
-    found: list[Record] = []
-    for one in (path, _older(path)):
-        if len(found) < count:
-            with contextlib.suppress(FileNotFoundError):
-                found = [*_records(one.read_bytes().split(b"\n")), *found]
+    found = _read(trace_file(directory), count)
     return found[max(0, len(found) - count) :]
+
+
+def read_usage(directory: Path) -> list[Record]:
+    """What became of suggestions, oldest first. Raises `OSError` if a file cannot be read."""
+    return _read(usage_file(directory), None)
+
+
+def forget_usage(directory: Path) -> None:
+    """Delete what was recorded. Raises `OSError` if that is impossible."""
+    path = usage_file(directory)
+    for one in (path, _older(path)):
+        one.unlink(missing_ok=True)
 
 
 def follow_traces(directory: Path) -> Iterator[Record]:
@@ -169,6 +188,16 @@ def _records(lines: list[bytes]) -> list[Record]:
             if isinstance(record, dict):
                 records.append(record)
     return records
+
+
+def _read(path: Path, count: int | None) -> list[Record]:
+    """The last records or more; all of them without a count."""
+    found: list[Record] = []
+    for one in (path, _older(path)):
+        if count is None or len(found) < count:
+            with contextlib.suppress(FileNotFoundError):
+                found = [*_records(one.read_bytes().split(b"\n")), *found]
+    return found
 
 
 def _older(path: Path) -> Path:

@@ -140,6 +140,7 @@ def _register_documents(session: Session) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
         session.suggestions.forget(params.text_document.uri)
+        session.usage.forget(params.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     def did_save(params: types.DidSaveTextDocumentParams) -> None:
@@ -149,7 +150,7 @@ def _register_documents(session: Session) -> None:
     @server.feature(lsp_ext.DID_SHOW_COMPLETION)
     @server.feature(lsp_ext.DID_PARTIALLY_ACCEPT_COMPLETION)
     def did_show_or_accept(params: Any) -> None:
-        """Accept the notification and do nothing: no usage is recorded."""
+        """Accept the notification and do nothing: the edits tell what was accepted."""
 
 
 async def _warm_up(session: Session) -> None:

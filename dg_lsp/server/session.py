@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from lsprotocol import types
@@ -24,6 +24,7 @@ from dg_lsp.server.suggest.jobs import Jobs
 from dg_lsp.server.suggest.rules import Entry, Situation
 from dg_lsp.server.suggest.suggestions import Suggestions
 from dg_lsp.server.tracing import Journal, Tracer
+from dg_lsp.server.usage import KEPT_AFTER_S, Accepted, Usage
 from dg_lsp.server.workspace.documents import (
     Document,
     Documents,
@@ -63,6 +64,7 @@ class Session:
         self.settings = self.base_settings = settings
         """The settings from `initialize`, which later changes are based on."""
         self._on_settings = on_settings
+        self.usage = Usage(journal.note_usage, self._look_later)
         self._is_deletion = "", False
         """The document that was edited last, and whether that edit only removed text."""
         self._model = ""
@@ -96,6 +98,17 @@ class Session:
         self._is_deletion = uri, is_deletion(params.content_changes)
         self.suggestions.pace.key(asyncio.get_running_loop().time())
         self.suggestions.text_changed(uri)
+        document = self.documents.get(uri)
+        if document is not None:
+            self.usage.text_changed(uri, document.text)
+
+    def shown(self, document: Document, span: tuple[int, int], texts: Sequence[str]) -> None:
+        """Suggestions in place of a span went to the editor."""
+        state = self.link.state
+        if self.settings.usage and texts:
+            model = state.model.name if state.model else ""
+            uri, language = document.uri, document.language
+            self.usage.show(uri, document.text, span, texts, language, model)
 
     def situation(self, uri: str, entry: Entry | None = None) -> Situation:
         """What led to a request about a document."""
@@ -177,6 +190,15 @@ class Session:
         if self._model not in ("", model):
             self.forget_answers()
         self._model = model
+
+    def _look_later(self, uri: str, accepted: Accepted) -> None:
+        async def look() -> None:
+            await asyncio.sleep(KEPT_AFTER_S)
+            document = self.documents.get(uri)
+            if document is not None:
+                self.usage.look_again(accepted, document.text)
+
+        self.start(look())
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something in the background."""

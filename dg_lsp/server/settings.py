@@ -231,6 +231,13 @@ class Settings:
             "sizes and times, or also the text that the model saw and wrote, without secrets."
         ),
     )
+    usage: bool = field(
+        default=True,
+        metadata=about(
+            "Whether it is counted on this machine how many suggestions were shown, accepted "
+            "and kept, for `dg-lsp stats`. No text is stored, and nothing is sent anywhere."
+        ),
+    )
     context: ContextSettings = field(default_factory=ContextSettings)
     engine: EngineAccess = field(default_factory=EngineAccess)
 

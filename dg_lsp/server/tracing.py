@@ -30,10 +30,14 @@ MAX_DOCUMENTS = 100
 
 
 class Journal(Protocol):
-    """Where traces are stored (`diagnosis.journal.Journal`). Neither method may wait or
+    """Where traces are stored (`diagnosis.journal.Journal`). No method may wait or
     raise."""
 
     def add(self, record: Record) -> None: ...
+
+    def note_usage(self, record: Record) -> None:
+        """Record what became of a suggestion."""
+        ...
 
     def note_client(self, facts: Record) -> None:
         """Record the last editor and its capabilities."""
@@ -44,6 +48,9 @@ class Forgetful:
     """A `Journal` that stores nothing."""
 
     def add(self, record: Record) -> None:
+        pass
+
+    def note_usage(self, record: Record) -> None:
         pass
 
     def note_client(self, facts: Record) -> None:

@@ -46,6 +46,7 @@ def test_everything_can_be_set() -> None:
             "completionFallback": True,
             "draftIntervalMs": 0,
             "trace": "text",
+            "usage": False,
             "context": {"budgetChars": 9000, "relatedFiles": False},
             "engine": {
                 "address": "127.0.0.1:8080",

@@ -40,8 +40,14 @@ async def inline_completion(
         "invoked" if is_invoked else "automatic",
         lambda document: _read(session, document, request, is_invoked),
     )
-    items = [] if answered is None else _items(*answered, session.client)
-    return types.InlineCompletionList(items)
+    if answered is None:
+        return types.InlineCompletionList([])
+    target, suggestions = answered
+    document = session.documents.get(request.params.text_document.uri)
+    if document is not None:
+        span = offsets_of(document.text, target.range, session.units)
+        session.shown(document, span, [target.head + one.text for one in suggestions])
+    return types.InlineCompletionList(_items(target, suggestions, session.client))
 
 
 def _read(

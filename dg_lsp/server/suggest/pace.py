@@ -1,8 +1,9 @@
 """How long to wait after a key before the model is asked.
 
 While the user types on, a job that was started is thrown away with the next key. So the server
-waits until the next key is overdue by the user's own cadence, but never longer than the engine
-takes for a job: then waiting would cost more than it can save.
+waits until the next key is overdue by the user's own cadence. Inside a word it waits longer,
+because the next letter is nearly certain. A fast engine is asked sooner: the wait is bounded by
+what a job takes, because it cannot save more.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ PAUSE_S = 1.0
 USUAL_GAP_S = 0.16
 """Of a user who has typed too little to tell."""
 LEAST_GAPS = 6
-OVERDUE = 1.4
+OVERDUE = 1.7
 """Multiple of the usual gap after which the next key is overdue; most keys come before."""
+OVERDUE_IN_WORD = 2.2
+ENGINE_SHARE = 1.5
+"""Multiple of a job's time that is waited at most."""
 MOST_WAIT_S = 0.5
 SMOOTHING = 0.3
 """Weight of the newest job in the engine's average time."""
@@ -49,9 +53,10 @@ class Pace:
         known = len(self.gaps_s) >= LEAST_GAPS
         return statistics.median(self.gaps_s) if known else USUAL_GAP_S
 
-    def wait_s(self, now_s: float) -> float:
+    def wait_s(self, now_s: float, *, is_in_word: bool) -> float:
         """How much longer to wait before a job is started."""
         if self.engine_s is None or self.last_key_s is None:
             return 0.0
-        pause_s = min(OVERDUE * self.gap_s, self.engine_s, MOST_WAIT_S)
+        overdue_s = (OVERDUE_IN_WORD if is_in_word else OVERDUE) * self.gap_s
+        pause_s = min(overdue_s, ENGINE_SHARE * self.engine_s, MOST_WAIT_S)
         return max(0.0, self.last_key_s + pause_s - now_s)

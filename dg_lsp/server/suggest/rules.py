@@ -39,12 +39,12 @@ class Situation:
 
 def after_deletion_in_word(site: InsertionSite, now: Situation) -> bool:
     """The user is correcting a word and knows its letters: `prin|` after a backspace."""
-    return now.is_deletion and _is_word(site.prefix[-1:])
+    return now.is_deletion and is_word(site.prefix[-1:])
 
 
 def inside_word(site: InsertionSite, now: Situation) -> bool:
     """Letters on both sides: whatever is inserted makes another word of them, `pri|nt`."""
-    return now.entry is None and _is_word(site.prefix[-1:]) and _is_word(site.suffix[:1])
+    return now.entry is None and is_word(site.prefix[-1:]) and is_word(site.suffix[:1])
 
 
 def only_closers_to_come(site: InsertionSite, now: Situation) -> bool:
@@ -76,5 +76,6 @@ def reason_not_to_ask(site: InsertionSite, situation: Situation) -> Reason | Non
     return None
 
 
-def _is_word(character: str) -> bool:
+def is_word(character: str) -> bool:
+    """Whether a character belongs to a word; an empty one does not."""
     return character == "_" or character.isalnum()

@@ -35,7 +35,7 @@ from dg_lsp.server.suggest.in_flight import InFlightJob
 from dg_lsp.server.suggest.jobs import Jobs
 from dg_lsp.server.suggest.memory import Memory
 from dg_lsp.server.suggest.pace import Pace
-from dg_lsp.server.suggest.rules import reason_not_to_ask
+from dg_lsp.server.suggest.rules import is_word, reason_not_to_ask
 from dg_lsp.server.suggest.savings import ALL, Savings
 
 SUPERSEDED = Answer(
@@ -179,9 +179,11 @@ class DocumentSuggestions:
     def _start(self, request: Request, settings: Settings) -> InFlightJob:
         wait_s = 0.0
         if request.options.may_be_empty:
-            now_s = asyncio.get_running_loop().time()
-            wait_s = self._pace.wait_s(now_s) if self._savings.pause else 0.0
-            wait_s = max(wait_s, settings.debounce_ms / 1e3)
+            wait_s = settings.debounce_ms / 1e3
+            if self._savings.pause:
+                now_s = asyncio.get_running_loop().time()
+                is_in_word = is_word(request.site.prefix[-1:])
+                wait_s = max(wait_s, self._pace.wait_s(now_s, is_in_word=is_in_word))
         job = InFlightJob(self._jobs, request, settings, wait_s, self._ended)
         self._stop()
         self._job = job
