@@ -1,7 +1,7 @@
 """Captures and replays CUDA graphs: the only part of bucketed steps that needs a GPU.
 
 It has not run on one yet: tests check the order of its calls against a stand-in for
-`torch.cuda`, and everything that it captures also runs on a CPU (bucketed.py).
+`torch.cuda`, and everything that it captures also runs on a CPU (the families' `bucketed.py`).
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ Its outputs are shifted by one: a row is predicted by the output of the row befo
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,9 +15,11 @@ from transformers import Qwen2ForCausalLM
 
 from dg_lsp.config import CacheSettings
 from dg_lsp.engine.denoiser import Canvases, Prediction
+from dg_lsp.models.qwen2.bucketed import BucketedSteps, PaddedStep
 from dg_lsp.models.qwen2.config import MaskedQwen2Config
-from dg_lsp.models.qwen2.context import EDGE_ROWS, Context, Recorder, record
+from dg_lsp.models.qwen2.context import Context, Recorder, Workspace, record
 from dg_lsp.models.qwen2.sampling import select
+from dg_lsp.models.qwen2.step import Layout, forward, lay_out, prediction_of
 from dg_lsp.models.working import working_on
 from dg_lsp.reason import Reason
 
@@ -26,6 +27,8 @@ TOKENS_AT_ONCE = 4096
 """Tokens of full forward passes that run together, unless one canvas has more."""
 LENGTHS_AT_ONCE = 4
 """Lengths of canvases in one step: each needs keys of its own for the text after it."""
+RESERVED_AFTER, RESERVED_ROWS = 1024, 512
+"""Tokens after the canvas and rows that the workspace is made for before the first job."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +38,8 @@ class Encoded:
     before: Tensor
     after: Tensor
     context: Context | None = None
+    layouts: dict[tuple[int, ...], list[Layout]] = field(default_factory=dict)
+    """Where the rows of the newest step's canvases are, by their lengths."""
 
 
 class Qwen2Denoiser:
@@ -45,7 +50,10 @@ class Qwen2Denoiser:
         model: Qwen2ForCausalLM,
         config: MaskedQwen2Config,
         cache: CacheSettings | None = None,
+        bucketed: BucketedSteps | None = None,
     ) -> None:
+        """With `bucketed`, cached steps run on padded tensors at fixed addresses, otherwise on
+        unpadded ones; ladder.py chooses."""
         self.model = model.eval()
         self.config = config
         self.vocab_size: int = model.config.vocab_size
@@ -56,6 +64,8 @@ class Qwen2Denoiser:
         self.full_passes = 0
         """Canvases that went through the network together with all the text around them."""
         self._newest: Encoded | None = None
+        self._bucketed = bucketed
+        self._workspace = self._new_workspace()
 
     def encode(
         self, ids: Sequence[int], document: str = "", after: Sequence[int] = ()
@@ -73,29 +83,24 @@ class Qwen2Denoiser:
         temperature: float,
         share: Tensor,
     ) -> Prediction:
-        free = len(canvases.free)
         with working_on(self.device):
             lanes = list(canvas.split(list(canvases.lengths)))
-            hidden = torch.cat(self._hidden(encoded, lanes, is_step=not canvases.is_scored))
+            hidden = self._read_anew(encoded, lanes, is_step=not canvases.is_scored)
+            if hidden is None:
+                step = self._prepared(encoded, canvases)
+                if step is not None:
+                    return step(canvas, temperature, share)
+                hidden = self._cached(encoded, lanes)
             selection = select(
                 self.model.lm_head,
-                hidden[torch.cat([canvases.free, canvases.pinned])],
+                torch.cat(hidden)[torch.cat([canvases.free, canvases.pinned])],
                 canvas[canvases.pinned],
                 canvases.disallowed,
                 canvases.constraint,
                 temperature,
                 share,
             )
-        return Prediction(
-            sampled=selection.sampled,
-            argmax=selection.argmax,
-            log_probability=selection.log_probability,
-            entropy=selection.entropy,
-            free_fit=selection.fit[:free],
-            pinned_fit=selection.fit[free:],
-            conditioning=None,
-            margin=selection.margin,
-        )
+        return prediction_of(selection, len(canvases.free))
 
     @torch.inference_mode()
     def logits(
@@ -107,8 +112,9 @@ class Qwen2Denoiser:
     ) -> Tensor:
         with working_on(self.device):
             lanes = list(canvas.split(list(lengths)))
-            hidden = torch.cat(self._hidden(encoded, lanes, is_step=False))
-            logits: Tensor = self.model.lm_head(hidden).float()
+            hidden = self._read_anew(encoded, lanes, is_step=False)
+            hidden = self._cached(encoded, lanes) if hidden is None else hidden
+            logits: Tensor = self.model.lm_head(torch.cat(hidden)).float()
         return logits
 
     @torch.inference_mode()
@@ -124,23 +130,41 @@ class Qwen2Denoiser:
             fits = self.model.lm_head(hidden[places]).float().log_softmax(-1)
         return -float(fits.gather(1, known[places, None]).mean())
 
+    @torch.inference_mode()
     def warm_up(self, prompt_tokens: int, on_progress: Callable[[int, int], None]) -> None:
-        """Nothing is prepared: steps run as they come."""
+        """Prepare the usual steps after texts of up to `prompt_tokens`.
+
+        `on_progress` is told how many of how many are ready.
+        """
+        if self._bucketed is None or self.refresh_steps == 1:
+            return
+        buckets = self._bucketed.usual(prompt_tokens)
+        with working_on(self.device):
+            # At once, because growing takes the prepared steps with it.
+            more = (LENGTHS_AT_ONCE - 1) * RESERVED_AFTER
+            self._reserve(prompt_tokens + more, RESERVED_ROWS)
+            for done, bucket in enumerate(buckets, 1):
+                self._bucketed.step(self.model, self._workspace, bucket)
+                on_progress(done, len(buckets))
 
     def shrink(self) -> int:
-        freed = 0
+        freed = self._workspace.nbytes
+        self._workspace = self._new_workspace()
+        if self._bucketed is not None:
+            self._bucketed.clear()
         if self._newest is not None and self._newest.context is not None:
-            freed = self._newest.context.nbytes
+            freed += self._newest.context.nbytes
             self._newest.context = None
         self._newest = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return freed
 
-    def _hidden(
+    def _read_anew(
         self, encoded: Encoded, lanes: Sequence[Tensor], *, is_step: bool
-    ) -> list[Tensor]:
-        """For each canvas, the states (rows, hidden) that predict its rows."""
+    ) -> list[Tensor] | None:
+        """For each canvas, the states (rows, hidden) that predict its rows, if it was read with
+        all the text around it; `None` if a step against the context says more cheaply."""
         if self.refresh_steps == 1:
             return self._exact(encoded, lanes)
         context = encoded.context
@@ -159,7 +183,7 @@ class Qwen2Denoiser:
                 return [hidden]
         else:
             context.steps += is_step
-        return self._cached(encoded, lanes)
+        return None
 
     def _exact(self, encoded: Encoded, lanes: Sequence[Tensor]) -> list[Tensor]:
         """Each canvas with all the text around it; those of one length run together."""
@@ -193,60 +217,82 @@ class Qwen2Denoiser:
         length = tokens.shape[1]
         # transformers takes the absence of a mask for a causal one.
         mask = torch.ones(1, 1, length, length, dtype=torch.bool, device=self.device)
-        positions = torch.arange(length, device=self.device)[None]
-        hidden = self._forward(tokens, mask.expand(count, -1, -1, -1), positions, cache)
+        positions = torch.arange(length, device=self.device)
+        mask = mask.expand(count, -1, -1, -1)
+        hidden = forward(self.model, tokens, mask, positions, cache)
         self.full_passes += count
-        return hidden[:, self._predicting(len(encoded.before), rows)]
+        first = len(encoded.before) - 1
+        predicting = torch.arange(first, first + rows, device=self.device)
+        # The first row of all has none before it, and keeps its own output.
+        return hidden[:, predicting.clamp_min(0)]
 
     def _cached(self, encoded: Encoded, lanes: Sequence[Tensor]) -> list[Tensor]:
-        """The canvases and a few rows around each, after the context."""
+        """The same against the context: canvases of a few lengths run together."""
         found: dict[int, Tensor] = {}
-        for batch in _by_length(lanes):
-            for number, hidden in zip(
-                batch, self._step(encoded, [lanes[n] for n in batch]), strict=True
-            ):
-                found[number] = hidden
+        for layout in self._laid_out(encoded, [len(lane) for lane in lanes]):
+            self._load(encoded, layout, layout.cached, layout.rows)
+            ids = layout.ids.clone()
+            ids[layout.own] = torch.cat([lanes[number] for number in layout.canvases])
+            view = self._workspace.view(layout.cached, layout.rows)
+            mask = layout.mask(layout.cached, layout.rows)
+            hidden = forward(self.model, ids[None], mask, layout.positions, view)[0]
+            sizes = [len(lanes[number]) for number in layout.canvases]
+            parts = hidden[layout.predicting].split(sizes)
+            found.update(zip(layout.canvases, parts, strict=True))
         return [found[number] for number in range(len(lanes))]
 
-    def _step(self, encoded: Encoded, lanes: Sequence[Tensor]) -> Iterator[Tensor]:
-        context = encoded.context
-        assert context is not None
-        left, right = encoded.before[-EDGE_ROWS:], encoded.after[:EDGE_ROWS]
-        start = len(encoded.before) - len(left)
-        rows = [torch.cat([left, lane, right]) for lane in lanes]
-        lengths = sorted({len(lane) for lane in lanes})
-        arranged = context.arrange(lengths, sum(map(len, rows)), self.model.model.rotary_emb)
-        sizes = [len(own) for own in rows]
-        which = [lengths.index(len(lane)) for lane in lanes]
-        mask = arranged.mask([*zip(which, sizes, strict=True)], self.device)
-        positions = torch.cat([torch.arange(len(own)) for own in rows]).to(self.device) + start
-        hidden = self._forward(torch.cat(rows)[None], mask, positions[None], arranged)[0]
-        for lane, own in zip(lanes, hidden.split(sizes), strict=True):
-            yield own[self._predicting(len(left), len(lane))]
+    def _prepared(self, encoded: Encoded, canvases: Canvases) -> PaddedStep | None:
+        """The step of these canvases in a bucket, arranged; `None` if it runs unpadded."""
+        if self._bucketed is None or canvases.is_scored:
+            return None
+        layout, *others = self._laid_out(encoded, canvases.lengths)
+        bucket = None if others else self._bucketed.bucket_for(layout, canvases)
+        if bucket is None:
+            return None
+        self._load(encoded, layout, bucket.cached, bucket.rows)
+        step = self._bucketed.step(self.model, self._workspace, bucket)
+        step.arrange(layout, canvases)
+        return step
 
-    def _forward(self, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
-        hidden: Tensor = self.model.model(
-            input_ids=tokens,
-            attention_mask={"full_attention": mask},
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        ).last_hidden_state
-        return hidden
+    def _laid_out(self, encoded: Encoded, lengths: Sequence[int]) -> list[Layout]:
+        """Where the rows of canvases of these lengths are, a few lengths at a time."""
+        key = tuple(lengths)
+        if key not in encoded.layouts:
+            distinct = sorted(set(key))
+            groups = (
+                set(distinct[at : at + LENGTHS_AT_ONCE])
+                for at in range(0, len(distinct), LENGTHS_AT_ONCE)
+            )
+            made = [
+                lay_out(
+                    *(encoded.before, encoded.after, key),
+                    [number for number, length in enumerate(key) if length in some],
+                )
+                for some in groups
+            ]
+            encoded.layouts = {key: made}
+        return encoded.layouts[key]
 
-    def _predicting(self, before: int, rows: int) -> Tensor:
-        """The outputs that predict `rows` rows after `before` others: each that of the row
-        before. The first row of all has none before it, and keeps its own."""
-        each = torch.arange(before - 1, before - 1 + rows, device=self.device)
-        return each.clamp_min(0)
+    def _load(self, encoded: Encoded, layout: Layout, cached: int, rows: int) -> None:
+        """Ensure that the workspace holds the context, with room for so much."""
+        assert encoded.context is not None
+        self._reserve(cached, rows)
+        rotary = self.model.model.rotary_emb
+        self._workspace.load(encoded.context, layout.lengths, rotary)
+
+    def _reserve(self, cached: int, rows: int) -> None:
+        if self._workspace.reserve(cached, rows) and self._bucketed is not None:
+            self._bucketed.clear()
+
+    def _new_workspace(self) -> Workspace:
+        network = self.config.network
+        return Workspace(
+            network.num_hidden_layers,
+            network.num_key_value_heads,
+            network.hidden_size // network.num_attention_heads,
+            self.model.model.norm.weight.dtype,
+            self.device,
+        )
 
     def _tensor(self, ids: Sequence[int]) -> Tensor:
         return torch.tensor(ids, dtype=torch.long, device=self.device)
-
-
-def _by_length(lanes: Sequence[Tensor]) -> Iterator[list[int]]:
-    """The numbers of the lanes in groups of few lengths."""
-    lengths = sorted({len(lane) for lane in lanes})
-    for at in range(0, len(lengths), LENGTHS_AT_ONCE):
-        some = lengths[at : at + LENGTHS_AT_ONCE]
-        yield [number for number, lane in enumerate(lanes) if len(lane) in some]

@@ -20,6 +20,7 @@ from dg_lsp.models.nf4.manifest import is_packed_checkpoint
 from dg_lsp.models.qwen2.config import MaskedQwen2Config, read_config
 from dg_lsp.models.qwen2.conversation import ChatMl
 from dg_lsp.models.qwen2.denoiser import LENGTHS_AT_ONCE, Qwen2Denoiser
+from dg_lsp.models.qwen2.ladder import settle
 from dg_lsp.models.qwen2.sampling import ROWS_AT_ONCE
 from dg_lsp.models.qwen2.tokenizer import read_qwen2_codec
 from dg_lsp.models.qwen2.weights import (
@@ -112,7 +113,7 @@ class MaskedQwen2:
             is_cpu = device.type == "cpu"
             products = cpu_weights(directory) if is_cpu else CpuWeights.FLOAT32
             model = load_weights(directory, config.network, device, dtype, report, products)
-        return Qwen2Denoiser(model, config, cache)
+        return settle(model, config, cache)
 
     def strategies(
         self,

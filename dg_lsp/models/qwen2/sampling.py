@@ -39,7 +39,7 @@ def select(
     pinned: Tensor,
     disallowed: Tensor,
     constraint: Tensor,
-    temperature: float,
+    temperature: float | Tensor,
     share: Tensor,
 ) -> Selection:
     """Select a token for each free row, and compute how well the pinned ones fit.
@@ -78,7 +78,11 @@ def select(
 
 
 def _free(
-    logits: Tensor, disallowed: Tensor, constraint: Tensor, temperature: float, share: Tensor
+    logits: Tensor,
+    disallowed: Tensor,
+    constraint: Tensor,
+    temperature: float | Tensor,
+    share: Tensor,
 ) -> Selection:
     scaled = (logits / temperature).masked_fill_(disallowed[constraint], RULED_OUT)
     best, tokens = scaled.topk(min(NUCLEUS_TOKENS, scaled.shape[-1]), dim=-1)
