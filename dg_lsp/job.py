@@ -301,6 +301,8 @@ class ModelInfo:
     """Memory on the device; 0 on a CPU or if unknown."""
     notes: tuple[Reason, ...] = ()
     """Why it is not the model, the device or the way of computing that was the first choice."""
+    runs_as: str = ""
+    """The way of computing, for display; empty if there is no choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +313,9 @@ class OpenedModel:
     info: ModelInfo
     measure: Callable[[str], int]
     """Number of tokens of a text, possibly approximate."""
+    look: Callable[[], ModelInfo] | None = None
+    """What `info` has become: a way of computing may fail at any time and give way to
+    another. `None` if it does not change."""
 
 
 class Infiller(Protocol):

@@ -56,8 +56,9 @@ def open_infiller(
     )
     return OpenedModel(
         infiller=engine,
-        info=loaded.info,
+        info=loaded.info_now(),
         measure=lambda text: len(loaded.codec.encode(text)),
+        look=loaded.info_now,
     )
 
 

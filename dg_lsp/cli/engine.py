@@ -230,7 +230,8 @@ def _told(place: Address, said: EngineStatus) -> str:
         f"model     {model.name if model else 'none'}, {said.state}"
         + (f" ({said.loading_percent} %)" if said.loading_percent is not None else "")
         + (f": {said.error}" if said.error else ""),
-        f"device    {model.device if model else 'none'}",
+        f"device    {model.device if model else 'none'}"
+        + (f", {model.runs_as}" if model and model.runs_as else ""),
         *(f"note      {note}" for note in (model.notes if model else ())),
         f"jobs      {said.jobs_running} running, {said.jobs_waiting} waiting, "
         f"idle {said.idle_s:.0f} s",

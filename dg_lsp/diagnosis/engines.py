@@ -93,6 +93,7 @@ def _told(status: EngineStatus, address: str) -> Finding:
     said += f", {size_of(status.memory_bytes)}"
     if status.model is not None:
         said += f", {status.model.name} on {status.model.device}"
+        said += f" ({status.model.runs_as})" if status.model.runs_as else ""
     if status.version != __version__:
         said += f"; it is dg-lsp {status.version}, and this is {__version__}"
         return warning("engine", said, f"restart the editors, or {STOP}", **facts)

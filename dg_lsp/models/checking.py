@@ -31,9 +31,9 @@ class Tolerance:
     product: float
     """One result of a product or of attention, relative to the root mean square of all."""
     step: float
-    """Log-probabilities and entropies of a step, in nats, on average."""
+    """Log-probabilities and entropies, in nats, on average."""
     embedding: float
-    """Soft embeddings of a step, relative to their norm."""
+    """Soft embeddings of a step and states of the encoder, relative to their norm."""
 
 
 EXACT = Tolerance(product=1e-3, step=2e-3, embedding=2e-3)

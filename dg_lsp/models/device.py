@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import re
 from contextlib import AbstractContextManager
 
@@ -77,6 +78,13 @@ def entered(device: torch.device) -> AbstractContextManager[object]:
     """Makes a GPU the current one of this thread: Triton, graphs and allocations without a
     device go to it."""
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+
+
+def release(device: torch.device) -> None:
+    """Give back the memory of what nobody holds any more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 class DeviceLostError(CodedError):

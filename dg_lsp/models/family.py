@@ -26,7 +26,9 @@ class RunnableModel(Denoiser, Protocol):
     """A denoiser that can prepare itself for the first job."""
 
     notes: tuple[Reason, ...]
-    """Why it does not run in the fastest way that its device offers."""
+    """Why it does not run in the fastest way that its device offers; may change in a call."""
+    runs_as: str
+    """The way it runs in, for the user; empty if there is no choice. May change in a call."""
 
     def surprise(self, ids: Sequence[int]) -> float:
         """How unlikely the model finds a text, in nats per token after the first."""

@@ -1,13 +1,13 @@
 """Chooses how a model runs on its device: in the fastest way that passes the self-test.
 
 A way that raises an error, or whose numbers are wrong, gives way to the next. Below the last
-one is a smaller model (`models/loading.py`). Each family has its own ways.
+one is a smaller model, at load (`models/loading.py`). Each family has its own ways.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -40,8 +40,11 @@ PLAIN = Rung("plain torch")
 """Runs everywhere, and is what the others are compared with."""
 
 Made = TypeVar("Made", bound=RunnableModel)
+Seen = TypeVar("Seen")
 Steps = list[Prediction]
-"""What the self-test has seen."""
+"""What a self-test may see."""
+Refused = Sequence[tuple[Rung, Reason]]
+"""The rungs that were tried in vain, and why each."""
 
 
 @torch.inference_mode()
@@ -49,47 +52,89 @@ def descend(
     rungs: tuple[Rung, ...],
     device: torch.device,
     make: Callable[[Rung], Made],
-    test: Callable[[Rung, Made, Steps | None], Steps],
+    test: Callable[[Rung, Made, Seen | None], Seen],
 ) -> Made:
     """The model at the first rung that passes the self-test; the last rung is the reference.
 
-    `make` runs the model as a rung says. `test` takes steps, compares them with those of the
-    reference if they are given, and raises if the rung cannot be used.
+    `make` runs the model as a rung says. `test` tries it, compares what it sees with what it
+    saw on the reference if that is given, and raises if the rung cannot be used.
     """
-
-    def tried(rung: Rung, expected: Steps | None) -> tuple[Steps | None, Reason | None]:
-        try:
-            return test(rung, make(rung), expected), None
-        except (OutOfMemoryError, torch.OutOfMemoryError) as error:
-            return None, Reason(ReasonCode.OUT_OF_MEMORY, one_line(error))
-        except Exception as error:  # Compilers, drivers and captures raise what they like.
-            log.warning("%s failed the self-test", rung.name, exc_info=True)
-            fault = reason_of(error, ReasonCode.KERNEL_FAILED)
-            if not devices.works(device):
-                raise devices.DeviceLostError(
-                    f"{device} refuses everything after {rung.name} failed: {one_line(error)}"
-                ) from error
-            return None, Reason(fault.code, one_line(error))
-
-    *faster, last = rungs
-    expected, fault = tried(last, None)
-    if fault is not None:
-        raise CheckpointError(f"the model cannot be run on {device}: {fault}", fault.code)
-    refused: list[tuple[Rung, Reason]] = []
-    for rung in faster:
-        _, fault = tried(rung, expected)
-        if fault is None:
-            break
-        refused.append((rung, fault))
-    else:
-        rung = last
+    expected = on_the_last(rungs, device, make, test)
+    rung, refused = first_that_works(
+        rungs, lambda one: tried(one, device, make, test, expected)[1]
+    )
     # Again, so that nothing of the self-test stays in memory.
     made = make(rung)
-    made.notes = tuple(
-        Reason(fault.code, f"{rung.name} is used instead of {one.name}: {fault}")
-        for one, fault in refused
-    )
+    made.runs_as, made.notes = rung.name, notes_of(rung, refused)
     for note in made.notes:
         log.warning("%s", note)
     log.info("the model runs as %s", rung.name)
     return made
+
+
+def on_the_last(
+    rungs: tuple[Rung, ...],
+    device: torch.device,
+    make: Callable[[Rung], Made],
+    test: Callable[[Rung, Made, Seen | None], Seen],
+) -> Seen:
+    """What the self-test sees on the reference; raises `CheckpointError` if that fails."""
+    seen, fault = tried(rungs[-1], device, make, test, None)
+    if seen is None or fault is not None:
+        raise CheckpointError(
+            f"the model cannot be run on {device}: {fault}", fault.code if fault else None
+        )
+    return seen
+
+
+def tried(
+    rung: Rung,
+    device: torch.device,
+    make: Callable[[Rung], Made],
+    test: Callable[[Rung, Made, Seen | None], Seen],
+    expected: Seen | None,
+) -> tuple[Seen | None, Reason | None]:
+    """What the self-test sees on a rung, or why that cannot be used."""
+    try:
+        return test(rung, make(rung), expected), None
+    except Exception as error:  # Compilers, drivers and captures raise what they like.
+        return None, fault_of(error, rung, device)
+
+
+def first_that_works(
+    rungs: tuple[Rung, ...], fault_on: Callable[[Rung], Reason | None]
+) -> tuple[Rung, list[tuple[Rung, Reason]]]:
+    """The first rung without a fault, and those above it. The last one is not tried."""
+    *faster, last = rungs
+    refused: list[tuple[Rung, Reason]] = []
+    for rung in faster:
+        fault = fault_on(rung)
+        if fault is None:
+            return rung, refused
+        refused.append((rung, fault))
+    return last, refused
+
+
+def fault_of(error: Exception, rung: Rung, device: torch.device) -> Reason:
+    """Why a rung cannot be used; raises `DeviceLostError` if nothing can."""
+    if isinstance(error, OutOfMemoryError | torch.OutOfMemoryError):
+        return Reason(ReasonCode.OUT_OF_MEMORY, one_line(error))
+    log.warning("%s failed", rung.name, exc_info=error)
+    if not devices.works(device):
+        raise devices.DeviceLostError(
+            f"{device} refuses everything after {rung.name} failed: {one_line(error)}"
+        ) from error
+    return Reason(reason_of(error, ReasonCode.KERNEL_FAILED).code, one_line(error))
+
+
+def notes_of(rung: Rung, refused: Refused) -> tuple[Reason, ...]:
+    """Why no faster way is used."""
+    return tuple(
+        Reason(fault.code, f"{rung.name} instead of {one.name}, because {fault}")
+        for one, fault in refused
+    )
+
+
+def without_graphs(rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
+    """Those that need nothing to be prepared."""
+    return tuple(rung for rung in rungs if not rung.is_captured)

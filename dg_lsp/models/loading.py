@@ -70,12 +70,15 @@ from dg_lsp.reason import Reason, ReasonCode
 
 log = logging.getLogger(__name__)
 
-FAILED_SELF_TEST = (
+GIVES_WAY = (
     ReasonCode.KERNEL_FAILED,
     ReasonCode.WRONG_NUMBERS,
     ReasonCode.WRONG_WEIGHTS,
+    ReasonCode.OUT_OF_MEMORY,
+    ReasonCode.DOES_NOT_FIT,
 )
-"""Why a model that was chosen, rather than asked for, gives way to the next."""
+"""Why a model that was chosen, rather than asked for, gives way to the next. Memory may run out
+although it was planned: another program takes it meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,16 @@ class LoadedModel:
     memory: MemoryPlan
     config: Any = None
     """The checkpoint's, an instance of the family's own class."""
+    reasons: tuple[Reason, ...] = ()
+    """Why it is this model on this device; the other notes of `info` are the denoiser's."""
+
+    def info_now(self) -> ModelInfo:
+        """The information about the model with what its denoiser says of itself by now."""
+        return dataclasses.replace(
+            self.info,
+            notes=self.reasons + self.denoiser.notes,
+            runs_as=self.denoiser.runs_as,
+        )
 
     def family(
         self, settings: EngineSettings | None = None, denoiser: Denoiser | None = None
@@ -164,9 +177,10 @@ def _load_best(
         try:
             return _load(planned, device, report, notes + more)
         except CheckpointError as error:
-            if error.code not in FAILED_SELF_TEST or planned.name == BUNDLED:
+            if error.code not in GIVES_WAY or planned.name == BUNDLED:
                 raise
             failed[planned.name] = error.reason
+        devices.release(device)
 
 
 def choose_model(
@@ -289,6 +303,7 @@ def _load(
         ) from error
     canvas_tokens = checkpoint.dimensions.canvas_tokens
     prompt = fit_prompt(settings.prompt, memory.context_tokens, canvas_tokens)
+    reasons = notes + planned.notes
     return LoadedModel(
         info=ModelInfo(
             name=name if name == BUNDLED else planned.directory.name,
@@ -296,7 +311,8 @@ def _load(
             prefix_tokens=prompt.prefix_tokens,
             suffix_tokens=prompt.suffix_tokens,
             follows_instructions=planned.follows_instructions,
-            notes=notes + planned.notes + denoiser.notes,
+            notes=reasons + denoiser.notes,
+            runs_as=denoiser.runs_as,
         ),
         kind=checkpoint.family,
         config=checkpoint.config,
@@ -304,6 +320,7 @@ def _load(
         codec=codec,
         settings=dataclasses.replace(settings, prompt=prompt),
         memory=memory,
+        reasons=reasons,
     )
 
 

@@ -24,12 +24,12 @@ def working_on(device: torch.device) -> Iterator[None]:
     except OutOfMemoryError:
         raise
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(f"out of memory on {device}") from error
 
 
-def _is_out_of_memory(error: BaseException | None) -> bool:
+def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or one that it followed, says that memory ran out.
 
     A capture in which memory runs out ends with another error.

@@ -15,9 +15,12 @@ import pytest
 
 from dg_lsp.cli import run
 from dg_lsp.cli.commands import run_command
-from dg_lsp.reason import CodedError, ReasonCode
+from dg_lsp.cli.engine import _told
+from dg_lsp.job import ModelInfo
+from dg_lsp.reason import CodedError, Reason, ReasonCode
 from dg_lsp.service.address import DirectoryError
 from dg_lsp.service.process.serving import AlreadyRunningError
+from dg_lsp.service.schema import EngineStatus
 
 SCRIPTED = """
 from dg_lsp.cli import compose, main
@@ -198,3 +201,12 @@ print([name for name in ("torch", "h11", "uvicorn", "starlette") if name in sys.
     assert ended.stdout.endswith("0 0\n[]\n")
     assert "Serve the model until stopped." in ended.stdout
     assert ended.stderr == ""
+
+
+def test_the_status_says_how_the_model_runs_and_why_not_faster():
+    note = Reason(ReasonCode.KERNEL_FAILED, "plain torch instead of steps without graphs")
+    model = ModelInfo("large", "cuda:0", 9, 9, notes=(note,), runs_as="plain torch")
+    lines = _told(None, EngineStatus("1.0", 7, "ready", model=model)).splitlines()
+
+    assert "device    cuda:0, plain torch" in lines
+    assert f"note      {note.message}" in lines

@@ -13,10 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from dg_lsp import __version__
 from dg_lsp.diagnosis import engines
 from dg_lsp.diagnosis.engines import check_engines
 from dg_lsp.diagnosis.findings import Level
+from dg_lsp.job import ModelInfo
+from dg_lsp.reason import Reason, ReasonCode
+from dg_lsp.service.process import losses
 from dg_lsp.service.process.lock import note_holder, try_lock
+from dg_lsp.service.schema import EngineStatus
 
 SCRIPTED = """
 from dg_lsp.cli import compose, main
@@ -160,3 +165,22 @@ def test_an_engine_that_keeps_ending(runtime):
     for nonsense in ("{", "[null]", "7"):
         (runtime / "engine.starts").write_text(nonsense)
         assert found(runtime)["engine"][0] is Level.OK
+
+
+def test_a_slower_way_of_computing_is_a_warning_with_its_code():
+    note = Reason(ReasonCode.WRONG_NUMBERS, "steps in graphs instead of fused steps in graphs")
+    model = ModelInfo("large", "cuda:0", 9, 9, notes=(note,), runs_as="steps in graphs")
+    found = engines._told(EngineStatus(__version__, 7, "ready", model=model), "an address")
+
+    assert found.level is Level.WARNING
+    assert note.message in found.said
+    assert "cuda:0 (steps in graphs)" in found.said
+    assert "wrong-numbers" in found.advice
+
+
+def test_a_lost_gpu_is_a_warning_with_its_code(tmp_path):
+    losses.note(tmp_path, "engine")
+    [found] = engines._crashes(tmp_path, "engine")
+
+    assert found.level is Level.WARNING
+    assert found.facts["reason_code"] == "gpu-lost"

@@ -21,7 +21,7 @@ import torch
 from dg_lsp.benchmark.gpu.weights import packed_model
 from dg_lsp.config import CacheSettings
 from dg_lsp.models import prepared
-from dg_lsp.models.gemma import checking
+from dg_lsp.models.gemma import trial
 from dg_lsp.models.gemma.ladder import LADDER, PLAIN, denoiser_at
 from dg_lsp.models.gemma.shapes import tiny_shape
 
@@ -39,12 +39,12 @@ def readings(denoiser):
     return found
 
 def check(denoiser):
-    checking.check_steps(checking.sample_steps(denoiser), steps, torch.bfloat16)
+    trial.check_trial(trial.run_trial(denoiser), expected, torch.bfloat16)
     for ours, plain in zip(readings(denoiser), scores, strict=True):
         assert float((ours - plain).abs().mean()) < 0.3
 
 plain = denoiser_at(PLAIN, model, CacheSettings())
-steps, scores = checking.sample_steps(plain), readings(plain)
+expected, scores = trial.run_trial(plain), readings(plain)
 captured = denoiser_at(LADDER[int(sys.argv[1])], model, CacheSettings())
 captured.warm_up(700, lambda done, total: None)
 check(captured)

@@ -9,12 +9,12 @@ from safetensors import safe_open
 from dg_lsp.config import CacheSettings
 from dg_lsp.models.captured import uncaptured
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.models.gemma import checking
 from dg_lsp.models.gemma.bucketed import BucketedSteps
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.footprint import cache_bytes, working_bytes
 from dg_lsp.models.gemma.fused.compiled import compiled
 from dg_lsp.models.gemma.quantization import EMBEDDING, tensor_layout
+from dg_lsp.models.gemma.trial import run_trial
 from dg_lsp.models.gemma.weights import load_packed
 from dg_lsp.models.int8_embedding import Int8Rows, bytes_of, to_int8
 from dg_lsp.models.loading import load
@@ -73,14 +73,14 @@ def test_lookup_logits_and_soft_embeddings_use_the_same_rows(small_checkpoint):
     torch.testing.assert_close(
         ours.lm_head(torch.ones(2, 256)), plain.lm_head(torch.ones(2, 256)), atol=1e-4, rtol=0
     )
-    theirs = checking.sample_steps(GemmaDenoiser(plain))
+    theirs = run_trial(GemmaDenoiser(plain)).steps
     for bucketed in (
         None,
         BucketedSteps(uncaptured),
         BucketedSteps(uncaptured, compiled(1024, "eager")),
     ):
         denoiser = GemmaDenoiser(ours, CacheSettings(), bucketed)
-        for mine, other in zip(checking.sample_steps(denoiser), theirs, strict=True):
+        for mine, other in zip(run_trial(denoiser).steps, theirs, strict=True):
             for name in ("log_probability", "entropy", "free_fit", "conditioning"):
                 torch.testing.assert_close(
                     getattr(mine, name), getattr(other, name), atol=1e-3, rtol=1e-3

@@ -482,7 +482,7 @@ def test_a_gpu_that_cannot_be_used_is_told(monkeypatch):
     assert [note.code for note in info.notes] == [ReasonCode.OLD_GPU]
 
 
-@pytest.mark.parametrize("code", loading.FAILED_SELF_TEST)
+@pytest.mark.parametrize("code", loading.GIVES_WAY)
 def test_below_the_ladder_is_a_smaller_model(two_models, monkeypatch, code):
     monkeypatch.setattr("dg_lsp.models.store.MOST_PARAMETERS_ON_A_CPU", 10**10)
     best = loading.choose_model(False, 10**10)[0].name

@@ -48,6 +48,11 @@ class BucketedSteps:
     def nbytes(self) -> int:
         return self._prepared.nbytes
 
+    @property
+    def times_prepared(self) -> int:
+        """How often a forward pass has been prepared so far."""
+        return self._prepared.times_made
+
     def clear(self) -> None:
         """Drop everything, because the workspace moved or memory is short."""
         self._prepared.clear()
@@ -71,7 +76,7 @@ class BucketedSteps:
     def prepare(
         self, model: TextDiffusionGemma, workspace: Workspace, bucket: Bucket | Reading
     ) -> PaddedStep | PaddedReading:
-        """What runs in a bucket, created if it is not there."""
+        """What runs in a bucket, created if it is not there; see `Prepared.get`."""
 
         def make() -> PaddedStep | PaddedReading:
             if isinstance(bucket, Bucket):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -114,10 +115,28 @@ class GemmaDenoiser:
         self._loaded: int | None = None
         """Serial number of the prompt in the workspace."""
         self._arranged: _Arranged | None = None
-        self._bucketed, self._folded = bucketed, folded
+        self._folded = folded
         self.notes: tuple[Reason, ...] = ()
         """Why it does not run in the fastest way."""
-        attention.install(model, fuse=self.is_fused)
+        self.runs_as = ""
+        """The way it runs in, if there is a choice."""
+        self.run_in(bucketed)
+
+    def run_in(self, bucketed: BucketedSteps | None) -> None:
+        """From now on, run in these buckets, or on unpadded tensors."""
+        self._bucketed = bucketed
+        # Whatever failed may have written to the workspace.
+        self._loaded = None
+        attention.install(self.model, fuse=self.is_fused)
+
+    @contextlib.contextmanager
+    def unpadded(self) -> Iterator[None]:
+        """Run on unpadded tensors, for a comparison with what was prepared."""
+        bucketed, self._bucketed = self._bucketed, None
+        try:
+            yield
+        finally:
+            self._bucketed = bucketed
 
     @property
     def is_fused(self) -> bool:

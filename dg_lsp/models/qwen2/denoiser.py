@@ -61,6 +61,7 @@ class Qwen2Denoiser:
         self.device: torch.device = model.model.norm.weight.device
         self.refresh_steps = (cache or CacheSettings()).refresh_steps
         self.notes: tuple[Reason, ...] = ()
+        self.runs_as = ""
         self.full_passes = 0
         """Canvases that went through the network together with all the text around them."""
         self._newest: Encoded | None = None

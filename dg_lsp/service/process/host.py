@@ -183,7 +183,8 @@ class EngineHost:
         """What the loaded model is, and what it holds on its device now."""
         if self._opened is None:
             return None
-        return replace(self._opened.info, memory_bytes=self.device_memory_bytes())
+        info = self._opened.look() if self._opened.look else self._opened.info
+        return replace(info, memory_bytes=self.device_memory_bytes())
 
     @property
     def idle_s(self) -> float:

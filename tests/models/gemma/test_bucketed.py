@@ -364,7 +364,7 @@ def test_running_out_of_memory_in_a_capture_is_told_and_leaves_nothing(tiny_mode
     made = BucketedSteps(capture)
     denoiser = GemmaDenoiser(tiny_model, bucketed=made)
     given = canvases(tiny_model, [8], 0.6, 0)
-    with pytest.raises(OutOfMemoryError, match="out of memory on cpu"):
+    with pytest.raises(OutOfMemoryError, match="out of memory"):
         steps(denoiser, 30, given, 0)
     assert (made.buckets, made.nbytes) == ([], 0)
 

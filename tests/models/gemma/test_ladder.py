@@ -12,18 +12,22 @@ import pytest
 import torch
 
 from dg_lsp.config import CacheSettings
+from dg_lsp.evaluation.methods import infiller
+from dg_lsp.job import InfillJob
 from dg_lsp.models import device as devices
 from dg_lsp.models import kernels, packed_layers
 from dg_lsp.models.captured import Captured, uncaptured
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.models.device import DeviceLostError
-from dg_lsp.models.gemma import ladder
+from dg_lsp.models.gemma import ladder, trial
 from dg_lsp.models.gemma.attention import Router
+from dg_lsp.models.gemma.buckets import Reading
 from dg_lsp.models.gemma.fused import ops as fused_ops
-from dg_lsp.models.gemma.ladder import LADDER, PLAIN, descend
+from dg_lsp.models.gemma.ladder import LADDER, PLAIN, LadderDenoiser
 from dg_lsp.models.gemma.step import PLAIN as PLAIN_PARTS
 from dg_lsp.models.gemma.weights import load_packed
 from dg_lsp.models.kernels import ops, products, reference
+from dg_lsp.models.loading import load
 from dg_lsp.models.registry import open_checkpoint
 from dg_lsp.reason import ReasonCode
 
@@ -64,7 +68,7 @@ def rung_of(denoiser) -> ladder.Rung:
 
 
 def settled(model):
-    return descend(LADDER, model, CacheSettings())
+    return LadderDenoiser(model, CacheSettings(), LADDER)
 
 
 def spoiled(function, by=1.5):
@@ -177,6 +181,244 @@ def test_one_tile_size_that_is_wrong(model, monkeypatch, tile):
     monkeypatch.setattr(products, "linear_of_split", of_size)
 
     assert rung_of(settled(model)) == PLAIN
+
+
+class Failing:
+    """A capture of forward passes, which are run by `act` once it is set."""
+
+    def __init__(self) -> None:
+        self.act = None
+
+    def __call__(self, forward):
+        if self.act is None:
+            return uncaptured(forward)
+        # Raises here if it raises at all, like a capture.
+        self.act(forward)
+        return Captured(lambda: self.act(forward))
+
+
+def raising(error):
+    def act(forward):
+        raise error
+
+    return act
+
+
+def off(forward):
+    """Results that are not those of the forward pass."""
+    found = forward()
+    if isinstance(found, torch.Tensor):
+        return found * 1.2
+    selection, soft = found
+    return dataclasses.replace(selection, entropy=selection.entropy + 1), soft
+
+
+RAISING = [
+    (raising(RuntimeError("CUDA error: invalid argument")), ReasonCode.KERNEL_FAILED),
+    (raising(torch.OutOfMemoryError("CUDA out of memory")), ReasonCode.OUT_OF_MEMORY),
+]
+WRONG = (off, ReasonCode.WRONG_NUMBERS)
+
+
+@pytest.fixture
+def capture(monkeypatch):
+    failing = Failing()
+    monkeypatch.setattr(ladder, "GraphCapture", lambda: failing)
+    return failing
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        *(Reading(cached, 16, scored=False) for cached in (256,)),
+        *(Reading(cached, 64, scored=False) for cached in (256,)),
+        *(Reading(cached, 64, scored=True) for cached in (256, 512)),
+    ],
+    ids=str,
+)
+def test_the_self_test_reads_tails_and_ranks(model, monkeypatch, bucket):
+    prepare = ladder.BucketedSteps.prepare
+
+    def wrong(self, model, workspace, asked):
+        one = prepare(self, model, workspace, asked)
+        if asked == bucket:
+            right = vars(one).setdefault("right", one._run)
+            one._run = lambda: right() * 1.2
+        return one
+
+    monkeypatch.setattr(ladder.BucketedSteps, "prepare", wrong)
+    denoiser = settled(model)
+
+    assert rung_of(denoiser) == EAGER
+    assert [note.code for note in denoiser.notes] == [ReasonCode.WRONG_NUMBERS] * 2
+
+
+def warm_up(denoiser, prompt_tokens=320) -> None:
+    denoiser.warm_up(prompt_tokens, lambda done, total: None)
+
+
+@pytest.mark.parametrize(("act", "code"), [*RAISING, WRONG])
+def test_what_fails_while_steps_are_prepared(model, capture, act, code):
+    denoiser = settled(model)
+    capture.act = act
+    warm_up(denoiser)
+
+    assert rung_of(denoiser) == EAGER
+    assert denoiser.runs_as == EAGER.name
+    assert {note.code for note in denoiser.notes} == {code}
+    assert FUSED.name in denoiser.notes[0].message
+    assert all(EAGER.name in note.message for note in denoiser.notes)
+    check_right(denoiser, model)
+
+
+def test_only_the_fused_way_fails_while_steps_are_prepared(model):
+    """With longer prompts than that of the self-test."""
+    denoiser = settled(model)
+    plain_layer = denoiser._bucketed.fused.layer
+
+    def layer(*arguments):
+        if arguments[-1].keys.shape[1] > 700:
+            raise RuntimeError("Triton Error [CUDA]: out of resources")
+        return plain_layer(*arguments)
+
+    denoiser._bucketed.fused = dataclasses.replace(PLAIN_PARTS, layer=layer)
+    warm_up(denoiser, 1024)
+
+    assert rung_of(denoiser) == CAPTURED
+    assert [note.code for note in denoiser.notes] == [ReasonCode.KERNEL_FAILED]
+    check_right(denoiser, model)
+
+
+@pytest.mark.parametrize(
+    ("call", "act", "code"),
+    [
+        *((call, *how) for call in ("step", "score") for how in RAISING),
+        # Tails are prepared at startup, and their numbers are checked there.
+        ("tail", *RAISING[0]),
+        *((call, *WRONG) for call in ("step", "score")),
+    ],
+)
+def test_what_fails_in_a_job_leads_down_and_the_job_goes_on(model, capture, call, act, code):
+    denoiser = settled(model)
+    warm_up(denoiser)
+    assert rung_of(denoiser) == FUSED
+    # As after memory ran out: everything has to be prepared again.
+    denoiser.shrink()
+    if call == "tail":
+        # Without room in the workspace, no tail is read in a bucket.
+        results(denoiser, "score")
+    capture.act = act
+    found = results(denoiser, call)
+
+    assert rung_of(denoiser) == EAGER
+    [note] = denoiser.notes
+    assert note.code is code
+    check_right(denoiser, model)
+    assert_close(found, results(plainly(model), call))
+
+
+def test_a_kernel_that_fails_in_a_job_leads_to_plain_torch(model, monkeypatch):
+    denoiser = settled(model)
+    warm_up(denoiser)
+    monkeypatch.setattr(products, "linear_of_split", broken)
+    found = results(denoiser, "score")
+
+    assert rung_of(denoiser) == PLAIN
+    assert [note.code for note in denoiser.notes] == [ReasonCode.KERNEL_FAILED] * 2
+    assert all(PLAIN.name in note.message for note in denoiser.notes)
+    assert_close(found, results(plainly(model), "score"))
+
+
+def test_what_fails_on_every_rung_says_nothing_about_them(model):
+    denoiser = settled(model)
+    warm_up(denoiser)
+    with pytest.raises(ValueError, match="at least one token"):
+        denoiser.encode([])
+
+    assert rung_of(denoiser) == FUSED
+    assert denoiser.notes == ()
+    check_right(denoiser, model)
+
+
+def test_other_documents_leave_the_cache_before_graphs_are_given_up(model, capture):
+    denoiser = settled(model)
+    warm_up(denoiser)
+    denoiser.shrink()
+    denoiser.encode(range(5, 105), "another document")
+
+    def act(forward):
+        if denoiser.prefixes.documents:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward()
+
+    capture.act = act
+    results(denoiser, "step")
+
+    assert rung_of(denoiser) == FUSED
+    assert "another document" not in denoiser.prefixes.documents
+    # The second time, the graphs are.
+    denoiser.shrink()
+    capture.act = raising(torch.OutOfMemoryError("CUDA out of memory"))
+    results(denoiser, "step")
+    assert rung_of(denoiser) == EAGER
+    assert [note.code for note in denoiser.notes] == [ReasonCode.OUT_OF_MEMORY]
+
+
+def test_a_gpu_that_is_lost_in_a_job_is_left_to_the_engine(model, capture, monkeypatch):
+    denoiser = settled(model)
+    warm_up(denoiser)
+    denoiser.shrink()
+    capture.act = raising(RuntimeError("CUDA error: an illegal memory access"))
+    monkeypatch.setattr(devices, "works", lambda device: False)
+    with pytest.raises(RuntimeError, match="illegal"):
+        results(denoiser, "step")
+
+    assert denoiser.notes == ()
+
+
+def test_the_text_of_a_job_does_not_change_and_the_user_is_told(packed_checkpoint, capture):
+    loaded = load(str(packed_checkpoint), "cpu")
+    job = InfillJob("def area(self, radius):\n    return ", "\n", candidates=2)
+    plain = infiller(loaded.settings, job, loaded)
+    denoiser = settled(loaded.denoiser.model)
+    falling = dataclasses.replace(loaded, denoiser=denoiser)
+    assert (falling.info_now().runs_as, falling.info_now().notes) == (FUSED.name, ())
+    capture.act = raising(RuntimeError("CUDA error: invalid argument"))
+    infill = infiller(loaded.settings, job, falling)
+
+    assert [one.text for one in infill.candidates] == [one.text for one in plain.candidates]
+    assert infill.steps == plain.steps
+    info = falling.info_now()
+    assert info.runs_as == EAGER.name
+    assert [note.code for note in info.notes] == [ReasonCode.KERNEL_FAILED]
+    assert "invalid argument" in info.notes[0].message
+
+
+def results(denoiser, call) -> list[torch.Tensor]:
+    """Of what a job does with a prompt."""
+    ids = [5 + n % 290 for n in range(150)]
+    if call == "tail":
+        denoiser.encode(ids[:140], "document")
+        return [denoiser.encode(ids, "document").last_hidden]
+    encoded = denoiser.encode(ids)
+    if call == "score":
+        return denoiser.score(encoded, [ids[:9], ids[9:20]])
+    return [step.log_probability for step in trial.sample_steps(denoiser, encoded)]
+
+
+def plainly(model):
+    return ladder.denoiser_at(PLAIN, model, CacheSettings())
+
+
+def assert_close(found, expected) -> None:
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
+
+
+def check_right(denoiser, model) -> None:
+    """What it computes now is right; it cannot be used after that."""
+    calls = ("step", "tail", "score")
+    found = [each for call in calls for each in results(denoiser, call)]
+    assert_close(found, [each for call in calls for each in results(plainly(model), call)])
 
 
 def test_without_any_way_left_the_model_is_refused(model, monkeypatch):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from dg_lsp.fed_job import CANCELLED
-from dg_lsp.job import InfillJob, JobState
+from dg_lsp.job import InfillJob, JobState, ModelInfo
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.reason import CodedError, ReasonCode
+from dg_lsp.reason import CodedError, Reason, ReasonCode
 from dg_lsp.service.process import host as host_module
 from dg_lsp.service.process.host import BusyError, EngineHost, HostClosedError, ModelState
 
@@ -163,6 +165,27 @@ async def test_a_gpu_lost_while_loading_is_told(loader):
 
     assert infill.reason.code is ReasonCode.GPU_LOST
     assert lost == [1]
+    await host.close()
+
+
+async def test_a_way_of_computing_that_fails_later_is_in_the_status(loader):
+    """Whoever asks gets what the model says now, not what it said when it was loaded."""
+    info = ModelInfo("scripted", "cuda:0", 200, 72, runs_as="fused steps in graphs")
+    note = Reason(ReasonCode.KERNEL_FAILED, "steps without graphs instead of fused steps")
+    now = [info]
+    changing = SimpleNamespace(
+        open=lambda: replace(loader.open(), info=info, look=lambda: now[0]),
+        loading_percent=loader.loading_percent,
+        release=loader.release,
+        device_memory_bytes=loader.device_memory_bytes,
+    )
+    host = EngineHost(changing)
+    await fill(host)
+    assert host.model.notes == ()
+    now[0] = replace(info, notes=(note,), runs_as="steps without graphs")
+
+    assert host.model.notes == (note,)
+    assert host.model.runs_as == "steps without graphs"
     await host.close()
 
 
