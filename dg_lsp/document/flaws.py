@@ -1,8 +1,9 @@
 """Finds what a rewrite would break: valid code, or a block that had a body.
 
-Python and JSON are parsed; other languages are judged by the shape of their brackets, strings
-and blocks. A rewrite is only compared with the text that it replaces: faults that were already
-there do not count.
+Python and JSON are parsed, and so are the languages with a grammar that is loaded; others are
+judged by the shape of their brackets and strings, and all by the shape of their blocks. A
+rewrite is only compared with the text that it replaces: faults that were already there do not
+count.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from dg_lsp.document.nesting import nesting, open_text
 from dg_lsp.document.position import LINE_END, NEAR_CHARS, last_line, lines_of
 from dg_lsp.document.syntax import parse, statements_after, statements_before
+from dg_lsp.document.wholeness import adds_faults
 
 INVALID = "the rewritten code is not valid"
 NO_BODY = "the rewrite leaves a block without its body"
@@ -50,10 +52,13 @@ def flaw_of(text: str, replaced: str, prefix: str, suffix: str, language: str) -
         if _is_json(prefix + replaced + suffix):
             return None if _is_json(prefix + text + suffix) else INVALID
         return None
+    is_invalid = adds_faults(text, replaced, prefix, suffix, language)
+    if is_invalid is None and language not in _UNJUDGED:
+        is_invalid = _loose_ends(text, prefix, suffix) > _loose_ends(replaced, prefix, suffix)
+    if is_invalid:
+        return INVALID
     if language in _UNJUDGED:
         return None
-    if _loose_ends(text, prefix, suffix) > _loose_ends(replaced, prefix, suffix):
-        return INVALID
     blocks = _WORDED if language in _WORDED_LANGUAGES else _BRACED
     full, empty = _bodies(blocks, replaced)
     now_full, now_empty = _bodies(blocks, text)

@@ -92,7 +92,9 @@ def _breaks(text: str, prefix: str, suffix: str, language: str) -> bool | None:
         return None
     found = _faults_with(text, site)
     start, end = _near(prefix, suffix)
-    if not _touches(found, start, end + len(text)) and len(found) <= len(site.faults()):
+    if not _touches(found, start, end + len(encoded(text))) and len(found) <= len(
+        site.faults()
+    ):
         return False
     simplest = _simplest(prefix, suffix, language)
     if simplest is None:
@@ -101,6 +103,23 @@ def _breaks(text: str, prefix: str, suffix: str, language: str) -> bool | None:
         len(_faults_with(text + ending, site)) > simplest
         for ending in _endings(text, prefix, suffix, language)
     )
+
+
+def adds_faults(
+    text: str, replaced: str, prefix: str, suffix: str, language: str
+) -> bool | None:
+    """Whether a text has faults in place of another that had none.
+
+    None if that cannot be decided: the grammar is not loaded, or the code was broken before.
+    """
+    near = around(prefix, suffix, language)
+    site = None if near is None else _site(*near, language)
+    if near is None or site is None:
+        return None
+    was, (start, end) = _faults_with(replaced, site), _near(*near)
+    if _touches(was, start, end + len(encoded(replaced))):
+        return None
+    return len(_faults_with(text, site)) > len(was)
 
 
 def whole_part(text: str, prefix: str, suffix: str, language: str) -> str:
@@ -130,7 +149,7 @@ def _site(prefix: str, suffix: str, language: str) -> ParsedSite | None:
 
 def _faults_with(text: str, site: ParsedSite) -> list[tuple[int, int]]:
     """What is wrong in a document with a text at the cursor."""
-    return site.with_text(text).faults(len(text))
+    return site.with_text(text).faults(len(encoded(text)))
 
 
 # Cached, as every candidate asks.
@@ -144,7 +163,7 @@ def _simplest(prefix: str, suffix: str, language: str) -> int | None:
     best: tuple[int, bool] | None = None
     for one in _simple(prefix, suffix, language):
         found = _faults_with(one, site)
-        is_near = _touches(found, start, end + len(one))
+        is_near = _touches(found, start, end + len(encoded(one)))
         if best is None or (len(found), is_near) < best:
             best = len(found), is_near
         if not found:
