@@ -31,10 +31,6 @@ def nearest(ids: list[int], count: int) -> list[int]:
     return ids[-(-(len(ids) - count) // step) * step :]
 
 
-def last(ids: list[int], count: int) -> list[int]:
-    return ids[max(0, len(ids) - count) :]
-
-
 def snippet_ids(job: InfillJob, codec: Codec, tokens: int) -> list[int]:
     """The related snippets, each below its path; the least related are left out."""
     snippets: list[int] = []

@@ -3,8 +3,7 @@
 The user turn contains what rarely changes while typing (the task, related snippets, the text
 after the span). The model's own turn begins with the text before the span, so a keystroke only
 appends to the prompt. The engine need not read a prompt again as far as it equals the previous
-one; therefore, if text exceeds its budget, the cut moves in coarse steps (except in the short
-prompts of the bare style, which need every token).
+one; therefore, if text exceeds its budget, the cut moves in coarse steps.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dg_lsp.config import PromptSettings, PromptStyle
-from dg_lsp.engine.budget import end_of, last, nearest, snippet_ids, start_of
+from dg_lsp.engine.budget import end_of, nearest, snippet_ids, start_of
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.healing import freed_after, freed_before
 from dg_lsp.engine.prompt import Prompt
@@ -39,9 +38,7 @@ def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prom
     megabyte, and blocks all other threads of the process.
     """
     known = codec.encode(end_of(job.prefix, settings.prefix_tokens))
-    if settings.style is PromptStyle.INSTRUCT:
-        known = nearest(known, settings.prefix_tokens)
-    known = last(known, settings.prefix_tokens)
+    known = nearest(known, settings.prefix_tokens)
     suffix = start_of(job.suffix, settings.suffix_tokens + settings.right_anchor_tokens + 1)
     after = codec.encode(suffix)
     left_tokens = freed_before(codec, known)

@@ -108,8 +108,8 @@ def changed(earlier, later) -> int:
     return len(later.ids) - shared
 
 
-def test_a_full_budget_is_read_anew_once_in_many_keystrokes(tiny_codec):
-    style = PromptStyle.INSTRUCT
+@pytest.mark.parametrize("style", PromptStyle)
+def test_a_full_budget_is_read_anew_once_in_many_keystrokes(tiny_codec, style):
     lines = [f"    radius = {n} ** 2\n" for n in range(60)]
     budget = 80
     moved = 0
@@ -355,12 +355,13 @@ def test_a_long_document_has_the_prompt_of_what_is_near(tiny_codec, style):
 
     assert (far.left_tokens, far.right_tokens) == (cut.left_tokens, cut.right_tokens)
     assert (far.right_anchor, far.closing) == (cut.right_anchor, ())
-    # The instruct style cuts in steps of an eighth of its budget.
+    # The budget is cut in steps of an eighth.
     assert far.ids[-250:] == cut.ids[-250:]
 
 
-def test_a_keystroke_in_a_long_document_only_appends(tiny_codec):
-    settings = PromptSettings(style=PromptStyle.INSTRUCT, **BUDGETS)
+@pytest.mark.parametrize("style", PromptStyle)
+def test_a_keystroke_in_a_long_document_only_appends(tiny_codec, style):
+    settings = PromptSettings(style=style, **BUDGETS)
     prompts = [
         build_prompt(InfillJob(LINES + "radius " * n, ""), tiny_codec, settings).ids
         for n in range(40)
