@@ -92,9 +92,9 @@ def _breaks(text: str, prefix: str, suffix: str, language: str) -> bool | None:
         return None
     found = _faults_with(text, site)
     start, end = _near(prefix, suffix)
-    if not _touches(found, start, end + len(encoded(text))) and len(found) <= len(
-        site.faults()
-    ):
+    # A fault at the cursor is what the text may mend, and not one that excuses another.
+    elsewhere = sum(not _touches([fault], start, end) for fault in site.faults())
+    if not _touches(found, start, end + len(encoded(text))) and len(found) <= elsewhere:
         return False
     simplest = _simplest(prefix, suffix, language)
     if simplest is None:

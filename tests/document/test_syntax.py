@@ -8,6 +8,17 @@ from dg_lsp.document.outline import read
 from dg_lsp.document.syntax import MOST_CHARS, breaks_syntax, parses
 
 BROKEN = "def broken(:\n    pass\n\n\nnumber = 1\n\n\n"
+OPEN = """
+    def f(self):
+        if a:
+            b = 1
+        elif (a in self.b or <|{}|>.c
+                or (self.d and
+                    a not in self.e)):
+            b = 2
+        else:
+            b = 3
+"""
 LONG = "class Long:\n" + "    x = 1\n" * (MOST_CHARS // 10)
 
 
@@ -74,6 +85,8 @@ LONG = "class Long:\n" + "    x = 1\n" * (MOST_CHARS // 10)
         ("x = \ny = <|2 +|>\n", True),
         ("x = 1\ny = ) <|2 +|>\n", None),
         # Too long for Python's parser.
+        (LONG + OPEN.format("(self"), True),
+        (LONG + OPEN.format("self"), False),
         (LONG + "    y = <|2 +|>\n", True),
         (LONG + "    y = <|2 + 3|>\n", False),
         (LONG + "    <|@property|>\n", False),
