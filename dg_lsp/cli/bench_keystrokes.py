@@ -6,7 +6,7 @@ The replay itself is in dg_lsp/benchmark/replay.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +15,9 @@ from dg_lsp.cli import ArgumentError
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from dg_lsp.benchmark.replay.replaying import Place
+    from dg_lsp.diagnosis.recordings import Recording
 
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "engine": lambda row: f"{row['engine_share']:.0%}",
@@ -36,10 +39,10 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
 def keystrokes(
     sessions: Annotated[
         int, typer.Option(metavar="N", min=1, help="How many typing sessions.")
-    ] = 8,
+    ] = 5,
     characters: Annotated[
         int, typer.Option(metavar="N", min=20, help="How many characters each one writes.")
-    ] = 120,
+    ] = 100,
     editor: Annotated[
         str, typer.Option(metavar="NAME", help="Whose behaviour: vscode or neovim.")
     ] = "vscode",
@@ -51,8 +54,15 @@ def keystrokes(
         float, typer.Option(metavar="MS", min=0, help="Time until a job's first step.")
     ] = 20.0,
     step_ms: Annotated[
-        float, typer.Option(metavar="MS", min=1, help="Time of each step of a job.")
-    ] = 30.0,
+        float,
+        typer.Option(
+            metavar="MS", min=1, help="Time of each step of a job; by default as on two cores."
+        ),
+    ] = 47.0,
+    recorded: Annotated[
+        bool,
+        typer.Option("--recorded", help="Replay what `dg-lsp record` has recorded instead."),
+    ] = False,
     model: Annotated[
         str, typer.Option("--model", metavar="NAME", help="Name or directory of the model.")
     ] = "bundled",
@@ -69,7 +79,9 @@ def keystrokes(
 
     if editor not in EDITORS:
         raise ArgumentError(f"--editor is {editor!r}; must be one of {', '.join(EDITORS)}")
-    report = _measured(sessions, characters, editor, seed, ablate, start_ms, step_ms, model)
+    report = _measured(
+        sessions, characters, editor, seed, ablate, start_ms, step_ms, model, recorded
+    )
     if as_json:
         print(json.dumps(report))
         return
@@ -88,6 +100,7 @@ def _measured(
     start_ms: float,
     step_ms: float,
     model: str,
+    recorded: bool,
 ) -> dict[str, Any]:
     import asyncio
     from dataclasses import fields
@@ -98,11 +111,19 @@ def _measured(
     from dg_lsp.benchmark.replay.paced import Pace
     from dg_lsp.benchmark.replay.replaying import Plan, draw_places, replay
     from dg_lsp.benchmark.replay.window import EDITORS
+    from dg_lsp.diagnosis.journal import state_directory
+    from dg_lsp.diagnosis.recordings import read_recordings
     from dg_lsp.evaluation.spans import held_out
     from dg_lsp.server.suggest.savings import Savings
 
-    files = [(file.path, file.text) for file in held_out(False)]
-    places = draw_places(files, sessions, characters, seed)
+    places: Sequence[Place | Recording]
+    if recorded:
+        places = read_recordings(state_directory())[-sessions:]
+        if not places:
+            raise ArgumentError("nothing has been recorded yet; `dg-lsp record --on` begins")
+    else:
+        files = [(file.path, file.text) for file in held_out(False)]
+        places = draw_places(files, sessions, characters, seed)
     plan = Plan(places, EDITORS[editor], Pace(start_ms, step_ms), seed)
     variants = [one.name for one in fields(Savings)] if ablate else []
     # Shown on a terminal only.
@@ -114,7 +135,7 @@ def _measured(
         "model": replayed[0].model,
         "editor": editor,
         "seed": seed,
-        "sessions": sessions,
+        "sessions": len(places),
         "pace_ms": {"start": start_ms, "step": step_ms},
         **first,
         "ablation": others,

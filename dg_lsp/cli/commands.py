@@ -22,6 +22,7 @@ COMMANDS = {
     "doctor": "dg_lsp.cli.doctor",
     "trace": "dg_lsp.cli.trace",
     "stats": "dg_lsp.cli.stats",
+    "record": "dg_lsp.cli.record",
     "bench": "dg_lsp.cli.bench",
     "pull": "dg_lsp.cli.pull",
     "models": "dg_lsp.cli.models",

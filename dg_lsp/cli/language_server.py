@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from dg_lsp.diagnosis.journal import Journal
     from dg_lsp.job import OpenedModel
     from dg_lsp.server.link.remote_link import RemoteEngine
+    from dg_lsp.server.recorder import Recorder
     from dg_lsp.server.session import Session
     from dg_lsp.server.settings import EngineAccess
 
+log = logging.getLogger(__name__)
 
 EXAMINE_S = 120.0
 """The first import of torch can take long if the disk is slow."""
@@ -64,6 +66,7 @@ async def _serve(
     journal = Journal(state_directory())
     make = _session_in_process if in_process else _session_with_engine
     session = make(model, device, journal)
+    session.recorder = _recorder()
     protocol = session.server.protocol
     try:
         if address is None:
@@ -148,6 +151,26 @@ def _own_stdout() -> Iterator[BinaryIO]:
     except BrokenPipeError:
         # Unflushed output for a client that is gone.
         pass
+
+
+def _recorder() -> Recorder | None:
+    """What records typing sessions, if the user has switched that on."""
+    from dg_lsp.diagnosis import recordings
+    from dg_lsp.diagnosis.journal import state_directory
+
+    state = state_directory()
+    if not recordings.is_recording(state):
+        return None
+    from dg_lsp.server.recorder import Edit, Recorder
+
+    def keep(language: str, text: str, edits: list[Edit]) -> None:
+        made = tuple(recordings.RecordedEdit(*edit) for edit in edits)
+        try:
+            recordings.keep(state, recordings.Recording(language, text, made))
+        except OSError as error:
+            log.warning("a recording cannot be written: %s", error.strerror or error)
+
+    return Recorder(keep, recordings.MOST_EDITS, recordings.MOST_CHARS)
 
 
 def _say_listening(host: str, port: int) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import functools
@@ -128,6 +129,9 @@ def _register_documents(session: Session) -> None:
     def did_open(params: types.DidOpenTextDocumentParams) -> None:
         session.context.look_again()
         document = session.documents.get(params.text_document.uri)
+        if session.recorder and document and session.exclusion(document) is None:
+            now_s = asyncio.get_running_loop().time()
+            session.recorder.open(document.uri, document.language, document.text, now_s)
         is_automatic = session.settings.trigger is Trigger.AUTOMATIC
         if document and is_automatic and session.refusal(document) is None:
             # Loading the model takes time; the first keystroke should not have to wait for it.
@@ -141,6 +145,8 @@ def _register_documents(session: Session) -> None:
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
         session.suggestions.forget(params.text_document.uri)
         session.usage.forget(params.text_document.uri)
+        if session.recorder is not None:
+            session.recorder.close(params.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     def did_save(params: types.DidSaveTextDocumentParams) -> None:

@@ -17,6 +17,7 @@ from dg_lsp.server.capabilities import ClientFeatures
 from dg_lsp.server.context import WorkspaceContext
 from dg_lsp.server.convert import Units, is_deletion
 from dg_lsp.server.link.engine_link import EngineLink, EngineState
+from dg_lsp.server.recorder import Recorder
 from dg_lsp.server.rpc.protocol import Server
 from dg_lsp.server.settings import Settings, Trigger
 from dg_lsp.server.status import StatusBoard
@@ -59,6 +60,8 @@ class Session:
         self.status = StatusBoard(server, link.state)
         self.tracer = Tracer(journal)
         self.examine = examine
+        self.recorder: Recorder | None = None
+        """Records typing, if the user has switched that on."""
         self.commands: dict[str | int, asyncio.Task[Any]] = {}
         """Running commands with a token, so that they can be stopped."""
         self.settings = self.base_settings = settings
@@ -101,6 +104,9 @@ class Session:
         document = self.documents.get(uri)
         if document is not None:
             self.usage.text_changed(uri, document.text)
+            if self.recorder is not None:
+                now_s = asyncio.get_running_loop().time()
+                self.recorder.text_changed(uri, document.text, now_s)
 
     def shown(self, document: Document, span: tuple[int, int], texts: Sequence[str]) -> None:
         """Suggestions in place of a span went to the editor."""
@@ -208,6 +214,8 @@ class Session:
 
     async def close(self) -> None:
         """Stop running work and disconnect from the engine."""
+        if self.recorder is not None:
+            self.recorder.close_all()
         self.suggestions.close()
         self.context.close()
         for task in [*self._tasks, *self.commands.values()]:

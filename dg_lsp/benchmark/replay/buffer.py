@@ -71,6 +71,12 @@ class Buffer:
         """Accept a text."""
         return self._apply(Edit(self.cursor, "", text, (self.cursor, self.cursor + len(text))))
 
+    def replace(self, at: int, removed: int, inserted: str) -> Edit:
+        """Change any place; the cursor goes behind the change, or into a pair of brackets."""
+        cursor = at + (1 if PAIRS.get(inserted[:1]) == inserted[1:] != "" else len(inserted))
+        old = self.text[at : at + removed]
+        return self._apply(Edit(at, old, inserted, (self.cursor, cursor)))
+
     def backspace(self) -> Edit:
         at = self.cursor - 1
         removed = self.text[at]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,9 +13,11 @@ from typing import Any
 from dg_lsp.benchmark.editor import Editor, Serving
 from dg_lsp.benchmark.replay.buffer import Buffer
 from dg_lsp.benchmark.replay.paced import Pace
-from dg_lsp.benchmark.replay.typist import Habits, Pause, write
+from dg_lsp.benchmark.replay.typist import Habits, Key, Kind, Pause, Step, write
 from dg_lsp.benchmark.replay.window import Manners, Seen, Window
+from dg_lsp.diagnosis.recordings import Recording
 
+LONGEST_PAUSE_MS = 5_000.0
 MODEL_VARIABLE = "DG_LSP_REPLAY_MODEL"
 COMMAND = (sys.executable, "-P", "-m", "dg_lsp.benchmark.replay.serving")
 CAPABILITIES = {
@@ -41,9 +43,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is replayed."""
+    """What is replayed: places where the typist types, or recordings."""
 
-    places: Sequence[Place]
+    places: Sequence[Place | Recording]
     manners: Manners
     pace: Pace
     seed: int = 1
@@ -64,13 +66,19 @@ class Replayed:
 def draw_places(
     files: Sequence[tuple[str, str]], sessions: int, characters: int, seed: int
 ) -> list[Place]:
-    """Where the sessions type, spread over the files; a target begins with a line."""
+    """Where the sessions type, spread over the files.
+
+    Every other target begins below a line that opens a block, where something is missing; the
+    others begin with any line, where the code may look complete.
+    """
     rng = random.Random(seed)
     places = []
     suitable = [one for one in files if 3 * characters < len(one[1])]
     for number in range(sessions):
         path, text = suitable[number % len(suitable)]
-        at = text.find("\n", rng.randrange(len(text) - 2 * characters)) + 1
+        start = rng.randrange(len(text) - 2 * characters)
+        opener = text.find(":\n", start, len(text) - 2 * characters)
+        at = opener + 2 if number % 2 == 0 and opener >= 0 else text.find("\n", start) + 1
         end = text.find("\n", at + characters)
         end = len(text) if end < 0 else end
         places.append(Place(path, text[:at], text[at:end], text[end:]))
@@ -110,12 +118,16 @@ async def _variant(
 
 
 async def _session(
-    editor: Editor, plan: Plan, place: Place, number: int, now_ms: float, seen: Seen
+    editor: Editor, plan: Plan, place: Place | Recording, number: int, now_ms: float, seen: Seen
 ) -> float:
-    text = place.before + place.after
-    buffer = Buffer(text, len(place.before), closes_brackets=plan.manners.closes_brackets)
-    name = PurePosixPath(place.path).name
-    window = Window(editor, f"file:///replay/{number}/{name}", buffer, plan.manners, seen)
+    if isinstance(place, Place):
+        text, cursor = place.before + place.after, len(place.before)
+        name, language = PurePosixPath(place.path).name, "python"
+    else:
+        text, cursor, name, language = place.text, 0, "recording", place.language
+    buffer = Buffer(text, cursor, closes_brackets=plan.manners.closes_brackets)
+    uri = f"file:///replay/{number}/{name}"
+    window = Window(editor, uri, buffer, plan.manners, seen, language)
     taken = len(editor.messages)
 
     def take(now: float) -> None:
@@ -140,16 +152,28 @@ async def _session(
                 await advance(now_ms)
 
     seed = f"{plan.seed} {number}"
-    for step in write(place.target, lambda ms: window.shown(now_ms, ms), seed, plan.habits):
+    if isinstance(place, Place):
+        steps = write(place.target, lambda ms: window.shown(now_ms, ms), seed, plan.habits)
+    else:
+        steps = again(place)
+    for step in steps:
         if isinstance(step, Pause):
             await wait(now_ms + step.ms)
         else:
             window.press(step, now_ms)
     await wait(now_ms + 5_000)
     window.close()
-    assert buffer.text.startswith(place.before + place.target), "the text is not the target"
+    if isinstance(place, Place):
+        assert buffer.text.startswith(place.before + place.target), "the text is not the target"
     editor.messages.clear()
     return now_ms
+
+
+def again(recording: Recording) -> Iterator[Step]:
+    """The edits of a recording; long pauses are shortened."""
+    for edit in recording.edits:
+        yield Pause(min(max(1.0, edit.after_ms), LONGEST_PAUSE_MS))
+        yield Key(Kind.EDIT, edit.inserted, at=edit.at, removed=edit.removed)
 
 
 async def _ask(editor: Editor, method: str, params: Any) -> Any:

@@ -23,15 +23,20 @@ class Kind(enum.Enum):
     UNDO = "undo"
     REDO = "redo"
     ACCEPT = "accept"
+    EDIT = "edit"
+    """An edit of a recording, anywhere in the document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key: its text, for a move the number of lines up, or 0 to go back to the text."""
+    """One key: its text; for a move the number of lines up, or 0 to go back to the text; and
+    for an edit its offset and the number of characters removed."""
 
     kind: Kind
     text: str = ""
     lines_up: int = 0
+    at: int = 0
+    removed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

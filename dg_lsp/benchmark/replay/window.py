@@ -20,8 +20,6 @@ from dg_lsp.benchmark.client import Client, Message
 from dg_lsp.benchmark.replay.buffer import Buffer, Edit
 from dg_lsp.benchmark.replay.typist import Key, Kind
 
-LANGUAGE = "python"
-
 
 @dataclass(frozen=True, slots=True)
 class Manners:
@@ -79,7 +77,13 @@ class Window:
     """One editor window with one document."""
 
     def __init__(
-        self, client: Client, uri: str, buffer: Buffer, manners: Manners, seen: Seen
+        self,
+        client: Client,
+        uri: str,
+        buffer: Buffer,
+        manners: Manners,
+        seen: Seen,
+        language: str = "python",
     ) -> None:
         self._client, self._uri, self._buffer = client, uri, buffer
         self._manners, self._seen = manners, seen
@@ -96,7 +100,7 @@ class Window:
         self._withdraws_at_ms = math.inf
         self._is_in_session = False
         """VS Code: whether changes other than typing ask."""
-        client.open(buffer.text, uri, LANGUAGE)
+        client.open(buffer.text, uri, language)
 
     @property
     def visible(self) -> str:
@@ -133,13 +137,18 @@ class Window:
         elif kind is Kind.TYPE:
             edit = buffer.type(key.text)
             self._seen.typed_chars += len(key.text)
+        elif kind is Kind.EDIT:
+            kind = self._kind_of(key)
+            edit = buffer.replace(key.at, key.removed, key.text)
+            if kind is Kind.ACCEPT:
+                self._accepted(key.text)
+            else:
+                self._seen.typed_chars += len(key.text)
         elif kind is Kind.BACKSPACE:
             edit = buffer.backspace()
         elif kind is Kind.ACCEPT:
             edit = buffer.insert(key.text)
-            self._seen.accepts += 1
-            self._seen.partial_accepts += key.text != self.visible
-            self._seen.accepted_chars += len(key.text)
+            self._accepted(key.text)
         else:
             edit = buffer.undo() if kind is Kind.UNDO else buffer.redo()
         if edit is not None:
@@ -169,6 +178,20 @@ class Window:
 
     def close(self) -> None:
         self._client.notify("textDocument/didClose", {"textDocument": {"uri": self._uri}})
+
+    def _accepted(self, text: str) -> None:
+        self._seen.accepts += 1
+        self._seen.partial_accepts += text != self.visible
+        self._seen.accepted_chars += len(text)
+
+    def _kind_of(self, key: Key) -> Kind:
+        """What an edit of a recording was, here: what is shown may be another text."""
+        if key.removed:
+            return Kind.BACKSPACE if not key.text else Kind.UNDO
+        is_here = key.at == self._buffer.cursor
+        if is_here and len(key.text.strip()) > 1 and self.visible.startswith(key.text):
+            return Kind.ACCEPT
+        return Kind.TYPE
 
     def _send(self, edit: Edit) -> None:
         # The buffer has the new text, so that the old end is found from the removed text.

@@ -18,10 +18,10 @@ PAUSE_S = 1.0
 USUAL_GAP_S = 0.16
 """Of a user who has typed too little to tell."""
 LEAST_GAPS = 6
-OVERDUE = 1.7
+OVERDUE = 2.0
 """Multiple of the usual gap after which the next key is overdue; most keys come before."""
-OVERDUE_IN_WORD = 2.2
-ENGINE_SHARE = 1.5
+OVERDUE_IN_WORD = 2.5
+ENGINE_SHARE = 3.0
 """Multiple of a job's time that is waited at most."""
 MOST_WAIT_S = 0.5
 SMOOTHING = 0.3

@@ -13,6 +13,7 @@ from dg_lsp.benchmark.replay.figures import figures
 from dg_lsp.benchmark.replay.paced import Pace
 from dg_lsp.benchmark.replay.replaying import Place, Plan, draw_places, replay
 from dg_lsp.benchmark.replay.window import EDITORS
+from dg_lsp.diagnosis.recordings import RecordedEdit, Recording
 
 SCRIPT = Path(__file__).with_name("serve_scripted.py")
 _spec = importlib.util.spec_from_file_location("serve_scripted", SCRIPT)
@@ -65,7 +66,20 @@ async def test_what_is_switched_off_is_not_used(play):
 
     assert everything["hits"]["typed_through"] > 0
     assert (without["without"], without["hits"]["typed_through"]) == ("typed_through", 0)
-    assert without["jobs"] > everything["jobs"]
+
+
+async def test_a_recording_is_typed_again(monkeypatch):
+    monkeypatch.setattr(replaying, "COMMAND", (sys.executable, str(SCRIPT)))
+    keys = [RecordedEdit(150, 7 + at, 0, key) for at, key in enumerate("def total")]
+    # What was pasted then is what is suggested now.
+    taken = [RecordedEdit(3000, 16, 0, "(rows):"), RecordedEdit(200, 22, 1, "")]
+    recording = Recording("python", "import\n\nx\n", (*keys, *taken))
+    plan = Plan([recording], EDITORS["vscode"], Pace(20.0, 30.0))
+    [replayed] = await replay(plan, "scripted", [""], lambda what: None)
+    report = figures(replayed)
+
+    assert report["keystrokes"] == len(recording.edits)
+    assert (report["accepts"], report["saved_chars"]) == (1, 7)
 
 
 def test_places_begin_at_lines_and_can_be_put_back():
