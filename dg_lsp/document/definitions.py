@@ -9,6 +9,8 @@ The caller decides which files may be used, and masks their secrets first. No fi
 
 from __future__ import annotations
 
+import functools
+import heapq
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +22,6 @@ from dg_lsp.document.related import (
     COMMON,
     IDENTIFIER,
     MAX_FILE_CHARS,
-    MAX_LINE_CHARS,
     split_lines,
 )
 from dg_lsp.document.trees import encoded, load, whole_tree
@@ -37,12 +38,16 @@ MOST_MEMBERS = 24
 """Maximum number of members of a class that are shown."""
 MOST_DEPTH = 8
 """How deeply definitions are nested at most."""
+MOST_TRIED = 60
+"""Maximum number of names whose definitions compete for the budget."""
 MOST_PER_NAME = 3
 """A name that more files define says nothing, unless its file is imported."""
 IMPORTED_WEIGHT = 3.0
 """How much more a definition counts if its file is imported."""
 LINES_BEFORE, LINES_AFTER = 200, 60
 """The lines around the cursor whose names are looked up."""
+LINE_CHARS = 100
+"""The length of these lines, on average, at most."""
 NEAR_LINES = 8
 """At this distance from the cursor, a name counts half."""
 
@@ -87,40 +92,52 @@ def definitions_near(
 ) -> tuple[Snippet, ...]:
     """The definitions of the names around the cursor, one snippet per file, the most useful
     last, within the budget in total. `path` is the document's own, which is left out."""
-    files = [file for file in files if file.path != path]
     if budget_chars <= 0 or not files:
         return ()
-    imported = imported_words(prefix)
-    known = {line.strip() for line in (*split_lines(prefix), *split_lines(suffix))}
+    where, imported = _where(tuple(files)), imported_words(prefix)
     ranked: list[tuple[float, int, str]] = []
     for name, weight in _names_near(prefix, suffix).items():
-        having = [number for number, file in enumerate(files) if name in file.by_name]
+        having = [number for number in where.get(name, ()) if files[number].path != path]
         ours = [number for number in having if module_name(files[number].path) in imported]
-        if not ours and len(having) > MOST_PER_NAME:
-            continue
-        weight *= IMPORTED_WEIGHT if ours else 1 / len(having or [0])
-        ranked += [(-weight, number, name) for number in ours or having]
+        if ours or len(having) <= MOST_PER_NAME:
+            weight *= IMPORTED_WEIGHT if ours else 1 / max(1, len(having))
+            ranked += [(-weight, number, name) for number in ours or having]
     chosen: dict[int, set[int]] = {}
-    for _, number, name in sorted(ranked):
+    for _, number, name in heapq.nsmallest(MOST_TRIED, ranked):
         file = files[number]
         rows = set(file.by_name[name]) - chosen.get(number, set())
-        if all(file.lines[row].strip() in known for row in rows):
+        shown = [file.lines[row] for row in rows]
+        size = sum(map(len, shown))
+        if size > budget_chars or all(_is_in(line, prefix, suffix) for line in shown):
             continue
-        size = sum(len(file.lines[row]) for row in rows)
-        if size <= budget_chars:
-            budget_chars -= size
-            chosen.setdefault(number, set()).update(rows)
+        budget_chars -= size
+        chosen.setdefault(number, set()).update(rows)
     return tuple(
         Snippet(files[number].path, "".join(files[number].lines[row] for row in sorted(rows)))
         for number, rows in reversed(chosen.items())
     )
 
 
+def _is_in(line: str, *texts: str) -> bool:
+    return any(line.strip() in text for text in texts)
+
+
+# Cached, as files rarely change while one of them is edited.
+@functools.lru_cache(maxsize=4)
+def _where(files: tuple[DefinedFile, ...]) -> dict[str, list[int]]:
+    """The numbers of the files that define a name."""
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for number, file in enumerate(files):
+        for name in file.by_name:
+            found[name].append(number)
+    return dict(found)
+
+
 def _names_near(prefix: str, suffix: str) -> dict[str, float]:
     """The names around the cursor, and how much each counts."""
     found: dict[str, float] = {}
-    above = split_lines(prefix[-LINES_BEFORE * MAX_LINE_CHARS :])[-LINES_BEFORE:]
-    below = split_lines(suffix[: LINES_AFTER * MAX_LINE_CHARS])[:LINES_AFTER]
+    above = split_lines(prefix[-LINES_BEFORE * LINE_CHARS :])[-LINES_BEFORE:]
+    below = split_lines(suffix[: LINES_AFTER * LINE_CHARS])[:LINES_AFTER]
     for lines in (above[::-1], below):
         for distance, line in enumerate(lines):
             for name in IDENTIFIER.findall(line):

@@ -5,6 +5,7 @@ Import statements are recognized by their first word, in the same way for all la
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 from collections.abc import Iterator
@@ -19,10 +20,10 @@ _IMPORT = re.compile(
         (?:(?:from|import|use|using|require(?:_relative)?|source|mod)\b
           |\#[ ]?include|export[ ]*[{*])
         [^({\r\n]*(?:\([^()]*\)|\{[^{}]*\}[^\r\n]*)?[^\r\n]*
-        |.*\brequire[ ]?\(?[ ]?["'].*
     )""",
     re.MULTILINE | re.VERBOSE,
 )
+_REQUIRE = re.compile(r"""\brequire[ ]?\(?[ ]?["'][^\r\n]*""")
 _WORD = re.compile(r"[^\W\d][\w-]*")
 _QUOTED = re.compile(r"""["'<](?P<path>[\w@./-]+)["'>]""")
 _PYTHON = re.compile(
@@ -36,10 +37,20 @@ _SUFFIXES = ("", ".ts", ".tsx", ".js", ".jsx", ".mjs", "/index.ts", "/index.js",
 
 def imported_words(text: str) -> frozenset[str]:
     """The words in the import statements of a document."""
-    found = _IMPORT.findall(text[:MOST_CHARS])
-    return frozenset(word for line in found for word in _WORD.findall(line))
+    return _words(text[:MOST_CHARS])
 
 
+# Cached, as the beginning of a document rarely changes.
+@functools.lru_cache(maxsize=4)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(word for line in _statements(text) for word in _WORD.findall(line))
+
+
+def _statements(text: str) -> list[str]:
+    return _IMPORT.findall(text) + _REQUIRE.findall(text)
+
+
+@functools.lru_cache(maxsize=256)
 def module_name(path: str) -> str:
     """What an import statement calls a file."""
     pure = PurePath(path)
@@ -89,7 +100,7 @@ def _above(folder: str) -> Iterator[str]:
 
 def _quoted_paths(text: str, path: str) -> Iterator[str]:
     folder = posixpath.dirname(path)
-    for line in _IMPORT.findall(text):
+    for line in _statements(text):
         for found in _QUOTED.finditer(line):
             for suffix in _SUFFIXES:
                 yield posixpath.join(folder, found["path"] + suffix)
