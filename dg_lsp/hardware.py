@@ -93,7 +93,7 @@ def gpu_obstacle(machine: Machine, index: int = 0) -> Reason | None:
     """Why this GPU cannot be used at all; the first cause, with the way out."""
     gpus = machine.gpus
     if machine.system == "Darwin":
-        said = f"a Mac has no NVIDIA GPU, and other GPUs are not supported; {ON_CPU}"
+        said = f"a Mac has no NVIDIA GPU; {ON_CPU}, or a masked model with --device mps"
         return Reason(ReasonCode.NO_GPU, said)
     if machine.is_rocm:
         said = f"torch {machine.torch} is built for AMD GPUs (ROCm), which are not supported"

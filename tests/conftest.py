@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -269,56 +270,9 @@ def split_into_shards():
 @pytest.fixture(scope="session")
 def save_masked_checkpoint(tiny_tokenizer):
     """Write a tiny random Qwen2 with a mask token and length tokens, in float32."""
-    from transformers import Qwen2Config
+    from tests import masked
 
-    from dg_lsp.training.tokenizer import CONTROL
-
-    names = ("<|pad|>", "<|endoftext|>", "<|beginoftext|>", "<|mask|>", "<|expand|>")
-
-    def save(directory: Path, *, model_type: str = "Dream", **changes: object) -> Path:
-        import torch
-        from transformers import Qwen2ForCausalLM
-
-        shape = {
-            "vocab_size": tiny_tokenizer.get_vocab_size() + 6,
-            "hidden_size": 64,
-            "intermediate_size": 128,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 512,
-            "initializer_range": 0.2,
-            "tie_word_embeddings": False,
-        }
-        torch.manual_seed(11)
-        model = Qwen2ForCausalLM(Qwen2Config(**(shape | changes)))
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if name.endswith("bias"):
-                    parameter.normal_(std=0.2)
-        model.save_pretrained(directory)
-        path = directory / "config.json"
-        config = json.loads(path.read_text())
-        config |= {
-            "model_type": model_type,
-            "architectures": ["DreamModel"],
-            "auto_map": {"AutoModel": "modeling_dream.DreamModel"},
-            "attn_implementation": "a_kernel_of_its_own",
-            "bos_token_id": 2,
-            "eos_token_id": 1,
-            "pad_token_id": 0,
-            "mask_token_id": 3,
-            "expand_token_id": 4,
-        }
-        path.write_text(json.dumps(config))
-        text = tiny_tokenizer.to_str()
-        for old, new in zip(CONTROL, names, strict=True):
-            text = text.replace(json.dumps(old), json.dumps(new))
-        (directory / "tokenizer.json").write_text(text, encoding="utf-8")
-        (directory / "dg_lsp.json").write_text('{"prompt": {"style": "bare"}}')
-        return directory
-
-    return save
+    return functools.partial(masked.save, tiny_tokenizer)
 
 
 @pytest.fixture(scope="session")

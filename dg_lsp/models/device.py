@@ -21,8 +21,9 @@ def look(*, asks_for_memory: bool = False) -> Machine:
 
     Asking a GPU for its free memory takes some of it, until this process ends.
     """
+    has_mps = torch.backends.mps.is_available()
     if torch.version.hip is not None or not torch.cuda.is_available():
-        return dataclasses.replace(hardware.look(), torch_finds_gpu=False)
+        return dataclasses.replace(hardware.look(), torch_finds_gpu=False, has_mps=has_mps)
     gpus = []
     for index in range(torch.cuda.device_count()):
         found = torch.cuda.get_device_properties(index)
@@ -35,17 +36,25 @@ def look(*, asks_for_memory: bool = False) -> Machine:
 def choose_device(device: str | None) -> torch.device:
     """The requested device; by default the first GPU that can be used, or else the CPU.
 
-    A GPU always has an index. A requested device is never replaced: if it cannot be used, a
-    `CheckpointError` says why.
+    NVIDIA's GPUs always have an index; that of a Mac is `mps`. A requested device is never
+    replaced: if it cannot be used, a `CheckpointError` says why.
     """
     if device is None:
         return default_device(look())[0]
     if device == "cpu":
         return torch.device("cpu")
+    if device == "mps":
+        if not look().has_mps:
+            raise CheckpointError(
+                f"device {device!r}: this machine has no GPU of Apple's that torch "
+                f"{torch.__version__} can use; use --device cpu",
+                ReasonCode.NO_DEVICE,
+            )
+        return torch.device("mps")
     found = re.fullmatch(r"cuda(?::(\d{1,3}))?", device)
     if found is None:
         raise CheckpointError(
-            f"device {device!r} is not supported; use cpu, cuda or cuda:1",
+            f"device {device!r} is not supported; use cpu, mps, cuda or cuda:1",
             ReasonCode.NO_DEVICE,
         )
     index = int(found[1] or 0)
@@ -61,6 +70,8 @@ def default_device(machine: Machine) -> tuple[torch.device, Reason | None]:
     for index, obstacle in enumerate(obstacles):
         if obstacle is None:
             return torch.device("cuda", index), None
+    if machine.has_mps:
+        return torch.device("mps"), None
     return torch.device("cpu"), next(iter(obstacles), None)
 
 

@@ -139,14 +139,16 @@ def load(
             check_budget(chosen, vram)
             limit_memory(chosen, vram)
         budget = default_budget(chosen) if vram is None else vram
+        if name_or_path is not None:
+            chosen = _device_for(name_or_path, chosen, is_asked=device is not None)
         is_gpu = chosen.type == "cuda"
         if is_gpu:
             # Where compiled steps are kept; torch's own default is a temporary directory.
             cache = platformdirs.user_cache_path("dg-lsp", appauthor=False) / "compiled"
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
         if name_or_path is None:
-            return _load_best(chosen, budget, report, notes)
-        planned = _plan(name_or_path, is_gpu, budget)
+            return _load_best(chosen, device is not None, budget, report, notes)
+        planned = _plan(name_or_path, is_gpu, budget, weight_dtype(on_gpu=chosen.type != "cpu"))
         return _load(planned, chosen, report, notes)
 
 
@@ -164,8 +166,30 @@ class PlannedModel:
     notes: tuple[Reason, ...]
 
 
+def _device_for(name: str, device: torch.device, *, is_asked: bool) -> torch.device:
+    """The CPU instead of a Mac's GPU that cannot run this model, unless it was asked for."""
+    if device.type != "mps":
+        return device
+    checkpoint = open_checkpoint(_find(name))
+    family = checkpoint.family
+    if not family.is_plain:
+        obstacle = f"{family.name} models run on a CPU or on an NVIDIA GPU"
+    elif is_packed_checkpoint(checkpoint.directory) or checkpoint.weights.groups:
+        obstacle = "its weights are in 4 bits, whose products exist only for CPUs and CUDA"
+    else:
+        return device
+    if is_asked:
+        raise CheckpointError(
+            f"{name} cannot run on {device}: {obstacle}; use --device cpu, or dg-lsp pull on "
+            "this Mac for a masked model in 16 bits",
+            ReasonCode.NO_DEVICE,
+        )
+    return torch.device("cpu")
+
+
 def _load_best(
     device: torch.device,
+    is_asked: bool,
     budget: int,
     report: Callable[[float], None],
     notes: tuple[Reason, ...],
@@ -175,7 +199,8 @@ def _load_best(
     while True:
         planned, more = choose_model(device.type == "cuda", budget, failed)
         try:
-            return _load(planned, device, report, notes + more)
+            suited = _device_for(planned.name, device, is_asked=is_asked)
+            return _load(planned, suited, report, notes + more)
         except CheckpointError as error:
             if error.code not in GIVES_WAY or planned.name == BUNDLED:
                 raise
@@ -216,7 +241,9 @@ def choose_model(
     return planned, notes
 
 
-def _plan(name: str, is_gpu: bool, budget: int) -> PlannedModel:
+def _plan(
+    name: str, is_gpu: bool, budget: int, dtype: torch.dtype | None = None
+) -> PlannedModel:
     """Read everything but the weights, and divide the memory; raises if it is too little."""
     directory = _find(name)
     checkpoint = open_checkpoint(directory)
@@ -225,7 +252,7 @@ def _plan(name: str, is_gpu: bool, budget: int) -> PlannedModel:
     memory = plan_memory(
         name,
         checkpoint,
-        _weight_bytes(checkpoint, weight_dtype(on_gpu=is_gpu)),
+        _weight_bytes(checkpoint, dtype or weight_dtype(on_gpu=is_gpu)),
         budget,
         prompt_tokens(settings.prompt, checkpoint.dimensions.canvas_tokens),
         on_gpu=is_gpu,
@@ -278,7 +305,7 @@ def _load(
             planned.directory,
             checkpoint.config,
             device,
-            weight_dtype(on_gpu=device.type == "cuda"),
+            weight_dtype(on_gpu=device.type != "cpu"),
             _cache_settings(device, memory, settings.cache),
             report,
             checkpoint.weights,

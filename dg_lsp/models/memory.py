@@ -106,7 +106,8 @@ def plan_memory(
 
 def weight_dtype(*, on_gpu: bool) -> torch.dtype:
     """The precision of weights that are not packed: float16 products are slow on CPUs, and GPUs
-    are fast in bfloat16."""
+    are fast in bfloat16. A Mac's GPU too gets bfloat16, because some activations of Qwen2 are
+    too large for float16."""
     return torch.bfloat16 if on_gpu else torch.float32
 
 

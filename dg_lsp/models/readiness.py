@@ -7,7 +7,7 @@ import torch
 from dg_lsp.config import PromptSettings
 from dg_lsp.hardware import Machine, gpu_obstacle, kernel_obstacle
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.models.device import default_device
+from dg_lsp.models.device import default_device, free_and_total
 from dg_lsp.models.memory import (
     budget_of,
     plan_memory,
@@ -15,7 +15,7 @@ from dg_lsp.models.memory import (
 )
 from dg_lsp.models.registry import Checkpoint
 from dg_lsp.models.store import is_small
-from dg_lsp.reason import Reason
+from dg_lsp.reason import Reason, ReasonCode
 
 
 def runs_unpacked(checkpoint: Checkpoint, device: torch.device) -> bool:
@@ -44,19 +44,26 @@ def obstacles(
         return []
     if device is None:
         device = default_device(machine)[0]
+        if device.type == "mps" and not checkpoint.family.is_plain:
+            device = torch.device("cpu")
     if device.type == "cpu":
         if is_small(checkpoint.tensors.parameters):
             return []
         # There is one, because otherwise the GPU would be the default.
         obstacle = gpu_obstacle(machine)
         return [] if obstacle is None else [obstacle]
-    found = [kernel_obstacle(machine)]
+    if device.type == "mps" and not checkpoint.family.is_plain:
+        said = f"{checkpoint.family.name} models do not run on mps; use --device cpu"
+        return [Reason(ReasonCode.NO_DEVICE, said)]
+    on_gpu = device.type == "cuda"
+    found = [kernel_obstacle(machine)] if on_gpu else []
     # Programs that fill the GPU now may be gone when the model is here.
-    budget = budget_of(machine.gpus[device.index].total_bytes, is_gpu=True)
+    total = machine.gpus[device.index].total_bytes if on_gpu else free_and_total(device)[1]
+    budget = budget_of(total, is_gpu=on_gpu)
     wanted = prompt_tokens(PromptSettings(), checkpoint.dimensions.canvas_tokens)
     try:
         plan_memory(
-            name, checkpoint, weight_bytes, budget, wanted, on_gpu=True, may_quantize=True
+            name, checkpoint, weight_bytes, budget, wanted, on_gpu=on_gpu, may_quantize=on_gpu
         )
     except CheckpointError as error:
         found.append(error.reason)

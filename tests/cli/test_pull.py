@@ -666,3 +666,18 @@ def test_a_format_that_is_not_read_is_named_before_the_weights_come(
     assert reason.code is ReasonCode.UNKNOWN_FORMAT
     assert what in reason.message
     assert not {WEIGHTS, "model.gguf"} & int4_hub.sent.keys()
+
+
+def test_on_a_mac_a_masked_model_is_kept_for_its_gpu(masked_hub, store, at, capsys):
+    # It is too large for a CPU.
+    at(system="Darwin", gpus=(), torch_finds_gpu=False, has_mps=True, has_bitsandbytes=False)
+
+    assert cli.run(["pull", "someone/gemma"]) == 0
+    assert read_manifest(store / "gemma").precision == "bfloat16"
+
+
+def test_on_a_mac_diffusion_gemma_does_not_fit(hub, store, at, failure):
+    at(system="Darwin", gpus=(), torch_finds_gpu=False, has_mps=True)
+
+    assert failure("pull", "someone/gemma").code is ReasonCode.NO_GPU
+    assert failure("pull", "someone/gemma", "--device", "mps").code is ReasonCode.NO_DEVICE

@@ -34,7 +34,7 @@ def test_a_gpu_has_an_index(at, asked, chosen):
     assert str(choose_device(asked)) == chosen
 
 
-@pytest.mark.parametrize("device", ["gpu", "", "cpu:x", "meta", "mps", "cuda:x", "cuda:-1"])
+@pytest.mark.parametrize("device", ["gpu", "", "cpu:x", "meta", "mps:x", "cuda:x", "cuda:-1"])
 def test_an_unknown_device_is_refused(device):
     with pytest.raises(CheckpointError) as raised:
         choose_device(device)
@@ -45,6 +45,7 @@ def test_an_unknown_device_is_refused(device):
 
 @pytest.mark.parametrize(("found", "asked", "code", "words"), [
     (machine(), "cuda", ReasonCode.NO_GPU, ["'cuda'", "--device cpu"]),
+    (machine(), "mps", ReasonCode.NO_DEVICE, ["'mps'", "--device cpu"]),
     (machine(NEW), "cuda:1", ReasonCode.NO_DEVICE, ["'cuda:1'", "cuda:0"]),
     (machine(NEW, OLD), "cuda:1", ReasonCode.OLD_GPU, ["Tesla T4", "7.5", "8.0"]),
 ])  # fmt: skip
@@ -59,6 +60,8 @@ def test_a_requested_gpu_is_never_replaced(at, found, asked, code, words):
 
 @pytest.mark.parametrize(("found", "chosen", "code"), [
     (machine(), "cpu", None),
+    (machine(has_mps=True), "mps", None),
+    (machine(NEW, has_mps=True), "cuda:0", None),
     (machine(NEW), "cuda:0", None),
     (machine(OLD, NEW), "cuda:1", None),
     (machine(OLD), "cpu", ReasonCode.OLD_GPU),
@@ -77,3 +80,14 @@ def test_the_torch_of_the_tests_answers():
 
     assert found.torch == torch.__version__
     assert found.torch_finds_gpu is torch.cuda.is_available()
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_torch_says_whether_there_is_a_gpu_of_a_mac(monkeypatch, is_there):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: is_there)
+
+    assert devices.look().has_mps is is_there
+    assert default_device(devices.look())[0].type == ("mps" if is_there else "cpu")
+    if is_there:
+        assert choose_device("mps") == torch.device("mps")

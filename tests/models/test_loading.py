@@ -25,7 +25,10 @@ from dg_lsp.models import loading
 from dg_lsp.models.gemma import family as gemma_family
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.loading import CheckpointError, load
+from dg_lsp.models.memory import weight_dtype
 from dg_lsp.models.nf4.manifest import read_manifest
+from dg_lsp.models.nf4.packing import pack
+from dg_lsp.models.nf4.planning import plan_packing
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.training.tokenizer import CONTROL, train_tokenizer
 
@@ -523,3 +526,35 @@ def test_memory_that_another_program_took_since_the_plan(tiny_checkpoint, monkey
     assert reason.code is ReasonCode.DOES_NOT_FIT
     assert "another program" in reason.message
     assert "--vram" in reason.message
+
+
+MPS = torch.device("mps")
+
+
+def test_a_masked_model_in_16_bits_runs_on_a_gpu_of_a_mac(masked_checkpoint):
+    assert loading._device_for(str(masked_checkpoint), MPS, is_asked=False) == MPS
+    assert weight_dtype(on_gpu=True) is torch.bfloat16
+
+
+@pytest.mark.parametrize("which", ["bundled", "packed"])
+def test_what_a_gpu_of_a_mac_cannot_run_goes_to_the_cpu_unless_it_was_asked_for(
+    which, masked_checkpoint, tmp_path
+):
+    name = "bundled"
+    if which == "packed":
+        name = str(tmp_path / "packed")
+        plan = plan_packing(masked_checkpoint)
+        pack(masked_checkpoint, Path(name), plan, device=torch.device("cpu"), source_name="x")
+
+    assert loading._device_for(name, MPS, is_asked=False).type == "cpu"
+    with pytest.raises(CheckpointError) as raised:
+        loading._device_for(name, MPS, is_asked=True)
+    assert raised.value.code is ReasonCode.NO_DEVICE
+    assert "--device cpu" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["bundled", None])
+def test_on_a_mac_the_bundled_model_is_loaded_on_the_cpu(monkeypatch, name):
+    monkeypatch.setattr(loading.devices, "look", lambda: Machine("Darwin", has_mps=True))
+
+    assert load(name).info.device == "cpu"

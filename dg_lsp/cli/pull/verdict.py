@@ -58,6 +58,9 @@ def judge(
     packs = not checkpoint.weights.groups and not runs_unpacked(checkpoint, chosen)
     if packs and (lacking := bitsandbytes_obstacle(machine)) is not None:
         raise ArgumentError(lacking.message, lacking.code)
+    if packs and chosen.type == "mps":
+        # Nothing packs on a Mac's GPU.
+        chosen = devices.choose_device("cpu")
     size = packed_bytes(checkpoint.tensors) if packs else published_bytes
     return Verdict(packs, chosen, tuple(obstacles(name, checkpoint, size, machine, asked)))
 

@@ -22,7 +22,7 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 const EXTENSION = path.join(path.dirname(fileURLToPath(import.meta.url)), "..", "..");
-const ROOT = path.join(EXTENSION, "..");
+export const ROOT = path.join(EXTENSION, "..");
 const TOOLS = process.env.DG_LSP_VSCODE_TOOLS ?? path.join(homedir(), ".cache", "dg-lsp-vscode");
 const NODE = path.join(TOOLS, "node/node_modules/node/bin/node");
 const CODE_SERVER = path.join(TOOLS, "server/node_modules/code-server/out/node/entry.js");
@@ -30,7 +30,8 @@ const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const PATIENCE_MS = Number(process.env.DG_LSP_PATIENCE_MS ?? 90_000);
 export const DG_LSP = path.join(ROOT, ".venv/bin/dg-lsp");
 export const BUNDLED = path.join(ROOT, "dg_lsp/models/bundled");
-const SCRIPTED = `${path.join(ROOT, ".venv/bin/python")} ${path.join(ROOT, "tests/e2e/serve_scripted.py")}`;
+export const PYTHON = path.join(ROOT, ".venv/bin/python");
+const SCRIPTED = `${PYTHON} ${path.join(ROOT, "tests/e2e/serve_scripted.py")}`;
 
 export const SETTINGS = {
   "dgLsp.server.path": DG_LSP,
@@ -109,9 +110,8 @@ export class Workplace {
    * in this workplace: they need not download it again, and get dg-lsp from nowhere else.
    */
   offerPackages() {
-    const python = path.join(ROOT, ".venv/bin/python");
     const code = "import os, torch; print(os.path.dirname(os.path.dirname(torch.__file__)))";
-    const site = execFileSync(python, ["-c", code], { encoding: "utf8" }).trim();
+    const site = execFileSync(PYTHON, ["-c", code], { encoding: "utf8" }).trim();
     const packages = this.make("packages");
     for (const name of readdirSync(site)) {
       if (!/^(dg_lsp|_*editable|__pycache__)|\.pth$/.test(name)) {
@@ -404,6 +404,14 @@ export class Window {
       await this.page.waitForTimeout(150);
       const drafts = await this.drafts();
       return drafts.length > 0 && drafts;
+    });
+  }
+
+  /** The colour in which the theme has the dots of undecided tokens. */
+  async undecidedColor() {
+    return this.page.evaluate(() => {
+      const style = getComputedStyle(document.querySelector(".monaco-workbench"));
+      return style.getPropertyValue("--vscode-dgLsp-undecidedForeground").trim();
     });
   }
 
