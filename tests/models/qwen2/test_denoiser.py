@@ -229,3 +229,31 @@ def test_surprise_tells_weights_apart(masked_checkpoint, save_masked_checkpoint,
 
     assert one.denoiser.surprise(ids) == pytest.approx(one.denoiser.surprise(ids))
     assert abs(one.denoiser.surprise(ids) - other.surprise(ids)) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "canvas", "expect"),
+    [
+        (BEFORE, AFTER, CANVAS, 1),
+        (BEFORE[:-1], AFTER, CANVAS, 2),
+        (BEFORE, AFTER[1:], CANVAS, 2),
+        (BEFORE, AFTER, CANVAS[:-1], 2),
+        (BEFORE, AFTER, (*CANVAS[:-1], 44), 2),
+    ],
+)
+def test_a_job_that_begins_like_the_one_before_reads_nothing_again(
+    masked_checkpoint, before, after, canvas, expect
+):
+    denoiser = denoiser_of(masked_checkpoint, 0)
+    first = denoiser.encode(BEFORE, "", AFTER)
+    for given in (CANVAS, CANVAS[::-1]):
+        step(denoiser, first, given)
+
+    encoded = denoiser.encode(before, "", after)
+    found = [step(denoiser, encoded, given) for given in (canvas, canvas[::-1])]
+
+    assert denoiser.full_passes == expect
+    fresh = denoiser_of(masked_checkpoint, 0)
+    encoded = fresh.encode(before, "", after)
+    for one, given in zip(found, (canvas, canvas[::-1]), strict=True):
+        assert torch.equal(one.entropy, step(fresh, encoded, given).entropy)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from dg_lsp.engine.infilling import Filling
 from dg_lsp.job import InfillJob
-from dg_lsp.models.loading import load
+from dg_lsp.models.loading import LoadedModel, load
+from dg_lsp.models.qwen2.denoiser import Qwen2Denoiser
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +49,32 @@ def test_every_job_ends_and_the_same_job_ends_the_same(loaded, name):
     assert first.candidates or first.reason
     assert drafts
     assert first.prompt_tokens < 512
+
+
+LINE = "return self.radius * 2"
+
+
+def test_keystrokes_inside_a_token_read_nothing_again_and_change_no_text(loaded):
+    """As a user types a line, with a correction in between."""
+    typed = [LINE[:count] for count in (*range(len(LINE) + 1), 9, 10, 11)]
+    jobs = [InfillJob("def area(self):\n    " + text, "\n\nx = 1\n") for text in typed]
+
+    # Random weights are never sure.
+    hasty = dataclasses.replace(loaded.settings.masked, sure_probability=0.0, max_steps=6)
+    settings = dataclasses.replace(loaded.settings, masked=hasty)
+
+    def new() -> LoadedModel:
+        denoiser = Qwen2Denoiser(loaded.denoiser.model, loaded.config)
+        return dataclasses.replace(loaded, denoiser=denoiser, settings=settings)
+
+    shared = new()
+    passes = 0
+    for job in jobs:
+        fresh = new()
+        (ours, drafts), (theirs, others) = fill(shared, job), fill(fresh, job)
+        assert (ours.candidates, ours.steps) == (theirs.candidates, theirs.steps)
+        assert [draft.text for draft in drafts] == [draft.text for draft in others]
+        passes += fresh.denoiser.full_passes
+
+    # Each of them would have read the text before its first step.
+    assert passes - len(jobs) < shared.denoiser.full_passes < passes - len(jobs) / 3
