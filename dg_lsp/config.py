@@ -88,6 +88,11 @@ class LengthSettings:
     keep_after: tuple[tuple[int, int], ...] = ((1, 6), (2, 4))
     """Pairs of a number of steps and the number of lanes that continue after them (successive
     halving). Dropping lanes later costs rows and finds no better lengths."""
+    warm_lengths: int = 1
+    """Where a job starts from an earlier suggestion, only lanes whose length differs from that
+    of the suggestion by at most this many tokens start from noise."""
+    warm_keep_after: tuple[tuple[int, int], ...] = ((1, 3), (2, 2))
+    """`keep_after` of such a job, which has fewer lanes."""
     token_reward_nats: float = 0.0
     """Reward of a finished text for each of its tokens, because the likelihood prefers short
     texts; set by the checkpoint, and found by `dg-lsp eval lengths`."""

@@ -97,6 +97,20 @@ class Seed:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """The rest of a suggestion that the user departed from by typing something else.
+
+    Denoising starts from it, because most of it usually still fits.
+    """
+
+    text: Annotated[str, Limits(most=16 * MAX_TOKENS)]
+    """As it would follow what was typed."""
+    doubtful: Annotated[int, Limits(0, MAX_TOKENS)] = 0
+    """Number of its characters, from the first, that probably no longer fit: the end of the
+    word in which the user departed."""
+
+
+@dataclass(frozen=True, slots=True)
 class InfillJob:
     """One request to fill one span of one document.
 
@@ -117,6 +131,8 @@ class InfillJob:
     """Related text of other files, most related last."""
     seeds: Annotated[tuple[Seed, ...], Limits(most=256)] = ()
     """Texts that occur elsewhere between similar neighbours, best first."""
+    earlier: Earlier | None = None
+    """What was suggested here before the user typed on. Not used by a rewrite."""
     replaced: Annotated[str, Limits(most=16 * MAX_TOKENS)] | None = None
     instruction: Annotated[str, Limits(most=MAX_TOKENS)] | None = None
     """The user's instruction for a rewrite; needs a model that follows instructions."""

@@ -105,6 +105,10 @@ class LengthStrategy(Protocol):
         """Free lengths of the canvases of an infill, ascending."""
         ...
 
+    def near(self, length: int) -> LengthStrategy:
+        """The strategy for a span that probably has about `length` tokens."""
+        ...
+
     def lengths_around(self, length: int, shortest: int, longest: int) -> list[int]:
         """Free lengths of the canvases of a rewrite of `length` tokens, ascending."""
         ...

@@ -13,7 +13,7 @@ from dg_lsp.config import EngineSettings
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.denoising import Denoising, run
-from dg_lsp.engine.family import Family, FoundText
+from dg_lsp.engine.family import Family, FoundText, LengthStrategy
 from dg_lsp.engine.healing import text_of
 from dg_lsp.engine.lanes import Lane
 from dg_lsp.engine.prompt import (
@@ -27,6 +27,7 @@ from dg_lsp.engine.prompt import (
 )
 from dg_lsp.engine.seeding import equal_positions, usable, with_seeds
 from dg_lsp.engine.span_text import masked_places, meeting_point, span_text
+from dg_lsp.engine.warm_start import warm_starts
 from dg_lsp.job import NOTHING_MISSING, Candidate, Draft, Infill, InfillJob
 from dg_lsp.reason import Reason, ReasonCode
 
@@ -68,6 +69,8 @@ class Filling:
             prefix=job.prefix.replace("\r\n", "\n"),
             suffix=job.suffix.replace("\r\n", "\n"),
             replaced=job.replaced and job.replaced.replace("\r\n", "\n"),
+            earlier=job.earlier
+            and dataclasses.replace(job.earlier, text=job.earlier.text.replace("\r\n", "\n")),
         )
         self._seeds = usable(self._job, codec)
         """The seeds that take part, by their number in the job."""
@@ -164,18 +167,25 @@ class Filling:
         """Race lanes of several lengths; if the longest wins, continue with further blocks."""
         budget = self._job.max_tokens + prompt.healed_tokens
         room = self._denoiser.canvas_length - prompt.anchored_tokens
-        lengths = self._family.lengths.lengths(prompt.least_tokens, min(budget, room))
-        plans = [plan_canvas(prompt, length) for length in lengths]
+        warm = warm_starts(prompt, self._codec, self._job.earlier, room)
+        strategy = self._family.lengths
+        if warm:
+            strategy = strategy.near(warm[0].free_length)
+        lengths = strategy.lengths(prompt.least_tokens, min(budget, room))
+        plans = [*(plan_canvas(prompt, length) for length in lengths), *warm]
         strength = self._family.seed_strength
         plans += [
             plan.with_free(self._noised(plan.free_ids, strength)) if strength else plan
             for plan in self._seeded(prompt, room)
         ]
-        lanes = self._denoise(plans, prompt, encoded)
+        lanes = self._denoise(plans, prompt, encoded, strategy)
         self._complete = self._texts(lanes)
         # At the end of a document, nothing says where a longer text would end.
         may_go_on = (
-            lengths[-1] < budget and self._job.suffix.strip() and lanes[0].plan.seed is None
+            lengths[-1] < budget
+            and self._job.suffix.strip()
+            and lanes[0].plan.seed is None
+            and not warm
         )
         if may_go_on and self._family.lengths.ran_out(lanes[0], lengths[-1]):
             longer = self._open(prompt, encoded)
@@ -295,10 +305,16 @@ class Filling:
             for at, token_id in enumerate(ids)
         ]
 
-    def _denoise(self, plans: Sequence[CanvasPlan], prompt: Prompt, encoded: Any) -> list[Lane]:
+    def _denoise(
+        self,
+        plans: Sequence[CanvasPlan],
+        prompt: Prompt,
+        encoded: Any,
+        strategy: LengthStrategy | None = None,
+    ) -> list[Lane]:
         corruption = self._family.corrupt(self._job.seed)
         denoising = Denoising(self._denoiser, encoded, plans, self._codec, corruption)
-        strategy, wanted = self._family.lengths, self._job.candidates
+        chosen, wanted = strategy or self._family.lengths, self._job.candidates
 
         def after_step() -> None:
             self._steps += 1
@@ -316,7 +332,7 @@ class Filling:
 
         if self._cancelled():
             raise JobStoppedError
-        return self._timed("denoise", lambda: run(denoising, strategy, wanted, after_step))
+        return self._timed("denoise", lambda: run(denoising, chosen, wanted, after_step))
 
     def _commit(self, lane: Lane, prompt: Prompt) -> tuple[Prompt, Any]:
         """Commit a settled block: its tokens become known text before the next canvas."""

@@ -9,7 +9,7 @@ the lanes that remain at the end. docs/quality.md compares the methods.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dg_lsp.config import LengthSettings
 from dg_lsp.engine.lanes import Lane
@@ -26,6 +26,12 @@ class LengthRace:
 
     def lengths(self, shortest: int, longest: int) -> list[int]:
         return lengths_to_try(self.settings, shortest, longest)
+
+    def near(self, length: int) -> LengthRace:
+        most = self.settings.warm_lengths
+        lengths = tuple(n for n in self.settings.lengths if abs(n - length) <= most)
+        keep_after = self.settings.warm_keep_after
+        return LengthRace(replace(self.settings, lengths=lengths, keep_after=keep_after))
 
     def lengths_around(self, length: int, shortest: int, longest: int) -> list[int]:
         return lengths_around(length, shortest, longest)

@@ -438,8 +438,9 @@ def _masked_settings(numbers: dict[str, Any]) -> MaskedSettings:
 def _length_settings(numbers: dict[str, Any]) -> LengthSettings:
     if "lengths" in numbers:
         numbers["lengths"] = tuple(numbers["lengths"])
-    if "keep_after" in numbers:
-        numbers["keep_after"] = tuple((step, lanes) for step, lanes in numbers["keep_after"])
+    for name in ("keep_after", "warm_keep_after"):
+        if name in numbers:
+            numbers[name] = tuple((step, lanes) for step, lanes in numbers[name])
     return LengthSettings(**numbers)
 
 

@@ -29,6 +29,9 @@ class MaskedLengths:
             shortest = min(shortest + 1, longest)
         return sorted({max(shortest, min(length, longest)) for length in tried})
 
+    def near(self, length: int) -> MaskedLengths:
+        return self
+
     def lengths_around(self, length: int, shortest: int, longest: int) -> list[int]:
         # The decided tokens of a selection stay, so that nothing may be cut off.
         longer = [] if self.can_delete else [math.ceil(1.25 * length)]
