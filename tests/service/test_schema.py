@@ -12,6 +12,7 @@ import pytest
 from dg_lsp.job import (
     Candidate,
     Draft,
+    Earlier,
     Infill,
     InfillJob,
     JobResult,
@@ -47,6 +48,7 @@ FULL_JOB = InfillJob(
     candidates=3,
     max_tokens=7,
     seeds=(Seed("y = 2", 3.5, SeedOrigin.OPEN_FILE, "c.py"),),
+    earlier=Earlier("y = 3", 1),
     may_be_empty=False,
     deadline_s=0.5,
     seed=2**32 - 1,
