@@ -17,7 +17,7 @@ from dg_lsp.document.limits import too_long
 from dg_lsp.document.position import LINE_END, last_line, without_surrogates
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.document.window import Measure, WindowBudget, split_window
-from dg_lsp.job import EXTRA_CANDIDATES, InfillJob, ModelInfo, Seed, Snippet
+from dg_lsp.job import EXTRA_CANDIDATES, Earlier, InfillJob, ModelInfo, Seed, Snippet
 from dg_lsp.reason import CodedError, Reason, ReasonCode
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class RequestOptions:
     seed: int = 0
     shown: tuple[str, ...] = ()
     """What earlier attempts at the same site have shown; it is not suggested again."""
+    earlier: Earlier | None = None
+    """What is left of a suggestion that the user departed from; denoising starts from it."""
     deadline_s: float | None = None
     """Counted from the start of the job; at the deadline, the best text so far is the
     result."""
@@ -138,6 +140,7 @@ def build_job(
         language=core.language,
         snippets=snippets,
         seeds=seeds,
+        earlier=options.earlier,
         replaced=shown[start:end] or None,
         instruction=options.instruction,
         strength=options.strength,

@@ -13,7 +13,7 @@ from dg_lsp.document.request import (
     build_job,
 )
 from dg_lsp.document.suggestions import InsertionSite
-from dg_lsp.job import EXTRA_CANDIDATES, InfillJob, ModelInfo, Snippet
+from dg_lsp.job import EXTRA_CANDIDATES, Earlier, InfillJob, ModelInfo, Snippet
 from dg_lsp.reason import ReasonCode
 
 MODEL = ModelInfo("small", "cpu", prefix_tokens=300, suffix_tokens=100)
@@ -58,6 +58,7 @@ def test_a_job_has_all_that_was_asked_for():
         instruction="shorter",
         strength=0.25,
         seed=5,
+        earlier=Earlier("2", 1),
         deadline_s=1.5,
         lane="rewrite",
     )
@@ -78,6 +79,7 @@ def test_a_job_has_all_that_was_asked_for():
         may_be_empty=False,
         deadline_s=1.5,
         seed=5,
+        earlier=Earlier("2", 1),
         document="c:rewrite:file:///a.py",
     )
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from dg_lsp.document.departure import departure
 from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import InsertionSite
+from dg_lsp.job import Earlier
 from dg_lsp.server.suggest.answer import Answer, How, suggested
 from dg_lsp.server.suggest.draft_suggestions import remainders, typed_between
 from dg_lsp.server.suggest.rules import Situation
@@ -86,6 +88,15 @@ def decide(
     if savings.joined and under_way is not None and _answers(under_way, request):
         return Join()
     return Start()
+
+
+def earlier_of(known: Iterable[KnownAnswer], request: Request) -> Earlier | None:
+    """The rest of the last suggestion, if the user has typed something else in its place."""
+    last = next(iter(known), None)
+    if last is None or not last.answer.suggestions or request.options.shown:
+        return None
+    typed = _typed(last.request, request)
+    return departure(last.answer.suggestions[0].text, typed) if typed else None
 
 
 def _rest_of(known: KnownAnswer, request: Request, savings: Savings) -> Answer | None:

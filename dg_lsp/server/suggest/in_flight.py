@@ -17,7 +17,7 @@ from dg_lsp.document.suggestions import (
     suggestions_for,
     writes_mask,
 )
-from dg_lsp.job import Candidate, Draft, JobResult, JobState, source_of
+from dg_lsp.job import Candidate, Draft, Earlier, JobResult, JobState, source_of
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import Answer, Outcome, Work, refused, suggested
@@ -46,10 +46,12 @@ class InFlightJob:
         request: Request,
         settings: Settings,
         wait_s: float,
+        earlier: Earlier | None,
         on_end: Callable[[InFlightJob], None],
     ) -> None:
         """It begins after `wait_s`."""
         self.request = request
+        self._options = replace(request.options, earlier=earlier)
         self.work = Work()
         self._jobs, self._settings, self._wait_s = jobs, settings, wait_s
         self._listener: DraftListener | None = None
@@ -150,7 +152,7 @@ class InFlightJob:
             await asyncio.sleep(self._wait_s)
             self.work.lap("debounce")
         return await self._jobs.fill(
-            self.request.site, self.request.options, self._settings, self._take, self.work
+            self.request.site, self._options, self._settings, self._take, self.work
         )
 
     def _take(self, draft: Draft) -> None:

@@ -19,6 +19,8 @@ class Savings:
     """Answers before the last one."""
     joined: bool = True
     """The job under way, if what it writes agrees with what was typed."""
+    warm: bool = True
+    """Starting from the suggestion that the user departed from, which saves steps."""
     rules: bool = True
     """Places where the model is not asked (`rules.py`)."""
     pause: bool = True

@@ -29,6 +29,7 @@ from dg_lsp.server.suggest.decide import (
     Reuse,
     Start,
     decide,
+    earlier_of,
 )
 from dg_lsp.server.suggest.draft_suggestions import DraftListener, remainders, typed_between
 from dg_lsp.server.suggest.in_flight import InFlightJob
@@ -184,8 +185,10 @@ class DocumentSuggestions:
                 now_s = asyncio.get_running_loop().time()
                 is_in_word = is_word(request.site.prefix[-1:])
                 wait_s = max(wait_s, self._pace.wait_s(now_s, is_in_word=is_in_word))
-        job = InFlightJob(self._jobs, request, settings, wait_s, self._ended)
+        # What a job under way has shown becomes the last suggestion.
         self._stop()
+        earlier = earlier_of(self.memory, request) if self._savings.warm else None
+        job = InFlightJob(self._jobs, request, settings, wait_s, earlier, self._ended)
         self._job = job
         return job
 

@@ -175,3 +175,11 @@ def test_without_a_sandbox_code_is_run_only_with_leave(data, monkeypatch, capsys
     assert "100.0%" in out
     assert run([*command, "--no-execution"]) == 0
     assert "pass@1" not in capsys.readouterr().out
+
+
+def test_departures_of_a_model_that_suggests_nothing(quick_checkpoint, capsys) -> None:
+    command = ["eval", "departures", "--model", str(quick_checkpoint), "--per-kind", "1"]
+
+    assert run([*command, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report == {"departures": 0, "same_text": 0, "starts": []}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import InsertionSite, Suggestion
+from dg_lsp.job import Earlier
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.suggest.answer import Answer, How, Outcome, suggested
 from dg_lsp.server.suggest.decide import (
@@ -20,6 +21,7 @@ from dg_lsp.server.suggest.decide import (
     Reuse,
     Start,
     decide,
+    earlier_of,
 )
 
 SITE = InsertionSite("file:///a.py", "a.py", "python", "\n", prefix="return ", suffix="\n")
@@ -216,3 +218,23 @@ def test_typing_through_a_suggestion_asks_no_engine_until_its_end(text, whole):
 def test_an_edit_of_a_cell_above_asks_anew():
     assert isinstance(decide_in(answered("a + b"), at(before="y = 1\n")), Start)
     assert isinstance(decide_in(running("a + b"), at("a", before="y = 1\n")), Start)
+
+
+@pytest.mark.parametrize(
+    ("known", "request_", "expect"),
+    [
+        (answered("a.size()"), at("b"), Earlier(".size()")),
+        (answered("a.size()", "b.size()"), at("c"), Earlier(".size()")),
+        (answered("a.size()"), at("a.sort", options=INSISTING), Earlier("()")),
+        (answered("a.size()"), at("a.s"), None),
+        (answered("a.size()"), at(), None),
+        (answered("a.size()"), at("b", suffix=")\n"), None),
+        (answered("a.size()"), at("b", options=RequestOptions(shown=("a",))), None),
+        (answered(), at("b"), None),
+        ((None, None), at("b"), None),
+    ],
+)
+def test_a_job_starts_from_the_suggestion_that_the_user_departed_from(known, request_, expect):
+    last, _ = known
+
+    assert earlier_of([] if last is None else [last], request_) == expect

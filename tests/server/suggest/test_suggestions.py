@@ -13,6 +13,7 @@ from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import (
     Candidate,
     Draft,
+    Earlier,
     Infill,
     InfillJob,
     JobResult,
@@ -25,6 +26,7 @@ from dg_lsp.reason import ReasonCode
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import How, Outcome, WithdrawnError
 from dg_lsp.server.suggest.decide import Request
+from dg_lsp.server.suggest.savings import Savings
 from dg_lsp.server.suggest.suggestions import Suggestions
 
 SITE = InsertionSite("file:///a.py", "a.py", "python", "\n", prefix="x = ", suffix="\n")
@@ -58,6 +60,7 @@ class ByHand:
     async def fill(self, site, options, settings, on_draft, work):
         work.job = self.job
         job = Running(on_draft)
+        job.earlier = options.earlier
         self.running.append(job)
         try:
             return await job.end
@@ -312,3 +315,25 @@ async def test_in_any_session_every_request_is_answered_and_one_job_runs(ask, jo
                 answer = withdrawn.answer
             assert (answer.reason is None) == bool(answer.suggestions)
     assert all(job.end.done() for job in jobs.running)
+
+
+@pytest.mark.parametrize("warm", [True, False])
+async def test_after_a_departure_the_job_starts_from_the_rest_of_the_suggestion(jobs, warm):
+    suggestions = Suggestions(jobs, Savings(warm=warm, pause=False))
+    ends = []
+    for typed in ("", "g", "ge"):
+        site = replace(SITE, prefix=SITE.prefix + typed)
+        asked = suggestions.suggest(Request(site, RequestOptions()), SETTINGS)
+        ends.append(asyncio.create_task(asked))
+        await pause()
+        if not typed:
+            jobs.running[0].write("set(1)")
+            await pause()
+
+    starts = [job.earlier for job in jobs.running]
+    assert starts == [
+        None,
+        *([Earlier("et(1)", 2), Earlier("t(1)", 1)] if warm else [None, None]),
+    ]
+    jobs.running[-1].write("t(1)")
+    assert texts(await ends[-1]) == ["t(1)"]
