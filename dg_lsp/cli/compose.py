@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dg_lsp.config import model_directory
@@ -32,15 +32,19 @@ def open_infiller(
     device: str | None,
     report: Callable[[float], None] = lambda share: None,
     vram: str | None = None,
+    lost_as: Sequence[str] = (),
 ) -> OpenedModel:
     """Load a model and start its infiller; `None` means the default model or device.
 
     `report` is called with the share done, from time to time. `vram` is an amount of memory as
-    the user writes it; engines that editors start get it from the environment.
+    the user writes it; engines that editors start get it from the environment. `lost_as` are
+    the ways of running the model in which the GPU was lost; they are avoided.
     """
     from dg_lsp.engine.engine import Engine
+    from dg_lsp.models import ladder
     from dg_lsp.models.device import works
 
+    ladder.avoid(lost_as)
     loaded = load_model(model, device, lambda share: report(LOADING_SHARE * share), vram)
     loaded.denoiser.warm_up(
         loaded.memory.context_tokens,

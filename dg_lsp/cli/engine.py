@@ -11,6 +11,7 @@ import contextlib
 import gc
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,8 +40,16 @@ _TokenFile = Annotated[
 class _Loader:
     """Everything the host needs to know about models."""
 
-    def __init__(self, model: str | None, device: str | None, vram: str | None) -> None:
+    def __init__(
+        self,
+        model: str | None,
+        device: str | None,
+        vram: str | None,
+        lost_as: Callable[[], Sequence[str]],
+    ) -> None:
+        """`lost_as` tells the ways of running the model in which the GPU was lost lately."""
         self._model, self._device, self._vram = model, device, vram
+        self._lost_as = lost_as
         self._percent: int | None = None
 
     def open(self) -> OpenedModel:
@@ -50,7 +59,9 @@ class _Loader:
             self._percent = round(100 * share)
 
         self._percent = None
-        return compose.open_infiller(self._model, self._device, report, self._vram)
+        return compose.open_infiller(
+            self._model, self._device, report, self._vram, self._lost_as()
+        )
 
     def loading_percent(self) -> int | None:
         return self._percent
@@ -110,7 +121,12 @@ def run(
         read_token,
         runtime_directory,
     )
+    from dg_lsp.service.process import losses
     from dg_lsp.service.process.serving import IdleTimes, Listening, serve
+
+    def lost_as(listening: Listening) -> list[str]:
+        found = losses.recent(listening.directory, listening.name)
+        return [one.runs_as for one in found]
 
     def tell(address: Address) -> None:
         print(f"dg-lsp: listening at {address}", file=sys.stderr, flush=True)
@@ -130,7 +146,7 @@ def run(
         )
         serve(
             listening,
-            _Loader(model, device, vram),
+            _Loader(model, device, vram, lambda: lost_as(listening)),
             IdleTimes(
                 None if idle_minutes is None else idle_minutes * 60,
                 None if exit_minutes is None else exit_minutes * 60,

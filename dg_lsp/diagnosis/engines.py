@@ -114,11 +114,13 @@ def _crashes(directory: Path, name: str) -> Iterator[Finding]:
     from dg_lsp.service.process import losses
     from dg_lsp.service.process.lifecycle import FORGET_S
 
-    if times := losses.recent(directory, name):
-        said = f"the engine lost its GPU {len(times)} times in {time_of(losses.FORGET_S)}"
+    if lost := losses.recent(directory, name):
+        said = f"the engine lost its GPU {len(lost)} times in {time_of(losses.FORGET_S)}"
+        ways = dict.fromkeys(one.runs_as for one in lost if one.runs_as)
+        said += f", with {' and '.join(ways)}" if ways else ""
         advice = "see its log; update the driver, or use --device cpu"
         code = ReasonCode.GPU_LOST.value
-        yield warning("engine", said, advice, losses=len(times), reason_code=code)
+        yield warning("engine", said, advice, losses=len(lost), reason_code=code)
     try:
         starts = json.loads((directory / f"{name}.starts").read_text(encoding="utf-8"))
         recent = [one for one in starts if time.time() - one < FORGET_S]

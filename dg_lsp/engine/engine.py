@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 GPU_LOST = Reason(
     ReasonCode.GPU_LOST,
     "the GPU refuses everything after an error, so the engine ends; the next request starts it "
-    "again",
+    "again, in a slower way if there is one",
 )
 
 

@@ -103,6 +103,11 @@ class DeviceLostError(CodedError):
 
     code = ReasonCode.GPU_LOST
 
+    def __init__(self, message: str, runs_as: str = "") -> None:
+        """`runs_as` is the way in which the model ran."""
+        super().__init__(message)
+        self.runs_as = runs_as
+
 
 def works(device: torch.device) -> bool:
     """Whether the device still computes; after some errors of CUDA it refuses everything that

@@ -7,7 +7,7 @@ one is a smaller model, at load (`models/loading.py`). Each family has its own w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -46,6 +46,26 @@ Steps = list[Prediction]
 Refused = Sequence[tuple[Rung, Reason]]
 """The rungs that were tried in vain, and why each."""
 
+_lost_as: frozenset[str] = frozenset()
+
+
+def avoid(lost_as: Iterable[str]) -> None:
+    """From now on, this process runs no model in these ways, in which the GPU was lost."""
+    global _lost_as
+    _lost_as = frozenset(lost_as)
+
+
+def left_of(rungs: tuple[Rung, ...]) -> tuple[tuple[Rung, ...], list[tuple[Rung, Reason]]]:
+    """The rungs that need not be avoided, and why those above them are.
+
+    CUDA reports an error some time after what caused it, so any graph may be to blame.
+    """
+    lost = [number for number, rung in enumerate(rungs[:-1]) if rung.name in _lost_as]
+    if not lost:
+        return rungs, []
+    why = Reason(ReasonCode.GPU_LOST, "the GPU refused everything after an error with it")
+    return without_graphs(rungs[lost[-1] + 1 :]), [(rungs[lost[-1]], why)]
+
 
 @torch.inference_mode()
 def descend(
@@ -59,13 +79,14 @@ def descend(
     `make` runs the model as a rung says. `test` tries it, compares what it sees with what it
     saw on the reference if that is given, and raises if the rung cannot be used.
     """
-    expected = on_the_last(rungs, device, make, test)
+    left, avoided = left_of(rungs)
+    expected = on_the_last(left, device, make, test)
     rung, refused = first_that_works(
-        rungs, lambda one: tried(one, device, make, test, expected)[1]
+        left, lambda one: tried(one, device, make, test, expected)[1]
     )
     # Again, so that nothing of the self-test stays in memory.
     made = make(rung)
-    made.runs_as, made.notes = rung.name, notes_of(rung, refused)
+    made.runs_as, made.notes = rung.name, notes_of(rung, [*avoided, *refused])
     for note in made.notes:
         log.warning("%s", note)
     log.info("the model runs as %s", rung.name)
@@ -122,7 +143,8 @@ def fault_of(error: Exception, rung: Rung, device: torch.device) -> Reason:
     log.warning("%s failed", rung.name, exc_info=error)
     if not devices.works(device):
         raise devices.DeviceLostError(
-            f"{device} refuses everything after {rung.name} failed: {one_line(error)}"
+            f"{device} refuses everything after {rung.name} failed: {one_line(error)}",
+            rung.name,
         ) from error
     return Reason(reason_of(error, ReasonCode.KERNEL_FAILED).code, one_line(error))
 

@@ -179,8 +179,9 @@ def test_a_slower_way_of_computing_is_a_warning_with_its_code():
 
 
 def test_a_lost_gpu_is_a_warning_with_its_code(tmp_path):
-    losses.note(tmp_path, "engine")
+    losses.note(tmp_path, "engine", "steps in graphs")
     [found] = engines._crashes(tmp_path, "engine")
 
     assert found.level is Level.WARNING
     assert found.facts["reason_code"] == "gpu-lost"
+    assert "steps in graphs" in found.said

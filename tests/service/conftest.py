@@ -226,10 +226,15 @@ class Scripted:
         return handle
     async def close(self): pass
 
-def open_scripted(model, device, *more):
+def open_scripted(model, device, report, vram, lost_as):
     if model == "absent":
         raise CheckpointError("no model named absent; try bundled", ReasonCode.NO_MODEL)
-    return OpenedModel(Scripted(), ModelInfo(model or "scripted", "cpu", 9, 9, False), len)
+    # As a ladder does, without torch.
+    runs_as, notes = "steps in graphs", ()
+    if runs_as in lost_as:
+        runs_as, notes = "plain torch", (Reason(ReasonCode.GPU_LOST, "plain torch instead"),)
+    info = ModelInfo(model or "scripted", "cpu", 9, 9, False, notes=notes, runs_as=runs_as)
+    return OpenedModel(Scripted(), info, len)
 
 compose.open_infiller = open_scripted
 if os.environ.get("DG_LSP_TEST_BROKEN"):

@@ -88,7 +88,7 @@ def test_an_result_comes_back(score):
 
 
 def test_a_status_comes_back_and_may_have_more_to_say():
-    model = ModelInfo("m", "cpu", 200, 72, True, 7)
+    model = ModelInfo("m", "cpu", 200, 72, True, 7, runs_as="plain torch")
     status = EngineStatus("0.1.0", 7, "loading", None, 40, model, 1, 2, 3, 0.5, 1.5, "/log")
 
     assert decode_status({**through_json(encode_status(status)), "new": [1]}) == status

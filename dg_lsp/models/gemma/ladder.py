@@ -37,6 +37,7 @@ from dg_lsp.models.ladder import (
     Rung,
     fault_of,
     first_that_works,
+    left_of,
     notes_of,
     on_the_last,
     tried,
@@ -114,13 +115,13 @@ class LadderDenoiser(GemmaDenoiser):
     ) -> None:
         """On the first rung that passes the self-test; the last rung is the reference."""
         super().__init__(model, cache)
-        self._rungs, self._cache = rungs, cache
+        self._rungs, self._refused = left_of(rungs)
+        self._cache = cache
         self._expected = on_the_last(rungs, self.device, self._made, _test)
-        self._refused: list[tuple[Rung, Reason]] = []
         self._sizes: tuple[int, ...] | None = None
         """The numbers of cached tokens that steps were prepared for."""
         self._is_preparing = self._was_short = False
-        self._settle(rungs)
+        self._settle(self._rungs)
 
     @torch.inference_mode()
     def warm_up(self, prompt_tokens: int, on_progress: Callable[[int, int], None]) -> None:

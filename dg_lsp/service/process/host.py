@@ -120,7 +120,7 @@ class EngineHost:
         idle_exit_s: float | None = None,
         on_idle_exit: Callable[[], None] = lambda: None,
         on_stall: Callable[[], None] = lambda: None,
-        on_gpu_lost: Callable[[], None] = lambda: None,
+        on_gpu_lost: Callable[[str], None] = lambda runs_as: None,
         on_job_end: Callable[[EndedJob], None] = lambda ended: None,
         retry_load_s: float = RETRY_LOAD_S,
         stall_s: float = STALL_S,
@@ -128,7 +128,7 @@ class EngineHost:
         """Without idle times the model stays and the process lives on.
 
         `on_stall` is called when a step does not come back, and `on_gpu_lost` when the GPU
-        refuses everything: only ending the process helps.
+        refuses everything: only ending the process helps. The latter is told how the model ran.
         """
         self._loader = loader
         self._idle_unload_s, self._idle_exit_s = idle_unload_s, idle_exit_s
@@ -280,7 +280,7 @@ class EngineHost:
             self.loads["failed"] += 1
             for handle in [*self._jobs]:
                 handle.fail(failure)
-            self._look_for_loss(failure)
+            self._look_for_loss(failure, getattr(error, "runs_as", ""))
             # What was loaded until then still lies about.
             self._keep(_in_thread(self._loader.release))
             return
@@ -312,14 +312,14 @@ class EngineHost:
                 self._watch(handle, own, is_silent=False)
             result = await inner.result()
             handle.end(result)
-            self._look_for_loss(result.infill.reason)
+            self._look_for_loss(result.infill.reason, self.model.runs_as if self.model else "")
         except Exception as error:
             log.exception("a job could not be followed")
             handle.fail(_job_failed(error))
 
-    def _look_for_loss(self, reason: Reason | None) -> None:
+    def _look_for_loss(self, reason: Reason | None, runs_as: str) -> None:
         if reason is not None and reason.code is ReasonCode.GPU_LOST:
-            self._on_gpu_lost()
+            self._on_gpu_lost(runs_as)
 
     def _watch(self, handle: FedJob, own: _Open, is_silent: bool) -> None:
         """End the job when it is found running twice in a row without news in between."""

@@ -266,11 +266,11 @@ async def _starting(directory: Path, name: str, deadline: float) -> AsyncIterato
 
 def _check_losses(directory: Path, name: str) -> None:
     """Raise `EngineError` if a new engine has lost its GPU too."""
-    times = losses.recent(directory, name)
-    if len(times) >= losses.MOST:
-        left_minutes = (times[-losses.MOST] + losses.FORGET_S - time.time()) / 60
+    found = losses.recent(directory, name)
+    if len(found) >= losses.MOST:
+        left_minutes = (found[-losses.MOST].at + losses.FORGET_S - time.time()) / 60
         raise EngineError(
-            f"the GPU has refused everything {len(times)} times; the engine's log has the "
+            f"the GPU has refused everything {len(found)} times; the engine's log has the "
             "error; update the driver or use --device cpu; the engine is started again in "
             f"{left_minutes:.0f} min, or after `dg-lsp engine stop`",
             ReasonCode.GPU_LOST,

@@ -1,6 +1,7 @@
 """Remembers when an engine lost its GPU, so that it is started anew once and not for ever.
 
-The engine process notes the loss before it exits, and whoever starts the next one asks.
+The engine process notes the loss before it exits; whoever starts the next one asks, and so does
+that one itself, to compute in another way.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 EXIT_STATUS = 71
@@ -17,21 +19,33 @@ MOST = 2
 """Losses within `FORGET_S` after which no engine is started."""
 
 
-def note(directory: Path, name: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """An engine lost its GPU."""
+
+    at: float
+    """When, in seconds since the epoch."""
+    runs_as: str
+    """The way in which the model ran; empty if unknown."""
+
+
+def note(directory: Path, name: str, runs_as: str = "") -> None:
     """Record that the engine `name` loses its GPU now."""
-    times = [*recent(directory, name), time.time()]
+    kept = [*recent(directory, name), Loss(time.time(), runs_as)]
     with contextlib.suppress(OSError):
-        _path(directory, name).write_text(json.dumps(times), encoding="utf-8")
+        text = json.dumps([[one.at, one.runs_as] for one in kept])
+        _path(directory, name).write_text(text, encoding="utf-8")
 
 
-def recent(directory: Path, name: str) -> list[float]:
-    """When the engine lost its GPU, within the last `FORGET_S`."""
+def recent(directory: Path, name: str) -> list[Loss]:
+    """The losses of the engine within the last `FORGET_S`."""
     try:
         found = json.loads(_path(directory, name).read_text(encoding="utf-8"))
-        now = time.time()
-        return [one for one in found if isinstance(one, float) and 0 <= now - one < FORGET_S]
+        every = [Loss(float(at), str(runs_as)) for at, runs_as in found]
     except (OSError, ValueError, TypeError):
         return []
+    now = time.time()
+    return [one for one in every if 0 <= now - one.at < FORGET_S]
 
 
 def forget(directory: Path, name: str) -> None:

@@ -132,7 +132,7 @@ async def _serve(
     on_ready: Callable[[], None],
     on_tool_job: Callable[[EndedJob], None],
     found_by: tuple[Path, ...],
-    note_loss: Callable[[], None],
+    note_loss: Callable[[str], None],
 ) -> None:
     metrics = Metrics()
     ending, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -147,11 +147,11 @@ async def _serve(
 
     is_lost = False
 
-    def gpu_lost() -> None:
+    def gpu_lost(runs_as: str) -> None:
         nonlocal is_lost
         if not is_lost:
-            log.error("the GPU refuses everything, so the engine ends")
-            note_loss()
+            log.error("the GPU refuses everything with %s, so the engine ends", runs_as or "it")
+            note_loss(runs_as)
             loop.call_later(STALL_GRACE_S, os._exit, losses.EXIT_STATUS)
         is_lost = True
 
@@ -190,10 +190,10 @@ async def _serve(
     await serving
 
 
-def _note_loss(listening: Listening) -> None:
+def _note_loss(listening: Listening, runs_as: str) -> None:
     # Only front ends start engines, and they find none by TCP.
     if listening.tcp is None:
-        losses.note(listening.directory, listening.name)
+        losses.note(listening.directory, listening.name, runs_as)
 
 
 def _files(listening: Listening, address: Address) -> tuple[Path, ...]:

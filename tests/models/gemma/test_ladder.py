@@ -16,6 +16,7 @@ from dg_lsp.evaluation.methods import infiller
 from dg_lsp.job import InfillJob
 from dg_lsp.models import device as devices
 from dg_lsp.models import kernels, packed_layers
+from dg_lsp.models import ladder as ladders
 from dg_lsp.models.captured import Captured, uncaptured
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.models.device import DeviceLostError
@@ -392,6 +393,18 @@ def test_the_text_of_a_job_does_not_change_and_the_user_is_told(packed_checkpoin
     assert info.runs_as == EAGER.name
     assert [note.code for note in info.notes] == [ReasonCode.KERNEL_FAILED]
     assert "invalid argument" in info.notes[0].message
+
+
+def test_after_a_loss_of_the_gpu_the_model_starts_without_graphs(model, monkeypatch):
+    monkeypatch.setattr(ladders, "_lost_as", frozenset([FUSED.name]))
+    denoiser = settled(model)
+
+    assert rung_of(denoiser) == EAGER
+    [note] = denoiser.notes
+    assert note.code is ReasonCode.GPU_LOST
+    assert FUSED.name in note.message
+    assert EAGER.name in note.message
+    check_right(denoiser, model)
 
 
 def results(denoiser, call) -> list[torch.Tensor]:

@@ -12,7 +12,8 @@ import pytest
 from dg_lsp.fed_job import CANCELLED
 from dg_lsp.job import InfillJob, JobState, ModelInfo
 from dg_lsp.models.checkpoint import CheckpointError
-from dg_lsp.reason import CodedError, Reason, ReasonCode
+from dg_lsp.models.device import DeviceLostError
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.process import host as host_module
 from dg_lsp.service.process.host import BusyError, EngineHost, HostClosedError, ModelState
 
@@ -159,12 +160,12 @@ async def test_a_job_that_hangs_is_given_up(loader, denoiser):
 
 async def test_a_gpu_lost_while_loading_is_told(loader):
     lost = []
-    host = EngineHost(loader, on_gpu_lost=lambda: lost.append(1))
-    loader.error = CodedError("cuda:0 refuses everything", ReasonCode.GPU_LOST)
+    host = EngineHost(loader, on_gpu_lost=lost.append)
+    loader.error = DeviceLostError("cuda:0 refuses everything", "steps in graphs")
     infill = (await host.submit(JOB).result()).infill
 
     assert infill.reason.code is ReasonCode.GPU_LOST
-    assert lost == [1]
+    assert lost == ["steps in graphs"]
     await host.close()
 
 

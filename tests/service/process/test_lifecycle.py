@@ -121,14 +121,22 @@ async def test_an_engine_that_cannot_start_says_why(spec, directory, monkeypatch
 
 async def test_an_engine_that_loses_its_gpu_is_started_anew_once(spec, directory):
     engine = SharedEngine(spec, directory)
-    pids = []
+    pids, ways = [], []
     for _ in range(losses.MOST):
         pids.append(await pid_of(engine))
+        model = (await engine.status()).model
+        ways.append((model.runs_as, [note.code for note in model.notes]))
         infill = (await engine.submit(LOSE).result()).infill
         assert infill.reason.code is ReasonCode.GPU_LOST
         while is_held(directory / "engine.lock"):
             await asyncio.sleep(0.02)
     assert len({*pids}) == losses.MOST
+    # The second one does not compute in the way in which the first one lost the GPU.
+    assert ways == [
+        ("steps in graphs", []),
+        ("plain torch", [ReasonCode.GPU_LOST]),
+    ]
+    assert [one.runs_as for one in losses.recent(directory, "engine")] == [w for w, _ in ways]
 
     # From now on the reason is given at once, and no process is started.
     infill = (await engine.submit(JOB).result()).infill
@@ -142,7 +150,7 @@ async def test_an_engine_that_loses_its_gpu_is_started_anew_once(spec, directory
 
 async def test_a_loss_is_forgotten_after_a_while(directory, monkeypatch):
     for _ in range(losses.MOST):
-        losses.note(directory, "engine")
+        losses.note(directory, "engine", "steps in graphs")
     assert len(losses.recent(directory, "engine")) == losses.MOST
     monkeypatch.setattr(losses, "FORGET_S", 0.0)
     assert losses.recent(directory, "engine") == []
@@ -257,7 +265,8 @@ async def test_stopping_and_unloading(spec, directory):
     with pytest.raises(UnreachableError):
         await engine.status()
     assert not await stop_engine(directory, "engine")
-    assert (await engine.wait_ready()).model == ModelInfo("scripted", "cpu", 9, 9, False)
+    model = ModelInfo("scripted", "cpu", 9, 9, False, runs_as="steps in graphs")
+    assert (await engine.wait_ready()).model == model
     await engine.unload()
     assert (await engine.status()).state == "unloaded"
     assert (await engine.wait_ready()).state == "ready"
