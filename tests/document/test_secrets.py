@@ -336,6 +336,7 @@ REPEATED = [
     ),
     *("curl -u ", "curl -u a:", "mysql ", "auth=(", 'auth=("a",', "${password:", "sig=", "%2B"),
     *("\npassword: |\n", "--token ", "identified by ", "a" * 32 + "-", "1:AA", "Q~", "\\"),
+    *("hooks/a/", "hooks.a.b.", "_aB3", "a_", "?key=", "&sig=aB3", "login ", "-u a:", '"ab: '),
     *("api_key=/", "password=a=", "token = (\n", 'x = "' + "aB3" * 12 + '"; ', "name: key\n"),
 ]
 
