@@ -16,7 +16,7 @@ ModelOption = Annotated[
 ]
 DeviceOption = Annotated[
     str | None,
-    typer.Option("--device", metavar="DEVICE", help="Where it runs: cpu, cuda, ..."),
+    typer.Option("--device", metavar="DEVICE", help="Where it runs: cpu, cuda, mps, ..."),
 ]
 VramOption = Annotated[
     str | None,
