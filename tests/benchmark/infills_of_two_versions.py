@@ -1,6 +1,6 @@
 """Compares the time of infills on a CPU with that of another version, in one run.
 
-    python tests/benchmark/infills_of_two_versions.py REVISION [--spans N] [--threads N]
+    python tests/benchmark/infills_of_two_versions.py REVISION [--per-kind N] [--threads N]
 
 Each version runs in a process of its own, and both fill the same spans, taking turns, so that
 other work on the machine disturbs both alike. The time of the processor is printed too, which
@@ -28,7 +28,7 @@ MEASURES = {
     "infill, ms of the processor": "cpu_ms",
     "first draft, ms": "first_ms",
     "reading the prompt, ms of the processor": "encode_ms",
-    "a step, ms of the processor": "step_ms",
+    "all steps, ms of the processor": "steps_ms",
     "scoring texts, ms of the processor": "score_ms",
     "steps": "steps",
 }
@@ -72,7 +72,8 @@ def work(per_kind: int) -> None:
             "cpu_ms": (time.process_time() - start_cpu) * 1e3,
             "first_ms": outcome.first_draft_ms,
             "encode_ms": sum(taken.get("encode", [])),
-            "step_ms": statistics.mean(taken.get("denoise", [0])),
+            "steps_ms": sum(taken.get("denoise", [])),
+            "each_step_ms": taken.get("denoise", []),
             "score_ms": sum(taken.get("score", [])),
             "steps": outcome.steps,
             "text": outcome.text,
@@ -134,6 +135,11 @@ def compare(revision: str, per_kind: int, threads: int, shows_texts: bool) -> No
     for label, key in MEASURES.items():
         before, now = (statistics.median(one[key] for one in each) for each in results)
         print(f"| {label} | {before:.1f} | {now:.1f} | {now / before:.2f} |")
+    before, now = (
+        statistics.median(step for one in each for step in one["each_step_ms"])
+        for each in results
+    )
+    print(f"| a step, ms of the processor | {before:.1f} | {now:.1f} | {now / before:.2f} |")
     differing = [
         pair for pair in zip(*results, strict=True) if pair[0]["text"] != pair[1]["text"]
     ]
