@@ -4,8 +4,7 @@ A grammar is loaded when `load` is called, and only then does `parsed_site` answ
 downloaded: every grammar is a package of its own (tree-sitter-language-pack fetches them at run
 time).
 
-The newest trees are kept. A text that differs from one of them in one place, which is what a
-keystroke or a candidate changes, is parsed again only there.
+A text that is inserted is parsed again only where it stands.
 """
 
 from __future__ import annotations
@@ -14,17 +13,15 @@ import functools
 import importlib
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from dg_lsp.document.position import common_end, common_length, without_surrogates
+from dg_lsp.document.position import without_surrogates
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Query, Tree
 
 MOST_CHARS = 1_000_000
 """A longer document is not parsed."""
-MOST_KEPT = 8
-"""Number of documents per language whose trees are kept."""
 
 # By LSP language id: the package, and the function in it that returns the grammar.
 _GRAMMARS = {
@@ -61,11 +58,10 @@ _PIECE_BYTES = 16_384
 
 @dataclass(slots=True)
 class _Loaded:
-    """The parser of a language, and its newest trees with their texts, the newest last."""
+    """The parser of a language."""
 
     parser: Parser
     strays: Query | None
-    kept: list[tuple[bytes, Tree]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -148,16 +144,7 @@ def _parsed_site(prefix: str, suffix: str, language: str) -> ParsedSite:
     source = before + encoded(suffix)
     loaded = _loaded[language]
     with loaded.lock:
-        nearest = _nearest(loaded.kept, source)
-        if nearest is None:
-            tree = loaded.parser.parse(source)
-        else:
-            old, old_tree = loaded.kept.pop(nearest.place)
-            tree = _parse_again(
-                loaded.parser, old_tree, old, source, nearest.start, nearest.end
-            )
-        loaded.kept.append((source, tree))
-        del loaded.kept[:-MOST_KEPT]
+        tree = loaded.parser.parse(source)
     return ParsedSite(language, source, tree, len(before))
 
 
@@ -187,27 +174,6 @@ def _faults(root: Node) -> list[tuple[int, int]]:
             found.append((node.start_byte, node.end_byte))
         left += [child for child in node.children if child.has_error]
     return found
-
-
-class _Nearest(NamedTuple):
-    place: int
-    """Where the text is among those that are kept."""
-    start: int
-    """Number of bytes that both texts begin with."""
-    end: int
-    """Number of bytes that both end with, after those."""
-
-
-def _nearest(kept: list[tuple[bytes, Tree]], source: bytes) -> _Nearest | None:
-    """The newest text that shares at least half with this one."""
-    for index in range(len(kept) - 1, -1, -1):
-        old = kept[index][0]
-        most = min(len(old), len(source))
-        start = common_length(old, source, most)
-        end = common_end(old, source, most - start)
-        if 2 * (start + end) >= max(len(old), len(source)):
-            return _Nearest(index, start, end)
-    return None
 
 
 def _parse_again(
