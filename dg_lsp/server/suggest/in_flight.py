@@ -52,6 +52,8 @@ class InFlightJob:
         """It begins after `wait_s`."""
         self.request = request
         self._options = replace(request.options, earlier=earlier)
+        self.is_waiting = wait_s > 0
+        """Whether it waits for a pause in typing, so that the engine does not have it yet."""
         self.work = Work()
         self._jobs, self._settings, self._wait_s = jobs, settings, wait_s
         self._listener: DraftListener | None = None
@@ -150,6 +152,7 @@ class InFlightJob:
     async def _run(self) -> JobResult:
         if self._wait_s:
             await asyncio.sleep(self._wait_s)
+            self.is_waiting = False
             self.work.lap("debounce")
         return await self._jobs.fill(
             self.request.site, self._options, self._settings, self._take, self.work

@@ -83,7 +83,9 @@ class Suggestions:
     def text_changed(self, uri: str) -> None:
         """The text of a document changed, which other documents' suggestions may depend on."""
         for other, document in self._documents.items():
-            if other != uri:
+            if other == uri:
+                document.text_changed()
+            else:
                 document.memory.clear()
 
     def close(self) -> None:
@@ -149,6 +151,12 @@ class DocumentSuggestions:
                 self._turn = None
                 if self._job is not None:
                     self._job.listen(request.site, None)
+
+    def text_changed(self) -> None:
+        """A job that still waits for a pause is about a text of the past; not every editor
+        withdraws its request or asks anew at once."""
+        if self._job is not None and self._job.is_waiting:
+            self.close()
 
     def close(self) -> None:
         """Answer the waiting request with nothing, and stop the job."""

@@ -149,6 +149,23 @@ async def test_documents_do_not_supersede_each_other(ask, jobs):
     assert [texts(await one), texts(await other)] == [["abc"], ["xyz"]]
 
 
+@pytest.mark.parametrize(("engine_s", "num_jobs"), [(None, 1), (0.2, 0)])
+async def test_an_edit_ends_a_job_that_waits_for_a_pause(ask, jobs, engine_s, num_jobs):
+    pace = ask.suggestions.pace
+    pace.key(asyncio.get_running_loop().time())
+    pace.engine_s = engine_s
+    task = await ask()
+    ask.suggestions.text_changed(SITE.uri)
+    await pause()
+
+    assert task.done() is (num_jobs == 0)
+    assert len(jobs.running) == num_jobs
+    if task.done():
+        assert task.result().outcome is Outcome.SUPERSEDED
+    else:
+        task.cancel()
+
+
 async def test_a_withdrawn_request_ends_its_job_and_says_how_far_it_came(ask, jobs):
     task = await ask()
     task.cancel()
