@@ -26,8 +26,9 @@ CAPABILITIES = {
     "experimental": {"dgLsp": {"drafts": True}},
 }
 OPTIONS = {
-    # Files are read in the background, in no time of the benchmark's clock.
-    "context": {"workspaceFiles": False},
+    # Other files are read by threads that do not follow the benchmark's clock, and a document
+    # that an earlier session closed is one of them.
+    "context": {"workspaceFiles": False, "relatedFiles": False},
 }
 
 
