@@ -254,7 +254,8 @@ class GemmaDenoiser:
             before = torch.cat([encoded.last_hidden[None], hidden[:-1]])
             starts = [sum(lengths[:n]) for n, length in enumerate(lengths) if length]
             before[torch.tensor(starts, device=self.device)] = encoded.last_hidden
-            each = log_probabilities(head_of(self.model), before, tokens)
+            head = head_of(self.model) if self._folded is None else self._folded.head
+            each = log_probabilities(head, before, tokens)
         return list(each.split(lengths))
 
     def surprise(self, ids: Sequence[int]) -> float:

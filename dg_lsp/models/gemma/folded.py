@@ -70,6 +70,7 @@ class Folded:
 
     def __init__(self, model: TextDiffusionGemma) -> None:
         self._model = model
+        self.head = dataclasses.replace(head_of(model), by_sigmoid=True)
         decoder, encoder = model.model.decoder, model.model.encoder.language_model
         self._kinds: list[str] = list(decoder.text_config.layer_types)
         self._eps = torch.tensor(decoder.text_config.rms_norm_eps)
@@ -108,7 +109,7 @@ class Folded:
         """What `run_step` does."""
         hidden, embedded = self.decode(key_values, inputs, prepared)
         free = len(inputs.share)
-        head = head_of(self._model)
+        head = self.head
         parts = [
             select(
                 head,
