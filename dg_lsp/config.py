@@ -88,7 +88,7 @@ class LengthSettings:
     keep_after: tuple[tuple[int, int], ...] = ((1, 6), (2, 4))
     """Pairs of a number of steps and the number of lanes that continue after them (successive
     halving). Dropping lanes later costs rows and finds no better lengths."""
-    warm_lengths: int = 1
+    warm_lengths: int = 2
     """Where a job starts from an earlier suggestion, only lanes whose length differs from that
     of the suggestion by at most this many tokens start from noise."""
     warm_keep_after: tuple[tuple[int, int], ...] = ((1, 3), (2, 2))

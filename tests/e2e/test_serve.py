@@ -118,7 +118,7 @@ def test_drafts_in_order_and_none_after_cancel(start_server):
     server.begin({**VS_CODE, "experimental": {"dgLsp": {"drafts": True}}})
     server.open(ADD)
     request = server.send_inline(1, 11, draftToken="mine")
-    server.until(lambda: len(server.told("dgLsp/draft")) >= 3)
+    server.until(lambda: server.told("dgLsp/draft"))
     server.cancel(request)
     answer = server.answer(request)
     assert answer["error"]["code"] == -32800

@@ -144,3 +144,11 @@ def test_lanes_are_dropped_only_after_the_steps_that_the_settings_name():
 
     assert [race.may_drop(step) for step in range(5)] == [True, True, True, False, False]
     assert not LengthRace(LengthSettings(keep_after=())).may_drop(0)
+
+
+def test_near_a_known_length_fewer_lanes_race():
+    near = LengthRace(LengthSettings()).near(6)
+
+    assert near.lengths(2, 40) == [2, 4, 5, 6, 8]
+    assert near.lengths(1, 5) == [1, 4, 5]
+    assert [near.may_drop(step) for step in range(4)] == [True, True, False, False]
