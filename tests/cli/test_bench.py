@@ -121,7 +121,9 @@ def test_a_rehearsal_of_a_small_shape(tmp_path):
     assert all(stage["wall_s"] > 0 for stage in report["stages"])
     assert report["wall_s"] == pytest.approx(sum(s["wall_s"] for s in report["stages"]))
     assert len(report["finite"]) == 5
-    assert report["plan"]["weights"] == report["file_bytes"] > 90e6
+    assert report["file_bytes"] > 90e6
+    # What is not packed takes twice as much on a CPU as in the file.
+    assert 1 < report["plan"]["weights"] / report["file_bytes"] < 2
     for kind in ("private", "mapped"):
         assert report["most"][kind] == max(stage["most"][kind] for stage in report["stages"])
     if sys.platform == "linux":

@@ -105,7 +105,7 @@ def test_what_cannot_be_written_is_lost_and_nothing_else(tmp_path):
 def test_a_disk_that_hangs_holds_nobody_up(tmp_path, monkeypatch):
     gate = threading.Event()
     monkeypatch.setattr("dg_lsp.diagnosis.journal.MAX_WAITING", 5)
-    monkeypatch.setattr(Journal, "_append", lambda self, data: gate.wait(30))
+    monkeypatch.setattr(Journal, "_append", lambda self, *what: gate.wait(30))
     journal = Journal(tmp_path)
     for n in range(100):
         journal.add({"n": n})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,29 @@ def engine_pids(runtime) -> list[int]:
     return [one["pid"] for one in told if "pid" in one]
 
 
+@contextlib.contextmanager
+def slowed(pid: int) -> Iterator[None]:
+    """Let a process run a tenth of the time, so that a job lasts until somebody looks."""
+    done = threading.Event()
+
+    def hold() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            while True:
+                os.kill(pid, signal.SIGSTOP)
+                is_over = done.wait(0.045)
+                os.kill(pid, signal.SIGCONT)
+                if is_over or done.wait(0.005):
+                    return
+
+    holding = threading.Thread(target=hold)
+    holding.start()
+    try:
+        yield
+    finally:
+        done.set()
+        holding.join()
+
+
 def status(editor) -> dict:
     return editor.ask("workspace/executeCommand", {"command": "dg-lsp.status"})
 
@@ -68,11 +94,12 @@ def test_a_killed_engine_is_an_empty_answer_soon_and_a_new_engine_later(editors,
     [killed] = engine_pids(runtime)
     first, requests = editors[0], []
     num_drafts = len(first.told("dgLsp/draft"))
-    for number, editor in enumerate(editors):
-        editor.insert(0, 0, f"# {number}\n")
-        requests.append(editor.send_inline(4, 10, kind=1))
-    first.until(lambda: len(first.told("dgLsp/draft")) > num_drafts)
-    os.kill(killed, signal.SIGKILL)
+    with slowed(killed):
+        for number, editor in enumerate(editors):
+            editor.insert(0, 0, f"# {number}\n")
+            requests.append(editor.send_inline(4, 10, kind=1))
+        first.until(lambda: len(first.told("dgLsp/draft")) > num_drafts)
+        os.kill(killed, signal.SIGKILL)
     for editor, request in zip(editors, requests, strict=True):
         assert "result" in editor.answer(request)
     # Nobody waited for another engine.

@@ -193,10 +193,11 @@ class DocumentSuggestions:
                 now_s = asyncio.get_running_loop().time()
                 is_in_word = is_word(request.site.prefix[-1:])
                 wait_s = max(wait_s, self._pace.wait_s(now_s, is_in_word=is_in_word))
-        # What a job under way has shown becomes the last suggestion.
-        self._stop()
+        # What the job under way has shown is the last suggestion.
+        self._remember_shown()
         earlier = earlier_of(self.memory, request) if self._savings.warm else None
         job = InFlightJob(self._jobs, request, settings, wait_s, earlier, self._ended)
+        self._stop()
         self._job = job
         return job
 
@@ -252,9 +253,13 @@ class DocumentSuggestions:
             turn.superseded.set_result(None)
 
     def _stop(self) -> None:
+        self._remember_shown()
         job, self._job = self._job, None
         if job is not None:
             job.cancel()
-            if job.shown is not None:
-                # The user may come back to it.
-                self.memory.add(KnownAnswer(job.request, suggested((job.shown,))))
+
+    def _remember_shown(self) -> None:
+        """Note what the job under way has shown; the user may come back to it."""
+        if self._job is not None and self._job.shown is not None:
+            shown = suggested((self._job.shown,))
+            self.memory.add(KnownAnswer(self._job.request, shown))
