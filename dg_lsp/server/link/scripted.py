@@ -34,6 +34,8 @@ class Pace:
     """Confidences of the candidates, best first; further candidates are certain."""
     seeds: tuple[int, ...] = ()
     """Numbers of the job's seeds that the candidates started as, best first."""
+    best_settles_last: bool = False
+    """Whether drafts have other candidates first, the worst one at the beginning."""
     blocks: int = 1
     """Number of blocks that drafts go through, as in a long rewrite."""
 
@@ -104,10 +106,10 @@ class ScriptedInfiller:
             draft = "".join(
                 one if share > 0.5 else "?" for one, share in zip(best, sure, strict=True)
             )
-            # Candidates settle one after the other, the best one last.
             candidate = None
             if candidates and job.replaced is None:
-                candidate = candidates[len(candidates) * (total - 1 - number) // total]
+                left = len(candidates) * (total - 1 - number) // total
+                candidate = candidates[left if pace.best_settles_last else 0]
                 shares = _partly_sure(candidate.text, (number + 1) / (total + 1))
                 candidate = replace(candidate, confidences=shares)
             place = (step + 1, pace.num_drafts + 1, block + 1, pace.blocks)

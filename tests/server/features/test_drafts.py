@@ -17,7 +17,7 @@ AT_ONCE = Settings(debounce_ms=0, draft_interval_ms=0)
 
 @pytest.fixture
 async def watching(make_editor):
-    editor = make_editor(Pace(num_drafts=6), AT_ONCE)
+    editor = make_editor(Pace(6, best_settles_last=True), AT_ONCE)
     await editor.begin(OPTED_IN)
     return editor
 
@@ -27,7 +27,7 @@ async def watching(make_editor):
     [None, {}, {"dgLsp": True}, {"dgLsp": {"drafts": "yes"}}, {"dgLsp": {"drafts": 1}}, []],
 )
 async def test_who_has_not_opted_in_gets_standard_lsp_alone(make_editor, experimental):
-    editor = make_editor(Pace(num_drafts=6), AT_ONCE)
+    editor = make_editor(Pace(6, best_settles_last=True), AT_ONCE)
     await editor.begin({"experimental": experimental})
     editor.open("x = ")
     await editor.texts(0, 4)
@@ -72,7 +72,7 @@ async def test_without_any_token_it_is_the_request_id(watching):
 
 
 async def test_no_draft_after_cancel(make_editor):
-    editor = make_editor(Pace(num_drafts=1000), AT_ONCE)
+    editor = make_editor(Pace(1000, best_settles_last=True), AT_ONCE)
     await editor.begin(OPTED_IN)
     editor.open("return ")
     request = editor.send_inline(0, 7)
@@ -86,7 +86,7 @@ async def test_no_draft_after_cancel(make_editor):
 
 
 async def test_no_draft_of_a_document_that_has_moved_on(make_editor):
-    editor = make_editor(Pace(num_drafts=1000), AT_ONCE)
+    editor = make_editor(Pace(1000, best_settles_last=True), AT_ONCE)
     await editor.begin(OPTED_IN)
     editor.open("for i in ")
     editor.send_inline(0, 9)
@@ -112,9 +112,18 @@ async def test_drafts_are_throttled(make_editor):
     ("kind", "pace", "before", "drafts", "answer"),
     [
         pytest.param(2, Pace(6, confidences=(0.1,) * 3), "return ", [], [], id="unsure"),
-        pytest.param(2, Pace(6), "broken = ", [], [], id="breaks the code"),
-        pytest.param(2, Pace(6), "first = ", ["2"], ["2"], id="a better one breaks the code"),
-        pytest.param(2, Pace(6), "none = ", [], [], id="nothing"),
+        pytest.param(
+            2, Pace(6, best_settles_last=True), "broken = ", [], [], id="breaks the code"
+        ),
+        pytest.param(
+            2,
+            Pace(6, best_settles_last=True),
+            "first = ",
+            ["2"],
+            ["2"],
+            id="a better one breaks the code",
+        ),
+        pytest.param(2, Pace(6, best_settles_last=True), "none = ", [], [], id="nothing"),
         pytest.param(1, Pace(6, confidences=(0.1,)), "x = ", ["1"], ["1"], id="by hand"),
     ],
 )
@@ -135,7 +144,7 @@ async def test_a_draft_is_shown_only_if_it_would_be_offered(
 async def test_what_was_shown_stays_where_nothing_comes_up_to_it(
     make_editor, capabilities, expect
 ):
-    editor = make_editor(Pace(num_drafts=6, confidences=(0.1,)), AT_ONCE)
+    editor = make_editor(Pace(6, best_settles_last=True, confidences=(0.1,)), AT_ONCE)
     await editor.begin(capabilities)
     editor.open("return ")
     assert await editor.texts(0, 7) == expect
@@ -145,7 +154,7 @@ async def test_what_was_shown_stays_where_nothing_comes_up_to_it(
 async def test_what_is_typed_along_with_a_draft_stands_though_the_model_thinks_better_of_it(
     make_editor,
 ):
-    editor = make_editor(Pace(num_drafts=1000), AT_ONCE)
+    editor = make_editor(Pace(1000, best_settles_last=True), AT_ONCE)
     await editor.begin(OPTED_IN)
     editor.open("return ")
     editor.send_inline(0, 7)
