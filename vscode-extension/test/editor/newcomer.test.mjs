@@ -119,6 +119,9 @@ test("a model that was got is used at once", async () => {
   const source = path.join(workplace.directory, "my-model");
   cpSync(BUNDLED, source, { recursive: true });
   await window.command("dg-lsp: Get or Choose a Model…");
+  await entry(/DiffusionGemma/);
+  // The list is longer than the window.
+  await window.page.keyboard.type("checkpoint on this");
   await pick(/A checkpoint on this disk/);
   const box = window.page.locator(".quick-input-widget input");
   await until(async () => (await box.inputValue()).startsWith("/"));
