@@ -28,8 +28,8 @@ def departure(suggested: str, typed: str) -> Earlier | None:
     beyond = other[len(other_word) :]
     if not beyond:
         # Still in the word: its other characters are in doubt.
-        rest = left[min(len(word), len(other_word)) :]
-        doubtful = max(0, len(word) - len(other_word))
+        past = min(len(word), len(other_word))
+        rest, doubtful = left[past:], len(word) - past
     elif left.startswith(beyond, len(word)):
         rest, doubtful = left[len(word) + len(beyond) :], 0
     elif not word and not other_word and len(beyond) == 1:

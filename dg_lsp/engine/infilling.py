@@ -314,7 +314,7 @@ class Filling:
     ) -> list[Lane]:
         corruption = self._family.corrupt(self._job.seed)
         denoising = Denoising(self._denoiser, encoded, plans, self._codec, corruption)
-        chosen, wanted = strategy or self._family.lengths, self._job.candidates
+        strategy, wanted = strategy or self._family.lengths, self._job.candidates
 
         def after_step() -> None:
             self._steps += 1
@@ -332,7 +332,7 @@ class Filling:
 
         if self._cancelled():
             raise JobStoppedError
-        return self._timed("denoise", lambda: run(denoising, chosen, wanted, after_step))
+        return self._timed("denoise", lambda: run(denoising, strategy, wanted, after_step))
 
     def _commit(self, lane: Lane, prompt: Prompt) -> tuple[Prompt, Any]:
         """Commit a settled block: its tokens become known text before the next canvas."""

@@ -25,7 +25,7 @@ def warm_starts(
 ) -> list[CanvasPlan]:
     """Canvases that start as the earlier suggestion, that of its own length first.
 
-    None if there was no suggestion, or if its own length does not fit into `room`.
+    An empty list if there was no suggestion, or if its own length does not fit into `room`.
     """
     if earlier is None or not earlier.text.strip():
         return []

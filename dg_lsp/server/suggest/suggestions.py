@@ -194,10 +194,11 @@ class DocumentSuggestions:
                 is_in_word = is_word(request.site.prefix[-1:])
                 wait_s = max(wait_s, self._pace.wait_s(now_s, is_in_word=is_in_word))
         # What the job under way has shown is the last suggestion.
-        self._remember_shown()
+        replaced = self._take_job()
         earlier = earlier_of(self.memory, request) if self._savings.warm else None
         job = InFlightJob(self._jobs, request, settings, wait_s, earlier, self._ended)
-        self._stop()
+        if replaced is not None:
+            replaced.cancel()
         self._job = job
         return job
 
@@ -253,13 +254,14 @@ class DocumentSuggestions:
             turn.superseded.set_result(None)
 
     def _stop(self) -> None:
-        self._remember_shown()
-        job, self._job = self._job, None
+        job = self._take_job()
         if job is not None:
             job.cancel()
 
-    def _remember_shown(self) -> None:
-        """Note what the job under way has shown; the user may come back to it."""
-        if self._job is not None and self._job.shown is not None:
-            shown = suggested((self._job.shown,))
-            self.memory.add(KnownAnswer(self._job.request, shown))
+    def _take_job(self) -> InFlightJob | None:
+        """The job under way, no longer followed; what it has shown is remembered, because the
+        user may come back to it."""
+        job, self._job = self._job, None
+        if job is not None and job.shown is not None:
+            self.memory.add(KnownAnswer(job.request, suggested((job.shown,))))
+        return job
