@@ -12,7 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dg_lsp.document.indentation import fit_first_line, match_indentation
-from dg_lsp.document.position import LINE_END, NEAR_CHARS, common_length, last_line, may_cut
+from dg_lsp.document.position import (
+    LINE_END,
+    NEAR_CHARS,
+    common_end,
+    common_length,
+    last_line,
+    may_cut,
+)
 from dg_lsp.document.repetition import (
     CLOSERS_ONLY,
     stop_at_next_lines,
@@ -156,7 +163,7 @@ def minimal_replacement(old: str, new: str) -> Replacement:
     start = common_length(old, new, most)
     while not (may_cut(old, start) and may_cut(new, start)):
         start -= 1
-    kept = common_length(old[::-1], new[::-1], most - start)
+    kept = common_end(old, new, most - start)
     while not (may_cut(old, len(old) - kept) and may_cut(new, len(new) - kept)):
         kept -= 1
     return Replacement(start, len(old) - kept, new[start : len(new) - kept])

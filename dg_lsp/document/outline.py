@@ -15,7 +15,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from dg_lsp.document.position import common_end, common_length
+from dg_lsp.document.position import common_edges
 from dg_lsp.document.trees import LANGUAGES, MOST_CHARS, encoded, is_loaded, load, whole_tree
 
 if TYPE_CHECKING:
@@ -132,9 +132,7 @@ def _around(prefix: str, suffix: str, outlines: tuple[_Outline, ...]) -> tuple[s
 
 def _edit(old: str, new: str) -> _Edit | None:
     """None if less than half of the text is the same."""
-    most = min(len(old), len(new))
-    start = common_length(old, new, most)
-    end = common_end(old, new, most - start)
+    start, end = common_edges(old, new)
     if 2 * (start + end) < max(len(old), len(new)):
         return None
     return _Edit(start, len(old) - end, len(new) - len(old))

@@ -145,6 +145,13 @@ def common_end(left: AnyStr, right: AnyStr, most: int) -> int:
     return low
 
 
+def common_edges(old: AnyStr, new: AnyStr) -> tuple[int, int]:
+    """Lengths of the common beginning and, after it, of the common end of two texts."""
+    most = min(len(old), len(new))
+    start = common_length(old, new, most)
+    return start, common_end(old, new, most - start)
+
+
 def _is_flag_half(character: str) -> bool:
     return "\U0001f1e6" <= character <= "\U0001f1ff"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dg_lsp.document.position import common_length
+from dg_lsp.document.position import common_edges
 from dg_lsp.document.secrets import mask_secrets
 
 LEAST_EDITS = 10
@@ -54,9 +54,7 @@ class Recorder:
         if session is None or len(session.edits) >= self._most_edits:
             return
         before, session.now = session.now, text
-        most = min(len(before), len(text))
-        same = common_length(before, text, most)
-        end = common_length(before[::-1], text[::-1], most - same)
+        same, end = common_edges(before, text)
         inserted = text[same : len(text) - end]
         session.num_chars += len(inserted)
         around = text[max(0, same - REACH_CHARS) : same + len(inserted) + REACH_CHARS]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dg_lsp.document.position import (
     PositionError,
+    common_edges,
     common_length,
     line_column_at,
     may_cut,
@@ -124,3 +125,14 @@ def test_common_length(left, right):
 
     assert left[:length] == right[:length]
     assert length == most or left[length] != right[length]
+
+
+@given(st.text("ab", max_size=12), st.text("ab", max_size=12))
+def test_common_edges(old, new):
+    start, end = common_edges(old, new)
+    most = min(len(old), len(new))
+
+    assert start == common_length(old, new, most)
+    assert end == common_length(old[::-1], new[::-1], most - start)
+    assert old[:start] == new[:start]
+    assert old[len(old) - end :] == new[len(new) - end :]

@@ -18,7 +18,7 @@ from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from lsprotocol import types
 from pygls.uris import to_fs_path
 
-from dg_lsp.document.position import common_length
+from dg_lsp.document.position import common_edges
 from dg_lsp.job import Span
 from dg_lsp.server.convert import Units, apply_change
 
@@ -182,9 +182,7 @@ def find_again(span: Span, before: str, now: str) -> Span | None:
     """The span in a text that has changed elsewhere; `None` if the change touches it."""
     if before == now:
         return span
-    most = min(len(before), len(now))
-    same_start = common_length(before, now, most)
-    same_end = common_length(before[::-1], now[::-1], most - same_start)
+    same_start, same_end = common_edges(before, now)
     if span.end < same_start or (span.end == same_start and span.start < span.end):
         return span
     if span.start > len(before) - same_end or (
