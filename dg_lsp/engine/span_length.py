@@ -18,6 +18,10 @@ PINNED_WEIGHT = 0.5
 """Weight of the pinned tokens' mean log-probability, relative to the free ones."""
 
 
+Schedule = tuple[tuple[int, int], ...]
+"""Pairs of a number of steps and the number of lanes that continue after them."""
+
+
 @dataclass(frozen=True, slots=True)
 class LengthRace:
     """Implements `engine.family.LengthStrategy`."""
@@ -43,11 +47,20 @@ class LengthRace:
         return best.plan.free_length == longest
 
     def survivors(self, lanes: Sequence[Lane], step_idx: int, wanted: int) -> list[Lane]:
-        count = max(dict(self.settings.keep_after).get(step_idx, len(lanes)), wanted)
-        return fittest(lanes)[:count]
+        return kept(fittest(lanes), self.settings.keep_after, step_idx, wanted)
 
     def may_drop(self, step_idx: int) -> bool:
-        return any(step > step_idx for step, _ in self.settings.keep_after)
+        return may_drop(self.settings.keep_after, step_idx)
+
+
+def kept(lanes: Sequence[Lane], keep_after: Schedule, step_idx: int, wanted: int) -> list[Lane]:
+    """The lanes that continue after `step_idx` steps, of lanes that are given best first."""
+    return list(lanes[: max(dict(keep_after).get(step_idx, len(lanes)), wanted)])
+
+
+def may_drop(keep_after: Schedule, step_idx: int) -> bool:
+    """Whether lanes may be dropped after more than `step_idx` steps."""
+    return any(step > step_idx for step, _ in keep_after)
 
 
 def fittest(lanes: Sequence[Lane]) -> list[Lane]:

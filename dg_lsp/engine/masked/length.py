@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from dg_lsp.config import MaskedSettings
 from dg_lsp.engine.lanes import Lane
+from dg_lsp.engine.span_length import kept, may_drop
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,10 @@ class MaskedLengths:
         return False
 
     def survivors(self, lanes: Sequence[Lane], step_idx: int, wanted: int) -> list[Lane]:
-        count = dict(self.settings.keep_after).get(step_idx, len(lanes))
-        return self.fittest(lanes)[: max(count, wanted)]
+        return kept(self.fittest(lanes), self.settings.keep_after, step_idx, wanted)
 
     def may_drop(self, step_idx: int) -> bool:
-        return any(step > step_idx for step, _ in self.settings.keep_after)
+        return may_drop(self.settings.keep_after, step_idx)
 
     def _fitness(self, lane: Lane) -> float:
         if self.can_delete:

@@ -143,10 +143,9 @@ class InFlightJob:
         answer = answer_of(self.task.result(), self.request.site, self._standard, self.work)
         if self.shown is None or not self.is_answered:
             return answer
-        best, *others = answer.suggestions or (self.shown,)
-        if best.text.startswith(self.shown.text):
-            return answer if answer.suggestions else suggested((self.shown,))
-        others = [one for one in (best, *others) if one.text != self.shown.text]
+        if any(best.text.startswith(self.shown.text) for best in answer.suggestions[:1]):
+            return answer
+        others = [one for one in answer.suggestions if one.text != self.shown.text]
         return suggested((self.shown, *others[: self.request.options.candidates - 1]))
 
     async def _run(self) -> JobResult:
