@@ -20,7 +20,7 @@ from dg_lsp.server.app import create_server
 from dg_lsp.server.link.scripted import Pace, ScriptedLink
 from dg_lsp.server.rpc.transport import serve_stdio, serve_tcp
 
-PACE = ("num_drafts", "step_s")
+PACE = ("num_drafts", "step_s", "best_settles_last")
 
 
 async def main() -> int:

@@ -14,7 +14,9 @@ BODY = "range(n):\n    print(i)\n"
 def drafting(plugged):
     """Drafts of `alpha + beta` and of shorter texts at the end of the first line."""
     texts = ["alpha + beta", "alpha + bet", "alpha + be", "alpha", "alph"]
-    editor = plugged({"draftIntervalMs": 0}, answers={"= ": texts}, **HELD)
+    editor = plugged(
+        {"draftIntervalMs": 0}, answers={"= ": texts}, best_settles_last=True, **HELD
+    )
     editor.events("DgLspDraft", "DgLspShown")
     editor.open("x =\nother\n")
     editor.keys("A ")
