@@ -154,6 +154,9 @@ class InfillJob:
     """Texts of earlier attempts at this span; none of them is a candidate again."""
     document: Name = ""
     """Identity of the document for superseding; empty means the path."""
+    client: str = field(default="", metadata=IN_PROCESS)
+    """Who asks, for taking turns: the name of the token that an engine has checked, and empty
+    where it asks for none. A client cannot name itself."""
     is_masked: bool = field(default=False, metadata=IN_PROCESS)
     """Whether asterisks stand for secrets somewhere in the text that the model sees."""
 

@@ -123,6 +123,7 @@ def test_a_status_comes_back_and_may_have_more_to_say():
         ({"snippets": [{"path": "a", "text": "b", "x": 1}]}, "snippets[0].x", ["known"]),
         ({"snippets": [{}] * 257}, "snippets", ["257", "256"]),
         ({"span_tokens": 4}, "span_tokens", ["known"]),
+        ({"client": "a"}, "client", ["known"]),
         (
             {"seeds": [{"text": "", "origin": "moon"}]},
             "seeds[0].origin",
