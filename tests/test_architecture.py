@@ -129,6 +129,7 @@ MAY_IMPORT_LAZILY = {
     "dg_lsp.server.rpc": ("psutil",),
     "dg_lsp.service": (
         "certifi",
+        "cryptography",
         "filelock",
         "packaging",
         "psutil",

@@ -18,6 +18,7 @@ LEAST_BOX_COLUMNS = 72
 COMMANDS = {
     "infill": "dg_lsp.cli.infill",
     "engine": "dg_lsp.cli.engine",
+    "token": "dg_lsp.cli.token",
     "serve": "dg_lsp.cli.serve",
     "doctor": "dg_lsp.cli.doctor",
     "trace": "dg_lsp.cli.trace",
