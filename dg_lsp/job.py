@@ -157,6 +157,9 @@ class InfillJob:
     client: str = field(default="", metadata=IN_PROCESS)
     """Who asks, for taking turns: the name of the token that an engine has checked, and empty
     where it asks for none. A client cannot name itself."""
+    is_speculative: bool = False
+    """Whether nobody waits for it yet: it runs only while nothing else does, and ends as
+    superseded when any other job comes. The same job without this takes its work over."""
     is_masked: bool = field(default=False, metadata=IN_PROCESS)
     """Whether asterisks stand for secrets somewhere in the text that the model sees."""
 

@@ -23,7 +23,7 @@ from dg_lsp.engine.family import Family
 from dg_lsp.engine.infilling import Filling, JobStoppedError
 from dg_lsp.engine.scheduler import Scheduler
 from dg_lsp.fed_job import FedJob
-from dg_lsp.job import Infill, InfillJob, JobState
+from dg_lsp.job import Infill, InfillJob, JobResult, JobState
 from dg_lsp.reason import Reason, ReasonCode
 
 if TYPE_CHECKING:
@@ -72,32 +72,36 @@ class Engine:
 
     def _work(self) -> None:
         while (ticket := self._scheduler.take()) is not None:
-            self._fill(ticket)
+            result = self._fill(ticket)
+            # From here on, no other job takes its work over.
             self._scheduler.finish()
+            if result is not None:
+                ticket.owner.end(result)
 
-    def _fill(self, ticket: EngineJob) -> None:
+    def _fill(self, ticket: EngineJob) -> JobResult | None:
+        """The job's result; `None` if nobody wants it any more."""
         queued_ms = (time.perf_counter() - ticket.submitted) * 1e3
         if not ticket.start():
-            return
+            return None
         try:
             infill = self._infill(ticket) or self._infill_without_caches(ticket)
         except JobStoppedError:
-            return
+            return None
         except Exception as error:
             log.exception("job for %s failed", ticket.document_key or "a text")
             if self._device_works():
                 failure = Reason(ReasonCode.JOB_FAILED, f"the engine failed: {error}")
             else:
                 failure = GPU_LOST
-            ticket.fail(failure)
-            return
+            return JobResult(JobState.FAILED, Infill((), 0, reason=failure))
         if infill is None:
             # The next job finds an engine that holds nothing but the model.
             self._denoiser.shrink()
-            ticket.fail(Reason(ReasonCode.OUT_OF_MEMORY, "the engine ran out of memory"))
-            return
+            no_memory = Reason(ReasonCode.OUT_OF_MEMORY, "the engine ran out of memory")
+            return JobResult(JobState.FAILED, Infill((), 0, reason=no_memory))
         timings = {"queue": queued_ms, **infill.timings_ms}
-        ticket.finish(dataclasses.replace(infill, timings_ms=timings, model=self._model))
+        infill = dataclasses.replace(infill, timings_ms=timings, model=self._model)
+        return JobResult(JobState.DONE, infill)
 
     def _infill_without_caches(self, ticket: EngineJob) -> Infill | None:
         freed = self._denoiser.shrink()
@@ -113,8 +117,8 @@ class Engine:
                 self._codec,
                 self._family,
                 self._settings,
-                cancelled=lambda: ticket.state is not JobState.RUNNING,
-                on_draft=ticket.publish,
+                cancelled=lambda: not ticket.is_wanted,
+                on_draft=lambda draft: ticket.owner.publish(draft),
             ).run()
         except OutOfMemoryError as error:
             # Keep only the message: the frames of the traceback hold the tensors.
@@ -125,6 +129,9 @@ class Engine:
 class EngineJob(FedJob):
     """A job as the scheduler sees it."""
 
+    _heir: EngineJob | None = None
+    """The job that has taken its work over."""
+
     @property
     def document_key(self) -> str:
         return self.job.document_key
@@ -133,3 +140,27 @@ class EngineJob(FedJob):
     def is_urgent(self) -> bool:
         """Whether the user is waiting while typing; a rewrite may take its time."""
         return self.job.replaced is None
+
+    @property
+    def is_speculative(self) -> bool:
+        return self.job.is_speculative
+
+    @property
+    def owner(self) -> EngineJob:
+        """Whose drafts and end the work on this job makes."""
+        return self._heir or self
+
+    @property
+    def is_wanted(self) -> bool:
+        # It is superseded after it has got an heir, so the order matters.
+        return self.state is JobState.RUNNING or self.owner.state is JobState.RUNNING
+
+    def hand_over(self, to: EngineJob) -> bool:
+        if not self.is_speculative or self.state is not JobState.RUNNING:
+            return False
+        if dataclasses.replace(self.job, is_speculative=False) != to.job:
+            return False
+        to.start()
+        self._heir = to
+        self.supersede()
+        return True

@@ -7,13 +7,16 @@ scheduler sees what the model is busy with; a job that nobody wants ends within 
 Documents are served in the order of their oldest waiting job, so that a busy one cannot starve
 the others. Infills run before rewrites, because the user is waiting while typing, but only a
 limited number of infills may overtake a rewrite.
+
+A speculative job, which nobody waits for yet, runs only while no other job waits, and any other
+job ends it within a step. If that one asks for the same, it takes over the work instead.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 MAX_OVERTAKEN = 4
 """How many urgent jobs may overtake the oldest one, so that a rewrite waits only seconds."""
@@ -28,8 +31,16 @@ class Ticket(Protocol):
     @property
     def is_urgent(self) -> bool: ...
 
+    @property
+    def is_speculative(self) -> bool: ...
+
     def supersede(self) -> None:
         """A newer job took its place."""
+        ...
+
+    def hand_over(self, to: Self) -> bool:
+        """Leave the work to a newer job, if this one is speculative, running, and asks for the
+        same; returns whether it did."""
         ...
 
 
@@ -53,11 +64,24 @@ class Scheduler(Generic[T]):
                 raise RuntimeError("the engine is closed")
             # A job without a document supersedes nothing.
             key = ticket.document_key or object()
-            older = self._waiting.get(key)
+            older, running = self._waiting.get(key), self._running
+            if ticket.is_speculative and any(
+                one is not None and one.document_key == key and not one.is_speculative
+                for one in (older, running)
+            ):
+                ticket.supersede()
+                return
             if older is not None:
                 older.supersede()
-            if self._running is not None and self._running.document_key == key:
-                self._running.supersede()
+            if running is not None and running.hand_over(ticket):
+                self._waiting.pop(key, None)
+                self._running = ticket
+                return
+            if running is not None and (
+                running.document_key == key
+                or (running.is_speculative and not ticket.is_speculative)
+            ):
+                running.supersede()
             # Assigning to an existing key keeps the older job's place in the order.
             self._waiting[key] = ticket
             self._changed.notify()
@@ -74,9 +98,10 @@ class Scheduler(Generic[T]):
             return ticket
 
     def _next_key(self) -> object:
-        oldest = next(iter(self._waiting))
+        wanted = [key for key, ticket in self._waiting.items() if not ticket.is_speculative]
+        oldest = next(iter(wanted or self._waiting))
         if self._overtaken < MAX_OVERTAKEN:
-            urgent = (key for key, ticket in self._waiting.items() if ticket.is_urgent)
+            urgent = (key for key in wanted if self._waiting[key].is_urgent)
             chosen = next(urgent, oldest)
         else:
             chosen = oldest

@@ -17,6 +17,7 @@ class Request:
     document_key: str
     number: int = 0
     superseded: bool = False
+    is_speculative: bool = False
 
     @property
     def is_urgent(self) -> bool:
@@ -25,11 +26,19 @@ class Request:
     def supersede(self) -> None:
         self.superseded = True
 
+    def hand_over(self, to):
+        is_same = (self.document_key, self.number) == (to.document_key, to.number)
+        if not self.is_speculative or to.is_speculative or not is_same:
+            return False
+        self.supersede()
+        return True
+
 
 def run(script: str) -> tuple[list[str], list[str]]:
     """What ran and what was superseded, by name, for words such as `a1 a2 take`.
 
-    `a1` puts wish 1 for document a, `A1` one that is not urgent, `-1` one for no document;
+    `a1` puts wish 1 for document a, `A1` one that is not urgent, `-1` one for no document,
+    and `?a1` a speculative one;
     `take` runs the next one to its end, `begin` leaves it running and `end` ends it.
     """
     scheduler: Scheduler[Request] = Scheduler()
@@ -43,7 +52,9 @@ def run(script: str) -> tuple[list[str], list[str]]:
         if word in ("take", "end"):
             scheduler.finish()
         if word not in ("take", "begin", "end"):
-            requests.append(Request(word[0].replace("-", ""), int(word[1:])))
+            name = word.removeprefix("?")
+            key, number = name[0].replace("-", ""), int(name[1:])
+            requests.append(Request(key, number, is_speculative=name != word))
             scheduler.put(requests[-1])
 
     def named(some: list[Request]) -> list[str]:
@@ -70,6 +81,25 @@ def run(script: str) -> tuple[list[str], list[str]]:
         ("a1 begin a2 a3 end take", "a1 a3", "a1 a2"),
         ("-1 -2 -3 take take take", "-1 -2 -3", ""),
         ("-1 begin -2 end take", "-1 -2", ""),
+        # A speculative job waits for all others, and any other one ends it.
+        ("?a1 b1 C1 take take take", "b1 C1 a1", ""),
+        ("?a1 ?b1 take take", "a1 b1", ""),
+        ("?a1 begin b1 end take", "a1 b1", "a1"),
+        ("?a1 begin -1 end take", "a1 -1", "a1"),
+        ("?a1 begin a2 end take", "a1 a2", "a1"),
+        ("?a1 begin ?b1 end take", "a1 b1", ""),
+        ("?a1 begin ?a2 end take", "a1 a2", "a1"),
+        ("?a1 a2 take", "a2", "a1"),
+        # It never takes the place of one that somebody waits for.
+        ("a1 ?a2 take", "a1", "a2"),
+        ("a1 begin ?a2 end b1 take", "a1 b1", "a2"),
+        ("b1 begin ?a1 end take", "b1 a1", ""),
+        ("A1 ?b1 take take", "A1 b1", ""),
+        # The same job, now wanted, goes on with its work, and is treated like any other.
+        ("?a1 begin a1 end b1 take", "a1 b1", "a1"),
+        ("?a1 begin a1 b1 end take", "a1 b1", "a1"),
+        ("?a1 begin a1 ?a2 end b1 take", "a1 b1", "a1 a2"),
+        ("?a1 begin a1 a2 end take", "a1 a2", "a1 a1"),
     ],
 )
 def test_the_newest_of_a_document_wins_and_documents_take_turns(script, ran, superseded):

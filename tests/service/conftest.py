@@ -132,7 +132,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 async def host(loader, metrics) -> AsyncIterator[EngineHost]:
-    host = EngineHost(loader, on_job_end=lambda ended: metrics.count(ended.result))
+    host = EngineHost(loader, on_job_end=lambda ended: metrics.count(ended.job, ended.result))
     async with asyncio.timeout(60):
         yield host
         loader.denoiser.gate.set()

@@ -146,6 +146,70 @@ async def test_a_superseded_job_ends_within_one_step(infiller, denoiser, host, u
     assert len(denoiser.canvases) == 1 + infill.steps
 
 
+async def test_any_other_job_ends_a_speculative_one_within_one_step(
+    infiller, denoiser, host, until
+):
+    ahead = await blocked(infiller, denoiser, job(AREA, is_speculative=True))
+    wanted = infiller.submit(job(SIDE, "b.py"))
+
+    assert (await ahead.result()).state is JobState.SUPERSEDED
+    await until(lambda: host.count_jobs()[1] == 0)
+    denoiser.gate.set()
+    infill = (await wanted.result()).infill
+    assert texts(infill) == ["self.radius"]
+    assert len(denoiser.canvases) == 1 + infill.steps
+
+
+async def test_a_speculative_job_waits_until_nobody_wants_anything(infiller, denoiser):
+    wanted = await blocked(infiller, denoiser, job(AREA))
+    ahead = infiller.submit(job(SIDE, "b.py", is_speculative=True))
+    also = infiller.submit(job(NAME, "c.py"))
+    denoiser.gate.set()
+
+    assert texts((await also.result()).infill) == ["self"]
+    assert wanted.state is JobState.DONE
+    assert ahead.state in OPEN
+    assert texts((await ahead.result()).infill) == ["self.radius"]
+
+
+async def test_a_speculative_job_that_is_wanted_goes_on_where_it_is(infiller, denoiser):
+    [expect] = [await infiller.submit(job(AREA, "b.py")).result()]
+    steps = len(denoiser.canvases)
+    ahead = await blocked(infiller, denoiser, job(AREA, is_speculative=True))
+    wanted = infiller.submit(job(AREA))
+    assert (await ahead.result()).state is JobState.SUPERSEDED
+    denoiser.gate.set()
+
+    drafts = [draft.step async for draft in wanted.drafts()]
+    result = await wanted.result()
+    assert drafts
+    assert (result.state, result.infill.candidates) == (
+        JobState.DONE,
+        expect.infill.candidates,
+    )
+    assert len(denoiser.canvases) == 2 * steps
+
+
+@pytest.mark.parametrize("ends", ["cancel", "supersede"])
+async def test_a_speculative_job_that_is_wanted_can_be_ended(
+    infiller, denoiser, host, until, ends
+):
+    ahead = await blocked(infiller, denoiser, job(AREA, is_speculative=True))
+    wanted = infiller.submit(job(AREA))
+    assert (await ahead.result()).state is JobState.SUPERSEDED
+    if ends == "cancel":
+        wanted.cancel()
+    newest = infiller.submit(job(SIDE))
+    expect = JobState.CANCELLED if ends == "cancel" else JobState.SUPERSEDED
+    assert (await wanted.result()).state is expect
+    await until(lambda: host.count_jobs()[1] == 0)
+    denoiser.gate.set()
+
+    infill = (await newest.result()).infill
+    assert texts(infill) == ["self.radius"]
+    assert len(denoiser.canvases) == 1 + infill.steps
+
+
 async def test_the_newest_of_many_keystrokes_is_answered(infiller, denoiser):
     handles = [await blocked(infiller, denoiser, job(AREA))]
     handles += [infiller.submit(job(AREA, seed=n)) for n in range(5)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from dg_lsp.job import JobResult, JobState
+from dg_lsp.job import InfillJob, JobResult, JobState
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the histogram, from a cache hit to a long rewrite."""
@@ -22,12 +22,16 @@ class Metrics:
 
     def __init__(self) -> None:
         self._ends: Counter[JobState] = Counter()
+        self._speculative_ends: Counter[JobState] = Counter()
         self._buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(BUCKETS_S))
         self._sums: defaultdict[str, float] = defaultdict(float)
         self._counts: Counter[str] = Counter()
 
-    def count(self, result: JobResult) -> None:
-        """A job ended."""
+    def count(self, job: InfillJob, result: JobResult) -> None:
+        """A job ended. Times are of those that somebody waited for."""
+        if job.is_speculative:
+            self._speculative_ends[result.state] += 1
+            return
         self._ends[result.state] += 1
         for stage, took_ms in result.infill.timings_ms.items():
             # A label per unknown stage would grow without bounds.
@@ -41,11 +45,14 @@ class Metrics:
     def text(self, gauges: Mapping[str, float], info: Mapping[str, str]) -> str:
         """The page; `gauges` are named without the prefix and may carry labels."""
         lines = ["# TYPE dg_lsp_info gauge", f"dg_lsp_info{_labels(info)} 1"]
-        lines.append("# TYPE dg_lsp_jobs_total counter")
-        lines += [
-            f"dg_lsp_jobs_total{_labels({'state': state.value})} {self._ends[state]}"
-            for state in _ENDS
-        ]
+        for name, ends in (
+            ("dg_lsp_jobs_total", self._ends),
+            ("dg_lsp_speculative_jobs_total", self._speculative_ends),
+        ):
+            lines.append(f"# TYPE {name} counter")
+            lines += [
+                f"{name}{_labels({'state': state.value})} {ends[state]}" for state in _ENDS
+            ]
         lines.append("# TYPE dg_lsp_stage_seconds histogram")
         for stage in sorted(self._counts):
             bounds = [*map(str, BUCKETS_S), "+Inf"]

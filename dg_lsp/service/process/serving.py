@@ -138,7 +138,7 @@ async def _serve(
     ending, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def job_ended(ended: EndedJob) -> None:
-        metrics.count(ended.result)
+        metrics.count(ended.job, ended.result)
         if ended.sender is not None:
             on_tool_job(ended)
 

@@ -525,6 +525,7 @@ async def test_status_and_unloading(client, host, http):
 
 async def test_metrics_in_prometheus_form(http, denoiser):
     await http.post("/v1/infill", json=JOB)
+    await http.post("/v1/infill", json={**JOB, "is_speculative": True})
     denoiser.error = RuntimeError("broken")
     await http.post("/v1/infill", json=JOB)
     answer = await http.get("/metrics")
@@ -533,6 +534,7 @@ async def test_metrics_in_prometheus_form(http, denoiser):
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert 'dg_lsp_jobs_total{state="done"} 1' in lines
     assert 'dg_lsp_jobs_total{state="failed"} 1' in lines
+    assert 'dg_lsp_speculative_jobs_total{state="done"} 1' in lines
     assert 'dg_lsp_stage_seconds_count{stage="total"} 1' in lines
     assert 'dg_lsp_stage_seconds_bucket{stage="total",le="+Inf"} 1' in lines
     assert "dg_lsp_model_loaded 1" in lines
