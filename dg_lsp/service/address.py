@@ -189,7 +189,7 @@ def _default_directory() -> Path:
     if IS_WINDOWS or sys.platform == "darwin":
         return Path(platformdirs.user_runtime_dir("dg-lsp", appauthor=False))
     session = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.path.isabs(session):
+    if os.path.isabs(session) and _can_exist(Path(session)):
         return Path(session, "dg-lsp")
     # Not all processes of a user are given the variable: those that cron starts are not. Nor do
     # all have the same TMPDIR.
@@ -197,6 +197,15 @@ def _default_directory() -> Path:
     if os.access(session, os.W_OK | os.X_OK):
         return Path(session, "dg-lsp")
     return SHORT_PARENT / f"dg-lsp-{os.getuid()}"
+
+
+def _can_exist(directory: Path) -> bool:
+    """Whether a directory is there or can be made: a logout removes that of the session, and
+    what outlives it, for example in tmux, still has the variable."""
+    if directory.exists():
+        return True
+    above = next(parent for parent in directory.parents if parent.exists())
+    return above.is_dir() and os.access(above, os.W_OK | os.X_OK)
 
 
 def _make(directory: Path) -> None:

@@ -31,9 +31,9 @@ from dg_lsp.service.client.infiller import HttpInfiller
 from dg_lsp.service.http.app import make_app
 from dg_lsp.service.http.metrics import Metrics
 from dg_lsp.service.http.request import Access
+from dg_lsp.service.http.server import make_server
 from dg_lsp.service.process.host import EngineHost
 from dg_lsp.service.process.lifecycle import EngineSpec, stop_engine
-from dg_lsp.service.process.serving import make_server
 from tests.engine.masked_model import mask_tokens, settings_of
 from tests.service.masked_script import ScriptedMaskedDenoiser
 

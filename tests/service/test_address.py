@@ -278,6 +278,12 @@ def test_every_process_comes_to_the_same_directory(short, tmp_path):
     assert directories(short, XDG_RUNTIME_DIR=str(session)) == {str(session / "dg-lsp")}
     # A process that was not given the variable finds that one too.
     assert directories(short) == {str(session / "dg-lsp")}
+    # One that cannot be made, as after a logout that removed the session's directory.
+    (short / "gone").touch()
+    gone = str(short / "gone" / "1000")
+    assert directories(short, XDG_RUNTIME_DIR=gone) == {str(session / "dg-lsp")}
+    shutil.rmtree(session)
+    assert directories(short, XDG_RUNTIME_DIR=gone) == {str(short / f"dg-lsp-{uid}")}
     # A long one has a short stand-in.
     [found] = directories(short, XDG_RUNTIME_DIR=str(short / ("x" * 120)))
     assert Path(found).parent == short

@@ -23,7 +23,7 @@ from dg_lsp.service.address import Address
 
 CONNECT_S = 2.0
 KEEP_S = 5.0
-"""Unused connections are closed before the server does it (`serving.KEEP_S`)."""
+"""Unused connections are closed before the server does it (`server.KEEP_S`)."""
 MOST_KEPT = 4
 """Maximum number of unused connections; more occur only when many documents end at once."""
 READ_BYTES = 65536

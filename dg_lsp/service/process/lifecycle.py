@@ -101,10 +101,11 @@ class SharedEngine:
 
     def __init__(self, spec: EngineSpec, directory: Path | None = None) -> None:
         """Starts nothing yet; the first job does, or `start`. May raise `AddressError`."""
-        self._wish = spec
-        self._directory = runtime_directory(directory)
+        self._spec, self._given = spec, directory
         # A name that nobody listens on, where there is no address yet.
-        address = local_address(self._directory, spec.name) or Address("http://127.0.0.1:9")
+        address = local_address(runtime_directory(directory), spec.name) or Address(
+            "http://127.0.0.1:9"
+        )
         self._infiller = HttpInfiller(address, reconnect=self._find)
 
     @property
@@ -141,11 +142,12 @@ class SharedEngine:
 
     async def restart(self) -> EngineStatus:
         """Restart the engine, for every window."""
-        await stop_engine(self._directory, self._wish.name)
+        await stop_engine(runtime_directory(self._given), self._spec.name)
         return await self.start()
 
     async def _find(self) -> Address:
-        return await ensure_engine(self._wish, self._directory)
+        # Another directory by now, if a logout has removed the one of the session.
+        return await ensure_engine(self._spec, self._given)
 
 
 async def stop_engine(directory: Path, name: str, patience_s: float = 10.0) -> bool:

@@ -13,7 +13,6 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dg_lsp import __version__
 from dg_lsp.reason import CodedError, ReasonCode
@@ -21,33 +20,22 @@ from dg_lsp.service.address import IS_WINDOWS, Address, AddressError, is_loopbac
 from dg_lsp.service.http.app import make_app
 from dg_lsp.service.http.metrics import Metrics
 from dg_lsp.service.http.request import Access
+from dg_lsp.service.http.server import GRACE_S, Server, make_server
 from dg_lsp.service.process import losses
 from dg_lsp.service.process.host import EndedJob, EngineHost, ModelLoader
 from dg_lsp.service.process.lock import holder, note_holder, try_lock
 from dg_lsp.service.process.log import log_directory, open_log
-
-if TYPE_CHECKING:
-    import uvicorn
-
-KEEP_S = 30
-"""Longer than clients keep unused connections, so that they never meet a closed one."""
-FIRST_REQUEST_S = 30
-"""Until the head of the first request is there, which is before a token is asked for."""
-GRACE_S = 2
-"""For answers under way at the end; their jobs are cancelled before."""
+from dg_lsp.service.process.presence import Presence, guarded
 
 CLOSE_S = 8
 """Time for the current denoising step; a thread that hangs cannot be ended otherwise."""
 
-ACCEPTED_AT_ONCE = 4
-"""Connections taken before those that were taken are looked after: asyncio would take all that
-wait, which may be more than there are descriptors, though most clients are gone again."""
-WAITING_CONNECTIONS = 128
-
 CLAIM_S = 0.1
 """A process that checks whether the lock is held has it for a moment."""
-LOOK_S = 2.0
+LOOK_S = 1.0
 """How soon an engine notices that nobody can find it."""
+HANDOVER_S = LOOK_S + CLOSE_S + GRACE_S + 2.0
+"""How long an engine waits for the end of one whose files were removed."""
 STALL_GRACE_S = 0.5
 """For the word to the client before the process with a hanging model is ended."""
 
@@ -100,13 +88,12 @@ def serve(
     _check(listening)
     with (
         _claim(listening),
-        _listen(listening) as (listener, address),
+        _listen(listening) as (listener, address, presence),
         _logging(listening) as log_path,
     ):
         log.info("engine %s of dg-lsp %s at %s", listening.name, __version__, address)
         access = Access(address.token, loopback_only=listening.insecure)
         ready = functools.partial(on_ready, address)
-        found_by = _files(listening, address)
         note_loss = functools.partial(_note_loss, listening)
         asyncio.run(
             _serve(
@@ -117,7 +104,7 @@ def serve(
                 log_path,
                 ready,
                 on_tool_job,
-                found_by,
+                presence,
                 note_loss,
             )
         )
@@ -131,7 +118,7 @@ async def _serve(
     log_path: str,
     on_ready: Callable[[], None],
     on_tool_job: Callable[[EndedJob], None],
-    found_by: tuple[Path, ...],
+    presence: Presence | None,
     note_loss: Callable[[str], None],
 ) -> None:
     metrics = Metrics()
@@ -174,7 +161,7 @@ async def _serve(
     host.start_loading()
     on_ready()
     waiting = asyncio.create_task(ending.wait())
-    lost = asyncio.create_task(_until_lost(found_by, host))
+    lost = asyncio.create_task(_stay_findable(presence, server))
     await asyncio.wait({serving, waiting, lost}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     lost.cancel()
@@ -196,78 +183,27 @@ def _note_loss(listening: Listening, runs_as: str) -> None:
         losses.note(listening.directory, listening.name, runs_as)
 
 
-def _files(listening: Listening, address: Address) -> tuple[Path, ...]:
-    """The files by which others find this engine."""
-    if address.socket is None:
-        return ()
-    return address.socket, listening.directory / f"{listening.name}.lock"
+async def _stay_findable(presence: Presence | None, server: Server) -> None:
+    """Make the socket again when it is gone; return when the lock is.
 
-
-async def _until_lost(found_by: tuple[Path, ...], host: EngineHost) -> None:
-    """Wait until one of the files is gone or another's, and no job is open.
-
-    Something tidied up the directory, or a logout removed it. Front ends start another engine,
-    and two of them must not hold the model.
+    Something tidied up the directory, or a logout removed it. Without the lock, front ends
+    start another engine, and two of them must not hold the model.
     """
-    ours = [_identity(path) for path in found_by]
-    while [_identity(path) for path in found_by] == ours or any(host.count_jobs()):
+    is_told = False
+    while presence is None or presence.has_lock:
         await asyncio.sleep(LOOK_S)
-    log.warning("files of %s were removed: nobody finds this engine", found_by[0].parent)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def make_server(app: object, on_signal: Callable[[], None]) -> uvicorn.Server:
-    """A uvicorn server that leaves the end to us when a signal comes."""
-    import uvicorn
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    class Protocol(H11Protocol):
-        """Closes connections that send no request, because descriptors are limited."""
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self.giving_up = self.loop.call_later(FIRST_REQUEST_S, self.give_up)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self.giving_up.cancel()
-            super().connection_lost(exc)
-
-        def give_up(self) -> None:
-            if self.cycle is None:
-                self.transport.abort()
-
-    class Server(uvicorn.Server):
-        def handle_exit(self, sig: int, frame: object) -> None:
-            on_signal()
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            # The backlog below is meant for accepting; the kernel may hold more.
-            for listener in sockets or ():
-                listener.listen(WAITING_CONNECTIONS)
-
-    return Server(
-        uvicorn.Config(
-            app,  # type: ignore[arg-type]
-            http=Protocol,
-            ws="none",
-            lifespan="off",
-            loop="asyncio",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            backlog=ACCEPTED_AT_ONCE,
-            timeout_keep_alive=KEEP_S,
-            timeout_graceful_shutdown=GRACE_S,
-        )
-    )
+        if presence is None or presence.has_socket or not presence.has_lock:
+            continue
+        try:
+            await server.move_to(presence.open())
+        except OSError as error:
+            if not is_told:
+                log.warning("%s was removed and cannot be made: %s", presence.path, error)
+            is_told = True
+        else:
+            log.warning("%s was removed; it has been made again", presence.path)
+            is_told = False
+    log.warning("files in %s were removed: nobody finds this engine", presence.path.parent)
 
 
 def _check(listening: Listening) -> None:
@@ -305,11 +241,16 @@ def _claim(listening: Listening) -> Iterator[None]:
     lock = try_lock(path, CLAIM_S)
     if lock is None:
         raise AlreadyRunningError(f"an engine already runs with process id {holder(path)}")
-    # On a full disk, the engine runs anyway, without recording its process id.
-    with contextlib.suppress(OSError):
-        note_holder(path)
     try:
-        yield
+        with guarded(path, HANDOVER_S) as is_alone:
+            if not is_alone:
+                raise AlreadyRunningError(
+                    f"an engine whose files in {path.parent} were removed does not end"
+                )
+            # On a full disk, the engine runs anyway, without recording its process id.
+            with contextlib.suppress(OSError):
+                note_holder(path)
+            yield
         # An end in good order; a crash leaves the count of starts behind.
         (listening.directory / f"{listening.name}.starts").unlink(missing_ok=True)
     finally:
@@ -317,11 +258,13 @@ def _claim(listening: Listening) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _listen(listening: Listening) -> Iterator[tuple[socket.socket, Address]]:
-    """An open socket, and the address to give to clients."""
+def _listen(
+    listening: Listening,
+) -> Iterator[tuple[socket.socket, Address, Presence | None]]:
+    """An open socket, the address to give to clients, and the files by which they find it."""
     if listening.tcp is not None:
         with _tcp_socket(*listening.tcp) as listener:
-            yield listener, _tcp_address(listener, listening.token)
+            yield listener, _tcp_address(listener, listening.token), None
     elif IS_WINDOWS:
         with _tcp_socket("127.0.0.1", 0) as listener:
             address = _tcp_address(listener, secrets.token_urlsafe(32))
@@ -330,27 +273,19 @@ def _listen(listening: Listening) -> Iterator[tuple[socket.socket, Address]]:
             known.touch(mode=0o600)
             known.write_text(json.dumps({"url": address.url, "token": address.token}))
             try:
-                yield listener, address
+                yield listener, address, None
             finally:
                 known.unlink(missing_ok=True)
     else:
         found = local_address(listening.directory, listening.name)
         assert found is not None
         assert found.socket is not None
-        path = found.socket
-        # We hold the lock, so whatever lies there is left from an engine that is gone.
-        path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            listener.bind(str(path))
-            path.chmod(0o600)
-            listener.listen(WAITING_CONNECTIONS)
-            ours = _identity(path)
+        presence = Presence(listening.directory / f"{listening.name}.lock", found.socket)
+        with presence.open() as listener:
             try:
-                yield listener, found
+                yield listener, found, presence
             finally:
-                # If ours was removed, this socket may belong to another engine.
-                if _identity(path) == ours:
-                    path.unlink(missing_ok=True)
+                presence.leave()
 
 
 def _tcp_socket(host: str, port: int) -> socket.socket:

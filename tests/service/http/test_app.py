@@ -17,9 +17,9 @@ from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.reason import ReasonCode
 from dg_lsp.service.address import Address
 from dg_lsp.service.client.infiller import HttpInfiller
+from dg_lsp.service.http import server
 from dg_lsp.service.http.compatibility import read_openai
 from dg_lsp.service.http.request import Access
-from dg_lsp.service.process import serving
 from dg_lsp.service.process.host import ModelState
 from dg_lsp.service.schema import decode_job
 from tests.service.test_schema import is_named
@@ -609,7 +609,7 @@ async def test_access_over_tcp(host, serve_host, access, headers, expect):
 
 
 async def test_who_connects_and_asks_for_nothing_is_left(served, monkeypatch):
-    monkeypatch.setattr(serving, "FIRST_REQUEST_S", 0.3)
+    monkeypatch.setattr(server, "FIRST_REQUEST_S", 0.3)
     client = HttpInfiller(served.address)
     handle = client.submit(decode_job(JOB))
     head = b"GET /v1/status HTTP/1.1\r\nHost: x\r\n"

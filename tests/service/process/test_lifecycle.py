@@ -424,32 +424,90 @@ async def test_without_a_variable_there_is_one_engine_that_all_commands_see(
     assert "stopped" not in await process("engine", "stop")
 
 
-@pytest.mark.parametrize("gone", ["socket", "lock", "directory"])
-async def test_an_engine_that_nobody_finds_any_more_makes_way(spec, gone, monkeypatch):
-    root = Path(tempfile.mkdtemp(prefix="dgl"))
-    directory = root / "d"
-    monkeypatch.setattr("dg_lsp.service.process.lifecycle.PATIENCE_S", 30)
-    engine = SharedEngine(spec, directory)
-    pid = await pid_of(engine)
-    await engine.close()
-    if gone == "directory":
-        shutil.rmtree(directory)
-    else:
-        (directory / f"engine.{'sock' if gone == 'socket' else gone}").unlink()
-
-    # Another window, which knows nothing of that.
-    engine = SharedEngine(spec, directory)
-    while await pid_of(engine) == pid:
-        await asyncio.sleep(0.1)
+async def has_ended(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         while True:
             os.kill(pid, 0)
             await asyncio.sleep(0.05)
-    # The one that went has left the other's files alone.
-    assert (await probe(engine.address)).pid == holder(directory / "engine.lock")
-    await engine.close()
+
+
+async def test_an_engine_makes_its_socket_again(spec, directory):
+    open_window = SharedEngine(spec, directory)
+    pid = await pid_of(open_window)
+    for _ in range(2):
+        (directory / "engine.sock").unlink()
+        # Another window, which knows nothing of that.
+        other = SharedEngine(spec, directory)
+        assert await pid_of(other) == pid
+        await other.close()
+        assert await pid_of(open_window) == pid
+    assert (directory / "engine.sock").stat().st_mode & 0o777 == 0o600
+    # Something else in its place.
+    (directory / "engine.sock").unlink()
+    (directory / "engine.sock").write_text("not a socket")
+    other = SharedEngine(spec, directory)
+    assert await pid_of(other) == pid
+    assert "was removed" in Path((await other.status()).log).read_text()
+    for engine in (open_window, other):
+        await engine.close()
+    # The socket that it made itself is also the one that it takes with it.
     await stop_engine(directory, "engine")
+    assert not (directory / "engine.sock").exists()
+
+
+@pytest.mark.parametrize("gone", ["lock", "directory"])
+@pytest.mark.parametrize("job", ["idle", "at work"])
+async def test_an_engine_that_nobody_finds_any_more_makes_way(spec, directory, gone, job):
+    root = Path(tempfile.mkdtemp(prefix="dgl"))
+    place = root / "d"
+    window = SharedEngine(spec, place)
+    pid = await pid_of(window)
+    if job == "at work":
+        handle = window.submit(HANG)
+        assert (await anext(handle.drafts())).step == 1
+    if gone == "directory":
+        shutil.rmtree(place)
+    else:
+        (place / "engine.lock").unlink()
+
+    # The next one begins only when the first has ended.
+    other = SharedEngine(spec, place)
+    if gone == "lock":
+        # The socket is still there, until the engine notices.
+        await has_ended(pid)
+    assert await pid_of(other) != pid
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    # It has left the files of the other one alone.
+    assert (await probe(other.address)).pid == holder(place / "engine.lock")
+    # And the first window goes on with the new one.
+    assert await pid_of(window) == (await other.status()).pid
+    for engine in (window, other):
+        await engine.close()
+    await stop_engine(place, "engine")
     shutil.rmtree(root)
+
+
+async def test_a_window_outlives_the_session_directory(spec, directory, monkeypatch):
+    monkeypatch.delenv("DG_LSP_RUNTIME_DIR")
+    monkeypatch.setattr(address, "SESSIONS", directory / "none")
+    monkeypatch.setattr(address, "SHORT_PARENT", directory)
+    session = directory / "run" / "1000"
+    session.mkdir(parents=True)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(session))
+    window = SharedEngine(spec)
+    pid = await pid_of(window)
+    assert window.address.socket.parent == session / "dg-lsp"
+    # A logout removes the session's directory, and the user cannot make it again.
+    shutil.rmtree(directory / "run")
+    (directory / "run").touch()
+
+    await has_ended(pid)
+    assert await pid_of(window) != pid
+    assert window.address.socket.parent == directory / f"dg-lsp-{os.getuid()}"
+    assert (await window.restart()).state in ("unloaded", "loading", "ready")
+    await window.close()
+    await stop_engine(window.address.socket.parent, "engine")
 
 
 async def test_an_engine_that_lost_its_socket_and_stays_is_named(spec, directory):
