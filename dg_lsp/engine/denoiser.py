@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +61,33 @@ class Prediction:
     the model does not report it."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StepRequest:
+    """What `Denoiser.denoise` is given, as a value."""
+
+    encoded: Any
+    canvases: Canvases
+    canvas: Tensor
+    conditioning: Tensor | None
+    temperature: float
+    share: Tensor
+
+    @property
+    def rows(self) -> int:
+        return sum(self.canvases.lengths)
+
+    def on(self, denoiser: Denoiser) -> Prediction:
+        """The answer, for this request alone."""
+        return denoiser.denoise(
+            self.encoded,
+            self.canvases,
+            self.canvas,
+            self.conditioning,
+            self.temperature,
+            self.share,
+        )
+
+
 class Denoiser(Protocol):
     """One model. Called from one thread only; may raise `OutOfMemoryError`."""
 
@@ -106,6 +133,20 @@ class Denoiser(Protocol):
 
     def shrink(self) -> int:
         """Free all caches; returns the number of bytes freed."""
+        ...
+
+
+@runtime_checkable
+class SharingDenoiser(Denoiser, Protocol):
+    """A network that denoises canvases of several prompts in one forward pass."""
+
+    @property
+    def prompts_together(self) -> int:
+        """For how many prompts at a time there is memory."""
+        ...
+
+    def denoise_together(self, requests: Sequence[StepRequest]) -> list[Prediction]:
+        """The answer to each request, the same as alone up to rounding."""
         ...
 
 

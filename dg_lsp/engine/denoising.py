@@ -26,18 +26,24 @@ A step waits for the device once, for the data that stopping and drafts need.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
 from dg_lsp.engine.codec import Codec
-from dg_lsp.engine.denoiser import Denoiser, Prediction
+from dg_lsp.engine.denoiser import Denoiser, Prediction, StepRequest
 from dg_lsp.engine.family import Corruption, LengthStrategy
 from dg_lsp.engine.healing import mended
 from dg_lsp.engine.lanes import Constraints, Lane, StepView, arrange
 from dg_lsp.engine.prompt import CanvasPlan
+
+T = TypeVar("T")
+
+Steps: TypeAlias = Generator[StepRequest, Prediction, T]
+"""Work that stops at each step for the denoiser's answer, so that whoever owns the denoiser can
+answer several at a time."""
 
 
 class Denoising:
@@ -77,9 +83,11 @@ class Denoising:
 
     def step(self) -> None:
         """One denoising step (1.c) of all lanes; settled lanes do not change."""
-        free = self._rows.canvases.free
-        # i., ii. and v.
-        predicted = self._denoiser.denoise(
+        self.take(self.request().on(self._denoiser))
+
+    def request(self) -> StepRequest:
+        """What the next step asks of the denoiser: i., ii. and v."""
+        return StepRequest(
             self._encoded,
             self._rows.canvases,
             self._canvas,
@@ -87,6 +95,10 @@ class Denoising:
             self._corruption.temperature(self.step_idx),
             self._corruption.share(self._rows),
         )
+
+    def take(self, predicted: Prediction) -> None:
+        """Finish the step with the denoiser's answer."""
+        free = self._rows.canvases.free
         # iii.
         committed = self._corruption.commit(self._canvas[free], predicted, self._rows)
         self._canvas[free] = committed
@@ -203,18 +215,29 @@ def run(
     strategy: LengthStrategy,
     wanted: int,
     after_step: Callable[[], None],
-) -> list[Lane]:
+) -> Steps[list[Lane]]:
     """Denoise all lanes, dropping the worst on the way; returns the rest, best first.
 
     Keeps at least `wanted` lanes. `after_step` is called after each step and may raise.
     """
     while not denoising.done:
-        denoising.step()
+        denoising.take((yield denoising.request()))
         after_step()
         survivors = survivors_of(denoising, strategy, wanted)
         if len(survivors) < len(denoising.lanes):
             denoising.keep(survivors, fits_pinned=strategy.may_drop(denoising.step_idx))
     return strategy.fittest(denoising.lanes)
+
+
+def alone(steps: Steps[T], denoiser: Denoiser) -> T:
+    """Do the work, each step by itself."""
+    try:
+        request = next(steps)
+        while True:
+            request = steps.send(request.on(denoiser))
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 def survivors_of(denoising: Denoising, strategy: LengthStrategy, wanted: int) -> list[Lane]:

@@ -1,18 +1,19 @@
-"""Runs one job on the calling thread, from the prompt to the infill."""
+"""Runs one job, from the prompt to the infill."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from dg_lsp.config import EngineSettings
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Denoiser
-from dg_lsp.engine.denoising import Denoising, run
+from dg_lsp.engine.denoising import Denoising, Steps, alone, run
 from dg_lsp.engine.family import Family, FoundText, LengthStrategy
 from dg_lsp.engine.healing import text_of
 from dg_lsp.engine.lanes import Lane
@@ -107,11 +108,15 @@ class Filling:
 
     def run(self) -> Infill:
         """Fill the span. Raises `JobStoppedError`."""
+        return alone(self.steps(), self._denoiser)
+
+    def steps(self) -> Steps[Infill]:
+        """The same, step by step."""
         prompt = self._timed("prompt", self._laid_out)
         self._left_tokens = prompt.left_tokens
         encoded = self._encode(prompt)
         try:
-            found = self._find(prompt, encoded)
+            found = yield from self._find(prompt, encoded)
         except _DeadlineError:
             self._is_cut_short = True
             found = self._complete or self._texts(self._family.lengths.fittest(self._lanes))
@@ -155,15 +160,16 @@ class Filling:
     def _laid_out(self) -> Prompt:
         return self._family.layout.build(self._job, self._denoiser.canvas_length)
 
-    def _find(self, prompt: Prompt, encoded: Any) -> list[FoundText]:
+    def _find(self, prompt: Prompt, encoded: Any) -> Steps[list[FoundText]]:
         if self._job.replaced is not None:
             start = healed_ids(prompt, self._codec, self._job.replaced)
-            return self._rewrite(prompt, encoded, start)
+            return (yield from self._rewrite(prompt, encoded, start))
         if self._job.span_tokens is not None:
-            return self._rewrite(prompt, encoded, [-1] * self._job.span_tokens)
-        return self._race(prompt, encoded)
+            start = [-1] * self._job.span_tokens
+            return (yield from self._rewrite(prompt, encoded, start))
+        return (yield from self._race(prompt, encoded))
 
-    def _race(self, prompt: Prompt, encoded: Any) -> list[FoundText]:
+    def _race(self, prompt: Prompt, encoded: Any) -> Steps[list[FoundText]]:
         """Race lanes of several lengths; if the longest wins, continue with further blocks."""
         budget = self._job.max_tokens + prompt.healed_tokens
         room = self._denoiser.canvas_length - prompt.anchored_tokens
@@ -178,7 +184,7 @@ class Filling:
             plan.with_free(self._noised(plan.free_ids, strength)) if strength else plan
             for plan in self._seeded(prompt, room)
         ]
-        lanes = self._denoise(plans, prompt, encoded, strategy)
+        lanes = yield from self._denoise(plans, prompt, encoded, strategy)
         self._complete = self._texts(lanes)
         # At the end of a document, nothing says where a longer text would end.
         may_go_on = (
@@ -188,7 +194,7 @@ class Filling:
             and not warm
         )
         if may_go_on and self._family.lengths.ran_out(lanes[0], lengths[-1]):
-            longer = self._open(prompt, encoded)
+            longer = yield from self._open(prompt, encoded)
             return [*self._complete, *(one for one in longer if one.meets)]
         return self._complete
 
@@ -229,21 +235,23 @@ class Filling:
             return False
         return self._seeds[number].score >= self._settings.seeds.sure_score
 
-    def _open(self, prompt: Prompt, encoded: Any) -> list[FoundText]:
+    def _open(self, prompt: Prompt, encoded: Any) -> Steps[list[FoundText]]:
         """Fill canvases without a right anchor, block by block, until they meet the suffix."""
         self._is_open_ended = True
         left = self._job.max_tokens + prompt.healed_tokens
         while True:
             length = min(left, self._block_tokens)
             plans = [plan_open_canvas(prompt, length)] * self._job.candidates
-            lanes = self._denoise(plans, prompt, encoded)
+            lanes = yield from self._denoise(plans, prompt, encoded)
             found = self._texts(lanes)
             left -= length
             if left <= 0 or found[0].meets:
                 return found
             prompt, encoded = self._commit(lanes[0], prompt)
 
-    def _rewrite(self, prompt: Prompt, encoded: Any, start_ids: list[int]) -> list[FoundText]:
+    def _rewrite(
+        self, prompt: Prompt, encoded: Any, start_ids: list[int]
+    ) -> Steps[list[FoundText]]:
         """Start from known tokens, partly noised, or from noise of known length (-1)."""
         room = self._denoiser.canvas_length - prompt.anchored_tokens
         blocks: list[list[int]] = []
@@ -259,7 +267,7 @@ class Filling:
             self._rest = self._old_text([*blocks[number:], start_ids], prompt)
             start = self._noised(block, self._job.strength)
             plan = plan_open_canvas(prompt, len(block)).with_free(start)
-            lanes = self._denoise([plan], prompt, encoded)
+            lanes = yield from self._denoise([plan], prompt, encoded)
             prompt, encoded = self._commit(lanes[0], prompt)
         self._block, self._rest = self._blocks, ""
         lengths = [len(start_ids)] * self._job.candidates
@@ -277,7 +285,7 @@ class Filling:
         if self._blocks == 1:
             # A seed stands for the whole selection.
             plans += self._seeded_rewrite(prompt, room, start_ids)
-        return self._texts(self._denoise(plans, prompt, encoded))
+        return self._texts((yield from self._denoise(plans, prompt, encoded)))
 
     def _old_text(self, blocks: Sequence[Sequence[int]], prompt: Prompt) -> str:
         """The old text of a rewrite's blocks."""
@@ -311,7 +319,7 @@ class Filling:
         prompt: Prompt,
         encoded: Any,
         strategy: LengthStrategy | None = None,
-    ) -> list[Lane]:
+    ) -> Steps[list[Lane]]:
         corruption = self._family.corrupt(self._job.seed)
         denoising = Denoising(self._denoiser, encoded, plans, self._codec, corruption)
         strategy, wanted = strategy or self._family.lengths, self._job.candidates
@@ -332,7 +340,8 @@ class Filling:
 
         if self._cancelled():
             raise JobStoppedError
-        return self._timed("denoise", lambda: run(denoising, strategy, wanted, after_step))
+        with self._timing("denoise"):
+            return (yield from run(denoising, strategy, wanted, after_step))
 
     def _commit(self, lane: Lane, prompt: Prompt) -> tuple[Prompt, Any]:
         """Commit a settled block: its tokens become known text before the next canvas."""
@@ -430,9 +439,14 @@ class Filling:
         return with_seeds(found, self._seeds, self._settings.seeds)
 
     def _timed(self, stage: str, work: Callable[[], T]) -> T:
+        with self._timing(stage):
+            return work()
+
+    @contextlib.contextmanager
+    def _timing(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
         try:
-            return work()
+            yield
         finally:
             elapsed = (time.perf_counter() - start) * 1e3
             self._timings_ms[stage] = self._timings_ms.get(stage, 0.0) + elapsed

@@ -24,6 +24,7 @@ from dg_lsp.document.suggestions import (
     one_line,
     suggestions_for,
 )
+from dg_lsp.engine.denoising import Steps
 from dg_lsp.engine.family import FoundText
 from dg_lsp.engine.infilling import Filling
 from dg_lsp.engine.masked import MaskTokens
@@ -58,8 +59,8 @@ Method = Callable[[LoadedModel, TrueSpan], Outcome]
 class OpenFilling(Filling):
     """Fills with open canvases only, cut where they meet the suffix: no race, no anchor."""
 
-    def _find(self, prompt: Prompt, encoded: Any) -> list[FoundText]:
-        return self._open(prompt, encoded)
+    def _find(self, prompt: Prompt, encoded: Any) -> Steps[list[FoundText]]:
+        return (yield from self._open(prompt, encoded))
 
 
 class LanesAlone(Filling):

@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import gc
 import logging
+import time
 import weakref
 from collections.abc import AsyncIterator
 
@@ -21,6 +22,7 @@ from dg_lsp.config import (
     PromptSettings,
     PromptStyle,
     SamplerSettings,
+    SharingSettings,
 )
 from dg_lsp.engine.denoiser import OutOfMemoryError
 from dg_lsp.engine.engine import Engine, EngineJob
@@ -197,6 +199,187 @@ async def test_after_an_error_the_device_is_asked_whether_it_still_works(engine,
     assert infill.reason.code is ReasonCode.GPU_LOST
     # It is only asked then.
     assert texts((await engine.submit(job(AREA)).result()).infill) == ["3.14 * radius"]
+
+
+class SharingScript(ScriptedDenoiser):
+    """Its jobs share steps; `shared` records how many, `shared_error` is raised by those."""
+
+    prompts_together = 8
+    shared_error: Exception | None = None
+
+    def __init__(self, *given, **options) -> None:
+        super().__init__(*given, **options)
+        self.shared: list[int] = []
+
+    def denoise_together(self, requests):
+        self.shared.append(len(requests))
+        if self.shared_error is not None:
+            raise self.shared_error
+        return [request.on(self) for request in requests]
+
+
+async def shared(engine: Engine, denoiser: ScriptedDenoiser, *jobs: InfillJob):
+    """All jobs, begun while the first one is at its first step."""
+    handles = [await blocked(engine, denoiser, jobs[0])]
+    handles += [engine.submit(one) for one in jobs[1:]]
+    denoiser.gate.set()
+    return handles
+
+
+@pytest.fixture
+def sharing(tiny_codec) -> SharingScript:
+    return SharingScript(tiny_codec, plain(AREA), plain(SIDE), plain(NAME))
+
+
+@pytest.fixture
+async def sharing_engine(tiny_codec, sharing) -> AsyncIterator[Engine]:
+    settings = EngineSettings(
+        PromptSettings(style=PromptStyle.BARE),
+        SamplerSettings(max_denoising_steps=12),
+        LengthSettings(lengths=tuple(range(1, 13))),
+        sharing=SharingSettings(jobs=3, cpu_rows=1000),
+    )
+    family = gemma_family(settings, sharing, tiny_codec)
+    engine = Engine(sharing, tiny_codec, family, settings, "scripted")
+    async with asyncio.timeout(30):
+        yield engine
+        sharing.gate.set()
+        await engine.close()
+
+
+THREE = job(AREA), job(SIDE, "b.py"), job(NAME, "c.py")
+ANSWERS = ["3.14 * radius", "self.radius", "self"]
+
+
+async def test_jobs_of_several_documents_share_steps(sharing_engine, sharing):
+    handles = await shared(sharing_engine, sharing, *THREE, job(AREA, "d.py"))
+    infills = [(await handle.result()).infill for handle in handles]
+
+    assert [texts(infill)[0] for infill in infills] == [*ANSWERS, ANSWERS[0]]
+    assert max(sharing.shared) == 3
+    # A job has as many steps as alone.
+    assert infills[0].steps == infills[3].steps
+
+
+async def test_a_job_that_is_alone_shares_nothing(sharing_engine, sharing):
+    assert texts((await sharing_engine.submit(job(AREA)).result()).infill) == [ANSWERS[0]]
+    assert sharing.shared == []
+
+
+async def test_one_job_runs_after_the_other_where_the_settings_say_so(tiny_codec, sharing):
+    settings = EngineSettings(
+        PromptSettings(style=PromptStyle.BARE), sharing=SharingSettings(jobs=1)
+    )
+    family = gemma_family(settings, sharing, tiny_codec)
+    engine = Engine(sharing, tiny_codec, family, settings, "scripted")
+    handles = await shared(engine, sharing, *THREE)
+    for handle in handles:
+        await handle.result()
+    await engine.close()
+    assert sharing.shared == []
+
+
+async def test_a_job_begins_only_while_those_under_way_leave_rows(sharing_engine, sharing):
+    sharing_engine._most_rows = 1
+    handles = await shared(sharing_engine, sharing, *THREE)
+    assert [texts((await one.result()).infill)[0] for one in handles] == ANSWERS
+    assert sharing.shared == []
+
+
+async def test_while_a_rewrite_runs_an_infill_finds_rows(sharing_engine, sharing):
+    sharing_engine._most_rows = 1
+    rewrite = job(AREA.replace("3.14 * radius", ""), replaced="3.14 * radius")
+    handles = await shared(sharing_engine, sharing, rewrite, job(SIDE, "b.py"))
+    assert texts((await handles[1].result()).infill) == ["self.radius"]
+    assert (await handles[0].result()).state is JobState.DONE
+    assert 2 in sharing.shared
+
+
+async def test_a_cancelled_job_leaves_the_others_within_a_step(sharing_engine, sharing):
+    handles = await shared(sharing_engine, sharing, *THREE)
+    await asyncio.to_thread(wait_for, lambda: 3 in sharing.shared)
+    handles[1].cancel()
+    sharing.shared.clear()
+    results = [await handle.result() for handle in handles]
+
+    assert [one.state for one in results] == [
+        JobState.DONE,
+        JobState.CANCELLED,
+        JobState.DONE,
+    ]
+    assert sharing.shared.count(3) <= 1
+
+
+def wait_for(condition) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.005)
+    raise TimeoutError
+
+
+async def test_an_error_in_one_job_ends_no_other(sharing_engine, sharing, monkeypatch):
+    """Whether it comes from the job's own work between two steps, or from the step."""
+    own = SharingScript.score
+
+    def score(encoded, continuations):
+        if b"radius ** 2" in encoded.rest.replace(b"3.14 * ", b""):
+            raise RuntimeError("no score for this one")
+        return own(sharing, encoded, continuations)
+
+    monkeypatch.setattr(sharing, "score", score)
+    handles = await shared(sharing_engine, sharing, *THREE)
+    results = [await handle.result() for handle in handles]
+
+    assert [one.state for one in results] == [JobState.FAILED, JobState.DONE, JobState.DONE]
+    assert [texts(one.infill)[0] for one in results[1:]] == ANSWERS[1:]
+
+
+async def test_a_shared_step_that_fails_is_made_by_each_job_alone(sharing_engine, sharing):
+    sharing.shared_error = RuntimeError("not together")
+    handles = await shared(sharing_engine, sharing, *THREE)
+    assert [texts((await one.result()).infill)[0] for one in handles] == ANSWERS
+
+
+async def test_shared_steps_that_run_out_of_memory_have_fewer_jobs(sharing_engine, sharing):
+    shrunk = []
+    sharing.shrink = lambda: shrunk.append(True) or 1000
+    sharing.shared_error = OutOfMemoryError("out of memory on cuda:0")
+    handles = await shared(sharing_engine, sharing, *THREE)
+    assert [texts((await one.result()).infill)[0] for one in handles] == ANSWERS
+    assert len(shrunk) == len(sharing.shared) <= 2
+    # From then on, one after the other.
+    sharing.shared.clear()
+    again = [sharing_engine.submit(job(AREA)), sharing_engine.submit(job(SIDE, "b.py"))]
+    assert [texts((await one.result()).infill)[0] for one in again] == ANSWERS[:2]
+    assert sharing.shared == []
+
+
+async def test_a_job_that_runs_out_of_memory_runs_again_alone(
+    sharing_engine, sharing, monkeypatch
+):
+    fails = iter([True])
+    own = SharingScript.score
+
+    def score(encoded, continuations):
+        if b"** 2" in encoded.rest and next(fails, False):
+            raise OutOfMemoryError("out of memory on cuda:0")
+        return own(sharing, encoded, continuations)
+
+    monkeypatch.setattr(sharing, "score", score)
+    handles = await shared(sharing_engine, sharing, *THREE)
+    assert [texts((await one.result()).infill)[0] for one in handles] == ANSWERS
+    # The prompt is read twice, the second time when the others are done.
+    assert len(sharing.prompts) == 4
+    assert sharing.prompts[3] == sharing.prompts[0]
+
+
+async def test_closing_ends_jobs_that_share_steps(sharing_engine, sharing):
+    handles = await shared(sharing_engine, sharing, *THREE)
+    await sharing_engine.close()
+    states = {(await handle.result()).state for handle in handles}
+    assert states <= {JobState.CANCELLED, JobState.DONE}
+    assert not sharing_engine._thread.is_alive()
 
 
 async def test_nothing_of_the_model_outlives_the_engine(tiny_checkpoint):

@@ -16,6 +16,7 @@ from dg_lsp.engine.scheduler import Scheduler
 class Request:
     document_key: str
     number: int = 0
+    client: str = ""
     superseded: bool = False
     is_speculative: bool = False
 
@@ -50,7 +51,7 @@ def run(script: str) -> tuple[list[str], list[str]]:
             assert taken is not None
             ran.append(taken)
         if word in ("take", "end"):
-            scheduler.finish()
+            scheduler.finish(ran[-1])
         if word not in ("take", "begin", "end"):
             name = word.removeprefix("?")
             key, number = name[0].replace("-", ""), int(name[1:])
@@ -121,7 +122,121 @@ def test_a_busy_document_starves_no_other(documents):
         assert taken is not None
         assert taken.document_key == waiting.pop(0)
         assert not taken.superseded
-        scheduler.finish()
+        scheduler.finish(taken)
+
+
+def drained(scheduler: Scheduler[Request]) -> list[Request]:
+    """Run everything that waits, one after the other."""
+    taken = []
+    while (one := scheduler.take_beside()) is not None:
+        scheduler.finish(one)
+        taken.append(one)
+    return taken
+
+
+def test_a_client_with_a_hundred_jobs_does_not_keep_another_waiting():
+    scheduler: Scheduler[Request] = Scheduler()
+    for number in range(100):
+        scheduler.put(Request("", number, client="tool"))
+    scheduler.put(Request("", 1, client="editor"))
+    scheduler.put(Request("", 2, client="editor"))
+
+    order = [(one.client, one.number) for one in drained(scheduler)]
+    assert order[:4] == [("tool", 0), ("editor", 1), ("tool", 1), ("editor", 2)]
+    assert order[4:] == [("tool", number) for number in range(2, 100)]
+    assert len(order) == 102
+
+
+def test_a_client_gains_nothing_by_asking_again_and_again():
+    """Neither under the same name, although nothing of it waits when it asks, nor under new
+    ones."""
+    for name in ("eager", "eager {}"):
+        scheduler: Scheduler[Request] = Scheduler()
+        for number in range(3):
+            scheduler.put(Request("", number, client="patient"))
+        served = []
+        for number in range(6):
+            scheduler.put(Request("", number, client=name.format(number)))
+            taken = scheduler.take()
+            assert taken is not None
+            scheduler.finish(taken)
+            served.append(taken.client.split()[0])
+        assert served.count("patient") == 3
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["a", "b", "c", "take"]), max_size=60))
+def test_who_asks_for_one_thing_waits_for_two_jobs_of_each_other_client_at_most(events):
+    scheduler: Scheduler[Request] = Scheduler()
+    waiting: list[Request] = []
+    served_since: dict[int, list[str]] = {}
+    for number, event in enumerate([*events, *["take"] * len(events)]):
+        if event != "take":
+            if not any(one.client == event for one in waiting):
+                served_since[number] = []
+            waiting.append(Request("", number, client=event))
+            scheduler.put(waiting[-1])
+        elif (taken := scheduler.take_beside()) is not None:
+            scheduler.finish(taken)
+            waiting.remove(taken)
+            others = served_since.pop(taken.number, [])
+            assert all(others.count(client) <= 2 for client in "abc")
+            for served in served_since.values():
+                served.append(taken.client)
+    assert waiting == []
+
+
+def test_several_jobs_run_at_once_and_each_is_superseded_by_its_own_document():
+    scheduler: Scheduler[Request] = Scheduler()
+    for document in "ab":
+        scheduler.put(Request(document))
+    running = [scheduler.take(), scheduler.take()]
+    assert [one.document_key for one in running if one] == ["a", "b"]
+    scheduler.put(Request("b", 2))
+    assert [one.superseded for one in running if one] == [False, True]
+    assert running[0] is not None
+    scheduler.finish(running[0])
+    scheduler.put(Request("a", 2))
+    assert not running[0].superseded
+
+
+def test_a_speculative_job_never_runs_beside_others_and_leaves_when_another_comes():
+    scheduler: Scheduler[Request] = Scheduler()
+    scheduler.put(Request("a"))
+    running = scheduler.take()
+    guessed = Request("b", is_speculative=True)
+    scheduler.put(guessed)
+    assert scheduler.take_beside() is None
+    assert running is not None
+    scheduler.finish(running)
+    assert scheduler.take() is guessed
+    scheduler.put(Request("c"))
+    assert guessed.superseded
+    assert scheduler.take_beside() == Request("c")
+
+
+def test_work_that_was_handed_over_ends_with_the_job_that_it_began_with():
+    scheduler: Scheduler[Request] = Scheduler()
+    guessed = Request("a", is_speculative=True)
+    scheduler.put(guessed)
+    assert scheduler.take() is guessed
+    scheduler.put(asked := Request("a"))
+    assert scheduler.close() == [asked]
+    scheduler.finish(guessed)
+    assert scheduler.close() == []
+
+
+def test_a_rewrite_is_left_waiting_where_only_urgent_jobs_are_taken():
+    scheduler: Scheduler[Request] = Scheduler()
+    scheduler.put(Request("A"))
+    assert scheduler.take_beside(only_urgent=True) is None
+    taken = []
+    for number in range(6):
+        scheduler.put(Request("a", number))
+        taken.append(scheduler.take_beside(only_urgent=True))
+    # After as many as may overtake it, it is the rewrite's turn.
+    assert [one is not None for one in taken] == [True] * 4 + [False] * 2
+    assert scheduler.take_beside() == Request("A")
 
 
 def test_take_waits_for_a_job():

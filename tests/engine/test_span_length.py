@@ -7,7 +7,7 @@ import torch
 
 from dg_lsp.config import LengthSettings, PromptSettings, PromptStyle, SamplerSettings
 from dg_lsp.engine.conversation import build_prompt
-from dg_lsp.engine.denoising import Denoising, run
+from dg_lsp.engine.denoising import Denoising, alone, run
 from dg_lsp.engine.lanes import Lane
 from dg_lsp.engine.prompt import CanvasPlan, plan_canvas
 from dg_lsp.engine.span_length import (
@@ -100,7 +100,7 @@ def scripted_race(codec, keep_after=(), wanted=1, after_step=lambda: None):
         ),
     )
     strategy = LengthRace(LengthSettings(keep_after=keep_after))
-    lanes = run(denoising, strategy, wanted, after_step)
+    lanes = alone(run(denoising, strategy, wanted, after_step), denoiser)
     return lanes, [len(canvases) for canvases in denoiser.canvases]
 
 
