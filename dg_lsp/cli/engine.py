@@ -17,6 +17,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dg_lsp.cli.listening import (
+    InsecureOption,
+    LimitOption,
+    ListenOption,
+    TlsCertOption,
+    TlsKeyOption,
+    TokenFileOption,
+    TokensOption,
+    open_entrance,
+)
 from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 from dg_lsp.reason import CodedError, ReasonCode
 
@@ -29,12 +39,6 @@ if TYPE_CHECKING:
 engine = typer.Typer(add_completion=False, help="Run, show or stop the engine.")
 
 _RuntimeDir = Annotated[Path | None, typer.Option("--runtime-dir", metavar="DIR", hidden=True)]
-_TokenFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--token-file", metavar="FILE", help="File with the token that TCP clients must send."
-    ),
-]
 
 
 class _Loader:
@@ -84,15 +88,13 @@ class _Loader:
 
 @engine.command("run")
 def run(
-    listen: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Listen on TCP instead of the user's socket."),
-    ] = None,
-    insecure: Annotated[
-        bool,
-        typer.Option("--insecure", help="Require no token; only on the loopback interface."),
-    ] = False,
-    token_file: _TokenFile = None,
+    listen: ListenOption = None,
+    insecure: InsecureOption = False,
+    token_file: TokenFileOption = None,
+    tokens: TokensOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
+    limit: LimitOption = None,
     model: ModelOption = None,
     device: DeviceOption = None,
     vram: VramOption = None,
@@ -111,16 +113,11 @@ def run(
     """Serve the model until stopped.
 
     Editors connect through a socket that only the user can access; with --listen, tools and
-    other machines connect over TCP.
+    other machines connect over TCP, each with a token (dg-lsp token).
     """
     from dg_lsp.diagnosis.journal import Journal, state_directory
     from dg_lsp.diagnosis.records import tool_record
-    from dg_lsp.service.address import (
-        engine_name,
-        parse_listen,
-        read_token,
-        runtime_directory,
-    )
+    from dg_lsp.service.address import engine_name, parse_listen, runtime_directory
     from dg_lsp.service.process import losses
     from dg_lsp.service.process.serving import IdleTimes, Listening, serve
 
@@ -130,19 +127,31 @@ def run(
 
     def tell(address: Address) -> None:
         print(f"dg-lsp: listening at {address}", file=sys.stderr, flush=True)
+        if entrance.certificate is not None:
+            shown = f"dg-lsp: its fingerprint is sha256:{entrance.certificate.fingerprint}"
+            print(shown, file=sys.stderr, flush=True)
 
     def note(ended: EndedJob) -> None:
         path, name = (ended.sender.path, ended.sender.name) if ended.sender else ("", "")
         journal.add(tool_record(ended.job, ended.result, ended.took_s, path, name))
 
+    tcp = None if listen is None else parse_listen(listen)
+    entrance = open_entrance(
+        tcp[0] if tcp else None,
+        insecure=insecure,
+        token_file=token_file,
+        tokens=tokens,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        limits=limit,
+    )
     journal = Journal(state_directory())
     try:
         listening = Listening(
             directory=runtime_directory(runtime_dir),
             name=engine_name(model, device),
-            tcp=None if listen is None else parse_listen(listen),
-            token=None if token_file is None else read_token(token_file),
-            insecure=insecure,
+            tcp=tcp,
+            entrance=entrance,
         )
         serve(
             listening,
@@ -166,7 +175,7 @@ def status(
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Show only this engine.")
     ] = None,
-    token_file: _TokenFile = None,
+    token_file: TokenFileOption = None,
     runtime_dir: _RuntimeDir = None,
 ) -> None:
     """Show what this user's engines are doing. The exit status is 1 if none is running."""
@@ -198,7 +207,7 @@ def stop(
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Stop only this engine.")
     ] = None,
-    token_file: _TokenFile = None,
+    token_file: TokenFileOption = None,
     runtime_dir: _RuntimeDir = None,
 ) -> None:
     """Stop the engines that this user's editors share, each after its current denoising step.

@@ -40,6 +40,7 @@ def directory(monkeypatch) -> Iterator[Path]:
     found = Path(tempfile.mkdtemp(prefix="dgl"))
     monkeypatch.setenv("DG_LSP_RUNTIME_DIR", str(found))
     monkeypatch.setenv("DG_LSP_LOG_DIR", str(found / "log"))
+    monkeypatch.setenv("DG_LSP_ACCESS_DIR", str(found / "access"))
     yield found
     shutil.rmtree(found, ignore_errors=True)
 
@@ -69,10 +70,18 @@ def start(*options: str) -> subprocess.Popen[str]:
     ("options", "code", "names"),
     [
         (["--listen", "nowhere"], ReasonCode.BAD_ADDRESS, "nowhere"),
-        (["--listen", "127.0.0.1:0"], ReasonCode.INVALID_ARGUMENT, "--token-file"),
+        (["--listen", "127.0.0.1:0"], ReasonCode.INVALID_ARGUMENT, "dg-lsp token new"),
         (["--listen", "0.0.0.0:0", "--insecure"], ReasonCode.INVALID_ARGUMENT, "0.0.0.0"),
         (["--listen", "box:1", "--insecure"], ReasonCode.INVALID_ARGUMENT, "box"),
         (["--insecure"], ReasonCode.INVALID_ARGUMENT, "--listen"),
+        (["--limit", "jobs=1"], ReasonCode.INVALID_ARGUMENT, "--listen"),
+        (["--listen", "box:1", "--limit", "jobs=-1"], ReasonCode.INVALID_ARGUMENT, "jobs=-1"),
+        (["--listen", "box:1", "--limit", "x=1"], ReasonCode.INVALID_ARGUMENT, "requests"),
+        (
+            ["--listen", "box:1", "--token-file", "TOKEN", "--tls-cert", "absent"],
+            ReasonCode.BAD_CERTIFICATE,
+            "absent",
+        ),
         (
             ["--listen", "127.0.0.1:0", "--token-file", "absent"],
             ReasonCode.BAD_TOKEN,

@@ -39,6 +39,9 @@ class Entrance:
     limits: ClientLimits = NO_LIMITS
 
 
+OPEN = Entrance()
+
+
 @dataclass(frozen=True, slots=True)
 class EntranceOptions:
     """What the command line says about it."""

@@ -25,8 +25,9 @@ FULL_S = 1.0
 class ClientLimits:
     """What one client may ask for; 0 means no limit."""
 
-    requests_per_s: float = 20
-    """Fast typing is ten keystrokes a second, and most of them reach no engine."""
+    requests_per_s: float = 40
+    """Fast typing is ten keystrokes a second, most of which reach no engine; a job that is
+    cancelled takes two requests."""
     bytes_per_s: float = 2_000_000
     """A request of the editors is 30 to 100 kB."""
     context_chars: int = 200_000
@@ -74,7 +75,6 @@ class ClientAccount:
         now = clock()
         rates = {"requests": limits.requests_per_s, "bytes": limits.bytes_per_s}
         self._buckets = {what: _Bucket(rate, now) for what, rate in rates.items() if rate}
-        self._open_jobs = 0
 
     def begin_request(self) -> None:
         """Count a request; raises `OverLimitError` if the client must wait."""
@@ -97,25 +97,21 @@ class ClientAccount:
         if "bytes" in self._buckets:
             self._buckets["bytes"].take(number)
 
-    def begin_job(self, job: InfillJob) -> None:
-        """Count a job until `end_job`; raises if it is one too many, or too long."""
+    def check_job(self, job: InfillJob, open_jobs: int) -> None:
+        """Raise if a job is too long, or one too many beside the client's open ones."""
         chars, most = count_chars(job), self._limits.context_chars
         if most and chars > most:
             raise ContextTooLongError(
                 f"the job has {chars} characters, and this engine takes {most} from a client; "
                 "lower dgLsp.context.budgetChars"
             )
-        if self._limits.open_jobs and self._open_jobs >= self._limits.open_jobs:
+        if self._limits.open_jobs and open_jobs >= self._limits.open_jobs:
             raise OverLimitError(
-                f"{self._name} has {self._open_jobs} open jobs, which is the engine's limit "
-                "for one client",
+                f"{self._name} has {open_jobs} open jobs, which is the engine's limit for one "
+                "client",
                 ReasonCode.TOO_MANY_JOBS,
                 FULL_S,
             )
-        self._open_jobs += 1
-
-    def end_job(self) -> None:
-        self._open_jobs -= 1
 
 
 class Accounts:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from dg_lsp import __version__
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Infill, InfillJob
 from dg_lsp.reason import Reason, ReasonCode
+from dg_lsp.service.access.limits import ContextTooLongError, OverLimitError
 from dg_lsp.service.client.infiller import CLIENT_HEADER, SEQUENCE_HEADER
 from dg_lsp.service.events import data_only
 from dg_lsp.service.fields import Json, SchemaError, dump_json
@@ -42,10 +43,13 @@ from dg_lsp.service.http.request import (
     Access,
     ClientGoneError,
     RequestError,
-    check_access,
+    account_of,
+    begin_request,
+    client_of,
     read_json,
     unless_gone,
 )
+from dg_lsp.service.http.sent_jobs import SentAs, SentJobs
 from dg_lsp.service.http.stream import EventStream
 from dg_lsp.service.process.host import (
     CLOSED,
@@ -66,7 +70,10 @@ Endpoint = Callable[["Request"], Awaitable["Response"]]
 
 log = logging.getLogger(__name__)
 
-REMEMBERED_DOCUMENTS = 4096
+ADMIN_PATHS = ("/v1/unload", "/v1/shutdown")
+"""What would take the model away from all clients."""
+BUSY_S = 1.0
+"""When a client may try again while the engine has too many open jobs."""
 
 
 def make_app(
@@ -92,17 +99,21 @@ def make_app(
             error.status_code, Reason(ReasonCode.NO_ENDPOINT, f"{where}: {error.detail}")
         )
 
-    def guarded(endpoint: Endpoint) -> Endpoint:
+    def guarded(endpoint: Endpoint, only_admin: bool) -> Endpoint:
         async def answer(request: Request) -> Response:
             try:
-                check_access(access, request)
+                begin_request(access, request, only_admin=only_admin)
                 return await endpoint(request)
+            except OverLimitError as error:
+                return _refusal(429, error.reason, error.retry_after_s)
+            except ContextTooLongError as error:
+                return _refusal(413, error.reason)
             except RequestError as error:
                 return _refusal(error.status, error.reason)
             except SchemaError as error:
                 return _refusal(400, error.reason)
             except BusyError as error:
-                return _refusal(429, error.reason)
+                return _refusal(429, error.reason, BUSY_S)
             except HostClosedError as error:
                 return _refusal(503, error.reason)
             except ClientGoneError:
@@ -121,6 +132,7 @@ def make_app(
         ("GET", "/v1/status", service.status),
         ("GET", "/v1/models", service.models),
         ("POST", "/v1/infill", service.infill),
+        ("POST", "/v1/cancel", service.cancel),
         ("POST", "/v1/load", service.load),
         ("POST", "/v1/unload", service.unload),
         ("POST", "/v1/shutdown", service.shutdown),
@@ -129,7 +141,8 @@ def make_app(
     ]
     return Starlette(
         routes=[
-            Route(path, guarded(endpoint), methods=[method]) for method, path, endpoint in table
+            Route(path, guarded(endpoint, path in ADMIN_PATHS), methods=[method])
+            for method, path, endpoint in table
         ],
         exception_handlers={HTTPException: refuse},
     )
@@ -143,11 +156,16 @@ class _Service:
     ) -> None:
         self._host, self._metrics, self._stop = host, metrics, stop
         self._log_path, self._started = log_path, time.monotonic()
-        self._sequences: OrderedDict[str, int] = OrderedDict()
+        self._sent = SentJobs()
 
     async def infill(self, request: Request) -> Response:
         job = decode_job(await read_json(request))
         return EventStream(self._submit(request, job))  # type: ignore[return-value]
+
+    async def cancel(self, request: Request) -> Response:
+        sent_as = _sent_as(request)
+        found = sent_as is not None and self._sent.cancel(sent_as)
+        return _json(200, {"cancelled": found})
 
     async def llama_infill(self, request: Request) -> Response:
         asked = read_llama(with_query(await read_json(request), request.query_params))
@@ -243,36 +261,23 @@ class _Service:
 
     def _submit(self, request: Request, job: InfillJob) -> FedJob:
         """Queue a job under its client's name, so that clients do not supersede one another."""
-        client = request.headers.get(CLIENT_HEADER, "")[:64]
-        if not client:
-            agent = request.headers.get("user-agent", "")
-            return self._host.submit(job, Sender(request.scope["path"], agent))
-        if not job.document_key:
-            return self._host.submit(job)
-        key = f"{client}:{job.document_key}"
-        if self._is_late(key, request.headers.get(SEQUENCE_HEADER, "")):
+        client, sent_as = client_of(request).name, _sent_as(request)
+        names = [client, sent_as.window if sent_as else "", job.document_key]
+        is_named = any(names[:2]) and job.document_key
+        job = replace(
+            job, client=client, document=":".join(names) if is_named else job.document
+        )
+        if sent_as and is_named and self._sent.is_late(job.document, sent_as):
             late = FedJob(job)
             late.supersede()
             return late
-        return self._host.submit(replace(job, document=key))
-
-    def _is_late(self, key: str, sequence: str) -> bool:
-        """Whether a newer job of the client was read first.
-
-        Each takes a connection of its own. While this process is busy, for example importing
-        torch, a job on a connection that is still to be accepted is read after a newer one on
-        an open connection, and would supersede it.
-        """
-        if not sequence.isascii() or not sequence.isdigit():
-            return False
-        number = int(sequence[:18])
-        if number < self._sequences.get(key, 0):
-            return True
-        self._sequences[key] = number
-        self._sequences.move_to_end(key)
-        if len(self._sequences) > REMEMBERED_DOCUMENTS:
-            self._sequences.popitem(last=False)
-        return False
+        account_of(request).check_job(job, self._host.count_beside(job))
+        if sent_as is None:
+            agent = request.headers.get("user-agent", "")
+            return self._host.submit(job, Sender(request.scope["path"], agent))
+        handle = self._host.submit(job)
+        self._sent.add(sent_as, handle)
+        return handle
 
     async def _fill(
         self, request: Request, asked: FormRequest
@@ -294,8 +299,19 @@ class _Service:
         return infill, (infill.prompt_tokens, sum(map(opened.measure, suggested_texts(infill))))
 
 
-def _refusal(status: int, reason: Reason) -> Response:
-    return _json(status, error_body(status, reason))
+def _sent_as(request: Request) -> SentAs | None:
+    """How a front end tells the job from its others; `None` for other tools."""
+    window = request.headers.get(CLIENT_HEADER, "")[:64]
+    sequence = request.headers.get(SEQUENCE_HEADER, "")
+    number = int(sequence[:18]) if sequence.isascii() and sequence.isdigit() else None
+    return SentAs(client_of(request).name, window, number) if window else None
+
+
+def _refusal(status: int, reason: Reason, retry_after_s: float | None = None) -> Response:
+    answer = _json(status, error_body(status, reason))
+    if retry_after_s is not None:
+        answer.headers["retry-after"] = str(math.ceil(retry_after_s))
+    return answer
 
 
 def _json(status: int, body: Json) -> Response:

@@ -1,15 +1,16 @@
-"""Common handling of requests: authorization, size limits, and clients that disconnect."""
+"""Common handling of requests: who sends them, size limits, and clients that disconnect."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dg_lsp.reason import CodedError, ReasonCode
+from dg_lsp.service.access.limits import NO_LIMITS, Accounts, ClientAccount
+from dg_lsp.service.access.tokens import Client, Tokens
 from dg_lsp.service.address import is_loopback
 from dg_lsp.service.fields import Json, parse_json
 
@@ -25,9 +26,10 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may send requests. Without a token, everybody who can connect."""
+    """Who may send requests, and how much. Without tokens, everybody who can connect."""
 
-    token: str | None = None
+    tokens: Tokens | None = None
+    accounts: Accounts = field(default_factory=lambda: Accounts(NO_LIMITS))
     loopback_only: bool = False
     """Refuse requests that a web page could have made the user's browser send."""
 
@@ -40,20 +42,52 @@ class RequestError(CodedError):
         self.status = status
 
 
+USER = Client("", is_admin=True)
+"""Whoever can connect to an engine that requires no token."""
+
+
 class ClientGoneError(Exception):
     """The client disconnected before the answer was ready."""
 
 
-def check_access(access: Access, request: Request) -> None:
-    """Raise `RequestError` if the client is not allowed."""
-    if access.token is not None:
+def check_access(access: Access, request: Request) -> Client:
+    """Who sends the request; raises `RequestError` if nobody who may."""
+    client: Client | None = USER
+    if access.tokens is not None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        # Compared as bytes, because non-ASCII strings cannot be compared in constant time.
-        right = hmac.compare_digest(given.strip().encode(), access.token.encode())
-        if scheme.lower() != "bearer" or not right:
-            raise RequestError(401, ReasonCode.TOKEN_REFUSED, "the token is missing or wrong")
+        client = access.tokens.find(given.strip()) if scheme.lower() == "bearer" else None
+    if client is None:
+        raise RequestError(401, ReasonCode.TOKEN_REFUSED, "the token is missing or wrong")
     if access.loopback_only and not _is_from_here(request):
         raise RequestError(403, ReasonCode.WEB_PAGE, "requests of web pages are refused")
+    return client
+
+
+def begin_request(access: Access, request: Request, *, only_admin: bool) -> None:
+    """Check who sends a request and whether it may now; notes it for `client_of`."""
+    client = check_access(access, request)
+    if only_admin and not client.is_admin:
+        raise RequestError(
+            403,
+            ReasonCode.NOT_ALLOWED,
+            f"the token of {client.name} may not do this, because it affects all clients; "
+            "one made with `dg-lsp token new NAME --admin` may",
+        )
+    account = access.accounts.of(client.name)
+    account.begin_request()
+    request.state.client, request.state.account = client, account
+
+
+def client_of(request: Request) -> Client:
+    """Who sent a request that has begun."""
+    found: Client = request.state.client
+    return found
+
+
+def account_of(request: Request) -> ClientAccount:
+    """The account of who sent a request that has begun."""
+    found: ClientAccount = request.state.account
+    return found
 
 
 def _is_from_here(request: Request) -> bool:
@@ -83,6 +117,8 @@ async def read_json(request: Request) -> Json:
                 raise too_large
     except ClientDisconnect as error:
         raise ClientGoneError from error
+    finally:
+        account_of(request).count_bytes(len(body))
     return parse_json(bytes(body))
 
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
+from dg_lsp.service.access.certificate import Certificate
 from dg_lsp.service.process.presence import WAITING_CONNECTIONS
 
 KEEP_S = 30
@@ -32,7 +33,9 @@ class Server(Protocol):
         ...
 
 
-def make_server(app: object, on_signal: Callable[[], None]) -> Server:
+def make_server(
+    app: object, on_signal: Callable[[], None], certificate: Certificate | None = None
+) -> Server:
     """A uvicorn server that leaves the end to us when a signal comes."""
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -80,5 +83,8 @@ def make_server(app: object, on_signal: Callable[[], None]) -> Server:
             backlog=ACCEPTED_AT_ONCE,
             timeout_keep_alive=KEEP_S,
             timeout_graceful_shutdown=GRACE_S,
+            ssl_certfile=certificate.certificate if certificate else None,
+            ssl_keyfile=certificate.key if certificate else None,
+            ssl_ciphers=None,
         )
     )

@@ -197,6 +197,14 @@ class EngineHost:
         running = sum(state is JobState.RUNNING for state in states)
         return len(self._jobs) - running, running
 
+    def count_beside(self, job: InfillJob) -> int:
+        """Open jobs of a job's client, without the one that it would supersede."""
+        return sum(
+            one.job.client == job.client
+            and not (job.document_key and one.job.document_key == job.document_key)
+            for one in self._jobs
+        )
+
     def device_memory_bytes(self) -> int:
         """What is held on the device."""
         return self._loader.device_memory_bytes()

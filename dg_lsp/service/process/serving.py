@@ -11,12 +11,16 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dg_lsp import __version__
 from dg_lsp.reason import CodedError, ReasonCode
-from dg_lsp.service.address import IS_WINDOWS, Address, AddressError, is_loopback, local_address
+from dg_lsp.service.access.certificate import Certificate
+from dg_lsp.service.access.entrance import OPEN, Entrance
+from dg_lsp.service.access.limits import Accounts
+from dg_lsp.service.access.tokens import SingleToken
+from dg_lsp.service.address import IS_WINDOWS, Address, AddressError, local_address
 from dg_lsp.service.http.app import make_app
 from dg_lsp.service.http.metrics import Metrics
 from dg_lsp.service.http.request import Access
@@ -52,10 +56,8 @@ class Listening:
     """Of the engine in it, see `engine_name`."""
     tcp: tuple[str, int] | None = None
     """Host and port in place of the Unix socket."""
-    token: str | None = None
-    """The token that TCP clients must send."""
-    insecure: bool = False
-    """No token, on the loopback only."""
+    entrance: Entrance = OPEN
+    """What clients on TCP need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +87,13 @@ def serve(
 
     `on_tool_job` is told of each job that no front end has sent, when it has ended.
     """
-    _check(listening)
     with (
         _claim(listening),
         _listen(listening) as (listener, address, presence),
         _logging(listening) as log_path,
     ):
         log.info("engine %s of dg-lsp %s at %s", listening.name, __version__, address)
-        access = Access(address.token, loopback_only=listening.insecure)
+        access = _access(listening, address)
         ready = functools.partial(on_ready, address)
         note_loss = functools.partial(_note_loss, listening)
         asyncio.run(
@@ -101,6 +102,7 @@ def serve(
                 idle,
                 listener,
                 access,
+                listening.entrance.certificate,
                 log_path,
                 ready,
                 on_tool_job,
@@ -115,6 +117,7 @@ async def _serve(
     idle: IdleTimes,
     listener: socket.socket,
     access: Access,
+    certificate: Certificate | None,
     log_path: str,
     on_ready: Callable[[], None],
     on_tool_job: Callable[[EndedJob], None],
@@ -156,7 +159,7 @@ async def _serve(
     def on_signal() -> None:
         loop.call_soon_threadsafe(ending.set)
 
-    server = make_server(app, on_signal)
+    server = make_server(app, on_signal, certificate)
     serving = asyncio.create_task(server.serve([listener]))
     host.start_loading()
     on_ready()
@@ -175,6 +178,15 @@ async def _serve(
         os._exit(1)
     server.should_exit = True
     await serving
+
+
+def _access(listening: Listening, address: Address) -> Access:
+    if listening.tcp is None:
+        # On Windows, the editors find a token beside the address.
+        return Access(None if address.token is None else SingleToken(address.token))
+    tokens = listening.entrance.tokens
+    # Without a token, only the browser of this machine's user could do harm.
+    return Access(tokens, Accounts(listening.entrance.limits), loopback_only=tokens is None)
 
 
 def _note_loss(listening: Listening, runs_as: str) -> None:
@@ -204,31 +216,6 @@ async def _stay_findable(presence: Presence | None, server: Server) -> None:
             log.warning("%s was removed; it has been made again", presence.path)
             is_told = False
     log.warning("files in %s were removed: nobody finds this engine", presence.path.parent)
-
-
-def _check(listening: Listening) -> None:
-    if listening.tcp is None:
-        if listening.insecure:
-            raise AddressError(
-                "--insecure is for --listen; a socket needs no token anyway",
-                ReasonCode.INVALID_ARGUMENT,
-            )
-        return
-    host = listening.tcp[0]
-    if listening.insecure and not is_loopback(host):
-        raise AddressError(
-            f"--insecure would open the engine to the network of {host}",
-            ReasonCode.INVALID_ARGUMENT,
-        )
-    if listening.insecure and listening.token is not None:
-        raise AddressError(
-            "--insecure and a token cannot be combined", ReasonCode.INVALID_ARGUMENT
-        )
-    if not listening.insecure and listening.token is None:
-        raise AddressError(
-            "--listen needs a --token-file, or --insecure on the loopback interface",
-            ReasonCode.INVALID_ARGUMENT,
-        )
 
 
 @contextlib.contextmanager
@@ -264,10 +251,11 @@ def _listen(
     """An open socket, the address to give to clients, and the files by which they find it."""
     if listening.tcp is not None:
         with _tcp_socket(*listening.tcp) as listener:
-            yield listener, _tcp_address(listener, listening.token), None
+            is_tls = listening.entrance.certificate is not None
+            yield listener, _tcp_address(listener, is_tls=is_tls), None
     elif IS_WINDOWS:
         with _tcp_socket("127.0.0.1", 0) as listener:
-            address = _tcp_address(listener, secrets.token_urlsafe(32))
+            address = replace(_tcp_address(listener), token=secrets.token_urlsafe(32))
             known = listening.directory / f"{listening.name}.json"
             known.unlink(missing_ok=True)
             known.touch(mode=0o600)
@@ -299,10 +287,11 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _tcp_address(listener: socket.socket, token: str | None) -> Address:
+def _tcp_address(listener: socket.socket, *, is_tls: bool = False) -> Address:
     host, port = listener.getsockname()[:2]
+    scheme = "https" if is_tls else "http"
     return Address(
-        f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", None, token
+        f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     )
 
 

@@ -75,22 +75,16 @@ def test_bytes_count_once_they_are_known(clock):
 
 def test_open_jobs(clock):
     account = accounts(clock, open_jobs=2).of("ada")
-    account.begin_job(JOB)
-    account.begin_job(JOB)
-    assert refused(account.begin_job, JOB).code is ReasonCode.TOO_MANY_JOBS
-    account.end_job()
-    account.begin_job(JOB)
+    account.check_job(JOB, 1)
+    assert refused(account.check_job, JOB, 2).code is ReasonCode.TOO_MANY_JOBS
 
 
 def test_a_job_that_is_too_long_is_refused_for_good(clock):
-    account = accounts(clock, context_chars=90, open_jobs=1).of("ada")
-    account.begin_job(JOB)
-    account.end_job()
+    account = accounts(clock, context_chars=90).of("ada")
+    account.check_job(JOB, 1000)
     with pytest.raises(ContextTooLongError) as raised:
-        account.begin_job(InfillJob("a" * 60, "b" * 31))
+        account.check_job(InfillJob("a" * 60, "b" * 31), 0)
     assert raised.value.code is ReasonCode.TOO_LARGE
-    # It is not open.
-    account.begin_job(JOB)
 
 
 def test_every_text_of_a_job_counts():
@@ -115,4 +109,4 @@ def test_clients_have_accounts_of_their_own_and_nobody_named_has_none(clock):
     of("bob").begin_request()
     for _ in range(1000):
         of("").begin_request()
-        of("").begin_job(JOB)
+        of("").check_job(JOB, 1000)

@@ -15,6 +15,7 @@ import pytest
 from dg_lsp.job import ModelInfo
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.reason import ReasonCode
+from dg_lsp.service.access.tokens import SingleToken
 from dg_lsp.service.address import Address
 from dg_lsp.service.client.infiller import HttpInfiller
 from dg_lsp.service.http import server
@@ -576,11 +577,11 @@ TOKEN = "a-token-of-the-right-length"
 @pytest.mark.parametrize(
     ("access", "headers", "expect"),
     [
-        (Access(TOKEN), {}, 401),
-        (Access(TOKEN), {"authorization": f"Bearer {TOKEN}x"}, 401),
-        (Access(TOKEN), {"authorization": f"Basic {TOKEN}"}, 401),
-        (Access(TOKEN), {"authorization": b"Bearer \xff"}, 401),
-        (Access(TOKEN), {"authorization": f"Bearer {TOKEN}"}, 200),
+        (Access(SingleToken(TOKEN)), {}, 401),
+        (Access(SingleToken(TOKEN)), {"authorization": f"Bearer {TOKEN}x"}, 401),
+        (Access(SingleToken(TOKEN)), {"authorization": f"Basic {TOKEN}"}, 401),
+        (Access(SingleToken(TOKEN)), {"authorization": b"Bearer \xff"}, 401),
+        (Access(SingleToken(TOKEN)), {"authorization": f"Bearer {TOKEN}"}, 200),
         (Access(loopback_only=True), {}, 200),
         (Access(loopback_only=True), {"origin": "http://evil.example"}, 403),
         (Access(loopback_only=True), {"host": "evil.example"}, 403),
@@ -597,8 +598,8 @@ async def test_access_over_tcp(host, serve_host, access, headers, expect):
                 for path in ("/health", "/metrics"):
                     answer = await http.get(path, headers=headers)
                     assert answer.status_code == expect
-            if access.token:
-                client = HttpInfiller(Address(url, None, access.token))
+            if access.tokens:
+                client = HttpInfiller(Address(url, None, TOKEN))
                 assert (await client.status()).state == "unloaded"
                 await client.close()
                 client = HttpInfiller(Address(url, None, "wrong-token-for-it"))
