@@ -118,6 +118,8 @@ class ReasonCode(enum.Enum):
     """An engine for this model and device runs already."""
     REMOTE_ENGINE = "remote-engine"
     """The engine was started elsewhere and cannot be restarted from here."""
+    LOCAL_ENGINE = "local-engine"
+    """The engine at the address does not answer, so the one on this machine is used."""
     SETTINGS_CHANGED = "settings-changed"
     """The settings now name another engine."""
     BAD_ADDRESS = "bad-address"

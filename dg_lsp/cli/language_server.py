@@ -86,6 +86,7 @@ async def _serve(
 
 def _session_with_engine(model: str | None, device: str | None, journal: Journal) -> Session:
     from dg_lsp.server.app import create_server
+    from dg_lsp.server.link.fallback import FallbackEngine
     from dg_lsp.server.link.remote_link import RemoteLink
 
     def connect(settings: EngineAccess) -> RemoteEngine:
@@ -94,13 +95,14 @@ def _session_with_engine(model: str | None, device: str | None, journal: Journal
         from dg_lsp.service.client.infiller import HttpInfiller
         from dg_lsp.service.process.lifecycle import EngineSpec, SharedEngine
 
-        if settings.address:
-            return HttpInfiller(parse_address(settings.address, settings.token or None))
         # The command line was written for this very start; settings are for all of them.
         wanted = model_for_engine(model or settings.model or None)
         idle_minutes = settings.idle_minutes or None
         spec = EngineSpec(wanted, device or settings.device or None, idle_minutes)
-        return SharedEngine(spec)
+        if not settings.address:
+            return SharedEngine(spec)
+        remote = HttpInfiller(parse_address(settings.address, settings.token or None))
+        return FallbackEngine(remote, SharedEngine(spec)) if settings.local_fallback else remote
 
     link = RemoteLink(connect)
     examine = functools.partial(_examine, model, device)

@@ -96,6 +96,13 @@ class EngineAccess:
             pattern=r"^\S*$",
         ),
     )
+    local_fallback: bool = field(
+        default=False,
+        metadata=about(
+            "Whether the engine on this machine is used while the one at `address` does not "
+            "answer. The status says so."
+        ),
+    )
     model: str = field(
         default="",
         metadata=about(

@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dg_lsp.service.client.infiller import SILENCE_S
+
 TEXT = "import os\n\nfor name in os.listdir(path):\n    print(\n"
-WATCHING = {"experimental": {"dgLsp": {"drafts": True, "status": True}}}
 
 
 def engine(command: str, runtime: Path, *arguments: str) -> str:
@@ -44,8 +46,9 @@ def editors(start_server, runtime):
         start_server("-m", "dg_lsp", "serve", "--device", "cpu", environment=environment)
         for _ in range(2)
     ]
-    for editor in made:
-        editor.begin(WATCHING)
+    # One is shown drafts; the other has deadlines.
+    for editor, drafts in zip(made, (True, False), strict=True):
+        editor.begin({"experimental": {"dgLsp": {"drafts": drafts, "status": True}}})
         editor.open(TEXT)
     return made
 
@@ -111,6 +114,27 @@ def test_a_killed_engine_is_an_empty_answer_soon_and_a_new_engine_later(editors,
         assert status(editor)["kind"] == "Normal"
     [now] = engine_pids(runtime)
     assert now != killed
+
+
+def test_a_stopped_engine_is_an_answer_at_the_deadline_and_goes_on_later(editors, runtime):
+    [stopped] = engine_pids(runtime)
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        for editor in editors:
+            editor.insert(0, 0, "# stopped\n")
+            request, asked = editor.send_inline(6, 10, kind=1), time.monotonic()
+            assert editor.answer(request)["result"] == {"items": []}
+            # The client gives up an engine after ten seconds, a request before.
+            assert time.monotonic() - asked < SILENCE_S
+            told = status(editor)
+            assert (told["kind"], told["code"]) == ("Error", "engine-silent")
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    for editor in editors:
+        editor.insert(0, 0, "# again\n")
+        assert "result" in editor.answer(editor.send_inline(7, 10, kind=1))
+        assert status(editor)["kind"] == "Normal"
+    assert engine_pids(runtime) == [stopped]
 
 
 def test_the_front_ends_leave_and_the_engine_lives_on(editors, runtime):

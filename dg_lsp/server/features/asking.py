@@ -73,13 +73,11 @@ async def _answer(
     session: Session, question: Question, progress: types.ProgressToken | None
 ) -> Answer:
     document, settings = question.document, session.settings
-    # Clients with drafts wait for the end; others get settled lines at the deadline.
-    deadline_s = settings.deadline_ms / 1e3 if question.on_draft is None else None
     with session.status.working(progress, "Filling in"):
         answer = await session.suggestions.suggest(
             Request(question.target.site, question.options, question.situation),
             settings,
-            deadline_s,
+            settings.deadline_ms / 1e3,
             question.on_draft,
         )
     if answer.failed:

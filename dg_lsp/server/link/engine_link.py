@@ -75,6 +75,15 @@ class EngineLink(Protocol):
         """
         ...
 
+    def silence(self) -> Reason | None:
+        """Why no answer may come for now: the engine is running but has said nothing for a
+        while. None if it has not been asked anything."""
+        ...
+
+    def job_failed(self, reason: Reason) -> None:
+        """A job failed; the engine may be gone."""
+        ...
+
     def measure(self, text: str) -> int:
         """Approximate number of tokens of a text; must not wait for anything."""
         ...
@@ -116,6 +125,12 @@ class InProcessLink:
         if self._opening is None:
             self._opening = self._open()
         return (await asyncio.shield(self._opening)).infiller
+
+    def silence(self) -> Reason | None:
+        return None
+
+    def job_failed(self, reason: Reason) -> None:
+        pass
 
     def measure(self, text: str) -> int:
         return self._opened.measure(text) if self._opened else len(text) // 3

@@ -27,7 +27,15 @@ log = logging.getLogger(__name__)
 
 FOLLOW_S = 10.0
 """How old the cached status of an idle engine may be; polling takes a millisecond."""
-
+SILENT_S = 2.0
+"""An engine that works sends a sign of life every second."""
+GONE = (
+    ReasonCode.NO_ENGINE,
+    ReasonCode.ENGINE_SILENT,
+    ReasonCode.ENGINE_LOST,
+    ReasonCode.ENGINE_CLOSED,
+)
+"""Failures after which the engine may not be there any more."""
 
 LOAD_FAILED = Reason(ReasonCode.LOAD_FAILED, "the model cannot be loaded")
 
@@ -53,6 +61,11 @@ class RemoteEngine(Protocol):
 
     Every failure is a `ValueError` with a one-line message.
     """
+
+    @property
+    def silent_s(self) -> float:
+        """How long nothing has come from it although it was asked."""
+        ...
 
     def submit(self, job: InfillJob) -> JobHandle: ...
 
@@ -81,6 +94,8 @@ class RemoteLink:
         self._settings = EngineAccess()
         self._engine: RemoteEngine | None = None
         self._state = EngineState(EnginePhase.IDLE)
+        self._silence: Reason | None = None
+        """What was wrong when it was asked last, if it did not answer."""
         self._listeners: list[Callable[[EngineState], None]] = []
         self._readying: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
@@ -98,6 +113,7 @@ class RemoteLink:
         if settings.engine == self._settings:
             return
         self._settings = settings.engine
+        self._silence = None
         self._forget()
         self._become(EngineState(EnginePhase.IDLE))
 
@@ -120,6 +136,25 @@ class RemoteLink:
             )
         return self._engine
 
+    def silence(self) -> Reason | None:
+        if self._state.phase is not EnginePhase.READY or self._engine is None:
+            # While it starts and imports torch, it may be busy for longer.
+            return self._silence
+        silent_s = self._engine.silent_s
+        if silent_s < SILENT_S:
+            return None
+        return Reason(
+            ReasonCode.ENGINE_SILENT,
+            f"the engine has not answered for {silent_s:.0f} s; `dg-lsp engine stop` ends it",
+        )
+
+    def job_failed(self, reason: Reason) -> None:
+        """The next job looks first whether there is an engine."""
+        if reason.code is ReasonCode.ENGINE_SILENT:
+            self._fail(reason)
+        elif reason.code in GONE and self._state.phase is EnginePhase.READY:
+            self._become(EngineState(EnginePhase.IDLE, model=self._state.model))
+
     def measure(self, text: str) -> int:
         return len(text) // CHARS_PER_TOKEN
 
@@ -135,7 +170,7 @@ class RemoteLink:
             await restart()
         except (ValueError, OSError) as error:
             unavailable = _unavailable(error)
-            self._become(failed(unavailable.reason))
+            self._fail(unavailable.reason)
             raise unavailable from error
         await self.infiller()
 
@@ -167,7 +202,7 @@ class RemoteLink:
             self._take(await engine.wait_ready(self._take))
         except (ValueError, OSError, EngineUnavailableError) as error:
             unavailable = _unavailable(error)
-            self._become(failed(unavailable.reason))
+            self._fail(unavailable.reason)
             raise unavailable from error
 
     async def _follow(self, engine: RemoteEngine) -> None:
@@ -176,9 +211,14 @@ class RemoteLink:
             try:
                 said = await engine.status()
             except (ValueError, OSError) as error:
-                # It has exited, as idle engines do; the next job starts one.
                 log.info("the engine does not answer: %s", error)
-                if self._readying is None and self._state.phase is EnginePhase.READY:
+                reason = _unavailable(error).reason
+                if self._readying is not None or self._state.phase is not EnginePhase.READY:
+                    continue
+                if reason.code is ReasonCode.ENGINE_SILENT:
+                    self._fail(reason)
+                else:
+                    # It has exited, as idle engines do; the next job starts one.
                     self._become(EngineState(EnginePhase.IDLE, model=self._state.model))
                 continue
             if self._readying is None:
@@ -186,6 +226,7 @@ class RemoteLink:
 
     def _take(self, said: RemoteStatus) -> None:
         """Update the state from the engine's status."""
+        self._silence = None
         if said.state == "ready":
             self._become(EngineState(EnginePhase.READY, model=said.model))
         elif said.state == "loading":
@@ -216,6 +257,10 @@ class RemoteLink:
             task = asyncio.create_task(engine.close())
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
+
+    def _fail(self, reason: Reason) -> None:
+        self._silence = reason if reason.code is ReasonCode.ENGINE_SILENT else None
+        self._become(failed(reason))
 
     def _become(self, state: EngineState) -> None:
         if state == self._state:

@@ -137,6 +137,8 @@ class ScriptedLink:
         """Why there is no engine."""
         self.ready: asyncio.Event | None = None
         """While this event exists and is not set, the engine is starting."""
+        self.silent: Reason | None = None
+        """Why no answer may come for now."""
         self.calls: list[str] = []
 
     @property
@@ -163,6 +165,12 @@ class ScriptedLink:
                 await self.ready.wait()
             self.become(EngineState(EnginePhase.READY, model=self.model))
         return self.engine
+
+    def silence(self) -> Reason | None:
+        return self.silent
+
+    def job_failed(self, reason: Reason) -> None:
+        self.calls.append(f"job failed: {reason.code.value}")
 
     def measure(self, text: str) -> int:
         return len(text) // 3

@@ -25,7 +25,7 @@ from dg_lsp.job import (
     JobState,
     Snippet,
 )
-from dg_lsp.reason import ReasonCode
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.link.engine_link import EngineLink, EngineUnavailableError
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import Work
@@ -95,7 +95,16 @@ class Jobs:
         work.end(result)
         if result.state is JobState.FAILED:
             log.error("a job failed: %s", result.infill.reason)
+            if result.infill.reason is not None:
+                self._link.job_failed(result.infill.reason)
         return result
+
+    def silence(self) -> Reason | None:
+        """Why no answer may come for now, if the engine is running but says nothing."""
+        reason = self._link.silence()
+        if reason is not None:
+            self._link.job_failed(reason)
+        return reason
 
     async def _read(self, site: InsertionSite) -> None:
         """Have the document read, so that suggestions can be judged by its syntax.

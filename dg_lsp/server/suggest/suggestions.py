@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from dg_lsp.document.suggestions import Suggestion
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import (
@@ -39,6 +40,9 @@ from dg_lsp.server.suggest.pace import Pace
 from dg_lsp.server.suggest.rules import is_word, reason_not_to_ask
 from dg_lsp.server.suggest.savings import ALL, Savings
 
+LOOK_S = 0.25
+"""How often a request that has passed its deadline looks for signs of life of the engine."""
+
 SUPERSEDED = Answer(
     Outcome.SUPERSEDED,
     Reason(ReasonCode.SUPERSEDED, "a newer request for the same document came in"),
@@ -63,8 +67,9 @@ class Suggestions:
     ) -> Answer:
         """Answer one request; cancelling it stops its job and raises `WithdrawnError`.
 
-        At the deadline, the answer is the whole lines that have settled. If there are none, the
-        request waits for the end, because not every client asks again.
+        At the deadline, the answer is the whole lines that have settled, unless drafts show
+        them. If there are none, the request waits for the end, because not every client asks
+        again, but not for an engine that gives no sign of life.
         """
         uri = request.site.uri
         document = self._documents.get(uri)
@@ -100,7 +105,10 @@ class _Turn:
     request: Request
     on_draft: DraftListener | None
     ends_at: float | None
-    """When it is answered with settled lines, by the event loop's clock."""
+    """When it is answered with settled lines, or looks for signs of life again, by the event
+    loop's clock."""
+    is_late: bool = False
+    """Whether the deadline has passed."""
     superseded: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -214,13 +222,21 @@ class DocumentSuggestions:
             return SUPERSEDED
         if job.task.done():
             return job.answer_to(turn.request)
-        turn.ends_at = None
+        silence = self._jobs.silence()
+        if not turn.is_late and turn.on_draft is None and (left := self._settled(turn, job)):
+            return replace(suggested(left), how=How.DEADLINE)
+        if silence is not None:
+            return Answer(Outcome.FAILED, silence)
+        turn.is_late, turn.ends_at = True, asyncio.get_running_loop().time() + LOOK_S
+        return None
+
+    def _settled(self, turn: _Turn, job: InFlightJob) -> tuple[Suggestion, ...]:
+        """The whole lines that the job has settled, without what was typed since."""
         settled = job.settled()
         if settled:
             self.memory.add(KnownAnswer(job.request, suggested(settled), is_whole=False))
         typed = typed_between(job.request.site, turn.request.site) or ""
-        left = remainders(settled, typed)
-        return replace(suggested(left), how=How.DEADLINE) if left else None
+        return remainders(settled, typed)
 
     def _decide(self, request: Request) -> Decision:
         if self._job is not None and self._job.task.done():

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
@@ -88,7 +89,18 @@ class HttpClient:
             self._headers["authorization"] = f"Bearer {address.token}"
         self._tls: ssl.SSLContext | None = None
         self._kept: dict[_Connection, asyncio.TimerHandle] = {}
+        self._asked: dict[object, float] = {}
+        """When each open request was made, by the event loop's clock."""
+        self._heard = 0.0
         self._is_closed = False
+
+    @property
+    def silent_s(self) -> float:
+        """How long nothing has come from the other side although it was asked."""
+        if not self._asked:
+            return 0.0
+        since = max(self._heard, min(self._asked.values()))
+        return asyncio.get_running_loop().time() - since
 
     @contextlib.asynccontextmanager
     async def request(
@@ -112,6 +124,18 @@ class HttpClient:
                 ("content-length", str(len(body))),
             ],
         )
+        asked = object()
+        self._asked[asked] = asyncio.get_running_loop().time()
+        try:
+            async with self._answer(sent, body, silence_s) as response:
+                yield response
+        finally:
+            del self._asked[asked]
+
+    @contextlib.asynccontextmanager
+    async def _answer(
+        self, sent: h11.Request, body: bytes, silence_s: float
+    ) -> AsyncIterator[Response]:
         connection = self._take_kept()
         if connection is None:
             connection = await self._connect()
@@ -142,7 +166,9 @@ class HttpClient:
         while self._kept:
             connection, timer = self._kept.popitem()
             timer.cancel()
-            if not connection.is_over:
+            # While the machine sleeps, the loop's clock stands still, but not the server's.
+            slept = time.time() - connection.kept_at > KEEP_S
+            if not connection.is_over and not slept:
                 return connection
             connection.abort()
         return None
@@ -150,6 +176,7 @@ class HttpClient:
     def _keep(self, connection: _Connection) -> None:
         if len(self._kept) >= MOST_KEPT:
             self._drop(next(iter(self._kept)))
+        connection.kept_at = time.time()
         loop = asyncio.get_running_loop()
         self._kept[connection] = loop.call_later(KEEP_S, self._drop, connection)
 
@@ -161,24 +188,37 @@ class HttpClient:
         try:
             async with asyncio.timeout(CONNECT_S):
                 if self._address.socket is not None:
-                    return _Connection(*await _open_unix(str(self._address.socket)))
+                    return self._new(*await _open_unix(str(self._address.socket)))
                 if self._is_tls and self._tls is None:
                     self._tls = await asyncio.to_thread(_tls_context)
-                return _Connection(
+                return self._new(
                     *await asyncio.open_connection(self._host, self._port, ssl=self._tls)
                 )
         except (OSError, UnicodeError) as error:
             raise NobodyAnswersError(str(error)) from error
 
+    def _new(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Connection:
+        def hear() -> None:
+            self._heard = asyncio.get_running_loop().time()
+
+        return _Connection(reader, writer, hear)
+
 
 class _Connection:
     """One connection, and the state of its message exchange."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        on_bytes: Callable[[], None],
+    ) -> None:
+        self._reader, self._writer, self._on_bytes = reader, writer, on_bytes
         self._http = h11.Connection(h11.CLIENT)
         self.is_used = False
         """Whether an answer was read to its end here."""
+        self.kept_at = 0.0
+        """When it was put aside for the next request, in seconds since the epoch."""
 
     @property
     def is_over(self) -> bool:
@@ -216,7 +256,9 @@ class _Connection:
         try:
             while (event := self._http.next_event()) is h11.NEED_DATA:
                 async with asyncio.timeout(silence_s):
-                    self._http.receive_data(await self._reader.read(READ_BYTES))
+                    piece = await self._reader.read(READ_BYTES)
+                self._on_bytes()
+                self._http.receive_data(piece)
         except TimeoutError as error:
             raise SilenceError from error
         except (OSError, h11.RemoteProtocolError) as error:

@@ -84,6 +84,11 @@ class HttpInfiller:
         """The current or last address of the engine."""
         return self._address
 
+    @property
+    def silent_s(self) -> float:
+        """How long nothing has come from the engine although it was asked."""
+        return self._http.silent_s
+
     def submit(self, job: InfillJob) -> FedJob:
         """Send a job; the engine supersedes an older one on the same document."""
         if self._closed:

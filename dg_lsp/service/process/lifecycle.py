@@ -113,6 +113,11 @@ class SharedEngine:
         """Where the engine answers, or last did."""
         return self._infiller.address
 
+    @property
+    def silent_s(self) -> float:
+        """How long nothing has come from the engine although it was asked."""
+        return self._infiller.silent_s
+
     def submit(self, job: InfillJob) -> FedJob:
         """Like `Infiller.submit`; starts the engine first if it is not running."""
         return self._infiller.submit(job)

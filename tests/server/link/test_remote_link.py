@@ -39,6 +39,7 @@ class Engine(ScriptedInfiller):
         self.ready.set()
         self.refusal: ReasonCode | None = None
         self.says = Status()
+        self.silent_s = 0.0
 
     async def wait_ready(self, tell) -> Status:
         self.calls.append("wait_ready")
@@ -212,6 +213,38 @@ async def test_a_failed_start_stays_said_while_nothing_answers(engines):
         await engines.link.infiller()
     await asyncio.sleep(0.05)
     assert engines.link.state.failure.code is ReasonCode.NO_MODEL
+
+
+async def test_an_engine_that_does_not_answer_is_named_until_it_does(engines):
+    engine = await engines.link.infiller()
+    assert engines.link.silence() is None
+    engine.silent_s = 60.0
+    silence = engines.link.silence()
+    assert silence.code is ReasonCode.ENGINE_SILENT
+    engines.link.job_failed(silence)
+    assert engines.link.state.failure == silence
+    assert engines.link.silence() == silence
+    # It still does not answer when it is asked.
+    engine.refusal = ReasonCode.ENGINE_SILENT
+    with pytest.raises(EngineUnavailableError):
+        await engines.link.infiller()
+    assert engines.link.silence().code is ReasonCode.ENGINE_SILENT
+
+    engine.refusal, engine.silent_s = None, 0.0
+    assert await engines.next_phase() is EnginePhase.READY
+    assert engines.link.silence() is None
+    engine.refusal = ReasonCode.ENGINE_SILENT
+    assert await engines.next_phase() is EnginePhase.FAILED
+
+
+async def test_a_job_that_lost_its_engine_makes_the_next_one_look_first(engines):
+    engine = await engines.link.infiller()
+    engines.link.job_failed(Reason(ReasonCode.JOB_FAILED, "a bug"))
+    assert engines.link.state.phase is EnginePhase.READY
+    engines.link.job_failed(Reason(ReasonCode.ENGINE_LOST, "gone"))
+    assert engines.link.state.phase is EnginePhase.IDLE
+    assert await engines.link.infiller() is engine
+    assert engine.calls == ["wait_ready", "wait_ready"]
 
 
 async def test_an_engine_that_is_not_ours_is_not_restarted():

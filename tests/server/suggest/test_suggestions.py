@@ -22,7 +22,7 @@ from dg_lsp.job import (
     SeedOrigin,
     TextSource,
 )
-from dg_lsp.reason import ReasonCode
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import How, Outcome, WithdrawnError
 from dg_lsp.server.suggest.decide import Request
@@ -56,6 +56,11 @@ class ByHand:
         self.running = []
         self.job = None
         """What the engine was asked, where that matters."""
+        self.silent = None
+        """Why no answer may come for now."""
+
+    def silence(self):
+        return self.silent
 
     async def fill(self, site, options, settings, on_draft, work):
         work.job = self.job
@@ -229,6 +234,31 @@ async def test_what_is_settled_at_the_deadline_has_its_source_and_no_mask(ask, j
         jobs.running[-1].write()
         assert texts(answer := await soon) == expect
         assert {one.source for one in answer.suggestions} <= {TextSource(seed, True)}
+
+
+@pytest.mark.parametrize("when", ["before the deadline", "later"])
+@pytest.mark.parametrize("on_draft", [None, lambda draft: None])
+async def test_no_request_waits_for_a_silent_engine_beyond_its_deadline(
+    ask, jobs, when, on_draft
+):
+    silent = Reason(ReasonCode.ENGINE_SILENT, "nothing has come for 2 s")
+    if when == "before the deadline":
+        jobs.silent = silent
+    task = asyncio.create_task(
+        ask.suggestions.suggest(Request(SITE, RequestOptions()), SETTINGS, 0.01, on_draft)
+    )
+    await asyncio.sleep(0.05)
+    assert task.done() == (when == "before the deadline")
+    jobs.silent = silent
+    answer = await task
+    assert (answer.outcome, answer.reason) == (Outcome.FAILED, silent)
+
+    # The job goes on, and when the engine is back, the next request gets its answer.
+    jobs.silent = None
+    again = await ask()
+    jobs.running[0].write("late")
+    assert texts(await again) == ["late"]
+    assert len(jobs.running) == 1
 
 
 async def test_where_nothing_is_settled_at_the_deadline_the_request_waits_on(ask, jobs):

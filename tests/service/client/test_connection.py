@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from dg_lsp.service.address import Address
+from dg_lsp.service.client import connection
 from dg_lsp.service.client.connection import (
     BrokenOffError,
     HttpClient,
@@ -235,3 +236,37 @@ async def test_what_is_no_answer(answer, error):
             await response.read()
     over.set()
     server.close()
+
+
+async def test_a_connection_that_was_kept_over_a_sleep_is_not_used(monkeypatch):
+    async with listening(Server()) as server:
+        client = HttpClient(Address(f"http://127.0.0.1:{server.port}"))
+        await ask(client)
+        await ask(client)
+        assert server.connections == 1
+        # The machine sleeps: the time of day goes on, the event loop's clock does not.
+        now = connection.time.time()
+        monkeypatch.setattr(connection.time, "time", lambda: now + 8 * 3600)
+        await ask(client)
+        assert server.connections == 2
+        # A clock that was set back does no harm.
+        monkeypatch.setattr(connection.time, "time", lambda: now - 8 * 3600)
+        await ask(client)
+        assert server.connections == 2
+        client.close()
+
+
+async def test_how_long_the_other_side_has_been_silent_is_known(monkeypatch):
+    async with listening(Server()) as server:
+        client = HttpClient(Address(f"http://127.0.0.1:{server.port}"))
+        await ask(client)
+        # Nobody has asked anything since.
+        await asyncio.sleep(0.05)
+        assert client.silent_s == 0.0
+        async with client.request("GET", "/", silence_s=5) as response:
+            await response.read()
+            before = client.silent_s
+            await asyncio.sleep(0.05)
+            assert client.silent_s >= before + 0.04
+        assert client.silent_s == 0.0
+        client.close()
