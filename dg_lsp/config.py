@@ -6,12 +6,14 @@ their own `generation_config.json` and the prompt's through `dg_lsp.json` (model
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import math
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 MAX_CHARS_PER_TOKEN = 16
 """Bounds the text that is measured or encoded at all; source code has 2 to 5 characters per
@@ -24,6 +26,38 @@ three right texts (docs/quality.md)."""
 MOST_PARAMETERS_ON_A_CPU = 1_000_000_000
 """Larger models are not chosen for a CPU, where a step would take many seconds; they can be
 selected by name."""
+
+
+MOST_TOKENS, MOST_CANVAS, MOST_STEPS, MOST_LANES = 2**24, 8192, 4096, 64
+"""More than any model can use; a checkpoint may set numbers, and larger ones are mistakes."""
+
+
+def _check(settings: Any, **bounds: tuple[float, float]) -> None:
+    """Compare numbers with the range of each; whole ones are declared as `int`."""
+    kinds = {one.name: one.type for one in dataclasses.fields(settings)}
+    for name, (least, most) in bounds.items():
+        _check_number(name, getattr(settings, name), least, most, kinds[name] == "int")
+
+
+def _check_number(name: str, value: Any, least: float, most: float, is_whole: bool) -> None:
+    if type(value) not in ((int,) if is_whole else (int, float)) or not least <= value <= most:
+        kind = "whole number" if is_whole else "number"
+        raise ValueError(f"{name} is {value!r}; must be a {kind} from {least:g} to {most:g}")
+
+
+def _check_lengths(name: str, value: Any, most: int = MOST_CANVAS) -> None:
+    """Some whole numbers of at least 1, or none of them."""
+    if not isinstance(value, tuple) or len(value) > MOST_LANES:
+        raise ValueError(f"{name} is {value!r}; must be at most {MOST_LANES} whole numbers")
+    for each in value:
+        _check_number(name, each, 1, most, is_whole=True)
+
+
+def _check_keeping(name: str, value: Any) -> None:
+    if not isinstance(value, tuple) or any(len(pair) != 2 for pair in value):
+        raise ValueError(f"{name} is {value!r}; must be pairs of steps and lanes")
+    for pair in value:
+        _check_lengths(name, pair, MOST_STEPS)
 
 
 class PromptStyle(enum.Enum):
@@ -50,6 +84,11 @@ class PromptSettings:
     """Pinned start of the suffix; rows cost little, so it is long enough for a line. With 0,
     the canvas has nothing after the span, not even the end of the turn."""
 
+    def __post_init__(self) -> None:
+        tokens = 0, MOST_TOKENS
+        _check(self, prefix_tokens=tokens, suffix_tokens=tokens, snippet_tokens=tokens)
+        _check(self, right_anchor_tokens=(0, MOST_CANVAS))
+
 
 @dataclass(frozen=True, slots=True)
 class SamplerSettings:
@@ -66,10 +105,15 @@ class SamplerSettings:
     """Mean entropy in nats below which a canvas has settled."""
 
     def __post_init__(self) -> None:
-        if self.max_denoising_steps < 1:
-            raise ValueError(
-                f"max_denoising_steps is {self.max_denoising_steps}; must be at least 1"
-            )
+        _check(
+            self,
+            max_denoising_steps=(1, MOST_STEPS),
+            entropy_bound=(0, 1e6),
+            t_max=(0, 1e6),
+            t_min=(0, 1e6),
+            stability_threshold=(0, MOST_STEPS),
+            confidence_threshold=(0, 1e6),
+        )
         if self.entropy_bound <= 0:
             raise ValueError(f"entropy_bound is {self.entropy_bound}; must be above 0")
         if not 0 < self.t_min <= self.t_max:
@@ -96,6 +140,14 @@ class LengthSettings:
     token_reward_nats: float = 0.0
     """Reward of a finished text for each of its tokens, because the likelihood prefers short
     texts; set by the checkpoint, and found by `dg-lsp eval lengths`."""
+
+    def __post_init__(self) -> None:
+        _check_lengths("lengths", self.lengths)
+        if not self.lengths:
+            raise ValueError("lengths is empty; must be at least one")
+        _check_keeping("keep_after", self.keep_after)
+        _check_keeping("warm_keep_after", self.warm_keep_after)
+        _check(self, warm_lengths=(0, MOST_CANVAS), token_reward_nats=(-1e6, 1e6))
 
 
 class Order(enum.Enum):
@@ -145,20 +197,25 @@ class MaskedSettings:
     """The score of an empty text for a model without a token that deletes."""
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "p2_steps", "window", "score_passes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; must be at least 1")
+        _check(
+            self,
+            temperature=(0, 1e6),
+            sure_probability=(0, 1),
+            max_steps=(1, MOST_STEPS),
+            p2_steps=(1, MOST_STEPS),
+            window=(1, MOST_CANVAS),
+            expand_budget=(0, MOST_CANVAS),
+            seed_strength=(0, 1),
+            score_passes=(1, MOST_LANES),
+            empty_nats=(-1e6, 1e6),
+        )
+        if self.temperature == 0:
+            raise ValueError("temperature is 0; must be above 0")
         for name in ("start_masks", "race_masks"):
-            lengths = getattr(self, name)
-            if not lengths or min(lengths) < 1:
-                raise ValueError(f"{name} is {lengths}; must be lengths of at least 1")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature is {self.temperature}; must be above 0")
-        for name in ("sure_probability", "seed_strength"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; must be from 0 to 1")
-        if self.expand_budget < 0:
-            raise ValueError(f"expand_budget is {self.expand_budget}; must be at least 0")
+            _check_lengths(name, getattr(self, name))
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty; must be at least one")
+        _check_keeping("keep_after", self.keep_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +238,18 @@ class SeedSettings:
     sure_score: float = math.inf
     """From this score on, a text that one denoising step leaves unchanged is the answer."""
 
+    def __post_init__(self) -> None:
+        nats = -math.inf, math.inf
+        _check(
+            self,
+            lanes=(0, MOST_LANES),
+            prior_nats=nats,
+            prior_nats_per_score=nats,
+            log_odds=nats,
+            log_odds_per_score=nats,
+            sure_score=nats,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
@@ -198,10 +267,12 @@ class CacheSettings:
     means once in a job."""
 
     def __post_init__(self) -> None:
-        for name in ("prefix_bytes", "slack_tokens", "refresh_steps"):
-            number = getattr(self, name)
-            if number < 0:
-                raise ValueError(f"{name} is {number}; must be at least 0")
+        _check(
+            self,
+            prefix_bytes=(0, 2**60),
+            slack_tokens=(0, MOST_TOKENS),
+            refresh_steps=(0, MOST_TOKENS),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +311,9 @@ class EngineSettings:
     """Free tokens per canvas of a long span; the checkpoint says how long its canvas may be."""
     min_confidence: float = 0.0
     """Candidates with a lower confidence are not returned; 0 returns all."""
+
+    def __post_init__(self) -> None:
+        _check(self, block_tokens=(1, MOST_CANVAS), min_confidence=(0, 1))
 
 
 def model_directory(model: str) -> Path | None:

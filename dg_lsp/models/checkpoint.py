@@ -26,6 +26,14 @@ BESIDE_WEIGHTS = (
 """The small files of a checkpoint; which of them there are depends on the model."""
 
 
+MOST_JSON_BYTES = 16 * 2**20
+"""Of a file that declares something; that of the largest index of shards has 10 MB."""
+MOST_HEADER_BYTES = 16 * 2**20
+"""Of a weight file. A model of 26 billion with each expert on its own has 6 MB."""
+DTYPES = ("F32", "F16", "BF16", "F64", "I64", "I32", "U8", "I8")
+"""Of tensors. Others, such as 8-bit floats, need scales that nobody applies here."""
+
+
 class CheckpointError(CodedError, ValueError):
     """A model cannot be used; the one-line message says what to do."""
 
@@ -50,32 +58,68 @@ def read_headers(shards: list[Path]) -> dict[Path, dict[str, tuple[int, ...]]]:
     for path in shards:
         if not path.is_file():
             raise CheckpointError(f"{path} is missing; download the checkpoint again")
+        check_header_length(path)
         try:
+            # The library refuses gaps, overlaps and shapes that do not fit the file.
             with safe_open(path, framework="pt") as file:
-                names = file.keys()
-                headers[path] = {n: tuple(file.get_slice(n).get_shape()) for n in names}
+                slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+                headers[path] = {n: tuple(one.get_shape()) for n, one in slices.items()}
+                kinds = {n: str(one.get_dtype()) for n, one in slices.items()}
         except (SafetensorError, OSError) as error:
             raise CheckpointError(
                 f"{path} is cut off or corrupt ({one_line(error)}); download it again"
             ) from error
+        odd = next((name for name, kind in kinds.items() if kind not in DTYPES), None)
+        if odd is not None:
+            raise CheckpointError(
+                f"{path}: {shown(odd)} has values of type {kinds[odd]}, which dg-lsp does not "
+                "read; use a checkpoint in bfloat16",
+                ReasonCode.UNKNOWN_FORMAT,
+            )
     return headers
+
+
+def check_header_length(path: Path) -> int:
+    """The length of a weight file's header; refuses one that would fill the memory."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > MOST_HEADER_BYTES:
+        raise CheckpointError(
+            f"{path} is corrupt: its header has {length} bytes, and at most "
+            f"{MOST_HEADER_BYTES} make sense; download it again"
+        )
+    return length
 
 
 def count_parameters(path: Path) -> int:
     """Number of values in a weight file, according to its header."""
+    length = check_header_length(path)
     with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        file.seek(8)
+        header = json.loads(file.read(length))
     return sum(math.prod(one["shape"]) for name, one in header.items() if name[0] != "_")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> dict[str, Any]:
     try:
+        check_size(path, most_bytes)
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not readable JSON: {one_line(error)}") from error
     if not isinstance(raw, dict):
         raise CheckpointError(f"{path} does not contain a JSON object")
     return raw
+
+
+def check_size(path: Path, most_bytes: int) -> None:
+    """Refuse a file that is too large to be what it should be."""
+    size = path.stat().st_size
+    if size > most_bytes:
+        raise CheckpointError(
+            f"{path} has {size} bytes, and at most {most_bytes} make sense; download it again"
+        )
 
 
 def size_in_words(count: float) -> str:
@@ -90,3 +134,12 @@ def count_in_words(count: float) -> str:
 
 def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def shown(value: object) -> str:
+    """A value in a message: short, and on one line."""
+    if isinstance(value, dict | list):
+        kind = "an object" if isinstance(value, dict) else "a list"
+        return f"{kind} of {len(value)}" if value else f"{kind} that is empty"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:56]}..."

@@ -51,6 +51,7 @@ class Dimensions:
     """Longest canvas."""
     context_tokens: int
     """Longest prompt and canvas together."""
+    layers: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,10 @@ from dg_lsp.models.checkpoint import (
     METADATA,
     CheckpointError,
     list_shards,
+    one_line,
     read_headers,
     read_json,
+    shown,
     size_in_words,
 )
 from dg_lsp.models.family import ModelFamily, RunnableModel
@@ -64,6 +66,7 @@ from dg_lsp.models.nf4.manifest import (
 )
 from dg_lsp.models.registry import Checkpoint, open_checkpoint
 from dg_lsp.models.store import BUNDLED, BUNDLED_DIRECTORY
+from dg_lsp.models.tensors import check_depth, find_tensors
 from dg_lsp.models.tokenizer import FileCodec
 from dg_lsp.models.w4a16.reading import plan_reading
 from dg_lsp.reason import Reason, ReasonCode
@@ -357,15 +360,19 @@ def _is_small(checkpoint: Checkpoint) -> bool:
 
 
 def _weight_bytes(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
-    """Bytes of the weights in memory; reports a truncated file before memory is planned."""
+    """Bytes of the weights in memory; reports files that do not fit the configuration before
+    memory is planned."""
     directory = checkpoint.directory
+    is_packed = is_packed_checkpoint(directory)
+    headers = {} if is_packed else read_headers(list_shards(directory))
+    check_depth(checkpoint, (name for shapes in headers.values() for name in shapes))
     if checkpoint.weights.groups:
         plan = plan_reading(directory, checkpoint.tensors, checkpoint.weights.groups)
         return plan.bytes(dtype)
-    if is_packed_checkpoint(directory):
+    if is_packed:
         stored = read_manifest(directory).weight_bytes
         return packed_in_memory(checkpoint.tensors, stored, dtype)
-    read_headers(list_shards(directory))
+    find_tensors(checkpoint, headers)
     return checkpoint.family.weight_bytes(directory, checkpoint.config, dtype)
 
 
@@ -406,7 +413,9 @@ def _settings(directory: Path, metadata: dict[str, Any]) -> EngineSettings:
     except (TypeError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(f"{directory / METADATA} is not valid: {error}") from error
+        raise CheckpointError(
+            f"{directory / METADATA} is not valid: {one_line(error)}"
+        ) from error
 
 
 def _section(metadata: dict[str, Any], name: str) -> dict[str, Any]:
@@ -414,7 +423,7 @@ def _section(metadata: dict[str, Any], name: str) -> dict[str, Any]:
     if section is None:
         return {}
     if not isinstance(section, dict):
-        raise ValueError(f"{name!r} is {section!r}, not an object")
+        raise ValueError(f"{name!r} is {shown(section)}, not an object")
     return dict(section)
 
 
@@ -454,4 +463,4 @@ def _sampler_settings(path: Path) -> SamplerSettings:
             numbers["entropy_bound"] = bound
         return SamplerSettings(**numbers)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is not valid: {error}") from error
+        raise CheckpointError(f"{path} is not valid: {one_line(error)}") from error

@@ -180,6 +180,11 @@ def fit_prompt(
 ) -> PromptSettings:
     """Shrink every part of a prompt by the same factor, so that it fits into the context."""
     room = context_tokens - canvas_tokens - FORMAT_TOKENS
+    if room < 1:
+        raise CheckpointError(
+            f"a context of {context_tokens} tokens leaves no room for a prompt beside a canvas "
+            f"of {canvas_tokens}; use another checkpoint"
+        )
     wanted = prompt.prefix_tokens + prompt.suffix_tokens + prompt.snippet_tokens
     if wanted <= room:
         return prompt

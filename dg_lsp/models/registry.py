@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dg_lsp.models.checkpoint import CheckpointError, one_line, read_json
+from dg_lsp.models.checkpoint import CheckpointError, one_line, read_json, shown
+from dg_lsp.models.config_fields import ANOTHER
 from dg_lsp.models.family import Dimensions, ModelFamily, TensorLayout
 from dg_lsp.models.formats import BFLOAT16, WeightFormat, unread_files, weight_format
-from dg_lsp.models.tokenizer import FileCodec, TokenizerError
+from dg_lsp.models.tokenizer import FileCodec
+from dg_lsp.models.tokenizer_file import TokenizerError
 from dg_lsp.reason import ReasonCode
 
 GEMMA, QWEN2 = "dg_lsp.models.gemma.family", "dg_lsp.models.qwen2.family"
@@ -36,7 +38,15 @@ class Checkpoint:
 
     @cached_property
     def tensors(self) -> TensorLayout:
-        return self.family.tensors(self.config)
+        try:
+            return self.family.tensors(self.config)
+        except CheckpointError:
+            raise
+        except Exception as error:  # torch and transformers raise whatever their checks raise.
+            raise CheckpointError(
+                f"{self.directory / 'config.json'} describes no network that can be built: "
+                f"{one_line(error)}; {ANOTHER}"
+            ) from error
 
     def read_codec(self) -> FileCodec:
         """The tokenizer; raises `CheckpointError` if it does not fit the model."""
@@ -78,7 +88,7 @@ def open_checkpoint(directory: Path) -> Checkpoint:
     if module is None:
         known = " or ".join(map(repr, FAMILIES))
         raise CheckpointError(
-            f"{directory} holds a {found!r} model; only {known} checkpoints can infill",
+            f"{directory} holds a {shown(found)} model; only {known} checkpoints can infill",
             ReasonCode.UNKNOWN_FAMILY,
         )
     weights = weight_format(raw, str(directory), {p.name: 0 for p in directory.glob("*.json")})

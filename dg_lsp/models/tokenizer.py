@@ -17,23 +17,13 @@ from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, models
 
 from dg_lsp.engine.codec import ControlTokens, TurnTokens
-from dg_lsp.reason import CodedError, ReasonCode
+from dg_lsp.models.tokenizer_file import SPACE, TokenizerError, read_tokenizer_file
 
 BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
 TURN_START, TURN_END = "<|turn>", "<turn|>"
-SPACE = "\u2581"
-"""How a space is written in a vocabulary with byte fallback."""
-
-
 CONTROL_LIKE = re.compile(r"<unused\d+>|<(mask|pad|unk|[bes]os)>|\[[A-Za-z_]+\]|<\|.+>|<.+\|>")
 """Added tokens that no document contains, though files may declare them as text. The others are
 line breaks, runs of spaces and HTML tags."""
-
-
-class TokenizerError(CodedError, ValueError):
-    """A tokenizer file that cannot serve its checkpoint."""
-
-    code = ReasonCode.BAD_CHECKPOINT
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +125,9 @@ def read_codec(
     if not path.is_file():
         raise TokenizerError(f"{directory} has no tokenizer.json")
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_str(read_tokenizer_file(path))
+    except TokenizerError:
+        raise
     except Exception as error:  # The library raises a bare Exception for bad files.
         raise TokenizerError(f"{path} is not a tokenizer file: {error}") from error
     try:
@@ -177,7 +169,8 @@ def _vocabulary_bytes(
     added = tokenizer.get_added_tokens_decoder()
     byte_of = _byte_level_alphabet()
     pieces = []
-    for token_id in range(tokenizer.get_vocab_size(with_added_tokens=True)):
+    size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+    for token_id in range(size):
         piece = tokenizer.id_to_token(token_id)
         if piece is None or token_id in control:
             pieces.append(b"")

@@ -12,11 +12,9 @@ from collections.abc import Iterable
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from dg_lsp.models.tokenizer import BOS, EOS, PAD, TURN_END, TURN_START
+from dg_lsp.models.tokenizer_file import CODE_PIECES
 
 CONTROL = (PAD, EOS, BOS, TURN_START, TURN_END)
-
-# Pieces: line breaks with indentation | word | up to three digits | punctuation | spaces.
-PIECES = r"(?:\r?\n)+[ \t]*| ?_*\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|[ \t]+|\s"
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -24,7 +22,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
+            pre_tokenizers.Split(Regex(CODE_PIECES), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

@@ -16,6 +16,7 @@ from dg_lsp.engine.gemma import gemma_family
 from dg_lsp.models.family import Dimensions, Instructions, ModelFamily, TensorLayout
 from dg_lsp.models.formats import WeightFormat
 from dg_lsp.models.gemma import footprint
+from dg_lsp.models.gemma.config import read_config
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.ladder import settle
 from dg_lsp.models.gemma.quantization import tensor_layout
@@ -31,14 +32,19 @@ class DiffusionGemma:
     is_plain = False
 
     def parse_config(self, directory: Path) -> DiffusionGemmaConfig:
-        return DiffusionGemmaConfig.from_pretrained(directory)
+        return read_config(directory)
 
     def instructions(self, config: DiffusionGemmaConfig) -> Instructions:
         return Instructions(is_tuned=True)
 
     def dimensions(self, config: DiffusionGemmaConfig) -> Dimensions:
         text = config.text_config
-        return Dimensions(text.vocab_size, config.canvas_length, text.max_position_embeddings)
+        return Dimensions(
+            text.vocab_size,
+            config.canvas_length,
+            text.max_position_embeddings,
+            text.num_hidden_layers,
+        )
 
     def read_codec(self, directory: Path, config: DiffusionGemmaConfig) -> FileCodec:
         return read_codec(directory, config.text_config.vocab_size)

@@ -85,6 +85,9 @@ def load_weights(
                 dtype=dtype,
                 device_map={"": device},
                 output_loading_info=True,
+                # Nothing is fetched, and pickles, which can run code, are not read.
+                local_files_only=True,
+                use_safetensors=True,
                 # Reported below in one line, with other faults of the tensors.
                 ignore_mismatched_sizes=True,
             )

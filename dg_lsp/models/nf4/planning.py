@@ -19,6 +19,7 @@ from dg_lsp.models.checkpoint import CheckpointError, list_shards, read_headers
 from dg_lsp.models.family import TensorLayout
 from dg_lsp.models.nf4.manifest import is_packed_checkpoint
 from dg_lsp.models.registry import Checkpoint, open_checkpoint
+from dg_lsp.models.tensors import find_tensors
 
 PIECE = ".piece"
 OVERHEAD = 1.01
@@ -125,33 +126,12 @@ def locate(source: Path, headers: Headers | None = None) -> Plan:
     checkpoint = open_checkpoint(source)
     # Without it, the checkpoint could be stored but not loaded.
     checkpoint.read_codec()
-    layout = checkpoint.tensors
-    plan = Plan(checkpoint)
-    digest = hashlib.sha256()
-    surplus = []
-    for shard, (stamp, tensors) in (headers or _local_headers(source)).items():
+    digest, found = hashlib.sha256(), headers or _local_headers(source)
+    for shard, (stamp, tensors) in found.items():
         digest.update(repr((shard, *stamp, sorted(tensors.items()))).encode())
-        for name, shape in tensors.items():
-            own = layout.own_name(name)
-            if own not in plan.shapes:
-                if not layout.is_ignored(name):
-                    surplus.append(name)
-            elif shape != plan.shapes[own]:
-                raise CheckpointError(
-                    f"{source / shard}: {name} has shape {list(shape)}, config.json wants "
-                    f"{list(plan.shapes[own])}; they do not belong together"
-                )
-            # Both halves may be present; the decoder's name is kept.
-            elif own not in plan.origin or name == own:
-                plan.origin[own] = (shard, name)
-    missing = [name for name in plan.shapes if name not in plan.origin]
-    for kind, names in (("missing", missing), ("unexpected", surplus)):
-        if names:
-            plural = "s" if len(names) > 1 else ""
-            raise CheckpointError(
-                f"{source} has {len(names)} {kind} tensor{plural}, such as {min(names)}; "
-                f"it is not a complete {checkpoint.family.name} checkpoint"
-            )
+    shapes = {source / shard: tensors for shard, (_, tensors) in found.items()}
+    origin = find_tensors(checkpoint, shapes)
+    plan = Plan(checkpoint, {own: (path.name, name) for own, (path, name) in origin.items()})
     plan.fingerprint = digest.hexdigest()
     return plan
 

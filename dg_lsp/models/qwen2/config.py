@@ -17,30 +17,41 @@ from transformers import Qwen2Config
 from dg_lsp.engine.codec import TurnTokens
 from dg_lsp.engine.masked import MaskTokens
 from dg_lsp.models.checkpoint import GENERATION, CheckpointError, read_json
+from dg_lsp.models.config_fields import (
+    ROPE,
+    Rule,
+    flag,
+    number,
+    one_of,
+    read_fields,
+    read_object,
+    require_multiple,
+    whole,
+)
 from dg_lsp.models.family import Instructions
 from dg_lsp.models.qwen2 import conversation
 from dg_lsp.models.tokenizer import ControlIds
+from dg_lsp.models.tokenizer_file import MOST_BYTES
 from dg_lsp.reason import ReasonCode
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 ADDED_TOKENS = "added_tokens.json"
-SHAPE = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "hidden_act",
-    "max_position_embeddings",
-    "rms_norm_eps",
-    "initializer_range",
-    "tie_word_embeddings",
-    "rope_theta",
-    "rope_scaling",
-    "rope_parameters",
-)
-"""What of a `config.json` makes up the network."""
+SHAPE: dict[str, Rule] = {
+    "vocab_size": whole(1, 2**20),
+    "hidden_size": whole(2, 2**17),
+    "intermediate_size": whole(1, 2**17),
+    "num_hidden_layers": whole(1, 256),
+    "num_attention_heads": whole(1, 1024),
+    "num_key_value_heads": whole(1, 1024),
+    "hidden_act": one_of("silu", "gelu", "gelu_pytorch_tanh", "relu"),
+    "max_position_embeddings": whole(1, 2**24),
+    "rms_norm_eps": number(0, 1),
+    "initializer_range": number(0, 100),
+    "tie_word_embeddings": flag,
+    "rope_theta": number(1, 1e12),
+}
+"""What of a `config.json` makes up the network, besides `ROPE_FIELDS`."""
+ROPE_FIELDS = ("rope_scaling", "rope_parameters")
 NAMES = {
     "mask": ("<|mask|>", "<mask>", "[MASK]", "<M>"),
     "expand": ("<|expand|>", "<expand>"),
@@ -74,11 +85,7 @@ class MaskedQwen2Config:
 def read_config(directory: Path) -> MaskedQwen2Config:
     """The configuration in a directory. Raises `CheckpointError` for a language model."""
     raw = read_json(directory / "config.json")
-    network = Qwen2Config(
-        **{name: raw[name] for name in SHAPE if raw.get(name) is not None},
-        use_sliding_window=False,
-        use_cache=False,
-    )
+    network = _read_network(directory / "config.json", raw)
     ids = ControlTokenIds(directory, raw)
     mask = ids.find("mask")
     if mask is None:
@@ -92,19 +99,27 @@ def read_config(directory: Path) -> MaskedQwen2Config:
     # DreamOn deletes with the token that ends a document.
     delete = ids.find("delete", eos if expand is not None else None)
     tokens = MaskTokens(mask, delete, expand)
-    outside = [
-        f"{name} {one}"
-        for name, one in (("mask", mask), ("expand", expand), ("delete", delete))
-        if one is not None and one >= network.vocab_size
-    ]
-    if outside:
-        raise CheckpointError(
-            f"{directory}: the id of {' and '.join(outside)} is beyond the vocabulary of "
-            f"{network.vocab_size}; download the checkpoint again"
-        )
     bos = ids.bos(eos)
     pad = ids.find("pad", eos if eos is not None else mask)
     assert pad is not None
+    roles = {
+        "mask": mask,
+        "expand": expand,
+        "delete": delete,
+        "eos": eos,
+        "bos": bos,
+        "pad": pad,
+    }
+    outside = [
+        f"{name} {one}"
+        for name, one in roles.items()
+        if one is not None and not 0 <= one < network.vocab_size
+    ]
+    if outside:
+        raise CheckpointError(
+            f"{directory}: the id of {' and '.join(outside)} is not in the vocabulary of "
+            f"{network.vocab_size}; download the checkpoint again"
+        )
     turns = ids.turns()
     fault = conversation.fault_of(conversation.read_template(directory), turns)
     context = int(network.max_position_embeddings)
@@ -127,6 +142,22 @@ def read_config(directory: Path) -> MaskedQwen2Config:
             conversation.is_tuned(directory, raw.get("_name_or_path")), fault
         ),
     )
+
+
+def _read_network(path: Path, raw: Mapping[str, Any]) -> Qwen2Config:
+    found = read_fields(path, raw, SHAPE)
+    for name in ROPE_FIELDS:
+        rope = read_object(path, raw, name)
+        if rope is not None:
+            found[name] = read_fields(path, rope, ROPE, f"{name}.")
+    network = Qwen2Config(**found, use_sliding_window=False, use_cache=False)
+    heads = network.num_attention_heads
+    require_multiple(
+        path, "hidden_size", network.hidden_size, "2 * num_attention_heads", 2 * heads
+    )
+    groups = network.num_key_value_heads
+    require_multiple(path, "num_attention_heads", heads, "num_key_value_heads", groups)
+    return network
 
 
 class ControlTokenIds:
@@ -184,15 +215,15 @@ def added_tokens(directory: Path) -> dict[str, int]:
     found: dict[str, int] = {}
     path = directory / "tokenizer.json"
     if path.is_file():
-        for token in _entries(read_json(path).get("added_tokens")):
+        for token in _entries(read_json(path, MOST_BYTES).get("added_tokens")):
             found[token["content"]] = token["id"]
-    for name, number in _optional(directory / ADDED_TOKENS).items():
-        if isinstance(number, int):
-            found.setdefault(name, number)
+    for name, token_id in _optional(directory / ADDED_TOKENS).items():
+        if type(token_id) is int:
+            found.setdefault(name, token_id)
     decoder = _optional(directory / TOKENIZER_CONFIG).get("added_tokens_decoder")
-    for number, token in (decoder if isinstance(decoder, dict) else {}).items():
-        if str(number).isdigit() and isinstance(token, dict) and "content" in token:
-            found.setdefault(str(token["content"]), int(number))
+    for place, token in (decoder if isinstance(decoder, dict) else {}).items():
+        if str(place).isdigit() and isinstance(token, dict) and "content" in token:
+            found.setdefault(str(token["content"]), int(place[:18]))
     return found
 
 
@@ -203,5 +234,5 @@ def _entries(listed: object) -> list[dict[str, Any]]:
         for each in entries
         if isinstance(each, dict)
         and isinstance(each.get("content"), str)
-        and isinstance(each.get("id"), int)
+        and type(each.get("id")) is int
     ]

@@ -7,14 +7,15 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
+from dg_lsp.models.checkpoint import check_size, read_json
 from dg_lsp.models.qwen2.config import MaskedQwen2Config, added_tokens
-from dg_lsp.models.tokenizer import FileCodec, TokenizerError, read_codec
-
-PIECES = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+from dg_lsp.models.tokenizer import FileCodec, read_codec
+from dg_lsp.models.tokenizer_file import (
+    MOST_BYTES,
+    QWEN2_PIECES,
+    TokenizerError,
+    check_vocabulary,
 )
-"""How Qwen2 splits a text: contraction | word | digit | punctuation | line breaks | spaces."""
 
 
 def read_qwen2_codec(directory: Path, config: MaskedQwen2Config) -> FileCodec:
@@ -32,6 +33,8 @@ def _from_vocabulary(directory: Path) -> Tokenizer:
     vocabulary, merges = directory / "vocab.json", directory / "merges.txt"
     if not merges.is_file():
         raise TokenizerError(f"{directory} has vocab.json, but its merges.txt is missing")
+    check_size(merges, MOST_BYTES)
+    check_vocabulary(vocabulary, read_json(vocabulary, MOST_BYTES))
     try:
         tokenizer = Tokenizer(BPE.from_file(str(vocabulary), str(merges)))
     except Exception as error:  # The library raises a bare Exception for bad files.
@@ -39,7 +42,7 @@ def _from_vocabulary(directory: Path) -> Tokenizer:
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
+            pre_tokenizers.Split(Regex(QWEN2_PIECES), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

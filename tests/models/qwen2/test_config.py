@@ -9,6 +9,7 @@ import pytest
 from dg_lsp.engine.masked import MaskTokens
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.models.loading import load
+from dg_lsp.models.qwen2 import weights
 from dg_lsp.models.registry import open_checkpoint
 from dg_lsp.reason import ReasonCode
 
@@ -130,6 +131,55 @@ def test_an_id_beyond_the_vocabulary_is_refused(checkpoint, name):
 
     assert raised.value.code is ReasonCode.BAD_CHECKPOINT
     assert "151666" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_hidden_layers", 10**6),
+        ("num_hidden_layers", "2"),
+        ("num_hidden_layers", 2.0),
+        ("vocab_size", 2**40),
+        ("vocab_size", -1),
+        ("hidden_size", 2**62),
+        ("intermediate_size", 0),
+        ("num_attention_heads", 3),
+        ("num_key_value_heads", 7),
+        ("hidden_act", "os.system"),
+        ("max_position_embeddings", 10**30),
+        ("rms_norm_eps", float("nan")),
+        ("rope_theta", "1e6"),
+        ("rope_scaling", {"rope_type": "evil"}),
+        ("rope_scaling", "yarn"),
+        ("tie_word_embeddings", 1),
+        ("pad_token_id", -1),
+        ("bos_token_id", 10**6),
+    ],
+)
+def test_a_number_that_no_network_has_is_refused_by_name(checkpoint, monkeypatch, name, value):
+    monkeypatch.setattr(weights, "skeleton", None)
+    change(checkpoint, **{name: value})
+    with pytest.raises(CheckpointError) as raised:
+        load(str(checkpoint), "cpu")
+
+    assert raised.value.code is ReasonCode.BAD_CHECKPOINT
+    said = str(raised.value)
+    assert name.removesuffix("_token_id") in said or "num_attention_heads" in said
+    assert str(checkpoint) in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("num_hidden_layers", 200), ("intermediate_size", 2**17)]
+)
+def test_a_config_that_the_weights_do_not_fit_is_refused_before_any_is_read(
+    checkpoint, monkeypatch, name, value
+):
+    monkeypatch.setattr(weights, "assemble", None)
+    change(checkpoint, **{name: value})
+    with pytest.raises(CheckpointError) as raised:
+        load(str(checkpoint), "cpu")
+
+    assert "do not belong together" in str(raised.value)
 
 
 @pytest.mark.parametrize(
