@@ -25,6 +25,8 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "cached": lambda row: str(row["hits"]["cached"]),
     "remem-\nbered": lambda row: str(row["hits"]["remembered"]),
     "joined": lambda row: str(row["hits"]["joined"]),
+    "pre-\npared": lambda row: "{hits} of {jobs}".format(**row["speculation"]),
+    "wasted\nsteps": lambda row: str(row["speculation"]["steps_wasted"]),
     "not\nasked": lambda row: str(row["not_asked"]),
     "steps\nfirst": lambda row: _pair(row["steps"]["first"]),
     "steps\nsettled": lambda row: _pair(row["steps"]["settled"]),

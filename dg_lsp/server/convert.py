@@ -87,6 +87,14 @@ def is_deletion(changes: Sequence[types.TextDocumentContentChangeEvent]) -> bool
     )
 
 
+def typed_text(changes: Sequence[types.TextDocumentContentChangeEvent]) -> str | None:
+    """The text that an edit inserts, if it does nothing else."""
+    match changes:
+        case [types.TextDocumentContentChangePartial(range=span, text=text)] if text:
+            return text if span.start == span.end else None
+    return None
+
+
 def apply_change(text: str, span: types.Range | None, new: str, units: Units) -> str:
     """The text after a client's edit; without a range, the edit replaces the whole text.
 

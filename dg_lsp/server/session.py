@@ -15,11 +15,12 @@ from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.capabilities import ClientFeatures
 from dg_lsp.server.context import WorkspaceContext
-from dg_lsp.server.convert import Units, is_deletion
-from dg_lsp.server.link.engine_link import EngineLink, EngineState
+from dg_lsp.server.convert import Units, is_deletion, typed_text
+from dg_lsp.server.link.engine_link import EngineLink, EnginePhase, EngineState
+from dg_lsp.server.power import Power
 from dg_lsp.server.recorder import Recorder
 from dg_lsp.server.rpc.protocol import Server
-from dg_lsp.server.settings import Settings, Trigger
+from dg_lsp.server.settings import Settings, Speculate, Trigger
 from dg_lsp.server.status import StatusBoard
 from dg_lsp.server.suggest.jobs import Jobs
 from dg_lsp.server.suggest.rules import Entry, Situation
@@ -70,6 +71,7 @@ class Session:
         self.usage = Usage(journal.note_usage, self._look_later)
         self._is_deletion = "", False
         """The document that was edited last, and whether that edit only removed text."""
+        self._power = Power(lambda ask: self.start(asyncio.to_thread(ask)))
         self._model = ""
         self._tasks: set[asyncio.Task[Any]] = set()
         link.watch(self.status.engine_changed)
@@ -100,7 +102,7 @@ class Session:
         uri = params.text_document.uri
         self._is_deletion = uri, is_deletion(params.content_changes)
         self.suggestions.pace.key(asyncio.get_running_loop().time())
-        self.suggestions.text_changed(uri)
+        self.suggestions.text_changed(uri, typed_text(params.content_changes))
         document = self.documents.get(uri)
         if document is not None:
             self.usage.text_changed(uri, document.text)
@@ -115,6 +117,15 @@ class Session:
             model = state.model.name if state.model else ""
             uri, language = document.uri, document.language
             self.usage.show(uri, document.text, span, texts, language, model)
+
+    @property
+    def may_speculate(self) -> bool:
+        """Whether the engine may work ahead, if it has nothing else to do."""
+        wish = self.settings.speculate
+        if wish is Speculate.OFF or self.link.state.phase is not EnginePhase.READY:
+            return False
+        is_here = not self.settings.engine.address
+        return wish is Speculate.ON or (is_here and not self._power.on_battery)
 
     def situation(self, uri: str, entry: Entry | None = None) -> Situation:
         """What led to a request about a document."""

@@ -32,6 +32,14 @@ class Trigger(enum.Enum):
     MANUAL = "manual"
 
 
+class Speculate(enum.Enum):
+    """When the suggestion after the one that is shown is prepared."""
+
+    ON = "on"
+    PLUGGED_IN = "pluggedIn"
+    OFF = "off"
+
+
 class TraceDetail(enum.Enum):
     """What is kept of a request for `dg-lsp trace`."""
 
@@ -221,6 +229,14 @@ class Settings:
         metadata=about(
             "Whether suggestions also appear in the ordinary completion list, for editors "
             "without inline completions."
+        ),
+    )
+    speculate: Speculate = field(
+        default=Speculate.PLUGGED_IN,
+        metadata=about(
+            "Whether the suggestion that follows the one you see is prepared while the engine "
+            "has nothing else to do, so that it is there when you accept. `pluggedIn`: not on "
+            "battery, and not with an engine elsewhere."
         ),
     )
     draft_interval_ms: int = field(

@@ -12,18 +12,27 @@ from dg_lsp.benchmark.replay.window import Seen
 from dg_lsp.cli import run
 from dg_lsp.cli.bench_keystrokes import _table
 
-JOB = {"steps": 6, "steps_done": 6, "is_done": True, "first_ms": 90.0, "took_ms": 150.0}
+JOB = {
+    "is_speculative": False,
+    "steps": 6,
+    "steps_done": 6,
+    "is_done": True,
+    "first_ms": 90.0,
+    "took_ms": 150.0,
+}
 TRACES = [
     {"how": "a new job", "outcome": "suggested", "steps": 6},
     {"how": "typed through", "outcome": "suggested", "steps": 0},
     {"how": None, "outcome": "refused", "steps": 0},
+    {"how": "prepared ahead", "outcome": "suggested", "steps": 0},
 ]
 
 
 def replayed(without):
     seen = Seen(keystrokes=20, requests=3, accepted_chars=30, typed_chars=10)
-    jobs = [JOB, {**JOB, "steps_done": 2, "is_done": False}]
-    return figures(Replayed(without, "bundled", seen, TRACES, jobs))
+    jobs = [JOB, {**JOB, "steps_done": 2, "is_done": False}, {**JOB, "is_speculative": True}]
+    speculated = {"jobs": 3, "hits": 1, "steps": 15, "steps_used": 6}
+    return figures(Replayed(without, "bundled", seen, TRACES, jobs, speculated))
 
 
 def test_the_figures_are_of_what_happened():
@@ -32,6 +41,9 @@ def test_the_figures_are_of_what_happened():
     assert report["engine_share"] == 0.1
     assert report["hits"]["typed_through"] == 1
     assert report["not_asked"] == 1
+    # What is speculative is counted by itself.
+    assert report["hits"]["prepared"] == 1
+    assert report["speculation"] == {"jobs": 3, "hits": 1, "steps": 15, "steps_wasted": 9}
     assert report["cancelled"] == {"jobs": 1, "steps": 2, "step_share": 0.25}
     assert report["steps"]["settled"] == {"p50": 6, "p95": 6}
     assert report["engine_ms"] == {
@@ -50,6 +62,7 @@ def test_the_table_has_a_row_for_each_variant():
 
     [everything] = [line for line in shown.splitlines() if line.lstrip().startswith("all ")]
     assert "10%" in everything
+    assert "1 of 3" in everything
     assert "75%" in everything
     assert any("without joined" in line for line in shown.splitlines())
 

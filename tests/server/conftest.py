@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from dg_lsp.job import InfillJob
 from dg_lsp.server.app import create_server
 from dg_lsp.server.link.scripted import Pace, ScriptedInfiller, ScriptedLink
 from dg_lsp.server.session import Session
-from dg_lsp.server.settings import Settings
+from dg_lsp.server.settings import Settings, Speculate
 from dg_lsp.server.workspace import workspace_code
 
 URI = "file:///work/a.py"
@@ -154,7 +155,9 @@ async def make_editor() -> AsyncIterator[Callable[..., Editor]]:
     editors: list[Editor] = []
 
     def make(pace: Pace | None = None, settings: Settings | None = None) -> Editor:
-        editor = Editor(ScriptedLink(script, pace), settings or Settings(debounce_ms=0))
+        # What is prepared ahead are more jobs; its tests switch that on.
+        quiet = replace(settings or Settings(debounce_ms=0), speculate=Speculate.OFF)
+        editor = Editor(ScriptedLink(script, pace), quiet)
         editors.append(editor)
         return editor
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dg_lsp.document.suggestions import MultiLine
 from dg_lsp.server.settings import (
     Settings,
+    Speculate,
     Trigger,
     docs_table,
     json_schema,
@@ -44,6 +45,7 @@ def test_everything_can_be_set() -> None:
             "multiLine": "never",
             "minConfidence": 0.25,
             "completionFallback": True,
+            "speculate": "off",
             "draftIntervalMs": 0,
             "trace": "text",
             "usage": False,
@@ -62,6 +64,7 @@ def test_everything_can_be_set() -> None:
     assert messages == []
     assert (parsed.enable, parsed.candidates, parsed.min_confidence) == (False, 5, 0.25)
     assert (parsed.trigger, parsed.multi_line) == (Trigger.MANUAL, MultiLine.NEVER)
+    assert parsed.speculate is Speculate.OFF
     assert (parsed.include, parsed.exclude) == (("src/",), ("*.gen.py", "!keep.gen.py"))
     assert (parsed.context.budget_chars, parsed.context.related_files) == (9000, False)
     assert (parsed.engine.device, parsed.engine.idle_minutes) == ("cuda:1", 5.0)

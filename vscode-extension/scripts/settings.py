@@ -25,6 +25,7 @@ WORDS = {
         "At most one line.",
         "Whenever the model writes several.",
     ],
+    "speculate": ["Always.", "Not on battery, and not with an engine elsewhere.", "Never."],
     "trace": ["Nothing.", "Sizes and times.", "The text as well, without secrets."],
 }
 """What the values of each enum mean, in order."""

@@ -9,12 +9,14 @@ from typing import Any
 from dg_lsp.benchmark.percentiles import summary
 from dg_lsp.benchmark.replay.replaying import Replayed
 from dg_lsp.server.suggest.answer import How, Outcome
+from dg_lsp.server.suggest.speculation import Speculated
 
 HITS = {
     "typed_through": How.TYPED_THROUGH,
     "cached": How.LAST_ANSWER,
     "remembered": How.REMEMBERED,
     "joined": How.JOB_UNDER_WAY,
+    "prepared": How.PREPARED,
 }
 """From the kind of hit to what the trace of a request says."""
 MODEL_ANSWERS = (How.NEW_JOB.value, How.JOB_UNDER_WAY.value)
@@ -22,7 +24,9 @@ MODEL_ANSWERS = (How.NEW_JOB.value, How.JOB_UNDER_WAY.value)
 
 def figures(replayed: Replayed) -> dict[str, Any]:
     """What `--json` prints of one variant."""
-    seen, traces, jobs = replayed.seen, replayed.traces, replayed.jobs
+    seen, traces = replayed.seen, replayed.traces
+    jobs = [job for job in replayed.jobs if not job["is_speculative"]]
+    ahead = Speculated(**replayed.speculated)
     hows = Counter(trace["how"] for trace in traces)
     steps_done = sum(job["steps_done"] for job in jobs)
     cancelled = [job for job in jobs if not job["is_done"]]
@@ -57,6 +61,12 @@ def figures(replayed: Replayed) -> dict[str, Any]:
             "jobs": len(cancelled),
             "steps": sum(job["steps_done"] for job in cancelled),
             "step_share": _share(sum(job["steps_done"] for job in cancelled), steps_done),
+        },
+        "speculation": {
+            "jobs": ahead.jobs,
+            "hits": ahead.hits,
+            "steps": ahead.steps,
+            "steps_wasted": ahead.steps - ahead.steps_used,
         },
         "suggestions": len(seen.first_ms),
         "accepts": seen.accepts,

@@ -46,6 +46,7 @@ class JobRecord:
 
     steps: int
     """That it takes to its end."""
+    is_speculative: bool
     steps_done: int
     is_done: bool
     first_ms: float | None
@@ -62,14 +63,26 @@ class PacedInfiller:
         self._played: dict[InfillJob, Played] = {}
         self._engine = asyncio.Lock()
         self._tasks: dict[FedJob, asyncio.Task[None]] = {}
+        self._began: dict[FedJob, float] = {}
+        """When the work on each open job began, by the benchmark's clock."""
         self.records: list[JobRecord] = []
 
     def submit(self, job: InfillJob) -> FedJob:
-        for older in [*self._tasks]:
-            if older.job.document_key == job.document_key:
-                older.supersede()
+        """Supersedes older jobs as the engine's scheduler does."""
         handle = FedJob(job, self._ended)
-        self._tasks[handle] = asyncio.create_task(self._play(handle))
+        began_s = self._loop.time()
+        for older in [*self._began]:
+            if job.is_speculative and not older.job.is_speculative:
+                handle.supersede()
+                return handle
+            is_ahead = older.job.is_speculative and not job.is_speculative
+            if is_ahead and replace(older.job, is_speculative=False) == job:
+                # Its work goes on.
+                began_s = self._began[older]
+            if is_ahead or older.job.document_key == job.document_key:
+                older.supersede()
+        self._began[handle] = began_s
+        self._tasks[handle] = asyncio.create_task(self._play(handle, began_s))
         return handle
 
     async def close(self) -> None:
@@ -77,14 +90,19 @@ class PacedInfiller:
             handle.cancel()
 
     def _ended(self, handle: FedJob) -> None:
-        task = self._tasks.pop(handle)
+        self._began.pop(handle, None)
+        task = self._tasks.pop(handle, None)
+        if task is None:
+            # It never ran.
+            return
         if task is not asyncio.current_task():
             task.cancel()
 
-    async def _play(self, handle: FedJob) -> None:
+    async def _play(self, handle: FedJob, began: float) -> None:
         loop, pace = self._loop, self.pace
         handle.start()
-        began = loop.time()
+        taken_over_ms = (loop.time() - began) * 1e3 - pace.start_ms
+        done_before = max(0, int(taken_over_ms / pace.step_ms))
         played = await self._write(handle.job)
         first = [
             ms
@@ -92,21 +110,28 @@ class PacedInfiller:
             if draft.candidate is not None
         ]
         steps = played.infill.steps
-        record = JobRecord(steps, 0, False, first[0] if first else None, played.took_ms)
+        record = JobRecord(
+            steps,
+            handle.job.is_speculative,
+            0,
+            False,
+            first[0] if first else None,
+            played.took_ms,
+        )
         self.records.append(record)
         for number, draft in enumerate(played.drafts, start=1):
             await _until(loop, began + (pace.start_ms + pace.step_ms * number) / 1e3)
-            record.steps_done = min(steps, number)
+            record.steps_done = max(0, min(steps, number) - done_before)
             handle.publish(draft)
         total_ms = pace.start_ms + pace.step_ms * (steps + 1)
         await _until(loop, began + total_ms / 1e3)
-        record.steps_done, record.is_done = steps, True
+        record.steps_done, record.is_done = max(0, steps - done_before), True
         timings_ms = {"encode": pace.start_ms, "denoise": pace.step_ms * steps}
         timings_ms |= {"rank": pace.step_ms, "total": total_ms}
         handle.finish(replace(played.infill, timings_ms=timings_ms))
 
     async def _write(self, job: InfillJob) -> Played:
-        key = replace(job, document="")
+        key = replace(job, document="", is_speculative=False)
         # A job that nobody wants any more is still written, for the next variant.
         return await asyncio.shield(asyncio.create_task(self._written(key)))
 

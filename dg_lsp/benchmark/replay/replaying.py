@@ -29,6 +29,8 @@ OPTIONS = {
     # Other files are read by threads that do not follow the benchmark's clock, and a document
     # that an earlier session closed is one of them.
     "context": {"workspaceFiles": False, "relatedFiles": False},
+    # Also where the benchmark runs on battery.
+    "speculate": "on",
 }
 
 
@@ -62,6 +64,8 @@ class Replayed:
     seen: Seen = field(default_factory=Seen)
     traces: list[dict[str, Any]] = field(default_factory=list)
     jobs: list[dict[str, Any]] = field(default_factory=list)
+    speculated: dict[str, int] = field(default_factory=dict)
+    """Counts of `Speculated`."""
 
 
 def draw_places(
@@ -115,6 +119,7 @@ async def _variant(
         now_ms = await _session(editor, plan, place, number, now_ms, replayed.seen)
     taken = await _ask(editor, "replay/take", {})
     replayed.traces, replayed.jobs = taken["traces"], taken["jobs"]
+    replayed.speculated = taken["speculated"]
     return replayed
 
 

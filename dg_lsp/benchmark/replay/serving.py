@@ -93,7 +93,11 @@ async def serve(loop: ClockedLoop, opening: Opening) -> int:
     @session.server.feature("replay/take")
     def take(params: Any) -> dict[str, Any]:
         jobs = [dataclasses.asdict(record) for record in opened[0].records]
-        taken = {"traces": [*journal.records], "jobs": jobs}
+        taken = {
+            "traces": [*journal.records],
+            "jobs": jobs,
+            "speculated": dataclasses.asdict(session.suggestions.speculated),
+        }
         journal.records.clear()
         opened[0].records.clear()
         return taken

@@ -73,9 +73,10 @@ async def _answer(
     session: Session, question: Question, progress: types.ProgressToken | None
 ) -> Answer:
     document, settings = question.document, session.settings
+    request = Request(question.target.site, question.options, question.situation)
     with session.status.working(progress, "Filling in"):
         answer = await session.suggestions.suggest(
-            Request(question.target.site, question.options, question.situation),
+            request,
             settings,
             settings.deadline_ms / 1e3,
             question.on_draft,
@@ -88,4 +89,6 @@ async def _answer(
     now = session.documents.get(document.uri)
     if answer.suggestions and (now is None or now.text != document.text):
         return answer.dropped(CHANGED)
+    if session.may_speculate:
+        session.suggestions.look_ahead(request, answer, settings)
     return answer

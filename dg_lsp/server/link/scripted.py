@@ -63,7 +63,8 @@ class ScriptedInfiller:
 
     def submit(self, job: InfillJob) -> FedJob:
         for older in self.handles:
-            if older.job.document_key == job.document_key:
+            gives_way = older.job.is_speculative and not job.is_speculative
+            if gives_way or older.job.document_key == job.document_key:
                 older.supersede()
         handle = FedJob(job, self._job_ended)
         self.handles.append(handle)

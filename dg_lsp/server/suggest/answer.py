@@ -35,6 +35,8 @@ class How(enum.Enum):
     TYPED_THROUGH = "typed through"
     """The rest of the last answer, whose beginning the user has typed."""
     REMEMBERED = "an earlier answer"
+    PREPARED = "prepared ahead"
+    """What follows a suggestion, asked for while that one was shown."""
     DEADLINE = "what was settled at the deadline"
 
 

@@ -45,6 +45,7 @@ class JobUnderWay:
     request: Request
     texts: tuple[str, ...] = ()
     """What it will probably write: the text shown, and its last draft."""
+    is_speculative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +73,40 @@ def decide(
     under_way: JobUnderWay | None,
     request: Request,
     savings: Savings = ALL,
+    prepared: KnownAnswer | None = None,
 ) -> Decision:
     """The cheapest way to an answer that a new job would also give.
 
-    Known answers are given with the newest first.
+    Known answers are given with the newest first; `prepared` has not been shown yet.
     """
     for age, one in enumerate(known):
         if age and not savings.remembered:
             break
         answer = _rest_of(one, request, savings)
         if answer is not None:
-            keeps_job = under_way is None or _is_about(under_way, request)
             how = How.REMEMBERED if age else answer.how
-            return Reuse(replace(answer, how=how), keeps_job)
+            answer = replace(answer, how=how)
+            return Reuse(answer, _is_useful(under_way, request, answer))
+    if prepared is not None:
+        answer = _rest_of(prepared, request, savings)
+        if answer is not None:
+            answer = replace(answer, how=How.PREPARED)
+            return Reuse(answer, _is_useful(under_way, request, answer))
     if savings.joined and under_way is not None and _answers(under_way, request):
         return Join()
     return Start()
+
+
+def following(request: Request, answer: Answer) -> Request | None:
+    """The request that an editor makes once the first suggestion of the answer was accepted.
+
+    `None` if there is none, or if it would be made by hand.
+    """
+    site = request.site
+    if not answer.suggestions or not request.options.may_be_empty or site.replaced is not None:
+        return None
+    accepted = replace(site, prefix=site.prefix + answer.suggestions[0].text)
+    return Request(accepted, request.options)
 
 
 def earlier_of(known: Iterable[KnownAnswer], request: Request) -> Earlier | None:
@@ -130,8 +149,11 @@ def _answers(under_way: JobUnderWay, request: Request) -> bool:
     return not typed or any(text.startswith(typed) for text in under_way.texts)
 
 
-def _is_about(under_way: JobUnderWay, request: Request) -> bool:
-    return _typed(under_way.request, request) is not None
+def _is_useful(under_way: JobUnderWay | None, request: Request, answer: Answer) -> bool:
+    """Whether a job under way may answer a later request, if this one has this answer."""
+    if under_way is None or _typed(under_way.request, request) is not None:
+        return True
+    return under_way.is_speculative and under_way.request == following(request, answer)
 
 
 def _insists_more(request: Request, earlier: Request) -> bool:

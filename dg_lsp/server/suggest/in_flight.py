@@ -48,10 +48,13 @@ class InFlightJob:
         wait_s: float,
         earlier: Earlier | None,
         on_end: Callable[[InFlightJob], None],
+        *,
+        is_speculative: bool = False,
     ) -> None:
         """It begins after `wait_s`."""
         self.request = request
         self._options = replace(request.options, earlier=earlier)
+        self._wanted = asyncio.Event() if is_speculative else None
         self.is_waiting = wait_s > 0
         """Whether it waits for a pause in typing, so that the engine does not have it yet."""
         self.work = Work()
@@ -81,7 +84,24 @@ class InFlightJob:
         texts = [] if self.shown is None else [self.shown.text]
         if self._latest is not None:
             texts.append(self._latest.text)
-        return JobUnderWay(self.request, tuple(texts))
+        return JobUnderWay(self.request, tuple(texts), self.is_speculative)
+
+    @property
+    def is_speculative(self) -> bool:
+        """Whether nobody waits for it yet."""
+        return self._wanted is not None and not self._wanted.is_set()
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps until now."""
+        if self.work.infill is not None:
+            return self.work.infill.steps
+        return 0 if self._latest is None else self._latest.step
+
+    def want(self) -> None:
+        """Somebody waits for it from now on."""
+        if self._wanted is not None:
+            self._wanted.set()
 
     @property
     def is_answered(self) -> bool:
@@ -154,7 +174,12 @@ class InFlightJob:
             self.is_waiting = False
             self.work.lap("debounce")
         return await self._jobs.fill(
-            self.request.site, self._options, self._settings, self._take, self.work
+            self.request.site,
+            self._options,
+            self._settings,
+            self._take,
+            self.work,
+            self._wanted,
         )
 
     def _take(self, draft: Draft) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from dg_lsp.document import outline
@@ -70,27 +71,28 @@ class Jobs:
         settings: Settings,
         on_draft: DraftListener,
         work: Work,
+        wanted: asyncio.Event | None = None,
     ) -> JobResult:
         """Run one job to its end. Cancelling this call cancels the job.
 
-        Raises `RequestRefusedError` if the model must not or cannot do it.
+        With `wanted`, the job is speculative until that is set. Raises `RequestRefusedError`
+        if the model must not or cannot do it.
         """
         try:
             work.rest()
             infiller = await self._link.infiller()
             work.lap("start")
-            work.job = self._job(site, options, settings, work)
-            handle = _submit(infiller, work.job)
+            work.job = job = self._job(site, options, settings, work)
+            result = None
+            if wanted is not None and not wanted.is_set():
+                work.job = replace(job, is_speculative=True)
+                result = await _run_ahead(infiller, work.job, on_draft, wanted)
+            if result is None:
+                work.job = job
+                result = await _run(infiller, job, on_draft)
         except EngineUnavailableError as error:
             log.warning("no engine: %s", error)
             return JobResult(JobState.FAILED, Infill((), 0, reason=error.reason))
-        try:
-            async for draft in handle.drafts():
-                on_draft(draft)
-            result = await handle.result()
-        finally:
-            # Has no effect on a job that has ended.
-            handle.cancel()
         await self._read(site)
         work.end(result)
         if result.state is JobState.FAILED:
@@ -137,6 +139,46 @@ class Jobs:
             client=self._client,
         )
         return build_job(site, options, model, context, work.lap)
+
+
+async def _run(infiller: Infiller, job: InfillJob, on_draft: DraftListener) -> JobResult:
+    handle = _submit(infiller, job)
+    try:
+        return await _follow(handle, on_draft)
+    finally:
+        # Has no effect on a job that has ended.
+        handle.cancel()
+
+
+async def _run_ahead(
+    infiller: Infiller, job: InfillJob, on_draft: DraftListener, wanted: asyncio.Event
+) -> JobResult | None:
+    """Run a speculative job; `None` if it is wanted before its end, or once it had to give way.
+
+    Then it is left open, so that the engine can hand its work over.
+    """
+    handle = _submit(infiller, job)
+    following = asyncio.create_task(_follow(handle, on_draft))
+    waiting = asyncio.create_task(wanted.wait())
+    try:
+        await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if following.done() and not (
+            wanted.is_set() and following.result().state is JobState.SUPERSEDED
+        ):
+            return following.result()
+        return None
+    except asyncio.CancelledError:
+        handle.cancel()
+        raise
+    finally:
+        following.cancel()
+        waiting.cancel()
+
+
+async def _follow(handle: JobHandle, on_draft: DraftListener) -> JobResult:
+    async for draft in handle.drafts():
+        on_draft(draft)
+    return await handle.result()
 
 
 def _submit(infiller: Infiller, job: InfillJob) -> JobHandle:

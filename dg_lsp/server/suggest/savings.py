@@ -19,6 +19,9 @@ class Savings:
     """Answers before the last one."""
     joined: bool = True
     """The job under way, if what it writes agrees with what was typed."""
+    speculation: bool = True
+    """The answer to the request that follows the acceptance of what is shown, prepared while
+    the engine is idle."""
     warm: bool = True
     """Starting from the suggestion that the user departed from, which saves steps."""
     rules: bool = True

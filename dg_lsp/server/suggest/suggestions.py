@@ -3,6 +3,9 @@
 The model is asked only where a rule does not speak against it and after a pause in typing.
 A job whose request was answered at its deadline continues, and the next request at the same
 site joins it or gets its answer.
+
+While a suggestion is shown, `look_ahead` prepares the one that follows its acceptance with a
+speculative job, to which the engine prefers every other one.
 """
 
 from __future__ import annotations
@@ -31,14 +34,16 @@ from dg_lsp.server.suggest.decide import (
     Start,
     decide,
     earlier_of,
+    following,
 )
 from dg_lsp.server.suggest.draft_suggestions import DraftListener, remainders, typed_between
 from dg_lsp.server.suggest.in_flight import InFlightJob
 from dg_lsp.server.suggest.jobs import Jobs
 from dg_lsp.server.suggest.memory import Memory
 from dg_lsp.server.suggest.pace import Pace
-from dg_lsp.server.suggest.rules import is_word, reason_not_to_ask
+from dg_lsp.server.suggest.rules import Situation, is_word, reason_not_to_ask
 from dg_lsp.server.suggest.savings import ALL, Savings
+from dg_lsp.server.suggest.speculation import Speculated
 
 LOOK_S = 0.25
 """How often a request that has passed its deadline looks for signs of life of the engine."""
@@ -49,6 +54,10 @@ SUPERSEDED = Answer(
 )
 
 
+AHEAD_S = 0.03
+"""The answer goes out before work on the next one begins."""
+
+
 class Suggestions:
     """The suggestions of one client, document by document."""
 
@@ -57,6 +66,7 @@ class Suggestions:
         self._documents: dict[str, DocumentSuggestions] = {}
         self.pace = Pace()
         """How fast the user types and the engine works."""
+        self.speculated = Speculated()
 
     async def suggest(
         self,
@@ -75,9 +85,15 @@ class Suggestions:
         document = self._documents.get(uri)
         if document is None:
             document = self._documents[uri] = DocumentSuggestions(
-                self._jobs, self.pace, self._savings
+                self._jobs, self.pace, self._savings, self.speculated
             )
         return await document.suggest(request, settings, deadline_s, on_draft)
+
+    def look_ahead(self, request: Request, answer: Answer, settings: Settings) -> None:
+        """Prepare what follows the first suggestion of an answer that is being shown."""
+        document = self._documents.get(request.site.uri)
+        if document is not None and self._savings.speculation:
+            document.look_ahead(request, answer, settings)
 
     def forget(self, uri: str) -> None:
         """The document was closed."""
@@ -85,13 +101,16 @@ class Suggestions:
         if document is not None:
             document.close()
 
-    def text_changed(self, uri: str) -> None:
-        """The text of a document changed, which other documents' suggestions may depend on."""
+    def text_changed(self, uri: str, typed: str | None = None) -> None:
+        """The text of a document changed, which other documents' suggestions may depend on.
+
+        `typed` is the text that was inserted, if nothing else changed.
+        """
         for other, document in self._documents.items():
             if other == uri:
-                document.text_changed()
+                document.text_changed(typed)
             else:
-                document.memory.clear()
+                document.other_changed()
 
     def close(self) -> None:
         for uri in [*self._documents]:
@@ -130,11 +149,18 @@ class DocumentSuggestions:
     *jobs* wins is up to the engine's scheduler, because front ends share an engine.
     """
 
-    def __init__(self, jobs: Jobs, pace: Pace, savings: Savings) -> None:
+    def __init__(
+        self, jobs: Jobs, pace: Pace, savings: Savings, speculated: Speculated
+    ) -> None:
         self._jobs, self._pace, self._savings = jobs, pace, savings
+        self._speculated = speculated
         self._turn: _Turn | None = None
         self._job: InFlightJob | None = None
+        self._to_come = ""
+        """What the user has not yet typed of the text that a speculative job assumes."""
         self.memory = Memory()
+        self._prepared: tuple[KnownAnswer, int] | None = None
+        """What follows a suggestion that was shown, until it is asked for, and its steps."""
 
     async def suggest(
         self,
@@ -160,11 +186,42 @@ class DocumentSuggestions:
                 if self._job is not None:
                     self._job.listen(request.site, None)
 
-    def text_changed(self) -> None:
+    def look_ahead(self, request: Request, answer: Answer, settings: Settings) -> None:
+        """Start a speculative job for the request that follows, unless its answer is known or
+        something is under way."""
+        target = following(request, answer)
+        if target is None or self._turn is not None or self._job is not None:
+            return
+        if reason_not_to_ask(target.site, Situation()) is not None:
+            return
+        if isinstance(self._decide(target), Reuse):
+            return
+        self._to_come = answer.suggestions[0].text
+        self._speculated.jobs += 1
+        self._job = InFlightJob(
+            self._jobs, target, settings, AHEAD_S, None, self._ended, is_speculative=True
+        )
+
+    def text_changed(self, typed: str | None) -> None:
         """A job that still waits for a pause is about a text of the past; not every editor
-        withdraws its request or asks anew at once."""
-        if self._job is not None and self._job.is_waiting:
+        withdraws its request or asks anew at once. What a speculative job assumes may have
+        become wrong."""
+        if self._job is None:
+            return
+        if self._job.is_speculative:
+            if typed and self._to_come.startswith(typed):
+                self._to_come = self._to_come[len(typed) :]
+            else:
+                self._stop()
+        elif self._job.is_waiting:
             self.close()
+
+    def other_changed(self) -> None:
+        """Another document changed, of which the answers here may have used something."""
+        self.memory.clear()
+        self._prepared = None
+        if self._job is not None and self._job.is_speculative:
+            self._stop()
 
     def close(self) -> None:
         """Answer the waiting request with nothing, and stop the job."""
@@ -177,6 +234,8 @@ class DocumentSuggestions:
             if isinstance(decision, Reuse):
                 if not decision.keeps_job:
                     self._stop()
+                if decision.answer.how is How.PREPARED:
+                    self._use_prepared()
                 return decision.answer
             if isinstance(decision, Start):
                 reason = self._reason_not_to_ask(turn.request)
@@ -187,6 +246,9 @@ class DocumentSuggestions:
             else:
                 assert self._job is not None
                 job, how = self._job, How.JOB_UNDER_WAY
+                if job.is_speculative:
+                    how = How.PREPARED
+                    self._want(job)
             if job is not turn.job:
                 turn.job, turn.how = job, how
             answer = await self._wait(turn, job)
@@ -243,7 +305,8 @@ class DocumentSuggestions:
             # The loop has not run the callback yet.
             self._ended(self._job)
         under_way = None if self._job is None else self._job.under_way
-        return decide(self.memory, under_way, request, self._savings)
+        prepared = None if self._prepared is None else self._prepared[0]
+        return decide(self.memory, under_way, request, self._savings, prepared)
 
     def _ended(self, job: InFlightJob) -> None:
         """Cache the answer for the next request, even if this one no longer waits."""
@@ -254,10 +317,32 @@ class DocumentSuggestions:
             return
         self._job = None
         answer = job.answer()
+        if job.is_speculative:
+            self._speculated.steps += job.steps
         if job.is_answered:
-            self.memory.add(KnownAnswer(job.request, answer))
+            known = KnownAnswer(job.request, answer)
+            if job.is_speculative:
+                self._prepared = known, job.steps
+            else:
+                self.memory.add(known)
             if job.work.engine_ms is not None:
                 self._pace.job_took(job.work.engine_ms / 1e3)
+
+    def _use_prepared(self) -> None:
+        """What was prepared is now the last answer."""
+        assert self._prepared is not None
+        known, steps = self._prepared
+        self._prepared = None
+        self.memory.add(known)
+        self._speculated.hits += 1
+        self._speculated.steps_used += steps
+
+    def _want(self, job: InFlightJob) -> None:
+        """A request waits for a speculative job from now on."""
+        job.want()
+        self._speculated.hits += 1
+        self._speculated.steps += job.steps
+        self._speculated.steps_used += job.steps
 
     def _reason_not_to_ask(self, request: Request) -> Reason | None:
         if not self._savings.rules or not request.options.may_be_empty:
@@ -278,6 +363,8 @@ class DocumentSuggestions:
         """The job under way, no longer followed; what it has shown is remembered, because the
         user may come back to it."""
         job, self._job = self._job, None
+        if job is not None and job.is_speculative:
+            self._speculated.steps += job.steps
         if job is not None and job.shown is not None:
             self.memory.add(KnownAnswer(job.request, suggested((job.shown,))))
         return job
