@@ -53,6 +53,9 @@ class ByHand:
     def __init__(self):
         self.running = []
 
+    def silence(self):
+        return None
+
     async def fill(self, site, options, settings, on_draft, work, wanted=None):
         end = asyncio.get_running_loop().create_future()
         job = Running(site.prefix, on_draft, wanted, end)
@@ -353,6 +356,9 @@ class Writer:
 
     def __init__(self, rng):
         self.rng = rng
+
+    def silence(self):
+        return None
 
     async def fill(self, site, options, settings, on_draft, work, wanted=None):
         await asyncio.sleep(0)
