@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
@@ -186,6 +187,15 @@ def groups_by_kind(model: Any) -> dict[str, int]:
 def fold(mask: Tensor, groups: int) -> Tensor:
     """A mask (1, 1, rows, keys) for `groups` query heads per key head, as further rows."""
     return mask.repeat(1, 1, groups, 1)
+
+
+def added_mask(mask: Tensor, groups: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A boolean mask (rows, keys) as `grouped_attention` reads it fastest on the device."""
+    mask = mask.to(device)
+    if device.type == "cpu":
+        # There, torch makes this of a boolean mask anew in every layer.
+        mask = torch.zeros(mask.shape, dtype=dtype).masked_fill_(~mask, -torch.inf)
+    return fold(mask[None, None], groups)
 
 
 AttentionInterface.register(GROUPED, grouped_sdpa)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dg_lsp.config import CacheSettings
-from dg_lsp.engine.denoiser import Canvases, Prediction
+from dg_lsp.engine.denoiser import Canvases, Prediction, StepRequest
 from dg_lsp.models.gemma import attention
 from dg_lsp.models.gemma.attention import KeyValues
 from dg_lsp.models.gemma.bucketed import BucketedSteps
@@ -27,7 +26,7 @@ from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.folded import Folded, Prepared
 from dg_lsp.models.gemma.fused.compiled import only_compiled
 from dg_lsp.models.gemma.masks import canvas_mask, causal_mask, offsets, reading_mask
-from dg_lsp.models.gemma.prefix_cache import LayerShape, Prefix, PrefixCache
+from dg_lsp.models.gemma.prefix_cache import Encoded, LayerShape, Prefix, PrefixCache
 from dg_lsp.models.gemma.sampling import log_probabilities
 from dg_lsp.models.gemma.step import (
     Masks,
@@ -38,6 +37,7 @@ from dg_lsp.models.gemma.step import (
     prediction_of,
     run_step,
 )
+from dg_lsp.models.gemma.together import SharedSteps
 from dg_lsp.models.gemma.workspace import Workspace
 from dg_lsp.models.padding import CONSTRAINTS, cached_sizes
 from dg_lsp.models.working import working_on
@@ -46,24 +46,6 @@ from dg_lsp.reason import Reason
 ENCODE_TOKENS = 512
 """Tokens read in one forward pass: enough to keep a GPU busy, and few enough that a sliding
 layer holds little more than its window in the meantime."""
-
-_serials = itertools.count()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Encoded:
-    """A prompt that was read; remains valid if its document is read again."""
-
-    ids: tuple[int, ...]
-    document: str
-    prefix: Prefix
-    last_hidden: Tensor
-    """(hidden,) the encoder's state of the last token."""
-    serial: int = field(default_factory=lambda: next(_serials))
-
-    @property
-    def length(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(slots=True)
@@ -116,6 +98,7 @@ class GemmaDenoiser:
         """Serial number of the prompt in the workspace."""
         self._arranged: _Arranged | None = None
         self._folded = folded
+        self._shared = self._new_shared()
         self.notes: tuple[Reason, ...] = ()
         """Why it does not run in the fastest way."""
         self.runs_as = ""
@@ -155,7 +138,7 @@ class GemmaDenoiser:
             # Removed from the cache until it is complete again.
             prefix = self.prefixes.take(document)
             if prefix is None:
-                prefix = Prefix(self.layer_shapes, self._slack, self._dtype, self.device)
+                prefix = self._new_prefix()
             last_hidden = self._read_on(prefix, ids)
             self.prefixes.put(document, prefix)
         return Encoded(tuple(ids), document, prefix, last_hidden)
@@ -189,6 +172,20 @@ class GemmaDenoiser:
             else:
                 selection, soft = run_step(self.model, view, inputs)
         return prediction_of(selection, soft)
+
+    @property
+    def prompts_together(self) -> int:
+        if self._bucketed is not None:
+            # A step without a graph takes as long as several with one.
+            return 1
+        return max(1, self.prefixes.budget_bytes // max(1, self.prefixes.largest_bytes))
+
+    @torch.inference_mode()
+    def denoise_together(self, requests: Sequence[StepRequest]) -> list[Prediction]:
+        for request in requests:
+            self.prefixes.touch(request.encoded.document)
+        with working_on(self.device):
+            return self._shared.step(requests, self._prefix_of)
 
     @torch.inference_mode()
     def logits(
@@ -284,8 +281,9 @@ class GemmaDenoiser:
             only_compiled()
 
     def shrink(self) -> int:
-        freed = self.prefixes.clear() + self._workspace.nbytes
+        freed = self.prefixes.clear() + self._workspace.nbytes + self._shared.nbytes
         self._workspace = Workspace(self.layer_shapes, self._dtype, self.device)
+        self._shared = self._new_shared()
         self._loaded = self._arranged = None
         if self._bucketed is not None:
             self._bucketed.clear()
@@ -344,7 +342,7 @@ class GemmaDenoiser:
         """Read a few tokens after `prefix` in the workspace, and copy them to `prefix`."""
         start, count = len(prefix.ids), len(ids)
         self._loaded = None
-        self._workspace.load(prefix, start)
+        self._workspace.load((prefix, start))
         tokens = torch.tensor(ids, device=self.device)
         hidden = self._read(bucket, tokens, [count], start)
         for number, rows in enumerate(self._workspace.first_rows(count)):
@@ -412,12 +410,23 @@ class GemmaDenoiser:
         if self._loaded == encoded.serial:
             return
         self._loaded = None
-        prefix = encoded.prefix
-        if not prefix.holds(encoded.ids):
-            # The document has been read again since, so this prompt must be too.
-            prefix = self.encode(encoded.ids, encoded.document).prefix
-        self._workspace.load(prefix, encoded.length)
+        self._workspace.load((self._prefix_of(encoded), encoded.length))
         self._loaded = encoded.serial
+
+    def _prefix_of(self, encoded: Encoded) -> Prefix:
+        """What was read of a prompt."""
+        if not encoded.prefix.holds(encoded.ids):
+            # The document has been read again since. What is read for the older prompt is its
+            # own, because two jobs that use both in turn would read them at every step.
+            encoded.prefix = self._new_prefix()
+            self._read_on(encoded.prefix, encoded.ids)
+        return encoded.prefix
+
+    def _new_prefix(self) -> Prefix:
+        return Prefix(self.layer_shapes, self._slack, self._dtype, self.device)
+
+    def _new_shared(self) -> SharedSteps:
+        return SharedSteps(self.model, self.layer_shapes, self._groups, self._folded)
 
     def _arrange(self, encoded: Encoded, canvases: Canvases) -> _Arranged:
         arranged = self._arranged
@@ -453,14 +462,9 @@ class GemmaDenoiser:
     def _by_kind(self, masks: Masks) -> Masks:
         """Masks (rows, keys) in the form that each kind of layer expects."""
         return {
-            kind: None if mask is None else self._seen_mask(mask, self._groups[kind])
+            kind: None
+            if mask is None
+            else attention.added_mask(mask, self._groups[kind], self._dtype, self.device)
             for kind, mask in masks.items()
             if kind in self._groups
         }
-
-    def _seen_mask(self, mask: Tensor, groups: int) -> Tensor:
-        mask = mask.to(self.device)
-        if self.device.type == "cpu":
-            # There, torch makes this of a boolean mask anew in every layer.
-            mask = torch.zeros(mask.shape, dtype=self._dtype).masked_fill_(~mask, -torch.inf)
-        return attention.fold(mask[None, None], groups)

@@ -84,9 +84,14 @@ class Folded:
             down=conditioning.down_proj.weight.detach(),
         )
 
-    def prepare(self, inputs: StepInputs, lengths: Sequence[int]) -> Prepared:
+    def prepare(
+        self,
+        inputs: StepInputs,
+        lengths: Sequence[int],
+        seen: Mapping[str, Sequence[range]] | None = None,
+    ) -> Prepared:
         """Everything about a step of canvases of such lengths that does not depend on their
-        content."""
+        content; `seen` are the slots that each canvas sees, if not all, by layer type."""
         rotary = self._angles(self._model.model.decoder, inputs.positions)
         order = inputs.order
         output_rotary = {kind: (cos[order], sin[order]) for kind, (cos, sin) in rotary.items()}
@@ -100,7 +105,10 @@ class Folded:
             rotary,
             output_rotary,
             None if last is None else last[:, :, :, order].flatten(2, 3),
-            {kind: groups_of(mask, lengths) for kind, mask in masks.items()},
+            {
+                kind: groups_of(mask, lengths, None if seen is None else seen[kind])
+                for kind, mask in masks.items()
+            },
         )
 
     def step(
@@ -117,12 +125,13 @@ class Folded:
                 inputs.canvas[:0],
                 inputs.disallowed,
                 constraint,
-                inputs.temperature,
+                temperature,
                 share,
             )
-            for of_rows, constraint, share in zip(
+            for of_rows, constraint, temperature, share in zip(
                 hidden[:free].split(ROWS_AT_ONCE),
                 inputs.constraint.split(ROWS_AT_ONCE),
+                inputs.temperature.expand(free).split(ROWS_AT_ONCE),
                 inputs.share.split(ROWS_AT_ONCE),
                 strict=True,
             )

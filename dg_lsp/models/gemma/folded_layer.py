@@ -68,10 +68,12 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """Some canvases, whose rows see only each other and what is cached."""
+    """Some canvases of one prompt, whose rows see only each other and the prompt."""
 
     start: int
     end: int
+    slots: range
+    """What they see of what is cached."""
     mask: Tensor
     """Of these rows, without the others."""
 
@@ -197,7 +199,7 @@ def _attended(queries: Tensor, keys: Tensor, values: Tensor, context: Context) -
 
     def seen(held: Tensor, group: Group) -> Tensor:
         own = held[:, :, cached + group.start : cached + group.end]
-        return torch.cat([held[:, :, :cached], own], dim=2)
+        return torch.cat([held[:, :, group.slots.start : group.slots.stop], own], dim=2)
 
     parts = [
         grouped_attention(
@@ -213,25 +215,34 @@ def _attended(queries: Tensor, keys: Tensor, values: Tensor, context: Context) -
     return torch.cat(parts, dim=1)
 
 
-def groups_of(mask: Tensor | None, lengths: Sequence[int]) -> tuple[Group, ...]:
+def groups_of(
+    mask: Tensor | None, lengths: Sequence[int], seen: Sequence[range] | None = None
+) -> tuple[Group, ...]:
     """Canvases in groups of about `ROWS_ATTENDING`; none if there is only one.
 
-    `mask` (1, 1, heads, rows, keys), the rows last among the keys.
+    `mask` (1, 1, heads, rows, keys), the rows last among the keys; `seen` the slots that each
+    canvas sees, if not all.
     """
-    ends = [0]
-    for end in itertools.accumulate(lengths):
-        if len(ends) > 1 and end - ends[-2] <= ROWS_ATTENDING:
-            ends.pop()
-        ends.append(end)
-    if mask is None or len(ends) == 2:
+    if mask is None:
         return ()
     cached = mask.shape[4] - mask.shape[3]
+    seen = seen or [range(cached)] * len(lengths)
+    ends = [0]
+    slots: list[range] = []
+    for end, own_slots in zip(itertools.accumulate(lengths), seen, strict=True):
+        if slots and slots[-1] == own_slots and end - ends[-2] <= ROWS_ATTENDING:
+            ends.pop()
+            slots.pop()
+        ends.append(end)
+        slots.append(own_slots)
+    if len(slots) == 1:
+        return ()
     groups = []
-    for start, end in itertools.pairwise(ends):
+    for (start, end), own_slots in zip(itertools.pairwise(ends), slots, strict=True):
         rows = mask[:, :, :, start:end]
         own = rows[..., cached + start : cached + end]
-        seen = torch.cat([rows[..., :cached], own], dim=-1)
-        groups.append(Group(start, end, seen.flatten(2, 3)))
+        visible = torch.cat([rows[..., own_slots.start : own_slots.stop], own], dim=-1)
+        groups.append(Group(start, end, own_slots, visible.flatten(2, 3)))
     return tuple(groups)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dg_lsp.config import CacheSettings
-from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError, Prediction
+from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError, Prediction, StepRequest
 from dg_lsp.hardware import installed, kernel_obstacle
 from dg_lsp.models import device as devices
 from dg_lsp.models import kernels
@@ -18,10 +18,11 @@ from dg_lsp.models.checking import check_products
 from dg_lsp.models.checkpoint import one_line
 from dg_lsp.models.gemma import checking
 from dg_lsp.models.gemma.bucketed import BucketedSteps
-from dg_lsp.models.gemma.denoiser import Encoded, GemmaDenoiser
+from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.folded import fold
 from dg_lsp.models.gemma.fused.compiled import compiled
+from dg_lsp.models.gemma.prefix_cache import Encoded
 from dg_lsp.models.gemma.trial import (
     Trial,
     check_prepared,
@@ -162,6 +163,12 @@ class LadderDenoiser(GemmaDenoiser):
         return self._lasting(
             lambda: GemmaDenoiser.denoise(self, *given),
             lambda ours, plain: check_steps([ours], [plain], self._dtype),
+        )
+
+    def denoise_together(self, requests: Sequence[StepRequest]) -> list[Prediction]:
+        return self._lasting(
+            lambda: GemmaDenoiser.denoise_together(self, requests),
+            lambda ours, plain: check_steps(ours, plain, self._dtype),
         )
 
     def score(self, encoded: Encoded, continuations: Sequence[Sequence[int]]) -> list[Tensor]:

@@ -30,14 +30,23 @@ def canvas_mask(lengths: Sequence[int], cached: int, rows: int = 0, slots: int =
     `rows` and `slots` beyond those of the canvases and the cache are padding, which no canvas
     sees. A row of padding sees itself, because attention over nothing is undefined.
     """
+    slots = max(slots, cached)
+    return shared_mask(lengths, [range(slots - cached, slots)] * len(lengths), slots, rows)
+
+
+def shared_mask(
+    lengths: Sequence[int], seen: Sequence[range], slots: int, rows: int = 0
+) -> Tensor:
+    """(rows, slots + rows): like `canvas_mask`, but every canvas sees slots of its own."""
     own = owners(lengths)
-    rows, slots = max(rows, len(own)), max(slots, cached)
-    padding = torch.arange(rows - len(own)) + len(lengths)
-    own = torch.cat([own, padding])
-    among = own[:, None] == own[None, :]
-    slot = torch.arange(slots) >= slots - cached
-    before = slot[None, :] & (own < len(lengths))[:, None]
-    return torch.cat([before, among], dim=1)
+    padding = torch.arange(max(rows - len(own), 0))
+    nothing = torch.zeros_like(padding)
+    first = torch.cat([torch.tensor([one.start for one in seen])[own], nothing])
+    end = torch.cat([torch.tensor([one.stop for one in seen])[own], nothing])
+    own = torch.cat([own, padding + len(lengths)])
+    slot = torch.arange(slots)[None, :]
+    before = (slot >= first[:, None]) & (slot < end[:, None])
+    return torch.cat([before, own[:, None] == own[None, :]], dim=1)
 
 
 def causal_mask(lengths: Sequence[int], cached: int, window: int | None) -> Tensor:

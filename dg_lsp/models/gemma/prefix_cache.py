@@ -11,9 +11,10 @@ tokens more than its window, knows where its history begins, and refuses to go f
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -149,11 +150,32 @@ class Prefix:
         return self.layers[layer_idx].append(keys, values)
 
 
+_serials = itertools.count()
+
+
+@dataclass(slots=True, eq=False)
+class Encoded:
+    """A prompt that was read; remains valid if its document is read again."""
+
+    ids: tuple[int, ...]
+    document: str
+    prefix: Prefix
+    last_hidden: Tensor
+    """(hidden,) the encoder's state of the last token."""
+    serial: int = field(default_factory=lambda: next(_serials))
+
+    @property
+    def length(self) -> int:
+        return len(self.ids)
+
+
 class PrefixCache:
     """The newest prompt of each document, within a budget in bytes."""
 
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
+        self.largest_bytes = 0
+        """Of the prompts so far."""
         self._prefixes: OrderedDict[str, Prefix] = OrderedDict()
 
     @property
@@ -174,6 +196,7 @@ class PrefixCache:
 
         One that is larger than the budget is not kept; its job still holds it.
         """
+        self.largest_bytes = max(self.largest_bytes, prefix.nbytes)
         if prefix.nbytes > self.budget_bytes:
             return
         self._prefixes[document] = prefix
@@ -181,6 +204,11 @@ class PrefixCache:
         while held > self.budget_bytes:
             _, evicted = self._prefixes.popitem(last=False)
             held -= evicted.nbytes
+
+    def touch(self, document: str) -> None:
+        """A document's prompt is in use, and others are evicted before it."""
+        if document in self._prefixes:
+            self._prefixes.move_to_end(document)
 
     def clear(self) -> int:
         """Drop everything; returns the number of bytes freed."""

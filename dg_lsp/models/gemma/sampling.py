@@ -88,11 +88,12 @@ def select(
 
     `hidden` (free + pinned, hidden), the free rows first; `pinned` (pinned,) tokens of the
     others; `disallowed` (constraints, vocab) true where a token is disallowed; `constraint`
-    (free,) the row of it that applies; `temperature` a scalar; `share` (free,) uniform in
-    [0, 1): the sample is the first token at which the cumulative probability exceeds it.
-    `chunk` tokens of the vocabulary are looked at at once.
+    (free,) the row of it that applies; `temperature` a scalar or (free,); `share` (free,)
+    uniform in [0, 1): the sample is the first token at which the cumulative probability exceeds
+    it. `chunk` tokens of the vocabulary are looked at at once.
     """
     rows, free = hidden.shape[0], share.shape[0]
+    temperature = temperature.expand(free)
     total = hidden.new_zeros(rows, dtype=torch.float32)
     peak = total.new_full((free,), RULED_OUT)
     mass, moment = torch.zeros_like(peak), torch.zeros_like(peak)
@@ -109,7 +110,7 @@ def select(
         logits = head.logits_of(hidden, held)
         # Relative to the cap, no sum can overflow or vanish.
         total += (logits - head.cap).exp_().sum(-1)
-        scaled = logits[:free].div_(temperature)
+        scaled = logits[:free].div_(temperature[:, None])
         scaled = scaled.masked_fill_(disallowed[constraint, start:end], RULED_OUT)
         highest, index = scaled.max(-1)
         best = torch.where(highest > peak, index + start, best)
@@ -214,6 +215,6 @@ def _weights_again(
     beyond = tokens >= vocab
     tokens = tokens.clamp_max(vocab - 1)
     raw = torch.bmm(head.weight[tokens], hidden[:, :, None]).squeeze(2).float()
-    scaled = head.capped(raw).div_(temperature)
+    scaled = head.capped(raw).div_(temperature[:, None])
     scaled.masked_fill_(disallowed[constraint[:, None], tokens] | beyond, RULED_OUT)
     return scaled.sub_(peak[:, None]).exp_()

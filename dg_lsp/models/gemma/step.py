@@ -47,7 +47,7 @@ class StepInputs:
     constraint: Tensor
     """(free,)"""
     temperature: Tensor
-    """Scalar."""
+    """Scalar, or (free,)."""
     share: Tensor
     """(free,) uniform in [0, 1)."""
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from dg_lsp.engine.denoiser import Canvases, Prediction
 from dg_lsp.models.checking import tolerance_of, within
 from dg_lsp.models.gemma.checking import CANVASES, PROMPT_TOKENS
-from dg_lsp.models.gemma.denoiser import Encoded, GemmaDenoiser
+from dg_lsp.models.gemma.denoiser import GemmaDenoiser
+from dg_lsp.models.gemma.prefix_cache import Encoded
 
 TAILS = (1, 16, 64)
 """Tokens that are read after a prompt: a keystroke's, and as many as each bucket holds."""

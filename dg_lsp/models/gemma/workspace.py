@@ -25,7 +25,7 @@ class Workspace:
     ) -> None:
         self._shapes = list(shapes)
         self._dtype, self._device = dtype, device
-        self.cached = self.rows = 0
+        self.cached = self.sliding = self.rows = 0
         self._keys: list[Tensor] = []
         self._values: list[Tensor] = []
 
@@ -33,12 +33,16 @@ class Workspace:
     def nbytes(self) -> int:
         return sum(buffer.nbytes for buffer in (*self._keys, *self._values))
 
-    def reserve(self, cached: int, rows: int) -> bool:
+    def reserve(self, cached: int, rows: int, sliding: int | None = None) -> bool:
         """Make room for this many tokens; true if buffers were replaced and their content
-        lost."""
-        if self.holds(cached, rows):
+        lost. Sliding layers have room for a window, or for `sliding` tokens of several
+        prompts."""
+        window = max((window_room(shape) for shape in self._shapes if shape.window), default=0)
+        sliding = min(cached, window) if sliding is None else sliding
+        if self.holds(cached, rows) and sliding <= self.sliding:
             return False
         self.cached = max(self.cached, rounded(cached))
+        self.sliding = max(self.sliding, rounded(sliding))
         self.rows = max(self.rows, rounded(rows))
         # Freed first, because the old and the new buffers may not fit at the same time.
         self._keys, self._values = [], []
@@ -55,16 +59,21 @@ class Workspace:
 
     def room(self, shape: LayerShape) -> int:
         """Number of cached tokens that a layer has room for."""
-        return self.cached if shape.window is None else min(self.cached, window_room(shape))
+        return self.cached if shape.window is None else self.sliding
 
-    def load(self, prefix: Prefix, length: int) -> None:
-        """Copy in everything that a row after the first `length` tokens sees."""
-        for layer, shape, keys, values in zip(
-            prefix.layers, self._shapes, self._keys, self._values, strict=True
+    def load(self, *prompts: tuple[Prefix, int]) -> None:
+        """Copy in everything that rows after the first so many tokens of some prefixes see;
+        the last prompt ends where the rows begin, and each other one where the next begins."""
+        for number, (shape, keys, values) in enumerate(
+            zip(self._shapes, self._keys, self._values, strict=True)
         ):
             end = self.room(shape)
-            for buffer, held in zip((keys, values), layer.seen_at(length), strict=True):
-                buffer[:, :, end - held.shape[2] : end] = held
+            for prefix, length in reversed(prompts):
+                held_keys, held_values = prefix.layers[number].seen_at(length)
+                start = end - held_keys.shape[2]
+                keys[:, :, start:end] = held_keys
+                values[:, :, start:end] = held_values
+                end = start
 
     def first_rows(self, count: int) -> list[tuple[Tensor, Tensor]]:
         """Every layer's keys and values (1, heads, count, dim) of the first rows."""

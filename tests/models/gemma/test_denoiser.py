@@ -11,7 +11,8 @@ import torch
 from dg_lsp.engine.denoiser import Canvases, OutOfMemoryError
 from dg_lsp.models.captured import uncaptured
 from dg_lsp.models.gemma.bucketed import BucketedSteps
-from dg_lsp.models.gemma.denoiser import Encoded, GemmaDenoiser
+from dg_lsp.models.gemma.denoiser import GemmaDenoiser
+from dg_lsp.models.gemma.prefix_cache import Encoded
 from dg_lsp.models.gemma.step import head_of
 
 # The window of the tiny model is 16: shorter, as long, one past it, far past it.
