@@ -58,17 +58,23 @@ class Address:
     socket: Path | None = None
     """Unix socket, where that is the way."""
     token: str | None = field(default=None, repr=False)
+    fingerprint: str = ""
+    """SHA-256 of the only certificate to trust, as 64 hexadecimal digits; empty means those
+    that the system trusts."""
 
     def __str__(self) -> str:
         return str(self.socket) if self.socket is not None else self.url
 
 
-def parse_address(text: str, token: str | None = None) -> Address:
-    """`unix:/path`, `HOST:PORT` or `http://HOST:PORT`, as a setting holds it."""
+def parse_address(text: str, token: str | None = None, fingerprint: str = "") -> Address:
+    """`unix:/path`, `HOST:PORT` or `http(s)://HOST:PORT`, as a setting holds it.
+
+    Text that leaves this machine is encrypted unless the address says `http://`.
+    """
     _check_characters(text)
     if text.startswith("unix:"):
         return Address("http://dg-lsp", Path(text.removeprefix("unix:").removeprefix("//")))
-    url = text if "://" in text else f"http://{text}"
+    url = text if "://" in text else f"https://{text}"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -86,7 +92,30 @@ def parse_address(text: str, token: str | None = None) -> Address:
         raise AddressError(f"{text} is no address; give HOST:PORT or unix:/path")
     if port is None and "://" not in text:
         raise AddressError(f"{text} has no port; give HOST:PORT")
-    return Address(url.rstrip("/"), None, token)
+    if "://" not in text and is_loopback(host) and not fingerprint:
+        url = f"http://{text}"
+    if fingerprint and not url.startswith("https:"):
+        raise AddressError(f"{text} is not encrypted, so its fingerprint cannot be checked")
+    return Address(url.rstrip("/"), None, token, _parse_fingerprint(fingerprint))
+
+
+def _parse_fingerprint(text: str) -> str:
+    """64 hexadecimal digits; also with colons, or with `sha256:` in front."""
+    digits = text.lower().removeprefix("sha256:").replace(":", "")
+    if text and (len(digits) != 64 or not set(digits) <= set("0123456789abcdef")):
+        raise AddressError(
+            f"{text} is not a fingerprint; it must be sha256: and 64 hexadecimal digits"
+        )
+    return digits
+
+
+def client_token(token: str, token_file: str) -> str | None:
+    """The token to send: the one given, that of a file, or that of `DG_LSP_TOKEN`."""
+    if token:
+        return token
+    if token_file:
+        return read_token(Path(token_file).expanduser())
+    return os.environ.get("DG_LSP_TOKEN") or None
 
 
 def parse_listen(text: str) -> tuple[str, int]:

@@ -26,6 +26,7 @@ from dg_lsp.engine.gemma import gemma_family
 from dg_lsp.engine.masked import masked_family
 from dg_lsp.job import ModelInfo, OpenedModel
 from dg_lsp.models.scripted import ScriptedDenoiser
+from dg_lsp.service.access.certificate import Certificate
 from dg_lsp.service.address import Address
 from dg_lsp.service.client.infiller import HttpInfiller
 from dg_lsp.service.http.app import make_app
@@ -155,10 +156,11 @@ async def serving(
     address: Address,
     access: Access,
     metrics: Metrics | None = None,
+    certificate: Certificate | None = None,
 ) -> AsyncIterator[Served]:
     stopped = asyncio.Event()
     app = make_app(host, metrics or Metrics(), access=access, stop=stopped.set)
-    server = make_server(app, stopped.set)
+    server = make_server(app, stopped.set, certificate)
     task = asyncio.create_task(server.serve([listener]))
     await until(lambda: server.started)
     try:
@@ -171,7 +173,8 @@ async def serving(
 
 @pytest.fixture
 def serve_host() -> Callable[..., contextlib.AbstractAsyncContextManager[Served]]:
-    """Puts a host behind an open socket: host, listener, address, access."""
+    """Puts a host behind an open socket: host, listener, address, access, and with TLS a
+    certificate."""
     return serving
 
 

@@ -31,6 +31,7 @@ SILENT_S = 2.0
 """An engine that works sends a sign of life every second."""
 GONE = (
     ReasonCode.NO_ENGINE,
+    ReasonCode.UNREACHABLE,
     ReasonCode.ENGINE_SILENT,
     ReasonCode.ENGINE_LOST,
     ReasonCode.ENGINE_CLOSED,

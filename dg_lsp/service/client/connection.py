@@ -1,9 +1,12 @@
 """HTTP/1.1 requests to one engine, over asyncio streams and h11.
 
-A request that is cancelled, at any point, closes its connection immediately, so a front end has
-as many descriptors as open requests. This is why httpx is not used: its pool (httpcore 1.0.9)
-keeps a connection forever if its request was cancelled between connecting and sending, and
-anyio resolves the connection's future after it was cancelled.
+A request over a Unix socket that is cancelled, at any point, closes its connection immediately,
+so a front end has as many descriptors as open requests. This is why httpx is not used: its pool
+(httpcore 1.0.9) keeps a connection forever if its request was cancelled between connecting and
+sending, and anyio resolves the connection's future after it was cancelled.
+
+Over TCP, a connection is worth keeping, because the next one would take several round trips:
+one that was begun is completed, and the rest of an unwanted answer is read for a moment.
 """
 
 from __future__ import annotations
@@ -21,20 +24,23 @@ import h11
 
 from dg_lsp import __version__
 from dg_lsp.service.address import Address
+from dg_lsp.service.client.tls import check_fingerprint, connecting_failed, tls_context
 
 CONNECT_S = 2.0
 KEEP_S = 5.0
 """Unused connections are closed before the server does it (`server.KEEP_S`)."""
+KEEP_TCP_S = 25.0
 MOST_KEPT = 4
 """Maximum number of unused connections; more occur only when many documents end at once."""
 READ_BYTES = 65536
 MAX_BODY_BYTES = 32 * 1024 * 1024
+FINISH_S = 2.0
+"""How long the rest of an unwanted answer is read; its job has been cancelled."""
 BACKLOG_S = 0.01
 """Delay before connecting again to a Unix socket that refused because its backlog is full."""
 
 
-class NobodyAnswersError(Exception):
-    """No connection could be made."""
+_ENDS = (h11.EndOfMessage, h11.ConnectionClosed)
 
 
 class SilenceError(Exception):
@@ -88,10 +94,15 @@ class HttpClient:
         if address.token is not None:
             self._headers["authorization"] = f"Bearer {address.token}"
         self._tls: ssl.SSLContext | None = None
+        self._is_tcp = address.socket is None
+        self._keep_s = KEEP_TCP_S if self._is_tcp else KEEP_S
         self._kept: dict[_Connection, asyncio.TimerHandle] = {}
         self._asked: dict[object, float] = {}
         """When each open request was made, by the event loop's clock."""
         self._heard = 0.0
+        self._opening: set[asyncio.Task[_Connection]] = set()
+        """Connections for requests that were cancelled in the meantime."""
+        self._finishing: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
     @property
@@ -111,10 +122,12 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         *,
         silence_s: float,
+        on_connected: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[Response]:
         """Send a request; its answer may be read as long as the context is open.
 
-        `silence_s` is the longest time without a byte from the other side.
+        `silence_s` is the longest time without a byte from the other side. `on_connected` is
+        called before anything is sent.
         """
         sent = h11.Request(
             method=method,
@@ -127,18 +140,17 @@ class HttpClient:
         asked = object()
         self._asked[asked] = asyncio.get_running_loop().time()
         try:
-            async with self._answer(sent, body, silence_s) as response:
+            async with self._answer(sent, body, silence_s, on_connected) as response:
                 yield response
         finally:
             del self._asked[asked]
 
     @contextlib.asynccontextmanager
     async def _answer(
-        self, sent: h11.Request, body: bytes, silence_s: float
+        self, sent: h11.Request, body: bytes, silence_s: float, on_connected: Callable[[], None]
     ) -> AsyncIterator[Response]:
-        connection = self._take_kept()
-        if connection is None:
-            connection = await self._connect()
+        connection = self._take_kept() or await self._opened()
+        on_connected()
         try:
             try:
                 response = await connection.ask(sent, body, silence_s)
@@ -147,18 +159,23 @@ class HttpClient:
                     raise
                 # The server had closed it while nobody used it.
                 connection.abort()
-                connection = await self._connect()
+                connection = await self._opened()
                 response = await connection.ask(sent, body, silence_s)
             yield response
+        except (SilenceError, BrokenOffError):
+            connection.abort()
+            raise
         finally:
-            if connection.start_next() and not self._is_closed:
-                self._keep(connection)
+            if self._may_finish(connection):
+                self._finish_later(connection)
             else:
-                connection.abort()
+                self._keep(connection)
 
     def close(self) -> None:
         """Close unused connections; running requests close theirs when they end."""
         self._is_closed = True
+        for task in (*self._opening, *self._finishing):
+            task.cancel()
         for connection in [*self._kept]:
             self._drop(connection)
 
@@ -167,22 +184,71 @@ class HttpClient:
             connection, timer = self._kept.popitem()
             timer.cancel()
             # While the machine sleeps, the loop's clock stands still, but not the server's.
-            slept = time.time() - connection.kept_at > KEEP_S
+            slept = time.time() - connection.kept_at > self._keep_s
             if not connection.is_over and not slept:
                 return connection
             connection.abort()
         return None
 
     def _keep(self, connection: _Connection) -> None:
+        """For the next request, if it can be used for one."""
+        if not connection.start_next() or self._is_closed:
+            connection.abort()
+            return
         if len(self._kept) >= MOST_KEPT:
             self._drop(next(iter(self._kept)))
         connection.kept_at = time.time()
         loop = asyncio.get_running_loop()
-        self._kept[connection] = loop.call_later(KEEP_S, self._drop, connection)
+        self._kept[connection] = loop.call_later(self._keep_s, self._drop, connection)
+
+    def _may_finish(self, connection: _Connection) -> bool:
+        """Whether it pays to read the rest of an answer that nobody wants any more."""
+        has_room = len(self._finishing) < MOST_KEPT and not self._is_closed
+        return self._is_tcp and has_room and connection.is_answering
+
+    def _finish_later(self, connection: _Connection) -> None:
+        async def finish() -> None:
+            try:
+                async with asyncio.timeout(FINISH_S):
+                    await connection.read_rest()
+                self._keep(connection)
+            except (TimeoutError, BrokenOffError):
+                connection.abort()
+            except asyncio.CancelledError:
+                connection.abort()
+                raise
+
+        task = asyncio.create_task(finish())
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
 
     def _drop(self, connection: _Connection) -> None:
         self._kept.pop(connection).cancel()
         connection.abort()
+
+    async def _opened(self) -> _Connection:
+        """A new connection. One to TCP is completed even if its request is cancelled."""
+        if not self._is_tcp:
+            return await self._connect()
+        if self._opening:
+            opening = self._opening.pop()
+        else:
+            opening = asyncio.create_task(self._connect())
+            opening.add_done_callback(self._is_opened)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            self._opening.add(opening)
+            if opening.done():
+                self._is_opened(opening)
+            raise
+
+    def _is_opened(self, opening: asyncio.Task[_Connection]) -> None:
+        """Keep a connection that nobody waits for any more."""
+        if opening in self._opening:
+            self._opening.discard(opening)
+            if not opening.cancelled() and opening.exception() is None:
+                self._keep(opening.result())
 
     async def _connect(self) -> _Connection:
         try:
@@ -190,12 +256,15 @@ class HttpClient:
                 if self._address.socket is not None:
                     return self._new(*await _open_unix(str(self._address.socket)))
                 if self._is_tls and self._tls is None:
-                    self._tls = await asyncio.to_thread(_tls_context)
-                return self._new(
-                    *await asyncio.open_connection(self._host, self._port, ssl=self._tls)
+                    self._tls = await asyncio.to_thread(tls_context, self._address.fingerprint)
+                reader, writer = await asyncio.open_connection(
+                    self._host, self._port, ssl=self._tls
                 )
         except (OSError, UnicodeError) as error:
-            raise NobodyAnswersError(str(error)) from error
+            raise connecting_failed(error, self._address) from error
+        if self._address.fingerprint:
+            check_fingerprint(writer, self._address)
+        return self._new(reader, writer)
 
     def _new(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Connection:
         def hear() -> None:
@@ -265,8 +334,28 @@ class _Connection:
             raise BrokenOffError(str(error), is_answered=is_answered) from error
         return event
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request was sent whose answer has not been read to its end."""
+        return (
+            not self.is_over
+            and self._http.our_state is h11.DONE
+            and self._http.their_state
+            in (
+                h11.SEND_RESPONSE,
+                h11.SEND_BODY,
+            )
+        )
+
+    async def read_rest(self) -> None:
+        """Read the rest of an answer that nobody wants any more."""
+        while not isinstance(await self._next(FINISH_S, is_answered=True), _ENDS):
+            pass
+
     def start_next(self) -> bool:
         """Prepare for the next request; false if the connection cannot be reused."""
+        if self._http.our_state is self._http.their_state is h11.IDLE:
+            return True
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
@@ -292,12 +381,3 @@ async def _open_unix(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWri
         opened = await asyncio.open_unix_connection(sock=unix)
         closing.pop_all()
     return opened
-
-
-def _tls_context() -> ssl.SSLContext:
-    """Trusts the system's certificates and certifi's, because some systems have none."""
-    import certifi
-
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from dg_lsp import __version__
@@ -20,10 +22,10 @@ from dg_lsp.service.address import Address
 from dg_lsp.service.client.connection import (
     BrokenOffError,
     HttpClient,
-    NobodyAnswersError,
     Response,
     SilenceError,
 )
+from dg_lsp.service.client.tls import NobodyAnswersError
 from dg_lsp.service.events import EventError, EventReader
 from dg_lsp.service.fields import Json, SchemaError, dump_json, parse_json
 from dg_lsp.service.schema import (
@@ -58,6 +60,24 @@ class UnreachableError(EngineError):
     code = ReasonCode.NO_ENGINE
 
 
+class RetryLaterError(EngineError):
+    """The engine takes nothing from this client for a while."""
+
+    def __init__(self, message: str, code: ReasonCode | None, retry_after_s: float) -> None:
+        super().__init__(message, code)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(slots=True)
+class _OpenJob:
+    """What belongs to a job until it ends."""
+
+    task: asyncio.Task[None]
+    sequence: int
+    is_sent: bool = False
+    """Whether the engine may have read it."""
+
+
 class HttpInfiller:
     """An `Infiller` whose engine is another process, on this machine or elsewhere."""
 
@@ -74,7 +94,10 @@ class HttpInfiller:
         self._moving: asyncio.Task[None] | None = None
         self._name = uuid.uuid4().hex
         self._sequence = 0
-        self._jobs: dict[FedJob, asyncio.Task[None]] = {}
+        self._jobs: dict[FedJob, _OpenJob] = {}
+        self._refused: Reason | None = None
+        self._refused_until = 0.0
+        """Until when the engine has said that it takes nothing from us."""
         self._tasks: set[asyncio.Task[None]] = set()
         """Tasks of open jobs, and those that still read the end of an answer."""
         self._closed = False
@@ -95,8 +118,8 @@ class HttpInfiller:
             raise RuntimeError("the engine is closed")
         handle = FedJob(job, self._job_ended)
         self._sequence += 1
-        task = asyncio.create_task(self._run(handle, self._sequence))
-        self._jobs[handle] = task
+        task = asyncio.create_task(self._run(handle))
+        self._jobs[handle] = _OpenJob(task, self._sequence)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return handle
@@ -157,33 +180,50 @@ class HttpInfiller:
         """Stop the engine process, for every client."""
         await self._ask("POST", "/v1/shutdown", {})
 
-    async def _run(self, handle: FedJob, sequence: int) -> None:
+    async def _run(self, handle: FedJob) -> None:
+        if self._refused is not None and time.monotonic() < self._refused_until:
+            handle.fail(self._refused)
+            return
         try:
             try:
-                await self._send(handle, sequence)
+                await self._send(handle)
+            except RetryLaterError as error:
+                self._refused = error.reason
+                self._refused_until = time.monotonic() + error.retry_after_s
+                raise
             except UnreachableError:
                 if self._reconnect is None:
                     raise
                 await self._move(self._reconnect)
-                await self._send(handle, sequence)
+                await self._send(handle)
         except EngineError as error:
             handle.fail(error.reason)
         except Exception as error:
             said = f"the engine's answer cannot be used: {type(error).__name__}: {error}"
             handle.fail(Reason(ReasonCode.BAD_ANSWER, said))
 
-    async def _send(self, handle: FedJob, sequence: int) -> None:
+    async def _send(self, handle: FedJob) -> None:
         body = dump_json(encode_job(handle.job))
-        headers = {CLIENT_HEADER: self._name, SEQUENCE_HEADER: str(sequence)}
+        own = self._jobs[handle]
+        headers = {CLIENT_HEADER: self._name, SEQUENCE_HEADER: str(own.sequence)}
+
+        def note() -> None:
+            own.is_sent = True
+
         try:
             async with self._http.request(
-                "POST", "/v1/infill", body, headers, silence_s=self._silence_s
+                "POST",
+                "/v1/infill",
+                body,
+                headers,
+                silence_s=self._silence_s,
+                on_connected=note,
             ) as response:
                 self._check_version(response)
                 await _refuse_errors(response)
                 await self._read(handle, response)
         except NobodyAnswersError as error:
-            raise UnreachableError(f"no engine answers at {self._address}") from error
+            raise UnreachableError(str(error), error.code) from error
         except SilenceError as error:
             raise EngineError(
                 f"the engine gave no sign of life in {self._silence_s:g} s",
@@ -250,7 +290,7 @@ class HttpInfiller:
                 await _refuse_errors(response)
                 return parse_json(await response.read())
         except NobodyAnswersError as error:
-            raise UnreachableError(f"no engine answers at {self._address}") from error
+            raise UnreachableError(str(error), error.code) from error
         except SilenceError as error:
             raise EngineError(
                 f"the engine at {self._address} does not answer within {ANSWER_S:g} s; "
@@ -265,12 +305,35 @@ class HttpInfiller:
             raise EngineError(f"{self._address} is no dg-lsp engine: {error}") from error
 
     def _job_ended(self, handle: FedJob) -> None:
-        task = self._jobs.pop(handle)
-        if task is not asyncio.current_task():
-            task.cancel()
+        own = self._jobs.pop(handle)
+        if own.task is asyncio.current_task():
+            return
+        own.task.cancel()
+        if own.is_sent and self._address.socket is None and not self._closed:
+            telling = asyncio.create_task(self._cancel(own.sequence))
+            self._tasks.add(telling)
+            telling.add_done_callback(self._tasks.discard)
+
+    async def _cancel(self, sequence: int) -> None:
+        """Tell the engine that nobody waits for a job. Over a Unix socket, closing the
+        connection says so; over TCP, a connection is worth more than one request."""
+        headers = {CLIENT_HEADER: self._name, SEQUENCE_HEADER: str(sequence)}
+        # Whatever is wrong, the next job will say so.
+        with contextlib.suppress(NobodyAnswersError, SilenceError, BrokenOffError):
+            async with self._http.request(
+                "POST", "/v1/cancel", headers=headers, silence_s=ANSWER_S
+            ) as response:
+                await response.read()
 
 
-_CODES = {401: ReasonCode.TOKEN_REFUSED, 503: ReasonCode.ENGINE_CLOSED}
+MAX_RETRY_AFTER_S = 60.0
+_CODES = {
+    401: ReasonCode.TOKEN_REFUSED,
+    403: ReasonCode.NOT_ALLOWED,
+    413: ReasonCode.TOO_LARGE,
+    429: ReasonCode.RATE_LIMITED,
+    503: ReasonCode.ENGINE_CLOSED,
+}
 """Codes for answers without one, for example from a proxy in between."""
 
 
@@ -285,6 +348,10 @@ async def _refuse_errors(response: Response) -> None:
             message = " ".join(str(error.get("message", "")).split())[:300]
             with contextlib.suppress(ValueError):
                 code = ReasonCode(error.get("code"))
+    message = message or f"the engine answered with status {response.status}"
+    later = response.headers.get("retry-after", "")
+    if response.status == 429 and later.isascii() and later.isdigit():
+        raise RetryLaterError(message, code, min(float(later[:9]), MAX_RETRY_AFTER_S))
     # 503: it is shutting down, and another one may be found or started.
     kind = UnreachableError if response.status == 503 else EngineError
-    raise kind(message or f"the engine answered with status {response.status}", code)
+    raise kind(message, code)
