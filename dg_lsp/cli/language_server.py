@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import io
 import json
 import logging
 import os
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 EXAMINE_S = 120.0
 """The first import of torch can take long if the disk is slow."""
+MAX_UNREAD_LOG_BYTES = 1_000_000
+LOG_FLUSH_S = 0.5
 
 
 def run_server(
@@ -45,7 +48,8 @@ def run_server(
 ) -> int:
     """Serve one client over stdio, or at the address; the exit status."""
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(stream=sys.stderr, level=level, format=form)
+    stderr = _Stderr()
+    logging.basicConfig(stream=stderr, level=level, format=form)
     # Importing thousands of protocol types creates no garbage, but collecting takes a tenth
     # of the time.
     gc.disable()
@@ -54,7 +58,28 @@ def run_server(
 
     gc.freeze()
     gc.enable()
-    return asyncio.run(_serve(address, model, device, in_process))
+    try:
+        return asyncio.run(_serve(address, model, device, in_process))
+    finally:
+        stderr.end()
+
+
+class _Stderr(io.TextIOBase):
+    """The log's way to an editor, which need not read it: then lines are lost."""
+
+    def __init__(self) -> None:
+        from dg_lsp.server.rpc.pipe_writer import PipeWriter
+
+        self._writer = PipeWriter(sys.stderr.fileno(), MAX_UNREAD_LOG_BYTES)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._writer.write(text.encode(errors="backslashreplace"))
+        return len(text)
+
+    def end(self) -> None:
+        """Write what is left; later lines are lost."""
+        self._writer.flush(LOG_FLUSH_S)
 
 
 async def _serve(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import threading
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -200,6 +202,89 @@ def test_the_server_ends_when_its_editor_is_gone(start_server):
     # Its end of our pipes stays open, as a child of it may hold it.
     server.to_the_end()
     assert server.process.wait(30) == 1
+
+
+def fill_pipe(send) -> None:
+    """Make the server write more than any pipe holds, and read nothing of it."""
+    method = "no/such/" + "x" * 200
+    for number in range(2, 2000):
+        body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method}).encode()
+        send(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def initialize(process_id: int | None) -> bytes:
+    params = {"processId": process_id, "rootUri": None, "capabilities": {}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+    body = json.dumps(message).encode()
+    return b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+SERVE_SCRIPTED = [sys.executable, "tests/e2e/serve_scripted.py"]
+SERVE = [sys.executable, "-m", "dg_lsp", "serve", "--log-level", "debug"]
+
+
+@pytest.mark.parametrize("is_reaped", [True, False])
+def test_the_server_ends_though_nobody_reads_what_it_writes(is_reaped):
+    """The pipes stay open and full, also that of the log, as a child of the editor may hold
+    them."""
+    editor = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    server = subprocess.Popen(SERVE, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+    with editor, server:
+        server.stdin.write(initialize(editor.pid))
+        fill_pipe(server.stdin.write)
+        # It still looks after its editor, which it has seen by then.
+        threading.Event().wait(4 * FIRST_POLL_S)
+        assert server.poll() is None
+        editor.kill()
+        if is_reaped:
+            editor.wait()
+        assert server.wait(30) == 1
+
+
+EDITOR = """
+import json, subprocess, sys, time
+pipe = subprocess.PIPE
+server = subprocess.Popen(sys.argv[1:], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+print(server.pid, flush=True)
+while piece := sys.stdin.buffer.read(1 << 12):
+    server.stdin.write(piece)
+    server.stdin.flush()
+time.sleep(600)
+"""
+
+
+def test_an_editor_that_never_reads_and_is_killed_leaves_no_server():
+    command = [sys.executable, "-c", EDITOR, *SERVE_SCRIPTED]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0) as editor:
+        server = psutil.Process(int(editor.stdout.readline()))
+        editor.stdin.write(initialize(editor.pid))
+        fill_pipe(editor.stdin.write)
+        threading.Event().wait(4 * FIRST_POLL_S)
+        assert server.is_running()
+        editor.kill()
+        gone, _ = psutil.wait_procs([server], timeout=30)
+    assert gone == [server]
+
+
+def test_a_client_with_too_much_to_read_ends_the_session(tmp_path):
+    """Memory is bounded although the client lives on."""
+    script = "from dg_lsp.server.rpc import transport\n"
+    script += "transport.MAX_UNREAD_BYTES = 200_000\n"
+    script += "import sys, runpy; sys.argv = sys.argv[1:]\n"
+    script += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    command = [sys.executable, "-c", script, *SERVE_SCRIPTED[1:]]
+    pipe, log = subprocess.PIPE, tmp_path / "log"
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, bufsize=0) as server,
+    ):
+        server.stdin.write(initialize(None))
+        with contextlib.suppress(BrokenPipeError):
+            fill_pipe(server.stdin.write)
+        assert server.wait(60) == 1
+    assert "does not read" in log.read_text()
 
 
 def test_an_editor_in_another_container_is_not_missed(start_server):

@@ -1,6 +1,7 @@
 """Runs a session over stdio or TCP until the client disconnects or its process is gone.
 
-Reads on a daemon thread, and writes only from the event loop. A second TCP client is refused.
+Pipes are read and written on daemon threads, because the other end may stop reading or writing
+at any time. A second TCP client is refused.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from dg_lsp.server.rpc.frames import FrameError, FrameReader
+from dg_lsp.server.rpc.pipe_writer import PipeWriter
 from dg_lsp.server.rpc.protocol import Protocol
+
+if TYPE_CHECKING:
+    import psutil
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +29,10 @@ FIRST_POLL_S = 0.2
 """The same interval until the editor has been seen for the first time."""
 CLOSE_PATIENCE_S = 3.0
 """How long the end of a session may take; after that, the process exits anyway."""
+FLUSH_S = 1.0
+"""How long the client may take to read the last messages."""
+MAX_UNREAD_BYTES = 64 * 1024 * 1024
+"""A client with so much to read has stopped reading, and the session ends."""
 
 Piece = bytes | None
 Closing = Callable[[], Awaitable[None]]
@@ -51,9 +60,17 @@ async def serve_stdio(
             except RuntimeError:
                 return
 
-    protocol.set_writer(_PipeWriter(stdout))
+    def overflow() -> None:
+        log.error("the session ends because the client does not read what is sent to it")
+        protocol.on_exit(protocol.exit_status)
+
+    writer = PipeWriter(stdout.fileno(), MAX_UNREAD_BYTES, overflow)
+    protocol.set_writer(writer)
     threading.Thread(target=read, name="dg-lsp stdin", daemon=True).start()
-    return await _serve(protocol, closing, pieces.get, watches_parent=True)
+    try:
+        return await _serve(protocol, closing, pieces.get, watches_parent=True)
+    finally:
+        await asyncio.to_thread(writer.flush, FLUSH_S)
 
 
 async def serve_tcp(
@@ -156,44 +173,39 @@ async def _watch_parent(protocol: Protocol, end: Callable[[int], None]) -> None:
     Only a process that has been seen can be missed: the id of an editor outside our container
     means nothing here.
     """
-    was_seen = False
-    while True:
-        await asyncio.sleep(PARENT_POLL_S if was_seen else FIRST_POLL_S)
-        process_id = protocol.client_process_id
-        if process_id is None:
-            continue
-        if _is_alive(process_id):
-            was_seen = True
-        elif was_seen:
-            log.warning("the editor (process %d) is gone", process_id)
-            end(protocol.exit_status)
-            return
-        else:
-            log.info("the editor (process %d) cannot be seen from here", process_id)
-            return
+    while (process_id := protocol.client_process_id) is None:
+        await asyncio.sleep(FIRST_POLL_S)
+    editor = _process(process_id)
+    if editor is None:
+        log.info("the editor (process %d) cannot be seen from here", process_id)
+        return
+    while _is_alive(editor):
+        await asyncio.sleep(PARENT_POLL_S)
+    log.warning("the editor (process %d) is gone", process_id)
+    end(protocol.exit_status)
 
 
-def _is_alive(process_id: int) -> bool:
+def _process(process_id: int) -> psutil.Process | None:
     # The server has answered by now, so this import does not slow down its start.
     import psutil
 
     try:
-        return process_id <= 0 or psutil.pid_exists(process_id)
-    except OverflowError:
+        return psutil.Process(process_id)
+    except (psutil.Error, ValueError, OverflowError):
         # The id may be from another namespace.
+        return None
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Also false if another process has its id by now, or if only its exit status is left."""
+    import psutil
+
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
         return True
-
-
-class _PipeWriter:
-    def __init__(self, pipe: BinaryIO) -> None:
-        self._pipe = pipe
-
-    def write(self, data: bytes) -> None:
-        self._pipe.write(data)
-        self._pipe.flush()
-
-    def close(self) -> None:
-        self._pipe.close()
 
 
 class _SocketWriter:
