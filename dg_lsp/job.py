@@ -338,6 +338,9 @@ class OpenedModel:
     look: Callable[[], ModelInfo] | None = None
     """What `info` has become: a way of computing may fail at any time and give way to
     another. `None` if it does not change."""
+    changed: Callable[[], Reason | None] | None = None
+    """Why the model must be loaded again: its files are not those that were loaded. `None` if
+    that cannot be."""
 
 
 class Infiller(Protocol):

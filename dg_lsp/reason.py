@@ -75,6 +75,8 @@ class ReasonCode(enum.Enum):
     """The client sends more requests or bytes than a shared engine takes from one client."""
     TOO_MANY_JOBS = "too-many-jobs"
     """The client has as many open jobs as a shared engine takes from one client."""
+    MODEL_CHANGED = "model-changed"
+    """A file of the model was changed while it was in use, so the model is loaded again."""
     OUT_OF_MEMORY = "out-of-memory"
     """The device ran out of memory in the middle of a job."""
     STALLED = "stalled"

@@ -63,6 +63,7 @@ def open_infiller(
         info=loaded.info_now(),
         measure=lambda text: len(loaded.codec.encode(text)),
         look=loaded.info_now,
+        changed=loaded.changed,
     )
 
 

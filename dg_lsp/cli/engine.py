@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import json
 import sys
@@ -135,6 +136,8 @@ def run(
         path, name = (ended.sender.path, ended.sender.name) if ended.sender else ("", "")
         journal.add(tool_record(ended.job, ended.result, ended.took_s, path, name))
 
+    # The last words of a process that a fault ends, for whoever starts the next one.
+    faulthandler.enable(all_threads=False)
     tcp = None if listen is None else parse_listen(listen)
     entrance = open_entrance(
         tcp[0] if tcp else None,

@@ -47,6 +47,7 @@ from dg_lsp.models.checkpoint import (
     size_in_words,
 )
 from dg_lsp.models.family import ModelFamily, RunnableModel
+from dg_lsp.models.files import Stamps, changed_file, stamp
 from dg_lsp.models.memory import (
     MemoryPlan,
     check_budget,
@@ -98,6 +99,9 @@ class LoadedModel:
     """The checkpoint's, an instance of the family's own class."""
     reasons: tuple[Reason, ...] = ()
     """Why it is this model on this device; the other notes of `info` are the denoiser's."""
+    directory: Path = Path()
+    stamps: Stamps = dataclasses.field(default_factory=dict)
+    """The state of its files when they were loaded."""
 
     def info_now(self) -> ModelInfo:
         """The information about the model with what its denoiser says of itself by now."""
@@ -106,6 +110,14 @@ class LoadedModel:
             notes=self.reasons + self.denoiser.notes,
             runs_as=self.denoiser.runs_as,
         )
+
+    def changed(self) -> Reason | None:
+        """Why it must be loaded again."""
+        file = changed_file(self.directory, self.stamps)
+        if file is None:
+            return None
+        said = f"{file} was changed while the model was in use, so the model is loaded again"
+        return Reason(ReasonCode.MODEL_CHANGED, said)
 
     def family(
         self, settings: EngineSettings | None = None, denoiser: Denoiser | None = None
@@ -299,6 +311,7 @@ def _load(
         )
         log.warning("%s", note)
         notes += (note,)
+    stamps = stamp(planned.directory)
     codec = checkpoint.read_codec()
     settings = planned.settings
     if has_manifest(planned.directory):
@@ -351,6 +364,8 @@ def _load(
         settings=dataclasses.replace(settings, prompt=prompt),
         memory=memory,
         reasons=reasons,
+        directory=planned.directory,
+        stamps=stamps,
     )
 
 

@@ -206,21 +206,31 @@ async def client(served) -> AsyncIterator[HttpInfiller]:
 
 
 ENGINE_SCRIPT = '''
-import asyncio, os, sys, time
+import asyncio, mmap, os, sys, tempfile, time
 from dg_lsp.cli import compose, main
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Candidate, Draft, Infill, ModelInfo, OpenedModel
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.reason import Reason, ReasonCode
 
+def read_a_cut_file():
+    with tempfile.TemporaryFile() as file:
+        file.truncate(1 << 20)
+        mapped = mmap.mmap(file.fileno(), 1 << 20)
+        file.truncate(0)
+        mapped[1 << 19]
+
 class Scripted:
-    """Answers at once, but for a prefix of "hang", which drafts once and goes no further, and
-    of "lose", which loses the GPU."""
+    """Answers at once, but for a prefix of "hang", which drafts once and goes no further, of
+    "lose", which loses the GPU, and of "map", which reads a mapped file that has been cut."""
     def submit(self, job):
         handle = FedJob(job)
         handle.publish(Draft("ab", (0.1, 0.2), 1, 2))
         if job.prefix == "lose":
             handle.fail(Reason(ReasonCode.GPU_LOST, "the GPU refuses everything"))
+            return handle
+        if job.prefix == "map":
+            asyncio.get_running_loop().call_later(0.2, read_a_cut_file)
             return handle
         if job.prefix != "hang":
             text = f"{job.prefix}{os.getpid()}"

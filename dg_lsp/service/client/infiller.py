@@ -87,8 +87,11 @@ class HttpInfiller:
         *,
         reconnect: Callable[[], Awaitable[Address]] | None = None,
         silence_s: float = SILENCE_S,
+        why_lost: Callable[[], str] = lambda: "",
     ) -> None:
-        """`reconnect` finds or starts an engine when none of our version answers there."""
+        """`reconnect` finds or starts an engine when none of our version answers there, and
+        `why_lost` tells why it ended, if that is known."""
+        self._why_lost = why_lost
         self._address, self._reconnect, self._silence_s = address, reconnect, silence_s
         self._http = HttpClient(address)
         self._moving: asyncio.Task[None] | None = None
@@ -197,7 +200,8 @@ class HttpInfiller:
                 await self._move(self._reconnect)
                 await self._send(handle)
         except EngineError as error:
-            handle.fail(error.reason)
+            lost = self._why_lost() if error.code is ReasonCode.ENGINE_LOST else ""
+            handle.fail(Reason(error.code, lost) if lost else error.reason)
         except Exception as error:
             said = f"the engine's answer cannot be used: {type(error).__name__}: {error}"
             handle.fail(Reason(ReasonCode.BAD_ANSWER, said))

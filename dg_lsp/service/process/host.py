@@ -220,6 +220,10 @@ class EngineHost:
             raise HostClosedError(CLOSED.message)
         if len(self._jobs) >= MAX_OPEN_JOBS:
             raise BusyError(f"the engine has {len(self._jobs)} open jobs and takes no more")
+        if self._opened is not None and self._opened.changed is not None:
+            change = self._opened.changed()
+            if change is not None:
+                self._load_again(change)
         handle = FedJob(job, self._job_ended)
         own = self._jobs[handle] = _Open(sender)
         self._touch()
@@ -235,6 +239,13 @@ class EngineHost:
         """Cancel all waiting and running jobs."""
         for handle in [*self._jobs]:
             handle.cancel(reason)
+
+    def _load_again(self, why: Reason) -> None:
+        log.warning("%s", why)
+        for handle in [*self._jobs]:
+            handle.fail(why)
+        old, self._opened = self._opened, None
+        self._begin_loading(old)
 
     async def unload(self) -> bool:
         """Unload the model and cancel open jobs. False if there was no model."""
@@ -266,14 +277,19 @@ class EngineHost:
         failed_s = time.monotonic() - self._failed_at
         return self._state is ModelState.FAILED and failed_s < self._retry_load_s
 
-    def _begin_loading(self) -> None:
+    def _begin_loading(self, old: OpenedModel | None = None) -> None:
         self._state, self._error = ModelState.LOADING, None
-        self._loading = asyncio.create_task(self._load())
+        self._loading = asyncio.create_task(self._load(old))
 
-    async def _load(self) -> None:
+    async def _load(self, old: OpenedModel | None) -> None:
+        """Load the model, in place of an old one."""
         started = time.perf_counter()
         try:
             async with self._changing:
+                if old is not None:
+                    await old.infiller.close()
+                    del old
+                    await _in_thread(self._loader.release)
                 opened = self._opened = await _in_thread(self._loader.open)
         except Exception as error:
             if isinstance(error, CodedError):

@@ -106,7 +106,7 @@ class SharedEngine:
         address = local_address(runtime_directory(directory), spec.name) or Address(
             "http://127.0.0.1:9"
         )
-        self._infiller = HttpInfiller(address, reconnect=self._find)
+        self._infiller = HttpInfiller(address, reconnect=self._find, why_lost=self._last_words)
 
     @property
     def address(self) -> Address:
@@ -149,6 +149,12 @@ class SharedEngine:
         """Restart the engine, for every window."""
         await stop_engine(runtime_directory(self._given), self._spec.name)
         return await self.start()
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(ValueError):
+            directory = runtime_directory(self._given)
+            return losses.last_words(_complaints(directory, self._spec.name))
+        return ""
 
     async def _find(self) -> Address:
         # Another directory by now, if a logout has removed the one of the session.
@@ -296,6 +302,9 @@ def _start(spec: EngineSpec, directory: Path) -> subprocess.Popen[bytes]:
     ):
         if value is not None:
             command += [option, str(value)]
+    fault = losses.last_words(_complaints(directory, spec.name))
+    if fault:
+        losses.note_fault(directory, spec.name, fault)
     with open(_complaints(directory, spec.name), "wb") as complaints:
         process = subprocess.Popen(
             command,

@@ -1,13 +1,15 @@
-"""Remembers when an engine lost its GPU, so that it is started anew once and not for ever.
+"""Remembers how an engine was lost, so that the next one or the user can do something.
 
-The engine process notes the loss before it exits; whoever starts the next one asks, and so does
-that one itself, to compute in another way.
+An engine that loses its GPU notes that before it exits; whoever starts the next one asks, and
+so does that one itself, to compute in another way: it is started anew once and not for ever. An
+engine that is ended by a fault in native code leaves only its last words on stderr.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +48,41 @@ def recent(directory: Path, name: str) -> list[Loss]:
         return []
     now = time.time()
     return [one for one in every if 0 <= now - one.at < FORGET_S]
+
+
+def last_words(stderr: Path) -> str:
+    """Why an engine was ended by a fault, if it was; the interpreter writes that at the end."""
+    try:
+        said = stderr.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    found = _FATAL.search(said)
+    if found is None:
+        return ""
+    fault = found[1].strip()
+    hint = _HINTS.get(fault, "")
+    return f"the engine was ended by a fault ({fault[:80].lower()}){hint}"
+
+
+_FATAL = re.compile(r"^Fatal Python error: (.+)$", re.MULTILINE)
+_HINTS = {"Bus error": ", as when a file of the model is cut short while it is in use"}
+
+
+def note_fault(directory: Path, name: str, said: str) -> None:
+    """Leave word of a fault for the next engine, which has a log."""
+    with contextlib.suppress(OSError):
+        (directory / f"{name}.fault").write_text(said, encoding="utf-8")
+
+
+def take_fault(directory: Path, name: str) -> str:
+    """What was left by `note_fault`, once."""
+    path = directory / f"{name}.fault"
+    try:
+        said = path.read_text(encoding="utf-8")
+        path.unlink()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return said
 
 
 def forget(directory: Path, name: str) -> None:

@@ -92,6 +92,10 @@ def serve(
         _listen(listening) as (listener, address, presence),
         _logging(listening) as log_path,
     ):
+        if listening.tcp is None and (
+            fault := losses.take_fault(listening.directory, listening.name)
+        ):
+            log.error("before this start, %s", fault)
         log.info("engine %s of dg-lsp %s at %s", listening.name, __version__, address)
         access = _access(listening, address)
         ready = functools.partial(on_ready, address)

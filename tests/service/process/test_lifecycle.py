@@ -148,6 +148,30 @@ async def test_an_engine_that_loses_its_gpu_is_started_anew_once(spec, directory
     await engine.close()
 
 
+async def test_a_fault_in_native_code_is_told_to_the_window_and_by_the_next_engine(
+    spec, directory
+):
+    window = SharedEngine(spec, directory)
+    pid = await pid_of(window)
+    handle = window.submit(InfillJob("map", ""))
+    assert (await anext(handle.drafts())).step == 1
+    infill = (await handle.result()).infill
+    assert infill.reason.code is ReasonCode.ENGINE_LOST
+    assert "bus error" in infill.reason.message
+
+    assert await pid_of(window) != pid
+    log = Path((await window.status()).log)
+    assert log.read_text().count("bus error") == 1
+    # One that is merely killed has no last words, not even those of the one before.
+    handle = window.submit(HANG)
+    assert (await anext(handle.drafts())).step == 1
+    os.kill((await window.status()).pid, signal.SIGKILL)
+    assert "bus error" not in (await handle.result()).infill.reason.message
+    await pid_of(window)
+    assert log.read_text().count("bus error") == 1
+    await window.close()
+
+
 async def test_a_loss_is_forgotten_after_a_while(directory, monkeypatch):
     for _ in range(losses.MOST):
         losses.note(directory, "engine", "steps in graphs")
