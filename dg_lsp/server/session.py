@@ -101,8 +101,9 @@ class Session:
         """Note when and how the user typed."""
         uri = params.text_document.uri
         self._is_deletion = uri, is_deletion(params.content_changes)
-        self.suggestions.pace.key(asyncio.get_running_loop().time())
-        self.suggestions.text_changed(uri, typed_text(params.content_changes))
+        typed = typed_text(params.content_changes)
+        self.suggestions.pace.key(asyncio.get_running_loop().time(), typed)
+        self.suggestions.text_changed(uri, typed)
         document = self.documents.get(uri)
         if document is not None:
             self.usage.text_changed(uri, document.text)

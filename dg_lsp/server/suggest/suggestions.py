@@ -41,7 +41,7 @@ from dg_lsp.server.suggest.in_flight import InFlightJob
 from dg_lsp.server.suggest.jobs import Jobs
 from dg_lsp.server.suggest.memory import Memory
 from dg_lsp.server.suggest.pace import Pace
-from dg_lsp.server.suggest.rules import Situation, is_word, reason_not_to_ask
+from dg_lsp.server.suggest.rules import Situation, reason_not_to_ask
 from dg_lsp.server.suggest.savings import ALL, Savings
 from dg_lsp.server.suggest.speculation import Speculated
 
@@ -261,8 +261,7 @@ class DocumentSuggestions:
             wait_s = settings.debounce_ms / 1e3
             if self._savings.pause:
                 now_s = asyncio.get_running_loop().time()
-                is_in_word = is_word(request.site.prefix[-1:])
-                wait_s = max(wait_s, self._pace.wait_s(now_s, is_in_word=is_in_word))
+                wait_s = max(wait_s, self._pace.wait_s(now_s))
         # What the job under way has shown is the last suggestion.
         replaced = self._take_job()
         earlier = earlier_of(self.memory, request) if self._savings.warm else None
