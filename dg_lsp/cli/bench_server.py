@@ -7,24 +7,18 @@ measuring itself is in dg_lsp/benchmark.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
-import shutil
 import signal
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.own_engine import own_engine
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dg_lsp.benchmark.editor import Serving
     from dg_lsp.benchmark.overhead import Outcome, Plan
 
 TARGET_MS = 10.0
@@ -78,42 +72,8 @@ def _measured(plan: Plan, model: str | None, device: str | None) -> Outcome:
     status = Console(stderr=True, highlight=False).status("")
     # However the command ends, it stops its engine.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _own_engine(model, device) as serving, status:
+    with own_engine(model, device) as serving, status:
         return asyncio.run(measure(plan, serving, status.update))
-
-
-@contextlib.contextmanager
-def _own_engine(model: str | None, device: str | None) -> Iterator[Serving]:
-    """Directories that no other engine uses; the engine in them is stopped at the end."""
-    from dg_lsp.benchmark.editor import Serving
-    from dg_lsp.cli.compose import model_for_engine
-
-    directory = Path(tempfile.mkdtemp(prefix="dg-lsp-bench-"))
-    places = {f"DG_LSP_{kind}_DIR": str(directory) for kind in ("RUNTIME", "STATE", "LOG")}
-    arguments: list[str] = []
-    for option, value in (("--model", model_for_engine(model)), ("--device", device)):
-        arguments += [] if value is None else [option, value]
-    try:
-        yield Serving({**os.environ, **places}, tuple(arguments))
-    finally:
-        _end_all(directory)
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def _end_all(runtime: Path) -> None:
-    """Stop every engine of a runtime directory, even one that is not listening yet."""
-    import psutil
-
-    running = []
-    for process in psutil.process_iter():
-        # Processes end while one looks, and those of others may not be looked at.
-        with contextlib.suppress(psutil.Error):
-            if process.environ().get("DG_LSP_RUNTIME_DIR") == str(runtime):
-                process.terminate()
-                running.append(process)
-    _, stuck = psutil.wait_procs(running, timeout=10)
-    for process in stuck:
-        process.kill()
 
 
 def _report(outcome: Outcome) -> dict[str, Any]:

@@ -1,0 +1,17 @@
+"""How hard the fuzz tests try: a little with all other tests, and longer with `make fuzz`."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+
+def effort(examples: int, steps: int = 50) -> settings:
+    """`examples` inputs with every run of the tests, `DG_LSP_FUZZ` times as many where set."""
+    return settings(
+        max_examples=examples * int(os.environ.get("DG_LSP_FUZZ", "1")),
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
