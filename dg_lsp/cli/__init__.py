@@ -20,6 +20,8 @@ SERVE = (["serve"], ["serve", "--stdio"])
 """How editors start the server; parsing it with typer would take a fifth of the time to the
 first answer."""
 
+OTHERS = 0o077
+"""What is refused to the group and to others, in a mode."""
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
 """The exit status of an invalid request."""
@@ -29,6 +31,8 @@ EXIT_INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Run the command line of this process and exit with its status."""
+    # Whatever dg-lsp stores is for the user alone, also where the shell's umask is none.
+    os.umask(os.umask(OTHERS) | OTHERS)
     sys.exit(run(sys.argv[1:]))
 
 

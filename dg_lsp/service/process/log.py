@@ -31,6 +31,9 @@ def open_log(path: Path) -> logging.Handler:
     """A handler for the file; the file is opened with the first line."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Earlier versions made it with the shell's umask.
+        if path.is_file() and not path.is_symlink():
+            path.chmod(0o600)
     except OSError:
         return logging.NullHandler()
     handler = _LastingHandler(
