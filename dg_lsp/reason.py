@@ -198,6 +198,8 @@ class ReasonCode(enum.Enum):
     NOTHING_TRACED = "nothing-traced"
     """No request has been traced yet."""
 
+    OTHER = "other"
+    """A reason of a newer version of dg-lsp, which this one does not have."""
     DEFECT = "defect"
     """A bug in dg-lsp."""
 

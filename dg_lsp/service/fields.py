@@ -90,7 +90,8 @@ def encode(value: Any) -> Any:
 def decode(kind: type[T], value: Any, *, strict: bool = True) -> T:
     """A dataclass from JSON; what is left out takes its default.
 
-    Where it is not strict, unknown fields are let through.
+    Where it is not strict, as between two versions, unknown fields are let through, and an
+    unknown reason code is read as `ReasonCode.OTHER`.
     """
     found: T = _read_object(cast(Any, kind), strict)(value, "")
     return found
@@ -163,7 +164,8 @@ def _reader(hint: Any, strict: bool) -> Read:
     if dataclasses.is_dataclass(hint):
         return lambda value, where: _read_object(cast(Any, hint), strict)(value, where)
     if issubclass(hint, enum.Enum):
-        return _read_choice({one.value: one for one in hint})
+        otherwise = ReasonCode.OTHER if hint is ReasonCode and not strict else None
+        return _read_choice({one.value: one for one in hint}, otherwise)
     return _read_scalar(hint, limits or Limits())
 
 
@@ -214,8 +216,10 @@ def _read_mapping(read_item: Read) -> Read:
     return read
 
 
-def _read_choice(choices: Mapping[str, enum.Enum]) -> Read:
+def _read_choice(choices: Mapping[str, enum.Enum], otherwise: enum.Enum | None) -> Read:
     def read(value: Any, where: str) -> Any:
+        if isinstance(value, str) and otherwise is not None:
+            return choices.get(value, otherwise)
         if not isinstance(value, str) or value not in choices:
             raise _wrong(where, value, f"it must be one of {', '.join(choices)}")
         return choices[value]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dg_lsp import __version__
 from dg_lsp.job import Draft, InfillJob, JobResult, ModelInfo
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.fields import Json, SchemaError, decode, encode, shown
 
-_CODES = {code.value for code in ReasonCode}
-
 SCHEMA_VERSION = 1
-"""Raised when an older reader would misread what a newer writer sends."""
+"""Raised when an older reader would misread what a newer writer sends.
+
+What it may ignore, such as a field that it does not have, needs no new version: each side says
+which dg-lsp it is, and reads what another one sends without strictness.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +41,33 @@ class EngineStatus:
     uptime_s: float = 0.0
     log: str = ""
     """Path of the log file; empty if nothing is logged."""
+    schema_versions: tuple[int, ...] = (1,)
+    """The versions of these messages that the engine reads and writes."""
 
 
 def encode_job(job: InfillJob) -> Json:
     return {"version": SCHEMA_VERSION, **encode(job)}
 
 
-def decode_job(value: Json) -> InfillJob:
+def decode_job(value: Json, *, strict: bool = True) -> InfillJob:
     """Only `prefix` and `suffix` are required; what is left out takes the default."""
-    return decode(InfillJob, _of_our_version(value))
+    return decode(InfillJob, _of_our_version(value), strict=strict)
 
 
 def encode_draft(draft: Draft) -> Json:
     return {**encode(draft)}
 
 
-def decode_draft(value: Json) -> Draft:
-    return decode(Draft, value)
+def decode_draft(value: Json, *, strict: bool = True) -> Draft:
+    return decode(Draft, value, strict=strict)
 
 
 def encode_result(result: JobResult) -> Json:
     return {"version": SCHEMA_VERSION, **encode(result)}
 
 
-def decode_result(value: Json) -> JobResult:
-    return decode(JobResult, _of_our_version(value))
+def decode_result(value: Json, *, strict: bool = True) -> JobResult:
+    return decode(JobResult, _of_our_version(value), strict=strict)
 
 
 def encode_status(status: EngineStatus) -> Json:
@@ -71,9 +76,6 @@ def encode_status(status: EngineStatus) -> Json:
 
 def decode_status(value: Json) -> EngineStatus:
     """Versions find out about each other by it: fields may be missing, fields and codes new."""
-    error = value.get("error")
-    if isinstance(error, dict) and str(error.get("code")) not in _CODES:
-        value = {**value, "error": {**error, "code": ReasonCode.LOAD_FAILED.value}}
     return decode(EngineStatus, value, strict=False)
 
 
@@ -81,5 +83,9 @@ def _of_our_version(value: Json) -> Json:
     """No version at all counts as the right one, for requests written by hand."""
     found = value.get("version", SCHEMA_VERSION)
     if found != SCHEMA_VERSION or isinstance(found, bool):
-        raise SchemaError(f"version is {shown(found)}; this side speaks {SCHEMA_VERSION}")
+        raise SchemaError(
+            f"version is {shown(found)}, and dg-lsp {__version__} here speaks "
+            f"{SCHEMA_VERSION}; install the same dg-lsp on both sides",
+            ReasonCode.VERSION_MISMATCH if type(found) is int else None,
+        )
     return {name: item for name, item in value.items() if name != "version"}

@@ -22,7 +22,7 @@ from dg_lsp.job import (
     SeedOrigin,
     Snippet,
 )
-from dg_lsp.reason import ReasonCode
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.fields import SchemaError, dump_json, parse_json
 from dg_lsp.service.schema import (
     EngineStatus,
@@ -138,7 +138,9 @@ def test_a_wrong_field_is_named(change, field, names):
     with pytest.raises(SchemaError) as refused:
         decode_job({"prefix": "", "suffix": "", **change})
 
-    assert refused.value.code is ReasonCode.INVALID_REQUEST
+    is_version = field == "version" and change[field] is not True
+    code = ReasonCode.VERSION_MISMATCH if is_version else ReasonCode.INVALID_REQUEST
+    assert refused.value.code is code
     for name in (field, *names):
         assert is_named(name, str(refused.value))
     assert "\n" not in str(refused.value)
@@ -213,6 +215,25 @@ def test_a_seed_number_that_is_none_is_refused(seed, said):
 
     for name in ("infill.candidates[0].seed", said, "whole number"):
         assert is_named(name, str(refused.value))
+
+
+def test_two_versions_read_what_they_can_of_each_other():
+    """A newer one may add fields and reasons without becoming another protocol."""
+    job = {**encode_job(InfillJob("a", "b")), "colour": "red"}
+    assert decode_job(job, strict=False) == InfillJob("a", "b")
+    reason = {"code": "of-tomorrow", "message": "the moon is full", "since": 3}
+    infill = {**encode_result(JobResult(JobState.FAILED, Infill((), 0)))["infill"]}
+    result = {"version": 1, "state": "failed", "infill": {**infill, "reason": reason}}
+    with pytest.raises(SchemaError):
+        decode_result(result)
+    found = decode_result(result, strict=False).infill.reason
+    assert found == Reason(ReasonCode.OTHER, "the moon is full")
+    model = {"name": "m", "device": "cpu", "prefix_tokens": 1, "suffix_tokens": 1}
+    model["notes"] = [reason]
+    status = {"version": "9.9", "pid": 1, "state": "ready", "model": model, "error": reason}
+    said = decode_status(status)
+    assert {said.error.code, said.model.notes[0].code} == {ReasonCode.OTHER}
+    assert said.schema_versions == (1,)
 
 
 def test_a_result_of_another_version_is_refused():

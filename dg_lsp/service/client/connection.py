@@ -162,7 +162,13 @@ class HttpClient:
                 connection = await self._opened()
                 response = await connection.ask(sent, body, silence_s)
             yield response
-        except (SilenceError, BrokenOffError):
+        except SilenceError:
+            # The others lead to the same place.
+            for kept in [*self._kept]:
+                self._drop(kept)
+            connection.abort()
+            raise
+        except BrokenOffError:
             connection.abort()
             raise
         finally:

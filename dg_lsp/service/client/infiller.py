@@ -17,7 +17,7 @@ from typing import Any
 from dg_lsp import __version__
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import InfillJob
-from dg_lsp.reason import CodedError, Reason, ReasonCode
+from dg_lsp.reason import CodedError, Reason, ReasonCode, reason_of
 from dg_lsp.service.address import Address
 from dg_lsp.service.client.connection import (
     BrokenOffError,
@@ -29,6 +29,7 @@ from dg_lsp.service.client.tls import NobodyAnswersError
 from dg_lsp.service.events import EventError, EventReader
 from dg_lsp.service.fields import Json, SchemaError, dump_json, parse_json
 from dg_lsp.service.schema import (
+    SCHEMA_VERSION,
     EngineStatus,
     decode_draft,
     decode_result,
@@ -159,6 +160,12 @@ class HttpInfiller:
         """
         await self.reconnect()
         status = await self.status()
+        if SCHEMA_VERSION not in status.schema_versions:
+            raise EngineError(
+                f"the engine at {self._address} is of dg-lsp {status.version}, which does not "
+                f"speak with {__version__}; install the same version on both sides",
+                ReasonCode.VERSION_MISMATCH,
+            )
         if status.state != "ready":
             await self.load()
             while (status := await self.status()).state in ("loading", "unloaded"):
@@ -209,7 +216,11 @@ class HttpInfiller:
     async def _send(self, handle: FedJob) -> None:
         body = dump_json(encode_job(handle.job))
         own = self._jobs[handle]
-        headers = {CLIENT_HEADER: self._name, SEQUENCE_HEADER: str(own.sequence)}
+        headers = {
+            CLIENT_HEADER: self._name,
+            SEQUENCE_HEADER: str(own.sequence),
+            VERSION_HEADER: __version__,
+        }
 
         def note() -> None:
             own.is_sent = True
@@ -251,16 +262,21 @@ class HttpInfiller:
 
     async def _read(self, handle: FedJob, response: Response) -> None:
         reader = EventReader()
+        strict = response.headers.get(VERSION_HEADER, __version__) == __version__
         try:
             # Read to the end of the answer, so that the next job can use the connection.
             while piece := await response.read_piece():
                 for event in reader.feed(piece):
                     if event.name == "draft":
-                        handle.publish(decode_draft(parse_json(event.data)))
+                        handle.publish(decode_draft(parse_json(event.data), strict=strict))
                     elif event.name == "infill":
-                        handle.end(decode_result(parse_json(event.data)))
+                        handle.end(decode_result(parse_json(event.data), strict=strict))
         except (SchemaError, EventError) as error:
-            raise EngineError(f"the engine's answer cannot be read: {error}") from error
+            is_newer = reason_of(error).code is ReasonCode.VERSION_MISMATCH
+            raise EngineError(
+                f"the engine's answer cannot be read: {error}",
+                ReasonCode.VERSION_MISMATCH if is_newer else ReasonCode.BAD_ANSWER,
+            ) from error
         if handle.is_open:
             raise EngineError(
                 "the engine ended while it worked on this", ReasonCode.ENGINE_LOST

@@ -21,7 +21,7 @@ from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Infill, InfillJob
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.access.limits import ContextTooLongError, OverLimitError
-from dg_lsp.service.client.infiller import CLIENT_HEADER, SEQUENCE_HEADER
+from dg_lsp.service.client.infiller import CLIENT_HEADER, SEQUENCE_HEADER, VERSION_HEADER
 from dg_lsp.service.events import data_only
 from dg_lsp.service.fields import Json, SchemaError, dump_json
 from dg_lsp.service.http.compatibility import (
@@ -59,7 +59,7 @@ from dg_lsp.service.process.host import (
     ModelState,
     Sender,
 )
-from dg_lsp.service.schema import EngineStatus, decode_job, encode_status
+from dg_lsp.service.schema import SCHEMA_VERSION, EngineStatus, decode_job, encode_status
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -159,7 +159,8 @@ class _Service:
         self._sent = SentJobs()
 
     async def infill(self, request: Request) -> Response:
-        job = decode_job(await read_json(request))
+        theirs = request.headers.get(VERSION_HEADER, __version__)
+        job = decode_job(await read_json(request), strict=theirs == __version__)
         return EventStream(self._submit(request, job))  # type: ignore[return-value]
 
     async def cancel(self, request: Request) -> Response:
@@ -216,6 +217,7 @@ class _Service:
             idle_s=round(self._host.idle_s, 3),
             uptime_s=round(time.monotonic() - self._started, 3),
             log=self._log_path,
+            schema_versions=(SCHEMA_VERSION,),
         )
         return _json(200, encode_status(status))
 

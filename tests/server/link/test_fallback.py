@@ -51,7 +51,9 @@ async def test_the_one_elsewhere_is_used_while_it_answers(pair):
     assert raised.value.code is ReasonCode.REMOTE_ENGINE
 
 
-@pytest.mark.parametrize("code", [ReasonCode.NO_ENGINE, ReasonCode.ENGINE_SILENT])
+@pytest.mark.parametrize(
+    "code", [ReasonCode.NO_ENGINE, ReasonCode.UNREACHABLE, ReasonCode.ENGINE_SILENT]
+)
 async def test_the_local_one_stands_in_and_the_status_says_so_until_it_is_back(pair, code):
     assert await pair.codes() == []
     # The network goes in the middle of a job.
