@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dg_lsp.cli.listening import (
+    FingerprintOption,
     InsecureOption,
     LimitOption,
     ListenOption,
@@ -179,10 +180,10 @@ def status(
         str | None, typer.Option(metavar="HOST:PORT", help="Show only this engine.")
     ] = None,
     token_file: TokenFileOption = None,
+    fingerprint: FingerprintOption = "",
     runtime_dir: _RuntimeDir = None,
 ) -> None:
     """Show what this user's engines are doing. The exit status is 1 if none is running."""
-    from dg_lsp.service.address import parse_address, read_token
     from dg_lsp.service.client.infiller import UnreachableError
     from dg_lsp.service.process.lifecycle import probe
     from dg_lsp.service.schema import encode_status
@@ -190,8 +191,7 @@ def status(
     if address is None:
         places = _running_engines(runtime_dir)
     else:
-        token = None if token_file is None else read_token(token_file)
-        places = [parse_address(address, token)]
+        places = [_address(address, token_file, fingerprint)]
     found: list[tuple[Address, EngineStatus]] = []
     for place in places:
         with contextlib.suppress(UnreachableError):
@@ -211,23 +211,19 @@ def stop(
         str | None, typer.Option(metavar="HOST:PORT", help="Stop only this engine.")
     ] = None,
     token_file: TokenFileOption = None,
+    fingerprint: FingerprintOption = "",
     runtime_dir: _RuntimeDir = None,
 ) -> None:
     """Stop the engines that this user's editors share, each after its current denoising step.
 
-    An engine that was started with --listen is stopped with --address, or with Ctrl+C.
+    An engine that was started with --listen is stopped with --address, or with Ctrl+C. The
+    token is that of --token-file or of DG_LSP_TOKEN.
     """
-    from dg_lsp.service.address import (
-        engine_names,
-        parse_address,
-        read_token,
-        runtime_directory,
-    )
+    from dg_lsp.service.address import engine_names, runtime_directory
     from dg_lsp.service.process.lifecycle import shut_down, stop_engine
 
     if address is not None:
-        token = None if token_file is None else read_token(token_file)
-        asyncio.run(shut_down(parse_address(address, token)))
+        asyncio.run(shut_down(_address(address, token_file, fingerprint)))
         print(f"stopped the engine at {address}")
         return
     directory = runtime_directory(runtime_dir)
@@ -239,6 +235,13 @@ def stop(
         if stopped
         else "no engine of the editors is running; --address stops one that listens on TCP"
     )
+
+
+def _address(text: str, token_file: Path | None, fingerprint: str) -> Address:
+    from dg_lsp.service.address import client_token, parse_address
+
+    token = client_token("", "" if token_file is None else str(token_file))
+    return parse_address(text, token, fingerprint)
 
 
 def _running_engines(runtime_dir: Path | None) -> list[Address]:

@@ -116,7 +116,7 @@ def _session_with_engine(model: str | None, device: str | None, journal: Journal
 
     def connect(settings: EngineAccess) -> RemoteEngine:
         from dg_lsp.cli.compose import model_for_engine
-        from dg_lsp.service.address import parse_address
+        from dg_lsp.service.address import client_token, parse_address
         from dg_lsp.service.client.infiller import HttpInfiller
         from dg_lsp.service.process.lifecycle import EngineSpec, SharedEngine
 
@@ -126,7 +126,8 @@ def _session_with_engine(model: str | None, device: str | None, journal: Journal
         spec = EngineSpec(wanted, device or settings.device or None, idle_minutes)
         if not settings.address:
             return SharedEngine(spec)
-        remote = HttpInfiller(parse_address(settings.address, settings.token or None))
+        token = client_token(settings.token, settings.token_file)
+        remote = HttpInfiller(parse_address(settings.address, token, settings.fingerprint))
         return FallbackEngine(remote, SharedEngine(spec)) if settings.local_fallback else remote
 
     link = RemoteLink(connect)

@@ -26,7 +26,13 @@ InsecureOption = Annotated[
 TokenFileOption = Annotated[
     Path | None,
     typer.Option(
-        "--token-file", metavar="FILE", help="File with the token that TCP clients must send."
+        "--token-file", metavar="FILE", help="File with a single token, for clients on TCP."
+    ),
+]
+FingerprintOption = Annotated[
+    str,
+    typer.Option(
+        metavar="SHA256", help="The fingerprint of the engine's own certificate, with https."
     ),
 ]
 TokensOption = Annotated[

@@ -77,6 +77,7 @@ _SHAPES = [
     # docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
     _shape("an AWS key id", "AKIA ASIA", r"A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9*])"),
     # github.blog/engineering/behind-githubs-new-authentication-token-formats (2021)
+    _shape("a dg-lsp token", "dgl_", r"dgl_[A-Za-z0-9_-]{43}"),
     _shape("a GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"gh._[A-Za-z0-9]{30,255}"),
     _shape("a GitHub token", "github_pat_", r"github_pat_\w{22,255}"),
     # docs.gitlab.com/security/tokens/#token-prefixes

@@ -22,6 +22,8 @@ from dg_lsp.server.settings_schema import about, parse_settings, settings_schema
 SECTION = "dgLsp"
 MODEL = r"^$|^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$|^(~?[/\\]|[A-Za-z]:[/\\])"
 """Does not allow a relative path, which would mean another model in each open project."""
+PATH = r"^$|^(~?[/\\]|[A-Za-z]:[/\\])"
+FINGERPRINT = r"^$|^(sha256:)?([0-9a-fA-F]{2}:?){32}$"
 ADDRESS = r"^$|^https?://[^\s/@]+(/\S*)?$|^(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}$"
 
 
@@ -87,8 +89,9 @@ class EngineAccess:
     address: str = field(
         default="",
         metadata=about(
-            "HOST:PORT or http(s) URL of an engine that runs elsewhere. If empty, the engine "
-            "on this machine is used, and started on demand.",
+            "HOST:PORT or http(s) URL of an engine that runs elsewhere. Without a scheme, the "
+            "connection is encrypted unless the engine is on this machine. If empty, the "
+            "engine on this machine is used, and started on demand.",
             needs="HOST:PORT or an http(s) URL without a password",
             secret=True,
             pattern=ADDRESS,
@@ -98,10 +101,29 @@ class EngineAccess:
         default="",
         repr=False,
         metadata=about(
-            "The bearer token that the engine at `address` requires.",
+            "The bearer token that the engine at `address` requires. If empty, that of "
+            "`tokenFile` or of the environment variable `DG_LSP_TOKEN` is sent.",
             needs="a string without spaces",
             secret=True,
             pattern=r"^\S*$",
+        ),
+    )
+    token_file: str = field(
+        default="",
+        metadata=about(
+            "A file with the token, as an absolute path or one that starts with `~/`.",
+            needs="an absolute path (~/ is your home directory)",
+            pattern=PATH,
+        ),
+    )
+    fingerprint: str = field(
+        default="",
+        metadata=about(
+            "The fingerprint of the certificate of the engine at `address`, as the engine "
+            "prints it when it starts: `sha256:` and 64 hexadecimal digits. No other "
+            "certificate is trusted then. If empty, certificates are trusted as in a browser.",
+            needs="sha256: and 64 hexadecimal digits",
+            pattern=FINGERPRINT,
         ),
     )
     local_fallback: bool = field(

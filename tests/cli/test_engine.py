@@ -18,6 +18,7 @@ from dg_lsp.cli.commands import run_command
 from dg_lsp.cli.engine import _told
 from dg_lsp.job import ModelInfo
 from dg_lsp.reason import CodedError, Reason, ReasonCode
+from dg_lsp.service.access.certificate import own_certificate
 from dg_lsp.service.address import DirectoryError
 from dg_lsp.service.process.serving import AlreadyRunningError
 from dg_lsp.service.schema import EngineStatus
@@ -169,6 +170,37 @@ def test_runs_on_tcp_with_a_token(directory, token_file, failure, capsys):
         assert process.told in capsys.readouterr().out
         assert process.wait(10) == 0
     assert run(["engine", "status", *asked]) == 1
+
+
+def test_runs_on_tls_with_named_tokens(directory, failure, capsys, monkeypatch):
+    tokens = {}
+    for name, options in (("ada", []), ("ops", ["--admin"])):
+        assert run(["token", "new", name, *options]) == 0
+        tokens[name] = capsys.readouterr().out.strip()
+    own = own_certificate(directory / "access")
+    listen = ("--listen", "127.0.0.1:0", "--tls-cert", str(own.certificate))
+    with start(*listen, "--tokens", str(directory / "access" / "tokens.json")) as process:
+        told = process.stderr.readline()
+        assert told.strip().endswith(f"sha256:{own.fingerprint}")
+        assert process.told.startswith("https://")
+        asked = ["engine", "status", "--address", process.told]
+        assert failure(*asked).code is ReasonCode.BAD_CERTIFICATE
+        asked += ["--fingerprint", own.fingerprint]
+        assert failure(*asked).code is ReasonCode.TOKEN_REFUSED
+        monkeypatch.setenv("DG_LSP_TOKEN", tokens["ada"])
+        assert run([*asked, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["pid"] == process.pid
+        stop = ["engine", "stop", *asked[2:]]
+        with pytest.raises(CodedError) as raised:
+            run_command(stop)
+        assert raised.value.code is ReasonCode.NOT_ALLOWED
+        assert run(["token", "revoke", "ada"]) == 0
+        assert failure(*asked).code is ReasonCode.TOKEN_REFUSED
+        monkeypatch.setenv("DG_LSP_TOKEN", tokens["ops"])
+        assert run(stop) == 0
+        assert process.wait(10) == 0
+        log = "".join(path.read_text() for path in (directory / "log").iterdir())
+        assert not any(token in log for token in tokens.values())
 
 
 CURL = [

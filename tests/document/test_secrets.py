@@ -62,6 +62,7 @@ TOKENS = (
         f"export GITHUB_TOKEN=«ghp_{drawn(36)}»\n",
         f"git clone https://me:«github_pat_{drawn(40)}»@github.com/me/x",
         f"token: «glpat-{drawn(20)}»",
+        f"run «dgl_{drawn(43)}» now",
         f"slack('«xoxb-{drawn(12, string.digits)}-{drawn(24)}»')",
         f"https://hooks.slack.com/services/«T{drawn(8)}/B{drawn(8)}/{drawn(24)}»",
         f"openai.api_key = '«sk-proj-{drawn(48)}»'",

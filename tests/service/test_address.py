@@ -17,6 +17,8 @@ from dg_lsp.service.address import (
     MAX_SOCKET_PATH_BYTES,
     Address,
     AddressError,
+    TokenError,
+    client_token,
     engine_name,
     engine_names,
     local_address,
@@ -44,6 +46,11 @@ def short():
         ("127.0.0.1:80", Address("http://127.0.0.1:80")),
         ("http://box:8012/", Address("http://box:8012")),
         ("https://box", Address("https://box")),
+        # What leaves this machine is encrypted, unless the address says otherwise.
+        ("box:8012", Address("https://box:8012")),
+        ("192.0.2.1:8012", Address("https://192.0.2.1:8012")),
+        ("[2001:db8::1]:80", Address("https://[2001:db8::1]:80")),
+        ("localhost:80", Address("http://localhost:80")),
         ("[::1]:80", Address("http://[::1]:80")),
         ("unix:/run/x.sock", Address("http://dg-lsp", Path("/run/x.sock"))),
         (
@@ -317,3 +324,48 @@ def test_a_directory_that_depends_on_where_one_is_is_refused(monkeypatch):
     with pytest.raises(AddressError, match=r"\bDG_LSP_RUNTIME_DIR\b.*'here'") as refused:
         runtime_directory()
     assert refused.value.code is ReasonCode.BAD_DIRECTORY
+
+
+@pytest.mark.parametrize(
+    "written", ["sha256:" + "ab" * 32, "AB" * 32, ":".join(["Ab"] * 32), "SHA256:" + "ab" * 32]
+)
+def test_a_fingerprint_means_tls_and_one_certificate(written):
+    for text in ("box:80", "127.0.0.1:80", "https://box:80"):
+        address = parse_address(text, None, written)
+        assert address.url == f"https://{text.removeprefix('https://')}"
+        assert address.fingerprint == "ab" * 32
+
+
+@pytest.mark.parametrize(
+    "written", ["sha256:", "ab" * 31, "ab" * 33, "zz" * 32, "sha1:" + "ab" * 32]
+)
+def test_what_is_no_fingerprint(written):
+    with pytest.raises(AddressError) as raised:
+        parse_address("box:80", None, written)
+    assert raised.value.code is ReasonCode.BAD_ADDRESS
+
+
+def test_a_fingerprint_without_tls_is_refused():
+    with pytest.raises(AddressError, match="not encrypted"):
+        parse_address("http://box:80", None, "ab" * 32)
+
+
+def test_the_token_is_given_or_in_a_file_or_in_the_environment(tmp_path, monkeypatch):
+    file = tmp_path / "token"
+    file.write_text("of-the-token-file\n")
+    monkeypatch.delenv("DG_LSP_TOKEN", raising=False)
+    assert client_token("", "") is None
+    monkeypatch.setenv("DG_LSP_TOKEN", "of-the-environment")
+    assert client_token("", "") == "of-the-environment"
+    assert client_token("", str(file)) == "of-the-token-file"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert client_token("", "~/token") == "of-the-token-file"
+    assert client_token("given", str(file)) == "given"
+    with pytest.raises(TokenError):
+        client_token("", str(tmp_path / "absent"))
+
+
+def test_a_token_is_not_shown_with_its_address():
+    assert "s3cret" not in repr(parse_address("box:80", "s3cret")) + str(
+        parse_address("box:80", "s3cret")
+    )

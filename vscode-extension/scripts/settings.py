@@ -14,7 +14,14 @@ from dg_lsp.server.settings import SECTION, json_schema
 
 PACKAGE = Path(__file__).parent.parent / "package.json"
 
-MACHINE = {"engine.address", "engine.token", "engine.model", "engine.device"}
+MACHINE = {
+    "engine.address",
+    "engine.token",
+    "engine.tokenFile",
+    "engine.fingerprint",
+    "engine.model",
+    "engine.device",
+}
 """Settings of the machine, which a folder must not change: they say what runs, and where the
 user's text is sent."""
 

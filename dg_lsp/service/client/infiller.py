@@ -238,7 +238,7 @@ class HttpInfiller:
                 await _refuse_errors(response)
                 await self._read(handle, response)
         except NobodyAnswersError as error:
-            raise UnreachableError(str(error), error.code) from error
+            raise _not_connected(error) from error
         except SilenceError as error:
             raise EngineError(
                 f"the engine gave no sign of life in {self._silence_s:g} s",
@@ -310,7 +310,7 @@ class HttpInfiller:
                 await _refuse_errors(response)
                 return parse_json(await response.read())
         except NobodyAnswersError as error:
-            raise UnreachableError(str(error), error.code) from error
+            raise _not_connected(error) from error
         except SilenceError as error:
             raise EngineError(
                 f"the engine at {self._address} does not answer within {ANSWER_S:g} s; "
@@ -344,6 +344,12 @@ class HttpInfiller:
                 "POST", "/v1/cancel", headers=headers, silence_s=ANSWER_S
             ) as response:
                 await response.read()
+
+
+def _not_connected(error: NobodyAnswersError) -> EngineError:
+    """Nobody is there, or somebody who must not be sent anything."""
+    is_absent = error.code in (ReasonCode.NO_ENGINE, ReasonCode.UNREACHABLE)
+    return (UnreachableError if is_absent else EngineError)(str(error), error.code)
 
 
 MAX_RETRY_AFTER_S = 60.0
