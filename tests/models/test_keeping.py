@@ -137,7 +137,7 @@ def test_faults_of_a_masked_model_are_named(masked_checkpoint, target, tmp_path,
     elif fault == "shape":
         tensors[name] = tensors[name][:-1]
     else:
-        tensors = {each: tensor.to(torch.float8_e4m3fn) for each, tensor in tensors.items()}
+        tensors[name] = tensors[name].to(torch.float8_e4m3fn)
     save_file(tensors, weights)
     with pytest.raises(CheckpointError) as raised:
         keep(source, target, source_name="a/b@1", move=False)
