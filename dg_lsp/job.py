@@ -86,7 +86,7 @@ class Seed:
     Denoising may start from it; the engine compares it with what the model writes.
     """
 
-    text: str
+    text: Annotated[str, Limits(most=16 * MAX_TOKENS)]
     """As it would be written at the span."""
     score: float = 0.0
     """How much speaks for it, as the logarithm of its odds against the other seeds: how far the

@@ -183,6 +183,8 @@ class ReasonCode(enum.Enum):
     """A field of a request is missing, unknown or has a wrong value."""
     TOO_LARGE = "too-large"
     """The request is longer than the limit."""
+    TOO_SLOW = "too-slow"
+    """The request did not come within the time for it."""
     NO_ENDPOINT = "no-endpoint"
     """There is no such path, or not for this method."""
     WEB_PAGE = "web-page"

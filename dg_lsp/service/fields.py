@@ -19,6 +19,7 @@ import math
 import re
 import sys
 import types
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -31,6 +32,11 @@ Read = Callable[[Any, str], Any]
 """Takes a value and its path in the JSON text."""
 
 MAX_WHOLE = 2**62
+MAX_VALUES = 20_000
+"""In one JSON text; a job with all that it may have needs a few thousand. Many small values
+take far more time and memory than one long text."""
+_PIECES = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{,]|[^"\[{,]++', re.DOTALL)
+"""A text, what begins a value, and whatever else there is."""
 _HALF_ESCAPE, _HALF = re.compile(r"\\ud[89a-f]", re.IGNORECASE), re.compile("[\ud800-\udfff]")
 _NEEDED: dict[type, str] = {
     str: "a text",
@@ -50,6 +56,7 @@ def parse_json(body: bytes) -> Json:
     """A JSON object of text in Unicode; else a `SchemaError` names the field."""
     try:
         text = body.decode("utf-8-sig")
+        _check_values(text)
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
         # Halves of characters can only come as escapes, which are rare enough to look for.
         if _HALF_ESCAPE.search(text):
@@ -61,6 +68,16 @@ def parse_json(body: bytes) -> Json:
     if not isinstance(value, dict):
         raise SchemaError(f"the body is {shown(value)}; a JSON object is needed")
     return value
+
+
+def _check_values(text: str) -> None:
+    """Refuse more values than any message has, without making them."""
+    if len(text) <= MAX_VALUES:
+        return
+    # Between two values there are at most a name, a colon and white space.
+    for number, _ in enumerate(_PIECES.finditer(text)):
+        if number > 4 * MAX_VALUES:
+            raise SchemaError(f"the body has more than {MAX_VALUES} values")
 
 
 def dump_json(value: Json) -> bytes:
@@ -267,8 +284,8 @@ def _wrong(where: str, value: object, needed: str) -> SchemaError:
 def _object(pairs: list[tuple[str, Any]]) -> Json:
     value = dict(pairs)
     if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise SchemaError(f"{one_line(twice)} is there more than once")
     return value
 
@@ -296,10 +313,10 @@ def shown(value: object) -> str:
         return "an object"
     if isinstance(value, list):
         return f"a list of {len(value)}"
-    text = json.dumps(value)
+    text = json.dumps(value[:41] if isinstance(value, str) else value)
     return text if len(text) <= 40 else f"{text[:36]}..."
 
 
 def one_line(text: str) -> str:
     """A text in a message: short, and on one line."""
-    return json.dumps(text)[1:-1][:200]
+    return json.dumps(text[:200])[1:-1][:200]

@@ -23,7 +23,7 @@ from dg_lsp.job import (
     Snippet,
 )
 from dg_lsp.reason import Reason, ReasonCode
-from dg_lsp.service.fields import SchemaError, dump_json, parse_json
+from dg_lsp.service.fields import MAX_VALUES, SchemaError, dump_json, parse_json
 from dg_lsp.service.schema import (
     EngineStatus,
     decode_draft,
@@ -163,7 +163,7 @@ def test_a_missing_field_is_named():
         (b"", ["JSON", "line 1 column 1"]),
         (b"[1]", ["list", "1", "JSON object"]),
         (b"\xff", ["JSON", "0xff"]),
-        (b'{"a": ' + b"[" * 200_000, ["JSON"]),
+        (b'{"a": ' + b"[" * 10_000, ["JSON"]),
         (b'{"a": ' + b"9" * 5000 + b"}", ["JSON"]),
     ],
 )
@@ -247,3 +247,39 @@ def test_a_draft_is_small_on_the_wire():
     draft = Draft("x" * 400, (0.123456789,) * 400, 3, 12)
 
     assert len(json.dumps(encode_draft(draft))) < 540
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": [' + b"[]," * 100_000 + b"[]]}",
+        b'{"a": [' + b"{}," * 100_000 + b"{}]}",
+        b'{"a": [' + b"0," * 100_000 + b"0]}",
+        b'{"a": [' + b'"",' * 100_000 + b'""]}',
+        b"{" + b",".join(b'"%d":0' % number for number in range(100_000)) + b"}",
+        b"[" * 1_000_000,
+    ],
+)
+def test_more_values_than_any_message_has_are_refused(body, monkeypatch):
+    """They would take far more memory than their text, so they are counted first."""
+    monkeypatch.setattr("dg_lsp.service.fields.json.loads", None)
+    with pytest.raises(SchemaError) as raised:
+        parse_json(body)
+
+    assert str(MAX_VALUES) in str(raised.value)
+
+
+def test_a_long_text_is_one_value_whatever_is_in_it():
+    text = '[{,"\\' * 200_000
+    assert parse_json(json.dumps({"a": text}).encode()) == {"a": text}
+    with pytest.raises(SchemaError):
+        parse_json(b'"' + rb"\"" * 1_000_000)
+
+
+def test_a_name_that_is_there_twice_among_many_is_found_at_once():
+    names = [f'"{number}": 0' for number in range(MAX_VALUES // 2)]
+    text = "{" + ", ".join([*names, '"7": 1']) + "}"
+    with pytest.raises(SchemaError) as raised:
+        parse_json(text.encode())
+
+    assert "7 is there more than once" in str(raised.value)

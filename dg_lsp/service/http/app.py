@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import time
 import uuid
@@ -23,7 +22,8 @@ from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.access.limits import ContextTooLongError, OverLimitError
 from dg_lsp.service.client.infiller import CLIENT_HEADER, SEQUENCE_HEADER, VERSION_HEADER
 from dg_lsp.service.events import data_only
-from dg_lsp.service.fields import Json, SchemaError, dump_json
+from dg_lsp.service.fields import SchemaError
+from dg_lsp.service.http.answers import chunks_answer, json_answer, refusal
 from dg_lsp.service.http.compatibility import (
     FormRequest,
     cut_at,
@@ -38,16 +38,18 @@ from dg_lsp.service.http.compatibility import (
     write_openai_chunks,
 )
 from dg_lsp.service.http.finishing import finished, with_query
+from dg_lsp.service.http.gate import Gate
 from dg_lsp.service.http.metrics import Metrics
 from dg_lsp.service.http.request import (
     Access,
     ClientGoneError,
     RequestError,
     account_of,
-    begin_request,
     client_of,
     read_json,
+    require_admin,
     unless_gone,
+    within_sight,
 )
 from dg_lsp.service.http.sent_jobs import SentAs, SentJobs
 from dg_lsp.service.http.stream import EventStream
@@ -62,7 +64,6 @@ from dg_lsp.service.process.host import (
 from dg_lsp.service.schema import SCHEMA_VERSION, EngineStatus, decode_job, encode_status
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -83,7 +84,7 @@ def make_app(
     access: Access,
     stop: Callable[[], None],
     log_path: str = "",
-) -> Starlette:
+) -> Gate:
     """The ASGI application; `stop` begins the shutdown of the process and returns."""
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
@@ -95,34 +96,35 @@ def make_app(
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         where = f"{request.method} {request.scope['path']}"
-        return _refusal(
+        return refusal(
             error.status_code, Reason(ReasonCode.NO_ENDPOINT, f"{where}: {error.detail}")
         )
 
     def guarded(endpoint: Endpoint, only_admin: bool) -> Endpoint:
         async def answer(request: Request) -> Response:
             try:
-                begin_request(access, request, only_admin=only_admin)
+                if only_admin:
+                    require_admin(request)
                 return await endpoint(request)
             except OverLimitError as error:
-                return _refusal(429, error.reason, error.retry_after_s)
+                return refusal(429, error.reason, error.retry_after_s)
             except ContextTooLongError as error:
-                return _refusal(413, error.reason)
+                return refusal(413, error.reason)
             except RequestError as error:
-                return _refusal(error.status, error.reason)
+                return refusal(error.status, error.reason)
             except SchemaError as error:
-                return _refusal(400, error.reason)
+                return refusal(400, error.reason)
             except BusyError as error:
-                return _refusal(429, error.reason, BUSY_S)
+                return refusal(429, error.reason, BUSY_S)
             except HostClosedError as error:
-                return _refusal(503, error.reason)
+                return refusal(503, error.reason)
             except ClientGoneError:
                 # Nobody reads this.
                 return Response(status_code=499)
             except Exception as error:
                 log.exception("a request failed")
                 said = f"the engine failed: {type(error).__name__}"
-                return _refusal(500, Reason(ReasonCode.DEFECT, said))
+                return refusal(500, Reason(ReasonCode.DEFECT, said))
 
         return answer
 
@@ -139,13 +141,14 @@ def make_app(
         ("POST", "/infill", service.llama_infill),
         ("POST", "/v1/completions", service.openai_completions),
     ]
-    return Starlette(
-        routes=[
-            Route(path, guarded(endpoint, path in ADMIN_PATHS), methods=[method])
-            for method, path, endpoint in table
-        ],
-        exception_handlers={HTTPException: refuse},
-    )
+    routes = [
+        Route(path, guarded(endpoint, path in ADMIN_PATHS), methods=[method])
+        for method, path, endpoint in table
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: refuse})
+    # A redirect would be one more answer that tells which paths there are.
+    app.router.redirect_slashes = False
+    return Gate(app, access)
 
 
 class _Service:
@@ -166,39 +169,41 @@ class _Service:
     async def cancel(self, request: Request) -> Response:
         sent_as = _sent_as(request)
         found = sent_as is not None and self._sent.cancel(sent_as)
-        return _json(200, {"cancelled": found})
+        return json_answer(200, {"cancelled": found})
 
     async def llama_infill(self, request: Request) -> Response:
         asked = read_llama(with_query(await read_json(request), request.query_params))
         if asked.wants_nothing:
             self._host.start_loading()
-            return _json(200, write_llama(asked, Infill((), 0), (0, 0), is_last_chunk=False))
+            return json_answer(
+                200, write_llama(asked, Infill((), 0), (0, 0), is_last_chunk=False)
+            )
         infill, tokens = await self._fill(request, asked)
         if not asked.streams:
-            return _json(200, write_llama(asked, infill, tokens, is_last_chunk=False))
+            return json_answer(200, write_llama(asked, infill, tokens, is_last_chunk=False))
         # Drafts may still change, and this API can only append, so the text is sent in one
         # piece.
         text = cut_at(suggested_texts(infill)[0], asked.stops)[0]
         end = write_llama(asked, infill, tokens, is_last_chunk=True)
-        return _chunks([data_only(write_llama_chunk(text)), data_only(end)])
+        return chunks_answer([data_only(write_llama_chunk(text)), data_only(end)])
 
     async def openai_completions(self, request: Request) -> Response:
         asked = read_openai(with_query(await read_json(request), request.query_params))
         infill, tokens = await self._fill(request, asked)
         name, created_s = f"cmpl-{uuid.uuid4().hex}", int(time.time())
         if not asked.streams:
-            return _json(200, write_openai(asked, infill, tokens, name, created_s))
+            return json_answer(200, write_openai(asked, infill, tokens, name, created_s))
         chunks = write_openai_chunks(asked, infill, tokens, name, created_s)
-        return _chunks([*map(data_only, chunks), b"data: [DONE]\n\n"])
+        return chunks_answer([*map(data_only, chunks), b"data: [DONE]\n\n"])
 
     async def health(self, request: Request) -> Response:
         state = self._host.state
         healthy = state in (ModelState.READY, ModelState.UNLOADED)
         if healthy:
-            return _json(200, {"status": "ok", "state": state.value})
+            return json_answer(200, {"status": "ok", "state": state.value})
         waiting = Reason(ReasonCode.LOADING, "the model is being loaded")
         error = error_body(503, self._host.error or waiting)
-        return _json(503, {**error, "state": state.value})
+        return json_answer(503, {**error, "state": state.value})
 
     async def status(self, request: Request) -> Response:
         if self._host.is_closed:
@@ -219,7 +224,7 @@ class _Service:
             log=self._log_path,
             schema_versions=(SCHEMA_VERSION,),
         )
-        return _json(200, encode_status(status))
+        return json_answer(200, encode_status(status))
 
     async def metrics(self, request: Request) -> Response:
         from starlette.responses import Response
@@ -247,19 +252,19 @@ class _Service:
             if opened
             else []
         )
-        return _json(200, {"object": "list", "data": found})
+        return json_answer(200, {"object": "list", "data": found})
 
     async def load(self, request: Request) -> Response:
         self._host.start_loading()
-        return _json(200, {"state": self._host.state.value})
+        return json_answer(200, {"state": self._host.state.value})
 
     async def unload(self, request: Request) -> Response:
-        return _json(200, {"unloaded": await self._host.unload()})
+        return json_answer(200, {"unloaded": await self._host.unload()})
 
     async def shutdown(self, request: Request) -> Response:
         # A timer, so that the answer still goes out.
         asyncio.get_running_loop().call_later(0.05, self._stop)
-        return _json(200, {"stopping": True})
+        return json_answer(200, {"stopping": True})
 
     def _submit(self, request: Request, job: InfillJob) -> FedJob:
         """Queue a job under its client's name, so that clients do not supersede one another."""
@@ -274,6 +279,7 @@ class _Service:
             late.supersede()
             return late
         account_of(request).check_job(job, self._host.count_beside(job))
+        job = within_sight(job)
         if sent_as is None:
             agent = request.headers.get("user-agent", "")
             return self._host.submit(job, Sender(request.scope["path"], agent))
@@ -293,8 +299,9 @@ class _Service:
         reason = failure(result)
         if reason is not None:
             raise RequestError(500, reason.code, reason.message)
-        # Counting reads everything that the client sent, which may be a lot.
-        infill = await asyncio.to_thread(finished, result.infill, asked.job, asked.finishing)
+        # Counting reads all that the model may see, which may be a lot.
+        job = within_sight(asked.job)
+        infill = await asyncio.to_thread(finished, result.infill, job, asked.finishing)
         opened = self._host.opened
         if opened is None:
             return infill, (infill.prompt_tokens, 0)
@@ -307,25 +314,6 @@ def _sent_as(request: Request) -> SentAs | None:
     sequence = request.headers.get(SEQUENCE_HEADER, "")
     number = int(sequence[:18]) if sequence.isascii() and sequence.isdigit() else None
     return SentAs(client_of(request).name, window, number) if window else None
-
-
-def _refusal(status: int, reason: Reason, retry_after_s: float | None = None) -> Response:
-    answer = _json(status, error_body(status, reason))
-    if retry_after_s is not None:
-        answer.headers["retry-after"] = str(math.ceil(retry_after_s))
-    return answer
-
-
-def _json(status: int, body: Json) -> Response:
-    from starlette.responses import Response
-
-    return Response(dump_json(body), status, media_type="application/json")
-
-
-def _chunks(pieces: list[bytes]) -> Response:
-    from starlette.responses import Response
-
-    return Response(b"".join(pieces), media_type="text/event-stream")
 
 
 def _memory_bytes() -> int:

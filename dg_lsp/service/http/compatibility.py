@@ -63,7 +63,7 @@ class _Common:
     """Fields of both APIs; `null` means the default everywhere."""
 
     prompt: str = ""
-    stop: tuple[str, ...] = ()
+    stop: Annotated[tuple[str, ...], Limits(most=256)] = ()
     stream: bool = False
     seed: Annotated[int, Limits(-1, 2**63)] = 0
     """-1 asks others for a random seed; here the same request has the same answer."""
@@ -91,7 +91,7 @@ class _Llama(_Common):
     n_predict: Annotated[int, Limits(-(2**31), MAX_TOKENS)] = -1
     """A negative budget means no limit."""
     t_max_predict_ms: Annotated[float, Limits(-math.inf)] = 0.0
-    response_fields: tuple[str, ...] = ()
+    response_fields: Annotated[tuple[Name, ...], Limits(most=256)] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

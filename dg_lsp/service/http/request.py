@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from dg_lsp.job import InfillJob
 from dg_lsp.reason import CodedError, ReasonCode
-from dg_lsp.service.access.limits import NO_LIMITS, Accounts, ClientAccount
+from dg_lsp.service.access.limits import NO_LIMITS, Accounts, ClientAccount, count_chars
 from dg_lsp.service.access.tokens import Client, Tokens
 from dg_lsp.service.address import is_loopback
 from dg_lsp.service.fields import Json, parse_json
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_BODY_BYTES = 4 * 1024 * 1024
 """Far more than a window of text with its snippets."""
+BODY_S = 30.0
+"""How long the body of a request may take to come."""
+MAX_SEEN_CHARS = 2**18
+"""Of a text in a job; models see a few thousand tokens of it."""
+PARSED_AT_ONCE_BYTES = 64 * 1024
+"""Longer bodies are parsed on a thread, so that the streams of others go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +70,24 @@ def check_access(access: Access, request: Request) -> Client:
     return client
 
 
-def begin_request(access: Access, request: Request, *, only_admin: bool) -> None:
+def begin_request(access: Access, request: Request) -> None:
     """Check who sends a request and whether it may now; notes it for `client_of`."""
     client = check_access(access, request)
-    if only_admin and not client.is_admin:
+    account = access.accounts.of(client.name)
+    account.begin_request()
+    request.state.client, request.state.account = client, account
+
+
+def require_admin(request: Request) -> None:
+    """Raise `RequestError` if the client of a request that has begun is none."""
+    client = client_of(request)
+    if not client.is_admin:
         raise RequestError(
             403,
             ReasonCode.NOT_ALLOWED,
             f"the token of {client.name} may not do this, because it affects all clients; "
             "one made with `dg-lsp token new NAME --admin` may",
         )
-    account = access.accounts.of(client.name)
-    account.begin_request()
-    request.state.client, request.state.account = client, account
 
 
 def client_of(request: Request) -> Client:
@@ -111,15 +123,35 @@ async def read_json(request: Request) -> Json:
         raise too_large
     body = bytearray()
     try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > MAX_BODY_BYTES:
-                raise too_large
+        async with asyncio.timeout(BODY_S):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > MAX_BODY_BYTES:
+                    raise too_large
+    except TimeoutError as error:
+        raise RequestError(
+            408, ReasonCode.TOO_SLOW, f"the body did not come within {BODY_S:g} seconds"
+        ) from error
     except ClientDisconnect as error:
         raise ClientGoneError from error
     finally:
         account_of(request).count_bytes(len(body))
-    return parse_json(bytes(body))
+    if len(body) <= PARSED_AT_ONCE_BYTES:
+        return parse_json(bytes(body))
+    return await asyncio.to_thread(parse_json, bytes(body))
+
+
+def within_sight(job: InfillJob) -> InfillJob:
+    """The job without the text that is too far from the span for any model."""
+    if count_chars(job) <= MAX_SEEN_CHARS:
+        return job
+    snippets = tuple(replace(one, text=one.text[:MAX_SEEN_CHARS]) for one in job.snippets)
+    return replace(
+        job,
+        prefix=job.prefix[-MAX_SEEN_CHARS:],
+        suffix=job.suffix[:MAX_SEEN_CHARS],
+        snippets=snippets,
+    )
 
 
 async def unless_gone(receive: Receive, work: Awaitable[Any]) -> Any:

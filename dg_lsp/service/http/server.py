@@ -8,12 +8,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 from dg_lsp.service.access.certificate import Certificate
+from dg_lsp.service.http.connections import Connections, bounds_here
 from dg_lsp.service.process.presence import WAITING_CONNECTIONS
 
 KEEP_S = 30
 """Longer than clients keep unused connections, so that they never meet a closed one."""
-FIRST_REQUEST_S = 30
-"""Until the head of the first request is there, which is before a token is asked for."""
+HEAD_S = 10
+"""Until the head of a request is there, from the connection or the first byte on, which is
+before a token is asked for."""
+UNREAD_S = 30
+"""How long a client may leave an answer unread."""
 GRACE_S = 2
 """For answers under way at the end; their jobs are cancelled before."""
 ACCEPTED_AT_ONCE = 4
@@ -33,37 +37,107 @@ class Server(Protocol):
         ...
 
 
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n"
+    b"retry-after: 1\r\n\r\n"
+)
+"""To a client for whom there is no room."""
+
+
 def make_server(
-    app: object, on_signal: Callable[[], None], certificate: Certificate | None = None
+    app: object,
+    on_signal: Callable[[], None],
+    certificate: Certificate | None = None,
 ) -> Server:
     """A uvicorn server that leaves the end to us when a signal comes."""
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
+    connections = Connections(bounds_here())
+
     class Connection(H11Protocol):
-        """Closes connections that send no request, because descriptors are limited."""
+        """Gives its client only so long for each thing, and gives way where there are many."""
+
+        patience: asyncio.TimerHandle | None = None
+        """Ends the connection unless the head of a request is there in time."""
+        unread: asyncio.TimerHandle | None = None
+        """Ends it unless the client reads on."""
+
+        @property
+        def is_waiting(self) -> bool:
+            return self.cycle is None
+
+        @property
+        def is_idle(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
+        def drop(self) -> None:
+            self.transport.abort()
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self.giving_up = self.loop.call_later(FIRST_REQUEST_S, self.give_up)
+            # A Unix socket has no address.
+            if not connections.admit(self, self.client[0] if self.client else ""):
+                transport.write(FULL)
+                transport.close()
+            self.patience = self.loop.call_later(HEAD_S, self.drop)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self.giving_up.cancel()
+            connections.forget(self)
+            for timer in (self.patience, self.unread):
+                if timer is not None:
+                    timer.cancel()
             super().connection_lost(exc)
 
-        def give_up(self) -> None:
-            if self.cycle is None:
-                self.transport.abort()
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.watch_head()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self.watch_head()
+
+        def watch_head(self) -> None:
+            """The time for a head runs while one has begun, however slowly it comes."""
+            if not self.is_idle:
+                if self.patience is not None:
+                    self.patience.cancel()
+                self.patience = None
+            elif self.patience is None and self.conn.trailing_data[0]:
+                self.patience = self.loop.call_later(HEAD_S, self.drop)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self.unread = self.loop.call_later(UNREAD_S, self.drop)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if self.unread is not None:
+                self.unread.cancel()
 
     class Uvicorn(uvicorn.Server):
         def handle_exit(self, sig: int, frame: object) -> None:
             on_signal()
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            # The backlog below is meant for accepting; the kernel may hold more.
+            def connection() -> asyncio.Protocol:
+                return Connection(self.config, self.server_state, self.lifespan.state)
+
+            loop, tls = asyncio.get_running_loop(), self.config.ssl
+            self.servers = [
+                await loop.create_server(
+                    connection,
+                    sock=listener,
+                    backlog=ACCEPTED_AT_ONCE,
+                    ssl=tls,
+                    ssl_handshake_timeout=HEAD_S if tls else None,
+                )
+                for listener in sockets or ()
+            ]
+            # The backlog above is meant for accepting; the kernel may hold more.
             for listener in sockets or ():
                 listener.listen(WAITING_CONNECTIONS)
+            self.started = True
 
         async def move_to(self, listener: socket.socket) -> None:
             for server in self.servers:
@@ -80,7 +154,6 @@ def make_server(
             log_config=None,
             access_log=False,
             server_header=False,
-            backlog=ACCEPTED_AT_ONCE,
             timeout_keep_alive=KEEP_S,
             timeout_graceful_shutdown=GRACE_S,
             ssl_certfile=certificate.certificate if certificate else None,

@@ -299,7 +299,7 @@ async def test_megabytes_are_cut_before_they_are_tokenized(
     monkeypatch.setattr(
         tiny_codec, "encode", lambda text: handed.append(len(text)) or encode(text)
     )
-    text = "name = self\n" * 500_000
+    text = "name = self\n" * 250_000
     # The scripted model knows no such document, which does not matter here.
     await http.post(path, content=json.dumps(body).replace("{}", json.dumps(text)[1:-1]))
 
@@ -610,7 +610,7 @@ async def test_access_over_tcp(host, serve_host, access, headers, expect):
 
 
 async def test_who_connects_and_asks_for_nothing_is_left(served, monkeypatch):
-    monkeypatch.setattr(server, "FIRST_REQUEST_S", 0.3)
+    monkeypatch.setattr(server, "HEAD_S", 0.3)
     client = HttpInfiller(served.address)
     handle = client.submit(decode_job(JOB))
     head = b"GET /v1/status HTTP/1.1\r\nHost: x\r\n"
