@@ -285,9 +285,9 @@ class SharingSettings:
     """Another job begins only while those under way have fewer rows than this in a step. A full
     step of the 26B model in 4 bits costs about the same for up to 200 to 370 rows, because it
     reads nearly all weights anyway."""
-    cpu_rows: int = 64
-    """The same on a CPU, where rows cost time from the first one on, and a step with few of
-    them little more than its many small operations."""
+    cpu_rows: int = 128
+    """The same on a CPU, where rows cost time from the first one on. With fewer, the many small
+    operations of a step count; more made the bundled model no faster (docs/benchmarks.md)."""
 
     def __post_init__(self) -> None:
         for name in ("jobs", "gpu_rows", "cpu_rows"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
@@ -341,6 +341,8 @@ class OpenedModel:
     changed: Callable[[], Reason | None] | None = None
     """Why the model must be loaded again: its files are not those that were loaded. `None` if
     that cannot be."""
+    counts: Callable[[], Mapping[str, int]] = dict
+    """What the engine has done so far, by names that end in what is counted."""
 
 
 class Infiller(Protocol):

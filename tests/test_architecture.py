@@ -74,6 +74,7 @@ MAY_IMPORT = {
     # These time the model itself.
     "dg_lsp.benchmark.gpu": ANYTHING,
     "dg_lsp.benchmark.infills": ANYTHING,
+    "dg_lsp.benchmark.load": ANYTHING,
     "dg_lsp.benchmark.packing": ANYTHING,
     "dg_lsp.benchmark.peers": ANYTHING,
     "dg_lsp.benchmark.prompt_changes": ANYTHING,
@@ -144,6 +145,7 @@ MUST_NOT_IMPORT = {
         "dg_lsp.evaluation",
         "dg_lsp.benchmark.gpu",
         "dg_lsp.benchmark.infills",
+        "dg_lsp.benchmark.load",
         "dg_lsp.benchmark.packing",
         "dg_lsp.benchmark.peers",
         "dg_lsp.benchmark.prompt_changes",

@@ -6,6 +6,7 @@ import typer
 
 from dg_lsp.cli.bench_gpu import gpu
 from dg_lsp.cli.bench_keystrokes import keystrokes
+from dg_lsp.cli.bench_load import load
 from dg_lsp.cli.bench_packing import packing
 from dg_lsp.cli.bench_peers import peers
 from dg_lsp.cli.bench_profile import profile
@@ -14,6 +15,7 @@ from dg_lsp.cli.bench_server import server
 
 bench = typer.Typer(add_completion=False, help="Measure how fast dg-lsp is on this machine.")
 bench.command("server")(server)
+bench.command("load")(load)
 bench.command("keystrokes")(keystrokes)
 bench.command("profile")(profile)
 bench.command("gpu")(gpu)

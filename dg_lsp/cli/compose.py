@@ -6,6 +6,7 @@ library; `open_infiller` imports everything heavy.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -33,12 +34,14 @@ def open_infiller(
     report: Callable[[float], None] = lambda share: None,
     vram: str | None = None,
     lost_as: Sequence[str] = (),
+    max_jobs: int | None = None,
 ) -> OpenedModel:
     """Load a model and start its infiller; `None` means the default model or device.
 
     `report` is called with the share done, from time to time. `vram` is an amount of memory as
     the user writes it; engines that editors start get it from the environment. `lost_as` are
-    the ways of running the model in which the GPU was lost; they are avoided.
+    the ways of running the model in which the GPU was lost; they are avoided. `max_jobs` is how
+    many jobs may be under way at a time, by default what suits the device.
     """
     from dg_lsp.engine.engine import Engine
     from dg_lsp.models import ladder
@@ -50,11 +53,15 @@ def open_infiller(
         loaded.memory.context_tokens,
         lambda done, total: report(LOADING_SHARE + (1 - LOADING_SHARE) * done / total),
     )
+    settings = loaded.settings
+    if max_jobs is not None:
+        sharing = dataclasses.replace(settings.sharing, jobs=max_jobs)
+        settings = dataclasses.replace(settings, sharing=sharing)
     engine = Engine(
         loaded.denoiser,
         loaded.codec,
         loaded.family(),
-        loaded.settings,
+        settings,
         loaded.info.name,
         device_works=functools.partial(works, loaded.denoiser.device),
     )
@@ -64,6 +71,7 @@ def open_infiller(
         measure=lambda text: len(loaded.codec.encode(text)),
         look=loaded.info_now,
         changed=loaded.changed,
+        counts=engine.counts,
     )
 
 

@@ -52,10 +52,11 @@ class _Loader:
         device: str | None,
         vram: str | None,
         lost_as: Callable[[], Sequence[str]],
+        max_jobs: int | None,
     ) -> None:
         """`lost_as` tells the ways of running the model in which the GPU was lost lately."""
         self._model, self._device, self._vram = model, device, vram
-        self._lost_as = lost_as
+        self._lost_as, self._max_jobs = lost_as, max_jobs
         self._percent: int | None = None
 
     def open(self) -> OpenedModel:
@@ -66,7 +67,7 @@ class _Loader:
 
         self._percent = None
         return compose.open_infiller(
-            self._model, self._device, report, self._vram, self._lost_as()
+            self._model, self._device, report, self._vram, self._lost_as(), self._max_jobs
         )
 
     def loading_percent(self) -> int | None:
@@ -109,6 +110,15 @@ def run(
     exit_minutes: Annotated[
         float | None,
         typer.Option(metavar="N", min=0, help="Minutes without a job until the engine exits."),
+    ] = None,
+    max_jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--max-jobs",
+            metavar="N",
+            min=1,
+            help="Jobs that may be under way at a time; 1 runs one after the other.",
+        ),
     ] = None,
     runtime_dir: _RuntimeDir = None,
 ) -> None:
@@ -159,7 +169,7 @@ def run(
         )
         serve(
             listening,
-            _Loader(model, device, vram, lambda: lost_as(listening)),
+            _Loader(model, device, vram, lambda: lost_as(listening), max_jobs),
             IdleTimes(
                 None if idle_minutes is None else idle_minutes * 60,
                 None if exit_minutes is None else exit_minutes * 60,

@@ -18,6 +18,7 @@ import dataclasses
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -73,6 +74,7 @@ class Engine:
         """The jobs under way; only the thread looks at them."""
         self._again: list[EngineJob] = []
         """Jobs that ran out of memory beside others, and are to run alone."""
+        self._counted: Counter[str] = Counter()
         self._thread = threading.Thread(target=self._work, name="dg-lsp engine", daemon=True)
         self._thread.start()
 
@@ -81,6 +83,12 @@ class Engine:
         ticket = EngineJob(job)
         self._scheduler.put(ticket)
         return ticket
+
+    def counts(self) -> dict[str, int]:
+        """What was done so far. Of steps, rows and passes: one forward pass makes a step of
+        each job that shares it."""
+        names = ("denoising_passes", "denoising_steps", "denoising_rows", "tokens_written")
+        return {name: self._counted[name] for name in names}
 
     async def close(self) -> None:
         """Stop the thread within one denoising step, and cancel all open jobs."""
@@ -141,6 +149,8 @@ class Engine:
     def _step(self) -> None:
         """One denoising step of all jobs under way."""
         together = [*self._running]
+        self._counted["denoising_steps"] += len(together)
+        self._counted["denoising_rows"] += _rows(together)
         for one, prediction in zip(together, self._predictions(together), strict=True):
             self._continue(one, prediction)
 
@@ -148,7 +158,9 @@ class Engine:
         """The answer to the step of each job; `None` where each has to ask alone."""
         if len(together) > 1 and isinstance(self._denoiser, SharingDenoiser):
             try:
-                return self._denoiser.denoise_together([one.asked for one in together])
+                found = self._denoiser.denoise_together([one.asked for one in together])
+                self._counted["denoising_passes"] += 1
+                return found
             except OutOfMemoryError as error:
                 self._most_jobs = max(1, len(together) // 2)
                 log.warning("%s; %d jobs at a time from now on", str(error), self._most_jobs)
@@ -159,6 +171,7 @@ class Engine:
             # Only here, because the traceback holds the tensors.
             if is_out_of_memory:
                 self._shrink()
+        self._counted["denoising_passes"] += len(together)
         return [None] * len(together)
 
     def _continue(self, one: _Running, prediction: Prediction | None = None) -> None:
@@ -175,6 +188,8 @@ class Engine:
             infill: Infill = end.value
             timings = {"queue": ticket.queued_ms, **infill.timings_ms}
             infill = dataclasses.replace(infill, timings_ms=timings, model=self._model)
+            best = "".join(candidate.text for candidate in infill.candidates[:1])
+            self._counted["tokens_written"] += len(self._codec.encode(best))
             result = JobResult(JobState.DONE, infill)
         except JobStoppedError:
             pass

@@ -237,6 +237,7 @@ class _Service:
                 'jobs_in_flight{state="running"}': running,
                 "model_loaded": float(opened is not None),
                 **{f'model_loads{{result="{name}"}}': n for name, n in loads.items()},
+                **(opened.counts() if opened else {}),
                 "idle_seconds": self._host.idle_s,
                 "memory_bytes": _memory_bytes(),
                 "device_memory_bytes": self._host.device_memory_bytes(),
