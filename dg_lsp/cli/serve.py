@@ -18,7 +18,10 @@ def serve(
     ] = False,
     tcp: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Wait for one client at this address."),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Wait for one editor at this address of the loopback interface.",
+        ),
     ] = None,
     model: ModelOption = None,
     device: DeviceOption = None,
@@ -48,9 +51,15 @@ def serve(
 
 
 def _parse_address(address: str) -> tuple[str, int]:
-    from dg_lsp.service.address import AddressError, parse_listen
+    from dg_lsp.service.address import AddressError, is_loopback, parse_listen
 
     try:
-        return parse_listen(address)
+        host, port = parse_listen(address)
     except AddressError as error:
         raise ArgumentError(f"--tcp: {error}") from error
+    if not is_loopback(host):
+        raise ArgumentError(
+            f"--tcp: {host} is not this machine alone, and the port has no token; use "
+            "127.0.0.1, through an SSH tunnel if the editor is elsewhere"
+        )
+    return host, port

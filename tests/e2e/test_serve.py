@@ -7,6 +7,8 @@ import json
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 
 import psutil
 import pytest
@@ -302,8 +304,12 @@ def test_tcp_serves_one_client_and_refuses_the_second(connect):
     argv = [sys.executable, "tests/e2e/serve_scripted.py", json.dumps({"tcp": True})]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
-        first = connect(int(process.stdout.readline()))
-        port = first.socket.getpeername()[1]
+        port = int(process.stdout.readline())
+        # What a page in the user's browser can send does not take the session.
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/", initialize(None))
+        with pytest.raises((urllib.error.URLError, ConnectionError)):
+            urllib.request.urlopen(request, timeout=20)
+        first = connect(port)
         first.begin(VS_CODE)
         second = connect(port)
         assert second.to_the_end() == []
@@ -332,6 +338,7 @@ print(status, sorted({"torch", "transformers"} & set(sys.modules)), file=sys.std
     [
         (["--tcp", "nowhere"], "is not HOST:PORT"),
         (["--tcp", "127.0.0.1:99999"], "a port above 65535"),
+        (["--tcp", "0.0.0.0:4711"], "0.0.0.0"),
         (["--tcp", "127.0.0.1:1", "--stdio"], "cannot be combined"),
         (["--log-level", "loud"], "is not a log level"),
     ],

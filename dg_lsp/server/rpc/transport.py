@@ -14,6 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, BinaryIO
 
+from dg_lsp.server.rpc.first_message import read_first_piece
 from dg_lsp.server.rpc.frames import FrameError, FrameReader
 from dg_lsp.server.rpc.pipe_writer import PipeWriter
 from dg_lsp.server.rpc.protocol import Protocol
@@ -80,7 +81,7 @@ async def serve_tcp(
     port: int,
     on_listening: Callable[[str, int], None],
 ) -> int:
-    """Serve the first client that connects; returns the exit status.
+    """Serve the first editor that connects from this machine; returns the exit status.
 
     Raises `OSError` if it cannot listen.
     """
@@ -89,14 +90,20 @@ async def serve_tcp(
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal taken
-        if taken:
-            log.warning("a second client was refused: one session serves one client")
+        peer = writer.get_extra_info("peername")
+        first = None if taken else await read_first_piece(reader, peer)
+        if taken or first is None:
+            kind = "a second client" if taken else "a client that is no editor of this machine"
+            log.warning("%s was refused: one session serves one client", kind)
             writer.close()
             return
         taken = True
+        pieces = [first]
         protocol.set_writer(_SocketWriter(writer))
 
         async def next_piece() -> Piece:
+            if pieces:
+                return pieces.pop()
             try:
                 return await reader.read(1 << 16) or None
             except OSError:
