@@ -33,6 +33,7 @@ from dg_lsp.server.suggest.draft_suggestions import (
 )
 from dg_lsp.server.suggest.finishing import answer_of
 from dg_lsp.server.suggest.jobs import Jobs
+from dg_lsp.server.suggest.speculation import Ahead
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +49,12 @@ class InFlightJob:
         wait_s: float,
         earlier: Earlier | None,
         on_end: Callable[[InFlightJob], None],
-        *,
-        is_speculative: bool = False,
+        ahead: Ahead | None = None,
     ) -> None:
-        """It begins after `wait_s`."""
+        """It begins after `wait_s`; with `ahead` it is speculative."""
         self.request = request
         self._options = replace(request.options, earlier=earlier)
-        self._wanted = asyncio.Event() if is_speculative else None
+        self._ahead = ahead
         self.is_waiting = wait_s > 0
         """Whether it waits for a pause in typing, so that the engine does not have it yet."""
         self.work = Work()
@@ -89,7 +89,7 @@ class InFlightJob:
     @property
     def is_speculative(self) -> bool:
         """Whether nobody waits for it yet."""
-        return self._wanted is not None and not self._wanted.is_set()
+        return self._ahead is not None and not self._ahead.wanted.is_set()
 
     @property
     def steps(self) -> int:
@@ -100,8 +100,8 @@ class InFlightJob:
 
     def want(self) -> None:
         """Somebody waits for it from now on."""
-        if self._wanted is not None:
-            self._wanted.set()
+        if self._ahead is not None:
+            self._ahead.wanted.set()
 
     @property
     def is_answered(self) -> bool:
@@ -179,7 +179,7 @@ class InFlightJob:
             self._settings,
             self._take,
             self.work,
-            self._wanted,
+            self._ahead,
         )
 
     def _take(self, draft: Draft) -> None:

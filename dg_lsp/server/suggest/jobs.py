@@ -30,6 +30,7 @@ from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.link.engine_link import EngineLink, EngineUnavailableError
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import Work
+from dg_lsp.server.suggest.speculation import Ahead
 
 if TYPE_CHECKING:
     from dg_lsp.document.definitions import DefinedFile
@@ -71,22 +72,23 @@ class Jobs:
         settings: Settings,
         on_draft: DraftListener,
         work: Work,
-        wanted: asyncio.Event | None = None,
+        ahead: Ahead | None = None,
     ) -> JobResult:
         """Run one job to its end. Cancelling this call cancels the job.
 
-        With `wanted`, the job is speculative until that is set. Raises `RequestRefusedError`
-        if the model must not or cannot do it.
+        With `ahead`, the job is speculative until it is wanted, and not begun if it is not
+        worth it. Raises `RequestRefusedError` if the model must not or cannot do it.
         """
         try:
             work.rest()
             infiller = await self._link.infiller()
             work.lap("start")
-            work.job = job = self._job(site, options, settings, work)
-            result = None
-            if wanted is not None and not wanted.is_set():
+            job, result = self._job(site, options, settings, work), None
+            if ahead is not None and not ahead.wanted.is_set():
+                if not ahead.keeps_prompt(job):
+                    return JobResult(JobState.CANCELLED, Infill((), 0))
                 work.job = replace(job, is_speculative=True)
-                result = await _run_ahead(infiller, work.job, on_draft, wanted)
+                result = await _run_ahead(infiller, work.job, on_draft, ahead.wanted)
             if result is None:
                 work.job = job
                 result = await _run(infiller, job, on_draft)

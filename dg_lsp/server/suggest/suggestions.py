@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dg_lsp.document.suggestions import Suggestion
+from dg_lsp.job import InfillJob
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import (
@@ -43,7 +44,7 @@ from dg_lsp.server.suggest.memory import Memory
 from dg_lsp.server.suggest.pace import Pace
 from dg_lsp.server.suggest.rules import Situation, reason_not_to_ask
 from dg_lsp.server.suggest.savings import ALL, Savings
-from dg_lsp.server.suggest.speculation import Speculated
+from dg_lsp.server.suggest.speculation import Ahead, Speculated
 
 LOOK_S = 0.25
 """How often a request that has passed its deadline looks for signs of life of the engine."""
@@ -156,6 +157,8 @@ class DocumentSuggestions:
         self._speculated = speculated
         self._turn: _Turn | None = None
         self._job: InFlightJob | None = None
+        self._last: InfillJob | None = None
+        """The last job that the engine got."""
         self._to_come = ""
         """What the user has not yet typed of the text that a speculative job assumes."""
         self.memory = Memory()
@@ -192,15 +195,15 @@ class DocumentSuggestions:
         target = following(request, answer)
         if target is None or self._turn is not None or self._job is not None:
             return
+        if self._last is None:
+            return
         if reason_not_to_ask(target.site, Situation()) is not None:
             return
         if isinstance(self._decide(target), Reuse):
             return
         self._to_come = answer.suggestions[0].text
-        self._speculated.jobs += 1
-        self._job = InFlightJob(
-            self._jobs, target, settings, AHEAD_S, None, self._ended, is_speculative=True
-        )
+        ahead = Ahead(self._last)
+        self._job = InFlightJob(self._jobs, target, settings, AHEAD_S, None, self._ended, ahead)
 
     def text_changed(self, typed: str | None) -> None:
         """A job that still waits for a pause is about a text of the past; not every editor
@@ -316,8 +319,7 @@ class DocumentSuggestions:
             return
         self._job = None
         answer = job.answer()
-        if job.is_speculative:
-            self._speculated.steps += job.steps
+        self._note(job)
         if job.is_answered:
             known = KnownAnswer(job.request, answer)
             if job.is_speculative:
@@ -338,10 +340,17 @@ class DocumentSuggestions:
 
     def _want(self, job: InFlightJob) -> None:
         """A request waits for a speculative job from now on."""
+        self._note(job)
         job.want()
         self._speculated.hits += 1
-        self._speculated.steps += job.steps
         self._speculated.steps_used += job.steps
+
+    def _note(self, job: InFlightJob) -> None:
+        """What a job, which is over or no longer speculative, leaves behind."""
+        self._last = job.work.job or self._last
+        if job.is_speculative and job.work.job is not None:
+            self._speculated.jobs += 1
+            self._speculated.steps += job.steps
 
     def _reason_not_to_ask(self, request: Request) -> Reason | None:
         if not self._savings.rules or not request.options.may_be_empty:
@@ -362,8 +371,8 @@ class DocumentSuggestions:
         """The job under way, no longer followed; what it has shown is remembered, because the
         user may come back to it."""
         job, self._job = self._job, None
-        if job is not None and job.is_speculative:
-            self._speculated.steps += job.steps
+        if job is not None:
+            self._note(job)
         if job is not None and job.shown is not None:
             self.memory.add(KnownAnswer(job.request, suggested((job.shown,))))
         return job

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 
 from dg_lsp.document import outline
 from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import InsertionSite
-from dg_lsp.job import JobState
+from dg_lsp.job import InfillJob, JobState
 from dg_lsp.reason import ReasonCode
 from dg_lsp.server.link.scripted import ScriptedLink
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import Work
 from dg_lsp.server.suggest.jobs import Jobs
+from dg_lsp.server.suggest.speculation import Ahead
 
 SITE = InsertionSite("file:///a.py", "a.py", "python", "\n", prefix="x = ", suffix="\n")
 
@@ -87,3 +89,55 @@ async def test_a_document_is_read_beside_the_first_answer_and_before_the_second(
     may_read.set()
     assert await second == (JobState.DONE, ["x = \n"])
     assert await answer() == (JobState.DONE, ["x = \n"])
+
+
+SHOWN = InfillJob("x", "\n", path="a.py")
+
+
+@pytest.mark.parametrize(
+    ("last", "is_wanted", "states", "is_speculative"),
+    [
+        (SHOWN, False, [JobState.DONE], [True]),
+        # It is wanted before it has begun.
+        (SHOWN, True, [JobState.DONE], [False]),
+        # It would take the place of what the next key needs.
+        (replace(SHOWN, prefix="window"), False, [], []),
+        (replace(SHOWN, prefix="window"), True, [JobState.DONE], [False]),
+    ],
+)
+async def test_a_speculative_job(last, is_wanted, states, is_speculative) -> None:
+    link, ahead, work = ScriptedLink(lambda job: ["1"]), Ahead(last), Work()
+    jobs = Jobs(link, Context(lambda *around: ()))
+    if is_wanted:
+        ahead.wanted.set()
+    at = SITE, RequestOptions(), Settings(), lambda draft: None, work
+    result = await jobs.fill(*at, ahead)
+
+    assert link.engine.states == states
+    assert [job.is_speculative for job in link.engine.jobs] == is_speculative
+    assert (work.job is not None, result.state is JobState.DONE) == (bool(states),) * 2
+
+
+@pytest.mark.parametrize("gives_way", [False, True])
+async def test_a_speculative_job_that_is_wanted_while_it_runs(gives_way) -> None:
+    """Also where it has just given way to another document's job."""
+    link, ahead, work = ScriptedLink(lambda job: ["1"]), Ahead(SHOWN), Work()
+    jobs = Jobs(link, Context(lambda *around: ()))
+    link.engine.gate.clear()
+    at = SITE, RequestOptions(), Settings(), lambda draft: None, work
+    running = asyncio.create_task(jobs.fill(*at, ahead))
+    while not link.engine.handles or link.engine.states[0] is not JobState.RUNNING:
+        await asyncio.sleep(0)
+    if gives_way:
+        link.engine.submit(InfillJob("y", "", document="b.py"))
+    before = len(link.engine.handles)
+    ahead.wanted.set()
+    while len(link.engine.handles) == before:
+        await asyncio.sleep(0)
+    link.engine.gate.set()
+    result = await running
+
+    assert (result.state, result.infill.candidates[0].text) == (JobState.DONE, "1")
+    assert work.job is not None
+    assert not work.job.is_speculative
+    assert link.engine.states[0] is JobState.SUPERSEDED

@@ -33,7 +33,7 @@ class Writer:
         self.write = write
         self.num_jobs = 0
 
-    async def fill(self, site, options, settings, on_draft, work, wanted=None):
+    async def fill(self, site, options, settings, on_draft, work, ahead=None):
         self.num_jobs += 1
         text = self.write(site)
         found = (Candidate(text, 0.9, 0.0, (0.9,) * len(text)),) if text else ()
@@ -105,7 +105,7 @@ async def test_a_shown_draft_of_a_job_that_was_stopped_is_restored():
     shown = asyncio.Event()
 
     class Drafting(Writer):
-        async def fill(self, site, options, settings, on_draft, work, wanted=None):
+        async def fill(self, site, options, settings, on_draft, work, ahead=None):
             if site.prefix != "x = ":
                 return await super().fill(site, options, settings, on_draft, work)
             from dg_lsp.job import Draft

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import InsertionSite, Suggestion
-from dg_lsp.job import Candidate, Draft, Infill, JobResult, JobState
+from dg_lsp.job import Candidate, Draft, Infill, InfillJob, JobResult, JobState, Snippet
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest import suggestions as shell
 from dg_lsp.server.suggest.answer import How, suggested
 from dg_lsp.server.suggest.decide import Request, following
 from dg_lsp.server.suggest.memory import MOST_ANSWERS
 from dg_lsp.server.suggest.savings import Savings
+from dg_lsp.server.suggest.speculation import Ahead
 from dg_lsp.server.suggest.suggestions import Suggestions
 
 SITE = InsertionSite("file:///a.py", "a.py", "python", "\n", prefix="x = ", suffix="\n")
@@ -56,10 +57,11 @@ class ByHand:
     def silence(self):
         return None
 
-    async def fill(self, site, options, settings, on_draft, work, wanted=None):
+    async def fill(self, site, options, settings, on_draft, work, ahead=None):
         end = asyncio.get_running_loop().create_future()
-        job = Running(site.prefix, on_draft, wanted, end)
+        job = Running(site.prefix, on_draft, ahead and ahead.wanted, end)
         self.running.append(job)
+        work.job = InfillJob(site.prefix, site.suffix)
         try:
             result = await end
             work.infill = result.infill
@@ -142,7 +144,7 @@ async def test_what_follows_an_accepted_suggestion_is_there_without_a_job(user):
     assert (texts(answer), answer.how, answer.work) == (["(d)"], How.PREPARED, None)
     # Now that this one is shown, the next one is prepared, but not the one after that.
     assert user.ahead == ["x = abc", "x = abc(d)"]
-    assert user.counts == (2, 1, 6, 6)
+    assert user.counts == (1, 1, 6, 6)
 
 
 async def test_that_nothing_follows_is_known_too(user):
@@ -174,7 +176,7 @@ async def test_typing_the_suggestion_to_its_end_or_accepting_it_in_parts(user, e
     user.type("()")
 
     assert texts(await user.ask()) == ["+ 1"]
-    assert user.counts[:2] == (2, 1)
+    assert user.counts[:2] == (1, 1)
 
 
 async def test_a_request_for_what_is_being_prepared_waits_for_that_job(user):
@@ -347,6 +349,23 @@ def test_the_request_that_follows(request_, expect):
         assert next_ == Request(replace(SITE, prefix="x = abc"), request_.options)
 
 
+LAST = InfillJob("x = ", "\n", path="a.py", snippets=(Snippet("b.py", "y"),))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expect"),
+    [
+        pytest.param({"prefix": "x = abc"}, True, id="it goes on"),
+        pytest.param({"prefix": "x = ", "seed": 3}, True, id="what is not in the prompt"),
+        pytest.param({"prefix": "= abc"}, False, id="the window moved"),
+        pytest.param({"prefix": "x = abc", "suffix": "\n\n"}, False, id="at its other end"),
+        pytest.param({"prefix": "x = abc", "snippets": ()}, False, id="other text of files"),
+    ],
+)
+def test_the_prompt_that_the_next_key_needs_stays_in_the_cache(changes, expect):
+    assert Ahead(LAST).keeps_prompt(replace(LAST, **changes)) is expect
+
+
 KEYS = ["a", "b", "(", "\n", "back", "word", "all", "undo", "left"]
 GOAL = "ab(a b)\nb a\nab ab(b)\n" * 3
 
@@ -360,9 +379,10 @@ class Writer:
     def silence(self):
         return None
 
-    async def fill(self, site, options, settings, on_draft, work, wanted=None):
+    async def fill(self, site, options, settings, on_draft, work, ahead=None):
         await asyncio.sleep(0)
-        if wanted is not None and self.rng.random() < 0.3:
+        work.job = InfillJob(site.prefix, site.suffix)
+        if ahead is not None and self.rng.random() < 0.3:
             return JobResult(JobState.SUPERSEDED, Infill((), 0))
         text = next(
             (

@@ -62,7 +62,7 @@ class ByHand:
     def silence(self):
         return self.silent
 
-    async def fill(self, site, options, settings, on_draft, work, wanted=None):
+    async def fill(self, site, options, settings, on_draft, work, ahead=None):
         work.job = self.job
         job = Running(on_draft)
         job.earlier = options.earlier
