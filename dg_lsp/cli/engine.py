@@ -11,7 +11,9 @@ import contextlib
 import faulthandler
 import gc
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -138,15 +140,19 @@ def run(
         return [one.runs_as for one in found]
 
     def tell(address: Address) -> None:
-        print(f"dg-lsp: listening at {address}", file=sys.stderr, flush=True)
+        said = f"dg-lsp: listening at {address}\n"
         if entrance.certificate is not None:
-            shown = f"dg-lsp: its fingerprint is sha256:{entrance.certificate.fingerprint}"
-            print(shown, file=sys.stderr, flush=True)
+            said += f"dg-lsp: its fingerprint is sha256:{entrance.certificate.fingerprint}\n"
+        # An engine that a window starts writes this into a file, and the disk may be full.
+        with contextlib.suppress(OSError):
+            sys.stderr.write(said)
+            sys.stderr.flush()
 
     def note(ended: EndedJob) -> None:
         path, name = (ended.sender.path, ended.sender.name) if ended.sender else ("", "")
         journal.add(tool_record(ended.job, ended.result, ended.took_s, path, name))
 
+    _name_temporary_directory()
     # The last words of a process that a fault ends, for whoever starts the next one.
     faulthandler.enable(all_threads=False)
     tcp = None if listen is None else parse_listen(listen)
@@ -179,6 +185,14 @@ def run(
         )
     finally:
         journal.close()
+
+
+def _name_temporary_directory() -> None:
+    """torch asks where it is, and on a full disk Python finds none that can be written to."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        tempfile.tempdir = os.environ.get("TMPDIR", "/tmp")
 
 
 @engine.command("status")

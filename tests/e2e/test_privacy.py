@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import stat
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -31,6 +32,12 @@ def home() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
+def command(*words: str, environment: dict[str, str]) -> None:
+    run = [sys.executable, "-c", OPEN, *words]
+    nowhere = subprocess.DEVNULL
+    subprocess.run(run, env={**os.environ, **environment}, stdout=nowhere, check=True)
+
+
 @pytest.fixture(scope="module")
 def lived_in(home, start_server) -> Iterator[Path]:
     """After a session with everything that dg-lsp stores, while the engine is running."""
@@ -42,8 +49,7 @@ def lived_in(home, start_server) -> Iterator[Path]:
         "DG_LSP_RUNTIME_DIR": str(home / "run"),
         "OMP_NUM_THREADS": "1",
     }
-    recording = start_server("-c", OPEN, "record", "--on", environment=environment)
-    assert recording.wait()[0] == 0
+    command("record", "--on", environment=environment)
     editor = start_server(
         *("-c", OPEN, "serve", "--device", "cpu", "--model", "bundled"), environment=environment
     )
@@ -55,8 +61,7 @@ def lived_in(home, start_server) -> Iterator[Path]:
     editor.finish()
     assert editor.wait()[0] == 0
     yield home
-    stopping = start_server("-c", OPEN, "engine", "stop", environment=environment)
-    assert stopping.wait()[0] == 0
+    command("engine", "stop", environment=environment)
 
 
 def stored(home: Path) -> list[Path]:
