@@ -122,6 +122,9 @@ class ReasonCode(enum.Enum):
     """The engine was started elsewhere and cannot be restarted from here."""
     LOCAL_ENGINE = "local-engine"
     """The engine at the address does not answer, so the one on this machine is used."""
+    OTHER_SERVER = "other-server"
+    """Beside a model that works: the setting names a server that is not a dg-lsp engine, and
+    text goes there."""
     SETTINGS_CHANGED = "settings-changed"
     """The settings now name another engine."""
     BAD_ADDRESS = "bad-address"

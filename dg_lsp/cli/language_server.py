@@ -116,8 +116,6 @@ def _session_with_engine(model: str | None, device: str | None, journal: Journal
 
     def connect(settings: EngineAccess) -> RemoteEngine:
         from dg_lsp.cli.compose import model_for_engine
-        from dg_lsp.service.address import client_token, parse_address
-        from dg_lsp.service.client.infiller import HttpInfiller
         from dg_lsp.service.process.lifecycle import EngineSpec, SharedEngine
 
         # The command line was written for this very start; settings are for all of them.
@@ -126,13 +124,27 @@ def _session_with_engine(model: str | None, device: str | None, journal: Journal
         spec = EngineSpec(wanted, device or settings.device or None, idle_minutes)
         if not settings.address:
             return SharedEngine(spec)
-        token = client_token(settings.token, settings.token_file)
-        remote = HttpInfiller(parse_address(settings.address, token, settings.fingerprint))
+        remote = _engine_elsewhere(settings)
         return FallbackEngine(remote, SharedEngine(spec)) if settings.local_fallback else remote
 
     link = RemoteLink(connect)
     examine = functools.partial(_examine, model, device)
     return create_server(link, on_settings=link.configure, journal=journal, examine=examine)
+
+
+def _engine_elsewhere(settings: EngineAccess) -> RemoteEngine:
+    """What answers at the address of the settings: an engine, or a server of another kind."""
+    from dg_lsp.service.address import client_token, parse_address
+    from dg_lsp.service.backend.forms import split_kind
+    from dg_lsp.service.backend.infiller import BackendInfiller
+    from dg_lsp.service.client.infiller import HttpInfiller
+
+    kind, url = split_kind(settings.address)
+    token = client_token(settings.token, settings.token_file)
+    address = parse_address(url, token, settings.fingerprint)
+    if kind is None:
+        return HttpInfiller(address)
+    return BackendInfiller(kind, address, settings.backend_model)
 
 
 def _session_in_process(model: str | None, device: str | None, journal: Journal) -> Session:

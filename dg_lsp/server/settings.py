@@ -24,7 +24,7 @@ MODEL = r"^$|^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$|^(~?[/\\]|[A-Za-z]:[/\\])"
 """Does not allow a relative path, which would mean another model in each open project."""
 PATH = r"^$|^(~?[/\\]|[A-Za-z]:[/\\])"
 FINGERPRINT = r"^$|^(sha256:)?([0-9a-fA-F]{2}:?){32}$"
-ADDRESS = r"^$|^https?://[^\s/@]+(/\S*)?$|^(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}$"
+ADDRESS = r"^$|^((vllm|openai|llama|ollama|mistral|mercury)\+)?https?://[^\s/@]+(/\S*)?$|^(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}$"
 
 
 class Trigger(enum.Enum):
@@ -90,8 +90,10 @@ class EngineAccess:
         default="",
         metadata=about(
             "HOST:PORT or http(s) URL of an engine that runs elsewhere. Without a scheme, the "
-            "connection is encrypted unless the engine is on this machine. If empty, the "
-            "engine on this machine is used, and started on demand.",
+            "connection is encrypted unless the engine is on this machine. With `vllm+`, "
+            "`openai+`, `llama+`, `ollama+`, `mistral+` or `mercury+` before the URL, a server "
+            "of that kind is used instead. If empty, the engine on this machine is used, and "
+            "started on demand.",
             needs="HOST:PORT or an http(s) URL without a password",
             secret=True,
             pattern=ADDRESS,
@@ -124,6 +126,15 @@ class EngineAccess:
             "certificate is trusted then. If empty, certificates are trusted as in a browser.",
             needs="sha256: and 64 hexadecimal digits",
             pattern=FINGERPRINT,
+        ),
+    )
+    backend_model: str = field(
+        default="",
+        metadata=about(
+            "Name of the model at `address`, if that is not a dg-lsp engine. If empty, the "
+            "first model that the server lists.",
+            needs="a string without spaces",
+            pattern=r"^\S{0,200}$",
         ),
     )
     local_fallback: bool = field(

@@ -28,6 +28,8 @@ from dg_lsp.job import ModelInfo, OpenedModel
 from dg_lsp.models.scripted import ScriptedDenoiser
 from dg_lsp.service.access.certificate import Certificate
 from dg_lsp.service.address import Address
+from dg_lsp.service.backend.forms import Kind
+from dg_lsp.service.backend.infiller import BackendInfiller
 from dg_lsp.service.client.infiller import HttpInfiller
 from dg_lsp.service.http.app import make_app
 from dg_lsp.service.http.metrics import Metrics
@@ -36,6 +38,7 @@ from dg_lsp.service.http.server import make_server
 from dg_lsp.service.process.host import EngineHost
 from dg_lsp.service.process.lifecycle import EngineSpec, stop_engine
 from tests.engine.masked_model import mask_tokens, settings_of
+from tests.service.backend.vllm_server import VllmServer
 from tests.service.masked_script import ScriptedMaskedDenoiser
 
 AREA = "def area(self, radius):\n    return <|3.14 * radius|> ** 2\n"
@@ -196,6 +199,39 @@ def new_engine_fixture(denoiser, tiny_codec) -> Callable[[], Engine]:
 @pytest.fixture
 def new_client(served) -> Callable[[], HttpInfiller]:
     return lambda: HttpInfiller(served.address)
+
+
+@contextlib.asynccontextmanager
+async def serving_app(app: object) -> AsyncIterator[str]:
+    """A server of another project behind a real TCP socket; its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = make_server(app, lambda: None)
+        task = asyncio.create_task(server.serve([listener]))
+        await until(lambda: server.started)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+def serve_app() -> Callable[..., contextlib.AbstractAsyncContextManager[str]]:
+    return serving_app
+
+
+@pytest.fixture
+async def vllm(denoiser, tiny_codec) -> AsyncIterator[VllmServer]:
+    """A server that answers as vLLM does, at `vllm.url`."""
+    made = VllmServer(lambda: new_engine(denoiser, tiny_codec), "a-token-for-vllm")
+    async with serving_app(made.app) as made.url:
+        yield made
+        denoiser.gate.set()
+    await made.close()
+
+
+@pytest.fixture
+def backend(vllm) -> Callable[[], BackendInfiller]:
+    address = Address(vllm.url, None, "a-token-for-vllm")
+    return lambda: BackendInfiller(Kind.VLLM, address)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ MACHINE = {
     "engine.token",
     "engine.tokenFile",
     "engine.fingerprint",
+    "engine.backendModel",
     "engine.model",
     "engine.device",
 }

@@ -79,7 +79,9 @@ class Response:
 class HttpClient:
     """Sends requests to one address and keeps a few connections for the next ones."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, keeps_cancelled: bool = True) -> None:
+        """`keeps_cancelled`: whether a connection over TCP outlives a cancelled request, which
+        it must not if that is how the other side learns of it."""
         self._address = address
         parts = urlsplit(address.url)
         self._is_tls = parts.scheme == "https"
@@ -95,6 +97,7 @@ class HttpClient:
             self._headers["authorization"] = f"Bearer {address.token}"
         self._tls: ssl.SSLContext | None = None
         self._is_tcp = address.socket is None
+        self._keeps_cancelled = self._is_tcp and keeps_cancelled
         self._keep_s = KEEP_TCP_S if self._is_tcp else KEEP_S
         self._kept: dict[_Connection, asyncio.TimerHandle] = {}
         self._asked: dict[object, float] = {}
@@ -210,7 +213,7 @@ class HttpClient:
     def _may_finish(self, connection: _Connection) -> bool:
         """Whether it pays to read the rest of an answer that nobody wants any more."""
         has_room = len(self._finishing) < MOST_KEPT and not self._is_closed
-        return self._is_tcp and has_room and connection.is_answering
+        return self._keeps_cancelled and has_room and connection.is_answering
 
     def _finish_later(self, connection: _Connection) -> None:
         async def finish() -> None:
