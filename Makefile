@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo pictures test test-tokenizer test-neovim lint lint-neovim types format check clean profile eval bench-gpu gpu-check vscode test-vscode
+.PHONY: help demo pictures test fuzz soak test-tokenizer test-neovim lint lint-neovim types format check clean profile eval bench-gpu gpu-check vscode test-vscode
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -21,6 +21,15 @@ demo: $(READY)  ## Fill a span of a sample file with the bundled model, live
 # A file stays in one worker, so that it shares its servers and runs in order.
 test: $(READY)  ## Run the tests, on two cores
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Each of these tests also runs with all others, on fewer inputs.
+FUZZED := $(shell grep -lE "^from tests.fuzzing|^from hypothesis" -r tests --include='*.py')
+
+fuzz: $(READY)  ## Try thirty times as many made-up sessions, requests and files, for twenty minutes at most
+	DG_LSP_FUZZ=30 timeout 1200 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(FUZZED) $(ARGS)
+
+soak: $(READY)  ## Type 100,000 keys into two windows and check that nothing grows
+	timeout 3600 $(BIN)/dg-lsp bench soak
 
 # Set TOKENIZER to the tokenizer.json of a Gemma model where none is to be fetched.
 $(VENV)/gemma/tokenizer.json: tests/models/get-tokenizer $(READY)

@@ -19,6 +19,12 @@ os.environ["TRITON_INTERPRET"] = "1"
 # machine they come to a standstill. Servers and engines that tests start inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+if "DG_LSP_FUZZ" in os.environ:
+    # Before any test takes its settings from the profile.
+    from tests.fuzzing import try_harder
+
+    try_harder()
+
 
 @pytest.fixture(autouse=True, scope="session")
 def state_directory(tmp_path_factory) -> Iterator[Path]:

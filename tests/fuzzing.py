@@ -6,11 +6,19 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+TIMES = int(os.environ.get("DG_LSP_FUZZ", "1"))
+
+
+def try_harder() -> None:
+    """Property tests that do not say how many inputs they try get `DG_LSP_FUZZ` times 100."""
+    settings.register_profile("fuzz", max_examples=100 * TIMES, deadline=None)
+    settings.load_profile("fuzz")
+
 
 def effort(examples: int, steps: int = 50) -> settings:
     """`examples` inputs with every run of the tests, `DG_LSP_FUZZ` times as many where set."""
     return settings(
-        max_examples=examples * int(os.environ.get("DG_LSP_FUZZ", "1")),
+        max_examples=examples * TIMES,
         stateful_step_count=steps,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -12,6 +12,7 @@ from dg_lsp.cli.bench_peers import peers
 from dg_lsp.cli.bench_profile import profile
 from dg_lsp.cli.bench_rehearsal import rehearsal
 from dg_lsp.cli.bench_server import server
+from dg_lsp.cli.bench_soak import soak
 
 bench = typer.Typer(add_completion=False, help="Measure how fast dg-lsp is on this machine.")
 bench.command("server")(server)
@@ -22,3 +23,4 @@ bench.command("gpu")(gpu)
 bench.command("packing")(packing)
 bench.command("rehearsal")(rehearsal)
 bench.command("peers")(peers)
+bench.command("soak")(soak)

@@ -55,6 +55,20 @@ def test_the_tables_have_a_row_for_each_kind():
     assert "cancelled to answered" in shown
 
 
+def test_typing_for_a_while_leaves_no_request_unanswered(capsys, tiny_checkpoint):
+    options = ["--model", str(tiny_checkpoint), "--keystrokes", "80", "--windows", "2"]
+    run(["bench", "soak", *options, "--json"])
+    report = json.loads(capsys.readouterr().out)
+
+    assert report["requests"] > 80
+    assert report["waits"] >= 4
+    assert report["unanswered"] == 0
+    assert len(report["samples"]) == 40
+    for sample in report["samples"]:
+        assert all(size > 10 for size in sample["memory_mb"].values())
+        assert all(count > 0 for count in sample["descriptors"].values())
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
 def test_ended_from_outside_it_takes_its_engine_along(tmp_path):
     environment = {**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
