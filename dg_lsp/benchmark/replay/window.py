@@ -3,7 +3,8 @@
 The differences between the two are what was read in their sources and seen in their tests:
 
 - VS Code asks 50 ms after a key, keeps ghost text while it is typed and when typing is taken
-  back, and replaces it by the next answer. Our extension withdraws a request 150 ms after VS
+  back, and replaces it by the next answer. Of ghost text that goes on behind a pair that closes
+  itself, it shows what belongs between the two. Our extension withdraws a request 150 ms after VS
   Code gave it up, unless another one follows. Moving the cursor hides ghost text and asks
   nothing.
 - Neovim asks 200 ms after the last key or movement and never withdraws a request. Our plugin
@@ -224,7 +225,10 @@ class Window:
         added = edit.inserted[: edit.cursors[1] - edit.at] if not edit.removed else ""
         is_added = kind in (Kind.TYPE, Kind.ACCEPT) and bool(added)
         if is_added and ghost.startswith(added):
-            self._ghost, self._typed = ghost[len(added) :], typed + added
+            closer = edit.inserted[len(added) :]
+            rest = ghost[len(added) :]
+            if rest.endswith(closer):
+                self._ghost, self._typed = rest.removesuffix(closer), typed + added
         elif is_added and draft.startswith(added) and self._manners.drops_late_answers:
             self._draft = draft[len(added) :]
         elif (
