@@ -4,8 +4,8 @@ The differences between the two are what was read in their sources and seen in t
 
 - VS Code asks 50 ms after a key, keeps ghost text while it is typed and when typing is taken
   back, and replaces it by the next answer. Of ghost text that goes on behind a pair that closes
-  itself, it shows what belongs between the two. Our extension withdraws a request 150 ms after VS
-  Code gave it up, unless another one follows. Moving the cursor hides ghost text and asks
+  itself, it shows what belongs between the two. Our extension withdraws a request 150 ms after
+  VS Code gave it up, unless another one follows. Moving the cursor hides ghost text and asks
   nothing.
 - Neovim asks 200 ms after the last key or movement and never withdraws a request. Our plugin
   shortens ghost text while it is typed, and hides it at anything else.
