@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo pictures test fuzz soak test-tokenizer test-neovim lint lint-neovim types format check clean profile eval bench-gpu gpu-check vscode test-vscode
+.PHONY: help demo pictures test fuzz soak test-tokenizer test-neovim lint lint-neovim types format check lock audit sbom checksums clean profile eval bench-gpu gpu-check vscode test-vscode
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -105,6 +105,19 @@ bench-gpu: $(READY)  ## How fast the real shape runs on this GPU, with random we
 gpu-check: $(READY)  ## Test and measure the real shape on this GPU, in at most eight minutes
 	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "gpu-check needs a GPU that torch can use, and there is none")'
 	timeout 480 sh -c '$(BIN)/python -m pytest -m gpu tests/gpu && $(BIN)/dg-lsp bench gpu --quick --out bench-gpu'
+
+lock: $(READY)  ## Write down the versions that are installed
+	$(BIN)/python .ci/supply_chain.py lock
+
+audit: $(READY)  ## Ask PyPI and npm for known vulnerabilities of the locked versions
+	$(BIN)/python .ci/supply_chain.py audit
+
+sbom: $(READY)  ## List what dg-lsp is made of in dist/sbom.cdx.json (CycloneDX)
+	$(BIN)/python .ci/supply_chain.py sbom
+
+checksums: vscode sbom  ## Sum the extension, the wheel and the bundled model in dist/SHA256SUMS
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python .ci/supply_chain.py checksums
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bench-gpu

@@ -6,6 +6,7 @@ remedy. No weights are loaded.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from dg_lsp.reason import CodedError, ReasonCode
 
 METADATA, GENERATION = "dg_lsp.json", "generation_config.json"
-README = "README.md"
+README, SUMS = "README.md", "SHA256SUMS"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 BESIDE_WEIGHTS = (
     *("config.json", GENERATION, METADATA),
@@ -89,6 +90,22 @@ def check_header_length(path: Path) -> int:
             f"{MOST_HEADER_BYTES} make sense; download it again"
         )
     return length
+
+
+def verify_sums(directory: Path) -> None:
+    """Compare files with the checksums that were shipped with them."""
+    for line in (directory / SUMS).read_text(encoding="utf-8").splitlines():
+        expected, name = line.split(maxsplit=1)
+        try:
+            with (directory / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise CheckpointError(f"{directory / name} cannot be read: {error}") from error
+        if found != expected:
+            raise CheckpointError(
+                f"{directory / name} is not the file that was shipped, because its checksum is "
+                "another; install dg-lsp again"
+            )
 
 
 def count_parameters(path: Path) -> int:

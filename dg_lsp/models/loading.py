@@ -45,6 +45,7 @@ from dg_lsp.models.checkpoint import (
     read_json,
     shown,
     size_in_words,
+    verify_sums,
 )
 from dg_lsp.models.family import ModelFamily, RunnableModel
 from dg_lsp.models.files import Stamps, changed_file, stamp
@@ -314,6 +315,8 @@ def _load(
     stamps = stamp(planned.directory)
     codec = checkpoint.read_codec()
     settings = planned.settings
+    if planned.directory == BUNDLED_DIRECTORY:
+        verify_sums(planned.directory)
     if has_manifest(planned.directory):
         verify(planned.directory, read_manifest(planned.directory))
     try:

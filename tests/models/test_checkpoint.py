@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from dg_lsp.models import loading
 from dg_lsp.models.checkpoint import (
     MOST_HEADER_BYTES,
     MOST_JSON_BYTES,
     CheckpointError,
     read_headers,
     read_json,
+    verify_sums,
 )
+from dg_lsp.models.store import BUNDLED_DIRECTORY
 from dg_lsp.reason import ReasonCode
 
 ONE = {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}
@@ -62,6 +66,20 @@ def test_a_header_that_lies_is_refused(tmp_path, header, data_bytes):
 
     assert str(path) in str(raised.value)
     assert "download it again" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_bundled_model_that_was_changed_is_not_loaded(tmp_path, monkeypatch, name):
+    shipped = shutil.copytree(BUNDLED_DIRECTORY, tmp_path / "bundled")
+    verify_sums(shipped)
+    content = bytearray((shipped / name).read_bytes())
+    content[-3] ^= 1
+    (shipped / name).write_bytes(content)
+    monkeypatch.setattr(loading, "BUNDLED_DIRECTORY", shipped)
+    with pytest.raises(CheckpointError) as raised:
+        loading.load("bundled", "cpu")
+
+    assert str(shipped / name) in str(raised.value)
 
 
 @pytest.mark.parametrize("length", [MOST_HEADER_BYTES + 1, 2**40, 2**63, 2**64 - 1])
