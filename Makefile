@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo pictures test fuzz soak test-tokenizer test-neovim lint lint-neovim types format check lock audit sbom checksums clean profile eval bench-gpu gpu-check vscode test-vscode
+.PHONY: help demo pictures test faults fuzz soak test-tokenizer test-neovim lint lint-neovim types format check lock audit sbom checksums clean profile eval bench-gpu gpu-check vscode test-vscode
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -30,6 +30,12 @@ fuzz: $(READY)  ## Try thirty times as many made-up sessions, requests and files
 
 soak: $(READY)  ## Type 100,000 keys into two windows and check that nothing grows
 	timeout 3600 $(BIN)/dg-lsp bench soak
+
+# The files of the tests that the page names; those of a file may build on one another.
+FAULTS = $(addprefix tests/,$(sort $(shell grep -oE '[a-z0-9_/]+[.]py::' docs/reliability.md | tr -d :)))
+
+faults: $(READY)  ## Kill, stop, cut off and fill everything that docs/reliability.md names
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(FAULTS) $(ARGS)
 
 # Set TOKENIZER to the tokenizer.json of a Gemma model where none is to be fetched.
 $(VENV)/gemma/tokenizer.json: tests/models/get-tokenizer $(READY)

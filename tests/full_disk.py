@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SMALL_BYTES = 1 << 20
+Switch = Callable[[], object]
 
 
 def _mount(at: Path) -> bool:
@@ -37,6 +38,31 @@ def small_disk() -> Iterator[Path | None]:
         # Processes that were ended may still hold files.
         subprocess.run(["umount", "--lazy", str(at)], check=True)
         at.rmdir()
+
+
+def limit_files(most_bytes: int | None) -> None:
+    """Where nothing can be mounted: files of this process cannot grow any larger."""
+    import resource
+
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (most if most_bytes is None else most_bytes, most)
+    )
+
+
+@contextlib.contextmanager
+def disk_to_fill(
+    otherwise: Path,
+) -> Iterator[tuple[Path, Callable[[], object], Callable[[], object]]]:
+    """A disk, or the other directory if there can be none; what fills it, and what frees it."""
+    with small_disk() as disk:
+        if disk is not None:
+            yield disk, lambda: fill(disk), (disk / "ballast").unlink
+            return
+        try:
+            yield otherwise, lambda: limit_files(10), lambda: limit_files(None)
+        finally:
+            limit_files(None)
 
 
 def fill(disk: Path) -> Path:

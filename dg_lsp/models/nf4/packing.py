@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -177,6 +177,18 @@ class _Packing:
         self, name: str, tensors: dict[str, Tensor], instead_of: Collection[str] = ()
     ) -> None:
         """Write a file so that it is complete before it is recorded."""
+        try:
+            self._write_whole(name, tensors, instead_of)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{self._draft / name} could not be written: {one_line(error)}; what has been "
+                "packed is kept, so run the command again once there is room",
+                ReasonCode.DISK_FULL,
+            ) from error
+
+    def _write_whole(
+        self, name: str, tensors: dict[str, Tensor], instead_of: Collection[str]
+    ) -> None:
         path = self._draft / name
         writing = path.with_suffix(".writing")
         save_file({key: t.cpu().contiguous() for key, t in tensors.items()}, writing)

@@ -23,6 +23,7 @@ from dg_lsp.models.nf4.packing import PROGRESS, pack
 from dg_lsp.models.nf4.planning import plan_packing
 from dg_lsp.models.registry import open_checkpoint
 from dg_lsp.reason import ReasonCode
+from tests.full_disk import disk_to_fill
 
 CPU = torch.device("cpu")
 
@@ -224,6 +225,34 @@ def test_a_full_disk_is_said_before_starting(checkpoint, target, monkeypatch):
 
     check_refused(checkpoint, target, ReasonCode.DISK_FULL, *names)
     assert not list(target.parent.rglob("*.safetensors"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
+def test_a_disk_that_others_fill_meanwhile_is_a_reason_and_the_run_goes_on_later(
+    checkpoint, tmp_path, monkeypatch
+):
+    with disk_to_fill(tmp_path) as (disk, fill, free):
+        target, calls = disk / "models" / "tiny", []
+        target.parent.mkdir()
+        monkeypatch.setattr(packing, "check_disk", lambda directory, needed: None)
+
+        def told(done: int, total: int) -> None:
+            # After the first file.
+            calls.append(done)
+            if len(calls) == 1:
+                fill()
+
+        with pytest.raises(CheckpointError) as raised:
+            run(checkpoint, target, told)
+        assert raised.value.code is ReasonCode.DISK_FULL
+        assert "\n" not in str(raised.value)
+        kept = [*packing.draft_of(target).glob("*.safetensors")]
+        assert kept
+        times = [path.stat().st_mtime_ns for path in kept]
+        free()
+        run(checkpoint, target)
+        assert is_packed_checkpoint(target)
+        assert [(target / path.name).stat().st_mtime_ns for path in kept] == times
 
 
 def test_too_little_memory_is_said_before_starting(checkpoint, target, monkeypatch):
