@@ -76,9 +76,10 @@ class StepRequest:
     def rows(self) -> int:
         return sum(self.canvases.lengths)
 
-    def on(self, denoiser: Denoiser) -> Prediction:
-        """The answer, for this request alone."""
-        return denoiser.denoise(
+    @property
+    def given(self) -> tuple[Any, Canvases, Tensor, Tensor | None, float, Tensor]:
+        """The arguments of `Denoiser.denoise`."""
+        return (
             self.encoded,
             self.canvases,
             self.canvas,
@@ -86,6 +87,10 @@ class StepRequest:
             self.temperature,
             self.share,
         )
+
+    def on(self, denoiser: Denoiser) -> Prediction:
+        """The answer, for this request alone."""
+        return denoiser.denoise(*self.given)
 
 
 class Denoiser(Protocol):

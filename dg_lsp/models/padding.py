@@ -19,6 +19,8 @@ PROMPT_SIZES = 5
 and values are a fiftieth of the bytes that a step reads."""
 CONSTRAINTS = 8
 """One for control tokens, and one for each healed position of a lane, rarely more than four."""
+SHARED_CONSTRAINTS = 32
+"""The same of a step that several prompts share."""
 
 
 def rounded(count: int) -> int:

@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import gc
 import logging
+import random
 import time
 import weakref
 from collections.abc import AsyncIterator
@@ -380,6 +381,96 @@ async def test_closing_ends_jobs_that_share_steps(sharing_engine, sharing):
     states = {(await handle.result()).state for handle in handles}
     assert states <= {JobState.CANCELLED, JobState.DONE}
     assert not sharing_engine._thread.is_alive()
+
+
+TEXT = "".join(
+    f"def area_{n}(self, radius, side={n}):\n"
+    f"    total = {n} * radius ** 2\n"
+    f"    return [self.side + total for _ in range({n})]\n\n"
+    for n in range(12)
+)
+
+
+def jobs_of(count: int) -> list[InfillJob]:
+    """Infills of one and of several lengths, rewrites, and such with several canvases."""
+    dice = random.Random(count)
+    made = []
+    for n in range(count):
+        start = dice.randrange(80, len(TEXT) - 80)
+        end = start + dice.randrange(1, 30)
+        kinds = (
+            {"max_tokens": 12},
+            {"span_tokens": dice.randrange(1, 9)},
+            {"replaced": TEXT[start:end], "strength": 0.5},
+            {"max_tokens": 12, "candidates": 2},
+        )
+        made.append(
+            InfillJob(TEXT[:start], TEXT[end:], path=f"{n}.py", seed=n, **kinds[n % len(kinds)])
+        )
+    return made
+
+
+async def together(model, settings, *rounds):
+    """The texts of jobs that begin in rounds, each once the round before has made a step."""
+    engine = Engine(model.denoiser, model.codec, model.family(settings), settings, "m")
+    handles = []
+    for jobs in rounds:
+        handles += [engine.submit(one) for one in jobs]
+        await anext(handles[-1].drafts(), None)
+    found = [texts((await handle.result()).infill) for handle in handles]
+    counts = engine.counts()
+    await engine.close()
+    return found, counts
+
+
+async def test_together_jobs_get_the_texts_that_each_gets_alone_from_the_bundled_model():
+    model = load("bundled", "cpu")
+    settings = dataclasses.replace(
+        model.settings, min_confidence=0.0, sharing=SharingSettings(cpu_rows=500)
+    )
+    jobs = jobs_of(8)
+    alone = [(await together(model, settings, [one]))[0][0] for one in jobs]
+    found, counts = await together(model, settings, jobs[:5], jobs[5:])
+
+    assert found == alone
+    assert any(alone)
+    assert counts["denoising_steps"] > 2 * counts["denoising_passes"]
+
+
+async def test_whenever_jobs_come_and_go_each_gets_the_text_that_it_gets_alone(tiny_checkpoint):
+    model = load(str(tiny_checkpoint), "cpu")
+    settings = dataclasses.replace(
+        model.settings,
+        sampler=SamplerSettings(max_denoising_steps=4),
+        length=LengthSettings(lengths=(2, 4, 6)),
+        block_tokens=6,
+        sharing=SharingSettings(jobs=4, cpu_rows=200),
+    )
+    jobs = jobs_of(12)
+    alone = [(await together(model, settings, [one]))[0][0] for one in jobs]
+
+    async def check(numbers: list[int], pauses: list[int], cancelled: set[int]) -> None:
+        engine = Engine(model.denoiser, model.codec, model.family(settings), settings, "m")
+        handles = {}
+        for number, pause in zip(numbers, pauses, strict=True):
+            handles[number] = engine.submit(jobs[number])
+            for _ in range(pause):
+                await anext(handles[number].drafts(), None)
+            if number in cancelled:
+                handles[number].cancel()
+        for number, handle in handles.items():
+            result = await handle.result()
+            if result.state is not JobState.CANCELLED:
+                assert texts(result.infill) == alone[number]
+        await engine.close()
+
+    # One loop for all, because hypothesis' own functions are not asynchronous.
+    dice = random.Random(1)
+    for _ in range(12):
+        numbers = dice.sample(range(len(jobs)), dice.randrange(2, 9))
+        pauses = [dice.choice((0, 0, 1, 2)) for _ in numbers]
+        cancelled = {number for number in numbers if dice.random() < 0.25}
+        await check(numbers, pauses, cancelled)
 
 
 async def test_nothing_of_the_model_outlives_the_engine(tiny_checkpoint):

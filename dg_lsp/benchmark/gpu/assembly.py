@@ -86,7 +86,7 @@ FUSED_TYPES = {
     **dict.fromkeys(("peaks", "masses", "part", "weights"), "*fp32"),
     **dict.fromkeys(("rows", "slots", "pairs", "query_stride"), "i32"),
     **dict.fromkeys(("key_stride", "value_stride"), "i32"),
-    "lane": "*i32", "cached": "*i64", "index": "*i64", "head_stride": "i64", "epsilon": "fp32",
+    "lane": "*i32", "seen": "*i32", "index": "*i64", "head_stride": "i64", "epsilon": "fp32",
 }  # fmt: skip
 """Types of their arguments; all others point to bfloat16."""
 

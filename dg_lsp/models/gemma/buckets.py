@@ -20,6 +20,15 @@ RESERVED_ROWS = 1024
 rewrite of a whole canvas in five lengths."""
 
 
+PROMPTS_TOGETHER = 8
+"""Prompts that share a prepared step: as many jobs in their last steps as there are rows that
+cost little."""
+WARM_SHARED = ((128, 64), (256, 128), (384, 192))
+SHARED_TOKENS = 8192
+"""Tokens of all prompts that share a prepared step, if there is memory for them."""
+LEAST_SHARED_TOKENS = 1024
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Bucket:
     """The sizes of a step."""
@@ -27,6 +36,8 @@ class Bucket:
     cached: int
     rows: int
     free: int
+    prompts: int = 1
+    """At most so many share the step."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,7 +50,7 @@ class Reading:
 
 
 def bucket_for(
-    cached: int, rows: int, free: int, sizes: Iterable[int] = CACHED
+    cached: int, rows: int, free: int, sizes: Iterable[int] = CACHED, prompts: int = 1
 ) -> Bucket | None:
     """The smallest bucket that a step fits into; `None` if there is none."""
     sampled = least(ROWS, free)
@@ -48,7 +59,7 @@ def bucket_for(
         return None
     # The padded selection has at most as many rows as the forward pass.
     total = least(ROWS, max(rows, sampled + rows - free))
-    return None if total is None else Bucket(held, total, sampled)
+    return None if total is None else Bucket(held, total, sampled, prompts)
 
 
 def reading_for(
@@ -59,6 +70,21 @@ def reading_for(
     total = least(SCORED_ROWS if scored else TAIL_ROWS, rows)
     held = least(sizes, cached)
     return None if total is None or held is None else Reading(held, total, scored)
+
+
+def shared_sizes(capacity: int) -> tuple[int, ...]:
+    """The numbers of cached tokens, of all prompts together, that steps which several prompts
+    share are prepared for."""
+    return rounded(capacity // 2), capacity
+
+
+def usual_shared(capacity: int) -> list[Bucket]:
+    """The same steps for startup."""
+    return [
+        Bucket(cached, rows, free, PROMPTS_TOGETHER)
+        for cached in shared_sizes(capacity)
+        for rows, free in WARM_SHARED
+    ]
 
 
 def usual(longest: int) -> list[Bucket | Reading]:

@@ -13,7 +13,7 @@ from dg_lsp.models.gemma.attention import fold, grouped_sdpa
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.fused import ops as fused_ops
 from dg_lsp.models.gemma.fused import reference as fused_reference
-from dg_lsp.models.gemma.masks import canvas_mask, lanes
+from dg_lsp.models.gemma.masks import canvas_mask, lanes, slots_seen
 
 PROMPT_TOKENS = 300
 CANVASES = (16, 9)
@@ -28,16 +28,17 @@ def check_attention(denoiser: GemmaDenoiser) -> None:
     heads: int = denoiser.model.config.text_config.num_attention_heads
     limit = tolerance_of(dtype).product
     lane = lanes(CANVASES, ROWS).to(device)
-    cached = torch.tensor(PROMPT_TOKENS, device=device)
+    places = [range(PROMPT_TOKENS)] * len(CANVASES)
+    seen = slots_seen(CANVASES, places, ROWS, SLOTS).to(device)
     real = sum(CANVASES)
     for key_heads, dim in sorted({(s.heads, s.dim) for s in denoiser.layer_shapes}):
         query = (random_rows(ROWS, heads, dim) * dim**-0.5).to(device, dtype)
         keys, values = (
             part.to(device, dtype) for part in random_rows(2, key_heads, SLOTS + ROWS, dim)
         )
-        expected = fused_reference.attend(query, keys, values, lane, cached)
+        expected = fused_reference.attend(query, keys, values, lane, seen)
         if denoiser.is_fused:
-            found = fused_ops.attend(query, keys, values, lane, cached)
+            found = fused_ops.attend(query, keys, values, lane, seen)
         else:
             found = _masked_attention(query, keys, values, heads // key_heads)
         compare(f"attention with heads of {dim}", found[:real], expected[:real], limit)

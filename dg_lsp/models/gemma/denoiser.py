@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from dg_lsp.models.gemma.buckets import (
     bucket_for,
     reading_for,
     usual,
+    usual_shared,
 )
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.folded import Folded, Prepared
@@ -90,6 +92,7 @@ class GemmaDenoiser:
             )
         cache = cache or CacheSettings()
         self._slack = cache.slack_tokens
+        self._prefix_bytes = cache.prefix_bytes
         self.prefixes = PrefixCache(cache.prefix_bytes)
         self.tokens_encoded = 0
         """Tokens that the encoder has read for prompts so far."""
@@ -175,7 +178,7 @@ class GemmaDenoiser:
 
     @property
     def prompts_together(self) -> int:
-        if self._bucketed is not None:
+        if self._bucketed is not None and not self._shared.capacity:
             # A step without a graph takes as long as several with one.
             return 1
         return max(1, self.prefixes.budget_bytes // max(1, self.prefixes.largest_bytes))
@@ -185,7 +188,14 @@ class GemmaDenoiser:
         for request in requests:
             self.prefixes.touch(request.encoded.document)
         with working_on(self.device):
-            return self._shared.step(requests, self._prefix_of)
+            if self._bucketed is None or not self._shared.capacity:
+                return self._shared.step(requests, self._prefix_of)
+            return self._shared.answer(
+                requests,
+                self._prefix_of,
+                self._bucketed,
+                lambda request: GemmaDenoiser.denoise(self, *request.given),
+            )
 
     @torch.inference_mode()
     def logits(
@@ -270,20 +280,33 @@ class GemmaDenoiser:
             return
         self._bucketed.sizes = cached_sizes(prompt_tokens)
         buckets = usual(prompt_tokens)
+        # In half of the memory for prompts. Without the fused kernels, a step that several
+        # prompts share would need a mask of a hundred megabytes.
+        half = self._prefix_bytes // 2
+        capacity = self._shared.capacity_within(half, prompt_tokens) if self.is_fused else 0
+        total = len(buckets) + (len(usual_shared(capacity)) if capacity else 0)
         with working_on(self.device):
             # At once for all that the settings can ask for: growing later would take the
             # graphs with it.
             self._workspace.reserve(prompt_tokens, RESERVED_ROWS)
             for done, bucket in enumerate(buckets, 1):
                 self._bucketed.prepare(self.model, self._workspace, bucket)
-                on_progress(done, len(buckets))
+                on_progress(done, total)
+            if capacity:
+                taken = self._shared.bytes_of(capacity)
+                self.prefixes.budget_bytes = self._prefix_bytes - taken
+                each = itertools.count(len(buckets) + 1)
+                self._shared.prepare(
+                    self._bucketed, capacity, lambda: on_progress(next(each), total)
+                )
         if self._bucketed.fused is not None:
             only_compiled()
 
     def shrink(self) -> int:
         freed = self.prefixes.clear() + self._workspace.nbytes + self._shared.nbytes
         self._workspace = Workspace(self.layer_shapes, self._dtype, self.device)
-        self._shared = self._new_shared()
+        capacity, self._shared = self._shared.capacity, self._new_shared()
+        self._shared.capacity = capacity
         self._loaded = self._arranged = None
         if self._bucketed is not None:
             self._bucketed.clear()

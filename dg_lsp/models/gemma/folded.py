@@ -88,10 +88,11 @@ class Folded:
         self,
         inputs: StepInputs,
         lengths: Sequence[int],
-        seen: Mapping[str, Sequence[range]] | None = None,
+        places: Mapping[str, Sequence[range]] | None = None,
     ) -> Prepared:
         """Everything about a step of canvases of such lengths that does not depend on their
-        content; `seen` are the slots that each canvas sees, if not all, by layer type."""
+        content; `places` say, by layer type, how many slots before the rows each canvas
+        sees, if not all."""
         rotary = self._angles(self._model.model.decoder, inputs.positions)
         order = inputs.order
         output_rotary = {kind: (cos[order], sin[order]) for kind, (cos, sin) in rotary.items()}
@@ -106,7 +107,7 @@ class Folded:
             output_rotary,
             None if last is None else last[:, :, :, order].flatten(2, 3),
             {
-                kind: groups_of(mask, lengths, None if seen is None else seen[kind])
+                kind: groups_of(mask, lengths, None if places is None else places[kind])
                 for kind, mask in masks.items()
             },
         )

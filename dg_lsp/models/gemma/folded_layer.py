@@ -216,20 +216,21 @@ def _attended(queries: Tensor, keys: Tensor, values: Tensor, context: Context) -
 
 
 def groups_of(
-    mask: Tensor | None, lengths: Sequence[int], seen: Sequence[range] | None = None
+    mask: Tensor | None, lengths: Sequence[int], places: Sequence[range] | None = None
 ) -> tuple[Group, ...]:
     """Canvases in groups of about `ROWS_ATTENDING`; none if there is only one.
 
-    `mask` (1, 1, heads, rows, keys), the rows last among the keys; `seen` the slots that each
-    canvas sees, if not all.
+    `mask` (1, 1, heads, rows, keys), the rows last among the keys; `places` say how many slots
+    before the rows each canvas sees, if not all.
     """
     if mask is None:
         return ()
     cached = mask.shape[4] - mask.shape[3]
-    seen = seen or [range(cached)] * len(lengths)
+    places = places or [range(cached)] * len(lengths)
     ends = [0]
     slots: list[range] = []
-    for end, own_slots in zip(itertools.accumulate(lengths), seen, strict=True):
+    for end, place in zip(itertools.accumulate(lengths), places, strict=True):
+        own_slots = range(cached - place.stop, cached - place.start)
         if slots and slots[-1] == own_slots and end - ends[-2] <= ROWS_ATTENDING:
             ends.pop()
             slots.pop()

@@ -27,6 +27,7 @@ from dg_lsp.models.gemma.trial import (
     Trial,
     check_prepared,
     check_scores,
+    check_shared,
     check_steps,
     check_trial,
     run_trial,
@@ -133,6 +134,7 @@ class LadderDenoiser(GemmaDenoiser):
                 longest = rounded(prompt_tokens)
                 sizes = cached_sizes(prompt_tokens)
                 check_prepared(self, [size for size in sizes if size <= longest])
+                check_shared(self)
                 self._sizes = sizes
                 return
             except Exception as error:  # As in the self-test.

@@ -30,23 +30,30 @@ def canvas_mask(lengths: Sequence[int], cached: int, rows: int = 0, slots: int =
     `rows` and `slots` beyond those of the canvases and the cache are padding, which no canvas
     sees. A row of padding sees itself, because attention over nothing is undefined.
     """
-    slots = max(slots, cached)
-    return shared_mask(lengths, [range(slots - cached, slots)] * len(lengths), slots, rows)
+    return shared_mask(lengths, [range(cached)] * len(lengths), rows, max(slots, cached))
 
 
 def shared_mask(
-    lengths: Sequence[int], seen: Sequence[range], slots: int, rows: int = 0
+    lengths: Sequence[int], places: Sequence[range], rows: int, slots: int
 ) -> Tensor:
-    """(rows, slots + rows): like `canvas_mask`, but every canvas sees slots of its own."""
-    own = owners(lengths)
-    padding = torch.arange(max(rows - len(own), 0))
-    nothing = torch.zeros_like(padding)
-    first = torch.cat([torch.tensor([one.start for one in seen])[own], nothing])
-    end = torch.cat([torch.tensor([one.stop for one in seen])[own], nothing])
-    own = torch.cat([own, padding + len(lengths)])
+    """(rows, slots + rows): like `canvas_mask`, but every canvas sees slots of its own;
+    `places` says how many slots before the rows they are."""
+    rows = max(rows, sum(lengths))
+    first, end = slots_seen(lengths, places, rows, slots)
+    lane = lanes(lengths, rows)
     slot = torch.arange(slots)[None, :]
     before = (slot >= first[:, None]) & (slot < end[:, None])
-    return torch.cat([before, own[:, None] == own[None, :]], dim=1)
+    return torch.cat([before, lane[:, None] == lane[None, :]], dim=1)
+
+
+def slots_seen(
+    lengths: Sequence[int], places: Sequence[range], rows: int, slots: int
+) -> Tensor:
+    """(2, rows) the first slot that a row sees, and the one after the last, int32; a row of
+    padding sees none."""
+    own = owners(lengths)
+    bounds = torch.tensor([[slots - one.stop, slots - one.start] for one in places])[own]
+    return torch.cat([bounds, bounds.new_zeros(rows - len(own), 2)]).t().int().contiguous()
 
 
 def causal_mask(lengths: Sequence[int], cached: int, window: int | None) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -13,10 +14,10 @@ from dg_lsp.models.gemma.attention import fold, groups_by_kind
 from dg_lsp.models.gemma.buckets import Bucket
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.fused import Lanes
-from dg_lsp.models.gemma.masks import canvas_mask, lanes, offsets
+from dg_lsp.models.gemma.masks import lanes, offsets, shared_mask, slots_seen
 from dg_lsp.models.gemma.step import Parts, StepInputs, run_step
 from dg_lsp.models.gemma.workspace import Workspace, slots_by_kind
-from dg_lsp.models.padding import CONSTRAINTS
+from dg_lsp.models.padding import CONSTRAINTS, SHARED_CONSTRAINTS
 
 
 class PaddedStep:
@@ -35,7 +36,7 @@ class PaddedStep:
         device, dtype = weight.device, weight.dtype
         self._bucket = bucket
         self._window: int = model.config.text_config.sliding_window
-        self._slots = slots_by_kind(bucket.cached, self._window)
+        self._slots = slots_by_kind(bucket.cached, self._window, bucket.prompts)
         self._groups = groups_by_kind(model)
 
         def ids(*size: int) -> Tensor:
@@ -48,7 +49,7 @@ class PaddedStep:
             conditioning=self._conditioning,
             positions=ids(bucket.rows),
             masks={
-                kind: Lanes(lane, ids())
+                kind: Lanes(lane, ids(2, bucket.rows).int())
                 if fused
                 else torch.zeros(
                     (1, 1, groups * bucket.rows, self._slots[kind] + bucket.rows),
@@ -59,9 +60,11 @@ class PaddedStep:
             },
             order=ids(bucket.rows),
             target=ids(bucket.free),
-            disallowed=torch.zeros(CONSTRAINTS, vocab, dtype=torch.bool, device=device),
+            disallowed=torch.zeros(
+                constraints_of(bucket), vocab, dtype=torch.bool, device=device
+            ),
             constraint=ids(bucket.free),
-            temperature=torch.ones((), device=device),
+            temperature=torch.ones(bucket.free, device=device),
             share=torch.zeros(bucket.free, device=device),
         )
         self._canvases: Canvases | None = None
@@ -78,24 +81,38 @@ class PaddedStep:
         """Fill in what stays the same in all steps of `canvases` after `cached` tokens."""
         if canvases is self._canvases and cached == self._cached:
             return
+        count = len(canvases.lengths)
+        places = {
+            "full_attention": [range(cached)] * count,
+            "sliding_attention": [range(min(cached, self._window - 1))] * count,
+        }
+        self.arrange_shared(canvases, offsets(canvases.lengths) + cached, places)
+        self._cached = cached
+
+    def arrange_shared(
+        self, canvases: Canvases, positions: Tensor, places: Mapping[str, Sequence[range]]
+    ) -> None:
+        """The same for canvases after several prompts.
+
+        `positions` (rows,); `places` say, by layer type, how many slots before the rows those
+        are that each canvas sees.
+        """
+        if canvases is self._canvases and not self._cached:
+            return
         inputs, bucket = self._inputs, self._bucket
         free, pinned = len(canvases.free), len(canvases.pinned)
-        positions = offsets(canvases.lengths) + cached
         inputs.canvas.zero_()
         self._conditioning.zero_()
-        inputs.positions.fill_(cached)
+        inputs.positions.zero_()
         inputs.positions[: len(positions)] = positions.to(inputs.positions.device)
-        seen = {
-            "full_attention": cached,
-            "sliding_attention": min(cached, self._window - 1),
-        }
         for kind, mask in inputs.masks.items():
             assert mask is not None
+            arguments = canvases.lengths, places[kind], bucket.rows, self._slots[kind]
             if isinstance(mask, Lanes):
                 mask.lane.copy_(lanes(canvases.lengths, bucket.rows))
-                mask.cached.fill_(seen[kind])
+                mask.seen.copy_(slots_seen(*arguments))
                 continue
-            visible = canvas_mask(canvases.lengths, seen[kind], bucket.rows, self._slots[kind])
+            visible = shared_mask(*arguments)
             folded = fold(visible[None, None].to(mask.device), self._groups[kind])
             mask.zero_().masked_fill_(~folded, -torch.inf)
         inputs.order.zero_()
@@ -108,12 +125,16 @@ class PaddedStep:
         inputs.disallowed[: len(canvases.disallowed)] = canvases.disallowed
         inputs.constraint.zero_()
         inputs.constraint[:free] = canvases.constraint
-        self._canvases, self._cached = canvases, cached
+        self._canvases, self._cached = canvases, 0
 
     def __call__(
-        self, canvas: Tensor, conditioning: Tensor | None, temperature: float, share: Tensor
+        self,
+        canvas: Tensor,
+        conditioning: Tensor | None,
+        temperature: float | Tensor,
+        share: Tensor,
     ) -> Prediction:
-        """Run one step with the arranged inputs."""
+        """Run one step with the arranged inputs; `temperature` may be one for each free row."""
         inputs = self._inputs
         rows, free = len(canvas), len(share)
         inputs.canvas[:rows] = canvas
@@ -121,7 +142,7 @@ class PaddedStep:
             self._conditioning.zero_()
         else:
             self._conditioning[:rows] = conditioning
-        inputs.temperature.fill_(temperature)
+        inputs.temperature[:free] = temperature
         inputs.share[:free] = share
         selection, soft = self._run()
         first = self._bucket.free
@@ -137,6 +158,11 @@ class PaddedStep:
             pinned_fit=selection.fit[first : first + pinned].clone(),
             conditioning=soft[:rows].clone(),
         )
+
+
+def constraints_of(bucket: Bucket) -> int:
+    """How many constraints a step has room for."""
+    return CONSTRAINTS if bucket.prompts == 1 else SHARED_CONSTRAINTS
 
 
 def _bytes_of(inputs: StepInputs) -> int:

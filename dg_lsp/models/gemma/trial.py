@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dg_lsp.engine.denoiser import Canvases, Prediction
+from dg_lsp.engine.denoiser import Canvases, Prediction, StepRequest
 from dg_lsp.models.checking import tolerance_of, within
 from dg_lsp.models.gemma.checking import CANVASES, PROMPT_TOKENS
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
@@ -24,6 +24,8 @@ RANKED = (16, 8)
 """Tokens of the texts that are ranked together."""
 TEMPERATURE = 0.7
 DOCUMENT = "the self-test"
+SHARED_PROMPTS = (200, 300)
+"""Tokens of the prompts that share a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,26 @@ def check_prepared(denoiser: GemmaDenoiser, sizes: Sequence[int]) -> None:
     denoiser.prefixes.take(DOCUMENT)
 
 
+@torch.inference_mode()
+def check_shared(denoiser: GemmaDenoiser) -> None:
+    """A prepared step that two prompts share, compared with each one's step without it."""
+    if denoiser.prompts_together < 2:
+        return
+    ids = _ids(denoiser, SHARED_PROMPTS[-1])
+    names = [f"{DOCUMENT} {count}" for count in SHARED_PROMPTS]
+    requests = []
+    for name, count in zip(names, SHARED_PROMPTS, strict=True):
+        dice = torch.Generator().manual_seed(count)
+        encoded = denoiser.encode(ids[:count], name)
+        requests.append(_request(denoiser, encoded, _canvases(denoiser, dice), dice))
+    found = denoiser.denoise_together(requests)
+    with denoiser.unpadded():
+        expected = [request.on(denoiser) for request in requests]
+    check_steps(found, expected, denoiser.model.lm_head.weight.dtype)
+    for name in names:
+        denoiser.prefixes.take(name)
+
+
 def _cut_back(denoiser: GemmaDenoiser, ids: Sequence[int]) -> None:
     """Leave only some tokens of the prompt in the cache, if it is there."""
     prefix = denoiser.prefixes.take(DOCUMENT)
@@ -113,29 +135,44 @@ def rank(denoiser: GemmaDenoiser, encoded: Encoded) -> list[Tensor]:
 
 def sample_steps(denoiser: GemmaDenoiser, encoded: Encoded) -> list[Prediction]:
     """Two steps after a prompt, the second conditioned on the first."""
-    vocab, device = denoiser.vocab_size, denoiser.device
     dice = torch.Generator().manual_seed(0)
+    canvases = _canvases(denoiser, dice)
+    found: list[Prediction] = []
+    for _ in range(2):
+        conditioning = found[-1].conditioning if found else None
+        found.append(_request(denoiser, encoded, canvases, dice, conditioning).on(denoiser))
+    return found
+
+
+def _canvases(denoiser: GemmaDenoiser, dice: torch.Generator) -> Canvases:
+    vocab, device = denoiser.vocab_size, denoiser.device
     lengths = tuple(min(length, denoiser.canvas_length) for length in CANVASES)
-    rows = sum(lengths)
-    is_free = torch.rand(rows, generator=dice) < 0.7
+    is_free = torch.rand(sum(lengths), generator=dice) < 0.7
     is_free[0] = True
     free, pinned = is_free.nonzero().squeeze(1), (~is_free).nonzero().squeeze(1)
-    canvases = Canvases(
+    return Canvases(
         lengths,
         free.to(device),
         pinned.to(device),
         (torch.rand(1, vocab, generator=dice) < 0.1).to(device),
         torch.zeros_like(free).to(device),
     )
-    found: list[Prediction] = []
-    for _ in range(2):
-        canvas = torch.randint(vocab, (rows,), generator=dice).to(device)
-        share = torch.rand(len(free), generator=dice).to(device)
-        conditioning = found[-1].conditioning if found else None
-        found.append(
-            denoiser.denoise(encoded, canvases, canvas, conditioning, TEMPERATURE, share)
-        )
-    return found
+
+
+def _request(
+    denoiser: GemmaDenoiser,
+    encoded: Encoded,
+    canvases: Canvases,
+    dice: torch.Generator,
+    conditioning: Tensor | None = None,
+) -> StepRequest:
+    rows = sum(canvases.lengths)
+    canvas = torch.randint(denoiser.vocab_size, (rows,), generator=dice)
+    share = torch.rand(len(canvases.free), generator=dice)
+    return StepRequest(
+        *(encoded, canvases, canvas.to(denoiser.device), conditioning),
+        *(TEMPERATURE, share.to(denoiser.device)),
+    )
 
 
 def check_steps(

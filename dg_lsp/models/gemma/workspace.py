@@ -113,14 +113,14 @@ class WorkspaceView:
         return Slots(keys[0], values[0])
 
 
-def slots_by_kind(cached: int, window: int) -> dict[str, int]:
-    """Slots before the rows of a padded forward pass, by layer type.
+def slots_by_kind(cached: int, window: int, prompts: int = 1) -> dict[str, int]:
+    """Slots before the rows of a padded forward pass after so many prompts, by layer type.
 
-    Rounded up because attention needs aligned masks; one slot may stay unused.
+    Rounded up because attention needs aligned masks; some slots may stay unused.
     """
     return {
         "full_attention": cached,
-        "sliding_attention": min(cached, rounded(window - 1)),
+        "sliding_attention": min(cached, prompts * rounded(window - 1)),
     }
 
 

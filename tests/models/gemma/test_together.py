@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -9,17 +10,36 @@ import torch
 
 from dg_lsp.config import CacheSettings
 from dg_lsp.engine.denoiser import Canvases, SharingDenoiser, StepRequest
+from dg_lsp.models.captured import uncaptured
+from dg_lsp.models.gemma import buckets
+from dg_lsp.models.gemma.bucketed import BucketedSteps
+from dg_lsp.models.gemma.buckets import PROMPTS_TOGETHER
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.folded import fold
+from dg_lsp.models.gemma.step import PLAIN
+from dg_lsp.models.gemma.trial import check_shared
 
 TOLERANCE = 2e-4
 PARTS = ("log_probability", "entropy", "free_fit", "pinned_fit", "conditioning")
 
 
-@pytest.fixture(params=["class", "folded"])
+CAPACITY = 512
+
+
+@pytest.fixture(params=["class", "folded", "bucketed", "fused"])
 def denoiser(tiny_model, request) -> GemmaDenoiser:
-    folded = fold(tiny_model) if request.param == "folded" else None
-    return GemmaDenoiser(tiny_model, folded=folded)
+    if request.param in ("class", "folded"):
+        folded = fold(tiny_model) if request.param == "folded" else None
+        return GemmaDenoiser(tiny_model, folded=folded)
+    model = copy.deepcopy(tiny_model)
+    parts = PLAIN if request.param == "fused" else None
+    return bucketed(model, BucketedSteps(uncaptured, parts))
+
+
+def bucketed(model, steps: BucketedSteps) -> GemmaDenoiser:
+    denoiser = GemmaDenoiser(model, bucketed=steps)
+    denoiser._shared.capacity = CAPACITY
+    return denoiser
 
 
 def tokens(count: int, seed: int) -> list[int]:
@@ -147,6 +167,59 @@ def test_prompts_in_use_are_evicted_last(tiny_model):
     denoiser.prefixes.budget_bytes = denoiser.prefixes.nbytes
     denoiser.encode(tokens(40, 9), "9.py")
     assert denoiser.prefixes.documents == ["1.py", "2.py", "9.py"]
+
+
+def test_more_than_a_bucket_holds_is_divided(tiny_model):
+    """Nine prompts, and prompts that are too long together or alone."""
+    steps = BucketedSteps(uncaptured)
+    denoiser = bucketed(tiny_model, steps)
+    nine = [asking(denoiser, 10 + seed, (5,), seed) for seed in range(9)]
+    # Makes room for one prompt.
+    nine[0].on(denoiser)
+    check(denoiser, nine)
+    assert [bucket.cached for bucket in steps.buckets if bucket.prompts > 1] == [256]
+    lengths = (300, 200, 40, 600)
+    check(denoiser, [asking(denoiser, length, (5,), length) for length in lengths])
+
+
+def test_a_shared_step_is_prepared_once(tiny_model):
+    steps = BucketedSteps(uncaptured)
+    denoiser = bucketed(tiny_model, steps)
+    requests = [asking(denoiser, 30 + seed, (5,), seed) for seed in range(4)]
+    for some in (requests[:2], requests[1:3], requests, requests[2:]):
+        denoiser.denoise_together(some)
+    assert [bucket.prompts for bucket in steps.buckets] == [PROMPTS_TOGETHER]
+    assert steps.times_prepared == 1
+
+
+def test_warming_up_takes_memory_of_the_cache_for_shared_steps(tiny_model, monkeypatch):
+    # For the whole process.
+    monkeypatch.setattr("dg_lsp.models.gemma.denoiser.only_compiled", lambda: None)
+    monkeypatch.setattr(buckets, "WARM_SHARED", ((16, 16),))
+    monkeypatch.setattr(buckets, "WARM", ((16, 16),))
+    steps = BucketedSteps(uncaptured, PLAIN)
+    denoiser = GemmaDenoiser(
+        copy.deepcopy(tiny_model), CacheSettings(prefix_bytes=2**26), steps
+    )
+    assert denoiser.prompts_together == 1
+    told = []
+    for _ in range(2):
+        denoiser.warm_up(256, lambda done, total: told.append((done, total)))
+        held = denoiser._shared.nbytes
+        assert held == denoiser._shared.bytes_of(denoiser._shared.capacity)
+        assert denoiser.prefixes.budget_bytes == 2**26 - held
+    assert told[-1][0] == told[-1][1]
+    assert denoiser.prompts_together > 1
+    check_shared(denoiser)
+    # Too little memory for it, and masks that would take too much.
+    for size, parts in ((2**18, PLAIN), (2**26, None)):
+        denoiser = GemmaDenoiser(
+            copy.deepcopy(tiny_model),
+            CacheSettings(prefix_bytes=size),
+            BucketedSteps(uncaptured, parts),
+        )
+        denoiser.warm_up(256, lambda done, total: None)
+        assert (denoiser.prompts_together, denoiser.prefixes.budget_bytes) == (1, size)
 
 
 def test_shrinking_frees_what_steps_share(denoiser):

@@ -18,8 +18,8 @@ class Lanes(NamedTuple):
 
     lane: Tensor
     """(rows,) the canvas of a row; negative, and different for each, where a row is padding."""
-    cached: Tensor
-    """Scalar: how many of the slots before the rows hold tokens, the last ones."""
+    seen: Tensor
+    """(2, rows) the first slot before the rows that a row sees, and the one after the last."""
 
 
 class Slots(NamedTuple):
@@ -55,7 +55,7 @@ def attention(
         slots.values,
         layer.q_norm.eps,
     )
-    attended = ops.attend(query, slots.keys, slots.values, lanes.lane, lanes.cached)
+    attended = ops.attend(query, slots.keys, slots.values, lanes.lane, lanes.seen)
     projected: Tensor = layer.o_proj(attended.view(1, rows, -1))
     return projected
 

@@ -83,14 +83,15 @@ def route(logits, scale, weights, index, EXPERTS: tl.constexpr, COUNT: tl.conste
 
 @triton.jit
 def attend_part(
-    query, keys, values, lane, cached, part, peaks, masses, rows, slots, head_stride,
+    query, keys, values, lane, seen, part, peaks, masses, rows, slots, head_stride,
     QUERY_HEADS: tl.constexpr, GROUPS: tl.constexpr, DIM: tl.constexpr,
     TILE_M: tl.constexpr, TILE_N: tl.constexpr, PARTS: tl.constexpr, WIDEN: tl.constexpr,
 ):  # fmt: skip
     """One program for each tile of query rows, key head, and part of the keys.
 
     A query row is a row of one query head; the `GROUPS` heads that share a key head are
-    neighbours, so that a tile reads its keys once. Online softmax as in FlashAttention (Dao et
+    neighbours, so that a tile reads its keys once, and only those between the first and the
+    last slot that any of its rows sees. Online softmax as in FlashAttention (Dao et
     al., arXiv 2205.14135), and parts that `attend_join` joins as in Flash-Decoding.
     """
     tile, key_head, which = tl.program_id(0), tl.program_id(1), tl.program_id(2)
@@ -102,15 +103,22 @@ def attend_part(
     at = (row * QUERY_HEADS + head)[:, None] * DIM + dim[None, :]
     asked = tl.load(query + at, mask=inside[:, None], other=0.0)
     own = tl.load(lane + row, mask=inside, other=-1)
-    first_held = slots - tl.load(cached).to(tl.int32)
+    first = tl.load(seen + row, mask=inside, other=0)
+    end = tl.load(seen + rows + row, mask=inside, other=0)
+    # Tiles of slots that are read; the one that holds the first row comes after them.
+    with_rows = slots // TILE_N
+    lowest = tl.min(tl.where(first < end, first, slots), axis=0) // TILE_N
+    highest = tl.minimum(tl.cdiv(tl.max(end, axis=0), TILE_N), with_rows)
+    before = tl.maximum(highest - lowest, 0)
     peak = tl.full((TILE_M,), -1e30, tl.float32)
     mass = tl.zeros((TILE_M,), tl.float32)
     total = tl.zeros((TILE_M, DIM), tl.float32)
     count = slots + rows
-    tiles = tl.cdiv(count, TILE_N)
+    tiles = before + tl.cdiv(count, TILE_N) - with_rows
     each = tl.cdiv(tiles, PARTS)
     for step in range(which * each, tl.minimum(which * each + each, tiles)):
-        slot = step * TILE_N + tl.arange(0, TILE_N)
+        place = tl.where(step < before, lowest + step, with_rows + step - before)
+        slot = place * TILE_N + tl.arange(0, TILE_N)
         there = slot < count
         start = key_head.to(tl.int64) * head_stride
         held = tl.load(
@@ -119,7 +127,7 @@ def attend_part(
         other = tl.load(lane + slot - slots, mask=there & (slot >= slots), other=-1)
         sees = tl.where(
             (slot < slots)[None, :],
-            (slot >= first_held)[None, :] & (own >= 0)[:, None],
+            (slot[None, :] >= first[:, None]) & (slot[None, :] < end[:, None]),
             (own[:, None] == other[None, :]) & there[None, :],
         )
         if WIDEN:

@@ -62,7 +62,7 @@ def rotate_and_store(
     return rotated
 
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, lane: Tensor, cached: Tensor) -> Tensor:
+def attend(query: Tensor, keys: Tensor, values: Tensor, lane: Tensor, seen: Tensor) -> Tensor:
     """Like `reference.attend`; two launches."""
     rows, heads, dim = query.shape
     key_heads, count = keys.shape[:2]
@@ -76,7 +76,7 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, lane: Tensor, cached: Te
         keys,
         values,
         lane,
-        cached,
+        seen,
         part,
         peaks,
         masses,

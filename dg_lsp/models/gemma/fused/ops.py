@@ -34,13 +34,13 @@ def rotate_and_store(
 
 
 @torch.library.custom_op("dg_lsp::attend", mutates_args=())
-def attend(query: Tensor, keys: Tensor, values: Tensor, lane: Tensor, cached: Tensor) -> Tensor:
+def attend(query: Tensor, keys: Tensor, values: Tensor, lane: Tensor, seen: Tensor) -> Tensor:
     """`reference.attend` in two launches."""
     if query.device.type == "cpu":
-        return reference.attend(query, keys, values, lane, cached)
+        return reference.attend(query, keys, values, lane, seen)
     from dg_lsp.models.gemma.fused import launch
 
-    return launch.attend(query, keys, values, lane, cached)
+    return launch.attend(query, keys, values, lane, seen)
 
 
 @torch.library.custom_op("dg_lsp::route", mutates_args=())

@@ -41,20 +41,20 @@ def rotate_and_store(
     return rotated(normed(query, query_scale)).to(query.dtype).contiguous()
 
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, lane: Tensor, cached: Tensor) -> Tensor:
-    """Attention of canvases that see the cached tokens and themselves, without a scale.
+def attend(query: Tensor, keys: Tensor, values: Tensor, lane: Tensor, seen: Tensor) -> Tensor:
+    """Attention of canvases that see some cached tokens and themselves, without a scale.
 
     Shapes: `query` (rows, query heads, dim); `keys` and `values` (key heads, slots + rows,
     dim); `lane` (rows,) the canvas of a row, negative and different for each row of padding;
-    `cached` scalar: of the slots, the last `cached` hold tokens. Returns (rows, query heads,
-    dim). A row of padding sees itself, because attention over nothing is undefined.
+    `seen` (2, rows) the first slot that a row sees, and the one after the last, int32.
+    Returns (rows, query heads, dim). A row of padding sees itself, because attention over
+    nothing is undefined.
     """
     rows, heads, _ = query.shape
     slots = keys.shape[1] - rows
-    before = torch.arange(slots, device=lane.device) >= slots - cached
-    sees = torch.cat(
-        [before[None, :] & (lane >= 0)[:, None], lane[:, None] == lane[None, :]], dim=1
-    )
+    slot = torch.arange(slots, device=lane.device)[None, :]
+    before = (slot >= seen[0, :, None]) & (slot < seen[1, :, None])
+    sees = torch.cat([before, lane[:, None] == lane[None, :]], dim=1)
     groups = heads // keys.shape[0]
     keys, values = (held.float().repeat_interleave(groups, 0) for held in (keys, values))
     logits = query.float().transpose(0, 1) @ keys.transpose(1, 2)

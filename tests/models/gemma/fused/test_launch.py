@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dg_lsp.models.gemma.fused import reference
+from dg_lsp.models.gemma.masks import lanes, slots_seen
 
 pytest.importorskip("triton", reason="Triton is there on Linux only")
 from dg_lsp.models.gemma.fused import launch
@@ -83,10 +84,10 @@ def test_canvases_see_the_cached_tokens_and_themselves(
     ).int()  # fmt: skip
     query = torch.randn(rows, heads, dim).to(dtype) / dim**0.5
     keys, values = torch.randn(2, key_heads, slots + rows, dim).to(dtype)
-    held = torch.tensor(cached)
+    seen = slots_seen(lengths, [range(cached)] * len(lengths), rows, slots)
 
-    ours = launch.attend(query, keys, values, lane, held)
-    theirs = reference.attend(query, keys, values, lane, held)
+    ours = launch.attend(query, keys, values, lane, seen)
+    theirs = reference.attend(query, keys, values, lane, seen)
 
     torch.testing.assert_close(ours, theirs, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype])
 
@@ -94,12 +95,41 @@ def test_canvases_see_the_cached_tokens_and_themselves(
 def test_what_lies_before_the_cached_tokens_has_no_effect():
     torch.manual_seed(0)
     query, (keys, values) = torch.randn(4, 2, 32), torch.randn(2, 2, 68, 32)
-    lane, cached = torch.zeros(4, dtype=torch.int32), torch.tensor(20)
-    before = launch.attend(query, keys, values, lane, cached)
+    lane, seen = torch.zeros(4, dtype=torch.int32), slots_seen([4], [range(20)], 4, 64)
+    before = launch.attend(query, keys, values, lane, seen)
 
     keys[:, :44], values[:, :44] = 1e4, 1e4
 
-    assert torch.equal(launch.attend(query, keys, values, lane, cached), before)
+    assert torch.equal(launch.attend(query, keys, values, lane, seen), before)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "places", "padding", "slots"),
+    [
+        # Next to each other, with a gap, in another order; aligned with tiles and not.
+        ((3, 2), [range(64), range(64, 128)], 3, 128),
+        ((3, 20, 17), [range(5, 9), range(5, 9), range(70, 333)], 0, 340),
+        ((9, 30), [range(100, 101), range(33)], 1, 101),
+        ((40, 40), [range(0), range(3, 90)], 2, 96),
+    ],
+)
+def test_canvases_of_several_prompts_see_their_own(lengths, places, padding, slots):
+    torch.manual_seed(slots)
+    rows = sum(lengths) + padding
+    query = torch.randn(rows, 4, 32) / 32**0.5
+    keys, values = torch.randn(2, 2, slots + rows, 32)
+    lane, seen = lanes(lengths, rows), slots_seen(lengths, places, rows, slots)
+
+    ours = launch.attend(query, keys, values, lane, seen)
+    torch.testing.assert_close(
+        ours, reference.attend(query, keys, values, lane, seen), atol=1e-5, rtol=1e-5
+    )
+    # What nobody sees has no effect, whatever it is.
+    unseen = torch.ones(slots, dtype=torch.bool)
+    for place in places:
+        unseen[slots - place.stop : slots - place.start] = False
+    keys[:, :slots][:, unseen] = values[:, :slots][:, unseen] = 1e4
+    assert torch.equal(launch.attend(query, keys, values, lane, seen), ours)
 
 
 @pytest.mark.parametrize(("experts", "count"), [(8, 2), (128, 8), (4, 4)])
