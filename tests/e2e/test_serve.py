@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -270,21 +271,30 @@ def test_an_editor_that_never_reads_and_is_killed_leaves_no_server():
     assert gone == [server]
 
 
-def test_a_client_with_too_much_to_read_ends_the_session(tmp_path):
+@pytest.mark.parametrize("way", ["pipes", "tcp"])
+def test_a_client_with_too_much_to_read_ends_the_session(tmp_path, way):
     """Memory is bounded although the client lives on."""
     script = "from dg_lsp.server.rpc import transport\n"
-    script += "transport.MAX_UNREAD_BYTES = 200_000\n"
+    script += "transport.MAX_UNREAD_BYTES = 50_000\n"
     script += "import sys, runpy; sys.argv = sys.argv[1:]\n"
     script += "runpy.run_path(sys.argv[0], run_name='__main__')"
-    command = [sys.executable, "-c", script, *SERVE_SCRIPTED[1:]]
+    options = [json.dumps({"tcp": True})] if way == "tcp" else []
+    command = [sys.executable, "-c", script, *SERVE_SCRIPTED[1:], *options]
     pipe, log = subprocess.PIPE, tmp_path / "log"
     with (
         log.open("wb") as stderr,
         subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, bufsize=0) as server,
+        socket.socket() as client,
     ):
-        server.stdin.write(initialize(None))
-        with contextlib.suppress(BrokenPipeError):
-            fill_pipe(server.stdin.write)
+        send = server.stdin.write
+        if way == "tcp":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", int(server.stdout.readline())))
+            send = client.sendall
+        send(initialize(None))
+        with contextlib.suppress(OSError):
+            for _ in range(20):
+                fill_pipe(send)
         assert server.wait(60) == 1
     assert "does not read" in log.read_text()
 

@@ -61,11 +61,7 @@ async def serve_stdio(
             except RuntimeError:
                 return
 
-    def overflow() -> None:
-        log.error("the session ends because the client does not read what is sent to it")
-        protocol.on_exit(protocol.exit_status)
-
-    writer = PipeWriter(stdout.fileno(), MAX_UNREAD_BYTES, overflow)
+    writer = PipeWriter(stdout.fileno(), MAX_UNREAD_BYTES, lambda: _give_up(protocol))
     protocol.set_writer(writer)
     threading.Thread(target=read, name="dg-lsp stdin", daemon=True).start()
     try:
@@ -99,7 +95,7 @@ async def serve_tcp(
             return
         taken = True
         pieces = [first]
-        protocol.set_writer(_SocketWriter(writer))
+        protocol.set_writer(_SocketWriter(writer, lambda: _give_up(protocol)))
 
         async def next_piece() -> Piece:
             if pieces:
@@ -215,12 +211,22 @@ def _is_alive(process: psutil.Process) -> bool:
         return True
 
 
+def _give_up(protocol: Protocol) -> None:
+    log.error("the session ends because the client does not read what is sent to it")
+    protocol.on_exit(protocol.exit_status)
+
+
 class _SocketWriter:
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
+    def __init__(self, writer: asyncio.StreamWriter, on_overflow: Callable[[], None]) -> None:
+        self._writer, self._on_overflow = writer, on_overflow
 
     def write(self, data: bytes) -> None:
-        if not self._writer.is_closing():
+        if self._writer.is_closing():
+            return
+        if self._writer.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+            self._writer.transport.abort()
+            self._on_overflow()
+        else:
             self._writer.write(data)
 
     def close(self) -> None:
