@@ -274,7 +274,9 @@ class Infill:
     reason: Reason | None = None
     model: str = ""
     prompt_tokens: int = 0
-    """Tokens that the encoder read; 0 if unknown."""
+    """Tokens of the prompt; 0 if unknown."""
+    cached_tokens: int = 0
+    """How many of them had been read for an earlier job; 0 if unknown."""
 
 
 class JobState(enum.Enum):

@@ -128,7 +128,12 @@ class Filling:
         self._timings_ms["total"] = (time.perf_counter() - self._started) * 1e3
         offered, reason = self._sure_enough(ranked)
         return Infill(
-            offered, self._steps, self._timings_ms, reason, prompt_tokens=len(prompt.ids)
+            offered,
+            self._steps,
+            self._timings_ms,
+            reason,
+            prompt_tokens=len(prompt.ids),
+            cached_tokens=getattr(encoded, "reused", 0),
         )
 
     def _sure_enough(

@@ -144,7 +144,7 @@ class GemmaDenoiser:
                 prefix = self._new_prefix()
             last_hidden = self._read_on(prefix, ids)
             self.prefixes.put(document, prefix)
-        return Encoded(tuple(ids), document, prefix, last_hidden)
+        return Encoded(tuple(ids), document, prefix, last_hidden, prefix.reused)
 
     @torch.inference_mode()
     def denoise(

@@ -114,6 +114,8 @@ class Prefix:
         self.ids: list[int] = []
         self.last_hidden: Tensor | None = None
         """(hidden,) the encoder's state of the last token."""
+        self.reused = 0
+        """Tokens of the newest prompt that did not have to be read again."""
         self.layers = [LayerCache(shape, slack, dtype, device) for shape in shapes]
 
     @property
@@ -135,6 +137,7 @@ class Prefix:
         last token must be read again, to get the encoder's state of it.
         """
         if self.last_hidden is not None and self.ids == list(ids):
+            self.reused = len(ids)
             return len(ids)
         shared = common_length(self.ids, ids[:-1])
         for layer in self.layers:
@@ -143,6 +146,7 @@ class Prefix:
             layer.cut(shared)
         del self.ids[shared:]
         self.last_hidden = None
+        self.reused = shared
         return shared
 
     def update(self, keys: Tensor, values: Tensor, layer_idx: int) -> tuple[Tensor, Tensor]:
@@ -162,6 +166,8 @@ class Encoded:
     prefix: Prefix
     last_hidden: Tensor
     """(hidden,) the encoder's state of the last token."""
+    reused: int = 0
+    """Tokens that had been read for an earlier prompt of the document."""
     serial: int = field(default_factory=lambda: next(_serials))
 
     @property

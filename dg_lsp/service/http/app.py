@@ -7,6 +7,7 @@ Starlette is imported when an application is created.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import time
@@ -26,6 +27,7 @@ from dg_lsp.service.fields import SchemaError
 from dg_lsp.service.http.answers import chunks_answer, json_answer, refusal
 from dg_lsp.service.http.compatibility import (
     FormRequest,
+    TokenCounts,
     cut_at,
     error_body,
     failure,
@@ -73,6 +75,15 @@ log = logging.getLogger(__name__)
 
 ADMIN_PATHS = ("/v1/unload", "/v1/shutdown")
 """What would take the model away from all clients."""
+NO_CHAT = "; dg-lsp fills in text and does not chat: use /v1/completions with a suffix"
+INSTEAD = {
+    "/chat/completions": NO_CHAT,
+    "/responses": NO_CHAT,
+    "/fim/completions": "; use /v1/completions, which takes the same prompt and suffix",
+    "/completion": "; use /infill, or /v1/completions",
+    "/embeddings": "; dg-lsp has no embeddings",
+}
+"""What is said of endpoints that other servers have, without their version."""
 BUSY_S = 1.0
 """When a client may try again while the engine has too many open jobs."""
 
@@ -96,8 +107,10 @@ def make_app(
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         where = f"{request.method} {request.scope['path']}"
+        instead = INSTEAD.get(request.scope["path"].rpartition("/v1")[2], "")
         return refusal(
-            error.status_code, Reason(ReasonCode.NO_ENDPOINT, f"{where}: {error.detail}")
+            error.status_code,
+            Reason(ReasonCode.NO_ENDPOINT, f"{where}: {error.detail}{instead}"),
         )
 
     def guarded(endpoint: Endpoint, only_admin: bool) -> Endpoint:
@@ -133,6 +146,9 @@ def make_app(
         ("GET", "/metrics", service.metrics),
         ("GET", "/v1/status", service.status),
         ("GET", "/v1/models", service.models),
+        ("GET", "/v1/health", service.health),
+        ("GET", "/props", service.props),
+        ("GET", "/slots", service.slots),
         ("POST", "/v1/infill", service.infill),
         ("POST", "/v1/cancel", service.cancel),
         ("POST", "/v1/load", service.load),
@@ -176,7 +192,7 @@ class _Service:
         if asked.wants_nothing:
             self._host.start_loading()
             return json_answer(
-                200, write_llama(asked, Infill((), 0), (0, 0), is_last_chunk=False)
+                200, write_llama(asked, Infill((), 0), TokenCounts(), is_last_chunk=False)
             )
         infill, tokens = await self._fill(request, asked)
         if not asked.streams:
@@ -255,6 +271,38 @@ class _Service:
         )
         return json_answer(200, {"object": "list", "data": found})
 
+    async def props(self, request: Request) -> Response:
+        """As llama.cpp's server has it, as far as it applies."""
+        waiting = Reason(ReasonCode.LOADING, "the model is not loaded yet")
+        opened = self._host.opened
+        if opened is None:
+            self._host.start_loading()
+            return refusal(503, self._host.error or waiting, BUSY_S)
+        seen = opened.info.prefix_tokens + opened.info.suffix_tokens
+        return json_answer(
+            200,
+            {
+                "default_generation_settings": {"id": 0, "n_ctx": seen, "params": {}},
+                "total_slots": 1,
+                "model_path": opened.info.name,
+                "model_alias": opened.info.name,
+                "chat_template": "",
+                "modalities": {"vision": False, "audio": False},
+                "build_info": f"dg-lsp {__version__}",
+                "is_sleeping": False,
+            },
+        )
+
+    async def slots(self, request: Request) -> Response:
+        """One slot, because jobs share what the model has read, whoever sends them."""
+        from starlette.responses import Response
+
+        _, running = self._host.count_jobs()
+        opened = self._host.opened
+        seen = opened.info.prefix_tokens + opened.info.suffix_tokens if opened else 0
+        slot = {"id": 0, "n_ctx": seen, "speculative": False, "is_processing": running > 0}
+        return Response(json.dumps([slot]), media_type="application/json")
+
     async def load(self, request: Request) -> Response:
         self._host.start_loading()
         return json_answer(200, {"state": self._host.state.value})
@@ -288,9 +336,7 @@ class _Service:
         self._sent.add(sent_as, handle)
         return handle
 
-    async def _fill(
-        self, request: Request, asked: FormRequest
-    ) -> tuple[Infill, tuple[int, int]]:
+    async def _fill(self, request: Request, asked: FormRequest) -> tuple[Infill, TokenCounts]:
         """Wait for a job of a compatible endpoint; returns its infill and the token counts."""
         handle = self._submit(request, asked.job)
         try:
@@ -304,9 +350,9 @@ class _Service:
         job = within_sight(asked.job)
         infill = await asyncio.to_thread(finished, result.infill, job, asked.finishing)
         opened = self._host.opened
-        if opened is None:
-            return infill, (infill.prompt_tokens, 0)
-        return infill, (infill.prompt_tokens, sum(map(opened.measure, suggested_texts(infill))))
+        texts = suggested_texts(infill) if opened is not None else []
+        written = tuple(map(opened.measure, texts)) if opened is not None else ()
+        return infill, TokenCounts(infill.prompt_tokens, infill.cached_tokens, written)
 
 
 def _sent_as(request: Request) -> SentAs | None:

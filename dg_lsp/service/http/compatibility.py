@@ -53,6 +53,21 @@ class FormRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """What an answer took."""
+
+    prompt: int = 0
+    cached: int = 0
+    """Of the prompt, those that had been read before."""
+    texts: tuple[int, ...] = ()
+    """Of each suggested text."""
+
+    def is_at_limit(self, place: int, most: int) -> bool:
+        """Whether a text takes all tokens that were asked for, so that it may be cut off."""
+        return place < len(self.texts) and self.texts[place] >= most
+
+
+@dataclass(frozen=True, slots=True)
 class _Extra:
     text: str
     filename: Name = ""
@@ -99,6 +114,7 @@ class _OpenAi(_Common):
     suffix: str = ""
     n: Annotated[int, Limits(1, MAX_CANDIDATES)] = 1
     max_tokens: Annotated[int, Limits(1, MAX_TOKENS)] = _DEFAULT.max_tokens
+    echo: bool = False
 
 
 def read_llama(value: Json) -> FormRequest:
@@ -127,10 +143,11 @@ def read_llama(value: Json) -> FormRequest:
 
 
 def write_llama(
-    request: FormRequest, infill: Infill, tokens: tuple[int, int], *, is_last_chunk: bool
+    request: FormRequest, infill: Infill, tokens: TokenCounts, *, is_last_chunk: bool
 ) -> Json:
     """The answer; `tokens` are those of the prompt and of the text."""
     text, stop = cut_at(infill.candidates[0].text if infill.candidates else "", request.stops)
+    is_at_limit = tokens.is_at_limit(0, request.job.max_tokens)
     times = infill.timings_ms
     prompt_ms = times.get("prompt", 0.0) + times.get("encode", 0.0)
     predicted_ms = times.get("denoise", 0.0) + times.get("rank", 0.0)
@@ -141,19 +158,19 @@ def write_llama(
         "id_slot": 0,
         "stop": True,
         "model": infill.model,
-        "tokens_predicted": tokens[1],
-        "tokens_evaluated": tokens[0],
+        "tokens_predicted": sum(tokens.texts),
+        "tokens_evaluated": tokens.prompt,
         "generation_settings": {},
         "prompt": "",
         "has_new_line": "\n" in text,
         "truncated": False,
-        "stop_type": "word" if stop else "eos",
+        "stop_type": "word" if stop else "limit" if is_at_limit else "eos",
         "stopping_word": stop,
-        "tokens_cached": 0,
+        "tokens_cached": tokens.cached,
         "timings": {
-            "cache_n": 0,
-            **_rates("prompt", tokens[0], prompt_ms),
-            **_rates("predicted", tokens[1], predicted_ms),
+            "cache_n": tokens.cached,
+            **_rates("prompt", tokens.prompt - tokens.cached, prompt_ms),
+            **_rates("predicted", sum(tokens.texts), predicted_ms),
         },
     }
     if not request.response_fields:
@@ -182,6 +199,11 @@ def read_openai(value: Json) -> FormRequest:
         case list():
             raise SchemaError("prompt must be one text; lists and token ids are not understood")
     asked = decode(_OpenAi, said, strict=False)
+    # Without these, a client would take the answer for something else than it is.
+    if asked.echo:
+        raise SchemaError("echo is true; dg-lsp returns only what it writes")
+    if said.get("logprobs") not in (None, 0, False):
+        raise SchemaError("logprobs are not known of texts that are written all at once")
     prefix, suffix = (asked.prompt, asked.suffix) if asked.suffix else _sides(asked.prompt)
     job = InfillJob(
         prefix=prefix,
@@ -201,13 +223,13 @@ def read_openai(value: Json) -> FormRequest:
 
 
 def write_openai(
-    request: FormRequest, infill: Infill, tokens: tuple[int, int], name: str, created_s: int
+    request: FormRequest, infill: Infill, tokens: TokenCounts, name: str, created_s: int
 ) -> Json:
     """The whole answer; if there is no suggestion, it contains one empty text."""
     return {
         **_openai_head(infill, name, created_s),
         "choices": [
-            _choice(place, cut_at(text, request.stops)[0], "stop")
+            _choice(place, cut_at(text, request.stops)[0], _end(request, text, place, tokens))
             for place, text in enumerate(suggested_texts(infill))
         ],
         "usage": _usage(tokens),
@@ -215,14 +237,14 @@ def write_openai(
 
 
 def write_openai_chunks(
-    request: FormRequest, infill: Infill, tokens: tuple[int, int], name: str, created_s: int
+    request: FormRequest, infill: Infill, tokens: TokenCounts, name: str, created_s: int
 ) -> list[Json]:
     """The same in chunks: each text, each end, and the token counts if requested."""
     head = _openai_head(infill, name, created_s)
     chunks = []
     for place, text in enumerate(suggested_texts(infill)):
         chunks.append(_choice(place, cut_at(text, request.stops)[0], None))
-        chunks.append(_choice(place, "", "stop"))
+        chunks.append(_choice(place, "", _end(request, text, place, tokens)))
     answers = [{**head, "choices": [chunk]} for chunk in chunks]
     if request.wants_usage:
         answers.append({**head, "choices": [], "usage": _usage(tokens)})
@@ -275,9 +297,21 @@ def _openai_head(infill: Infill, name: str, created_s: int) -> Json:
     return {"id": name, "object": "text_completion", "created": created_s, "model": model}
 
 
-def _usage(tokens: tuple[int, int]) -> Json:
-    prompt, text = tokens
-    return {"prompt_tokens": prompt, "completion_tokens": text, "total_tokens": prompt + text}
+def _end(request: FormRequest, text: str, place: int, tokens: TokenCounts) -> str:
+    """Why a text ends: at a stop or by itself, or because no more was asked for."""
+    is_cut = bool(cut_at(text, request.stops)[1])
+    at_limit = tokens.is_at_limit(place, request.job.max_tokens)
+    return "length" if at_limit and not is_cut else "stop"
+
+
+def _usage(tokens: TokenCounts) -> Json:
+    written = sum(tokens.texts)
+    return {
+        "prompt_tokens": tokens.prompt,
+        "completion_tokens": written,
+        "total_tokens": tokens.prompt + written,
+        "prompt_tokens_details": {"cached_tokens": tokens.cached},
+    }
 
 
 def _rates(what: str, count: int, took_ms: float) -> Json:

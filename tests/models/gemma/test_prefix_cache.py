@@ -184,3 +184,11 @@ def test_a_sliding_layer_holds_little_more_than_its_window():
 def test_no_prompt_is_empty(tiny_model):
     with pytest.raises(ValueError, match="token"):
         GemmaDenoiser(tiny_model).encode([])
+
+
+def test_it_says_how_much_of_a_prompt_had_been_read(tiny_model):
+    denoiser = GemmaDenoiser(tiny_model)
+    prompts = ([2, 5, 6, 7], [2, 5, 6, 7], [2, 5, 6, 7, 8], [2, 5, 9, 9], [9, 9])
+
+    assert [denoiser.encode(ids, "a").reused for ids in prompts] == [0, 4, 4, 2, 0]
+    assert denoiser.encode(prompts[0], "b").reused == 0
