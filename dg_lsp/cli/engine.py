@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.listening import (
+    BackendOption,
     FingerprintOption,
     InsecureOption,
     LimitOption,
@@ -37,8 +39,11 @@ from dg_lsp.reason import CodedError, ReasonCode
 if TYPE_CHECKING:
     from dg_lsp.job import OpenedModel
     from dg_lsp.service.address import Address
-    from dg_lsp.service.process.host import EndedJob
+    from dg_lsp.service.process.host import EndedJob, ModelLoader
     from dg_lsp.service.schema import EngineStatus
+
+STDERR = 2
+"""The descriptor, which `sys.stderr` may not have."""
 
 engine = typer.Typer(add_completion=False, help="Run, show or stop the engine.")
 
@@ -100,6 +105,7 @@ def run(
     tls_cert: TlsCertOption = None,
     tls_key: TlsKeyOption = None,
     limit: LimitOption = None,
+    backend: BackendOption = None,
     model: ModelOption = None,
     device: DeviceOption = None,
     vram: VramOption = None,
@@ -154,7 +160,7 @@ def run(
 
     _name_temporary_directory()
     # The last words of a process that a fault ends, for whoever starts the next one.
-    faulthandler.enable(all_threads=False)
+    faulthandler.enable(STDERR, all_threads=False)
     tcp = None if listen is None else parse_listen(listen)
     entrance = open_entrance(
         tcp[0] if tcp else None,
@@ -165,6 +171,11 @@ def run(
         tls_key=tls_key,
         limits=limit,
     )
+    if backend is not None and (listen is None or device or vram or max_jobs):
+        raise ArgumentError(
+            "--backend is for --listen, and goes without --device, --vram and --max-jobs"
+        )
+    other = None if backend is None else _backend(backend, model)
     journal = Journal(state_directory())
     try:
         listening = Listening(
@@ -175,7 +186,7 @@ def run(
         )
         serve(
             listening,
-            _Loader(model, device, vram, lambda: lost_as(listening), max_jobs),
+            other or _Loader(model, device, vram, lambda: lost_as(listening), max_jobs),
             IdleTimes(
                 None if idle_minutes is None else idle_minutes * 60,
                 None if exit_minutes is None else exit_minutes * 60,
@@ -266,6 +277,21 @@ def _address(text: str, token_file: Path | None, fingerprint: str) -> Address:
 
     token = client_token("", "" if token_file is None else str(token_file))
     return parse_address(text, token, fingerprint)
+
+
+def _backend(url: str, model: str | None) -> ModelLoader:
+    """What fills an engine's jobs from a server of another project."""
+    from dg_lsp.service.address import client_token, parse_address
+    from dg_lsp.service.backend.forms import Kind, split_kind
+    from dg_lsp.service.backend.infiller import BackendInfiller
+    from dg_lsp.service.backend.loader import BackendLoader
+
+    kind, rest = split_kind(url)
+    if kind is None:
+        kinds = ", ".join(kind.value for kind in Kind)
+        raise ArgumentError(f"--backend {url} must be one of {kinds}, then + and a URL")
+    address = parse_address(rest, client_token("", ""))
+    return BackendLoader(lambda: BackendInfiller(kind, address, model or ""))
 
 
 def _running_engines(runtime_dir: Path | None) -> list[Address]:

@@ -49,6 +49,14 @@ TlsKeyOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The certificate's key, if it is not in its file."),
 ]
+BackendOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Fill the jobs from another server, such as vllm+https://HOST:8000, with the "
+        "token in DG_LSP_TOKEN; --model is its model's name.",
+    ),
+]
 LimitOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -75,6 +75,12 @@ def start(*options: str) -> subprocess.Popen[str]:
         (["--listen", "0.0.0.0:0", "--insecure"], ReasonCode.INVALID_ARGUMENT, "0.0.0.0"),
         (["--listen", "box:1", "--insecure"], ReasonCode.INVALID_ARGUMENT, "box"),
         (["--insecure"], ReasonCode.INVALID_ARGUMENT, "--listen"),
+        (["--backend", "vllm+http://box"], ReasonCode.INVALID_ARGUMENT, "--listen"),
+        (
+            ["--listen", "127.0.0.1:0", "--insecure", "--backend", "http://box"],
+            ReasonCode.INVALID_ARGUMENT,
+            "vllm",
+        ),
         (["--limit", "jobs=1"], ReasonCode.INVALID_ARGUMENT, "--listen"),
         (["--listen", "box:1", "--limit", "jobs=-1"], ReasonCode.INVALID_ARGUMENT, "jobs=-1"),
         (["--listen", "box:1", "--limit", "x=1"], ReasonCode.INVALID_ARGUMENT, "requests"),

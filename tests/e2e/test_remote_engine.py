@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -191,6 +193,70 @@ def test_the_status_says_what_is_wrong_and_nothing_else_is_sent(
     assert b"x = " not in made.sent
     if "token" not in change:
         assert made.sent == b""
+
+
+def test_a_client_over_its_limit_is_told(start_server, places, token):
+    command = [sys.executable, "-c", ENGINE, "engine", "run", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(
+        [*command, "--limit", "bytes=1"],
+        env={**os.environ, **places},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as engine:
+        url = engine.stderr.readline().rpartition(" ")[2].strip()
+        server = start(start_server, places, {"address": url, "token": token})
+        server.open("x = ")
+        assert server.inline(0, 4, kind=1)[0]["insertText"] == "area"
+        # That job has overdrawn the client's account.
+        server.insert(0, 0, "y")
+        assert server.inline(0, 5, kind=1) == []
+        server.until(lambda: server.told("dgLsp/status")[-1].get("code") == "rate-limited")
+        server.finish()
+        server.to_the_end()
+        engine.terminate()
+        engine.wait(20)
+
+
+class LlamaHandler(BaseHTTPRequestHandler):
+    """Answers as llama.cpp's server does."""
+
+    asked: ClassVar[list[bytes]] = []
+
+    def do_GET(self) -> None:
+        self._answer(b'{"object": "list", "data": [{"id": "qwen-coder"}]}')
+
+    def do_POST(self) -> None:
+        self.asked.append(self.rfile.read(int(self.headers["content-length"])))
+        end = b'data: {"content": "", "stop": true, "stop_type": "eos"}\n\n'
+        self._answer(b'data: {"content": "area", "stop": false}\n\n' + end)
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_another_server_as_the_backend_and_the_status_says_so(start_server, places):
+    with ThreadingHTTPServer(("127.0.0.1", 0), LlamaHandler) as llama:
+        threading.Thread(target=llama.serve_forever, daemon=True).start()
+        address = f"llama+http://127.0.0.1:{llama.server_port}"
+        server = start(start_server, places, {"address": address})
+        server.open(f"key = '{SECRET}'\nx = ")
+        assert server.inline(1, 4, kind=1)[0]["insertText"] == "area"
+        server.until(lambda: server.told("dgLsp/status")[-1].get("code") == "other-server")
+        status = server.told("dgLsp/status")[-1]
+        assert (status["model"], "127.0.0.1" in status["message"]) == ("qwen-coder", True)
+        server.finish()
+        server.to_the_end()
+        llama.shutdown()
+
+    assert LlamaHandler.asked
+    assert all(SECRET.encode() not in body for body in LlamaHandler.asked)
+    assert b"key = '****" in LlamaHandler.asked[0]
 
 
 def test_a_token_from_the_environment(start_server, places, tap, token):

@@ -52,7 +52,7 @@ class BackendStatus:
     """The status of a server, in the terms of an engine's."""
 
     state: str
-    model: ModelInfo | None
+    model: ModelInfo
     error: Reason | None = None
     loading_percent: int | None = None
 
