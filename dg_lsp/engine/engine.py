@@ -245,7 +245,9 @@ class EngineJob(FedJob):
 
     @property
     def client(self) -> str:
-        return self.job.client
+        """Where clients have no names, documents take turns, and all jobs without one are of
+        the same client."""
+        return self.job.client or self.job.document_key
 
     @property
     def is_urgent(self) -> bool:

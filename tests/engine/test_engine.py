@@ -10,7 +10,7 @@ import dataclasses
 import gc
 import logging
 import random
-import time
+import threading
 import weakref
 from collections.abc import AsyncIterator
 
@@ -117,6 +117,34 @@ async def test_a_waiting_job_that_is_cancelled_never_starts(engine, denoiser):
     assert len(denoiser.prompts) == 1
 
 
+@pytest.mark.parametrize(
+    ("tool", "editor"),
+    [({"client": "tool"}, {"client": "editor"}), ({"document": ""}, {})],
+    ids=["by name", "without names"],
+)
+async def test_a_client_with_many_jobs_does_not_keep_an_editor_waiting(
+    engine, denoiser, tool, editor
+):
+    running = await blocked(engine, denoiser, job(NAME, "c.py"))
+    order = []
+
+    async def noted(name: str, handle: EngineJob) -> None:
+        await handle.result()
+        order.append(name)
+
+    many = [
+        engine.submit(dataclasses.replace(job(AREA, f"{n}.py"), path="", **tool))
+        for n in range(6)
+    ]
+    one = engine.submit(dataclasses.replace(job(SIDE, "b.py"), **editor))
+    waiting = [noted("tool", handle) for handle in many] + [noted("editor", one)]
+    gathered = asyncio.gather(*waiting)
+    denoiser.gate.set()
+    await gathered
+    assert (await running.result()).state is JobState.DONE
+    assert order.index("editor") <= 2
+
+
 async def test_the_newest_of_many_keystrokes_is_answered(engine, denoiser):
     handles = [await blocked(engine, denoiser, job(AREA))]
     handles += [engine.submit(job(AREA, seed=n)) for n in range(5)]
@@ -203,17 +231,25 @@ async def test_after_an_error_the_device_is_asked_whether_it_still_works(engine,
 
 
 class SharingScript(ScriptedDenoiser):
-    """Its jobs share steps; `shared` records how many, `shared_error` is raised by those."""
+    """Its jobs share steps; `shared` records how many, `shared_error` is raised by those.
+
+    The first step that `stop_at` jobs share closes the gate and sets `stopped`.
+    """
 
     prompts_together = 8
+    stop_at = 0
     shared_error: Exception | None = None
 
     def __init__(self, *given, **options) -> None:
         super().__init__(*given, **options)
         self.shared: list[int] = []
+        self.stopped = threading.Event()
 
     def denoise_together(self, requests):
         self.shared.append(len(requests))
+        if len(requests) == self.stop_at and not self.stopped.is_set():
+            self.gate.clear()
+            self.stopped.set()
         if self.shared_error is not None:
             raise self.shared_error
         return [request.on(self) for request in requests]
@@ -297,10 +333,11 @@ async def test_while_a_rewrite_runs_an_infill_finds_rows(sharing_engine, sharing
 
 
 async def test_a_cancelled_job_leaves_the_others_within_a_step(sharing_engine, sharing):
+    sharing.stop_at = 3
     handles = await shared(sharing_engine, sharing, *THREE)
-    await asyncio.to_thread(wait_for, lambda: 3 in sharing.shared)
+    assert await asyncio.to_thread(sharing.stopped.wait, 10)
     handles[1].cancel()
-    sharing.shared.clear()
+    sharing.gate.set()
     results = [await handle.result() for handle in handles]
 
     assert [one.state for one in results] == [
@@ -308,15 +345,7 @@ async def test_a_cancelled_job_leaves_the_others_within_a_step(sharing_engine, s
         JobState.CANCELLED,
         JobState.DONE,
     ]
-    assert sharing.shared.count(3) <= 1
-
-
-def wait_for(condition) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        time.sleep(0.005)
-    raise TimeoutError
+    assert sharing.shared.count(3) == 1
 
 
 async def test_an_error_in_one_job_ends_no_other(sharing_engine, sharing, monkeypatch):
@@ -376,10 +405,15 @@ async def test_a_job_that_runs_out_of_memory_runs_again_alone(
 
 
 async def test_closing_ends_jobs_that_share_steps(sharing_engine, sharing):
+    sharing.stop_at = 3
     handles = await shared(sharing_engine, sharing, *THREE)
-    await sharing_engine.close()
-    states = {(await handle.result()).state for handle in handles}
-    assert states <= {JobState.CANCELLED, JobState.DONE}
+    assert await asyncio.to_thread(sharing.stopped.wait, 10)
+    closing = asyncio.create_task(sharing_engine.close())
+    states = [(await handle.result()).state for handle in handles]
+    sharing.gate.set()
+    await closing
+    assert states == [JobState.CANCELLED] * 3
+    assert sharing.shared.count(3) == 1
     assert not sharing_engine._thread.is_alive()
 
 

@@ -42,6 +42,7 @@ def check(denoiser):
     trial.check_trial(trial.run_trial(denoiser), expected, torch.bfloat16)
     for ours, plain in zip(readings(denoiser), scores, strict=True):
         assert float((ours - plain).abs().mean()) < 0.3
+    trial.check_shared(denoiser)
 
 plain = denoiser_at(PLAIN, model, CacheSettings())
 expected, scores = trial.run_trial(plain), readings(plain)
