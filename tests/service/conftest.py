@@ -219,19 +219,34 @@ def serve_app() -> Callable[..., contextlib.AbstractAsyncContextManager[str]]:
 
 
 @pytest.fixture
-async def vllm(denoiser, tiny_codec) -> AsyncIterator[VllmServer]:
-    """A server that answers as vLLM does, at `vllm.url`."""
-    made = VllmServer(lambda: new_engine(denoiser, tiny_codec), "a-token-for-vllm")
-    async with serving_app(made.app) as made.url:
-        yield made
+async def start_vllm(
+    denoiser, tiny_codec
+) -> AsyncIterator[Callable[[], Awaitable[VllmServer]]]:
+    """Starts a server that answers as vLLM does, at its `url`."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start() -> VllmServer:
+            made = VllmServer(lambda: new_engine(denoiser, tiny_codec), "a-token-for-vllm")
+            stack.push_async_callback(made.close)
+            made.url = await stack.enter_async_context(serving_app(made.app))
+            return made
+
+        yield start
         denoiser.gate.set()
-    await made.close()
+
+
+def infiller_for(vllm: VllmServer) -> BackendInfiller:
+    return BackendInfiller(Kind.VLLM, Address(vllm.url, None, "a-token-for-vllm"))
+
+
+@pytest.fixture
+async def vllm(start_vllm) -> VllmServer:
+    return await start_vllm()
 
 
 @pytest.fixture
 def backend(vllm) -> Callable[[], BackendInfiller]:
-    address = Address(vllm.url, None, "a-token-for-vllm")
-    return lambda: BackendInfiller(Kind.VLLM, address)
+    return lambda: infiller_for(vllm)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from dg_lsp.fed_job import CANCELLED, SUPERSEDED
 from dg_lsp.job import Infill, Infiller, InfillJob, JobHandle, JobResult, JobState
 from dg_lsp.models.scripted import ScriptedDenoiser
 from dg_lsp.reason import ReasonCode
+from tests.service.conftest import infiller_for
 from tests.service.masked_script import ScriptedMaskedDenoiser
 
 AREA = "def area(self, radius):\n    return <|3.14 * radius|> ** 2\n"
@@ -51,9 +52,11 @@ ours = pytest.mark.parametrize("infiller", OURS, indirect=True)
 
 
 @pytest.fixture(params=[*OURS, "behind vllm"])
-async def infiller(request, denoiser, new_engine, new_client, backend):
-    make = {"in process": new_engine, "behind a socket": new_client, "behind vllm": backend}
-    infiller = make[request.param]()
+async def infiller(request, denoiser, new_engine, new_client, start_vllm):
+    if request.param == "behind vllm":
+        infiller = infiller_for(await start_vllm())
+    else:
+        infiller = new_engine() if request.param == "in process" else new_client()
     async with asyncio.timeout(60):
         yield infiller
         denoiser.gate.set()
