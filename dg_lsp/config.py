@@ -281,10 +281,10 @@ class SharingSettings:
 
     jobs: int = 16
     """At most so many; 1 runs one job after the other."""
-    gpu_rows: int = 384
-    """Another job begins only while those under way have fewer rows than this in a step. A full
-    step of the 26B model in 4 bits costs about the same for up to 200 to 370 rows, because it
-    reads nearly all weights anyway."""
+    gpu_rows: int = 256
+    """Another job begins only while those under way have fewer rows than this in a step. A step
+    of the 26B model in 4 bits costs about the same for up to 200 to 370 rows, because it reads
+    nearly all weights anyway. A job that begins adds up to 350 rows to one step."""
     cpu_rows: int = 128
     """The same on a CPU, where rows cost time from the first one on. With fewer, the many small
     operations of a step count; more made the bundled model no faster (docs/benchmarks.md)."""
