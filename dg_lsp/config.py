@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+import numbers
 import os
 import re
 from dataclasses import dataclass, field
@@ -40,7 +41,8 @@ def _check(settings: Any, **bounds: tuple[float, float]) -> None:
 
 
 def _check_number(name: str, value: Any, least: float, most: float, is_whole: bool) -> None:
-    if type(value) not in ((int,) if is_whole else (int, float)) or not least <= value <= most:
+    is_number = isinstance(value, numbers.Integral if is_whole else numbers.Real)
+    if not is_number or isinstance(value, bool) or not least <= value <= most:
         kind = "whole number" if is_whole else "number"
         raise ValueError(f"{name} is {value!r}; must be a {kind} from {least:g} to {most:g}")
 
@@ -143,8 +145,6 @@ class LengthSettings:
 
     def __post_init__(self) -> None:
         _check_lengths("lengths", self.lengths)
-        if not self.lengths:
-            raise ValueError("lengths is empty; must be at least one")
         _check_keeping("keep_after", self.keep_after)
         _check_keeping("warm_keep_after", self.warm_keep_after)
         _check(self, warm_lengths=(0, MOST_CANVAS), token_reward_nats=(-1e6, 1e6))

@@ -465,6 +465,9 @@ def _masked_settings(numbers: dict[str, Any]) -> MaskedSettings:
 def _length_settings(numbers: dict[str, Any]) -> LengthSettings:
     if "lengths" in numbers:
         numbers["lengths"] = tuple(numbers["lengths"])
+        # Without any, only texts found elsewhere are tried.
+        if not numbers["lengths"]:
+            raise ValueError("lengths is empty; must be at least one")
     for name in ("keep_after", "warm_keep_after"):
         if name in numbers:
             numbers[name] = tuple((step, lanes) for step, lanes in numbers[name])
