@@ -181,7 +181,9 @@ class GemmaDenoiser:
         if self._bucketed is not None and not self._shared.capacity:
             # A step without a graph takes as long as several with one.
             return 1
-        return max(1, self.prefixes.budget_bytes // max(1, self.prefixes.largest_bytes))
+        # On unpadded tensors, a prompt takes memory twice: in the cache and in the workspace.
+        each = self.prefixes.largest_bytes * (2 if self._bucketed is None else 1)
+        return max(1, self.prefixes.budget_bytes // max(1, each))
 
     @torch.inference_mode()
     def denoise_together(self, requests: Sequence[StepRequest]) -> list[Prediction]:
@@ -292,9 +294,10 @@ class GemmaDenoiser:
             for done, bucket in enumerate(buckets, 1):
                 self._bucketed.prepare(self.model, self._workspace, bucket)
                 on_progress(done, total)
+            self._shared.capacity = capacity
+            self.prefixes.budget_bytes = self._prefix_bytes
             if capacity:
-                taken = self._shared.bytes_of(capacity)
-                self.prefixes.budget_bytes = self._prefix_bytes - taken
+                self.prefixes.budget_bytes -= self._shared.bytes_of(capacity)
                 each = itertools.count(len(buckets) + 1)
                 self._shared.prepare(
                     self._bucketed, capacity, lambda: on_progress(next(each), total)

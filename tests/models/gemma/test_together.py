@@ -154,7 +154,8 @@ def test_as_many_prompts_as_the_budget_holds(tiny_model):
     denoiser = GemmaDenoiser(tiny_model, CacheSettings(prefix_bytes=2**30))
     denoiser.encode(tokens(300, 1), "a.py")
     size = denoiser.prefixes.nbytes
-    denoiser.prefixes.budget_bytes = 3 * size + 1
+    # In the cache and in the workspace.
+    denoiser.prefixes.budget_bytes = 6 * size + 1
     assert denoiser.prompts_together == 3
     denoiser.prefixes.budget_bytes = size // 2
     assert denoiser.prompts_together == 1
@@ -211,6 +212,10 @@ def test_warming_up_takes_memory_of_the_cache_for_shared_steps(tiny_model, monke
     assert told[-1][0] == told[-1][1]
     assert denoiser.prompts_together > 1
     check_shared(denoiser)
+    # A slower way that needs masks shares nothing, and has all of the memory for prompts.
+    denoiser.run_in(BucketedSteps(uncaptured))
+    denoiser.warm_up(256, lambda done, total: None)
+    assert (denoiser.prompts_together, denoiser.prefixes.budget_bytes) == (1, 2**26)
     # Too little memory for it, and masks that would take too much.
     for size, parts in ((2**18, PLAIN), (2**26, None)):
         denoiser = GemmaDenoiser(
