@@ -3,8 +3,9 @@
 It drives a real server process over its pipes. The server's trace of each request says how
 long the engine itself took; the rest of the editor's wait is the time added:
 
-    added = editor's wait - engine's own time = pipe + front end + socket + queue
+    added = editor's wait - engine's own time - pause = pipe + front end + socket + queue
 
+The pause is what the server waits on purpose, to see whether the user types on.
 The editor's clock starts before the keystroke is sent, so applying the edit counts as well.
 The documents are sources of the standard library.
 """
@@ -59,6 +60,8 @@ class Sample:
     """Between front end and engine, both ways."""
     queue: float
     """In the engine's scheduler."""
+    pause: float = 0.0
+    """For which the server waited on purpose; not part of `added`."""
 
     @property
     def added(self) -> float:
@@ -199,12 +202,14 @@ def _sample(sent: float, answer: Answer, trace: dict[str, Any]) -> Sample:
     wait_ms, engine = (answer.at - sent) * 1e3, trace["engine_ms"]
     times = trace["timings_ms"]
     socket, queue = times["socket"], times.get("queue", 0.0)
+    pause = times.get("debounce", 0.0)
     return Sample(
         engine=engine,
         pipe=wait_ms - trace["total_ms"],
-        front_end=trace["total_ms"] - engine - socket - queue,
+        front_end=trace["total_ms"] - engine - socket - queue - pause,
         socket=socket,
         queue=queue,
+        pause=pause,
     )
 
 

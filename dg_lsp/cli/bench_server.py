@@ -89,7 +89,7 @@ def _report(outcome: Outcome) -> dict[str, Any]:
                 "requests": len(one.samples),
                 **{
                     f"{part}_ms": summary([getattr(sample, part) for sample in one.samples])
-                    for part in ("engine", "added", *PARTS)
+                    for part in ("engine", "pause", "added", *PARTS)
                 },
             }
             for one in outcome.measured
@@ -111,7 +111,7 @@ def _added_table(report: dict[str, Any]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("request", no_wrap=True)
     table.add_column("")
-    for column in ("engine", "added", *PARTS.values()):
+    for column in ("engine", "pause", "added", *PARTS.values()):
         table.add_column(column, justify="right")
     for row in report["added"]:
         shown = f"{row['kind']}, {row['document_bytes'] / 1e3:.0f} kB"
@@ -122,6 +122,7 @@ def _added_table(report: dict[str, Any]) -> Table:
                 shown if share == "p50" else f"{row['requests']} times",
                 share,
                 f"{row['engine_ms'][share]:.0f}",
+                f"{row['pause_ms'][share]:.0f}",
                 Text(added, "bold green" if is_good else "bold red"),
                 *(f"{row[f'{part}_ms'][share]:.1f}" for part in PARTS),
                 end_section=share == "p95",

@@ -40,7 +40,7 @@ def test_a_measurement_of_the_real_thing(monkeypatch, capsys, tiny_checkpoint):
 
 
 def test_the_tables_have_a_row_for_each_kind():
-    sample = Sample(engine=100.0, pipe=1.0, front_end=2.0, socket=3.0, queue=0.5)
+    sample = Sample(100.0, pipe=1.0, front_end=2.0, socket=3.0, queue=0.5, pause=40.0)
     measured = [Measured("keystroke", 20_000, [sample]), Measured("burst", 120_000, [sample])]
     outcome = Outcome("bundled", measured, Stops([1.0], [2.0], [3.0]))
     console = Console(width=80, record=True, file=io.StringIO())
@@ -50,7 +50,7 @@ def test_the_tables_have_a_row_for_each_kind():
 
     row = next(line for line in shown.splitlines() if "keystroke, 20 kB" in line)
     assert row.replace("│", " ").split() == [
-        *("keystroke,", "20", "kB", "p50", "100", "6.5", "1.0", "2.0", "3.0", "0.5")
+        *("keystroke,", "20", "kB", "p50", "100", "40", "6.5", "1.0", "2.0", "3.0", "0.5")
     ]
     assert "cancelled to answered" in shown
 

@@ -37,6 +37,10 @@ from dg_lsp.server.suggest.speculation import Ahead
 
 log = logging.getLogger(__name__)
 
+BUILDING_S = 0.03
+"""How long before the end of a pause a job is built: it is ready when the pause is over, but a
+key early in the pause costs nothing."""
+
 
 class InFlightJob:
     """A job that runs until it ends or is cancelled, even if no request waits for it."""
@@ -169,10 +173,18 @@ class InFlightJob:
         return suggested((self.shown, *others[: self.request.options.candidates - 1]))
 
     async def _run(self) -> JobResult:
+        pause = None
         if self._wait_s:
-            await asyncio.sleep(self._wait_s)
-            self.is_waiting = False
+            clock = asyncio.get_running_loop().time
+            ends_at = clock() + self._wait_s
+            building_s = BUILDING_S if self._ahead is None else 0.0
+            await asyncio.sleep(self._wait_s - building_s)
             self.work.lap("debounce")
+
+            async def pause() -> None:
+                await asyncio.sleep(ends_at - clock())
+                self.is_waiting = False
+
         return await self._jobs.fill(
             self.request.site,
             self._options,
@@ -180,6 +192,7 @@ class InFlightJob:
             self._take,
             self.work,
             self._ahead,
+            pause,
         )
 
     def _take(self, draft: Draft) -> None:

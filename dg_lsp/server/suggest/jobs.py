@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DraftListener = Callable[[Draft], None]
+Pause = Callable[[], Awaitable[None]]
 
 
 class Context(Protocol):
@@ -73,17 +74,22 @@ class Jobs:
         on_draft: DraftListener,
         work: Work,
         ahead: Ahead | None = None,
+        pause: Pause | None = None,
     ) -> JobResult:
         """Run one job to its end. Cancelling this call cancels the job.
 
-        With `ahead`, the job is speculative until it is wanted, and not begun if it is not
-        worth it. Raises `RequestRefusedError` if the model must not or cannot do it.
+        `pause` is awaited when the job has been built, before it is sent. With `ahead`, the
+        job is speculative until it is wanted, and not begun if it is not worth it. Raises
+        `RequestRefusedError` if the model must not or cannot do it.
         """
         try:
             work.rest()
             infiller = await self._link.infiller()
             work.lap("start")
             job, result = self._job(site, options, settings, work), None
+            if pause is not None:
+                await pause()
+                work.lap("debounce")
             if ahead is not None and not ahead.wanted.is_set():
                 if not ahead.keeps_prompt(job):
                     return JobResult(JobState.CANCELLED, Infill((), 0))

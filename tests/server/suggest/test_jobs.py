@@ -118,6 +118,18 @@ async def test_a_speculative_job(last, is_wanted, states, is_speculative) -> Non
     assert (work.job is not None, result.state is JobState.DONE) == (bool(states),) * 2
 
 
+async def test_what_is_looked_up_is_there_when_the_pause_is_over() -> None:
+    link, looked = ScriptedLink(lambda job: ["1"]), []
+    jobs = Jobs(link, Context(lambda *around: looked.append(around) or ()))
+
+    async def pause() -> None:
+        assert looked
+        assert link.engine.jobs == []
+
+    at = SITE, RequestOptions(), Settings(), lambda draft: None, Work()
+    assert (await jobs.fill(*at, pause=pause)).state is JobState.DONE
+
+
 @pytest.mark.parametrize("gives_way", [False, True])
 async def test_a_speculative_job_that_is_wanted_while_it_runs(gives_way) -> None:
     """Also where it has just given way to another document's job."""

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dg_lsp.document.request import RequestOptions
@@ -21,6 +21,7 @@ from dg_lsp.server.suggest.memory import MOST_ANSWERS
 from dg_lsp.server.suggest.savings import Savings
 from dg_lsp.server.suggest.speculation import Ahead
 from dg_lsp.server.suggest.suggestions import Suggestions
+from tests.fuzzing import effort
 
 SITE = InsertionSite("file:///a.py", "a.py", "python", "\n", prefix="x = ", suffix="\n")
 SETTINGS = Settings(debounce_ms=0, min_confidence=0.0)
@@ -57,7 +58,9 @@ class ByHand:
     def silence(self):
         return None
 
-    async def fill(self, site, options, settings, on_draft, work, ahead=None):
+    async def fill(self, site, options, settings, on_draft, work, ahead=None, pause=None):
+        if pause is not None:
+            await pause()
         end = asyncio.get_running_loop().create_future()
         job = Running(site.prefix, on_draft, ahead and ahead.wanted, end)
         self.running.append(job)
@@ -379,7 +382,9 @@ class Writer:
     def silence(self):
         return None
 
-    async def fill(self, site, options, settings, on_draft, work, ahead=None):
+    async def fill(self, site, options, settings, on_draft, work, ahead=None, pause=None):
+        if pause is not None:
+            await pause()
         await asyncio.sleep(0)
         work.job = InfillJob(site.prefix, site.suffix)
         if ahead is not None and self.rng.random() < 0.3:
@@ -397,7 +402,7 @@ class Writer:
 
 
 @given(st.lists(st.sampled_from(KEYS), max_size=25), st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@effort(examples=40)
 def test_the_document_is_the_same_as_without_speculation(keys, seed):
     on, off = (
         asyncio.run(written(keys, Savings(rules=False, speculation=speculation), seed))

@@ -62,7 +62,9 @@ class ByHand:
     def silence(self):
         return self.silent
 
-    async def fill(self, site, options, settings, on_draft, work, ahead=None):
+    async def fill(self, site, options, settings, on_draft, work, ahead=None, pause=None):
+        if pause is not None:
+            await pause()
         work.job = self.job
         job = Running(on_draft)
         job.earlier = options.earlier
