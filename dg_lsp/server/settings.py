@@ -219,7 +219,8 @@ class Settings:
         default=2_000,
         metadata=about(
             "After this many milliseconds, the whole lines that have settled are suggested, if "
-            "there are any; the next request gets the rest.",
+            "there are any; the next request gets the rest. An engine that gives no sign of "
+            "life is not waited for any longer.",
             minimum=50,
             maximum=60_000,
         ),

@@ -81,6 +81,12 @@ def slowed(pid: int) -> Iterator[None]:
         holding.join()
 
 
+def configure(editor, **settings: int) -> None:
+    """These settings, and no others than at the start."""
+    section = {"debounceMs": 0, "draftIntervalMs": 0, **settings}
+    editor.notify("workspace/didChangeConfiguration", {"settings": {"dgLsp": section}})
+
+
 def status(editor) -> dict:
     return editor.ask("workspace/executeCommand", {"command": "dg-lsp.status"})
 
@@ -97,6 +103,9 @@ def test_a_killed_engine_is_an_empty_answer_soon_and_a_new_engine_later(editors,
     [killed] = engine_pids(runtime)
     first, requests = editors[0], []
     num_drafts = len(first.told("dgLsp/draft"))
+    # A slowed engine may seem silent, which ends a request at its deadline.
+    for editor in editors:
+        configure(editor, deadlineMs=60_000)
     with slowed(killed):
         for number, editor in enumerate(editors):
             editor.insert(0, 0, f"# {number}\n")
@@ -107,6 +116,8 @@ def test_a_killed_engine_is_an_empty_answer_soon_and_a_new_engine_later(editors,
         assert "result" in editor.answer(request)
     # Nobody waited for another engine.
     assert engine_pids(runtime) == []
+    for editor in editors:
+        configure(editor)
 
     for editor in editors:
         editor.insert(0, 0, "# again\n")
