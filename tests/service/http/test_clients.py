@@ -1,4 +1,8 @@
-"""Each client's requests, in the form in which its source sends them, and what it reads."""
+"""Each client's requests, and what it reads of the answer.
+
+The requests of llama.vscode, minuet and Continue follow their sources; those of llama.vim, Zed
+and Copilot were written without looking at theirs. No client itself is run.
+"""
 
 from __future__ import annotations
 
