@@ -290,7 +290,7 @@ class Scripted:
         return handle
     async def close(self): pass
 
-def open_scripted(model, device, report, vram, lost_as):
+def open_scripted(model, device, report, vram, lost_as, max_jobs):
     if model == "absent":
         raise CheckpointError("no model named absent; try bundled", ReasonCode.NO_MODEL)
     # As a ladder does, without torch.
