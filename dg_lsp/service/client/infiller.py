@@ -318,7 +318,9 @@ class HttpInfiller:
                 ReasonCode.ENGINE_SILENT,
             ) from error
         except BrokenOffError as error:
-            raise EngineError(
+            # Before the answer began, it was about to end, and there may be another.
+            kind = EngineError if error.is_answered else UnreachableError
+            raise kind(
                 f"the engine at {self._address} broke off", ReasonCode.ENGINE_LOST
             ) from error
         except SchemaError as error:
