@@ -5,7 +5,8 @@ long the engine itself took; the rest of the editor's wait is the time added:
 
     added = editor's wait - engine's own time - pause = pipe + front end + socket + queue
 
-The pause is what the server waits on purpose, to see whether the user types on.
+The pause is what the server waits on purpose, to see whether the user types on; what it looks
+up at the end of the pause delays nobody, and is part of it.
 The editor's clock starts before the keystroke is sent, so applying the edit counts as well.
 The documents are sources of the standard library.
 """
@@ -34,6 +35,10 @@ BURST_KEYS = "return "
 BURST_S = 0.08
 """Between two keystrokes: a fast typist."""
 NUM_WARM_UPS = 5
+LOOKED_UP = ("start", "mask", "window", "related", "seeds")
+"""The stages of building a job."""
+BUILDING_MS = 30.0
+"""How long before the end of a pause the server begins with them."""
 ASKED = "a new job"
 """How the trace says that an answer came from the model."""
 MAX_TRIES = 20
@@ -203,6 +208,8 @@ def _sample(sent: float, answer: Answer, trace: dict[str, Any]) -> Sample:
     times = trace["timings_ms"]
     socket, queue = times["socket"], times.get("queue", 0.0)
     pause = times.get("debounce", 0.0)
+    if pause:
+        pause += min(sum(times.get(stage, 0.0) for stage in LOOKED_UP), BUILDING_MS)
     return Sample(
         engine=engine,
         pipe=wait_ms - trace["total_ms"],

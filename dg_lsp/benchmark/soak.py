@@ -25,7 +25,7 @@ NUM_SAMPLES = 40
 NUM_DOCUMENTS = 4
 DOCUMENT_BYTES = 20_000
 KEYS_AT_ONE_PLACE = 60
-LOOKS_EVERY = 20
+LOOKS_EVERY = 50
 """Every so many keys the typist stops to look at what is suggested."""
 OPTIONS = {"debounceMs": 0, "draftIntervalMs": 0, "workspaceFiles": False}
 MEMORY_MAY_GROW = 0.1

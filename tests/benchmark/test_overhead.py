@@ -10,7 +10,8 @@ import pytest
 from dg_lsp.benchmark import editor, overhead
 from dg_lsp.benchmark.client import Answer, ClientError
 from dg_lsp.benchmark.editor import Editor, Serving
-from dg_lsp.benchmark.overhead import Plan, _sample, document_of, measure
+from dg_lsp.benchmark.overhead import BUILDING_MS, Plan, _sample, document_of, measure
+from dg_lsp.server.suggest.in_flight import BUILDING_S
 
 SCRIPTED = str(Path(__file__).parent.parent / "e2e" / "serve_scripted.py")
 
@@ -31,6 +32,17 @@ def test_the_parts_of_a_wait_add_up():
     assert (sample.engine, sample.socket, sample.queue, sample.front_end) == (90, 3, 7, 12)
     assert sample.pipe == pytest.approx(3.0)
     assert sample.added == pytest.approx(25.0)
+
+
+@pytest.mark.parametrize(("related_ms", "added_ms"), [(12.0, 7.0), (40.0, 17.0)])
+def test_what_is_looked_up_within_the_pause_delays_nobody(related_ms, added_ms):
+    times = {"debounce": 170.0, "related": related_ms, "socket": 4.0}
+    total_ms = 100.0 + sum(times.values())
+    trace = {"total_ms": total_ms, "engine_ms": 100.0, "timings_ms": times}
+    sample = _sample(1.0, Answer({}, 1.0 + (total_ms + 3.0) / 1e3), trace)
+
+    assert BUILDING_MS == BUILDING_S * 1e3
+    assert sample.added == pytest.approx(added_ms)
 
 
 @pytest.fixture
