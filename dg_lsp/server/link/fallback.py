@@ -53,15 +53,15 @@ class FallbackEngine:
         return self._noted(await self._local.wait_ready(lambda now: tell(self._noted(now))))
 
     async def status(self) -> RemoteStatus:
-        if self._note is None:
-            return await self._remote.status()
         try:
             said = await self._remote.status()
-            if said.state in BACK:
+        except ValueError:
+            if self._note is None:
+                raise
+        else:
+            if self._note is None or said.state in BACK:
                 self._note = None
                 return said
-        except ValueError:
-            pass
         return self._noted(await self._local.status())
 
     async def unload(self) -> None:
