@@ -53,8 +53,8 @@ BackendOption = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="Fill the jobs from another server, such as vllm+https://HOST:8000, with the "
-        "token in DG_LSP_TOKEN; --model is its model's name.",
+        help="Fill the jobs from another server, such as vLLM (docs/remote.md has the forms), "
+        "with the token in DG_LSP_TOKEN; --model is its model's name.",
     ),
 ]
 LimitOption = Annotated[

@@ -131,6 +131,8 @@ def _enter_namespaces() -> None:
 
 def _change_root(root: str, libraries: list[str]) -> None:
     """A read-only file system in memory, with only the libraries of the host."""
+    # Whoever the program becomes must get through the directories made here.
+    os.umask(0o022)
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
     options = "size=16m,nr_inodes=4096,mode=755"
     _mount("none", root, "tmpfs", _MS_NOSUID | _MS_NODEV, options)

@@ -286,7 +286,7 @@ def test_help_breaks_its_lines_at_the_terminal_s_width_alone() -> None:
         "-m", "dg_lsp", "engine", "run", "--help", env={**os.environ, "COLUMNS": "300"}
     )
 
-    assert "with --listen, tools and other machines connect over TCP." in shown.stdout
+    assert "with --listen, tools and other machines connect over TCP, each with" in shown.stdout
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def real_shape(
         global_head_dim=512,
         num_global_key_value_heads=2,
         num_experts=experts,
-        top_k_experts=8,
+        top_k_experts=min(8, experts),
         moe_intermediate_size=704,
         sliding_window=1024,
         layer_types=[

@@ -209,7 +209,8 @@ async def test_keystrokes_do_not_pay_for_handshakes(serve_tls, handshakes, host,
         await until(lambda: sum(host.count_jobs()) == 0)
         await client.close()
 
-    assert len(handshakes) <= 6
+    # One for each key would be 60. How many jobs are open at once depends on the machine.
+    assert len(handshakes) <= 20
 
 
 async def test_a_cancelled_job_ends_at_once_though_its_connection_stays(
