@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 PREFIX = "dgl_"
 """Makes tokens recognizable, for people and for scanners of secrets."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_SALT, _SHA256 = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{64}")
 LOCK_S = 5.0
 
 
@@ -59,6 +60,13 @@ class NamedToken:
     created: str
     """The day on which it was made."""
     is_admin: bool = False
+
+    def __post_init__(self) -> None:
+        for pattern, text in ((NAME, self.name), (_SALT, self.salt), (_SHA256, self.sha256)):
+            if pattern.fullmatch(text) is None:
+                raise ValueError("not what dg-lsp token writes")
+        if not isinstance(self.created, str) or not isinstance(self.is_admin, bool):
+            raise TypeError("not what dg-lsp token writes")
 
     def matches(self, token: str) -> bool:
         """Compare in constant time."""
@@ -113,19 +121,30 @@ def revoke_token(path: Path, name: str) -> None:
 def read_tokens(path: Path) -> tuple[NamedToken, ...]:
     """The tokens of the file, which need not exist; `TokenError` if it cannot be trusted."""
     try:
-        found = path.stat()
-        if not IS_WINDOWS and stat.S_IMODE(found.st_mode) & 0o077:
-            raise TokenError(f"others can access {path}; chmod 600 it")
+        _check_file(path)
         raw = json.loads(path.read_text(encoding="utf-8"))
         return tuple(NamedToken(**one) for one in raw["tokens"])
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, TokenError):
-            raise
+    except TokenError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TokenError(
             f"the file of tokens {path} cannot be read: {type(error).__name__}"
         ) from error
+
+
+def _check_file(path: Path) -> None:
+    """Raise `TokenError` unless it is a file that only its owner, who is ours, can access."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise TokenError(f"{path} is not a file; `dg-lsp token new NAME` makes one")
+    if IS_WINDOWS:
+        return
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise TokenError(f"others can access {path}; chmod 600 it")
+    if found.st_uid not in (os.getuid(), 0):
+        raise TokenError(f"{path} belongs to another user")
 
 
 class Tokens(Protocol):
@@ -153,18 +172,17 @@ class TokenBook:
     def _refresh(self) -> None:
         try:
             now = self._path.stat()
-            seen: object = (now.st_mtime_ns, now.st_size, now.st_ino, now.st_mode)
+            seen: object = (now.st_mtime_ns, now.st_size, now.st_ino, now.st_mode, now.st_uid)
         except OSError as error:
             seen = error.errno
         if seen == self._seen:
             return
-        self._seen = seen
+        # Nobody is let in by what cannot be read.
+        self._seen, self._tokens = seen, ()
         try:
             self._tokens = read_tokens(self._path)
         except TokenError as error:
-            # Nobody is let in by what cannot be read.
             log.error("all tokens are refused: %s", error)
-            self._tokens = ()
 
 
 class SingleToken:

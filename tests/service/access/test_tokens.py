@@ -89,8 +89,30 @@ def test_every_entry_is_compared(path, monkeypatch):
         assert len(compared) == 3
 
 
+def entry(**changed):
+    made = {"name": "ada", "salt": "0" * 32, "sha256": "0" * 64, "created": "2026-01-01"}
+    return json.dumps({"tokens": [{**made, **changed}]})
+
+
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"tokens": [{}]}', '{"tokens": 1}', "\xff"]
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"tokens": [{}]}',
+        '{"tokens": 1}',
+        "\xff",
+        pytest.param("[" * 200_000, id="deep"),
+        entry(salt="zz"),
+        entry(salt=5),
+        entry(sha256="ü" * 64),
+        entry(sha256=None),
+        entry(name="ada\x1b[31m\n"),
+        entry(name=["ada"]),
+        entry(created=1),
+        entry(is_admin="false"),
+    ],
 )
 def test_a_damaged_file_lets_nobody_in(path, content):
     token = new_token(path, "ada")
@@ -98,7 +120,8 @@ def test_a_damaged_file_lets_nobody_in(path, content):
     assert book.find(token)
     path.write_text(content)
 
-    assert book.find(token) is None
+    # Also when the file has not changed since it was found damaged.
+    assert [book.find(token) for _ in range(2)] == [None, None]
     with pytest.raises(TokenError):
         read_tokens(path)
 
@@ -119,6 +142,29 @@ def test_a_file_that_others_can_access_lets_nobody_in(path):
 
     assert TokenBook(path).find(token) is None
     with pytest.raises(TokenError, match="chmod 600"):
+        read_tokens(path)
+
+
+@posix_only
+def test_what_is_no_file_is_neither_waited_for_nor_read(path):
+    token = new_token(path, "ada")
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+    assert TokenBook(path).find(token) is None
+    with pytest.raises(TokenError, match="not a file"):
+        read_tokens(path)
+
+
+@posix_only
+def test_a_file_of_another_user_lets_nobody_in(path, monkeypatch):
+    token = new_token(path, "ada")
+    found = path.stat()
+    theirs = os.stat_result((*found[:4], found.st_uid + 1, *found[5:]))
+    monkeypatch.setattr(type(path), "stat", lambda self: theirs)
+
+    assert TokenBook(path).find(token) is None
+    with pytest.raises(TokenError, match="another user"):
         read_tokens(path)
 
 
