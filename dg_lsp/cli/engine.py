@@ -229,8 +229,11 @@ def status(
         places = [_address(address, token_file, fingerprint)]
     found: list[tuple[Address, EngineStatus]] = []
     for place in places:
-        with contextlib.suppress(UnreachableError):
+        try:
             found.append((place, asyncio.run(probe(place))))
+        except UnreachableError as error:
+            if address is not None:
+                raise CodedError(str(error), error.code) from error
     for place, said in found:
         if as_json:
             print(json.dumps({"address": str(place), **encode_status(said)}))

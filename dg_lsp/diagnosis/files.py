@@ -80,7 +80,10 @@ def _client(facts: Record) -> Finding:
         can += [shown.replace("_", " ") for shown, is_on in extensions.items() if is_on]
     said = f"{name.strip()}{ago}: {', '.join(can) or 'announced nothing'}"
     if facts.get("is_engine_elsewhere"):
-        said += "; it uses an engine at another address, which is not checked here"
+        said += (
+            "; it uses an engine at another address, which is not checked here: "
+            "`dg-lsp engine status --address HOST:PORT` does that"
+        )
     if facts.get("dg_lsp") != __version__:
         said += f"; it ran dg-lsp {facts.get('dg_lsp')}, and this is {__version__}"
         return warning("editor", said, "restart the editor", **facts)

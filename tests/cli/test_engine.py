@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -125,6 +126,21 @@ def test_wrong_usage_is_one_line(arguments, directory, capsys):
     assert run(arguments) == 2
 
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("http://127.0.0.1:{port}", ReasonCode.NO_ENGINE),
+        ("https://nowhere.invalid:{port}", ReasonCode.UNREACHABLE),
+    ],
+)
+def test_the_status_says_why_nobody_answers_at_an_address(address, code, directory, failure):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        asked = address.format(port=taken.getsockname()[1])
+    told = failure("engine", "status", "--address", asked, status=1)
+
+    assert (told.code, asked in told.message) == (code, True)
 
 
 def test_without_an_engine(directory, failure, capsys):

@@ -144,10 +144,10 @@ class RemoteLink:
         silent_s = self._engine.silent_s
         if silent_s < SILENT_S:
             return None
-        return Reason(
-            ReasonCode.ENGINE_SILENT,
-            f"the engine has not answered for {silent_s:.0f} s; `dg-lsp engine stop` ends it",
-        )
+        said = f"the engine has not answered for {silent_s:.0f} s"
+        if not self._settings.address:
+            said += "; `dg-lsp engine stop` ends it"
+        return Reason(ReasonCode.ENGINE_SILENT, said)
 
     def job_failed(self, reason: Reason) -> None:
         """The next job looks first whether there is an engine."""

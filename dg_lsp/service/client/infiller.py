@@ -312,16 +312,19 @@ class HttpInfiller:
         except NobodyAnswersError as error:
             raise _not_connected(error) from error
         except SilenceError as error:
+            way_out = "" if self._address.socket is None else "; `dg-lsp engine stop` ends it"
             raise EngineError(
-                f"the engine at {self._address} does not answer within {ANSWER_S:g} s; "
-                "`dg-lsp engine stop` ends it",
+                f"the engine at {self._address} does not answer within {ANSWER_S:g} s{way_out}",
                 ReasonCode.ENGINE_SILENT,
             ) from error
         except BrokenOffError as error:
             # Before the answer began, it was about to end, and there may be another.
             kind = EngineError if error.is_answered else UnreachableError
+            way_out = ""
+            if self._address.socket is None and self._address.url.startswith("http:"):
+                way_out = "; if it speaks TLS, its address begins with https://"
             raise kind(
-                f"the engine at {self._address} broke off", ReasonCode.ENGINE_LOST
+                f"the engine at {self._address} broke off{way_out}", ReasonCode.ENGINE_LOST
             ) from error
         except SchemaError as error:
             raise EngineError(f"{self._address} is no dg-lsp engine: {error}") from error

@@ -237,6 +237,15 @@ async def test_an_engine_that_does_not_answer_is_named_until_it_does(engines):
     assert await engines.next_phase() is EnginePhase.FAILED
 
 
+@pytest.mark.parametrize("address", ["", "box:1"])
+async def test_only_an_engine_of_this_machine_can_be_stopped_here(engines, address):
+    engines.at(address)
+    engine = await engines.link.infiller()
+    engine.silent_s = 60.0
+
+    assert ("engine stop" in engines.link.silence().message) == (not address)
+
+
 async def test_a_job_that_lost_its_engine_makes_the_next_one_look_first(engines):
     engine = await engines.link.infiller()
     engines.link.job_failed(Reason(ReasonCode.JOB_FAILED, "a bug"))

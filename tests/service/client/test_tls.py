@@ -160,6 +160,15 @@ def handshakes(monkeypatch) -> list[int]:
     return made
 
 
+async def test_who_asks_an_engine_with_tls_in_the_clear_is_told_how_to_ask(serve_tls):
+    async with serve_tls(Access(SingleToken(TOKEN))) as (url, _):
+        client = HttpInfiller(parse_address(url.replace("https:", "http:"), TOKEN))
+        with pytest.raises(EngineError, match="https://") as raised:
+            await client.status()
+        await client.close()
+    assert raised.value.code is ReasonCode.ENGINE_LOST
+
+
 async def test_a_pinned_engine_is_used_and_its_token_checked(serve_tls):
     async with serve_tls(Access(SingleToken(TOKEN))) as (url, fingerprint):
         for written in (fingerprint, fingerprint.removeprefix("sha256:").upper()):
