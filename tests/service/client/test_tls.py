@@ -218,8 +218,8 @@ async def test_keystrokes_do_not_pay_for_handshakes(serve_tls, handshakes, host,
         await until(lambda: sum(host.count_jobs()) == 0)
         await client.close()
 
-    # One for each key would be 60. How many jobs are open at once depends on the machine.
-    assert len(handshakes) <= 20
+    # About 19 if no connection of a cancelled request were kept; up to 12 on a busy machine.
+    assert len(handshakes) <= 15
 
 
 async def test_a_cancelled_job_ends_at_once_though_its_connection_stays(
@@ -237,7 +237,8 @@ async def test_a_cancelled_job_ends_at_once_though_its_connection_stays(
             assert (await client.submit(decode_job(JOB)).result()).state is JobState.DONE
         await client.close()
 
-    assert len(handshakes) <= 6
+    # About 19 if no connection of a cancelled request were kept; more than 6 on a busy machine.
+    assert len(handshakes) <= 12
 
 
 async def test_typing_during_the_first_handshake_does_not_begin_it_anew(
