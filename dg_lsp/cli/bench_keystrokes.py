@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dg_lsp.benchmark.replay.replaying import Place
     from dg_lsp.diagnosis.recordings import Recording
 
+TABLE_WIDTH = 180
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "engine": lambda row: f"{row['engine_share']:.0%}",
     "typed\nthrough": lambda row: str(row["hits"]["typed_through"]),
@@ -90,6 +91,8 @@ def keystrokes(
     from dg_lsp.cli.output import open_console
 
     console = open_console()
+    # Narrower, its cells would be cut to one letter each.
+    console.width = max(console.width, TABLE_WIDTH)
     console.print(_table(report))
 
 

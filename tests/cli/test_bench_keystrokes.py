@@ -9,7 +9,7 @@ from rich.console import Console
 from dg_lsp.benchmark.replay.figures import figures
 from dg_lsp.benchmark.replay.replaying import Replayed
 from dg_lsp.benchmark.replay.window import Seen
-from dg_lsp.cli import run
+from dg_lsp.cli import bench_keystrokes, run
 from dg_lsp.cli.bench_keystrokes import _table
 
 JOB = {
@@ -65,6 +65,18 @@ def test_the_table_has_a_row_for_each_variant():
     assert "1 of 3" in everything
     assert "75%" in everything
     assert any("without joined" in line for line in shown.splitlines())
+
+
+def test_no_cell_is_cut_on_a_narrow_terminal(monkeypatch, capsys):
+    report = {"model": "bundled", "editor": "vscode", "sessions": 1, **replayed("")}
+    report["ablation"] = [replayed("typed_through")]
+    monkeypatch.setattr(bench_keystrokes, "_measured", lambda *asked: report)
+    monkeypatch.setenv("COLUMNS", "60")
+
+    assert run(["bench", "keystrokes"]) == 0
+    shown = capsys.readouterr().out
+    assert "without typed_through" in shown
+    assert "…" not in shown
 
 
 def test_an_editor_that_is_not_known():
