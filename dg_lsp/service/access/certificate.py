@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dg_lsp.reason import CodedError, ReasonCode
+from dg_lsp.service.address import IS_WINDOWS
 
 OWN_DAYS = 3650
 """Clients would have to be told of a new fingerprint, so it lasts as long as a server may."""
@@ -47,6 +48,10 @@ def own_certificate(directory: Path) -> Certificate:
     path = directory / "engine.pem"
     if not path.exists():
         _make(path)
+    elif not IS_WINDOWS and path.stat().st_mode & 0o077:
+        raise CertificateError(
+            f"others can access the key in {path}; chmod 600 it, or delete it for a new one"
+        )
     return _checked(path, path, f"{path}; delete it for a new one")
 
 

@@ -47,6 +47,17 @@ def test_only_the_user_can_read_the_key(tmp_path):
     assert [path.name for path in made.key.parent.iterdir()] == ["engine.pem"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="modes are of POSIX")
+def test_its_own_is_not_used_while_others_can_read_the_key(tmp_path):
+    made = own_certificate(tmp_path)
+    made.key.chmod(0o640)
+    with pytest.raises(CertificateError, match="chmod 600"):
+        own_certificate(tmp_path)
+    made.key.chmod(0o600)
+
+    assert own_certificate(tmp_path) == made
+
+
 def test_a_given_certificate_with_its_key_in_one_file_or_two(tmp_path):
     pem = LOCALHOST.read_text()
     at = pem.index("-----BEGIN CERTIFICATE")
@@ -80,6 +91,7 @@ def test_what_tls_cannot_use_is_said(tmp_path):
 
 def test_an_unusable_file_of_its_own_is_not_replaced(tmp_path):
     (tmp_path / "engine.pem").write_text("mine")
+    (tmp_path / "engine.pem").chmod(0o600)
     with pytest.raises(CertificateError, match="delete it"):
         own_certificate(tmp_path)
     assert (tmp_path / "engine.pem").read_text() == "mine"
