@@ -195,7 +195,8 @@ class RemoteLink:
         return self._engine
 
     async def _make_ready(self) -> None:
-        self._become(self._starting("starting the engine"))
+        doing = "connecting to" if self._settings.address else "starting"
+        self._become(self._starting(f"{doing} the engine"))
         try:
             engine = self._engine_now()
             if self._following is None:

@@ -238,11 +238,13 @@ async def test_an_engine_that_does_not_answer_is_named_until_it_does(engines):
 
 
 @pytest.mark.parametrize("address", ["", "box:1"])
-async def test_only_an_engine_of_this_machine_can_be_stopped_here(engines, address):
+async def test_only_an_engine_of_this_machine_is_started_and_stopped_here(engines, address):
     engines.at(address)
     engine = await engines.link.infiller()
     engine.silent_s = 60.0
+    begun = next(one for one in engines.states if one.phase is EnginePhase.STARTING)
 
+    assert ("starting" in begun.message) == (not address)
     assert ("engine stop" in engines.link.silence().message) == (not address)
 
 
