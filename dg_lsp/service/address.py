@@ -94,7 +94,7 @@ def parse_address(text: str, token: str | None = None, fingerprint: str = "") ->
         raise AddressError(f"{text} has no port; give HOST:PORT")
     if "://" not in text and is_loopback(host) and not fingerprint:
         url = f"http://{text}"
-    if fingerprint and not url.startswith("https:"):
+    if fingerprint and parts.scheme != "https":
         raise AddressError(f"{text} is not encrypted, so its fingerprint cannot be checked")
     return Address(url.rstrip("/"), None, token, _parse_fingerprint(fingerprint))
 

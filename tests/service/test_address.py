@@ -334,6 +334,7 @@ def test_a_fingerprint_means_tls_and_one_certificate(written):
         address = parse_address(text, None, written)
         assert address.url == f"https://{text.removeprefix('https://')}"
         assert address.fingerprint == "ab" * 32
+    assert parse_address("HTTPS://box:80", None, written).fingerprint == "ab" * 32
 
 
 @pytest.mark.parametrize(
