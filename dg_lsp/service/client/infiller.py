@@ -41,6 +41,8 @@ SILENCE_S = 10.0
 """An engine sends a sign of life every second; importing torch can delay it."""
 ANSWER_S = 5.0
 """For requests that need no model."""
+WHOLE_ANSWER_S = 15.0
+"""For the whole answer to such a request, however steadily it trickles in."""
 
 LOADING_POLL_S = 0.2
 
@@ -304,24 +306,26 @@ class HttpInfiller:
     async def _ask(self, method: str, path: str, body: Json | None) -> Json:
         content = b"" if body is None else dump_json(body)
         try:
-            async with self._http.request(
-                method, path, content, silence_s=ANSWER_S
-            ) as response:
+            async with (
+                asyncio.timeout(WHOLE_ANSWER_S),
+                self._http.request(method, path, content, silence_s=ANSWER_S) as response,
+            ):
                 await _refuse_errors(response)
                 return parse_json(await response.read())
         except NobodyAnswersError as error:
             raise _not_connected(error) from error
-        except SilenceError as error:
+        except (SilenceError, TimeoutError) as error:
             way_out = "" if self._address.socket is None else "; `dg-lsp engine stop` ends it"
             raise EngineError(
-                f"the engine at {self._address} does not answer within {ANSWER_S:g} s{way_out}",
+                f"the engine at {self._address} does not answer in time{way_out}",
                 ReasonCode.ENGINE_SILENT,
             ) from error
         except BrokenOffError as error:
             # Before the answer began, it was about to end, and there may be another.
             kind = EngineError if error.is_answered else UnreachableError
             way_out = ""
-            if self._address.socket is None and self._address.url.startswith("http:"):
+            is_plain = self._address.socket is None and self._address.url.startswith("http:")
+            if is_plain and not error.is_answered:
                 way_out = "; if it speaks TLS, its address begins with https://"
             raise kind(
                 f"the engine at {self._address} broke off{way_out}", ReasonCode.ENGINE_LOST

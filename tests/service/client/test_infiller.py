@@ -12,6 +12,7 @@ import pytest
 from dg_lsp.job import InfillJob, JobState
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.address import Address
+from dg_lsp.service.client import infiller
 from dg_lsp.service.client.infiller import EngineError, HttpInfiller, UnreachableError
 from dg_lsp.service.fields import dump_json
 from dg_lsp.service.http.request import Access
@@ -111,6 +112,32 @@ async def test_an_engine_that_hangs_is_given_up():
         infill = (await client.submit(JOB).result()).infill
 
         assert infill.reason.code is ReasonCode.ENGINE_SILENT
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n"])
+async def test_an_answer_that_trickles_in_is_not_waited_for_to_its_end(begun, monkeypatch):
+    monkeypatch.setattr(infiller, "WHOLE_ANSWER_S", 0.3)
+    over = asyncio.Event()
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(begun or b"HTTP/1.1 200 ")  # The first line does not end.
+        with contextlib.suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+        over.set()
+
+    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    address = Address(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with asking(address) as client:
+        with pytest.raises(EngineError) as raised:
+            await client.status()
+        # The client gives up the rest of the answer as well, and its connection ends.
+        await asyncio.wait_for(over.wait(), 10)
+    server.close()
+    assert raised.value.code is ReasonCode.ENGINE_SILENT
 
 
 async def test_what_is_no_engine_is_named():
