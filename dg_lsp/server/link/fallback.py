@@ -59,6 +59,7 @@ class FallbackEngine:
             if self._note is None:
                 raise
         else:
+            # The local one may have stood in since it was asked.
             if self._note is None or said.state in BACK:
                 self._note = None
                 return said

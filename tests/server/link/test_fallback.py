@@ -101,3 +101,26 @@ async def test_where_neither_can_be_had_the_local_reason_is_given(pair):
     assert pair.link.state.phase is EnginePhase.FAILED
     pair.local.refusal = None
     assert await pair.codes() == [ReasonCode.LOCAL_ENGINE]
+
+
+async def test_an_answer_that_comes_late_says_nothing_else_than_what_is_used(pair):
+    """The one elsewhere was asked before the local one stood in, and answers after that."""
+    asked, answers = asyncio.Event(), asyncio.Event()
+    both, right = FallbackEngine(pair.remote, pair.local), pair.remote.status
+
+    async def status() -> Status:
+        asked.set()
+        await answers.wait()
+        return await right()
+
+    pair.remote.status = status
+    late = asyncio.create_task(both.status())
+    await asked.wait()
+    pair.remote.refusal = ReasonCode.UNREACHABLE
+    assert (await both.wait_ready(lambda now: None)).model.notes
+    pair.remote.refusal = None
+    answers.set()
+
+    assert not (await late).model.notes
+    # So jobs go there as well, and no process on this machine would be restarted.
+    assert both.restart is None
