@@ -19,6 +19,7 @@ from dg_lsp.server.settings import (
     parse,
 )
 from dg_lsp.server.settings_schema import json_name
+from dg_lsp.service.address import AddressError, parse_address
 
 MODEL_NEEDS = "the name of a model, or an absolute path (~/ is your home directory)"
 DOCS = Path(__file__).parent.parent.parent / "docs" / "settings.md"
@@ -332,3 +333,11 @@ def test_a_model_is_a_name_or_an_absolute_path(model: str) -> None:
     parsed, messages = parse({"engine": {"model": model}}, DEFAULTS)
 
     assert (parsed.engine.model, messages) == (model, [])
+
+
+def test_what_is_no_fingerprint_is_kept_so_that_the_address_is_refused_with_it() -> None:
+    """Ignored, it would leave the engine's certificate to what the system trusts."""
+    parsed, messages = parse({"engine": {"fingerprint": "sha256:zz"}}, DEFAULTS)
+    assert (messages, parsed.engine.fingerprint) == ([], "sha256:zz")
+    with pytest.raises(AddressError, match="sha256:zz"):
+        parse_address("https://host:8000", None, parsed.engine.fingerprint)
