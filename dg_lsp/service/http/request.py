@@ -73,6 +73,14 @@ def check_access(access: Access, request: Request) -> Client:
 def begin_request(access: Access, request: Request) -> None:
     """Check who sends a request and whether it may now; notes it for `client_of`."""
     client = check_access(access, request)
+    if {"content-length", "transfer-encoding"} <= {*request.headers.keys()}:
+        # A proxy before the engine may see another end of it, and so another next request
+        # (RFC 9112, section 6.1).
+        raise RequestError(
+            400,
+            ReasonCode.INVALID_REQUEST,
+            "a request has either Content-Length or Transfer-Encoding, not both",
+        )
     account = access.accounts.of(client.name)
     account.begin_request()
     request.state.client, request.state.account = client, account

@@ -118,6 +118,23 @@ async def test_a_body_without_end_is_not_waited_for(host, serve_host, monkeypatc
     assert b"connection: close" in answer
 
 
+async def test_a_request_whose_end_is_in_doubt_ends_its_connection(host, serve_host):
+    """What follows it is never taken for a request, whoever sent it."""
+    lines = b"".join(f"{name}: {value}\r\n".encode() for name, value in RIGHT.items())
+    smuggled = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n" + lines + b"\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        async with serve_host(host, listener, Address(f"http://127.0.0.1:{port}"), LOCKED):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            both = b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            writer.write(POST + lines + both + smuggled)
+            answer = await reader.read()
+            writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 @pytest.mark.parametrize(("headers", "status"), [(RIGHT, b"413"), ({}, b"401")])
 async def test_a_client_that_asks_before_it_sends_is_told_at_once(
     host, serve_host, monkeypatch, headers, status
