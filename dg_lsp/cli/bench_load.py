@@ -26,6 +26,7 @@ from dg_lsp.reason import CodedError, ReasonCode
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from dg_lsp.benchmark.editor import Serving
     from dg_lsp.service.address import Address
 
 MODES: Mapping[str, tuple[str, ...]] = {
@@ -52,12 +53,16 @@ def load(
     """Measure throughput and latency with many clients, beside one job after the other."""
     from rich.console import Console
 
+    from dg_lsp.cli.compose import model_for_engine
+    from dg_lsp.service.address import engine_name
+
+    wanted = model_for_engine(model)
     # Shown on a terminal only.
     status = Console(stderr=True, highlight=False).status("")
     measured = []
     with own_engine(model, device) as serving, status:
         for mode, arguments in MODES.items():
-            with _engine(serving.environment, model, device, arguments) as address:
+            with _engine(serving, engine_name(wanted, device), arguments) as address:
                 measured += asyncio.run(_measure(address, mode, clients, jobs, status.update))
     report = {"clients": clients, "jobs": jobs, "measured": measured}
     if as_json:
@@ -88,24 +93,15 @@ async def _measure(
 
 
 @contextlib.contextmanager
-def _engine(
-    environment: Mapping[str, str],
-    model: str | None,
-    device: str | None,
-    arguments: tuple[str, ...],
-) -> Iterator[Address]:
+def _engine(serving: Serving, name: str, arguments: tuple[str, ...]) -> Iterator[Address]:
     """A real engine process, stopped at the end."""
-    from dg_lsp.cli.compose import model_for_engine
-    from dg_lsp.service.address import engine_name, local_address
+    from dg_lsp.service.address import local_address
 
-    command = [sys.executable, "-P", "-m", "dg_lsp", "engine", "run", *arguments]
-    model = model_for_engine(model)
-    for option, value in (("--model", model), ("--device", device)):
-        command += [] if value is None else [option, value]
-    directory = Path(environment["DG_LSP_RUNTIME_DIR"])
+    command = [sys.executable, "-P", "-m", "dg_lsp", "engine", "run"]
+    directory = Path(serving.environment["DG_LSP_RUNTIME_DIR"])
     process = subprocess.Popen(
-        command,
-        env=dict(environment),
+        [*command, *arguments, *serving.arguments],
+        env=dict(serving.environment),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -114,7 +110,7 @@ def _engine(
     try:
         # It says so once it listens.
         said = process.stderr.readline().strip()
-        address = local_address(directory, engine_name(model, device))
+        address = local_address(directory, name)
         if address is None or process.poll() is not None:
             raise CodedError(f"the engine did not start: {said}", ReasonCode.NO_ENGINE)
         yield address

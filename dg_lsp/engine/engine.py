@@ -68,7 +68,9 @@ class Engine:
         self._most_rows = (
             sharing.cpu_rows if denoiser.device.type == "cpu" else sharing.gpu_rows
         )
-        self._most_jobs = sharing.jobs if isinstance(denoiser, SharingDenoiser) else 1
+        self._sharing = denoiser if isinstance(denoiser, SharingDenoiser) else None
+        """The denoiser, if jobs can share its steps."""
+        self._most_jobs = sharing.jobs if self._sharing else 1
         self._scheduler: Scheduler[EngineJob] = Scheduler()
         self._running: list[_Running] = []
         """The jobs under way; only the thread looks at them."""
@@ -116,8 +118,8 @@ class Engine:
         if self._again or any(one.ticket.has_run_out for one in self._running):
             return None
         most = self._most_jobs
-        if isinstance(self._denoiser, SharingDenoiser):
-            most = min(most, self._denoiser.prompts_together)
+        if self._sharing is not None:
+            most = min(most, self._sharing.prompts_together)
         if len(self._running) >= most:
             return None
         if _rows(self._running) < self._most_rows:
@@ -156,9 +158,9 @@ class Engine:
 
     def _predictions(self, together: Sequence[_Running]) -> Sequence[Prediction | None]:
         """The answer to the step of each job; `None` where each has to ask alone."""
-        if len(together) > 1 and isinstance(self._denoiser, SharingDenoiser):
+        if len(together) > 1 and self._sharing is not None:
             try:
-                found = self._denoiser.denoise_together([one.asked for one in together])
+                found = self._sharing.denoise_together([one.asked for one in together])
                 self._counted["denoising_passes"] += 1
                 return found
             except OutOfMemoryError as error:

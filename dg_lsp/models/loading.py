@@ -383,8 +383,8 @@ def _weight_bytes(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
     directory = checkpoint.directory
     is_packed = is_packed_checkpoint(directory)
     headers = {} if is_packed else read_headers(list_shards(directory))
-    check_depth(checkpoint, (name for shapes in headers.values() for name in shapes))
     if checkpoint.weights.groups:
+        check_depth(checkpoint, (name for shapes in headers.values() for name in shapes))
         plan = plan_reading(directory, checkpoint.tensors, checkpoint.weights.groups)
         return plan.bytes(dtype)
     if is_packed:
