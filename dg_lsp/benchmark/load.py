@@ -20,7 +20,7 @@ from dg_lsp.benchmark.overhead import document_of
 from dg_lsp.job import InfillJob, JobState
 from dg_lsp.service.address import Address
 from dg_lsp.service.client.connection import HttpClient
-from dg_lsp.service.client.infiller import ANSWER_S, HttpInfiller
+from dg_lsp.service.client.infiller import HttpInfiller
 
 DOCUMENT_BYTES = 120_000
 BEFORE, AFTER = 8000, 3000
@@ -111,7 +111,7 @@ async def counts_of(address: Address) -> dict[str, float]:
     """What the engine has computed so far, from its metrics."""
     client = HttpClient(address)
     try:
-        async with client.request("GET", "/metrics", b"", silence_s=ANSWER_S) as response:
+        async with client.ask("GET", "/metrics") as response:
             page = (await response.read()).decode()
     finally:
         client.close()

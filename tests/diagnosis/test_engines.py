@@ -138,7 +138,7 @@ def test_a_socket_that_others_may_open(start_engine, runtime):
 
 
 def test_an_engine_that_hangs(runtime, monkeypatch):
-    monkeypatch.setattr("dg_lsp.service.client.infiller.ANSWER_S", 0.1)
+    monkeypatch.setattr("dg_lsp.service.client.connection.ANSWER_S", 0.1)
     lock = try_lock(runtime / "engine.lock")
     note_holder(runtime / "engine.lock")
     assert found(runtime)["engine"] == (

@@ -23,7 +23,7 @@ from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.address import Address
 from dg_lsp.service.backend.forms import FORMS, Kind, Piece
 from dg_lsp.service.client.connection import BrokenOffError, HttpClient, Response, SilenceError
-from dg_lsp.service.client.infiller import ANSWER_S, EngineError, UnreachableError
+from dg_lsp.service.client.infiller import EngineError, UnreachableError
 from dg_lsp.service.client.tls import NobodyAnswersError
 from dg_lsp.service.fields import Json, SchemaError, dump_json, parse_json
 
@@ -230,14 +230,14 @@ class BackendInfiller:
 
     async def _ask(self, path: str) -> Json:
         try:
-            async with self._http.request("GET", path, silence_s=ANSWER_S) as response:
+            async with self._http.ask("GET", path) as response:
                 await self._refuse_errors(response)
                 return parse_json(await response.read())
         except NobodyAnswersError as error:
             raise _not_connected(error) from error
         except SilenceError as error:
             raise EngineError(
-                f"{self._address} does not answer within {ANSWER_S:g} s",
+                f"{self._address} does not answer in time",
                 ReasonCode.ENGINE_SILENT,
             ) from error
         except BrokenOffError as error:

@@ -27,6 +27,10 @@ from dg_lsp.service.address import Address
 from dg_lsp.service.client.tls import check_fingerprint, connecting_failed, tls_context
 
 CONNECT_S = 2.0
+ANSWER_S = 5.0
+"""For requests that need no model."""
+WHOLE_ANSWER_S = 15.0
+"""For the whole answer to such a request, however steadily it trickles in."""
 KEEP_S = 5.0
 """Unused connections are closed before the server does it (`server.KEEP_S`)."""
 KEEP_TCP_S = 25.0
@@ -147,6 +151,24 @@ class HttpClient:
                 yield response
         finally:
             del self._asked[asked]
+
+    @contextlib.asynccontextmanager
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Response]:
+        """A request that needs no model; `SilenceError` if its answer is not whole soon."""
+        try:
+            async with (
+                asyncio.timeout(WHOLE_ANSWER_S),
+                self.request(method, path, body, headers, silence_s=ANSWER_S) as response,
+            ):
+                yield response
+        except TimeoutError as error:
+            raise SilenceError from error
 
     @contextlib.asynccontextmanager
     async def _answer(

@@ -39,10 +39,6 @@ from dg_lsp.service.schema import (
 
 SILENCE_S = 10.0
 """An engine sends a sign of life every second; importing torch can delay it."""
-ANSWER_S = 5.0
-"""For requests that need no model."""
-WHOLE_ANSWER_S = 15.0
-"""For the whole answer to such a request, however steadily it trickles in."""
 
 LOADING_POLL_S = 0.2
 
@@ -306,15 +302,12 @@ class HttpInfiller:
     async def _ask(self, method: str, path: str, body: Json | None) -> Json:
         content = b"" if body is None else dump_json(body)
         try:
-            async with (
-                asyncio.timeout(WHOLE_ANSWER_S),
-                self._http.request(method, path, content, silence_s=ANSWER_S) as response,
-            ):
+            async with self._http.ask(method, path, content) as response:
                 await _refuse_errors(response)
                 return parse_json(await response.read())
         except NobodyAnswersError as error:
             raise _not_connected(error) from error
-        except (SilenceError, TimeoutError) as error:
+        except SilenceError as error:
             way_out = "" if self._address.socket is None else "; `dg-lsp engine stop` ends it"
             raise EngineError(
                 f"the engine at {self._address} does not answer in time{way_out}",
@@ -349,9 +342,7 @@ class HttpInfiller:
         headers = {CLIENT_HEADER: self._name, SEQUENCE_HEADER: str(sequence)}
         # Whatever is wrong, the next job will say so.
         with contextlib.suppress(NobodyAnswersError, SilenceError, BrokenOffError):
-            async with self._http.request(
-                "POST", "/v1/cancel", headers=headers, silence_s=ANSWER_S
-            ) as response:
+            async with self._http.ask("POST", "/v1/cancel", headers=headers) as response:
                 await response.read()
 
 

@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
 from dg_lsp.job import InfillJob, JobState
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.address import Address
-from dg_lsp.service.client import infiller
+from dg_lsp.service.backend.forms import Kind
+from dg_lsp.service.backend.infiller import BackendInfiller
+from dg_lsp.service.client import connection
 from dg_lsp.service.client.infiller import EngineError, HttpInfiller, UnreachableError
 from dg_lsp.service.fields import dump_json
 from dg_lsp.service.http.request import Access
@@ -114,9 +117,12 @@ async def test_an_engine_that_hangs_is_given_up():
         assert infill.reason.code is ReasonCode.ENGINE_SILENT
 
 
+@pytest.mark.parametrize("new_client", [HttpInfiller, partial(BackendInfiller, Kind.VLLM)])
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n"])
-async def test_an_answer_that_trickles_in_is_not_waited_for_to_its_end(begun, monkeypatch):
-    monkeypatch.setattr(infiller, "WHOLE_ANSWER_S", 0.3)
+async def test_an_answer_that_trickles_in_is_not_waited_for_to_its_end(
+    begun, new_client, monkeypatch
+):
+    monkeypatch.setattr(connection, "WHOLE_ANSWER_S", 0.3)
     over = asyncio.Event()
 
     async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -131,7 +137,9 @@ async def test_an_answer_that_trickles_in_is_not_waited_for_to_its_end(begun, mo
 
     server = await asyncio.start_server(trickle, "127.0.0.1", 0)
     address = Address(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    async with asking(address) as client:
+    client = new_client(address)
+    async with contextlib.AsyncExitStack() as closing, asyncio.timeout(10):
+        closing.push_async_callback(client.close)
         with pytest.raises(EngineError) as raised:
             await client.status()
         # The client gives up the rest of the answer as well, and its connection ends.

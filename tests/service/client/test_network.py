@@ -16,6 +16,7 @@ from dg_lsp.server.link.fallback import FallbackEngine
 from dg_lsp.server.link.remote_link import RemoteLink
 from dg_lsp.service import schema
 from dg_lsp.service.address import Address
+from dg_lsp.service.client import connection
 from dg_lsp.service.client import infiller as client_module
 from dg_lsp.service.client.infiller import EngineError, HttpInfiller
 from dg_lsp.service.http import app as app_module
@@ -175,7 +176,7 @@ async def test_the_local_engine_stands_in_while_the_network_is_away(
         proxy.is_open.clear()
         assert await ask() == "none"
         assert link.state.phase is EnginePhase.FAILED
-        monkeypatch.setattr(client_module, "ANSWER_S", 2.0)
+        monkeypatch.setattr(connection, "ANSWER_S", 2.0)
         assert [await ask() for _ in range(2)] == ["here", "here"]
         assert [note.code for note in link.state.model.notes] == [ReasonCode.LOCAL_ENGINE]
         proxy.heal()

@@ -274,7 +274,7 @@ async def test_an_engine_that_hangs_is_named_and_stopped(spec, directory, monkey
     os.kill(pid, signal.SIGSTOP)
 
     with monkeypatch.context() as patch:
-        patch.setattr("dg_lsp.service.client.infiller.ANSWER_S", 0.2)
+        patch.setattr("dg_lsp.service.client.connection.ANSWER_S", 0.2)
         with pytest.raises(EngineError) as raised:
             await ensure_engine(spec, directory, patience_s=0.5)
         assert raised.value.code is ReasonCode.ENGINE_SILENT
