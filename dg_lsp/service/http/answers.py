@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING
 
-from dg_lsp.reason import Reason
-from dg_lsp.service.fields import Json, dump_json
+from dg_lsp.reason import Reason, ReasonCode
+from dg_lsp.service.access.limits import ContextTooLongError, OverLimitError
+from dg_lsp.service.fields import Json, SchemaError, dump_json
 from dg_lsp.service.http.compatibility import error_body
+from dg_lsp.service.http.request import ClientGoneError, RequestError
+from dg_lsp.service.process.host import BusyError, HostClosedError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
+
+log = logging.getLogger(__name__)
+
+BUSY_S = 1.0
+"""When a client may try again while the engine has too many open jobs."""
+
+
+def answer_to(error: Exception) -> Response:
+    """The answer to a request that failed."""
+    from starlette.responses import Response
+
+    match error:
+        case OverLimitError():
+            return refusal(429, error.reason, error.retry_after_s)
+        case ContextTooLongError():
+            return refusal(413, error.reason)
+        case RequestError():
+            return refusal(error.status, error.reason)
+        case SchemaError():
+            return refusal(400, error.reason)
+        case BusyError():
+            return refusal(429, error.reason, BUSY_S)
+        case HostClosedError():
+            return refusal(503, error.reason)
+        case ClientGoneError():
+            # Nobody reads this.
+            return Response(status_code=499)
+    log.error("a request failed", exc_info=error)
+    said = f"the engine failed: {type(error).__name__}"
+    return refusal(500, Reason(ReasonCode.DEFECT, said))
 
 
 def refusal(status: int, reason: Reason, retry_after_s: float | None = None) -> Response:

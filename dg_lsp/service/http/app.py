@@ -20,11 +20,15 @@ from dg_lsp import __version__
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Infill, InfillJob
 from dg_lsp.reason import Reason, ReasonCode
-from dg_lsp.service.access.limits import ContextTooLongError, OverLimitError
 from dg_lsp.service.client.infiller import CLIENT_HEADER, SEQUENCE_HEADER, VERSION_HEADER
 from dg_lsp.service.events import data_only
-from dg_lsp.service.fields import SchemaError
-from dg_lsp.service.http.answers import chunks_answer, json_answer, refusal
+from dg_lsp.service.http.answers import (
+    BUSY_S,
+    answer_to,
+    chunks_answer,
+    json_answer,
+    refusal,
+)
 from dg_lsp.service.http.compatibility import (
     FormRequest,
     TokenCounts,
@@ -44,7 +48,6 @@ from dg_lsp.service.http.gate import Gate
 from dg_lsp.service.http.metrics import Metrics
 from dg_lsp.service.http.request import (
     Access,
-    ClientGoneError,
     RequestError,
     account_of,
     client_of,
@@ -57,7 +60,6 @@ from dg_lsp.service.http.sent_jobs import SentAs, SentJobs
 from dg_lsp.service.http.stream import EventStream
 from dg_lsp.service.process.host import (
     CLOSED,
-    BusyError,
     EngineHost,
     HostClosedError,
     ModelState,
@@ -84,8 +86,6 @@ INSTEAD = {
     "/embeddings": "; dg-lsp has no embeddings",
 }
 """What is said of endpoints that other servers have, without their version."""
-BUSY_S = 1.0
-"""When a client may try again while the engine has too many open jobs."""
 
 
 def make_app(
@@ -99,7 +99,6 @@ def make_app(
     """The ASGI application; `stop` begins the shutdown of the process and returns."""
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
-    from starlette.responses import Response
     from starlette.routing import Route
 
     service = _Service(host, metrics, stop, log_path)
@@ -119,25 +118,8 @@ def make_app(
                 if only_admin:
                     require_admin(request)
                 return await endpoint(request)
-            except OverLimitError as error:
-                return refusal(429, error.reason, error.retry_after_s)
-            except ContextTooLongError as error:
-                return refusal(413, error.reason)
-            except RequestError as error:
-                return refusal(error.status, error.reason)
-            except SchemaError as error:
-                return refusal(400, error.reason)
-            except BusyError as error:
-                return refusal(429, error.reason, BUSY_S)
-            except HostClosedError as error:
-                return refusal(503, error.reason)
-            except ClientGoneError:
-                # Nobody reads this.
-                return Response(status_code=499)
             except Exception as error:
-                log.exception("a request failed")
-                said = f"the engine failed: {type(error).__name__}"
-                return refusal(500, Reason(ReasonCode.DEFECT, said))
+                return answer_to(error)
 
         return answer
 

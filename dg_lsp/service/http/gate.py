@@ -8,13 +8,10 @@ client still sends is a reset to the client, who then never sees the answer.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from dg_lsp.reason import Reason, ReasonCode
-from dg_lsp.service.access.limits import OverLimitError
-from dg_lsp.service.http.answers import refusal
+from dg_lsp.service.http.answers import answer_to
 from dg_lsp.service.http.request import (
     Access,
     Message,
@@ -26,8 +23,6 @@ from dg_lsp.service.http.request import (
 Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-log = logging.getLogger(__name__)
 
 DRAIN_S, DRAIN_BYTES = 2.0, 64 * 1024 * 1024
 """How much of a body that nobody reads is waited for."""
@@ -51,16 +46,10 @@ class Gate:
         is_refused = False
         try:
             begin_request(self._access, Request(scope))
-        except OverLimitError as error:
-            answer = refusal(429, error.reason, error.retry_after_s)
-        except RequestError as error:
-            # Nobody keeps a connection without a right to send requests.
-            is_refused = True
-            answer = refusal(error.status, error.reason)
         except Exception as error:
-            log.exception("a request could not be checked")
-            said = f"the engine failed: {type(error).__name__}"
-            answer = refusal(500, Reason(ReasonCode.DEFECT, said))
+            # Nobody keeps a connection without a right to send requests.
+            is_refused = isinstance(error, RequestError)
+            answer = answer_to(error)
 
         async def send_after_body(message: Message) -> None:
             if message["type"] == "http.response.start":
