@@ -52,6 +52,17 @@ def texts(infill: Infill) -> list[str]:
     return [candidate.text for candidate in infill.candidates]
 
 
+def new_engine(denoiser: ScriptedDenoiser, codec, **more) -> Engine:
+    settings = EngineSettings(
+        PromptSettings(style=PromptStyle.BARE),
+        SamplerSettings(max_denoising_steps=12),
+        LengthSettings(lengths=tuple(range(1, 13))),
+        **more,
+    )
+    family = gemma_family(settings, denoiser, codec)
+    return Engine(denoiser, codec, family, settings, "scripted")
+
+
 @pytest.fixture
 def denoiser(tiny_codec) -> ScriptedDenoiser:
     return ScriptedDenoiser(tiny_codec, plain(AREA), plain(SIDE), plain(NAME))
@@ -59,14 +70,7 @@ def denoiser(tiny_codec) -> ScriptedDenoiser:
 
 @pytest.fixture
 async def engine(tiny_codec, denoiser) -> AsyncIterator[Engine]:
-    settings = EngineSettings(
-        PromptSettings(style=PromptStyle.BARE),
-        SamplerSettings(max_denoising_steps=12),
-        LengthSettings(lengths=tuple(range(1, 13))),
-    )
-    engine = Engine(
-        denoiser, tiny_codec, gemma_family(settings, denoiser, tiny_codec), settings, "scripted"
-    )
+    engine = new_engine(denoiser, tiny_codec)
     async with asyncio.timeout(30):
         yield engine
         denoiser.gate.set()
@@ -270,14 +274,7 @@ def sharing(tiny_codec) -> SharingScript:
 
 @pytest.fixture
 async def sharing_engine(tiny_codec, sharing) -> AsyncIterator[Engine]:
-    settings = EngineSettings(
-        PromptSettings(style=PromptStyle.BARE),
-        SamplerSettings(max_denoising_steps=12),
-        LengthSettings(lengths=tuple(range(1, 13))),
-        sharing=SharingSettings(jobs=3, cpu_rows=1000),
-    )
-    family = gemma_family(settings, sharing, tiny_codec)
-    engine = Engine(sharing, tiny_codec, family, settings, "scripted")
+    engine = new_engine(sharing, tiny_codec, sharing=SharingSettings(jobs=3, cpu_rows=1000))
     async with asyncio.timeout(30):
         yield engine
         sharing.gate.set()

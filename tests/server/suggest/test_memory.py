@@ -21,6 +21,7 @@ from dg_lsp.server.suggest.pace import KEPT_GAPS, Pace
 from dg_lsp.server.suggest.savings import Savings
 from dg_lsp.server.suggest.suggestions import Suggestions
 from tests.fuzzing import effort
+from tests.server.suggest.typed_text import TypedText
 
 SITE = InsertionSite("file:///a.py", "a.py", "python", "\n", prefix="x = ", suffix="\n")
 NO_MEMORY = Savings(typed_through=False, remembered=False, joined=False, rules=False)
@@ -188,32 +189,14 @@ async def written(keys, savings):
     must have been shown wherever both have it from a job of the same text.
     """
     suggestions = Suggestions(Writer(writes_on), savings)
-    text, cursor, undo = "", 0, []
-    shown = ""
+    document, shown = TypedText(), ""
     for key in keys:
-        before = text, cursor
-        part = {
-            "word": shown.split(" ")[0],
-            "line": shown.split("\n")[0],
-            "all": shown,
-        }.get(key)
-        if key == "undo":
-            text, cursor = undo.pop() if undo else before
-        elif key == "back":
-            if cursor:
-                text, cursor = text[: cursor - 1] + text[cursor:], cursor - 1
-        elif key == "left":
-            cursor = max(0, cursor - 1)
-        else:
-            added = key if part is None else part
-            text = text[:cursor] + added + text[cursor:]
-            cursor += len(added)
-        if key != "undo":
-            undo.append(before)
+        document.press(key, shown)
         # No syntax decides here: it judges what was typed with what was not yet.
-        answer = await ask(suggestions, text[:cursor], text[cursor:] + "\n", language="text")
+        after = document.after + "\n"
+        answer = await ask(suggestions, document.before, after, language="text")
         shown = texts(answer)[0] if answer.suggestions else ""
-    return text
+    return document.text
 
 
 GOAL = "ab(a b)\nb a\nab ab(b)\n" * 3

@@ -22,6 +22,7 @@ from dg_lsp.server.suggest.savings import Savings
 from dg_lsp.server.suggest.speculation import Ahead
 from dg_lsp.server.suggest.suggestions import Suggestions
 from tests.fuzzing import effort
+from tests.server.suggest.typed_text import TypedText
 
 SITE = InsertionSite("file:///a.py", "a.py", "python", "\n", prefix="x = ", suffix="\n")
 SETTINGS = Settings(debounce_ms=0, min_confidence=0.0)
@@ -417,27 +418,11 @@ async def written(keys, savings, seed):
     whole and undo what is shown."""
     rng = random.Random(seed)
     suggestions = Suggestions(Writer(rng), savings)
-    text, cursor, undo = "", 0, []
-    shown, seen = "", []
+    document, shown, seen = TypedText(), "", []
     for key in keys:
-        before = text, cursor
-        part = {"word": shown.split(" ")[0], "all": shown}.get(key)
-        typed = None
-        if key == "undo":
-            text, cursor = undo.pop() if undo else before
-        elif key == "back":
-            if cursor:
-                text, cursor = text[: cursor - 1] + text[cursor:], cursor - 1
-        elif key == "left":
-            cursor = max(0, cursor - 1)
-        else:
-            typed = key if part is None else part
-            text = text[:cursor] + typed + text[cursor:]
-            cursor += len(typed)
-        if key != "undo":
-            undo.append(before)
+        typed = document.press(key, shown)
         suggestions.text_changed(SITE.uri, typed)
-        site = replace(SITE, prefix=text[:cursor], suffix=text[cursor:] + "\n")
+        site = replace(SITE, prefix=document.before, suffix=document.after + "\n")
         request = Request(site, RequestOptions())
         answer = await suggestions.suggest(request, SETTINGS)
         suggestions.look_ahead(request, answer, SETTINGS)
@@ -445,7 +430,7 @@ async def written(keys, savings, seed):
             await asyncio.sleep(0)
         shown = texts(answer)[0] if answer.suggestions else ""
         seen.append(shown)
-    return text, seen
+    return document.text, seen
 
 
 async def test_memory_stays_bounded_in_20000_keystrokes():

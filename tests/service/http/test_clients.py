@@ -11,6 +11,8 @@ import json
 import httpx
 import pytest
 
+from tests.service.http.test_app import LLAMA_VIM
+
 PREFIX, SUFFIX = "name = ", ".name\n"
 
 
@@ -32,21 +34,12 @@ def chunks(answer: httpx.Response) -> list[dict]:
 async def test_llama_vim(http):
     """It keeps a line of text apart as `prompt`, and reads timings under their whole path."""
     body = {
+        **LLAMA_VIM,
         "id_slot": 0,
         "input_prefix": "",
         "input_suffix": SUFFIX,
         "input_extra": [{"text": "x = 1\n", "time": 0.5, "filename": "a.py"}],
         "prompt": PREFIX,
-        "n_predict": 128,
-        "stop": [],
-        "n_indent": 0,
-        "top_k": 40,
-        "top_p": 0.9,
-        "stream": False,
-        "samplers": ["top_k", "top_p", "infill"],
-        "cache_prompt": True,
-        "t_max_prompt_ms": 500,
-        "t_max_predict_ms": 5000,
         "response_fields": ["content", "timings/prompt_n", "timings/predicted_n", "truncated"],
     }
     answer = (await http.post("/infill", json=body)).json()
