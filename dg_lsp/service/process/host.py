@@ -247,9 +247,12 @@ class EngineHost:
         old, self._opened = self._opened, None
         self._begin_loading(old)
 
-    async def unload(self) -> bool:
-        """Unload the model and cancel open jobs. False if there was no model."""
+    async def unload(self, *, only_if_idle: bool = False) -> bool:
+        """Unload the model and cancel open jobs. False if there was no model, or if there are
+        open jobs and it should be unloaded `only_if_idle`."""
         async with self._changing:
+            if only_if_idle and self._jobs:
+                return False
             opened, self._opened = self._opened, None
             if self._state is not ModelState.LOADING:
                 self._state, self._error = ModelState.UNLOADED, None
@@ -391,8 +394,11 @@ class EngineHost:
             return
         loop = asyncio.get_running_loop()
         if self._idle_unload_s is not None and self._opened is not None:
+            # A job may come between the end of this time and the unloading.
             self._timers.append(
-                loop.call_later(self._idle_unload_s, lambda: self._keep(self.unload()))
+                loop.call_later(
+                    self._idle_unload_s, lambda: self._keep(self.unload(only_if_idle=True))
+                )
             )
         if self._idle_exit_s is not None:
             self._timers.append(loop.call_later(self._idle_exit_s, self._on_idle_exit))

@@ -131,6 +131,18 @@ async def test_an_idle_model_is_unloaded_and_an_idle_process_ends(loader, until)
     await host.close()
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_job_that_comes_as_the_idle_time_ends_is_filled(loader, turns):
+    host = EngineHost(loader, idle_unload_s=0)
+    await fill(host)
+    # The idle time ends, the unloading begins, waits and is done, at one turn or another.
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+    assert await fill(host) == ["self"]
+    await host.close()
+
+
 async def test_a_running_job_is_not_idle(loader, denoiser):
     host = EngineHost(loader, idle_unload_s=0.01)
     denoiser.gate.clear()
