@@ -111,6 +111,7 @@ def torch_facts(machine: Machine, threads: int | None = None) -> dict[str, Any]:
             for index, gpu in enumerate(machine.gpus)
         ],
         "driver": machine.driver,
+        "mps": machine.has_mps,
         # Of the first GPU, or why there is none.
         "gpu_obstacle": _as_json(gpu_obstacle(machine)),
         "kernel_obstacle": _as_json(kernel_obstacle(machine)),
@@ -157,6 +158,15 @@ def check_device(torch: Finding, asked: str | None, model_bytes: int) -> Iterato
         )
         return
     devices: list[dict[str, Any]] = torch.facts["devices"]
+    has_mps = torch.facts["mps"]
+    if asked == "mps" and not has_mps:
+        said = "device mps cannot be used: torch finds no GPU of Apple's here"
+        yield problem("device", said, "use --device cpu", code=ReasonCode.NO_DEVICE.value)
+        return
+    if has_mps and asked in (None, "mps"):
+        said = "the Mac's GPU (mps) for masked models, the CPU for others"
+        yield ok("device", said, devices=[])
+        return
     obstacle = torch.facts["gpu_obstacle"]
     wants_gpu = asked is not None and asked.startswith("cuda")
     index = int((asked or "").partition(":")[2] or 0)

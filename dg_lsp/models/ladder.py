@@ -73,8 +73,9 @@ def descend(
     device: torch.device,
     make: Callable[[Rung], Made],
     test: Callable[[Rung, Made, Seen | None], Seen],
-) -> Made:
-    """The model at the first rung that passes the self-test; the last rung is the reference.
+) -> tuple[Rung, list[tuple[Rung, Reason]]]:
+    """The first rung that passes the self-test, and why those above it do not; the last one is
+    the reference.
 
     `make` runs the model as a rung says. `test` tries it, compares what it sees with what it
     saw on the reference if that is given, and raises if the rung cannot be used.
@@ -84,13 +85,7 @@ def descend(
     rung, refused = first_that_works(
         left, lambda one: tried(one, device, make, test, expected)[1]
     )
-    # Again, so that nothing of the self-test stays in memory.
-    made = make(rung)
-    made.runs_as, made.notes = rung.name, notes_of(rung, [*avoided, *refused])
-    for note in made.notes:
-        log.warning("%s", note)
-    log.info("the model runs as %s", rung.name)
-    return made
+    return rung, [*avoided, *refused]
 
 
 def on_the_last(

@@ -111,6 +111,23 @@ def test_where_the_model_would_run(devices, asked, model_bytes, level, expect):
     assert (finding.level, expect in finding.said) == (level, True), finding.said
 
 
+@pytest.mark.parametrize(
+    ("has_mps", "asked", "level", "expect"),
+    [
+        (True, None, Level.OK, "mps"),
+        (True, "mps", Level.OK, "mps"),
+        (True, "cpu", Level.OK, "the CPU"),
+        (True, "cuda", Level.PROBLEM, "cuda"),
+        (False, "mps", Level.PROBLEM, "mps"),
+    ],
+)
+def test_on_a_mac(has_mps, asked, level, expect):
+    mac = torch_with(system="Darwin", has_mps=has_mps)
+    [finding] = check_device(mac, asked, 1e7)
+
+    assert (finding.level, expect in finding.said) == (level, True), finding.said
+
+
 def test_a_gpu_whose_kernels_cannot_be_compiled():
     lacking = torch_with(GPU, has_compiler=False)
     device, kernels = check_device(lacking, None, 1e7)
