@@ -604,6 +604,21 @@ def test_a_masked_model_for_a_cpu_is_kept_as_it_is(masked_hub, store, at, monkey
     assert load(None, "cpu").info.name == "gemma"
 
 
+def test_a_look_finds_the_mask_wherever_it_is_named(hub, save_masked_checkpoint, store, capsys):
+    shutil.rmtree(hub.directory)
+    save_masked_checkpoint(hub.directory)
+    path = hub.directory / "config.json"
+    raw = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in raw.items() if not k.endswith("_token_id")}))
+    (hub.directory / "tokenizer_config.json").unlink(missing_ok=True)
+
+    assert pull("someone/gemma", "--json", "--look") == 0
+    [found] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert found["event"] == "found"
+    assert "tokenizer.json" in hub.sent
+    assert WEIGHTS not in hub.sent
+
+
 def test_a_masked_model_that_is_too_large_for_a_cpu_is_packed(masked_hub, store, at):
     at()
     assert pull("someone/gemma") == 0

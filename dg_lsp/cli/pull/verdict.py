@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dg_lsp.cli import ArgumentError
-from dg_lsp.reason import Reason
+from dg_lsp.reason import Reason, ReasonCode
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 CONFIGURATION = (
     "config.json", "generation_config.json", "tokenizer_config.json", "added_tokens.json",
 )  # fmt: skip
-"""What names a masked model's control tokens, but for the tokenizer itself, which is large."""
+"""What usually names a masked model's control tokens."""
+TOKENIZER = "tokenizer.json"
+"""Always names them, but is large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,18 @@ def judge(
 def judge_remote(name: str, remote: Remote, device: str | None) -> Verdict:
     """The verdict according to a repository's configuration, without keeping anything."""
     from dg_lsp.models import hub
+    from dg_lsp.models.checkpoint import CheckpointError
     from dg_lsp.models.registry import open_checkpoint
 
-    with tempfile.TemporaryDirectory() as directory:
-        hub.download_small(remote, Path(directory), lambda file: file in CONFIGURATION)
-        return judge(name, open_checkpoint(Path(directory)), remote.weight_bytes, device)
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary)
+        hub.download_small(remote, directory, lambda file: file in CONFIGURATION)
+        try:
+            checkpoint = open_checkpoint(directory)
+        except CheckpointError as error:
+            if error.code is not ReasonCode.UNKNOWN_FAMILY:
+                raise
+            # Some name the mask token only there.
+            hub.download_small(remote, directory, lambda file: file == TOKENIZER)
+            checkpoint = open_checkpoint(directory)
+        return judge(name, checkpoint, remote.weight_bytes, device)
