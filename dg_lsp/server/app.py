@@ -144,6 +144,7 @@ def _register_documents(session: Session) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
         session.suggestions.forget(params.text_document.uri)
+        session.rewrites.forget(params.text_document.uri)
         session.usage.forget(params.text_document.uri)
         if session.recorder is not None:
             session.recorder.close(params.text_document.uri)

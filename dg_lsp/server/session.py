@@ -23,6 +23,7 @@ from dg_lsp.server.rpc.protocol import Server
 from dg_lsp.server.settings import Settings, Speculate, Trigger
 from dg_lsp.server.status import StatusBoard
 from dg_lsp.server.suggest.jobs import Jobs
+from dg_lsp.server.suggest.rewrites import Rewrites
 from dg_lsp.server.suggest.rules import Entry, Situation
 from dg_lsp.server.suggest.suggestions import Suggestions
 from dg_lsp.server.tracing import Journal, Tracer
@@ -58,6 +59,7 @@ class Session:
         self.context = WorkspaceContext(server.protocol)
         self.jobs = Jobs(link, self.context)
         self.suggestions = Suggestions(self.jobs)
+        self.rewrites = Rewrites(self.jobs)
         self.status = StatusBoard(server, link.state)
         self.tracer = Tracer(journal)
         self.examine = examine
@@ -96,6 +98,7 @@ class Session:
     def forget_answers(self) -> None:
         """Drop cached answers, which may be different from now on."""
         self.suggestions.close()
+        self.rewrites.close()
 
     def text_changed(self, params: types.DidChangeTextDocumentParams) -> None:
         """Note when and how the user typed."""
@@ -104,6 +107,7 @@ class Session:
         typed = typed_text(params.content_changes)
         self.suggestions.pace.key(asyncio.get_running_loop().time(), typed)
         self.suggestions.text_changed(uri, typed)
+        self.rewrites.text_changed(uri)
         document = self.documents.get(uri)
         if document is not None:
             self.usage.text_changed(uri, document.text)

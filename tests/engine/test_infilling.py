@@ -372,6 +372,35 @@ def test_noise_is_the_share_of_the_selection_that_may_change(tiny_codec):
     assert kept(1.0) <= 2
 
 
+@pytest.mark.parametrize("seed", [0, 1, 7])
+@pytest.mark.parametrize("canvas_length", [48, 24])
+def test_what_is_noise_at_one_strength_is_the_same_noise_at_all_higher_ones(
+    tiny_codec, seed, canvas_length
+):
+    selection = "radius * radius ** radius * radius + radius - radius"
+
+    def started(strength: float) -> tuple[int, ...]:
+        filled = fill(
+            tiny_codec,
+            f"return <|{selection}|>\n",
+            replaced=selection,
+            strength=strength,
+            seed=seed,
+            canvas_length=canvas_length,
+        )
+        return tuple(filled.denoiser.canvases[0][0])
+
+    original, noise = started(1e-9), started(1.0)
+    changed: set[int] = set()
+    for strength in (0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0):
+        start = started(strength)
+        now = {at for at, token in enumerate(start) if token != original[at]}
+        assert changed <= now
+        assert all(start[at] == noise[at] for at in now)
+        changed = now
+    assert len(changed) > len(original) // 2
+
+
 @pytest.mark.parametrize("words", [1, 5, 15, 20, 23, 24, 25, 31, 48, 49, 64, 65, 97, 150])
 def test_a_selection_of_any_length_may_come_back_as_it_was(tiny_codec, words):
     selection = " *".join([" radius"] * words)

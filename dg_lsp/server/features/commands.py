@@ -143,8 +143,8 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
         raise invalid_params(
             f"instruction must be a text of 1 to {MAX_INSTRUCTION_CHARS} characters"
         )
-    if strength is not None and not (isinstance(strength, (int, float)) and 0 < strength <= 1):
-        raise invalid_params("strength must be above 0 and at most 1")
+    if strength is not None and not (type(strength) in (int, float) and 0 < strength <= 1):
+        raise invalid_params(f"strength is {strength!r:.20}; must be above 0 and at most 1")
     seed = raw.get("seed")
     if seed is not None and not (type(seed) is int and 0 <= seed <= MAX_SEED):
         raise invalid_params(f"seed must be a whole number from 0 to {MAX_SEED}")

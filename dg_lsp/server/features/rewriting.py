@@ -24,7 +24,7 @@ from dg_lsp.server.features.drafts import send_drafts
 from dg_lsp.server.lsp_ext import JobToken
 from dg_lsp.server.session import Session
 from dg_lsp.server.status import Report
-from dg_lsp.server.suggest import decide, rewrites
+from dg_lsp.server.suggest import decide
 from dg_lsp.server.suggest.answer import Answer, refused
 from dg_lsp.server.suggest.draft_suggestions import DraftSuggestion, suggest_draft
 from dg_lsp.server.workspace.documents import Document, find_again
@@ -135,8 +135,8 @@ async def _write(
         lane=LANE,
     )
     on_draft = _draft_listener(session, request, site, report)
-    return await rewrites.rewrite(
-        session.jobs, decide.Request(site, options), session.settings, on_draft
+    return await session.rewrites.rewrite(
+        decide.Request(site, options), session.settings, on_draft
     )
 
 

@@ -1,4 +1,4 @@
-"""The answers of one document that the user may come back to.
+"""The answers of one document, or all rewrites, that the user may come back to.
 
 An answer is found again by the request it was given to: the same text on both sides of the
 cursor, or that text with the beginning of a suggestion typed. Backspace, undo, and a cursor
@@ -8,7 +8,7 @@ other settings, another model and edits of other documents empty it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dg_lsp.server.suggest.decide import KnownAnswer
 
@@ -36,6 +36,9 @@ class Memory:
 
     def clear(self) -> None:
         self._answers = []
+
+    def drop(self, is_stale: Callable[[KnownAnswer], bool]) -> None:
+        self._answers = [one for one in self._answers if not is_stale(one)]
 
     def add(self, answer: KnownAnswer) -> None:
         """Remember an answer instead of an earlier one to the same request."""

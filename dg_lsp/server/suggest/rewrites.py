@@ -1,7 +1,8 @@
 """A rewrite: a job of its own, tried again while its text would break the code or is not new.
 
-Like an infill, it goes through `jobs.py` and `finishing.py`, with two differences: a command
-asks for a new text, so no answer is reused or cached; and a rewrite may take several attempts.
+Like an infill, it goes through `jobs.py` and `finishing.py`, but it may take several attempts.
+Answers are remembered, so that a user who turns the strength up and down again need not wait
+for a text that was there before.
 """
 
 from __future__ import annotations
@@ -17,12 +18,48 @@ from dg_lsp.job import Draft
 from dg_lsp.reason import ReasonCode
 from dg_lsp.server.settings import Settings
 from dg_lsp.server.suggest.answer import WITHDRAWN, Answer, How, WithdrawnError, Work, refused
-from dg_lsp.server.suggest.decide import Request
+from dg_lsp.server.suggest.decide import KnownAnswer, Request
 from dg_lsp.server.suggest.finishing import answer_of
 from dg_lsp.server.suggest.jobs import Jobs
+from dg_lsp.server.suggest.memory import Memory
 
 
-async def rewrite(
+class Rewrites:
+    """The rewrites of one client."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._memory = Memory()
+
+    async def rewrite(
+        self,
+        request: Request,
+        settings: Settings,
+        on_draft: Callable[[Draft | None, Draft], None],
+    ) -> Answer:
+        """The answer that the same request was given before, or that of new attempts."""
+        known = next((one.answer for one in self._memory if one.request == request), None)
+        if known is not None:
+            return replace(known, how=How.REMEMBERED)
+        answer = await _write(self._jobs, request, settings, on_draft)
+        if answer.suggestions:
+            self._memory.add(KnownAnswer(request, replace(answer, work=None)))
+        return answer
+
+    def text_changed(self, uri: str) -> None:
+        """A document changed, which the rewrites of other documents may depend on; those of its
+        own that do are other requests from now on."""
+        self._memory.drop(lambda one: one.request.site.uri != uri)
+
+    def forget(self, uri: str) -> None:
+        """The document was closed."""
+        self._memory.drop(lambda one: one.request.site.uri == uri)
+
+    def close(self) -> None:
+        self._memory.clear()
+
+
+async def _write(
     jobs: Jobs,
     request: Request,
     settings: Settings,
