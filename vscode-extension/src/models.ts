@@ -20,6 +20,8 @@ export interface Available {
   /** The most capable one that fits this machine. */
   is_best: boolean;
   obstacles: string[];
+  /** Figures of its quality, each with its source. */
+  published: string[];
 }
 
 /** What `dg-lsp models --json` prints. */
@@ -145,7 +147,8 @@ export class Models {
   }
 
   private availableChoice(command: string, model: Available): Choice {
-    const { about, licence, is_begun, is_best, obstacles } = model;
+    const { about, licence, is_begun, is_best, obstacles, published } = model;
+    const begun = is_begun ? "Partly downloaded; it continues where it stopped. " : "";
     const fits = is_best
       ? "$(star-full) The best that fits this machine"
       : "$(check) Fits this machine";
@@ -153,7 +156,7 @@ export class Models {
     return {
       label: `$(cloud-download) ${about}`,
       description: sizesOf(model),
-      detail: `${is_begun ? "Partly downloaded; it continues where it stopped. " : ""}${verdict} · Licence: ${licence}`,
+      detail: [begun + verdict, `Licence: ${licence}`, ...published].join(" · "),
       take: () => this.get(command, model),
     };
   }

@@ -12,6 +12,7 @@ local function model(changes)
     is_begun = false,
     is_best = false,
     obstacles = {},
+    published = {},
   }, changes or {})
 end
 
@@ -30,12 +31,12 @@ return {
   ['a model says its size, its licence and whether it fits'] = function()
     local sizes = '15.2 GB to download, 5.6 GB on disk afterwards; licence: apache-2.0; '
     local all = {
-      model({ is_best = true }),
+      model({ is_best = true, published = { 'Infilling: 90.8 (a paper)' } }),
       model({ is_begun = true }),
       model({ obstacles = { 'No GPU.', 'No disk.' } }),
     }
     same(labels(all), {
-      'Get DreamOn 7B: infills; ' .. sizes .. 'the best that fits this machine',
+      'Get DreamOn 7B: infills; ' .. sizes .. 'the best that fits this machine; Infilling: 90.8 (a paper)',
       'Get DreamOn 7B: infills; partly downloaded; ' .. sizes .. 'fits this machine',
       'Get DreamOn 7B: infills; ' .. sizes .. 'does not fit: No GPU. No disk.',
     })

@@ -22,6 +22,7 @@ MODEL = {
     "is_begun": False,
     "is_best": True,
     "obstacles": [],
+    "published": [],
 }
 BUNDLED = {"name": "bundled", "bytes": 12_600_000, "default": True, "checksum": "ok"}
 MINE = {"name": "dreamon", "bytes": 5_600_000_000, "default": False, "checksum": "ok"}

@@ -23,6 +23,7 @@ const MODEL: Available = {
   is_begun: false,
   is_best: false,
   obstacles: [],
+  published: [],
 };
 const BUNDLED = { name: "bundled", bytes: 12e6, default: true, checksum: "ok" };
 
@@ -108,12 +109,14 @@ async function choose(entry: string): Promise<unknown> {
 const pulls = () => programs.filter(({ options }) => options[0] === "pull");
 
 test("the list says size, licence and whether it fits", async () => {
-  available = [MODEL, { ...MODEL, about: "Other", is_begun: true, obstacles: ["No GPU."] }];
+  const published = ["Infilling: 90.8 (a paper)"];
+  const other = { ...MODEL, about: "Other", is_begun: true, obstacles: ["No GPU."] };
+  available = [{ ...MODEL, published }, other];
   void workbench.execute("dgLsp.getModel");
   await asked("pick");
   const [, first, second, , bundled] = workbench.question.details;
   expect(first).toBe(
-    "52.0 GB to download, 15.0 GB on disk afterwards $(check) Fits this machine · Licence: apache-2.0",
+    "52.0 GB to download, 15.0 GB on disk afterwards $(check) Fits this machine · Licence: apache-2.0 · Infilling: 90.8 (a paper)",
   );
   expect(second).toMatch(/Partly downloaded; .*\. \$\(warning\) No GPU\./);
   expect(bundled).toMatch(/12 MB, used by default Only a demonstration/);

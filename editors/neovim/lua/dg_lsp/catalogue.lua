@@ -16,6 +16,7 @@ M.BUNDLED = 'bundled'
 ---@field is_begun boolean
 ---@field is_best boolean
 ---@field obstacles string[] Why it does not fit this machine.
+---@field published string[] Figures of its quality, each with its source.
 
 ---@class dg_lsp.Installed A line of `dg-lsp models --json`.
 ---@field name string
@@ -77,6 +78,7 @@ function M.choices(available, installed)
       if model.is_begun then
         table.insert(parts, 2, 'partly downloaded')
       end
+      vim.list_extend(parts, model.published)
       choices[#choices + 1] = { label = 'Get ' .. table.concat(parts, '; '), available = model }
     end
   end
