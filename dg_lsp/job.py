@@ -27,6 +27,8 @@ NOTHING_MISSING = Reason(
 MAX_TOKENS = 16_384
 """The most tokens one job may ask for; far above any editor's wish."""
 MAX_CANDIDATES = 32
+MAX_PINNED = 15
+"""The most pinned texts of a job; a canvas has room for a few."""
 MAX_SHOWN = 256
 """The most texts that a job may rule out."""
 
@@ -46,6 +48,8 @@ Name = Annotated[str, Limits(most=4096)]
 PER_CHARACTER = "one for each character of the text beside it"
 Confidences = Annotated[tuple[float, ...], PER_CHARACTER]
 """Probabilities in [0, 1], or none where they are not told."""
+
+Segments = Annotated[tuple[str, ...], Limits(most=MAX_PINNED + 1)]
 
 IN_PROCESS = {"in process": True}
 """Of a field that no other process may set or see."""
@@ -111,6 +115,19 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
+class PinnedText:
+    """Text within the span that stays as it is."""
+
+    text: Annotated[str, Limits(most=16 * MAX_TOKENS)]
+    earlier: Earlier | None = None
+    """What the free segment before it starts from; `None` for noise."""
+
+    def __post_init__(self) -> None:
+        if not self.text:
+            raise ValueError("text is empty; two segments with nothing between them are one")
+
+
+@dataclass(frozen=True, slots=True)
 class InfillJob:
     """One request to fill one span of one document.
 
@@ -132,7 +149,12 @@ class InfillJob:
     seeds: Annotated[tuple[Seed, ...], Limits(most=256)] = ()
     """Texts that occur elsewhere between similar neighbours, best first."""
     earlier: Earlier | None = None
-    """What was suggested here before the user typed on. Not used by a rewrite."""
+    """What was suggested here before the user typed on; with pinned texts, what the segment
+    after the last of them starts from. Not used by a rewrite without pinned texts."""
+    pinned: Annotated[tuple[PinnedText, ...], Limits(most=MAX_PINNED)] = ()
+    """Texts that the span contains, in this order. Before, between and after them are the free
+    segments, one more than there are pinned texts; all are filled in one canvas. Neither
+    `seeds` nor `strength` is used then, and `max_tokens` is for all segments together."""
     replaced: Annotated[str, Limits(most=16 * MAX_TOKENS)] | None = None
     instruction: Annotated[str, Limits(most=MAX_TOKENS)] | None = None
     """The user's instruction for a rewrite; needs a model that follows instructions."""
@@ -174,6 +196,8 @@ class InfillJob:
             raise ValueError(f"strength is {self.strength}; must be above 0 and at most 1")
         if self.instruction is not None and self.replaced is None:
             raise ValueError("an instruction needs a selection to rewrite")
+        if self.pinned and self.span_tokens is not None:
+            raise ValueError("span_tokens is for one segment; pinned texts make several")
 
     @property
     def document_key(self) -> str:
@@ -215,6 +239,8 @@ class Draft:
     too many still can, and for a rewrite."""
     masked: Annotated[tuple[MaskedPlace, ...], Limits(most=MAX_TOKENS)] = ()
     """Where `text` has gaps, if the model decides one token after the other; ascending."""
+    segments: Segments = ()
+    """The free segments of `text`, if the job has pinned texts."""
 
     @property
     def share_done(self) -> float:
@@ -239,6 +265,9 @@ class Candidate:
     seed: int | None = None
     """Number of the job's seed that it started as; equal to that one's text, or a correction
     of it. `None` where it was written from noise."""
+    segments: Segments = ()
+    """The free segments of `text`, if the job has pinned texts: `text` is all of them, with the
+    pinned texts between them."""
 
 
 @dataclass(frozen=True, slots=True)

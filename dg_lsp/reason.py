@@ -39,6 +39,10 @@ class ReasonCode(enum.Enum):
     """The selection is longer than the model can rewrite."""
     NO_INSTRUCTIONS = "no-instructions"
     """The model cannot follow instructions."""
+    ONE_SPAN = "one-span"
+    """The model fills one span at a time, so that no text in it can be pinned."""
+    CANVAS_FULL = "canvas-full"
+    """The pinned texts leave no room in a canvas for the segments beside them."""
 
     # The model was asked, but nothing of its answer can be used.
     NOTHING_MISSING = "nothing-missing"

@@ -15,7 +15,12 @@ from dg_lsp.engine.budget import end_of, nearest, snippet_ids, start_of
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.healing import freed_after, freed_before
 from dg_lsp.engine.prompt import Prompt
+from dg_lsp.engine.segments import pinned_tokens
 from dg_lsp.job import InfillJob
+
+SEGMENT_TOKENS, LEAST_ANCHOR = 8, 4
+"""Pinned texts shorten the right anchor, so that each free segment has so many positions; but
+no further than to so many tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +32,13 @@ class ConversationLayout:
 
     def build(self, job: InfillJob, canvas_length: int) -> Prompt:
         anchor = min(self.settings.right_anchor_tokens, canvas_length // 2)
+        pinned = tuple(pinned_tokens(self.codec, one.text) for one in job.pinned)
+        if pinned:
+            inside = sum(len(one.ids) for one in pinned)
+            room = canvas_length - inside - SEGMENT_TOKENS * (len(pinned) + 1)
+            anchor = max(min(anchor, LEAST_ANCHOR), min(anchor, room))
         settings = replace(self.settings, right_anchor_tokens=anchor)
-        return build_prompt(job, self.codec, settings)
+        return replace(build_prompt(job, self.codec, settings), pinned=pinned)
 
 
 def build_prompt(job: InfillJob, codec: Codec, settings: PromptSettings) -> Prompt:

@@ -129,6 +129,10 @@ class Denoising:
             lane.free_fit = float(free_fit[free].mean())
             if pinned.stop > pinned.start:
                 lane.pinned_fit = float(pinned_fit[pinned].mean())
+                if lane.plan.pinned:
+                    lane.segment_fits = _segment_fits(
+                        lane.plan, free_fit[free], pinned_fit[pinned]
+                    )
             view = StepView(
                 canvas[free].long(), argmax[free].long(), log_probability[free], entropy[free]
             )
@@ -208,6 +212,21 @@ class Denoising:
         noise = self._corruption.noise(self._rows)
         canvas[free] = torch.where(start[free] < 0, noise, start[free])
         return canvas
+
+
+def _segment_fits(plan: CanvasPlan, free_fit: Tensor, pinned_fit: Tensor) -> Any:
+    """The mean fits of each segment, and of the pinned positions right after it."""
+    segments = plan.segments
+    ends = [*(run.start for run in plan.pinned), plan.free_end]
+    nexts = [*(run.end for run in plan.pinned), len(plan.ids)]
+    free = free_fit.split([one.length for one in segments])
+    after = pinned_fit[plan.free_start :].split(
+        [end - start for start, end in zip(ends, nexts, strict=True)]
+    )
+    return tuple(
+        (float(one.mean()), float(then.mean()) if len(then) else 0.0)
+        for one, then in zip(free, after, strict=True)
+    )
 
 
 def run(

@@ -41,6 +41,8 @@ class FoundText:
     """Whether all its tokens are decided; if not, it can only be a draft."""
     masked: tuple[MaskedPlace, ...] = ()
     """Where tokens of its text are missing."""
+    segments: tuple[str, ...] = ()
+    """Its free segments, if the job has pinned texts."""
 
 
 class PromptLayout(Protocol):
@@ -160,3 +162,5 @@ class Family:
     ranker: Ranker
     seed_strength: float = 0.0
     """The share of a seed's tokens that starts as noise; 0 if the model may revise them all."""
+    fills_segments: bool = False
+    """Whether a canvas may have several free segments, with pinned text between them."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from dg_lsp.engine.prompt import CanvasPlan
+    from dg_lsp.engine.prompt import CanvasPlan, FreeSegment
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,19 @@ def heal(plan: CanvasPlan, codec: Codec, ids: Sequence[int]) -> list[Healed]:
 
     If there are fewer positions than freed tokens, the cursor must be reached earlier.
     """
-    left, right, count = plan.left_tokens, plan.right_tokens, plan.free_length
+    healed: list[Healed] = []
+    first = 0
+    for segment in plan.segments:
+        part = ids[first : first + segment.length]
+        for one in _heal(segment, codec, part):
+            healed.append(replace(one, position=first + one.position) if first else one)
+        first += segment.length
+    return healed
+
+
+def _heal(segment: FreeSegment, codec: Codec, ids: Sequence[int]) -> list[Healed]:
+    """The healed positions of one segment, by their index in it."""
+    left, right, count = segment.left_tokens, segment.right_tokens, segment.length
     if count == 1 and left and right:
         both = Limit(text_of(codec, left), text_of(codec, right))
         return [Healed(0, left[0], both, _held(codec, both, ids[0], left[0]))]

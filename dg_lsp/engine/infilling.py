@@ -16,6 +16,7 @@ from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.denoising import Denoising, Steps, alone, run
 from dg_lsp.engine.family import Family, FoundText, LengthStrategy
 from dg_lsp.engine.healing import text_of
+from dg_lsp.engine.joint_lengths import combinations, known_options, measured, probes
 from dg_lsp.engine.lanes import Lane
 from dg_lsp.engine.prompt import (
     CanvasPlan,
@@ -25,11 +26,21 @@ from dg_lsp.engine.prompt import (
     plan_open_canvas,
     plan_rewrite,
     plan_seed,
+    plan_segments,
 )
 from dg_lsp.engine.seeding import equal_positions, usable, with_seeds
+from dg_lsp.engine.segments import joined_text, no_room, too_long_to_pin
 from dg_lsp.engine.span_text import masked_places, meeting_point, span_text
 from dg_lsp.engine.warm_start import warm_starts
-from dg_lsp.job import NOTHING_MISSING, Candidate, Draft, Infill, InfillJob
+from dg_lsp.job import (
+    NOTHING_MISSING,
+    Candidate,
+    Draft,
+    Earlier,
+    Infill,
+    InfillJob,
+    PinnedText,
+)
 from dg_lsp.reason import Reason, ReasonCode
 
 T = TypeVar("T")
@@ -70,8 +81,11 @@ class Filling:
             prefix=job.prefix.replace("\r\n", "\n"),
             suffix=job.suffix.replace("\r\n", "\n"),
             replaced=job.replaced and job.replaced.replace("\r\n", "\n"),
-            earlier=job.earlier
-            and dataclasses.replace(job.earlier, text=job.earlier.text.replace("\r\n", "\n")),
+            earlier=_with_our_line_ends(job.earlier),
+            pinned=tuple(
+                PinnedText(one.text.replace("\r\n", "\n"), _with_our_line_ends(one.earlier))
+                for one in job.pinned
+            ),
         )
         self._seeds = usable(self._job, codec)
         """The seeds that take part, by their number in the job."""
@@ -112,7 +126,13 @@ class Filling:
 
     def steps(self) -> Steps[Infill]:
         """The same, step by step."""
+        refused = self._refusal()
+        if refused is not None:
+            return Infill((), 0, reason=refused)
         prompt = self._timed("prompt", self._laid_out)
+        refused = no_room(prompt, self._denoiser.canvas_length) if self._job.pinned else None
+        if refused is not None:
+            return Infill((), 0, reason=refused)
         self._left_tokens = prompt.left_tokens
         encoded = self._encode(prompt)
         try:
@@ -162,10 +182,24 @@ class Filling:
         unsure = f"confidence {written[0].confidence:.2f} is below {least:.2f}"
         return (), Reason(ReasonCode.LOW_CONFIDENCE, unsure)
 
+    def _refusal(self) -> Reason | None:
+        """Why the job's texts cannot be pinned."""
+        if not self._job.pinned:
+            return None
+        if not self._family.fills_segments:
+            return Reason(
+                ReasonCode.ONE_SPAN,
+                "this model fills one span at a time and cannot pin text within it; ask for "
+                "one place, or choose DiffusionGemma",
+            )
+        return too_long_to_pin(self._job.pinned, self._denoiser.canvas_length)
+
     def _laid_out(self) -> Prompt:
         return self._family.layout.build(self._job, self._denoiser.canvas_length)
 
     def _find(self, prompt: Prompt, encoded: Any) -> Steps[list[FoundText]]:
+        if self._job.pinned:
+            return (yield from self._segments(prompt, encoded))
         if self._job.replaced is not None:
             start = healed_ids(prompt, self._codec, self._job.replaced)
             return (yield from self._rewrite(prompt, encoded, start))
@@ -202,6 +236,23 @@ class Filling:
             longer = yield from self._open(prompt, encoded)
             return [*self._complete, *(one for one in longer if one.meets)]
         return self._complete
+
+    def _segments(self, prompt: Prompt, encoded: Any) -> Steps[list[FoundText]]:
+        """Race canvases with several free segments, whose lengths are chosen jointly."""
+        room = self._denoiser.canvas_length - prompt.anchored_tokens
+        room = max(prompt.least_tokens, min(room, self._job.max_tokens + prompt.healed_tokens))
+        segments, strategy = prompt.segments, self._family.lengths
+        known = known_options(self._job, prompt, self._codec, room)
+        if all(known):
+            options = known
+            strategy = strategy.near(sum(len(one[0].start) for one in known))
+        else:
+            least = min(one.least_tokens for one in segments)
+            tried = probes(segments, known, strategy.lengths(least, room), room)
+            plans = [plan_segments(prompt, starts) for starts in tried]
+            options = measured(known, (yield from self._one_step(plans, encoded)))
+        plans = [plan_segments(prompt, starts) for starts in combinations(options, room)]
+        return self._texts((yield from self._denoise(plans, prompt, encoded, strategy)))
 
     def _seeded(self, prompt: Prompt, room: int) -> list[CanvasPlan]:
         """Canvases that start as the best seeds that fit."""
@@ -337,16 +388,31 @@ class Filling:
             self._send_draft(denoising.step_idx, corruption.max_steps)
             if denoising.step_idx == 1 and any(map(self._agrees, self._lanes)):
                 raise _AgreedError
-            if self._cancelled():
-                raise JobStoppedError
-            deadline_s = self._job.deadline_s
-            if deadline_s is not None and time.perf_counter() - self._started > deadline_s:
-                raise _DeadlineError
+            self._stop_if_over()
 
         if self._cancelled():
             raise JobStoppedError
         with self._timing("denoise"):
             return (yield from run(denoising, strategy, wanted, after_step))
+
+    def _one_step(self, plans: Sequence[CanvasPlan], encoded: Any) -> Steps[list[Lane]]:
+        """The canvases after their first step."""
+        corruption = self._family.corrupt(self._job.seed)
+        denoising = Denoising(self._denoiser, encoded, plans, self._codec, corruption)
+        with self._timing("denoise"):
+            denoising.take((yield denoising.request()))
+        self._steps += 1
+        self._lanes = denoising.lanes
+        self._stop_if_over()
+        return denoising.lanes
+
+    def _stop_if_over(self) -> None:
+        """Raise if nobody wants the job any more, or if its time is up."""
+        if self._cancelled():
+            raise JobStoppedError
+        deadline_s = self._job.deadline_s
+        if deadline_s is not None and time.perf_counter() - self._started > deadline_s:
+            raise _DeadlineError
 
     def _commit(self, lane: Lane, prompt: Prompt) -> tuple[Prompt, Any]:
         """Commit a settled block: its tokens become known text before the next canvas."""
@@ -369,6 +435,8 @@ class Filling:
 
     def _texts(self, lanes: Sequence[Lane]) -> list[FoundText]:
         """The text of each lane, after the committed tokens."""
+        if self._job.pinned:
+            return [joined_text(lane, self._codec, self._job.pinned) for lane in lanes]
         found = []
         for lane in lanes:
             tokens = [
@@ -418,6 +486,7 @@ class Filling:
                 *(best.text, best.confidences, step, allowed, self._block, self._blocks),
                 candidate=self._candidate,
                 masked=best.masked,
+                segments=best.segments,
             )
         )
 
@@ -426,7 +495,9 @@ class Filling:
         self._is_undecided |= len(decided) < len(found)
         found = [one for one in self._compared(decided) if "\ufffd" not in one.text]
         if not self._job.may_be_empty:
-            found = [one for one in found if one.text] or found
+            found = [one for one in found if _is_written(one)] or found
+        elif self._job.pinned:
+            pass
         elif self._is_length_open:
             # Whether anything is missing does not depend on which lane got how far.
             found = [*found, FoundText("", ())]
@@ -455,3 +526,12 @@ class Filling:
         finally:
             elapsed = (time.perf_counter() - start) * 1e3
             self._timings_ms[stage] = self._timings_ms.get(stage, 0.0) + elapsed
+
+
+def _with_our_line_ends(earlier: Earlier | None) -> Earlier | None:
+    return earlier and dataclasses.replace(earlier, text=earlier.text.replace("\r\n", "\n"))
+
+
+def _is_written(found: FoundText) -> bool:
+    """Whether a text has something in every segment."""
+    return all(one.strip() for one in found.segments) if found.segments else bool(found.text)

@@ -36,6 +36,9 @@ class Lane:
     that it shows whether the token of a healed position belongs there."""
     pinned_fit: float = 0.0
     """The same for the pinned tokens, at the last step that computed it."""
+    segment_fits: tuple[tuple[float, float], ...] = ()
+    """Both fits of each segment and of the pinned tokens right after it, if there are several
+    segments."""
     settled: bool = False
     steps: int = 0
     control_tokens: frozenset[int] = frozenset()
@@ -120,13 +123,15 @@ def arrange(
             typed.append((first + one.position, one.typed))
             constraint[first + one.position] = constraints.number(one.limit)
         limits.append(tuple(one.limit for one in healed))
-        free += range(start + plan.free_start, start + plan.free_end)
+        is_free = [False] * len(plan.ids)
+        for segment in plan.segments:
+            is_free[segment.start : segment.end] = [True] * segment.length
+        free += (start + at for at, one in enumerate(is_free) if one)
         lane_index += [number] * plan.free_length
         free_slices.append(slice(first, len(free)))
         before = len(pinned)
         if fits_pinned:
-            pinned += range(start, start + plan.free_start)
-            pinned += range(start + plan.free_end, start + len(plan.ids))
+            pinned += (start + at for at, one in enumerate(is_free) if not one)
         pinned_slices.append(slice(before, len(pinned)))
         start += len(plan.ids)
 

@@ -4,6 +4,11 @@ For every model family, a canvas is
 
     [free: healed .. span .. healed][right anchor][closing]
 
+If texts within the span are pinned, there are several free segments, each of them healed at
+both of its edges:
+
+    [free][pinned][free] .. [free][right anchor][closing]
+
 Healed positions begin and end the free ones: they hold the text on both sides of the cursor
 (`healing`). The family decides what surrounds the canvas (`family.PromptLayout`).
 """
@@ -15,6 +20,32 @@ from dataclasses import dataclass, replace
 
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.healing import text_of
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The freed tokens on both sides of a free segment."""
+
+    left_tokens: tuple[int, ...]
+    right_tokens: tuple[int, ...]
+
+    @property
+    def least_tokens(self) -> int:
+        """Free positions that the segment needs: one token may hold all that is freed on a
+        side."""
+        return max(1, bool(self.left_tokens) + bool(self.right_tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedTokens:
+    """A pinned text within the span."""
+
+    right_tokens: tuple[int, ...]
+    """Its first tokens, which are freed after the segment before it."""
+    ids: tuple[int, ...]
+    """The tokens that stay pinned, possibly none."""
+    left_tokens: tuple[int, ...]
+    """Its last tokens, which are freed before the segment after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +64,15 @@ class Prompt:
     """Pinned end of the reply, if the right anchor contains all the text after the span."""
     after: tuple[int, ...] = ()
     """What the network reads after the canvas, for a family that reads both sides."""
+    pinned: tuple[PinnedTokens, ...] = ()
+    """The pinned texts within the span."""
+
+    @property
+    def segments(self) -> list[Edges]:
+        """The free segments of the span."""
+        lefts = (self.left_tokens, *(one.left_tokens for one in self.pinned))
+        rights = (*(one.right_tokens for one in self.pinned), self.right_tokens)
+        return [Edges(*both) for both in zip(lefts, rights, strict=True)]
 
     @property
     def knows_what_follows(self) -> bool:
@@ -42,19 +82,43 @@ class Prompt:
 
     @property
     def healed_tokens(self) -> int:
-        """Tokens that the text around the span takes in a canvas, as it is typed."""
-        return len(self.left_tokens) + len(self.right_tokens)
+        """Tokens that the text around the free segments takes in a canvas, as it is typed."""
+        return sum(len(one.left_tokens) + len(one.right_tokens) for one in self.segments)
 
     @property
     def least_tokens(self) -> int:
-        """Free positions that a canvas needs: one token may hold all that is freed on a
-        side."""
-        return max(1, bool(self.left_tokens) + bool(self.right_tokens))
+        """Free positions that a canvas needs."""
+        return sum(one.least_tokens for one in self.segments)
 
     @property
     def anchored_tokens(self) -> int:
         """Canvas positions that are pinned."""
-        return len(self.right_anchor) + len(self.closing)
+        inside = sum(len(one.ids) for one in self.pinned)
+        return inside + len(self.right_anchor) + len(self.closing)
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedRun:
+    """Pinned positions between two free segments, possibly none."""
+
+    start: int
+    end: int
+    right_tokens: tuple[int, ...]
+    """Typed tokens that limit the last free positions before it."""
+    left_tokens: tuple[int, ...]
+    """Typed tokens that limit the first free positions after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FreeSegment(Edges):
+    """Adjacent free positions of a canvas."""
+
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +128,9 @@ class CanvasPlan:
     ids: tuple[int, ...]
     """Starting ids; -1 for free positions that start as noise."""
     free_start: int
+    """The first free position."""
     free_end: int
+    """The end of the last free position."""
     left_tokens: tuple[int, ...]
     """Typed tokens that limit the first free positions."""
     right_tokens: tuple[int, ...]
@@ -73,18 +139,32 @@ class CanvasPlan:
     """Whether no known text follows the free positions."""
     seed: int | None = None
     """Number of the job's seed that the free positions start as."""
+    pinned: tuple[PinnedRun, ...] = ()
+    """The pinned positions between `free_start` and `free_end`."""
+
+    @property
+    def segments(self) -> list[FreeSegment]:
+        """The free positions; a single segment if nothing between them is pinned."""
+        starts = (self.free_start, *(run.end for run in self.pinned))
+        ends = (*(run.start for run in self.pinned), self.free_end)
+        lefts = (self.left_tokens, *(run.left_tokens for run in self.pinned))
+        rights = (*(run.right_tokens for run in self.pinned), self.right_tokens)
+        return [FreeSegment(*one) for one in zip(lefts, rights, starts, ends, strict=True)]
 
     @property
     def free_length(self) -> int:
-        return self.free_end - self.free_start
+        pinned = sum(run.end - run.start for run in self.pinned)
+        return self.free_end - self.free_start - pinned
 
     @property
     def free_ids(self) -> tuple[int, ...]:
         """What the free positions start as."""
-        return self.ids[self.free_start : self.free_end]
+        return tuple(i for one in self.segments for i in self.ids[one.start : one.end])
 
     def with_free(self, ids: Sequence[int]) -> CanvasPlan:
         """The same canvas with other free positions, possibly more or fewer."""
+        if self.pinned:
+            raise ValueError("a canvas with several segments keeps its free positions")
         return replace(
             self,
             ids=(*self.ids[: self.free_start], *ids, *self.ids[self.free_end :]),
@@ -121,7 +201,26 @@ def plan_rewrite(prompt: Prompt, start_ids: Sequence[int]) -> CanvasPlan:
     )
 
 
+def plan_segments(prompt: Prompt, starts: Sequence[Sequence[int]]) -> CanvasPlan:
+    """An anchored canvas whose segments start as these ids, -1 where noised."""
+    *others, last = starts
+    ids: list[int] = []
+    runs = []
+    for start_ids, pinned in zip(others, prompt.pinned, strict=True):
+        ids += start_ids
+        start = len(ids)
+        ids += pinned.ids
+        runs.append(PinnedRun(start, len(ids), pinned.right_tokens, pinned.left_tokens))
+    plan = plan_rewrite(prompt, [*ids, *last])
+    return replace(plan, pinned=tuple(runs))
+
+
 def healed_ids(prompt: Prompt, codec: Codec, span: str) -> list[int]:
     """The free positions that write `span`, with the typed text around it healed in."""
-    before, after = (text_of(codec, ids) for ids in (prompt.left_tokens, prompt.right_tokens))
-    return codec.encode(before.decode() + span + after.decode())
+    return segment_ids(Edges(prompt.left_tokens, prompt.right_tokens), codec, span)
+
+
+def segment_ids(edges: Edges, codec: Codec, text: str) -> list[int]:
+    """The same for one segment."""
+    before, after = (text_of(codec, ids) for ids in (edges.left_tokens, edges.right_tokens))
+    return codec.encode(before.decode() + text + after.decode())

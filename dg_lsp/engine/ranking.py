@@ -82,6 +82,7 @@ def by_score(
             score=score,
             confidences=one.confidences,
             seed=one.seed,
+            segments=one.segments,
         )
         for one, likelihood, score in zip(distinct, each, scores, strict=True)
     ]

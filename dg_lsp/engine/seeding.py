@@ -26,6 +26,9 @@ def usable(job: InfillJob, codec: Codec) -> dict[int, Seed]:
     They are distinct, neither blank nor damaged, not shown before, and within the token budget
     of an infill.
     """
+    if job.pinned:
+        # A seed stands for the whole span.
+        return {}
     distinct: dict[str, tuple[int, Seed]] = {}
     for number, seed in enumerate(job.seeds):
         text = seed.text.replace("\r\n", "\n")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.healing import text_of
-from dg_lsp.engine.prompt import CanvasPlan
+from dg_lsp.engine.prompt import CanvasPlan, Edges
 from dg_lsp.job import MaskedPlace
 
 LEAST_MEETING = 6
@@ -17,19 +17,32 @@ LEAST_MEETING = 6
 def span_text(
     plan: CanvasPlan, codec: Codec, free_ids: Sequence[int], probabilities: Sequence[float]
 ) -> tuple[str, tuple[float, ...]]:
-    """The text of the span and the probability of each of its characters.
+    """The text of a span with one segment, and the probability of each of its characters."""
+    edges = Edges(plan.left_tokens, plan.right_tokens)
+    return segment_text(edges, codec, free_ids, probabilities, is_open=plan.is_open)
 
-    The healed text around the span is removed; bytes that form no character become U+FFFD. A
+
+def segment_text(
+    edges: Edges,
+    codec: Codec,
+    ids: Sequence[int],
+    probabilities: Sequence[float],
+    *,
+    is_open: bool,
+) -> tuple[str, tuple[float, ...]]:
+    """The text of free positions and the probability of each of its characters.
+
+    The healed text at both edges is removed; bytes that form no character become U+FFFD. A
     character written by several tokens gets the lowest of their probabilities.
     """
     written = bytearray()
     sureness: list[float] = []
-    for token_id, probability in zip(free_ids, probabilities, strict=True):
+    for token_id, probability in zip(ids, probabilities, strict=True):
         piece = codec.token_bytes(token_id)
         written += piece
         sureness += [probability] * len(piece)
-    start = len(text_of(codec, plan.left_tokens))
-    end = max(start, len(written) - len(text_of(codec, plan.right_tokens)))
+    start = len(text_of(codec, edges.left_tokens))
+    end = max(start, len(written) - len(text_of(codec, edges.right_tokens)))
     if written[start:end].isascii():
         # Does the same as below in a tenth of the time, which matters because every step of a
         # long text is decoded.
@@ -39,7 +52,7 @@ def span_text(
     confidences: list[float] = []
     least = 1.0
     # If the canvas ends within a character, that character is left out.
-    last = None if plan.is_open else end - 1
+    last = None if is_open else end - 1
     for index in range(start, end):
         least = min(least, sureness[index])
         decoded = decoder.decode(written[index : index + 1], final=index == last)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.healing import text_of
-from dg_lsp.engine.prompt import CanvasPlan, Prompt, healed_ids, plan_rewrite
+from dg_lsp.engine.prompt import CanvasPlan, Edges, Prompt, plan_rewrite, segment_ids
 from dg_lsp.job import Earlier
 
 MORE_TOKENS = (0, 1, 2, -1)
@@ -29,25 +29,28 @@ def warm_starts(
     """
     if earlier is None or not earlier.text.strip():
         return []
-    ids = healed_ids(prompt, codec, earlier.text)
-    if not prompt.least_tokens <= len(ids) <= room:
+    edges = Edges(prompt.left_tokens, prompt.right_tokens)
+    return [plan_rewrite(prompt, start) for start in warm_ids(edges, codec, earlier, room)]
+
+
+def warm_ids(edges: Edges, codec: Codec, earlier: Earlier, room: int) -> list[list[int]]:
+    """What the free positions of a segment may start as, -1 for noise; in its own length
+    first."""
+    ids = segment_ids(edges, codec, earlier.text)
+    if not edges.least_tokens <= len(ids) <= room:
         return []
-    noised = _doubtful_tokens(prompt, codec, earlier, ids)
+    noised = _doubtful_tokens(edges, codec, earlier, ids)
     starts = [
         [-1] * (noised + more) + ids[noised:] for more in MORE_TOKENS if noised + more >= 0
     ]
-    return [
-        plan_rewrite(prompt, start)
-        for start in starts
-        if prompt.least_tokens <= len(start) <= room
-    ]
+    return [start for start in starts if edges.least_tokens <= len(start) <= room]
 
 
-def _doubtful_tokens(prompt: Prompt, codec: Codec, earlier: Earlier, ids: Sequence[int]) -> int:
+def _doubtful_tokens(edges: Edges, codec: Codec, earlier: Earlier, ids: Sequence[int]) -> int:
     """How many tokens, from the first, hold healed text and doubtful characters."""
     if not earlier.doubtful:
         return 0
-    healed = len(text_of(codec, prompt.left_tokens))
+    healed = len(text_of(codec, edges.left_tokens))
     left = healed + len(earlier.text[: earlier.doubtful].encode())
     for count, token_id in enumerate(ids):
         if left <= 0:

@@ -18,6 +18,7 @@ from dg_lsp.job import (
     JobResult,
     JobState,
     ModelInfo,
+    PinnedText,
     Seed,
     SeedOrigin,
     Snippet,
@@ -49,6 +50,7 @@ FULL_JOB = InfillJob(
     max_tokens=7,
     seeds=(Seed("y = 2", 3.5, SeedOrigin.OPEN_FILE, "c.py"),),
     earlier=Earlier("y = 3", 1),
+    pinned=(PinnedText(" = "), PinnedText("\n", Earlier("4"))),
     may_be_empty=False,
     deadline_s=0.5,
     seed=2**32 - 1,
@@ -80,7 +82,7 @@ def test_a_draft_comes_back(confidence):
 
 @pytest.mark.parametrize("score", [-1.5, -math.inf])
 def test_an_result_comes_back(score):
-    candidate = Candidate("a\nb", 0.7, score, (0.5, 0.5, 0.25), seed=0)
+    candidate = Candidate("a\nb", 0.7, score, (0.5, 0.5, 0.25), seed=0, segments=("a", "b"))
     infill = Infill((candidate, Candidate("", 0.0, 0.0)), 4, {"queue": 0.5}, None, "m")
     for state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.SUPERSEDED):
         result = JobResult(state, infill)
@@ -130,6 +132,10 @@ def test_a_status_comes_back_and_may_have_more_to_say():
             ['"moon"', "document", "open file", "workspace"],
         ),
         ({"seeds": [{"text": "", "score": "9"}]}, "seeds[0].score", ['"9"', "number"]),
+        ({"pinned": [{"text": ""}]}, "pinned[0].text", ["empty"]),
+        ({"pinned": ["x"]}, "pinned[0]", ['"x"', "object"]),
+        ({"pinned": [{"text": "x"}] * 16}, "pinned", ["16", "15"]),
+        ({"pinned": [{"text": "x", "earlier": "y"}]}, "pinned[0].earlier", ['"y"', "object"]),
         ({"instruction": "shorter"}, "instruction", ["selection"]),
         ({"path": "x" * 90 + "\n", "suffix": []}, "suffix", ["list", "0", "text"]),
     ],
@@ -246,7 +252,7 @@ def test_a_result_of_another_version_is_refused():
 def test_a_draft_is_small_on_the_wire():
     draft = Draft("x" * 400, (0.123456789,) * 400, 3, 12)
 
-    assert len(json.dumps(encode_draft(draft))) < 540
+    assert len(json.dumps(encode_draft(draft))) < 560
 
 
 @pytest.mark.parametrize(

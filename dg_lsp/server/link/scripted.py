@@ -94,11 +94,14 @@ class ScriptedInfiller:
         texts = written[: job.candidates + job.extra_candidates]
         sureness = (*pace.confidences, *[0.9] * len(texts))
         seeds = (*pace.seeds, *[None] * len(texts))
+        filled = [_filled(job, text) for text in texts]
         candidates = [
-            Candidate(text, sure, -float(rank), (sure,) * len(text), seed)
-            for rank, (text, sure, seed) in enumerate(zip(texts, sureness, seeds, strict=False))
+            Candidate(text, sure, -float(rank), (sure,) * len(text), seed, segments)
+            for rank, ((text, segments), sure, seed) in enumerate(
+                zip(filled, sureness, seeds, strict=False)
+            )
         ]
-        best = texts[0] if texts else ""
+        best = candidates[0].text if candidates else ""
         total = pace.blocks * pace.num_drafts
         for number in range(total):
             await asyncio.sleep(pace.step_s)
@@ -117,6 +120,15 @@ class ScriptedInfiller:
             handle.publish(Draft(draft, sure, *place, candidate=candidate))
         await self.gate.wait()
         handle.finish(Infill(tuple(candidates), pace.num_drafts + 1, model="scripted"))
+
+
+def _filled(job: InfillJob, text: str) -> tuple[str, tuple[str, ...]]:
+    """What a script's text means: with pinned texts, its free segments, a `|` between them."""
+    if not job.pinned:
+        return text, ()
+    segments = tuple(text.split("|"))
+    pinned = [*(one.text for one in job.pinned), ""]
+    return "".join(a + b for a, b in zip(segments, pinned, strict=True)), segments
 
 
 def _partly_sure(text: str, share: float) -> tuple[float, ...]:

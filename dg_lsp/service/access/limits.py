@@ -139,4 +139,6 @@ def count_chars(job: InfillJob) -> int:
     """Characters of all text in a job."""
     texts = [job.prefix, job.suffix, job.replaced or "", job.instruction or "", *job.shown]
     texts += [snippet.text for snippet in job.snippets] + [seed.text for seed in job.seeds]
-    return sum(map(len, texts)) + (len(job.earlier.text) if job.earlier else 0)
+    texts += [one.text for one in job.pinned]
+    earlier = (job.earlier, *(one.earlier for one in job.pinned))
+    return sum(map(len, texts)) + sum(len(one.text) for one in earlier if one)

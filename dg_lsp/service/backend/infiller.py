@@ -57,6 +57,13 @@ class BackendStatus:
     loading_percent: int | None = None
 
 
+ONE_SPAN = Reason(
+    ReasonCode.ONE_SPAN,
+    "this server fills one span at a time and cannot pin text within it; ask for one place, or "
+    "use a dg-lsp engine with DiffusionGemma",
+)
+
+
 class BackendInfiller:
     """An `Infiller` whose jobs are filled by a server of another project."""
 
@@ -159,6 +166,9 @@ class BackendInfiller:
             await self.status()
         handle.start()
         job, started = handle.job, time.perf_counter()
+        if job.pinned:
+            handle.finish(Infill((), 0, reason=ONE_SPAN))
+            return
         answer = _Answer(started)
         try:
             async with asyncio.timeout(job.deadline_s):

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from dg_lsp.job import InfillJob, JobState
+from dg_lsp.job import InfillJob, JobState, PinnedText
 from dg_lsp.reason import ReasonCode
 from dg_lsp.service.address import Address
 from dg_lsp.service.backend import infiller as module
@@ -178,3 +178,11 @@ async def test_what_is_left_of_an_answer():
     assert infill_of({0: "\n\nprint(f())"}).reason.code is ReasonCode.NOTHING_MISSING
     assert infill_of({0: "  "}).reason.code is not None
     assert infill_of({}).reason.code is ReasonCode.BLANK
+
+
+async def test_text_within_the_span_cannot_be_pinned(infiller):
+    job = InfillJob("a = ", "\n", pinned=(PinnedText("; b = "),))
+    result = await infiller.submit(job).result()
+
+    assert result.state is JobState.DONE
+    assert result.infill.reason.code is ReasonCode.ONE_SPAN
