@@ -99,13 +99,16 @@ class ParsedSite:
 
     def with_text(self, text: str) -> ParsedSite:
         """The same document with a text inserted; the cursor is before it."""
-        inserted = encoded(text)
-        source = self.source[: self.at] + inserted + self.source[self.at :]
+        return self.with_replaced(self.at, self.at, text)
+
+    def with_replaced(self, start: int, end: int, text: str) -> ParsedSite:
+        """The same document with a text in place of `[start, end)`; the cursor is before it."""
+        source = self.source[:start] + encoded(text) + self.source[end:]
         loaded = _loaded[self.language]
         with loaded.lock:
-            rest = len(self.source) - self.at
-            tree = _parse_again(loaded.parser, self.tree, self.source, source, self.at, rest)
-        return ParsedSite(self.language, source, tree, self.at)
+            rest = len(self.source) - end
+            tree = _parse_again(loaded.parser, self.tree, self.source, source, start, rest)
+        return ParsedSite(self.language, source, tree, start)
 
     def faults(self, length: int = 0) -> list[tuple[int, int]]:
         """`[start, end)` of everything that is wrong or missing.
