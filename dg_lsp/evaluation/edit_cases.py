@@ -113,7 +113,9 @@ def draw_cases(files: Sequence[SourceFile], per_kind: int, seed: int) -> list[Ed
             for source, pool in zip(order, pools, strict=True):
                 if pool and len(found) < per_kind:
                     before, edit, following = pool.pop()
-                    found.append(EditCase(kind, source.file.path, before, edit, following))
+                    if before[edit.start : edit.end] != edit.text:
+                        case = EditCase(kind, source.file.path, before, edit, following)
+                        found.append(case)
         cases += found
     return cases
 
