@@ -39,6 +39,8 @@ class Limits:
 
     least: float = 0
     most: float = math.inf
+    is_open: bool = False
+    """Whether it must be above `least`."""
 
 
 Share = Annotated[float, Limits(0, 1)]
@@ -158,7 +160,7 @@ class InfillJob:
     replaced: Annotated[str, Limits(most=16 * MAX_TOKENS)] | None = None
     instruction: Annotated[str, Limits(most=MAX_TOKENS)] | None = None
     """The user's instruction for a rewrite; needs a model that follows instructions."""
-    strength: Share = 0.6
+    strength: Annotated[float, Limits(0, 1, is_open=True)] = 0.6
     """Rewrite only: how freely it may change, as the share that starts as noise, in (0, 1]."""
     candidates: Annotated[int, Limits(1, MAX_CANDIDATES)] = 1
     """Number of complete alternatives."""

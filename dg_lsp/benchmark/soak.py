@@ -9,6 +9,7 @@ hold is noted in regular intervals: memory, descriptors and threads must not gro
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import statistics
 from collections.abc import Callable, Sequence
@@ -21,7 +22,9 @@ from dg_lsp.benchmark.overhead import document_of
 if TYPE_CHECKING:
     import psutil
 
-NUM_SAMPLES = 40
+MIN_SAMPLES = 40
+SAMPLE_EVERY = 500
+"""Keystrokes, where there are enough of them for `MIN_SAMPLES`."""
 NUM_DOCUMENTS = 4
 DOCUMENT_BYTES = 20_000
 KEYS_AT_ONE_PLACE = 60
@@ -32,6 +35,8 @@ MEMORY_MAY_GROW = 0.1
 """Share by which memory may be larger in the last quarter than in the second."""
 COUNTS_MAY_GROW = 3
 """The same for descriptors and threads: pools fill up, and connections come and go."""
+WAITS_MAY_GROW = 1.0
+"""The same for the waits for answers, as a share; whatever else runs makes them longer too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class Plan:
 
     keystrokes: int
     windows: int
+    minutes: float = math.inf
+    """When to stop if there are still keystrokes left."""
     seed: int = 0
 
 
@@ -68,7 +75,7 @@ class Soaked:
 
     def grown(self) -> list[str]:
         """What was larger in the last quarter than in the second; empty if all is well."""
-        quarter = len(self.samples) // 4
+        quarter = max(1, len(self.samples) // 4)
         early, late = self.samples[quarter : 2 * quarter], self.samples[-quarter:]
         found = []
         for who in self.samples[0].memory_mb:
@@ -84,6 +91,11 @@ class Soaked:
                 )
                 if became > was + COUNTS_MAY_GROW:
                     found.append(f"{name} of {who}: {was:.0f} to {became:.0f}")
+        was_ms, became_ms = (
+            statistics.median(one.wait_ms for one in part) for part in (early, late)
+        )
+        if became_ms > was_ms * (1 + WAITS_MAY_GROW):
+            found.append(f"waits: {was_ms:.0f} to {became_ms:.0f} ms")
         if self.unanswered:
             found.append(f"unanswered requests: {self.unanswered}")
         return found
@@ -108,8 +120,11 @@ async def soak(
         for window in windows:
             await window.look()
             window.waits_ms.clear()
-        step = max(1, plan.keystrokes // NUM_SAMPLES)
+        step = max(1, min(SAMPLE_EVERY, plan.keystrokes // MIN_SAMPLES))
+        end = asyncio.get_running_loop().time() + 60 * plan.minutes
         for done in range(plan.keystrokes):
+            if done >= MIN_SAMPLES * step and asyncio.get_running_loop().time() > end:
+                break
             if done % KEYS_AT_ONE_PLACE == 0:
                 window = rng.choice(windows)
                 window.move()

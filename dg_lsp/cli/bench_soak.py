@@ -34,6 +34,12 @@ def soak(
         int,
         typer.Option("--windows", metavar="N", min=1, help="Windows that share the engine."),
     ] = 2,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            "--minutes", metavar="N", min=0, help="Stop after about so long, with fewer keys."
+        ),
+    ] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     model: ModelOption = None,
     device: DeviceOption = None,
@@ -49,7 +55,7 @@ def soak(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with own_engine(model, device) as serving, status:
         runtime = serving.environment["DG_LSP_RUNTIME_DIR"]
-        plan = Plan(keystrokes, windows)
+        plan = Plan(keystrokes, windows, minutes)
         soaked = asyncio.run(
             type_on(plan, serving, lambda: processes_of(runtime), status.update)
         )

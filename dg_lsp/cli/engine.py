@@ -275,6 +275,15 @@ def stop(
     )
 
 
+@engine.command("openapi")
+def openapi() -> None:
+    """Print the OpenAPI description of the engine's endpoints, as /openapi.json has it."""
+    from dg_lsp.service.http.app import OPERATIONS
+    from dg_lsp.service.http.description import describe
+
+    print(json.dumps(describe(OPERATIONS), indent=2))
+
+
 def _address(text: str, token_file: Path | None, fingerprint: str) -> Address:
     from dg_lsp.service.address import client_token, parse_address
 

@@ -31,6 +31,8 @@ Json = dict[str, Any]
 Read = Callable[[Any, str], Any]
 """Takes a value and its path in the JSON text."""
 
+ONE_OR_SEVERAL = "a list, or one item without the list"
+"""Of a field that clients send in either form."""
 MAX_WHOLE = 2**62
 MAX_VALUES = 20_000
 """In one JSON text; a job with all that it may have needs a few thousand. Many small values
@@ -80,7 +82,7 @@ def _check_values(text: str) -> None:
             raise SchemaError(f"the body has more than {MAX_VALUES} values")
 
 
-def dump_json(value: Json) -> bytes:
+def dump_json(value: Any) -> bytes:
     """Compact JSON in ASCII, so that a lone surrogate survives."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
@@ -88,7 +90,7 @@ def dump_json(value: Json) -> bytes:
 def encode(value: Any) -> Any:
     """A dataclass as JSON, with all that is in it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        shape = _shape(type(value))
+        shape = shape_of(type(value))
         items = {name: getattr(value, name) for name in shape.hints}
         return {
             name: _runs(item) if name in shape.runs else encode(item)
@@ -104,18 +106,19 @@ def encode(value: Any) -> Any:
     return None if value == -math.inf else value
 
 
-def decode(kind: type[T], value: Any, *, strict: bool = True) -> T:
+def decode(kind: type[T], value: Any, *, strict: bool = True, nulls: bool = False) -> T:
     """A dataclass from JSON; what is left out takes its default.
 
     Where it is not strict, as between two versions, unknown fields are let through, and an
-    unknown reason code is read as `ReasonCode.OTHER`.
+    unknown reason code is read as `ReasonCode.OTHER`. With `nulls`, as clients of others send
+    them, null means that a field is left out.
     """
-    found: T = _read_object(cast(Any, kind), strict)(value, "")
+    found: T = _read_object(cast(Any, kind), _Tolerance(strict, nulls))(value, "")
     return found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Shape:
+class Shape:
     """The fields of a dataclass that other processes see."""
 
     hints: dict[str, Any]
@@ -124,27 +127,38 @@ class _Shape:
 
 
 @functools.cache
-def _shape(kind: Any) -> _Shape:
+def shape_of(kind: Any) -> Shape:
+    """What `encode` writes and `decode` reads of a dataclass."""
     hints = get_type_hints(kind, include_extras=True)
     seen = [one for one in dataclasses.fields(kind) if one.metadata != IN_PROCESS]
     nothing = dataclasses.MISSING
-    return _Shape(
+    return Shape(
         {one.name: hints[one.name] for one in seen},
         tuple(one.name for one in seen if one.default is one.default_factory is nothing),
         frozenset(one.name for one in seen if PER_CHARACTER in get_args(hints[one.name])),
     )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Tolerance:
+    """What is let through, see `decode`."""
+
+    strict: bool
+    nulls: bool
+
+
 @functools.cache
-def _read_object(kind: Any, strict: bool) -> Read:
-    shape = _shape(kind)
-    readers = {name: _reader(hint, strict) for name, hint in shape.hints.items()}
+def _read_object(kind: Any, tolerance: _Tolerance) -> Read:
+    shape = shape_of(kind)
+    readers = {name: _reader(hint, tolerance) for name, hint in shape.hints.items()}
 
     def read(value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise _wrong(where, value, "an object is needed")
+        if tolerance.nulls:
+            value = {name: item for name, item in value.items() if item is not None}
         start = f"{where}." if where else ""
-        for name in value if strict else ():
+        for name in value if tolerance.strict else ():
             if name not in readers:
                 raise SchemaError(f"{start}{one_line(name)} is not a known field")
         for name in shape.required:
@@ -165,34 +179,44 @@ def _read_object(kind: Any, strict: bool) -> Read:
     return read
 
 
-def _reader(hint: Any, strict: bool) -> Read:
+def plain_hint(hint: Any) -> tuple[Any, Limits, tuple[Any, ...]]:
+    """A type without what is noted of it, its limits, and all notes."""
+    if get_origin(hint) is not Annotated:
+        return hint, Limits(), ()
+    hint, *notes = get_args(hint)
+    limits = next((note for note in notes if isinstance(note, Limits)), Limits())
+    return hint, limits, tuple(notes)
+
+
+def _reader(hint: Any, tolerance: _Tolerance) -> Read:
     """What reads a value of a type that a field has."""
-    limits = None
-    if get_origin(hint) is Annotated:
-        hint, *notes = get_args(hint)
-        limits = next((note for note in notes if isinstance(note, Limits)), None)
+    hint, limits, notes = plain_hint(hint)
     if get_origin(hint) in (Union, types.UnionType):
-        present = _reader(get_args(hint)[0], strict)
+        present = _reader(get_args(hint)[0], tolerance)
         return lambda value, where: None if value is None else present(value, where)
     if get_origin(hint) is tuple:
-        return _read_list(_reader(get_args(hint)[0], strict), limits or Limits())
+        read_list = _read_list(_reader(get_args(hint)[0], tolerance), limits)
+        return _read_one_or(read_list) if ONE_OR_SEVERAL in notes else read_list
     if get_origin(hint) is dict:
-        return _read_mapping(_reader(get_args(hint)[1], strict))
+        return _read_mapping(_reader(get_args(hint)[1], tolerance))
     if dataclasses.is_dataclass(hint):
-        return lambda value, where: _read_object(cast(Any, hint), strict)(value, where)
+        return lambda value, where: _read_object(cast(Any, hint), tolerance)(value, where)
     if issubclass(hint, enum.Enum):
-        otherwise = ReasonCode.OTHER if hint is ReasonCode and not strict else None
+        otherwise = ReasonCode.OTHER if hint is ReasonCode and not tolerance.strict else None
         return _read_choice({one.value: one for one in hint}, otherwise)
-    return _read_scalar(hint, limits or Limits())
+    return _read_scalar(hint, limits)
 
 
 def _read_scalar(kind: type, limits: Limits) -> Read:
     if kind is int:
-        limits = Limits(limits.least, min(limits.most, MAX_WHOLE))
+        limits = Limits(limits.least, min(limits.most, MAX_WHOLE), limits.is_open)
 
     def read(value: Any, where: str) -> Any:
         if kind is float and value is None and limits.least == -math.inf:
             return -math.inf
+        # JSON has one kind of numbers, and in some languages all of them have a fraction.
+        if kind is int and isinstance(value, float) and value.is_integer():
+            value = int(value)
         fits = isinstance(value, int | float if kind is float else kind)
         if not fits or (isinstance(value, bool) and kind is not bool):
             raise _wrong(where, value, f"{_NEEDED[kind]} is needed")
@@ -204,7 +228,9 @@ def _read_scalar(kind: type, limits: Limits) -> Read:
             return value
         # A whole number may be larger than any floating-point number.
         is_finite = kind is not float or abs(value) <= sys.float_info.max
-        if kind is not bool and not (limits.least <= value <= limits.most and is_finite):
+        is_within = limits.least <= value <= limits.most
+        is_within = is_within and not (limits.is_open and value == limits.least)
+        if kind is not bool and not (is_within and is_finite):
             raise _wrong(where, value, f"it must be {_bounds(limits)}")
         return kind(value)
 
@@ -220,6 +246,10 @@ def _read_list(read_item: Read, limits: Limits) -> Read:
         return tuple(read_item(item, f"{where}[{at}]") for at, item in enumerate(value))
 
     return read
+
+
+def _read_one_or(read_list: Read) -> Read:
+    return lambda value, where: read_list([value] if isinstance(value, str) else value, where)
 
 
 def _read_mapping(read_item: Read) -> Read:
@@ -272,6 +302,8 @@ def _spread(value: Any, where: str, length: int) -> tuple[float, ...]:
 def _bounds(limits: Limits) -> str:
     if limits.least == -math.inf:
         return "finite"
+    if limits.is_open:
+        return f"above {limits.least:g} and at most {limits.most:.10g}"
     if limits.most in (math.inf, MAX_WHOLE):
         return f"at least {limits.least:g}"
     return f"from {limits.least:g} to {limits.most:.10g}"

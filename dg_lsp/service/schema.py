@@ -16,6 +16,9 @@ What it may ignore, such as a field that it does not have, needs no new version:
 which dg-lsp it is, and reads what another one sends without strictness.
 """
 
+VERSIONED = (InfillJob, JobResult)
+"""The messages that say of which version they are, in a field `version`."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:

@@ -162,7 +162,9 @@ async def serving(
     certificate: Certificate | None = None,
 ) -> AsyncIterator[Served]:
     stopped = asyncio.Event()
-    app = make_app(host, metrics or Metrics(), access=access, stop=stopped.set)
+    app = make_app(
+        host, metrics or Metrics(), access=access, stop=stopped.set, log_path="/logs/engine.log"
+    )
     server = make_server(app, stopped.set, certificate)
     task = asyncio.create_task(server.serve([listener]))
     await until(lambda: server.started)

@@ -114,7 +114,7 @@ def test_a_status_comes_back_and_may_have_more_to_say():
         ({"max_tokens": 10**6}, "max_tokens", ["1000000", "1", "16384"]),
         ({"seed": -1}, "seed", ["-1", "0", "4294967295"]),
         ({"strength": 2}, "strength", ["2", "0", "1"]),
-        ({"strength": 0}, "strength", ["0.0", "0", "1"]),
+        ({"strength": 0}, "strength", ["0", "0", "1"]),
         ({"strength": math.nan}, "strength", ["NaN", "0", "1"]),
         ({"deadline_s": math.inf}, "deadline_s", ["Infinity", "0", "3600"]),
         ({"deadline_s": "1"}, "deadline_s", ['"1"', "number"]),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.access.limits import ContextTooLongError, OverLimitError
-from dg_lsp.service.fields import Json, SchemaError, dump_json
-from dg_lsp.service.http.compatibility import error_body
+from dg_lsp.service.fields import Json, SchemaError, dump_json, encode
+from dg_lsp.service.http.replies import Failed, Failure
 from dg_lsp.service.http.request import ClientGoneError, RequestError
 from dg_lsp.service.process.host import BusyError, HostClosedError
 
@@ -47,6 +47,15 @@ def answer_to(error: Exception) -> Response:
     return refusal(500, Reason(ReasonCode.DEFECT, said))
 
 
+def error_body(status: int, reason: Reason) -> Json:
+    """One line and a code; `type` is what clients of OpenAI and llama.cpp read as well."""
+    kinds = {401: "authentication_error", 503: "unavailable_error"}
+    kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
+    told = " ".join(reason.message.split())
+    body: Json = encode(Failed(Failure(reason.code, told, kind)))
+    return body
+
+
 def refusal(status: int, reason: Reason, retry_after_s: float | None = None) -> Response:
     answer = json_answer(status, error_body(status, reason))
     if retry_after_s is not None:
@@ -54,10 +63,15 @@ def refusal(status: int, reason: Reason, retry_after_s: float | None = None) -> 
     return answer
 
 
-def json_answer(status: int, body: Json) -> Response:
+def json_answer(status: int, body: Any) -> Response:
     from starlette.responses import Response
 
     return Response(dump_json(body), status, media_type="application/json")
+
+
+def answer_with(reply: Any) -> Response:
+    """A reply, or a list of them, as JSON."""
+    return json_answer(200, encode(reply))
 
 
 def chunks_answer(pieces: list[bytes]) -> Response:

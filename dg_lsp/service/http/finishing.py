@@ -21,6 +21,8 @@ from dg_lsp.job import EXTRA_CANDIDATES, Candidate, Infill, InfillJob
 from dg_lsp.service.fields import Json, SchemaError
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
+QUERY = {"finish": tuple(_FLAGS), "language": ()}
+"""What the query of an address may say, and the values that are understood if not all are."""
 
 
 @dataclass(frozen=True, slots=True)

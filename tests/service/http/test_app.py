@@ -19,7 +19,7 @@ from dg_lsp.service.access.tokens import SingleToken
 from dg_lsp.service.address import Address
 from dg_lsp.service.client.infiller import HttpInfiller
 from dg_lsp.service.http import server
-from dg_lsp.service.http.compatibility import read_openai
+from dg_lsp.service.http.compatibility import read_completion
 from dg_lsp.service.http.request import Access
 from dg_lsp.service.process.host import ModelState
 from dg_lsp.service.schema import decode_job
@@ -273,8 +273,8 @@ async def test_a_wrong_value_is_refused_with_its_field(http, path, body, field):
 
 def test_a_prompt_full_of_marks_is_read_at_once():
     inner = "a" + "<|fim_suffix|>" * 100_000
-    unmarked = read_openai({"prompt": f"<|fim_prefix|>{inner}"}).job
-    marked = read_openai({"prompt": f"<|fim_prefix|>{inner}<|fim_middle|>"}).job
+    unmarked = read_completion({"prompt": f"<|fim_prefix|>{inner}"}).job
+    marked = read_completion({"prompt": f"<|fim_prefix|>{inner}<|fim_middle|>"}).job
 
     assert (unmarked.prefix, unmarked.suffix) == (f"<|fim_prefix|>{inner}", "")
     assert (marked.prefix, len(marked.suffix)) == ("a", 99_999 * len("<|fim_suffix|>"))
@@ -372,7 +372,7 @@ async def test_text_is_finished_on_request(http, monkeypatch, path, body, stream
         texts = [replace(one, text=one.text[:2]) for one in infill.candidates]
         return replace(infill, candidates=tuple(texts)) if finishing else infill
 
-    monkeypatch.setattr("dg_lsp.service.http.app.finished", cut)
+    monkeypatch.setattr("dg_lsp.service.http.filling.finished", cut)
     body = {**body, "stream": stream}
     assert '"self"' in (await http.post(path, json=body)).text
     assert '"se"' in (await http.post(path, json={**body, "finish": True})).text

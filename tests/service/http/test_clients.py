@@ -121,7 +121,7 @@ async def test_minuet(http, stream):
 
 
 async def test_continue(http):
-    """The completions endpoint of its OpenAI provider; of the other one it is told."""
+    """The completions endpoint of its OpenAI provider."""
     body = {
         "model": "dg-lsp",
         "prompt": f"<|fim_prefix|>{PREFIX}<|fim_suffix|>{SUFFIX}<|fim_middle|>",
@@ -135,9 +135,36 @@ async def test_continue(http):
     assert "".join(one["choices"][0]["text"] for one in texts) == "self"
     assert usage["choices"] == []
     assert usage["usage"]["prompt_tokens"] > 0
-    refused = await http.post("/v1/fim/completions", json={"prompt": PREFIX, "suffix": SUFFIX})
-    assert refused.status_code == 404
-    assert "/v1/completions" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_clients_of_mistral(http, stream):
+    """minuet's Codestral provider and Continue's Mistral provider: a FIM request, and the
+    answer as that of a chat."""
+    body = {
+        "model": "codestral-latest",
+        "prompt": PREFIX,
+        "suffix": SUFFIX,
+        "stop": "\n\n",
+        "max_tokens": 128,
+        "random_seed": 7,
+        "stream": stream,
+    }
+    answer = await http.post("/v1/fim/completions", json=body)
+    if stream:
+        *_, text, end = chunks(answer)
+        assert text["choices"][0]["delta"] == {"role": "assistant", "content": "self"}
+        assert end["choices"][0]["finish_reason"] == "stop"
+        usage = end["usage"]
+    else:
+        [choice] = answer.json()["choices"]
+        assert choice["message"] == {"role": "assistant", "content": "self"}
+        assert choice["finish_reason"] == "stop"
+        usage = answer.json()["usage"]
+    assert usage["prompt_tokens"] > 0
+    wrong = await http.post("/v1/fim/completions", json={**body, "random_seed": "x"})
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "invalid-request")
+    assert "random_seed" in wrong.json()["error"]["message"]
 
 
 async def test_a_custom_endpoint_of_copilot(http):

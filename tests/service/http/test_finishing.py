@@ -7,12 +7,12 @@ import pytest
 from dg_lsp.job import EXTRA_CANDIDATES, Candidate, Infill
 from dg_lsp.reason import ReasonCode
 from dg_lsp.service.fields import SchemaError
-from dg_lsp.service.http.compatibility import read_llama, read_openai
+from dg_lsp.service.http.compatibility import read_completion, read_llama
 from dg_lsp.service.http.finishing import finished, with_query
 
 READERS = [
     (read_llama, {"input_prefix": "foo(", "prompt": "", "input_suffix": ")\n"}),
-    (read_openai, {"prompt": "foo(", "suffix": ")\n"}),
+    (read_completion, {"prompt": "foo(", "suffix": ")\n"}),
 ]
 
 
@@ -71,7 +71,7 @@ def test_with_nothing_left_there_is_no_text() -> None:
     ],
 )
 def test_the_address_may_say_it_too(query, body, finish) -> None:
-    asked = read_openai(with_query({"prompt": "", **body}, query))
+    asked = read_completion(with_query({"prompt": "", **body}, query))
 
     assert (asked.finishing is not None) == finish
 
@@ -81,6 +81,6 @@ def test_what_is_neither_true_nor_false_is_named() -> None:
         with_query({}, {"finish": "maybe"})
     assert refused.value.code is ReasonCode.INVALID_REQUEST
     with pytest.raises(SchemaError, match=r"\bfinish\b.*\byes\b"):
-        read_openai({"finish": "yes"})
+        read_completion({"finish": "yes"})
     with pytest.raises(SchemaError, match=r"\blanguage\b.*\b5\b"):
-        read_openai({"finish": True, "language": 5})
+        read_completion({"finish": True, "language": 5})

@@ -185,3 +185,9 @@ async def test_too_many_open_jobs(share, denoiser, host, until):
             assert (await handle.result()).state is JobState.DONE
         for client in (ada, bob):
             await client.close()
+
+
+async def test_only_an_administrator_learns_where_the_log_is(share):
+    async with share() as team, team.http("ada") as ada, team.http("ops") as ops:
+        assert (await ada.get("/v1/status")).json()["log"] == ""
+        assert (await ops.get("/v1/status")).json()["log"] == "/logs/engine.log"
