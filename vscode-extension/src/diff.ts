@@ -47,8 +47,3 @@ export function diffRows(frame: Frame, old: string, text: string, confidence: Co
   }
   return rows;
 }
-
-/** The strength of the next attempt. */
-export function shifted(strength: number, by: number): number {
-  return Math.min(1, Math.max(0.1, Math.round((strength + by) * 100) / 100));
-}

@@ -1,4 +1,4 @@
-/** The code lenses above a rewrite: its progress, or the actions that it offers. */
+/** The code lenses above a rewrite: its progress, its strength, its steps, and its actions. */
 import * as vscode from "vscode";
 
 export interface Shown {
@@ -6,6 +6,10 @@ export interface Shown {
   readonly strength: number;
   /** The progress in words; empty if there is nothing to say. */
   readonly progress: string;
+  /** The step that is shown, from 0; the last one is the rewrite itself. */
+  readonly step: number;
+  /** How many steps before the rewrite can be shown. */
+  readonly numSteps: number;
 }
 
 /** Titles are short, because VS Code cuts off what does not fit after the indentation. */
@@ -14,20 +18,30 @@ export function lensesOf(at: vscode.Position, shown: Shown, numHunks: number): v
     const run = { title, command: command && `dgLsp.${command}`, tooltip };
     return new vscode.CodeLens(new vscode.Range(at, at), run);
   };
+  const { step, numSteps } = shown;
+  const percent = `${Math.round(shown.strength * 100)}%`;
+  const dial = [
+    lens(`$(remove) ${percent}`, "rewriteLessFreely", "Change less: start with less noise"),
+    lens("$(add)", "rewriteMoreFreely", "Change more: start with more noise"),
+  ];
+  const scrubber = [
+    lens(`$(triangle-left) ${step + 1}/${numSteps + 1}`, "rewriteEarlierStep", "An earlier step"),
+    lens("$(triangle-right)", "rewriteLaterStep", "A later step"),
+  ];
   if (!shown.isReady) {
     return [
       lens(`$(loading~spin) Rewriting${shown.progress}`, "", ""),
       lens("$(close) Stop", "discardRewrite", "Stop rewriting; the text stays as it is"),
+      ...dial,
     ];
   }
-  const percent = Math.round(shown.strength * 100);
   return [
     lens(`$(check) Accept${numHunks > 1 ? " All" : ""}`, "acceptRewrite", "Make this rewrite"),
     lens("$(close) Discard", "discardRewrite", "Leave the text as it is"),
     lens("$(diff) Compare", "compareRewrite", "Open the diff editor"),
-    lens("$(refresh) Retry", "retryRewrite", "Another attempt, just as free"),
-    lens("Freer", "rewriteMoreFreely", `Another attempt that may change more (now ${percent}%)`),
-    lens("Closer", "rewriteLessFreely", `Another attempt that may change less (now ${percent}%)`),
+    lens("$(refresh) Retry", "retryRewrite", "Another attempt, for another text"),
+    ...dial,
+    ...(numSteps > 0 ? scrubber : []),
   ];
 }
 

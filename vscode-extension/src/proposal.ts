@@ -24,8 +24,8 @@ export interface Attempt {
   readonly instruction?: string;
   readonly strength: number;
   readonly seed: number;
-  /** What earlier attempts have proposed. */
-  readonly proposals: readonly Proposal[];
+  /** What attempts with other seeds have proposed. */
+  readonly shown: readonly string[];
   readonly token: string;
 }
 
@@ -45,7 +45,7 @@ export async function propose(
   if (client === undefined) {
     throw new Error("the server is not running");
   }
-  const { document, instruction, strength, seed, proposals, token } = attempt;
+  const { document, instruction, strength, seed, shown, token } = attempt;
   const converter = client.code2ProtocolConverter;
   const data: Target = {
     uri: converter.asUri(document.uri),
@@ -54,7 +54,7 @@ export async function propose(
     ...(instruction === undefined ? {} : { instruction }),
     strength,
     seed,
-    shown: proposals.map(({ text }) => text),
+    shown: [...shown],
     token,
   };
   const action: CodeAction = { title: "Rewrite", kind: "refactor.rewrite", data };

@@ -5,53 +5,31 @@
  */
 import * as vscode from "vscode";
 import { SCHEMES, type Client } from "./client";
-import { Comparison, type Sides } from "./compare";
+import { Comparison } from "./compare";
 import { unselect } from "./ask";
-import { shifted } from "./diff";
-import { followed, stretched, type Span } from "./follow";
-import { hunksOf, withHunk, type Hunk } from "./hunks";
+import { followed, stretched } from "./follow";
+import { withHunk, type Hunk } from "./hunks";
 import { hunkLens, lensesOf } from "./lenses";
 import type { Draft } from "./lspExt";
-import { withPlaceholders } from "./overlay";
 import { frameOf, previewRows } from "./preview";
 import { Progress } from "./progress";
 import { propose, rangeOf, type Proposal } from "./proposal";
+import {
+  beginning,
+  hunksIn,
+  isWhole,
+  noteStart,
+  sidesOf,
+  type RewriteSession,
+  type Wish,
+} from "./rewriteSession";
+import { stepOf } from "./steps";
+import { turned } from "./strength";
 
 const UNDER_WAY = "dgLsp.rewriting";
 const READY = "dgLsp.rewriteReady";
-const FREEDOM_STEP = 0.2;
-
-export interface Wish {
-  readonly document: vscode.TextDocument;
-  readonly range: vscode.Range;
-  readonly instruction?: string;
-}
-
-interface Session extends Wish {
-  /** Where the text to be rewritten is now. */
-  span: Span;
-  old: string;
-  /** All states of the text so far: the original, and with some of the changes accepted. */
-  readonly olds: Set<string>;
-  readonly starts: Map<number, vscode.Position>;
-  strength: number;
-  seed: number;
-  /** What the attempts so far have proposed. */
-  proposals: Proposal[];
-  token: string;
-  /** Stops the current attempt. */
-  stop: vscode.CancellationTokenSource;
-  /** The last draft or, when `isReady`, the proposal. */
-  text?: string;
-  confidence: Draft["confidence"];
-  warning?: string | undefined;
-  isReady: boolean;
-  progress?: Progress;
-  /** Which block of a long rewrite is being written. */
-  block: string;
-  /** Whether it was accepted; it is shown until the document contains it. */
-  isTaken: boolean;
-}
+/** The most texts that the server takes. */
+const MOST_SHOWN = 256;
 
 export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   private readonly decoration = vscode.window.createTextEditorDecorationType({});
@@ -59,7 +37,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   private readonly lensesChanged = new vscode.EventEmitter<void>();
   readonly onDidChangeCodeLenses = this.lensesChanged.event;
   private readonly subscriptions: vscode.Disposable[];
-  private session: Session | undefined;
+  private session: RewriteSession | undefined;
   private numAttempts = 0;
 
   constructor(private readonly client: Client) {
@@ -86,26 +64,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
 
   async begin(wish: Wish): Promise<void> {
     this.discard();
-    const { document, range } = wish;
-    const old = document.getText(range);
-    const start = document.offsetAt(range.start);
     unselect(wish);
-    this.session = {
-      ...wish,
-      span: { start, end: document.offsetAt(range.end) },
-      old,
-      olds: new Set([old]),
-      starts: new Map(),
-      strength: 0.6,
-      seed: 0,
-      proposals: [],
-      token: "",
-      stop: new vscode.CancellationTokenSource(),
-      confidence: [],
-      isReady: false,
-      block: "",
-      isTaken: false,
-    };
+    this.session = beginning(wish);
     await this.attempt(this.session);
   }
 
@@ -116,6 +76,10 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       return;
     }
     if (!session?.isReady || session.isTaken || session.text === undefined) {
+      return;
+    }
+    if (!isWhole(session)) {
+      await vscode.window.showWarningMessage("dg-lsp: this step has gaps; accept a later one.");
       return;
     }
     session.isTaken = true;
@@ -151,16 +115,49 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     }
   }
 
-  /** Makes another attempt, for another text, with the same, more or less freedom. */
-  async retry(freedom: "same" | "more" | "less"): Promise<void> {
+  /** Makes another attempt, for another text. */
+  async retry(): Promise<void> {
     const session = this.session;
     if (!session?.isReady || session.isTaken) {
       return;
     }
-    const by = { same: 0, more: FREEDOM_STEP, less: -FREEDOM_STEP }[freedom];
-    session.strength = shifted(session.strength, by);
+    session.shown = [...session.shown, ...session.proposed].slice(-MOST_SHOWN);
+    session.proposed.clear();
     session.seed += 1;
     await this.attempt(session);
+  }
+
+  /** Turns the strength up (1) or down (-1), for the text that the same seed gives there. */
+  async turn(by: 1 | -1): Promise<void> {
+    const session = this.session;
+    if (session === undefined || session.isTaken) {
+      return;
+    }
+    const strength = turned(session.strength, by);
+    if (strength !== session.strength) {
+      session.stop.cancel();
+      session.strength = strength;
+      await this.attempt(session);
+    }
+  }
+
+  /** Draws the step after (1) or before (-1) the one that is drawn; the last is the proposal. */
+  walk(by: 1 | -1): void {
+    const session = this.session;
+    const last = session?.last;
+    if (!session?.isReady || session.isTaken || last === undefined) {
+      return;
+    }
+    const steps = session.steps.of(session.run);
+    const at = Math.max(0, (session.at ?? steps.length) + by);
+    const step = steps[at];
+    if (step === undefined) {
+      this.showProposal(session, last.proposal);
+      return;
+    }
+    delete session.warning;
+    session.at = at;
+    this.show(session, step.text, step.confidence);
   }
 
   /** Shows the whole document before and after the rewrite side by side. */
@@ -179,8 +176,9 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const { session } = this;
     const hunks = hunksIn(session);
     const start = rangeOf(session).start;
-    const { isReady, strength, block } = session;
-    const shown = { isReady, strength, progress: block };
+    const { isReady, strength, block, at } = session;
+    const numSteps = session.steps.of(session.run).length;
+    const shown = { isReady, strength, progress: block, step: at ?? numSteps, numSteps };
     const lenses = lensesOf(start, shown, hunks.length);
     const ofHunks = hunks.length > 1 ? hunks : [];
     const lineOf = ({ row }: Hunk) => Math.min(start.line + row, document.lineCount - 1);
@@ -192,13 +190,15 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     vscode.Disposable.from(...this.subscriptions).dispose();
   }
 
-  private async attempt(session: Session): Promise<void> {
+  private async attempt(session: RewriteSession): Promise<void> {
     const token = (session.token = `rewrite-${++this.numAttempts}`);
     session.stop = new vscode.CancellationTokenSource();
     session.isReady = false;
     const progress = (session.progress = new Progress(() => this.discard()));
     session.block = "";
-    delete session.text;
+    session.run = `${session.seed} ${session.strength}`;
+    session.steps.begin();
+    session.at = undefined;
     delete session.warning;
     noteStart(session);
     this.changed();
@@ -207,16 +207,20 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       const proposing = propose(client, session, session.stop.token);
       const proposal = await this.client.patiently(proposing);
       if (this.session === session && session.token === token) {
-        session.proposals.push(proposal);
+        session.proposed.add(proposal.text);
+        session.last = { proposal, strength: session.strength, run: session.run };
+        session.steps.finish(session.run, proposal.text);
         this.showProposal(session, proposal);
       }
     } catch (error) {
       if (this.session === session && session.token === token) {
-        const last = session.proposals.at(-1);
+        const { last } = session;
         if (last === undefined) {
           this.end();
         } else {
-          this.showProposal(session, last);
+          session.strength = last.strength;
+          session.run = last.run;
+          this.showProposal(session, last.proposal);
         }
         const said = error instanceof Error ? error.message : String(error);
         const why = this.client.language ? said : "the server is not running";
@@ -227,11 +231,16 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     }
   }
 
-  private showProposal(session: Session, { text, warning }: Proposal): void {
-    session.text = text;
+  private showProposal(session: RewriteSession, { text, warning }: Proposal): void {
     session.warning = warning;
-    session.confidence = [[1, text.length]];
+    session.at = undefined;
     session.isReady = true;
+    this.show(session, text, [[1, text.length]]);
+  }
+
+  private show(session: RewriteSession, text: string, confidence: Draft["confidence"]): void {
+    session.text = text;
+    session.confidence = confidence;
     this.changed();
     this.comparison.update(session.document.uri, sidesOf(session));
   }
@@ -239,9 +248,10 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   private take(draft: Draft): void {
     const session = this.session;
     if (session && !session.isReady && draft.token === session.token) {
-      const drawn = withPlaceholders(draft.text, draft.confidence, draft.masked ?? []);
-      session.text = drawn.text;
-      session.confidence = drawn.confidence;
+      const step = stepOf(draft);
+      session.steps.add(session.run, step);
+      session.text = step.text;
+      session.confidence = step.confidence;
       session.progress?.show(draft);
       const block = draft.blocks > 1 ? ` ${draft.block}/${draft.blocks}` : "";
       if (block !== session.block) {
@@ -282,7 +292,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     }
   }
 
-  private async edit(session: Session, text: string): Promise<void> {
+  private async edit(session: RewriteSession, text: string): Promise<void> {
     const edit = new vscode.WorkspaceEdit();
     edit.replace(session.document.uri, rangeOf(session), text);
     if (!(await vscode.workspace.applyEdit(edit))) {
@@ -344,17 +354,4 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       );
     }
   }
-}
-
-function hunksIn({ document, span, old, text, isReady }: Session): Hunk[] {
-  return isReady && text !== undefined ? hunksOf(frameOf(document, span), old, text) : [];
-}
-
-function noteStart({ document, span, starts }: Session): void {
-  starts.set(document.version, document.positionAt(span.start));
-}
-
-function sidesOf({ document, span, text = "" }: Session): Sides {
-  const before = document.getText();
-  return { before, after: before.slice(0, span.start) + text + before.slice(span.end) };
 }

@@ -250,7 +250,7 @@ test("a rewrite is shown as a diff, taken, and undone in one step", async () => 
   await window.previewReady();
   assert.notDeepEqual(await window.drafts(), first, "another attempt gives another text");
   await window.page.keyboard.press("Alt+=");
-  await window.page.locator(".codelens-decoration a[title*='now 80%']").first().waitFor();
+  await window.page.locator(".codelens-decoration a", { hasText: "70%" }).first().waitFor();
   await window.previewReady();
   await window.goTo(12, 9);
   await window.page.waitForTimeout(1000);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { diffRows, shifted } from "../../src/diff";
+import { diffRows } from "../../src/diff";
 import type { Row } from "../../src/overlay";
 
 const FRAME = { before: "", after: "" };
@@ -34,10 +34,4 @@ describe("diffRows", () => {
   test("line ends of Windows are no change", () => {
     expect(shown(diffRows(FRAME, "a\r\nb", "a\nb", [[1, 3]]))).toEqual([" a", " b"]);
   });
-});
-
-test("freedom stays a share", () => {
-  expect(shifted(0.6, 0.2)).toBe(0.8);
-  expect(shifted(0.9, 0.2)).toBe(1);
-  expect(shifted(0.2, -0.2)).toBe(0.1);
 });

@@ -18,7 +18,7 @@ beforeEach(async () => {
 
 afterEach(() => session.client.stop());
 
-const ATTEMPT = { strength: 0.6, seed: 0, proposals: [], token: "t" };
+const ATTEMPT = { strength: 0.6, seed: 0, shown: [], token: "t" };
 
 type Place = [line: number, character: number];
 

@@ -99,7 +99,7 @@ test("the server is asked for the text, what to do with it and how freely", asyn
 
 test("it comes into focus over the text, which stays as it is", async () => {
   const asked = await begin();
-  expect(lenses()).toEqual(["$(loading~spin) Rewriting", "$(close) Stop"]);
+  expect(lenses().slice(0, 2)).toEqual(["$(loading~spin) Rewriting", "$(close) Stop"]);
   expect([isUnderWay(), isReady()]).toEqual([true, false]);
   await draft(asked, "    return xum(items)");
   expect(editor.drawn).toEqual(["    n = 0", "    return n", "    return xum(items)"]);
@@ -264,35 +264,31 @@ describe("typing meanwhile", () => {
 });
 
 describe("another attempt", () => {
-  test.each([
-    ["same", 0.6],
-    ["more", 0.8],
-    ["less", 0.4],
-  ] as const)("%s freedom, with another seed", async (freedom, strength) => {
+  test("has another seed and the same strength; the text stays until there is another", async () => {
     const first = await begun();
-    void rewriting.retry(freedom);
-    const { params } = await next(1);
-    expect(params.data).toMatchObject({ strength, seed: 1, range: first.params.data.range });
-    expect(params.data.token).not.toBe(first.params.data.token);
+    const drawn = editor.drawn;
+    void rewriting.retry();
+    const asked = await next(1);
+    const { range, token } = first.params.data;
+    expect(asked.params.data).toMatchObject({ strength: 0.6, seed: 1, range });
+    expect(asked.params.data.token).not.toBe(token);
     expect(isReady()).toBe(false);
-    expect(editor.drawn).toEqual([]);
-    answer(requests[1] as Asked<unknown>);
-    await until(isReady);
-    const last = rewriting.provideCodeLenses(document).at(-1)?.command;
-    expect(last?.tooltip).toContain(`now ${strength * 100}%`);
+    expect(editor.drawn).toEqual(drawn);
+    await draft(asked, "    return len(items)");
+    expect(editor.drawn.at(-1)).toBe("    return len(items)");
   });
 
   test("is for a text that none of those before has proposed", async () => {
     const first = await begun();
     expect(first.params.data.shown).toEqual([]);
-    void rewriting.retry("same");
+    void rewriting.retry();
     const { params } = await next(1);
     expect(params.data.shown).toEqual(["    return sum(items)"]);
   });
 
   test("that fails leaves the last proposal", async () => {
     await begun();
-    void rewriting.retry("same");
+    void rewriting.retry();
     (await next(1)).refuse("nothing new");
     await until(isReady);
     await rewriting.accept();
@@ -302,7 +298,7 @@ describe("another attempt", () => {
   test("is for the place where the text is by then", async () => {
     await begun();
     workbench.change(editor, 0, 0, "\n");
-    void rewriting.retry("same");
+    void rewriting.retry();
     const { params } = await next(1);
     expect(params.data).toMatchObject({ version: 2, range: { start: { line: 4 } } });
     answer(requests[1] as Asked<unknown>, 2, 1);
@@ -313,9 +309,188 @@ describe("another attempt", () => {
 
   test("waits for the one before", async () => {
     await begin();
-    await rewriting.retry("more");
+    await rewriting.retry();
     await quiet();
     expect(requests).toHaveLength(1);
+  });
+});
+
+describe("the strength", () => {
+  test("is turned by a notch, and the text forms anew from the same noise", async () => {
+    const first = await begun();
+    void rewriting.turn(1);
+    const asked = await next(1);
+    const { range, shown } = first.params.data;
+    expect(asked.params.data).toMatchObject({ strength: 0.7, seed: 0, range, shown });
+    expect(editor.drawn.at(-1)).toBe("    return sum(items)");
+    await draft(asked, "    return len(items)");
+    expect(editor.drawn.at(-1)).toBe("    return len(items)");
+    expect(lenses()).toContain("$(remove) 70%");
+    expect(document.version).toBe(1);
+    answer(asked);
+    await until(isReady);
+    await rewriting.accept();
+    expect(document.getText()).toBe(AFTER);
+    document.undo();
+    expect(document.getText()).toBe(BEFORE);
+  });
+
+  test("can be turned before the text is there; the newest one counts", async () => {
+    const first = await begin("use sum");
+    void rewriting.turn(-1);
+    const second = await next(1);
+    await until(() => first.isCancelled);
+    void rewriting.turn(-1);
+    const third = await next(2);
+    await until(() => second.isCancelled);
+    expect(third.params.data).toMatchObject({ strength: 0.4, seed: 0, instruction: "use sum" });
+    await draft(second, "    return second");
+    expect(editor.drawn).toEqual([]);
+    answer(second);
+    await quiet();
+    expect(isReady()).toBe(false);
+    answer(third);
+    await until(isReady);
+    expect(workbench.questions).toEqual([]);
+  });
+
+  test("stops at its ends, where nothing is asked", async () => {
+    await begun();
+    for (let turns = 1; turns <= 4; turns += 1) {
+      void rewriting.turn(1);
+      answer(await next(turns));
+      await until(isReady);
+    }
+    await rewriting.turn(1);
+    await quiet();
+    expect(requests.map(({ params }) => params.data.strength)).toEqual([0.6, 0.7, 0.8, 0.9, 1]);
+    expect(isReady()).toBe(true);
+  });
+
+  test("that fails leaves the last text, and its strength", async () => {
+    await begun();
+    void rewriting.turn(1);
+    (await next(1)).refuse("the engine is gone");
+    await until(isReady);
+    expect(lenses()).toContain("$(remove) 60%");
+    await rewriting.accept();
+    expect(document.getText()).toBe(AFTER);
+  });
+
+  test("may have a text that another one had; another attempt may not", async () => {
+    await begun();
+    void rewriting.turn(1);
+    answer(await next(1));
+    await until(isReady);
+    expect(requests[1]?.params.data.shown).toEqual([]);
+    void rewriting.retry();
+    const { data } = (await next(2)).params;
+    expect(data).toMatchObject({ strength: 0.7, seed: 1, shown: ["    return sum(items)"] });
+  });
+
+  test("is for the place where the text is by then, and for none that is gone", async () => {
+    await begun();
+    workbench.change(editor, 0, 0, "\n");
+    void rewriting.turn(1);
+    expect((await next(1)).params.data).toMatchObject({
+      version: 2,
+      range: { start: { line: 4 } },
+    });
+    const at = document.getText().indexOf("    n = 0");
+    workbench.change(editor, at, document.getText().length, "");
+    await rewriting.turn(1);
+    await quiet();
+    expect(requests).toHaveLength(2);
+    expect(isUnderWay()).toBe(false);
+  });
+});
+
+describe("the steps of a rewrite", () => {
+  async function walked(): Promise<void> {
+    const asked = await begin();
+    await draft(asked, "    xxxxxx xxx");
+    await draft(asked, "    return sum");
+    await draft(asked, "    return sum(items)");
+    answer(asked);
+    await until(isReady);
+  }
+
+  const last = () => editor.drawn.at(-1);
+
+  test("are walked back and forth, and the rewrite is the last one", async () => {
+    await walked();
+    expect(lenses()).toContain("$(triangle-left) 3/3");
+    const seen = [last()];
+    for (const by of [-1, -1, -1, 1, 1, 1] as const) {
+      rewriting.walk(by);
+      seen.push(last());
+    }
+    const [first, second, third] = ["    xxxxxx xxx", "    return sum", "    return sum(items)"];
+    expect(seen).toEqual([third, second, first, first, second, third, third]);
+    expect(document.version).toBe(1);
+    expect(requests).toHaveLength(1);
+  });
+
+  test("what is shown is accepted, in one step of undo", async () => {
+    await walked();
+    rewriting.walk(-1);
+    expect(lenses()).toContain("$(triangle-left) 2/3");
+    await rewriting.accept();
+    expect(document.getText()).toBe(AFTER.replace("sum(items)", "sum"));
+    document.undo();
+    expect(document.getText()).toBe(BEFORE);
+  });
+
+  test("a step with gaps is not accepted", async () => {
+    const asked = await begin();
+    await draft(asked, "    return ", { masked: [[11, 4]] });
+    answer(asked);
+    await until(isReady);
+    rewriting.walk(-1);
+    expect(last()).toBe("    return ····");
+    void rewriting.accept();
+    await until(() => workbench.questions.length === 1);
+    expect(document.getText()).toBe(BEFORE);
+    rewriting.walk(1);
+    await rewriting.accept();
+    expect(document.getText()).toBe(AFTER);
+  });
+
+  test("are there again where the strength is turned back and no job was needed", async () => {
+    await walked();
+    void rewriting.turn(1);
+    const asked = await next(1);
+    await draft(asked, "    return len");
+    answer(asked);
+    await until(isReady);
+    expect(lenses()).toContain("$(triangle-left) 2/2");
+    void rewriting.turn(-1);
+    answer(await next(2));
+    await until(isReady);
+    expect(lenses()).toContain("$(triangle-left) 3/3");
+    rewriting.walk(-1);
+    expect(last()).toBe("    return sum");
+  });
+
+  test("are not walked while another text is being written, nor where there are none", async () => {
+    await begun();
+    expect(lenses().join()).not.toContain("triangle");
+    rewriting.walk(-1);
+    expect(last()).toBe("    return sum(items)");
+    void rewriting.turn(1);
+    await draft(await next(1), "    return len");
+    rewriting.walk(-1);
+    expect(last()).toBe("    return len");
+  });
+
+  test("go with the rewrite", async () => {
+    await walked();
+    rewriting.walk(-1);
+    rewriting.discard();
+    rewriting.walk(-1);
+    expect(editor.drawn).toEqual([]);
+    await begun();
+    expect(lenses().join()).not.toContain("triangle");
   });
 });
 
@@ -345,7 +520,7 @@ describe("a long rewrite", () => {
     const asked = await begin();
     await draft(asked, "    return xum", step);
     await draft(asked, "    return sum", { ...step, step: 6 });
-    expect(lenses()).toEqual(["$(loading~spin) Rewriting 3/7", "$(close) Stop"]);
+    expect(lenses().slice(0, 2)).toEqual(["$(loading~spin) Rewriting 3/7", "$(close) Stop"]);
     const [work] = workbench.work;
     expect(work?.messages).toEqual(["block 3 of 7, step 5 of 24", "block 3 of 7, step 6 of 24"]);
     work?.cancel.cancel();
@@ -376,7 +551,7 @@ test("what is wrong with a proposal is said below it", async () => {
   asked.answer({ title: "Rewrite", data, edit: { documentChanges: [{ textDocument, edits }] } });
   await until(isReady);
   expect(editor.drawn.at(-1)).toBe(`⚠ ${warning}`);
-  void rewriting.retry("same");
+  void rewriting.retry();
   answer(await next(1));
   await until(isReady);
   expect(editor.drawn.at(-1)).toBe("    return sum(items)");

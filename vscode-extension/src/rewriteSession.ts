@@ -1,0 +1,96 @@
+/** A rewrite under way: what the user asked for, the attempts so far, and what is drawn. */
+import * as vscode from "vscode";
+import type { Sides } from "./compare";
+import type { Span } from "./follow";
+import { hunksOf, type Hunk } from "./hunks";
+import type { Draft } from "./lspExt";
+import { frameOf } from "./preview";
+import type { Progress } from "./progress";
+import type { Proposal } from "./proposal";
+import { Steps } from "./steps";
+import { USUAL_STRENGTH } from "./strength";
+
+export interface Wish {
+  readonly document: vscode.TextDocument;
+  readonly range: vscode.Range;
+  readonly instruction?: string;
+}
+
+export interface RewriteSession extends Wish {
+  /** Where the text to be rewritten is now. */
+  span: Span;
+  old: string;
+  /** All states of the text so far: the original, and with some of the changes accepted. */
+  readonly olds: Set<string>;
+  readonly starts: Map<number, vscode.Position>;
+  strength: number;
+  seed: number;
+  /** What attempts with other seeds have proposed. */
+  shown: string[];
+  /** What attempts with this seed have proposed. */
+  proposed: Set<string>;
+  /** The last proposal, and the strength that it was made with. */
+  last?: { readonly proposal: Proposal; readonly strength: number; readonly run: string };
+  token: string;
+  /** Stops the current attempt. */
+  stop: vscode.CancellationTokenSource;
+  /** What is drawn: the last draft or, when `isReady`, the proposal or a step before it. */
+  text?: string;
+  confidence: Draft["confidence"];
+  warning?: string | undefined;
+  isReady: boolean;
+  /** Whose steps the user can walk through. */
+  run: string;
+  readonly steps: Steps;
+  /** The step that is drawn; none if it is the proposal. */
+  at?: number | undefined;
+  progress?: Progress;
+  /** Which block of a long rewrite is being written. */
+  block: string;
+  /** Whether it was accepted; it is shown until the document contains it. */
+  isTaken: boolean;
+}
+
+export function beginning(wish: Wish): RewriteSession {
+  const { document, range } = wish;
+  const old = document.getText(range);
+  return {
+    ...wish,
+    span: { start: document.offsetAt(range.start), end: document.offsetAt(range.end) },
+    old,
+    olds: new Set([old]),
+    starts: new Map(),
+    strength: USUAL_STRENGTH,
+    seed: 0,
+    shown: [],
+    proposed: new Set(),
+    token: "",
+    stop: new vscode.CancellationTokenSource(),
+    confidence: [],
+    isReady: false,
+    run: "",
+    steps: new Steps(),
+    block: "",
+    isTaken: false,
+  };
+}
+
+export function hunksIn(session: RewriteSession): Hunk[] {
+  const { document, span, old, text, isReady } = session;
+  const hasHunks = isReady && text !== undefined && isWhole(session);
+  return hasHunks ? hunksOf(frameOf(document, span), old, text) : [];
+}
+
+/** Whether what is drawn is a text that can be accepted. */
+export function isWhole({ steps, run, at }: RewriteSession): boolean {
+  return at === undefined || steps.of(run)[at]?.isWhole === true;
+}
+
+export function noteStart({ document, span, starts }: RewriteSession): void {
+  starts.set(document.version, document.positionAt(span.start));
+}
+
+export function sidesOf({ document, span, text = "" }: RewriteSession): Sides {
+  const before = document.getText();
+  return { before, after: before.slice(0, span.start) + text + before.slice(span.end) };
+}
