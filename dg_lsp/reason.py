@@ -44,6 +44,9 @@ class ReasonCode(enum.Enum):
     CANVAS_FULL = "canvas-full"
     """The pinned texts leave no room in a canvas for the segments beside them."""
 
+    NO_NEXT_EDIT = "no-next-edit"
+    """Nothing is certain to follow from the last edits."""
+
     # The model was asked, but nothing of its answer can be used.
     NOTHING_MISSING = "nothing-missing"
     """The model finds the code complete."""

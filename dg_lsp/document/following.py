@@ -25,6 +25,10 @@ class Kind(enum.Enum):
     """A line was changed, and another one is like it."""
 
 
+CERTAIN = frozenset({Kind.RENAME, Kind.REMOVED})
+"""What hardly ever follows wrongly (docs/quality.md)."""
+
+
 @dataclass(frozen=True, slots=True)
 class NextEdit:
     """`[start, end)` of the document would become another text."""

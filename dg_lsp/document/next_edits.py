@@ -16,8 +16,6 @@ from dg_lsp.document.position import line_ends_before
 from dg_lsp.document.recent_edits import RecentEdit
 from dg_lsp.document.trees import load, parsed_site
 
-MOST_CHARS = 400_000
-"""Nothing follows in a longer document."""
 MOST_FOUND = 8
 """Number of edits that are returned."""
 
@@ -40,7 +38,7 @@ def next_edits(
 
     `recent` are the edits of the document, newest first.
     """
-    if not recent or len(text) > MOST_CHARS or not load(language):
+    if not recent or not load(language):
         return []
     site = parsed_site(text, "", language)
     if site is None:

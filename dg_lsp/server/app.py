@@ -24,6 +24,7 @@ from dg_lsp.server.features.commands import HANDLERS, stop_command
 from dg_lsp.server.features.completion import completion
 from dg_lsp.server.features.configuration import complain, configuration_changed, read_options
 from dg_lsp.server.features.inline_completion import inline_completion
+from dg_lsp.server.features.next_edit import did_show, next_edit
 from dg_lsp.server.link.engine_link import EngineLink, EngineUnavailableError
 from dg_lsp.server.registration import Registrar
 from dg_lsp.server.rpc.protocol import Server
@@ -129,6 +130,8 @@ def _register_documents(session: Session) -> None:
     def did_open(params: types.DidOpenTextDocumentParams) -> None:
         session.context.look_again()
         document = session.documents.get(params.text_document.uri)
+        if document:
+            session.history.open(document.uri, document.text)
         if session.recorder and document and session.exclusion(document) is None:
             now_s = asyncio.get_running_loop().time()
             session.recorder.open(document.uri, document.language, document.text, now_s)
@@ -146,6 +149,7 @@ def _register_documents(session: Session) -> None:
         session.suggestions.forget(params.text_document.uri)
         session.rewrites.forget(params.text_document.uri)
         session.usage.forget(params.text_document.uri)
+        session.history.forget(params.text_document.uri)
         if session.recorder is not None:
             session.recorder.close(params.text_document.uri)
 
@@ -156,8 +160,13 @@ def _register_documents(session: Session) -> None:
 
     @server.feature(lsp_ext.DID_SHOW_COMPLETION)
     @server.feature(lsp_ext.DID_PARTIALLY_ACCEPT_COMPLETION)
+    @server.feature(lsp_ext.DID_FOCUS)
     def did_show_or_accept(params: Any) -> None:
         """Accept the notification and do nothing: the edits tell what was accepted."""
+
+    @server.feature(lsp_ext.DID_SHOW_INLINE_EDIT)
+    def did_show_next_edit(params: Any) -> None:
+        did_show(session, params)
 
 
 async def _warm_up(session: Session) -> None:
@@ -175,6 +184,7 @@ def _register_features(session: Session) -> None:
         types.TEXT_DOCUMENT_CODE_ACTION,
         types.CodeActionOptions(code_action_kinds=[REWRITE, QUICK_FIX], resolve_provider=True),
     )(functools.partial(code_actions, session))
+    server.feature(lsp_ext.INLINE_EDIT)(functools.partial(next_edit, session))
     server.feature(types.CODE_ACTION_RESOLVE)(functools.partial(resolve_action, session))
 
 

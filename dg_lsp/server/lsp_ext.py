@@ -23,6 +23,13 @@ DID_SHOW_COMPLETION = "textDocument/didShowCompletion"
 DID_PARTIALLY_ACCEPT_COMPLETION = "textDocument/didPartiallyAcceptCompletion"
 """Notification, client to server, as the Copilot language server takes it."""
 
+INLINE_EDIT = "textDocument/copilotInlineEdit"
+"""Request, client to server, as the Copilot language server takes it: the next edit."""
+DID_SHOW_INLINE_EDIT = "textDocument/didShowInlineEdit"
+"""Notification, client to server, as the Copilot language server takes it."""
+DID_FOCUS = "textDocument/didFocus"
+"""Notification, client to server, as the Copilot language server takes it."""
+
 COMMAND_INFILL = "dg-lsp.infill"
 COMMAND_REWRITE = "dg-lsp.rewrite"
 COMMAND_STOP = "dg-lsp.stop"
@@ -31,6 +38,8 @@ COMMAND_RESTART_ENGINE = "dg-lsp.restartEngine"
 COMMAND_UNLOAD_MODEL = "dg-lsp.unloadModel"
 COMMAND_TRACE = "dg-lsp.trace"
 COMMAND_DOCTOR = "dg-lsp.doctor"
+COMMAND_ACCEPT_NEXT_EDIT = "dg-lsp.acceptNextEdit"
+COMMAND_DISMISS_NEXT_EDIT = "dg-lsp.dismissNextEdit"
 COMMANDS = (
     COMMAND_INFILL,
     COMMAND_REWRITE,
@@ -40,12 +49,22 @@ COMMANDS = (
     COMMAND_UNLOAD_MODEL,
     COMMAND_TRACE,
     COMMAND_DOCTOR,
+    COMMAND_ACCEPT_NEXT_EDIT,
+    COMMAND_DISMISS_NEXT_EDIT,
 )
 
 CLIENT_COMMAND_ASK = "dgLsp.askInstruction"
 """A command of the client's extension: asks the user, then runs `dg-lsp.rewrite`."""
 
-METHODS = (DRAFT, STATUS, DID_SHOW_COMPLETION, DID_PARTIALLY_ACCEPT_COMPLETION)
+METHODS = (
+    DRAFT,
+    STATUS,
+    DID_SHOW_COMPLETION,
+    DID_PARTIALLY_ACCEPT_COMPLETION,
+    INLINE_EDIT,
+    DID_SHOW_INLINE_EDIT,
+    DID_FOCUS,
+)
 
 JobToken = str | int
 
@@ -170,6 +189,32 @@ class Status:
             "memoryBytes": self.memory_bytes,
             "percent": self.percent,
             "followsInstructions": self.follows_instructions,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class InlineEdit:
+    """One of the `edits` in the answer to `textDocument/copilotInlineEdit`."""
+
+    text: str
+    range: types.Range
+    uri: str
+    version: int | None
+    offer: str
+    """Its number, for the messages about it."""
+    kind: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "text": self.text,
+            "range": _range_json(self.range),
+            "textDocument": {"uri": self.uri, "version": self.version},
+            "command": {
+                "title": "Accept the next edit",
+                "command": COMMAND_ACCEPT_NEXT_EDIT,
+                "arguments": [{"id": self.offer}],
+            },
+            "kind": self.kind,
         }
 
 

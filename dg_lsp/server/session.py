@@ -16,6 +16,7 @@ from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.capabilities import ClientFeatures
 from dg_lsp.server.context import WorkspaceContext
 from dg_lsp.server.convert import Units, is_deletion, typed_text
+from dg_lsp.server.edit_history import EditHistory, Offer
 from dg_lsp.server.link.engine_link import EngineLink, EnginePhase, EngineState
 from dg_lsp.server.power import Power
 from dg_lsp.server.recorder import Recorder
@@ -71,6 +72,7 @@ class Session:
         """The settings from `initialize`, which later changes are based on."""
         self._on_settings = on_settings
         self.usage = Usage(journal.note_usage, self._look_later)
+        self.history = EditHistory(self._count_next_edit)
         self._is_deletion = "", False
         """The document that was edited last, and whether that edit only removed text."""
         self._power = Power(lambda ask: self.start(asyncio.to_thread(ask)))
@@ -111,6 +113,7 @@ class Session:
         document = self.documents.get(uri)
         if document is not None:
             self.usage.text_changed(uri, document.text)
+            self.history.text_changed(uri, document.text)
             if self.recorder is not None:
                 now_s = asyncio.get_running_loop().time()
                 self.recorder.text_changed(uri, document.text, now_s)
@@ -122,6 +125,10 @@ class Session:
             model = state.model.name if state.model else ""
             uri, language = document.uri, document.language
             self.usage.show(uri, document.text, span, texts, language, model)
+
+    def _count_next_edit(self, event: str, uri: str, offer: Offer) -> None:
+        if self.settings.usage:
+            self.usage.note(event, Accepted(offer.text, 0, offer.language, "next edits"))
 
     @property
     def may_speculate(self) -> bool:

@@ -41,6 +41,14 @@ class Speculate(enum.Enum):
     OFF = "off"
 
 
+class NextEdits(enum.Enum):
+    """Which edits are offered that follow from the user's last ones."""
+
+    OFF = "off"
+    CERTAIN = "certain"
+    ALL = "all"
+
+
 class TraceDetail(enum.Enum):
     """What is kept of a request for `dg-lsp trace`."""
 
@@ -272,6 +280,16 @@ class Settings:
             "Whether the suggestion that follows the one you see is prepared while the engine "
             "has nothing else to do, so that it is there when you accept. `pluggedIn`: not on "
             "battery, and not with an engine elsewhere."
+        ),
+    )
+    next_edits: NextEdits = field(
+        default=NextEdits.CERTAIN,
+        metadata=about(
+            "Which other places are offered for a change after an edit, in editors that show "
+            "next edits. `certain`: uses of what you have renamed where it is defined, and "
+            "arguments of a parameter that you have removed. `all`: also arguments for a new "
+            "parameter, and lines that are like the one you have changed, which are wrong more "
+            "often."
         ),
     )
     draft_interval_ms: int = field(

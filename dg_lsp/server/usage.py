@@ -115,6 +115,10 @@ class Usage:
         copies = document.count(added)
         self._look_later(uri, Accepted(added, copies, shown.language, shown.model))
 
+    def note(self, event: str, about: Accepted) -> None:
+        """Record what became of something that this class does not follow itself."""
+        self._say(event, about, len(about.text))
+
     def look_again(self, accepted: Accepted, document: str) -> None:
         """Record whether an accepted text is still there."""
         is_kept = document.count(accepted.text) >= accepted.copies

@@ -47,6 +47,7 @@ def test_everything_can_be_set() -> None:
             "minConfidence": 0.25,
             "completionFallback": True,
             "speculate": "off",
+            "nextEdits": "all",
             "draftIntervalMs": 0,
             "trace": "text",
             "usage": False,

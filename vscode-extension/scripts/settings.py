@@ -34,6 +34,11 @@ WORDS = {
         "Whenever the model writes several.",
     ],
     "speculate": ["Always.", "Not on battery, and not with an engine elsewhere.", "Never."],
+    "nextEdits": [
+        "Nothing.",
+        "Uses of what you have renamed, and arguments of a removed parameter.",
+        "Also arguments for a new parameter, and lines like the one you have changed.",
+    ],
     "trace": ["Nothing.", "Sizes and times.", "The text as well, without secrets."],
 }
 """What the values of each enum mean, in order."""

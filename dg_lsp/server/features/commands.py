@@ -106,6 +106,18 @@ async def doctor(session: Session, params: types.ExecuteCommandParams) -> Any:
     return {**report, **pages}
 
 
+async def accept_next_edit(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """Nothing is left to do: the edit itself has told that it was accepted."""
+    return {}
+
+
+async def dismiss_next_edit(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """Offer nothing more in the document until the user edits it again."""
+    offer_id = _argument(params).get("id")
+    is_known = isinstance(offer_id, str) and session.history.dismissed(offer_id)
+    return {"dismissed": is_known}
+
+
 HANDLERS: dict[str, Command] = {
     lsp_ext.COMMAND_INFILL: infill,
     lsp_ext.COMMAND_REWRITE: rewrite_selection,
@@ -115,6 +127,8 @@ HANDLERS: dict[str, Command] = {
     lsp_ext.COMMAND_UNLOAD_MODEL: unload_model,
     lsp_ext.COMMAND_TRACE: trace,
     lsp_ext.COMMAND_DOCTOR: doctor,
+    lsp_ext.COMMAND_ACCEPT_NEXT_EDIT: accept_next_edit,
+    lsp_ext.COMMAND_DISMISS_NEXT_EDIT: dismiss_next_edit,
 }
 
 
