@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
+from dg_lsp.service.fields import SchemaError
 from dg_lsp.service.http.app import OPERATIONS
 from dg_lsp.service.http.description import describe
+from dg_lsp.service.schema import decode_job
 from tests.fuzzing import effort
 
 pytestmark = pytest.mark.timeout(1800)
@@ -64,12 +66,16 @@ def requests(draw: st.DrawFn) -> schemathesis.Case:
 
 
 def is_refused_by_a_rule(body: object) -> bool:
-    """What a schema does not say: rules between fields, and what is only understood in part."""
-    return isinstance(body, dict) and (
-        (body.get("instruction") is not None and body.get("replaced") is None)
-        or body.get("echo") is True
-        or bool(body.get("logprobs"))
-    )
+    """What a schema does not say: rules between the fields of a job, and what is understood
+    only in part."""
+    if not isinstance(body, dict):
+        return False
+    try:
+        decode_job(body)
+    except SchemaError as error:
+        if error.__cause__ is not None:
+            return True
+    return body.get("echo") is True or bool(body.get("logprobs"))
 
 
 @settings(effort(examples=60), suppress_health_check=[*HealthCheck])
