@@ -37,6 +37,9 @@ EXAMINE_S = 120.0
 """The first import of torch can take long if the disk is slow."""
 MAX_UNREAD_LOG_BYTES = 1_000_000
 LOG_FLUSH_S = 0.5
+SWITCH_S = 0.0005
+"""How long a thread runs while another one waits. Reading files and parsing happen in threads,
+and a keystroke passes several others on its way; by Python's default, each would cost 5 ms."""
 
 
 def run_server(
@@ -58,6 +61,7 @@ def run_server(
 
     gc.freeze()
     gc.enable()
+    sys.setswitchinterval(SWITCH_S)
     try:
         return asyncio.run(_serve(address, model, device, in_process))
     finally:

@@ -21,7 +21,9 @@ from dg_lsp.document.imports import imported_words, module_name
 from dg_lsp.document.related import (
     COMMON,
     IDENTIFIER,
+    KEPT_LINES,
     MAX_FILE_CHARS,
+    MAX_LINE_CHARS,
     split_lines,
 )
 from dg_lsp.document.trees import encoded, load, whole_tree
@@ -94,9 +96,10 @@ def definitions_near(
     last, within the budget in total. `path` is the document's own, which is left out."""
     if budget_chars <= 0 or not files:
         return ()
-    where, imported = _where(tuple(files)), imported_words(prefix)
+    files = tuple(files)
+    where, imported = _where(files), imported_words(prefix)
     ranked: list[tuple[float, int, str]] = []
-    for name, weight in _names_near(prefix, suffix).items():
+    for name, weight in _names_near(prefix, suffix, _defined(files)).items():
         having = [number for number in where.get(name, ()) if files[number].path != path]
         ours = [number for number in having if module_name(files[number].path) in imported]
         if ours or len(having) <= MOST_PER_NAME:
@@ -133,18 +136,34 @@ def _where(files: tuple[DefinedFile, ...]) -> dict[str, list[int]]:
     return dict(found)
 
 
-def _names_near(prefix: str, suffix: str) -> dict[str, float]:
-    """The names around the cursor, and how much each counts."""
+@functools.lru_cache(maxsize=4)
+def _defined(files: tuple[DefinedFile, ...]) -> frozenset[str]:
+    """The names that any of the files defines."""
+    return frozenset(_where(files))
+
+
+def _names_near(prefix: str, suffix: str, defined: frozenset[str]) -> dict[str, float]:
+    """The defined names around the cursor, and how much each counts."""
     found: dict[str, float] = {}
     above = split_lines(prefix[-LINES_BEFORE * LINE_CHARS :])[-LINES_BEFORE:]
     below = split_lines(suffix[: LINES_AFTER * LINE_CHARS])[:LINES_AFTER]
     for lines in (above[::-1], below):
         for distance, line in enumerate(lines):
-            for name in IDENTIFIER.findall(line):
-                if len(name) > 2 and name.lower() not in COMMON:
-                    weight = NEAR_LINES / (NEAR_LINES + distance)
-                    found[name] = max(weight, found.get(name, 0.0))
+            names = _names if len(line) <= MAX_LINE_CHARS else _names.__wrapped__
+            for name in defined & names(line):
+                weight = NEAR_LINES / (NEAR_LINES + distance)
+                found[name] = max(weight, found.get(name, 0.0))
     return found
+
+
+@functools.lru_cache(maxsize=KEPT_LINES)
+def _names(line: str) -> frozenset[str]:
+    """The names in a line that something may define."""
+    return frozenset(
+        name
+        for name in IDENTIFIER.findall(line)
+        if len(name) > 2 and name.lower() not in COMMON
+    )
 
 
 def _definitions(

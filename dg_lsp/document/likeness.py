@@ -8,6 +8,7 @@ only bodies that begin with the same text count, and only the rest of them is re
 
 from __future__ import annotations
 
+import functools
 import heapq
 import math
 import re
@@ -87,6 +88,16 @@ class _Hole:
     """What the tokens of these lines count."""
     closer: str
     """What follows in the span's line."""
+    form: str
+    """The first of its lines that is not blank, with the same word for all words."""
+    is_whole: bool
+    """Whether that line is above the span's own."""
+
+    def may_begin_with(self, line: str) -> bool:
+        """Whether a body whose first line this is may begin like this one, whatever its names
+        are."""
+        form = _form(line)
+        return form.strip() == self.form if self.is_whole else form.startswith(self.form)
 
 
 def opens(line: str) -> bool:
@@ -149,7 +160,13 @@ def _hole_at(prefix: str, suffix: str) -> _Hole | None:
     if len(rest) > MAX_BEGUN_LINES:
         return None
     written = sum(map(_worth, words_of("\n".join((*begun, *rest)))))
-    return _Hole(header, tuple(begun), tuple(rest), written, closer)
+    above_it = [line for line in begun[:-1] if line.strip()]
+    form = _form(above_it[0]).strip() if above_it else "".join(map(_form, begun[-1:]))
+    return _Hole(header, tuple(begun), tuple(rest), written, closer, form, bool(above_it))
+
+
+def _form(line: str) -> str:
+    return WORD.sub("x", line.lstrip())
 
 
 def _header_at(text: str, end: int, first: int) -> _Header | None:
@@ -210,12 +227,18 @@ def _likest(header: _Header, spots: Sequence[Spot]) -> list[Spot]:
         start = max(start, text.rfind("\n", start, at) + 1)
         if text[start:at].lstrip()[:1] in (")", "]", "}", "{"):
             found = _header_at(text, at, spot.first)
-            others = [*filter(is_word, found.words)] if found else []
+            others = tuple(filter(is_word, found.words)) if found else ()
         else:
-            others = WORD.findall(text, start, at)
+            others = _words_in(text[start:at])
         return len(words.intersection(others)) - 0.5 * len(others)
 
     return heapq.nlargest(MAX_ALIGNED, spots, key=shared)
+
+
+# Cached, because most lines with a header stay as they are.
+@functools.lru_cache(maxsize=4096)
+def _words_in(line: str) -> tuple[str, ...]:
+    return tuple(WORD.findall(line))
 
 
 def _lines_away(prefix: str, spot: Spot) -> float:
@@ -226,11 +249,13 @@ def _lines_away(prefix: str, spot: Spot) -> float:
 
 def _body_like(hole: _Hole, spot: Spot, prefix: str) -> LikeBody | None:
     """The body below another header, as far as it is not written yet."""
+    end = min(spot.last, spot.at + 2 * MAX_TEXT_CHARS)
+    below = spot.text[spot.at : end].split("\n")[1:]
+    if not below or not hole.may_begin_with(below[0]):
+        return None
     header = _header_at(spot.text, spot.at, spot.first)
     if header is None:
         return None
-    end = min(spot.last, spot.at + 2 * MAX_TEXT_CHARS)
-    below = spot.text[spot.at : end].split("\n")[1:]
     lines = deeper(below, len(header.indent))
     if spot.text is prefix and end == len(prefix) and not "".join(below[len(lines) :]).strip():
         # The span is in this block itself.

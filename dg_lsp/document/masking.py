@@ -67,6 +67,12 @@ def secret_between(text: str, masked: str, start: int, end: int) -> Reason | Non
 
 def mask_start(text: str, length: int) -> str:
     """Approximately this many characters of the start of a text, with its secrets masked."""
+    return _mask_start(text[: length + PIECE_CHARS], length)
+
+
+# Cached, because other files rarely change while one of them is edited.
+@functools.lru_cache(maxsize=32)
+def _mask_start(text: str, length: int) -> str:
     [end] = _piece_ends_near(text, [length], length + PIECE_CHARS)
     cut = text[:end]
     return mask_around(cut, 0, 0, len(cut))

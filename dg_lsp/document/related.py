@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import functools
 import heapq
-import itertools
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain, dropwhile, pairwise, takewhile
+from typing import NamedTuple
 
 from dg_lsp.job import Snippet
 
@@ -42,6 +43,10 @@ MIN_SIMILARITY = 0.04
 """A lower similarity is chance: two files of one language share that many words."""
 MAX_KNOWN_SHARE = 0.7
 """A window is dropped if a larger share of its lines is already around the cursor."""
+PIECE_CHARS = 4096
+KEPT_LINES = 4096
+"""Lines around the cursor and pieces of the document whose words and lines are kept: most of
+them are also around the next cursor."""
 MIN_SNIPPET_LINES = 3
 MIN_SNIPPET_CHARS = 40
 
@@ -60,12 +65,20 @@ COMMON = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """A run of lines of one file, with the words in it."""
+class _Window(NamedTuple):
+    """A run of lines of one file."""
 
     lines: tuple[str, ...]
-    words: frozenset[str]
+    size: int
+    """Number of different words in it."""
+
+
+class _Searched(NamedTuple):
+    """A file, prepared for being searched."""
+
+    windows: tuple[_Window, ...]
+    having: dict[str, list[int]]
+    """The numbers of the windows that have a word."""
 
 
 def related_snippets(
@@ -86,59 +99,69 @@ def related_snippets(
     wanted = {word for line in around for word in _words(line)}
     if budget_chars <= 0 or not wanted:
         return ()
-    near = (prefix[-MAX_FILE_CHARS:], suffix[:MAX_FILE_CHARS], shown)
-    known = {line.strip() for text in near for line in split_lines(text)}
     ranked = []
-    for recency, file in enumerate([file for file in files if file.path != path][:MAX_FILES]):
-        for index, window in enumerate(_windows(file.text[:MAX_FILE_CHARS])):
-            shared = len(window.words & wanted)
-            similarity = shared / (len(window.words) + len(wanted) - shared)
+    others = [file for file in files if file.path != path][:MAX_FILES]
+    for recency, file in enumerate(others):
+        searched = _searched(file.text[:MAX_FILE_CHARS])
+        found = (searched.having[word] for word in searched.having.keys() & wanted)
+        for index, shared in Counter(chain.from_iterable(found)).items():
+            size = searched.windows[index].size
+            similarity = shared / (size + len(wanted) - shared)
             if similarity >= MIN_SIMILARITY:
-                ranked.append((-similarity, recency, index, file.path, window))
+                ranked.append((-similarity, recency, index))
+    near = (*_pieces(prefix[-MAX_FILE_CHARS:]), *_pieces_back(suffix[:MAX_FILE_CHARS]), shown)
+    known = set().union(*map(_stripped_lines, near))
     chosen: list[Snippet] = []
-    for _, _, _, name, window in heapq.nsmallest(MAX_TRIED, ranked, key=lambda one: one[:3]):
-        if any(snippet.path == name for snippet in chosen):
+    for _, recency, index in heapq.nsmallest(MAX_TRIED, ranked):
+        file = others[recency]
+        if any(snippet.path == file.path for snippet in chosen):
             continue
+        window = _searched(file.text[:MAX_FILE_CHARS]).windows[index]
         text = _fitting(window.lines, budget_chars)
         if text and _known_share(text, known) <= MAX_KNOWN_SHARE:
-            chosen.append(Snippet(name, text))
+            chosen.append(Snippet(file.path, text))
             budget_chars -= len(text)
             # Two copies of a file have the same best window.
-            known.update(line.strip() for line in split_lines(text))
+            known |= _stripped_lines(text)
             if budget_chars < MIN_SNIPPET_CHARS:
                 break
     return tuple(reversed(chosen))
 
 
 @functools.lru_cache(maxsize=2 * MAX_FILES)
-def _windows(text: str) -> tuple[_Window, ...]:
+def _searched(text: str) -> _Searched:
     """Overlapping windows over a file; cached, because other files rarely change while
     typing."""
     lines = split_lines(text)
     words = [_words(line) for line in lines]
     last = max(0, len(lines) - WINDOW_LINES)
-    return tuple(
-        _Window(
-            tuple(lines[start : start + WINDOW_LINES]),
-            frozenset(itertools.chain.from_iterable(words[start : start + WINDOW_LINES])),
-        )
-        for start in [*range(0, last, STEP_LINES), last]
-    )
+    windows = []
+    having: defaultdict[str, list[int]] = defaultdict(list)
+    for index, start in enumerate([*range(0, last, STEP_LINES), last]):
+        said = set(chain.from_iterable(words[start : start + WINDOW_LINES]))
+        windows.append(_Window(tuple(lines[start : start + WINDOW_LINES]), len(said)))
+        for word in said:
+            having[word].append(index)
+    return _Searched(tuple(windows), dict(having))
 
 
-def _words(line: str) -> list[str]:
+def _words(line: str) -> tuple[str, ...]:
+    return _words_of(line) if len(line) <= MAX_LINE_CHARS else ()
+
+
+@functools.lru_cache(maxsize=KEPT_LINES)
+def _words_of(line: str) -> tuple[str, ...]:
     """The identifiers of a line and their pairs."""
-    if len(line) > MAX_LINE_CHARS:
-        return []
     names = [name for name in IDENTIFIER.findall(line) if name.lower() not in COMMON]
-    return names + [f"{one} {next_one}" for one, next_one in itertools.pairwise(names)]
+    pairs = [f"{one} {next_one}" for one, next_one in pairwise(names)]
+    return (*names, *pairs)
 
 
 def _fitting(lines: Sequence[str], budget_chars: int) -> str:
     """As many lines from the top as the budget allows, without blank lines at the ends."""
-    lines = list(itertools.dropwhile(lambda line: not line.strip(), lines))
-    sizes = itertools.accumulate(map(len, lines))
-    taken = sum(1 for _ in itertools.takewhile(lambda size: size <= budget_chars, sizes))
+    lines = list(dropwhile(lambda line: not line.strip(), lines))
+    sizes = accumulate(map(len, lines))
+    taken = sum(1 for _ in takewhile(lambda size: size <= budget_chars, sizes))
     if taken < min(MIN_SNIPPET_LINES, len(lines)):
         return ""
     while taken and not lines[taken - 1].strip():
@@ -151,6 +174,26 @@ def _known_share(text: str, known: set[str]) -> float:
     return sum(line in known for line in filled) / len(filled) if filled else 1.0
 
 
+@functools.lru_cache(maxsize=4 * MAX_FILE_CHARS // PIECE_CHARS)
+def _stripped_lines(text: str) -> frozenset[str]:
+    return frozenset(map(str.strip, split_lines(text)))
+
+
+def _pieces(text: str, first: int = PIECE_CHARS) -> Iterator[str]:
+    """A text in pieces of whole lines, the first of which has about `first` characters."""
+    start = 0
+    for at in range(first, len(text), PIECE_CHARS):
+        end = text.find("\n", at) + 1 or len(text)
+        yield text[start:end]
+        start = max(start, end)
+    yield text[start:]
+
+
+def _pieces_back(text: str) -> Iterator[str]:
+    """The same, counted from the end of the text."""
+    return _pieces(text, len(text) % PIECE_CHARS)
+
+
 def _tail_lines(prefix: str) -> list[str]:
     return split_lines(prefix[-LINES_BEFORE * MAX_LINE_CHARS :])[-LINES_BEFORE:]
 
@@ -161,5 +204,8 @@ def _head_lines(suffix: str) -> list[str]:
 
 def split_lines(text: str) -> list[str]:
     """The lines of a text, each with its line end."""
+    if "\r" not in text:
+        *lines, rest = text.split("\n")
+        return [*(line + "\n" for line in lines), rest]
     ends = [end.end() for end in _LINE_END.finditer(text)]
-    return [text[start:end] for start, end in itertools.pairwise([0, *ends, len(text)])]
+    return [text[start:end] for start, end in pairwise([0, *ends, len(text)])]

@@ -243,7 +243,11 @@ def key_blocks(text: str) -> Iterator[Secret]:
 def tokens(text: str) -> Iterator[Secret]:
     """Tokens and keys in an issuer's format."""
     for shape in _SHAPES:
-        starts = itertools.chain.from_iterable(_word_starts(text, one) for one in shape.hints)
+        # Hardly any text has one, and this is by far the fastest way to find that out.
+        hints = [hint for hint in shape.hints if hint in text]
+        if not hints:
+            continue
+        starts = itertools.chain.from_iterable(_word_starts(text, one) for one in hints)
         group = shape.expression.groups
         for match in matches(shape.expression, text, starts):
             if shape.check(match[group]):

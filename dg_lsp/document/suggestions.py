@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from dg_lsp.document.wholeness import whole_part
 from dg_lsp.job import FROM_NOISE, Candidate, InfillJob, TextSource, source_of
 
 _BLANKS = " \t\r\n"
+MOST_FINISHED = 16
+"""Number of texts whose finished forms are kept."""
 _MASK = re.compile(r"[^*]\*{4,}")
 """The asterisks that may stand for a secret, with the character before them."""
 
@@ -142,6 +145,8 @@ def one_line(site: InsertionSite, multi_line: MultiLine) -> bool:
     return multi_line is MultiLine.NEVER or not is_only_closers(rest)
 
 
+# Cached, because a job's drafts mostly have the candidates that it ends with.
+@functools.lru_cache(maxsize=MOST_FINISHED)
 def finish_at(text: str, site: InsertionSite, *, one_line: bool) -> str:
     """The text as it is inserted; the whole document decides what is closed."""
     start, end = site.edges
@@ -207,6 +212,7 @@ def left_of(
     return tuple(left)
 
 
+@functools.lru_cache(maxsize=MOST_FINISHED)
 def _breaks(text: str, site: InsertionSite) -> bool:
     if site.replaced:
         return flaw_at(text, site) is not None

@@ -138,6 +138,23 @@ def test_large_files_take_no_longer_than_their_start(text: str) -> None:
     assert time.perf_counter() - start < 20
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("distance", [*range(3900, 4300, 23), 8190, 30_000])
+def test_what_stands_anywhere_around_the_cursor_is_not_shown(
+    distance: int, newline: str
+) -> None:
+    far = ("#" * 20 + newline) * (distance // (20 + len(newline)))
+    pad = "-" * (distance - len(far)) + newline
+    known = NEARER.replace("\n", newline)
+    files = [Snippet("copy.py", NEARER)]
+
+    assert related_snippets(PREFIX, SUFFIX, files, 4000) != ()
+    assert related_snippets(known + far + pad + PREFIX, SUFFIX, files, 4000) == ()
+    assert related_snippets(far + pad + known + far + PREFIX, SUFFIX, files, 4000) == ()
+    assert related_snippets(PREFIX, SUFFIX + far + pad + known, files, 4000) == ()
+    assert related_snippets(PREFIX, SUFFIX + far + known + pad + far, files, 4000) == ()
+
+
 LINES = st.lists(st.sampled_from([*(NEAR + NEARER + FAR + PREFIX).splitlines(), "", " "]))
 TEXTS = LINES.map(lambda lines: "".join(f"{line}\n" for line in lines))
 

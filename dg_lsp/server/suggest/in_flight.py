@@ -198,10 +198,30 @@ class InFlightJob:
     def _take(self, draft: Draft) -> None:
         if self._latest is None:
             # Caches which brackets the document opens and closes, so that finishing is faster.
-            self._finished(draft.text)
+            finish_at(draft.text, self.request.site, one_line=self._standard.one_line)
         self._before, self._latest = self._latest, draft
         if self._listener is not None:
             self._listener(self._draft_now)
+        if self._may_win(draft):
+            # While the engine works: what this finds out is cached until the job ends.
+            self._judge(draft)
+
+    def _may_win(self, draft: Draft) -> bool:
+        """Whether a draft's candidate is the first, or the same as a step before."""
+        if draft.candidate is None:
+            return False
+        before = None if self._before is None else self._before.candidate
+        return before is None or before.text == draft.candidate.text
+
+    def _judge(self, draft: Draft) -> Suggestion | None:
+        """The suggestion if the job ended with a draft's candidate."""
+        assert draft.candidate is not None
+        if self._judged is None or self._judged[0] != draft.candidate:
+            found = suggestions_for(
+                [draft.candidate], self.request.site, self._standard, self.work.job
+            )
+            self._judged = draft.candidate, found[0] if found else None
+        return self._judged[1]
 
     def _draft_now(self) -> DraftSuggestion | None:
         """What would be suggested if the job ended now, or what is decided of a text with gaps.
@@ -219,12 +239,7 @@ class InFlightJob:
             ):
                 return None
             return cut_typed(gaps, typed)
-        if self._judged is None or self._judged[0] != draft.candidate:
-            found = suggestions_for(
-                [draft.candidate], self.request.site, self._standard, self.work.job
-            )
-            self._judged = draft.candidate, found[0] if found else None
-        suggestion = self._judged[1]
+        suggestion = self._judge(draft)
         if self.shown is not None and (
             suggestion is None or not suggestion.text.startswith(self.shown.text)
         ):
@@ -239,6 +254,3 @@ class InFlightJob:
         if left is not None:
             self.shown = suggestion
         return left
-
-    def _finished(self, raw: str) -> str:
-        return finish_at(raw, self.request.site, one_line=self._standard.one_line)

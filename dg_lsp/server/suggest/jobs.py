@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SENDING_S = 0.02
+"""How long reading a document waits for its job to be sent, because both are work of this
+process."""
+
 DraftListener = Callable[[Draft], None]
 Pause = Callable[[], Awaitable[None]]
 
@@ -90,6 +94,7 @@ class Jobs:
             if pause is not None:
                 await pause()
                 work.lap("debounce")
+            reading = self._read(site)
             if ahead is not None and not ahead.wanted.is_set():
                 if not ahead.keeps_prompt(job):
                     return JobResult(JobState.CANCELLED, Infill((), 0))
@@ -101,8 +106,9 @@ class Jobs:
         except EngineUnavailableError as error:
             log.warning("no engine: %s", error)
             return JobResult(JobState.FAILED, Infill((), 0, reason=error.reason))
-        await self._read(site)
         work.end(result)
+        if reading is not None and not outline.is_read(site.prefix, site.suffix, site.language):
+            await asyncio.shield(reading)
         if result.state is JobState.FAILED:
             log.error("a job failed: %s", result.infill.reason)
             if result.infill.reason is not None:
@@ -116,18 +122,25 @@ class Jobs:
             self._link.job_failed(reason)
         return reason
 
-    async def _read(self, site: InsertionSite) -> None:
+    def _read(self, site: InsertionSite) -> asyncio.Task[None] | None:
         """Have the document read, so that suggestions can be judged by its syntax.
 
-        That happens in a thread, beside the first answer in a document, which does not wait for
-        it; the next one does.
+        That happens in a thread while the engine works. Returns what was to be read for the
+        answer before this one, which is worth waiting for: the first answer in a document does
+        not wait until it is read, the next one does.
         """
-        read = site.prefix, site.suffix, site.language
-        if not outline.is_read(*read) and (reading := self._readings.get(site.language)):
-            await asyncio.shield(reading)
-        if not outline.is_read(*read):
-            reading = asyncio.create_task(asyncio.to_thread(outline.read, *read))
-            self._readings[site.language] = reading
+        earlier = self._readings.get(site.language)
+
+        async def read() -> None:
+            if earlier is not None:
+                await asyncio.wait([earlier])
+            await asyncio.sleep(SENDING_S)
+            document = site.prefix, site.suffix, site.language
+            if not outline.is_read(*document):
+                await asyncio.to_thread(outline.read, *document)
+
+        self._readings[site.language] = asyncio.create_task(read())
+        return earlier
 
     def _job(
         self, site: InsertionSite, options: RequestOptions, settings: Settings, work: Work

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 MOST_IMPORTED = 24
 """Maximum number of imported files of a document."""
+SENDING_S = 0.05
+"""How long the thread waits at first, so that the job of this place is sent meanwhile."""
 MOST_KEPT = 64
 """Maximum number of files whose definitions are kept."""
 
@@ -118,6 +120,7 @@ class WorkspaceDefinitions:
         folders: list[str],
         exclude: Sequence[str],
     ) -> None:
+        time.sleep(SENDING_S)
         try:
             for file in open_files:
                 if self._is_due(file.uri, file.text):

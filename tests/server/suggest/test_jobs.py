@@ -91,6 +91,23 @@ async def test_a_document_is_read_beside_the_first_answer_and_before_the_second(
     assert await answer() == (JobState.DONE, ["x = \n"])
 
 
+async def test_a_document_is_read_while_the_engine_works(monkeypatch) -> None:
+    read = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(outline, "is_read", lambda *document: False)
+    monkeypatch.setattr(outline, "read", lambda *document: loop.call_soon_threadsafe(read.set))
+    link = ScriptedLink(lambda job: ["1"])
+    jobs = Jobs(link, Context(lambda *around: ()))
+    link.engine.gate.clear()
+    at = SITE, RequestOptions(), Settings(), lambda draft: None, Work()
+    running = asyncio.create_task(jobs.fill(*at))
+    await read.wait()
+
+    assert link.engine.states == [JobState.RUNNING]
+    link.engine.gate.set()
+    assert (await running).state is JobState.DONE
+
+
 SHOWN = InfillJob("x", "\n", path="a.py")
 
 

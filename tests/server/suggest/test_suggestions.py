@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from dg_lsp.document import suggestions as document_suggestions
 from dg_lsp.document.request import RequestOptions, RequestRefusedError
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import (
@@ -386,3 +387,25 @@ async def test_after_a_departure_the_job_starts_from_the_rest_of_the_suggestion(
     ]
     jobs.running[-1].write("t(1)")
     assert texts(await ends[-1]) == ["t(1)"]
+
+
+async def test_what_a_draft_ends_with_is_finished_while_the_engine_works(
+    ask, jobs, monkeypatch
+):
+    finished = []
+
+    def finish(text, *args, **options):
+        finished.append(text)
+        return text
+
+    monkeypatch.setattr(document_suggestions, "finish", finish)
+    best = Candidate("finished_once", 0.9, 0.0)
+    request = await ask()
+    jobs.running[0].draft("finished_onc", best)
+    jobs.running[0].draft("finished_once", replace(best, confidence=0.8))
+    before = [*finished]
+    jobs.running[0].write("finished_once", "other")
+
+    assert texts(await request) == ["finished_once"]
+    assert before.count("finished_once") == 1
+    assert finished == before
