@@ -166,6 +166,9 @@ class InfillJob:
     """Number of complete alternatives."""
     extra_candidates: Annotated[int, Limits(0, MAX_CANDIDATES)] = 0
     """How many more may be returned if they cost nothing, in case some cannot be used."""
+    alternatives: Annotated[int, Limits(0, MAX_CANDIDATES)] = 0
+    """If above 0, `replaced` is one word, and the answer is the word itself and at most so many
+    texts that may stand in its place; the confidence of each is its probability among all."""
     max_tokens: Annotated[int, Limits(1, MAX_TOKENS)] = 128
     """Token budget of an infill; for a rewrite, the length of the replaced text decides."""
     span_tokens: int | None = field(default=None, metadata=IN_PROCESS)
@@ -200,6 +203,10 @@ class InfillJob:
             raise ValueError("an instruction needs a selection to rewrite")
         if self.pinned and self.span_tokens is not None:
             raise ValueError("span_tokens is for one segment; pinned texts make several")
+        if self.alternatives and not (self.replaced or "").strip():
+            raise ValueError("alternatives need a word that they would replace")
+        if self.alternatives and self.pinned:
+            raise ValueError("alternatives are for one word; nothing can be pinned in it")
 
     @property
     def document_key(self) -> str:

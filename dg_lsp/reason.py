@@ -41,6 +41,8 @@ class ReasonCode(enum.Enum):
     """The model cannot follow instructions."""
     ONE_SPAN = "one-span"
     """The model fills one span at a time, so that no text in it can be pinned."""
+    NO_ALTERNATIVES = "no-alternatives"
+    """The engine does not say what else may stand in place of a word."""
     CANVAS_FULL = "canvas-full"
     """The pinned texts leave no room in a canvas for the segments beside them."""
 

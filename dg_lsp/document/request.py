@@ -55,6 +55,8 @@ class RequestOptions:
     deadline_s: float | None = None
     """Counted from the start of the job; at the deadline, the best text so far is the
     result."""
+    alternatives: int = 0
+    """If above 0, what else may stand in place of the selection, one word: at most so many."""
     lane: str = "inline"
     """Jobs of one lane on one document supersede each other."""
 
@@ -130,7 +132,9 @@ def build_job(
     seen = slice(start - len(window.prefix), end + len(window.suffix))
     snippets = _snippets(core, context)
     lap("related")
-    seeds = context.find_seeds(shown[:start], shown[end:], shown[start:end])
+    seeds: tuple[Seed, ...] = ()
+    if not options.alternatives:
+        seeds = context.find_seeds(shown[:start], shown[end:], shown[start:end])
     lap("seeds")
     document = f"{context.client}:{options.lane}:{core.uri}" if context.client else ""
     return InfillJob(
@@ -146,6 +150,7 @@ def build_job(
         strength=options.strength,
         candidates=options.candidates,
         extra_candidates=options.extra_candidates,
+        alternatives=options.alternatives,
         max_tokens=options.max_tokens,
         may_be_empty=options.may_be_empty,
         deadline_s=options.deadline_s,

@@ -96,6 +96,24 @@ class Denoising:
             self._corruption.share(self._rows),
         )
 
+    def first_distributions(self) -> list[Tensor]:
+        """What the first step predicts: for each lane, log-probabilities (free, vocab) at
+        temperature 1 and within the constraints, of text tokens only.
+
+        Large, so lane by lane, and only for short ones.
+        """
+        canvases, found, start = self._rows.canvases, [], 0
+        # Constraint 0 disallows all control tokens.
+        limits = canvases.disallowed[canvases.constraint] | canvases.disallowed[0]
+        for canvas, ours in zip(
+            self._canvas.split(canvases.lengths), self._rows.free_slices, strict=True
+        ):
+            logits = self._denoiser.logits(self._encoded, canvas, (len(canvas),), None)
+            rows = logits[canvases.free[ours] - start]
+            found.append(rows.masked_fill(limits[ours], -torch.inf).log_softmax(-1))
+            start += len(canvas)
+        return found
+
     def take(self, predicted: Prediction) -> None:
         """Finish the step with the denoiser's answer."""
         free = self._rows.canvases.free
@@ -257,6 +275,12 @@ def alone(steps: Steps[T], denoiser: Denoiser) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+
+
+def at_once(work: Callable[[], T]) -> Steps[T]:
+    """Work that makes no step which others could share."""
+    yield from ()
+    return work()
 
 
 def survivors_of(denoising: Denoising, strategy: LengthStrategy, wanted: int) -> list[Lane]:

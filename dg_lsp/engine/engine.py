@@ -24,8 +24,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dg_lsp.config import EngineSettings
+from dg_lsp.engine.alternatives import alternatives
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import OutOfMemoryError, SharingDenoiser
+from dg_lsp.engine.denoising import at_once
 from dg_lsp.engine.family import Family
 from dg_lsp.engine.infilling import Filling, JobStoppedError
 from dg_lsp.engine.scheduler import Scheduler
@@ -135,18 +137,21 @@ class Engine:
             self._scheduler.finish(ticket)
             return
         ticket.queued_ms = (time.perf_counter() - ticket.submitted) * 1e3
-        steps = Filling(
-            ticket.job,
-            self._denoiser,
-            self._codec,
-            self._family,
+        one = _Running(ticket, self._steps_of(ticket))
+        self._running.append(one)
+        self._continue(one)
+
+    def _steps_of(self, ticket: EngineJob) -> Steps[Infill]:
+        job, model = ticket.job, (self._denoiser, self._codec, self._family)
+        if job.alternatives:
+            return at_once(lambda: alternatives(job, *model))
+        return Filling(
+            job,
+            *model,
             self._settings,
             cancelled=lambda: not ticket.is_wanted,
             on_draft=lambda draft: ticket.owner.publish(draft),
         ).steps()
-        one = _Running(ticket, steps)
-        self._running.append(one)
-        self._continue(one)
 
     def _step(self) -> None:
         """One denoising step of all jobs under way."""

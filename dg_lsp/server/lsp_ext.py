@@ -14,6 +14,8 @@ from typing import Any
 
 from lsprotocol import types
 
+from dg_lsp.reason import Reason
+
 DRAFT = "dgLsp/draft"
 """Notification, server to client: the current state of the span."""
 STATUS = "dgLsp/status"
@@ -32,6 +34,7 @@ DID_FOCUS = "textDocument/didFocus"
 
 COMMAND_INFILL = "dg-lsp.infill"
 COMMAND_REWRITE = "dg-lsp.rewrite"
+COMMAND_ALTERNATIVES = "dg-lsp.alternatives"
 COMMAND_STOP = "dg-lsp.stop"
 COMMAND_STATUS = "dg-lsp.status"
 COMMAND_RESTART_ENGINE = "dg-lsp.restartEngine"
@@ -43,6 +46,7 @@ COMMAND_DISMISS_NEXT_EDIT = "dg-lsp.dismissNextEdit"
 COMMANDS = (
     COMMAND_INFILL,
     COMMAND_REWRITE,
+    COMMAND_ALTERNATIVES,
     COMMAND_STOP,
     COMMAND_STATUS,
     COMMAND_RESTART_ENGINE,
@@ -215,6 +219,35 @@ class InlineEdit:
                 "arguments": [{"id": self.offer}],
             },
             "kind": self.kind,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """The result of the command `dg-lsp.alternatives`."""
+
+    range: types.Range | None
+    """Of the word in this version; `None` if the word has changed."""
+    version: int | None
+    word: str
+    probability: float | None
+    """Of the word itself, if known."""
+    alternatives: tuple[tuple[str, float], ...]
+    """Texts and their probabilities, best first."""
+    reason: Reason | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "range": self.range and _range_json(self.range),
+            "version": self.version,
+            "word": self.word,
+            "probability": self.probability and round(self.probability, 3),
+            "alternatives": [
+                {"text": text, "probability": round(probability, 3)}
+                for text, probability in self.alternatives
+            ],
+            "reason": self.reason and self.reason.message,
+            "code": self.reason and self.reason.code.value,
         }
 
 

@@ -137,6 +137,14 @@ def test_a_status_comes_back_and_may_have_more_to_say():
         ({"pinned": [{"text": "x"}] * 16}, "pinned", ["16", "15"]),
         ({"pinned": [{"text": "x", "earlier": "y"}]}, "pinned[0].earlier", ['"y"', "object"]),
         ({"instruction": "shorter"}, "instruction", ["selection"]),
+        ({"alternatives": 8}, "alternatives", ["word"]),
+        ({"alternatives": 8, "replaced": " "}, "alternatives", ["word"]),
+        ({"alternatives": 33, "replaced": "x"}, "alternatives", ["33", "32"]),
+        (
+            {"alternatives": 8, "replaced": "x", "pinned": [{"text": "y"}]},
+            "alternatives",
+            ["pinned"],
+        ),
         ({"path": "x" * 90 + "\n", "suffix": []}, "suffix", ["list", "0", "text"]),
     ],
 )

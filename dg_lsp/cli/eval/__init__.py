@@ -7,7 +7,15 @@ from collections.abc import Callable
 import typer
 
 from dg_lsp.cli.commands import help_of
-from dg_lsp.cli.eval import benchmarks, context, departures, masking, next_edits, research
+from dg_lsp.cli.eval import (
+    alternatives,
+    benchmarks,
+    context,
+    departures,
+    masking,
+    next_edits,
+    research,
+)
 
 eval = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Measure how well a model infills."
@@ -24,6 +32,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "context": context.context,
     "departures": departures.departures,
     "next-edits": next_edits.next_edits,
+    "alternatives": alternatives.alternatives,
     "secrets": masking.secrets,
 }
 for name, function in _COMMANDS.items():

@@ -18,6 +18,7 @@ from dg_lsp.job import MAX_SHOWN, Span
 from dg_lsp.reason import CodedError, Reason, ReasonCode
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import offsets_of
+from dg_lsp.server.features.alternatives import alternatives
 from dg_lsp.server.features.rewriting import (
     Change,
     RewriteRefusedError,
@@ -43,6 +44,14 @@ async def infill(session: Session, params: types.ExecuteCommandParams) -> Any:
 async def rewrite_selection(session: Session, params: types.ExecuteCommandParams) -> Any:
     """Rewrite a range as the instruction says and apply the edit."""
     return await _apply(session, params, "Rewrite selection")
+
+
+async def weigh_word(session: Session, params: types.ExecuteCommandParams) -> Any:
+    """What else may stand in place of a word."""
+    raw = _argument(params)
+    document = _read_document(session, raw)
+    with session.status.working(params.work_done_token, "Looking for alternatives"):
+        return await alternatives(session, document, _read_span(session, document, raw))
 
 
 async def stop(session: Session, params: types.ExecuteCommandParams) -> Any:
@@ -121,6 +130,7 @@ async def dismiss_next_edit(session: Session, params: types.ExecuteCommandParams
 HANDLERS: dict[str, Command] = {
     lsp_ext.COMMAND_INFILL: infill,
     lsp_ext.COMMAND_REWRITE: rewrite_selection,
+    lsp_ext.COMMAND_ALTERNATIVES: weigh_word,
     lsp_ext.COMMAND_STOP: stop,
     lsp_ext.COMMAND_STATUS: status,
     lsp_ext.COMMAND_RESTART_ENGINE: restart_engine,
@@ -140,16 +150,7 @@ def stop_command(session: Session, token: Any) -> bool:
 
 def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
     """The request in a command's argument or a code action's data, checked."""
-    uri, version = raw.get("uri"), raw.get("version")
-    if not isinstance(uri, str):
-        raise invalid_params("uri must be the URI of an open document")
-    if version is not None and not isinstance(version, int):
-        raise invalid_params("version must be a whole number")
-    document = session.documents.at_version(uri, version)
-    if document is None:
-        raise invalid_params(
-            "the document is not open, or its version is too old", ReasonCode.NOT_OPEN
-        )
+    document = _read_document(session, raw)
     instruction, strength, token = raw.get("instruction"), raw.get("strength"), raw.get("token")
     if instruction is not None and not (
         isinstance(instruction, str) and 0 < len(instruction.strip()) <= MAX_INSTRUCTION_CHARS
@@ -264,6 +265,20 @@ def _argument(params: types.ExecuteCommandParams) -> dict[str, Any]:
     if len(arguments) != 1 or not isinstance(arguments[0], dict):
         raise invalid_params(f"{params.command} takes one object")
     return arguments[0]
+
+
+def _read_document(session: Session, raw: dict[str, Any]) -> Document:
+    uri, version = raw.get("uri"), raw.get("version")
+    if not isinstance(uri, str):
+        raise invalid_params("uri must be the URI of an open document")
+    if version is not None and not isinstance(version, int):
+        raise invalid_params("version must be a whole number")
+    document = session.documents.at_version(uri, version)
+    if document is None:
+        raise invalid_params(
+            "the document is not open, or its version is too old", ReasonCode.NOT_OPEN
+        )
+    return document
 
 
 def _read_span(session: Session, document: Document, raw: dict[str, Any]) -> Span:

@@ -92,6 +92,8 @@ class ScriptedInfiller:
             handle.fail(Reason(ReasonCode.JOB_FAILED, f"the script failed: {error}"))
             return
         texts = written[: job.candidates + job.extra_candidates]
+        if job.alternatives:
+            texts = [*written[: job.alternatives], job.replaced or ""]
         sureness = (*pace.confidences, *[0.9] * len(texts))
         seeds = (*pace.seeds, *[None] * len(texts))
         filled = [_filled(job, text) for text in texts]

@@ -57,6 +57,10 @@ class BackendStatus:
     loading_percent: int | None = None
 
 
+NO_ALTERNATIVES = Reason(
+    ReasonCode.NO_ALTERNATIVES,
+    "this server does not say what else may stand in place of a word; use a dg-lsp engine",
+)
 ONE_SPAN = Reason(
     ReasonCode.ONE_SPAN,
     "this server fills one span at a time and cannot pin text within it; ask for one place, or "
@@ -166,8 +170,9 @@ class BackendInfiller:
             await self.status()
         handle.start()
         job, started = handle.job, time.perf_counter()
-        if job.pinned:
-            handle.finish(Infill((), 0, reason=ONE_SPAN))
+        if job.pinned or job.alternatives:
+            reason = ONE_SPAN if job.pinned else NO_ALTERNATIVES
+            handle.finish(Infill((), 0, reason=reason))
             return
         answer = _Answer(started)
         try:

@@ -180,9 +180,15 @@ async def test_what_is_left_of_an_answer():
     assert infill_of({}).reason.code is ReasonCode.BLANK
 
 
-async def test_text_within_the_span_cannot_be_pinned(infiller):
-    job = InfillJob("a = ", "\n", pinned=(PinnedText("; b = "),))
+@pytest.mark.parametrize(
+    ("job", "code"),
+    [
+        (InfillJob("a = ", "\n", pinned=(PinnedText("; b = "),)), ReasonCode.ONE_SPAN),
+        (InfillJob("a = ", "\n", replaced="b", alternatives=8), ReasonCode.NO_ALTERNATIVES),
+    ],
+)
+async def test_what_such_a_server_cannot_do_is_said(infiller, job, code):
     result = await infiller.submit(job).result()
 
     assert result.state is JobState.DONE
-    assert result.infill.reason.code is ReasonCode.ONE_SPAN
+    assert result.infill.reason.code is code
