@@ -9,7 +9,7 @@ import { openSample } from "./sample";
 const MOVED = "dg-lsp: the text has changed in the meantime.";
 
 export function registerCommands(extension: Extension): vscode.Disposable[] {
-  const { client, completion, drafts, log, reports, rewriting, status } = extension;
+  const { client, completion, drafts, log, nextEdits, reports, rewriting, status } = extension;
   const table: Record<string, (...values: never[]) => unknown> = {
     [ext.CLIENT_COMMAND_ASK]: (target: ext.Target) => rewriteTarget(extension, target, "asked"),
     "dgLsp.previewRewrite": (target: ext.Target) => rewriteTarget(extension, target, "as is"),
@@ -26,6 +26,8 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
     "dgLsp.suggest": () => suggest(),
     "dgLsp.acceptDraft": () => drafts.accept(),
     "dgLsp.discardDraft": () => completion.discard(),
+    "dgLsp.takeNextEdit": () => nextEdits.take(),
+    "dgLsp.dismissNextEdit": () => nextEdits.dismiss(),
     "dgLsp.showMenu": () => status.showMenu(),
     "dgLsp.toggleFile": () => {
       completion.discard();

@@ -25,6 +25,10 @@ export function showsDrafts(): boolean {
   return vscode.workspace.getConfiguration("editor").get("accessibilitySupport") !== "on";
 }
 
+export function offersNextEdits(): boolean {
+  return own<string>("nextEdits", "certain") !== "off";
+}
+
 export function isEnabled(): boolean {
   return own<boolean>("enable", true) !== false;
 }

@@ -3,11 +3,12 @@ import * as vscode from "vscode";
 import type { Middleware } from "vscode-languageclient/node";
 import { Client } from "./client";
 import { Completion } from "./completion";
-import { showsDrafts } from "./config";
+import { offersNextEdits, showsDrafts } from "./config";
 import type { Missing, Server } from "./discovery";
 import { Drafts } from "./drafts";
 import type { Target } from "./lspExt";
 import { Models } from "./models";
+import { NextEdits } from "./nextEdit";
 import { onDidSelectInterpreter } from "./python";
 import { Reports } from "./reports";
 import { Rewriting } from "./rewrite";
@@ -27,6 +28,7 @@ export class Extension implements vscode.Disposable {
   readonly completion: Completion;
   readonly drafts = new Drafts(showsDrafts);
   readonly models: Models;
+  readonly nextEdits: NextEdits;
   readonly reports: Reports;
   readonly rewriting: Rewriting;
   readonly status: StatusItem;
@@ -40,6 +42,10 @@ export class Extension implements vscode.Disposable {
     this.status = new StatusItem(this.client);
     this.completion = new Completion(this.client, this.drafts, (document) =>
       this.status.isPaused(document),
+    );
+    this.nextEdits = new NextEdits(
+      this.client,
+      (document) => offersNextEdits() && !this.status.isPaused(document),
     );
     this.rewriting = new Rewriting(this.client);
     this.models = new Models(this.client, this.log, () => this.serverCommand, context.globalState);
@@ -96,6 +102,7 @@ export class Extension implements vscode.Disposable {
       ...this.subscriptions,
       this.completion,
       this.drafts,
+      this.nextEdits,
       this.rewriting,
       this.reports,
       this.status,

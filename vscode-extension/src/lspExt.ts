@@ -8,10 +8,15 @@ import type { Range } from "vscode-languageserver-protocol";
 export const DRAFT = "dgLsp/draft";
 export const STATUS = "dgLsp/status";
 
+export const INLINE_EDIT = "textDocument/copilotInlineEdit";
+export const DID_SHOW_INLINE_EDIT = "textDocument/didShowInlineEdit";
+
 export const COMMAND_STATUS = "dg-lsp.status";
 export const COMMAND_RESTART_ENGINE = "dg-lsp.restartEngine";
 export const COMMAND_UNLOAD_MODEL = "dg-lsp.unloadModel";
 export const COMMAND_TRACE = "dg-lsp.trace";
+export const COMMAND_ACCEPT_NEXT_EDIT = "dg-lsp.acceptNextEdit";
+export const COMMAND_DISMISS_NEXT_EDIT = "dg-lsp.dismissNextEdit";
 
 export const CLIENT_COMMAND_ASK = "dgLsp.askInstruction";
 
@@ -77,6 +82,20 @@ export interface Target {
   seed?: number;
   shown?: string[];
   token?: string;
+}
+
+/** An edit that follows from the user's last one. */
+export interface InlineEdit {
+  text: string;
+  range: Range;
+  textDocument: { uri: string; version: number };
+  /** To be executed when the user has accepted the edit. */
+  command: { title: string; command: string; arguments: unknown[] };
+  kind: string;
+}
+
+export interface InlineEdits {
+  edits: InlineEdit[];
 }
 
 export interface EngineDone {

@@ -24,6 +24,8 @@ const CAPABILITIES = {
       ext.COMMAND_TRACE,
       ext.COMMAND_RESTART_ENGINE,
       ext.COMMAND_UNLOAD_MODEL,
+      ext.COMMAND_ACCEPT_NEXT_EDIT,
+      ext.COMMAND_DISMISS_NEXT_EDIT,
     ],
   },
 };

@@ -43,6 +43,9 @@ export enum InlineCompletionTriggerKind {
   Invoke,
   Automatic,
 }
+export enum TextEditorRevealType {
+  InCenterIfOutsideViewport = 2,
+}
 export enum ViewColumn {
   Active = -1,
 }
