@@ -45,6 +45,12 @@ class ReasonCode(enum.Enum):
     """The engine does not say what else may stand in place of a word."""
     CANVAS_FULL = "canvas-full"
     """The pinned texts leave no room in a canvas for the segments beside them."""
+    NO_HOLES = "no-holes"
+    """There is no mark of a hole in the text."""
+    TOO_MANY_HOLES = "too-many-holes"
+    """More holes than are filled together."""
+    OVERLAPPING_HOLES = "overlapping-holes"
+    """Two holes overlap, or have nothing between them."""
 
     NO_NEXT_EDIT = "no-next-edit"
     """Nothing is certain to follow from the last edits."""

@@ -25,6 +25,7 @@ from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 from dg_lsp.diagnosis.records import source_record
 from dg_lsp.document import outline
 from dg_lsp.document.edit import minimal_replacement
+from dg_lsp.document.holes import MARK, HolesError, checked, find_marks, within
 from dg_lsp.document.position import line_column_at, offset_at
 from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.request import (
@@ -35,7 +36,13 @@ from dg_lsp.document.request import (
     build_job,
 )
 from dg_lsp.document.retrying import Try, first_sound
-from dg_lsp.document.source import Source, language_of, read_source
+from dg_lsp.document.source import (
+    MAX_SOURCE_BYTES,
+    Source,
+    language_of,
+    newline_of,
+    read_source,
+)
 from dg_lsp.document.suggestions import (
     InsertionSite,
     Standard,
@@ -43,7 +50,7 @@ from dg_lsp.document.suggestions import (
     flaw_at,
     suggestions_for,
 )
-from dg_lsp.job import MAX_CANDIDATES, MAX_TOKENS, Draft, Infill, InfillJob, JobState
+from dg_lsp.job import MAX_CANDIDATES, MAX_TOKENS, Draft, Infill, InfillJob, JobState, Span
 from dg_lsp.reason import CodedError, Reason, ReasonCode
 
 if TYPE_CHECKING:
@@ -67,13 +74,21 @@ def infill(
         str,
         typer.Argument(
             metavar="FILE:LINE:COLUMN",
-            help="Where to fill; lines and columns start at 1, as editors show them.",
+            help="Where to fill; lines and columns start at 1, as editors show them. With "
+            "--hole, FILE, or - for standard input.",
             show_default=False,
         ),
     ],
     to: Annotated[
         str | None,
         typer.Option(metavar="LINE:COLUMN", help="End of the selection to rewrite."),
+    ] = None,
+    hole: Annotated[
+        bool,
+        typer.Option("--hole", help="Fill all marks of the file together, in one canvas."),
+    ] = False,
+    mark: Annotated[
+        str | None, typer.Option(metavar="TEXT", help=f"The mark of a hole; by default {MARK}.")
     ] = None,
     instruction: Annotated[
         str | None, typer.Option(metavar="TEXT", help="How to rewrite the selection.")
@@ -117,9 +132,17 @@ def infill(
     or piped, only the best candidate is printed, in UTF-8, with a newline at the end; --json
     prints it exactly.
 
+    With --hole, what is printed is the whole file, with its holes filled.
+
     If the editors' engine is running and has the model, it is used; no engine is started.
     """
 
+    if mark is not None and not hole:
+        raise ArgumentError("--mark needs --hole")
+    if mark is not None and not mark.strip():
+        raise ArgumentError(f"--mark is {mark!r}, but must not be blank")
+    if hole and to is not None:
+        raise ArgumentError("--to is for a selection; --hole takes the marks of the file")
     for option, value in (("--instruction", instruction), ("--strength", strength)):
         if value is not None and to is None:
             raise ArgumentError(f"{option} needs a selection; give its end with --to")
@@ -129,7 +152,7 @@ def infill(
     ):
         if number > most:
             raise ArgumentError(f"{option} is {number}, but must be at most {most}")
-    span = _open_span(site, to)
+    span = _open_holes(site, mark or MARK) if hole else _open_span(site, to)
     if instruction is not None and not span.text.strip():
         empty = "holds only blanks" if span.text else "is empty"
         raise ArgumentError(f"--instruction needs a selection, and this one {empty}")
@@ -148,7 +171,7 @@ def infill(
         _fill_on(terminal, span, options, open_model)
         return
     ending = asyncio.run(_fill(span, options, open_model(), lambda draft: None))
-    output = _json_output(span, ending) if as_json else _plain_output(ending)
+    output = _json_output(span, ending) if as_json else _plain_output(span, ending)
     # Bytes, so that neither newlines nor characters are translated.
     sys.stdout.buffer.write(output.encode())
     sys.stdout.buffer.flush()
@@ -190,6 +213,8 @@ class _OpenSpan:
     source: Source
     start: int
     end: int
+    holes: tuple[Span, ...] = ()
+    """Of the file, if it is filled at several places."""
 
     @property
     def text(self) -> str:
@@ -205,6 +230,7 @@ class _OpenSpan:
             prefix=self.source.text[: self.start],
             suffix=self.source.text[self.end :],
             replaced=self.text or None,
+            holes=within(self.holes) if self.holes else (),
         )
 
 
@@ -229,6 +255,28 @@ def _open_span(site: str, to: str | None) -> _OpenSpan:
     source = read_source(Path(path))
     start = offset_at(source.text, line, column)
     return _OpenSpan(path, source, start, offset_at(source.text, to_line, to_column))
+
+
+def _open_holes(path: str, mark: str) -> _OpenSpan:
+    """All marks of a file."""
+    source = _read_stdin() if path == "-" else read_source(Path(path))
+    marked = find_marks(source.text, mark)
+    if not marked:
+        where = "standard input" if path == "-" else path
+        raise HolesError(f"there is no {mark} in {where}; write one where something is missing")
+    holes = checked(source.text, marked)
+    return _OpenSpan(path, source, holes[0].start, holes[-1].end, holes)
+
+
+def _read_stdin() -> Source:
+    data = sys.stdin.buffer.read(MAX_SOURCE_BYTES + 1)
+    if len(data) > MAX_SOURCE_BYTES:
+        raise ArgumentError(f"standard input has more than {MAX_SOURCE_BYTES} bytes")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"standard input is not UTF-8: {error.reason}") from error
+    return Source(Path("-"), text, newline_of(text), "utf-8", had_bom=False)
 
 
 def _parse_place(site: str) -> tuple[str, int, int]:
@@ -332,12 +380,15 @@ def _terminal() -> Console | None:
     return Console(highlight=False)
 
 
-def _plain_output(ending: _Ending) -> str:
+def _plain_output(span: _OpenSpan, ending: _Ending) -> str:
     if not ending.suggestions:
         print(f"dg-lsp: no suggestion: {ending.reason}", file=sys.stderr)
-        return ""
+        # Whoever pipes a text through keeps it.
+        return span.source.text if span.holes else ""
     _warn(ending)
     best = ending.suggestions[0].text
+    if span.holes:
+        return span.source.text[: span.start] + best + span.source.text[span.end :]
     return best if best.endswith("\n") else best + "\n"
 
 
@@ -354,6 +405,7 @@ def _json_output(span: _OpenSpan, ending: _Ending) -> str:
             {
                 "text": suggestion.text,
                 "confidence": suggestion.confidence,
+                **({"holes": list(suggestion.holes)} if span.holes else {}),
                 **source_record(suggestion.source),
             }
             for suggestion in ending.suggestions

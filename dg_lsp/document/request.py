@@ -9,15 +9,25 @@ functions.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dg_lsp.document.holes import between
 from dg_lsp.document.limits import too_long
 from dg_lsp.document.position import LINE_END, last_line, without_surrogates
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.document.window import Measure, WindowBudget, split_window
-from dg_lsp.job import EXTRA_CANDIDATES, Earlier, InfillJob, ModelInfo, Seed, Snippet
+from dg_lsp.job import (
+    EXTRA_CANDIDATES,
+    Earlier,
+    InfillJob,
+    ModelInfo,
+    PinnedText,
+    Seed,
+    Snippet,
+    Span,
+)
 from dg_lsp.reason import CodedError, Reason, ReasonCode
 
 if TYPE_CHECKING:
@@ -123,7 +133,9 @@ def build_job(
     start, end = len(before), len(before) + len(core.replaced or "")
     whole = text = before + (core.replaced or "") + core.suffix
     if context.masks_secrets:
-        text = _masked(text, len(site.before + site.prefix), len(site.replaced or ""))
+        text = _masked(
+            text, len(site.before + site.prefix), len(site.replaced or ""), core.holes
+        )
     lap("mask")
     shown = without_surrogates(text)
     budget = _window_budget(model, context.budget_chars)
@@ -133,8 +145,10 @@ def build_job(
     snippets = _snippets(core, context)
     lap("related")
     seeds: tuple[Seed, ...] = ()
-    if not options.alternatives:
+    # A seed stands for one text, not for several.
+    if not options.alternatives and not core.holes:
         seeds = context.find_seeds(shown[:start], shown[end:], shown[start:end])
+    pinned = tuple(PinnedText(one) for one in between(shown[start:end], core.holes))
     lap("seeds")
     document = f"{context.client}:{options.lane}:{core.uri}" if context.client else ""
     return InfillJob(
@@ -145,7 +159,8 @@ def build_job(
         snippets=snippets,
         seeds=seeds,
         earlier=options.earlier,
-        replaced=shown[start:end] or None,
+        pinned=pinned,
+        replaced=None if core.holes else shown[start:end] or None,
         instruction=options.instruction,
         strength=options.strength,
         candidates=options.candidates,
@@ -175,23 +190,26 @@ def follows_no_instructions(model: ModelInfo) -> Reason | None:
 def _cannot_rewrite(
     site: InsertionSite, options: RequestOptions, model: ModelInfo, measure: Measure
 ) -> Reason | None:
-    if not site.replaced:
+    if not site.replaced or site.holes:
         return None
     if options.instruction is not None and (reason := follows_no_instructions(model)):
         return reason
     return too_long(model.name, model.prefix_tokens, measure, site)
 
 
-def _masked(text: str, start: int, length: int) -> str:
+def _masked(text: str, start: int, length: int, holes: Sequence[Span]) -> str:
     # Imported late: the rules' many patterns would slow down the server's start.
     from dg_lsp.document.masking import mask_around, secret_between
 
     end = start + length
     masked = mask_around(text, start, end)
-    reason = secret_between(text, masked, start, end)
-    if reason is not None:
-        # A rewrite of the masked text would put asterisks into the document.
-        raise RequestRefusedError(reason.message, reason.code)
+    # What is between holes is not written anew, so that it may be masked.
+    for written in holes or [Span(0, length)]:
+        ends = start + written.start, start + written.end
+        reason = secret_between(text, masked, *ends)
+        if reason is not None:
+            # A rewrite of the masked text would put asterisks into the document.
+            raise RequestRefusedError(reason.message, reason.code)
     return masked
 
 

@@ -65,7 +65,7 @@ def read_source(path: Path) -> Source:
             f"{path} is not valid {encoding}: byte 0x{data[offset]:02x} at offset {offset}; "
             f"save it as UTF-8"
         ) from error
-    return Source(path, text, _newline_of(text), encoding, had_bom)
+    return Source(path, text, newline_of(text), encoding, had_bom)
 
 
 def language_of(path: Path) -> str:
@@ -136,7 +136,8 @@ def _declared_encoding(path: Path, data: bytes) -> str:
     return encoding
 
 
-def _newline_of(text: str) -> str:
+def newline_of(text: str) -> str:
+    """The line end that most lines have."""
     pairs = text.count("\r\n")
     counts = {
         "\n": text.count("\n") - pairs,

@@ -8,12 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dg_lsp.document.edit import finish, is_only_closers
-from dg_lsp.document.flaws import flaw_of
+from dg_lsp.document.edit import finish, is_only_closers, match_newlines
+from dg_lsp.document.flaws import INVALID, flaw_of
+from dg_lsp.document.holes import between, joined
 from dg_lsp.document.position import LINE_END
 from dg_lsp.document.syntax import breaks_syntax
 from dg_lsp.document.wholeness import whole_part
-from dg_lsp.job import FROM_NOISE, Candidate, InfillJob, TextSource, source_of
+from dg_lsp.job import FROM_NOISE, Candidate, InfillJob, Span, TextSource, source_of
 
 _BLANKS = " \t\r\n"
 MOST_FINISHED = 16
@@ -43,10 +44,15 @@ class InsertionSite:
     """One level of indentation in the editor's settings, for a document that shows none."""
     first_line: int = 1
     """Line of the document in which `prefix` begins; set only for a selection."""
+    holes: tuple[Span, ...] = ()
+    """Parts of `replaced`, the first one at its start and the last one at its end, if only
+    these are filled; the text between them stays."""
 
     @property
     def edges(self) -> tuple[str, str]:
         """The white space and line ends at both ends of the selection."""
+        if self.holes:
+            return "", ""
         start, _, end = _split(self.replaced or "")
         return start, end
 
@@ -57,6 +63,8 @@ class InsertionSite:
         This is what the model rewrites; line ends and indentation at the edges do not change. A
         selection of white space only becomes a cursor.
         """
+        if self.holes:
+            return self
         start, core, end = _split(self.replaced or "")
         prefix, suffix = self.prefix + start, end + self.suffix
         return replace(self, prefix=prefix, suffix=suffix, replaced=core or None)
@@ -79,6 +87,8 @@ class Suggestion:
     confidences: tuple[float, ...]
     """Probability of each character of `text`."""
     source: TextSource = FROM_NOISE
+    holes: tuple[str, ...] = ()
+    """What is written into each hole of the site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +123,12 @@ def suggestions_for(
         if len(fitting) == standard.count:
             # Finishing and judging take time, so extra candidates are used only if needed.
             break
-        text = finish_at(candidate.text, site, one_line=standard.one_line)
+        holes = finish_holes(candidate.segments, site) if site.holes else ()
+        text = (
+            joined(holes, between(site.replaced or "", site.holes))
+            if holes
+            else finish_at(candidate.text, site, one_line=standard.one_line)
+        )
         is_breaking = _breaks(text, site)
         if is_breaking and not site.replaced and site.language != "python":
             # Indentation has already ended a Python text where its block ends.
@@ -128,7 +143,8 @@ def suggestions_for(
         confidences = left_of(candidate.text, sure, text, candidate.confidence)
         kind = breaking if is_breaking else fitting
         source = source_of(candidate, () if job is None else job.seeds)
-        kind.setdefault(key, Suggestion(text, candidate.confidence, confidences, source))
+        found = Suggestion(text, candidate.confidence, confidences, source, holes)
+        kind.setdefault(key, found)
     last_resort = breaking if standard.may_break else {}
     best = [*(fitting or last_resort).values()][: standard.count]
     # If the model is unsure of the best text, worse ones are not used instead.
@@ -165,6 +181,24 @@ def finish_at(text: str, site: InsertionSite, *, one_line: bool) -> str:
     return start + text + end if text else ""
 
 
+def finish_holes(segments: Sequence[str], site: InsertionSite) -> tuple[str, ...]:
+    """What is written into each hole; each one is finished with the others filled."""
+    texts = [match_newlines(one, site.newline) for one in segments]
+    pinned = between(site.replaced or "", site.holes)
+    for at, text in enumerate(texts):
+        before = "".join(a + b for a, b in zip(texts[:at], pinned, strict=False))
+        after = "".join(a + b for a, b in zip(pinned[at:], texts[at + 1 :], strict=True))
+        texts[at] = finish(
+            text,
+            site.prefix + before,
+            after + site.suffix,
+            site.newline,
+            site.language,
+            indent_unit=site.indent_unit,
+        )
+    return tuple(texts)
+
+
 def writes_mask(text: str, site: InsertionSite, job: InfillJob | None) -> bool:
     """Whether a text has asterisks that may be the mask of a secret in what the model saw.
 
@@ -185,6 +219,9 @@ def flaw_at(text: str, site: InsertionSite) -> str | None:
     """What is wrong with a rewrite, as one clause; None if nothing is, or for an infill."""
     if not site.replaced:
         return None
+    if site.holes:
+        breaks = breaks_syntax(text, site.prefix, site.suffix, site.language) is True
+        return INVALID if breaks else None
     return flaw_of(text, site.replaced, site.prefix, site.suffix, site.language)
 
 

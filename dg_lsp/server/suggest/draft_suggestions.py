@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dg_lsp.document.edit import match_newlines
+from dg_lsp.document.holes import between, joined
 from dg_lsp.document.position import LINE_END, common_length
 from dg_lsp.document.suggestions import (
     InsertionSite,
@@ -45,7 +46,11 @@ def suggest_draft(
     before: Draft | None, draft: Draft, site: InsertionSite, multi_line: MultiLine
 ) -> DraftSuggestion:
     """A draft finished like a candidate, and how much of it has settled."""
-    text = finish_at(draft.text, site, one_line=one_line(site, multi_line))
+    if site.holes:
+        written = [match_newlines(one, site.newline) for one in draft.segments]
+        text = joined(written, between(site.replaced or "", site.holes))
+    else:
+        text = finish_at(draft.text, site, one_line=one_line(site, multi_line))
     mean = sum(draft.confidence) / len(draft.confidence) if draft.confidence else 0.0
     confidences = left_of(draft.text, draft.confidence, text, mean)
     # Finishing takes time in a long document; if it cut the start, nothing has settled.
