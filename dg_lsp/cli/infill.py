@@ -11,22 +11,21 @@ import enum
 import functools
 import io
 import json
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
+from dg_lsp.cli.spans import OpenSpan, open_holes, open_span
 from dg_lsp.diagnosis.records import source_record
 from dg_lsp.document import outline
 from dg_lsp.document.edit import minimal_replacement
-from dg_lsp.document.holes import MARK, HolesError, checked, find_marks, within
-from dg_lsp.document.position import line_column_at, offset_at
+from dg_lsp.document.holes import MARK
+from dg_lsp.document.position import line_column_at
 from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.request import (
     ANY_MODEL,
@@ -36,13 +35,6 @@ from dg_lsp.document.request import (
     build_job,
 )
 from dg_lsp.document.retrying import Try, first_sound
-from dg_lsp.document.source import (
-    MAX_SOURCE_BYTES,
-    Source,
-    language_of,
-    newline_of,
-    read_source,
-)
 from dg_lsp.document.suggestions import (
     InsertionSite,
     Standard,
@@ -50,7 +42,7 @@ from dg_lsp.document.suggestions import (
     flaw_at,
     suggestions_for,
 )
-from dg_lsp.job import MAX_CANDIDATES, MAX_TOKENS, Draft, Infill, InfillJob, JobState, Span
+from dg_lsp.job import MAX_CANDIDATES, MAX_TOKENS, Draft, Infill, InfillJob, JobState
 from dg_lsp.reason import CodedError, Reason, ReasonCode
 
 if TYPE_CHECKING:
@@ -87,6 +79,10 @@ def infill(
         bool,
         typer.Option("--hole", help="Fill all marks of the file together, in one canvas."),
     ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The file name of standard input, for --hole."),
+    ] = None,
     mark: Annotated[
         str | None, typer.Option(metavar="TEXT", help=f"The mark of a hole; by default {MARK}.")
     ] = None,
@@ -137,8 +133,9 @@ def infill(
     If the editors' engine is running and has the model, it is used; no engine is started.
     """
 
-    if mark is not None and not hole:
-        raise ArgumentError("--mark needs --hole")
+    for option, given in (("--mark", mark), ("--name", name)):
+        if given is not None and not hole:
+            raise ArgumentError(f"{option} needs --hole")
     if mark is not None and not mark.strip():
         raise ArgumentError(f"--mark is {mark!r}, but must not be blank")
     if hole and to is not None:
@@ -152,7 +149,7 @@ def infill(
     ):
         if number > most:
             raise ArgumentError(f"{option} is {number}, but must be at most {most}")
-    span = _open_holes(site, mark or MARK) if hole else _open_span(site, to)
+    span = open_holes(site, mark or MARK, name or "-") if hole else open_span(site, to)
     if instruction is not None and not span.text.strip():
         empty = "holds only blanks" if span.text else "is empty"
         raise ArgumentError(f"--instruction needs a selection, and this one {empty}")
@@ -205,36 +202,6 @@ class InfillFailedError(CodedError):
 
 
 @dataclass(frozen=True, slots=True)
-class _OpenSpan:
-    """The file and the span to fill."""
-
-    path: str
-    """The path as the user wrote it."""
-    source: Source
-    start: int
-    end: int
-    holes: tuple[Span, ...] = ()
-    """Of the file, if it is filled at several places."""
-
-    @property
-    def text(self) -> str:
-        return self.source.text[self.start : self.end]
-
-    @property
-    def site(self) -> InsertionSite:
-        return InsertionSite(
-            uri=self.path,
-            path=self.path,
-            language=language_of(self.source.path),
-            newline=self.source.newline,
-            prefix=self.source.text[: self.start],
-            suffix=self.source.text[self.end :],
-            replaced=self.text or None,
-            holes=within(self.holes) if self.holes else (),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class _Ending:
     """How the job ended: either with suggestions or with a reason."""
 
@@ -246,66 +213,9 @@ class _Ending:
     """What is wrong with a rewrite, as one clause."""
 
 
-def _open_span(site: str, to: str | None) -> _OpenSpan:
-    path, line, column = _parse_place(site)
-    to_line, to_column = (line, column) if to is None else _parse_end(to)
-    if (to_line, to_column) < (line, column):
-        ends = f"{to_line}:{to_column}, before its start {line}:{column}"
-        raise ArgumentError(f"the selection ends at {ends}")
-    source = read_source(Path(path))
-    start = offset_at(source.text, line, column)
-    return _OpenSpan(path, source, start, offset_at(source.text, to_line, to_column))
-
-
-def _open_holes(path: str, mark: str) -> _OpenSpan:
-    """All marks of a file."""
-    source = _read_stdin() if path == "-" else read_source(Path(path))
-    marked = find_marks(source.text, mark)
-    if not marked:
-        where = "standard input" if path == "-" else path
-        raise HolesError(f"there is no {mark} in {where}; write one where something is missing")
-    holes = checked(source.text, marked)
-    return _OpenSpan(path, source, holes[0].start, holes[-1].end, holes)
-
-
-def _read_stdin() -> Source:
-    data = sys.stdin.buffer.read(MAX_SOURCE_BYTES + 1)
-    if len(data) > MAX_SOURCE_BYTES:
-        raise ArgumentError(f"standard input has more than {MAX_SOURCE_BYTES} bytes")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise ArgumentError(f"standard input is not UTF-8: {error.reason}") from error
-    return Source(Path("-"), text, newline_of(text), "utf-8", had_bom=False)
-
-
-def _parse_place(site: str) -> tuple[str, int, int]:
-    """Read `FILE:LINE:COLUMN` from the right, because file names may contain colons."""
-    path, *numbers = site.rsplit(":", 2)
-    if len(numbers) < 2 or not path:
-        raise ArgumentError(f"{site!r} is not FILE:LINE:COLUMN")
-    return path, _counted("line", numbers[0], site), _counted("column", numbers[1], site)
-
-
-def _parse_end(end: str) -> tuple[int, int]:
-    line, colon, column = end.partition(":")
-    if not colon:
-        raise ArgumentError(f"{end!r} after --to is not LINE:COLUMN")
-    return _counted("line", line, end), _counted("column", column, end)
-
-
-def _counted(name: str, digits: str, whole: str) -> int:
-    # Nine digits are more than any file has, and few enough for int() to accept.
-    if not re.fullmatch("[0-9]{1,9}", digits):
-        raise ArgumentError(f"{digits!r} in {whole!r} is not a {name} number")
-    if int(digits) == 0:
-        raise ArgumentError(f"the {name} in {whole!r} is 0; lines and columns count from 1")
-    return int(digits)
-
-
 def _fill_on(
     terminal: Console,
-    span: _OpenSpan,
+    span: OpenSpan,
     options: RequestOptions,
     open_model: Callable[[], OpenedModel],
 ) -> None:
@@ -323,7 +233,7 @@ def _fill_on(
 
 
 async def _fill(
-    span: _OpenSpan,
+    span: OpenSpan,
     options: RequestOptions,
     opened: OpenedModel,
     show: Callable[[Draft], None],
@@ -380,7 +290,7 @@ def _terminal() -> Console | None:
     return Console(highlight=False)
 
 
-def _plain_output(span: _OpenSpan, ending: _Ending) -> str:
+def _plain_output(span: OpenSpan, ending: _Ending) -> str:
     if not ending.suggestions:
         print(f"dg-lsp: no suggestion: {ending.reason}", file=sys.stderr)
         # Whoever pipes a text through keeps it.
@@ -397,7 +307,7 @@ def _warn(ending: _Ending) -> None:
         print(f"dg-lsp: warning: {ending.warning}", file=sys.stderr)
 
 
-def _json_output(span: _OpenSpan, ending: _Ending) -> str:
+def _json_output(span: OpenSpan, ending: _Ending) -> str:
     best = ending.suggestions[0].text if ending.suggestions else None
     report = {
         "text": best,
@@ -421,7 +331,7 @@ def _json_output(span: _OpenSpan, ending: _Ending) -> str:
     return json.dumps(report, ensure_ascii=False) + "\n"
 
 
-def _edit(span: _OpenSpan, new: str) -> dict[str, object]:
+def _edit(span: OpenSpan, new: str) -> dict[str, object]:
     """The smallest edit of the file that replaces the span with `new`."""
     text = span.source.text
     change = minimal_replacement(span.text, new)

@@ -199,7 +199,7 @@ def _cannot_rewrite(
 
 def _masked(text: str, start: int, length: int, holes: Sequence[Span]) -> str:
     # Imported late: the rules' many patterns would slow down the server's start.
-    from dg_lsp.document.masking import mask_around, secret_between
+    from dg_lsp.document.masking import mask_around, secret_at, secret_between
 
     end = start + length
     masked = mask_around(text, start, end)
@@ -207,6 +207,10 @@ def _masked(text: str, start: int, length: int, holes: Sequence[Span]) -> str:
     for written in holes or [Span(0, length)]:
         ends = start + written.start, start + written.end
         reason = secret_between(text, masked, *ends)
+        if holes and reason is None:
+            # A mark within a secret hides it.
+            closed_up = text[: ends[0]] + text[ends[1] :]
+            reason = secret_at(closed_up, ends[0], ends[0])
         if reason is not None:
             # A rewrite of the masked text would put asterisks into the document.
             raise RequestRefusedError(reason.message, reason.code)
