@@ -36,7 +36,9 @@ return {
       model({ obstacles = { 'No GPU.', 'No disk.' } }),
     }
     same(labels(all), {
-      'Get DreamOn 7B: infills; ' .. sizes .. 'the best that fits this machine; Infilling: 90.8 (a paper)',
+      'Get DreamOn 7B: infills; '
+        .. sizes
+        .. 'the best that fits this machine; Infilling: 90.8 (a paper)',
       'Get DreamOn 7B: infills; partly downloaded; ' .. sizes .. 'fits this machine',
       'Get DreamOn 7B: infills; ' .. sizes .. 'does not fit: No GPU. No disk.',
     })

@@ -17,6 +17,18 @@ return {
     config.set()
     same(config.now.keys.accept, '<Tab>')
   end,
+  ['a key of a rewrite is one, a list, or none'] = function()
+    config.set({ rewrite_keys = { freer = { '>' }, closer = '<', later = false } })
+    same(config.now.rewrite_keys.freer, { '>' })
+    same(config.now.rewrite_keys.closer, '<')
+    same(config.now.rewrite_keys.later, false)
+    same(config.now.rewrite_keys.earlier, '(')
+    local wrong = 'is 3; a string or a list of strings is needed'
+    same(refused({ rewrite_keys = { freer = 3 } }), 'dg-lsp: rewrite_keys.freer ' .. wrong)
+    refused({ rewrite_keys = { freer = { 'a', 3 } } })
+    refused({ rewrite_keys = { louder = '+' } })
+    config.set()
+  end,
   ['what is wrong is named, and nothing changes'] = function()
     config.set({ restarts = 5 })
     same(refused({ rstarts = 1 }), 'dg-lsp: rstarts is not known')

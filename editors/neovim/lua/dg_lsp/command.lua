@@ -76,8 +76,10 @@ function words.discard()
   end
 end
 
-function words.retry()
-  rewrite.retry()
+for _, action in ipairs({ 'retry', 'freer', 'closer', 'earlier', 'later' }) do
+  words[action] = function()
+    rewrite[action]()
+  end
 end
 
 function words.status()

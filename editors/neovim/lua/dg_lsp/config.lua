@@ -31,16 +31,33 @@ local defaults = {
     suggest = '<M-\\>',
     dismiss = '<C-]>',
   },
-  -- Normal mode keys of the buffer while a rewrite is shown; false maps none.
+  -- Normal mode keys of the buffer while a rewrite is shown: one, a list, or false for none.
   rewrite_keys = {
     accept = '<CR>',
     discard = '<Esc>',
     retry = 'R',
+    -- Turn the strength up or down: how much of the selection starts as noise.
+    freer = { '+', '<M-ScrollWheelUp>' },
+    closer = { '-', '<M-ScrollWheelDown>' },
+    -- Show the steps in which the text came about.
+    earlier = '(',
+    later = ')',
   },
 }
 
 ---@type dg_lsp.Config
 M.now = vim.deepcopy(defaults)
+
+---@param value any
+---@return boolean
+local function is_keys(value)
+  return value == false
+    or type(value) == 'string'
+    or vim.islist(value)
+      and vim.iter(value):all(function(key)
+        return type(key) == 'string'
+      end)
+end
 
 --- A message about an unknown setting or a wrong type; nil if there is none.
 ---@param given table
@@ -58,8 +75,11 @@ local function complaint(given, known, path)
     if default == nil then
       return ('%s is not known'):format(here)
     end
-    local is_key = path == 'keys.' or path == 'rewrite_keys.'
-    if not (is_key and value == false) and type(value) ~= type(default) then
+    if path == 'rewrite_keys.' and not is_keys(value) then
+      return ('%s is %s; a string or a list of strings is needed'):format(here, vim.inspect(value))
+    end
+    local is_key = path == 'rewrite_keys.' or path == 'keys.' and value == false
+    if not is_key and type(value) ~= type(default) then
       return ('%s is %s; a %s is needed'):format(here, vim.inspect(value), type(default))
     end
     if name == 'menu' and value ~= 'hide' and value ~= 'show' then

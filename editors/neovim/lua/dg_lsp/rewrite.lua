@@ -1,20 +1,19 @@
 --- Rewrites a selection: shows the text in place while it is written, until the user accepts it,
 --- discards it or tries again. The buffer changes only when the user accepts.
-local config = require('dg_lsp.config')
-local keys = require('dg_lsp.keys')
+local attempts = require('dg_lsp.attempts')
 local preview = require('dg_lsp.preview')
 local progress = require('dg_lsp.progress')
+local proposal = require('dg_lsp.proposal')
+local rewrite_keys = require('dg_lsp.rewrite_keys')
 local say = require('dg_lsp.say').say
 local shading = require('dg_lsp.shading')
+local steps = require('dg_lsp.steps')
+local strength = require('dg_lsp.strength')
 local text = require('dg_lsp.text')
 local trace = require('dg_lsp.trace')
 
 local api = vim.api
 local M = {}
-
----@class dg_lsp.Attempt
----@field lines string[]
----@field warning string? What is wrong with them.
 
 ---@class dg_lsp.Rewrite
 ---@field bufnr integer
@@ -23,12 +22,17 @@ local M = {}
 ---@field original string[]
 ---@field instruction string?
 ---@field seed integer
+---@field strength number
 ---@field attempts dg_lsp.Attempt[] Those so far that have written something.
 ---@field token string
 ---@field request integer? While it is under way.
 ---@field progress dg_lsp.Progress?
 ---@field written string[]? When it is done.
 ---@field warning string? What is wrong with it.
+---@field drawn dg_lsp.Chunk[][] What stands below the selection.
+---@field run string Whose steps the user can walk through.
+---@field steps dg_lsp.Steps
+---@field at integer? The step that is drawn; nil if it is what was written last.
 ---@field keys table[] What the keys did before.
 
 local active = {} ---@type table<integer, dg_lsp.Rewrite?>
@@ -40,22 +44,17 @@ local function is_untouched(rewrite)
   return vim.deep_equal(preview.selected(rewrite.preview), rewrite.original)
 end
 
---- The keys for the rewrite that is shown.
----@return string
-local function hint()
-  local parts = {}
-  for _, action in ipairs({ 'accept', 'discard', 'retry' }) do
-    local lhs = config.now.rewrite_keys[action]
-    parts[#parts + 1] = (lhs or (':DgLsp ' .. action)) .. ' ' .. action
-  end
-  return table.concat(parts, ', ')
-end
-
 ---@param rewrite dg_lsp.Rewrite
 ---@param lines dg_lsp.Chunk[][]
 ---@param note? string Stands before the keys.
 local function draw(rewrite, lines, note)
-  local notes = { { { (note and note .. ', ' or '') .. hint(), 'DgLspHint' } } }
+  rewrite.drawn = lines
+  local count = #steps.of(rewrite.steps, rewrite.run)
+  local step = rewrite.written
+    and count > 0
+    and ('%d/%d'):format(rewrite.at or count + 1, count + 1)
+  local hint = rewrite_keys.hint(strength.percent(rewrite.strength), step or nil)
+  local notes = { { { (note and note .. ', ' or '') .. hint, 'DgLspHint' } } }
   if rewrite.warning then
     table.insert(notes, 1, { { 'Warning: ' .. rewrite.warning, 'DgLspWarning' } })
   end
@@ -77,16 +76,8 @@ local function finish(rewrite)
   active[rewrite.bufnr] = nil
   rest(rewrite)
   preview.close(rewrite.preview)
-  if not api.nvim_buf_is_valid(rewrite.bufnr) then
-    return
-  end
-  for _, key in ipairs(rewrite.keys) do
-    pcall(vim.keymap.del, 'n', key.lhs, { buffer = rewrite.bufnr })
-    if key.before then
-      api.nvim_buf_call(rewrite.bufnr, function()
-        vim.fn.mapset('n', false, key.before)
-      end)
-    end
+  if api.nvim_buf_is_valid(rewrite.bufnr) then
+    rewrite_keys.unmap(rewrite.bufnr, rewrite.keys)
   end
 end
 
@@ -100,55 +91,10 @@ end
 
 local MOVED = 'the selection has changed in the meantime; nothing was rewritten'
 
---- The keys act on the rewrite while the cursor is in it; elsewhere they do what they did before.
----@param rewrite dg_lsp.Rewrite
-local function map_keys(rewrite)
-  for action, lhs in pairs(config.now.rewrite_keys) do
-    if lhs then
-      local before = api.nvim_buf_call(rewrite.bufnr, function()
-        return vim.fn.maparg(lhs, 'n', false, true)
-      end)
-      table.insert(rewrite.keys, { lhs = lhs, before = before.buffer == 1 and before or nil })
-      vim.keymap.set('n', lhs, function()
-        if preview.has_cursor(rewrite.preview) then
-          M[action](rewrite.bufnr)
-        else
-          keys.run(before, lhs)
-        end
-      end, { buffer = rewrite.bufnr, desc = 'dg-lsp: ' .. action .. ' the rewrite' })
-    end
-  end
-end
-
---- The selection with the answer's edit applied; nil if the edit is for another text.
----@param rewrite dg_lsp.Rewrite
----@param edit lsp.WorkspaceEdit
----@return string[]?
-local function written(rewrite, edit)
-  local change = edit.documentChanges and edit.documentChanges[1]
-  local edits = change and change.edits or (edit.changes or {})[vim.uri_from_bufnr(rewrite.bufnr)]
-  if change and change.textDocument.version ~= vim.lsp.util.buf_versions[rewrite.bufnr] then
-    return nil
-  end
-  local one = edits and edits[1]
-  if not one then
-    return rewrite.original
-  end
-  local row, col, end_row, end_col = preview.region(rewrite.preview)
-  local function byte(position)
-    local line = api.nvim_buf_get_lines(rewrite.bufnr, position.line, position.line + 1, false)[1]
-    return vim.str_byteindex(line or '', rewrite.client.offset_encoding, position.character, false)
-  end
-  local from, to = one.range.start, one.range['end']
-  local before = api.nvim_buf_get_text(rewrite.bufnr, row, col, from.line, byte(from), {})
-  local after = api.nvim_buf_get_text(rewrite.bufnr, to.line, byte(to), end_row, end_col, {})
-  return text.lines(table.concat(before, '\n') .. one.newText .. table.concat(after, '\n'))
-end
-
 ---@param rewrite dg_lsp.Rewrite
 ---@param attempt dg_lsp.Attempt
 local function show(rewrite, attempt)
-  rewrite.written, rewrite.warning = attempt.lines, attempt.warning
+  rewrite.written, rewrite.warning, rewrite.at = attempt.lines, attempt.warning, nil
   local lines = {}
   for index, line in ipairs(attempt.lines) do
     lines[index] = line ~= '' and { { line, 'DgLspDraft4' } } or {}
@@ -173,20 +119,28 @@ local function answered(rewrite, err, action)
     local last = rewrite.attempts[#rewrite.attempts]
     if last then
       say(message)
+      rewrite.strength, rewrite.run = last.strength, last.run
       show(rewrite, last)
     else
       fail(rewrite, message)
     end
     return
   end
-  local lines = written(rewrite, action.edit)
+  local lines = proposal.lines(rewrite.client, rewrite.preview, rewrite.original, action.edit)
   if not lines then
     fail(rewrite, MOVED)
     return
   end
   local warning = type(action.data) == 'table' and action.data.warning
-  local attempt = { lines = lines, warning = type(warning) == 'string' and warning or nil }
-  table.insert(rewrite.attempts, attempt)
+  local attempt = {
+    lines = lines,
+    warning = type(warning) == 'string' and warning or nil,
+    seed = rewrite.seed,
+    strength = rewrite.strength,
+    run = rewrite.run,
+  }
+  rewrite.attempts = attempts.with(rewrite.attempts, attempt)
+  steps.finish(rewrite.steps, rewrite.run, table.concat(lines, '\n'))
   show(rewrite, attempt)
 end
 
@@ -195,14 +149,16 @@ local function ask(rewrite)
   num_started = num_started + 1
   local token = 'rewrite-' .. num_started
   rewrite.token = token
-  rewrite.written, rewrite.warning = nil, nil
+  rewrite.written, rewrite.warning, rewrite.at = nil, nil, nil
+  rewrite.run = ('%d %.1f'):format(rewrite.seed, rewrite.strength)
+  steps.begin(rewrite.steps)
   local row, col, end_row, end_col = preview.region(rewrite.preview)
   local function position(at_row, at_col)
     local line = api.nvim_buf_get_lines(rewrite.bufnr, at_row, at_row + 1, false)[1]
     local units = vim.str_utfindex(line, rewrite.client.offset_encoding, at_col)
     return { line = at_row, character = units }
   end
-  draw(rewrite, {}, 'writing')
+  draw(rewrite, rewrite.drawn, 'writing')
   rewrite.progress = progress.begin(rewrite.client.id, 'dg-lsp-' .. token, 'dg-lsp: rewriting')
   local _, request = rewrite.client:request('codeAction/resolve', {
     title = 'Rewrite selection',
@@ -213,9 +169,8 @@ local function ask(rewrite)
       range = { start = position(row, col), ['end'] = position(end_row, end_col) },
       instruction = rewrite.instruction,
       seed = rewrite.seed,
-      shown = vim.tbl_map(function(attempt)
-        return table.concat(attempt.lines, '\n')
-      end, rewrite.attempts),
+      strength = rewrite.strength,
+      shown = attempts.shown(rewrite.attempts, rewrite.seed),
       token = token,
     },
   }, function(err, action)
@@ -257,11 +212,19 @@ function M.start(client, selection, instruction)
     original = original,
     instruction = instruction,
     seed = 0,
+    strength = strength.USUAL,
     attempts = {},
+    drawn = {},
+    run = '',
+    steps = steps.new(),
     keys = {},
   }
   active[bufnr] = rewrite
-  map_keys(rewrite)
+  rewrite.keys = rewrite_keys.map(bufnr, function()
+    return preview.has_cursor(shown)
+  end, function(action)
+    M[action](bufnr)
+  end)
   ask(rewrite)
   trace.tell('Rewrite', { buf = bufnr, state = 'started' })
 end
@@ -275,6 +238,9 @@ function M.take_draft(params)
       if not rewrite.written and is_untouched(rewrite) then
         local encoding = rewrite.client.offset_encoding
         local lines = shading.draft(params, encoding)
+        local is_whole = #(params.masked or {}) == 0 and not params.text:find('\u{FFFD}', 1, true)
+        local step = { lines = lines, text = params.text, is_whole = is_whole }
+        steps.add(rewrite.steps, rewrite.run, step)
         draw(rewrite, lines, progress.report(rewrite.progress, params))
         trace.tell('Draft', {
           buf = rewrite.bufnr,
@@ -299,21 +265,26 @@ local function pending(bufnr)
   return rewrite
 end
 
---- Replace the selection with the rewrite, as one undo step.
+--- Replace the selection with what is shown, as one undo step.
 ---@param bufnr? integer
 function M.accept(bufnr)
   local rewrite = pending(bufnr)
   if not rewrite then
     return
-  elseif not rewrite.written then
+  end
+  local step = rewrite.at and steps.of(rewrite.steps, rewrite.run)[rewrite.at]
+  if not rewrite.written then
     say('it is still being written', vim.log.levels.INFO)
   elseif not is_untouched(rewrite) then
     fail(rewrite, MOVED)
+  elseif step and not step.is_whole then
+    say('this step has gaps; accept a later one')
   else
     local row, col, end_row, end_col = preview.region(rewrite.preview)
     finish(rewrite)
     vim.cmd('let &undolevels = &undolevels')
-    api.nvim_buf_set_text(rewrite.bufnr, row, col, end_row, end_col, rewrite.written)
+    local lines = step and text.lines(step.text) or rewrite.written
+    api.nvim_buf_set_text(rewrite.bufnr, row, col, end_row, end_col, lines)
     trace.tell('Rewrite', { buf = rewrite.bufnr, state = 'accepted' })
   end
 end
@@ -331,19 +302,78 @@ function M.discard(bufnr)
   return true
 end
 
+--- Ask for a text, unless the selection was edited.
+---@param rewrite dg_lsp.Rewrite
+local function ask_again(rewrite)
+  if not is_untouched(rewrite) then
+    fail(rewrite, MOVED)
+  else
+    rest(rewrite)
+    ask(rewrite)
+  end
+end
+
 --- Try again, for another text.
 ---@param bufnr? integer
 function M.retry(bufnr)
   local rewrite = pending(bufnr)
-  if not rewrite then
+  if rewrite then
+    rewrite.seed = rewrite.seed + 1
+    ask_again(rewrite)
+  end
+end
+
+--- Turn the strength, for the text that the same seed gives there.
+---@param bufnr integer?
+---@param by 1|-1
+local function turn(bufnr, by)
+  local rewrite = pending(bufnr)
+  local turned = rewrite and strength.turned(rewrite.strength, by)
+  if rewrite and turned ~= rewrite.strength then
+    rewrite.strength = turned
+    ask_again(rewrite)
+  end
+end
+
+---@param bufnr? integer
+function M.freer(bufnr)
+  turn(bufnr, 1)
+end
+
+---@param bufnr? integer
+function M.closer(bufnr)
+  turn(bufnr, -1)
+end
+
+--- Draw the step after or before the one that is drawn; the last one is the rewrite.
+---@param bufnr integer?
+---@param by 1|-1
+local function walk(bufnr, by)
+  local rewrite = pending(bufnr)
+  if not rewrite or not rewrite.written then
     return
   elseif not is_untouched(rewrite) then
     fail(rewrite, MOVED)
-  else
-    rest(rewrite)
-    rewrite.seed = rewrite.seed + 1
-    ask(rewrite)
+    return
   end
+  local all = steps.of(rewrite.steps, rewrite.run)
+  local at = math.max(1, (rewrite.at or #all + 1) + by)
+  if all[at] then
+    rewrite.at, rewrite.warning = at, nil
+    draw(rewrite, all[at].lines)
+  else
+    show(rewrite, rewrite.attempts[#rewrite.attempts])
+  end
+end
+
+---@param bufnr? integer
+function M.earlier(bufnr)
+  walk(bufnr, -1)
+end
+
+---@param bufnr? integer
+function M.later(bufnr)
+  walk(bufnr, 1)
 end
 
 return M
