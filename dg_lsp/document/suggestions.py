@@ -123,7 +123,8 @@ def suggestions_for(
         if len(fitting) == standard.count:
             # Finishing and judging take time, so extra candidates are used only if needed.
             break
-        holes = finish_holes(candidate.segments, site) if site.holes else ()
+        segments = candidate.segments or (candidate.text,)
+        holes = finish_holes(segments, site) if site.holes else ()
         text = (
             joined(holes, between(site.replaced or "", site.holes))
             if holes
@@ -217,11 +218,11 @@ def writes_mask(text: str, site: InsertionSite, job: InfillJob | None) -> bool:
 
 def flaw_at(text: str, site: InsertionSite) -> str | None:
     """What is wrong with a rewrite, as one clause; None if nothing is, or for an infill."""
-    if not site.replaced:
-        return None
     if site.holes:
         breaks = breaks_syntax(text, site.prefix, site.suffix, site.language) is True
         return INVALID if breaks else None
+    if not site.replaced:
+        return None
     return flaw_of(text, site.replaced, site.prefix, site.suffix, site.language)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dg_lsp.config import MIN_CONFIDENCE
+from dg_lsp.document.holes import MARK
 from dg_lsp.document.request import BUDGET_CHARS
 from dg_lsp.document.suggestions import MultiLine
 from dg_lsp.server.settings_schema import about, parse_settings, settings_schema, settings_table
@@ -290,6 +291,15 @@ class Settings:
             "arguments of a parameter that you have removed. `all`: also arguments for a new "
             "parameter, and lines that are like the one you have changed, which are wrong more "
             "often."
+        ),
+    )
+    hole_mark: str = field(
+        default=MARK,
+        metadata=about(
+            "What stands for a hole: all holes of a selection or a document are filled "
+            "together, on request. It is a mark also in strings and comments.",
+            needs="1 to 20 characters without white space",
+            pattern=r"^\S{1,20}$",
         ),
     )
     draft_interval_ms: int = field(

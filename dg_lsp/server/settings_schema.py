@@ -66,7 +66,8 @@ def settings_table(defaults: object, path: str) -> str:
         limits = setting.metadata["limits"]
         if "minimum" in limits:
             kind = f"{kind}, {limits['minimum']} to {limits['maximum']}"
-        cells = (f"`{name}`", kind, f"`{json.dumps(_to_json(default))}`", about)
+        shown = json.dumps(_to_json(default), ensure_ascii=False)
+        cells = (f"`{name}`", kind, f"`{shown}`", about)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -48,6 +48,7 @@ def test_everything_can_be_set() -> None:
             "completionFallback": True,
             "speculate": "off",
             "nextEdits": "all",
+            "holeMark": "???",
             "draftIntervalMs": 0,
             "trace": "text",
             "usage": False,

@@ -14,6 +14,7 @@ from typing import Any
 
 from lsprotocol import types
 
+from dg_lsp.document.holes import MAX_HOLES, find_marks
 from dg_lsp.document.request import follows_no_instructions
 from dg_lsp.job import ModelInfo, Span
 from dg_lsp.server import lsp_ext
@@ -56,6 +57,8 @@ class Offered:
     asks: bool = False
     """Whether the client's extension asks the user for the instruction."""
     diagnostics: tuple[types.Diagnostic, ...] = ()
+    holes: bool = False
+    """Whether the marks in the span are filled, and nothing else changes."""
 
 
 async def code_actions(
@@ -71,6 +74,7 @@ async def code_actions(
     span = Span(*offsets_of(document.text, params.range, session.units))
     offered = [
         *_fills(span, params.context),
+        *_holes(session, document, span, params.context),
         *_rewrites(session, document, span, model),
         *_fixes(session, document, span, params.context, model),
     ]
@@ -109,6 +113,31 @@ def _fills(span: Span, context: types.CodeActionContext) -> list[Offered]:
     if span.start < span.end or context.trigger_kind is types.CodeActionTriggerKind.Automatic:
         return []
     return [Offered("Fill here", REWRITE, span)]
+
+
+def _holes(
+    session: Session, document: Document, span: Span, context: types.CodeActionContext
+) -> list[Offered]:
+    """One action for all marks of the selection, or of the document if nothing is selected."""
+    text, mark = document.text, session.settings.hole_mark
+    part = (span.start, span.end) if span.start < span.end else (0, len(text))
+    marks = find_marks(text, mark, *part)
+    if not marks:
+        return []
+    is_automatic = context.trigger_kind is types.CodeActionTriggerKind.Automatic
+    if is_automatic and not any(one.start <= span.start <= one.end for one in marks):
+        return []
+    title = "Fill the hole" if len(marks) == 1 else "Fill the holes"
+    many = f"there are more than {MAX_HOLES} holes; select some of them"
+    return [
+        Offered(
+            title,
+            REWRITE,
+            Span(marks[0].start, marks[-1].end),
+            disabled=many if len(marks) > MAX_HOLES else None,
+            holes=True,
+        )
+    ]
 
 
 def _rewrites(
@@ -207,6 +236,8 @@ def _data(session: Session, document: Document, offered: Offered) -> dict[str, A
             "end": {"line": span.end.line, "character": span.end.character},
         },
     }
+    if offered.holes:
+        return {**data, "holes": True}
     return data if offered.instruction is None else {**data, "instruction": offered.instruction}
 
 

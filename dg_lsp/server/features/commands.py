@@ -13,6 +13,7 @@ from typing import Any
 
 from lsprotocol import types
 
+from dg_lsp.document.holes import HolesError, checked, find_marks
 from dg_lsp.document.retrying import MAX_SEED
 from dg_lsp.job import MAX_SHOWN, Span
 from dg_lsp.reason import CodedError, Reason, ReasonCode
@@ -169,6 +170,11 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
     if len(shown) > MAX_SHOWN:
         raise invalid_params(f"shown has {len(shown)} texts; must be at most {MAX_SHOWN}")
     span = _read_span(session, document, raw)
+    holes = _read_holes(session, document, span, raw.get("holes"))
+    if holes:
+        span = Span(holes[0].start, holes[-1].end)
+    if holes and instruction is not None:
+        raise invalid_params("an instruction is for a rewrite; holes are filled without one")
     selection = document.text[span.start : span.end]
     if instruction is not None and not selection.strip():
         held = "only blanks" if selection else "nothing"
@@ -181,6 +187,7 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
         seed or 0,
         tuple(shown),
         token if isinstance(token, (str, int)) else None,
+        holes,
     )
 
 
@@ -279,6 +286,25 @@ def _read_document(session: Session, raw: dict[str, Any]) -> Document:
             "the document is not open, or its version is too old", ReasonCode.NOT_OPEN
         )
     return document
+
+
+def _read_holes(session: Session, document: Document, span: Span, raw: Any) -> tuple[Span, ...]:
+    """The holes to fill: the marks in a span, or ranges that the client gives."""
+    if raw is None or raw is False:
+        return ()
+    text = document.text
+    if raw is True:
+        found = find_marks(text, session.settings.hole_mark, span.start, span.end)
+    elif isinstance(raw, list):
+        found = [_read_span(session, document, {"range": one}) for one in raw]
+    else:
+        raise invalid_params(
+            "holes must be true, for the marks in the range, or a list of ranges"
+        )
+    try:
+        return checked(text, found)
+    except HolesError as error:
+        raise invalid_params(str(error), error.code) from error
 
 
 def _read_span(session: Session, document: Document, raw: dict[str, Any]) -> Span:

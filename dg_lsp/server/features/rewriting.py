@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lsprotocol import types
 
 from dg_lsp.document.edit import minimal_replacement
+from dg_lsp.document.holes import within
 from dg_lsp.document.request import RequestOptions
 from dg_lsp.document.suggestions import InsertionSite, flaw_at
 from dg_lsp.job import Draft, Span
@@ -75,6 +76,9 @@ class RewriteRequest:
     """What earlier attempts have shown."""
     token: JobToken | None = None
     """The token of its drafts."""
+    holes: tuple[Span, ...] = ()
+    """The parts of the span that are filled, the first one at its start and the last one at its
+    end; empty if the whole span is rewritten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +109,17 @@ async def rewrite(
         method, document.uri, at, "invoked", document.language
     ) as trace:
         # A rewrite of masked text would put the mask into the document.
-        refusal = session.exclusion(document) or session.secret(document, span.start, span.end)
+        refusal = session.exclusion(document)
+        for written in request.holes or (span,):
+            refusal = refusal or session.secret(document, written.start, written.end)
         trace.checked()
         if refusal is not None:
             answer = refused(refusal)
         else:
             end = span.end if span.start < span.end else None
             site = session.site(document, span.start, end)
+            if request.holes:
+                site = replace(site, holes=within(request.holes))
             answer = await _write(session, request, site, report)
             if answer.suggestions:
                 change = _change(session, request, site, answer.suggestions[0].text)

@@ -47,7 +47,7 @@ def suggest_draft(
 ) -> DraftSuggestion:
     """A draft finished like a candidate, and how much of it has settled."""
     if site.holes:
-        written = [match_newlines(one, site.newline) for one in draft.segments]
+        written = [match_newlines(one, site.newline) for one in draft.segments or (draft.text,)]
         text = joined(written, between(site.replaced or "", site.holes))
     else:
         text = finish_at(draft.text, site, one_line=one_line(site, multi_line))
