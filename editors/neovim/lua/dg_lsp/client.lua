@@ -3,6 +3,7 @@ local actions = require('dg_lsp.actions')
 local config = require('dg_lsp.config')
 local ghost = require('dg_lsp.ghost')
 local menu = require('dg_lsp.menu')
+local next_edit = require('dg_lsp.next_edit')
 local rewrite = require('dg_lsp.rewrite')
 local say = require('dg_lsp.say').say
 local server = require('dg_lsp.server')
@@ -80,6 +81,7 @@ local function on_attach(ev)
   end
   trace.note('attached to buffer %d', ev.buf)
   actions.watch(client)
+  next_edit.begin(ev.buf, client)
   if not vim.lsp.inline_completion then
     return
   end
@@ -111,6 +113,7 @@ local function on_detach(ev)
   local client = vim.lsp.get_client_by_id(ev.data.client_id)
   if client and client.name == M.NAME then
     rewrite.discard(ev.buf)
+    next_edit.release(ev.buf)
     ghost.release(ev.buf)
     pcall(api.nvim_clear_autocmds, { group = 'dg_lsp.buffer', buffer = ev.buf })
   end
@@ -139,6 +142,7 @@ function M.disable()
   for _, client in ipairs(vim.lsp.get_clients({ name = M.NAME })) do
     for bufnr in pairs(client.attached_buffers) do
       rewrite.discard(bufnr)
+      next_edit.release(bufnr)
       ghost.release(bufnr)
     end
     client:stop()

@@ -1,6 +1,7 @@
 --- `:DgLsp` and its subcommands.
 local client = require('dg_lsp.client')
 local models = require('dg_lsp.models')
+local next_edit = require('dg_lsp.next_edit')
 local page = require('dg_lsp.page')
 local rewrite = require('dg_lsp.rewrite')
 local sample = require('dg_lsp.sample')
@@ -79,6 +80,20 @@ end
 for _, action in ipairs({ 'retry', 'freer', 'closer', 'earlier', 'later' }) do
   words[action] = function()
     rewrite[action]()
+  end
+end
+
+--- Go to the edit that follows from the last one, or accept it.
+function words.next()
+  if not next_edit.take() then
+    say('no next edit is shown here')
+  end
+end
+
+--- Remove it; none is shown until the next edit by hand.
+function words.skip()
+  if not next_edit.dismiss() then
+    say('no next edit is shown here')
   end
 end
 

@@ -15,6 +15,9 @@ local defaults = {
   settings = {},
   -- Whether text is shown while it is being denoised, shaded by how sure the model is.
   drafts = true,
+  -- Whether edits that follow from the last one are shown at their places; the server's setting
+  -- `nextEdits` says which.
+  next_edits = true,
   -- 'hide' or 'show' ghost text while a completion menu is open.
   menu = 'hide', ---@type 'hide'|'show'
   -- How many times a crashed server is restarted before `:DgLsp restart` is needed.
@@ -30,6 +33,8 @@ local defaults = {
     -- Ask for ghost text here, even if suggestions appear only on request.
     suggest = '<M-\\>',
     dismiss = '<C-]>',
+    -- In normal mode too: go to the edit that is shown, or accept it in its line.
+    next_edit = '<M-n>',
   },
   -- Normal mode keys of the buffer while a rewrite is shown: one, a list, or false for none.
   rewrite_keys = {

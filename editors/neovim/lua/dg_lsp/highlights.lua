@@ -4,6 +4,7 @@ local M = {}
 local LINKS = {
   DgLspRest = 'Normal',
   DgLspReplaced = 'DiffDelete',
+  DgLspInserted = 'DiffAdd',
   DgLspHint = 'Comment',
   DgLspMasked = 'DgLspDraft1',
   DgLspWarning = 'DiagnosticWarn',

@@ -5,9 +5,30 @@ local MINIMUM = 'nvim-0.11'
 
 local say = require('dg_lsp.say').say
 
-local function map_keys()
+---@param mode string
+---@param actions table<string, fun(): boolean>
+local function map_keys(mode, actions)
   local keys = require('dg_lsp.config').now.keys
-  local actions = {
+  for name, action in pairs(actions) do
+    local lhs = keys[name]
+    local before = lhs and vim.fn.maparg(lhs, mode, false, true)
+    -- Neovim's own mappings are functions that return keys.
+    if before and before.lhs and not (before.expr == 1 and before.callback) then
+      say(('%s is mapped already; keys.%s is left alone'):format(lhs, name))
+    elseif lhs then
+      -- Not an expression mapping: in a burst of keys, Neovim evaluates those before the buffer
+      -- contains the previous keys.
+      vim.keymap.set(mode, lhs, function()
+        if not action() then
+          require('dg_lsp.keys').run(before, lhs)
+        end
+      end, { desc = 'dg-lsp: ' .. name })
+    end
+  end
+end
+
+local function map_ghost_text_keys()
+  map_keys('i', {
     accept = M.accept,
     accept_word = M.accept_word,
     accept_line = M.accept_line,
@@ -15,23 +36,7 @@ local function map_keys()
     previous = M.previous,
     suggest = M.suggest,
     dismiss = M.dismiss,
-  }
-  for name, action in pairs(actions) do
-    local lhs = keys[name]
-    local before = lhs and vim.fn.maparg(lhs, 'i', false, true)
-    -- Neovim's own mappings are functions that return keys.
-    if before and before.lhs and not (before.expr == 1 and before.callback) then
-      say(('%s is mapped already; keys.%s is left alone'):format(lhs, name))
-    elseif lhs then
-      -- Not an expression mapping: in a burst of keys, Neovim evaluates those before the buffer
-      -- contains the previous keys.
-      vim.keymap.set('i', lhs, function()
-        if not action() then
-          require('dg_lsp.keys').run(before, lhs)
-        end
-      end, { desc = 'dg-lsp: ' .. name })
-    end
-  end
+  })
 end
 
 --- Apply the settings and start; call it once, from the user's configuration.
@@ -55,7 +60,10 @@ function M.setup(given)
     end,
   })
   if vim.lsp.inline_completion then
-    map_keys()
+    map_ghost_text_keys()
+  end
+  for _, mode in ipairs({ 'i', 'n' }) do
+    map_keys(mode, { next_edit = M.next_edit })
   end
   require('dg_lsp.client').enable()
 end
@@ -118,10 +126,17 @@ function M.suggest()
   return true
 end
 
---- Hide the ghost text; false if there is none.
+--- Hide the ghost text or else the next edit; false if there is neither.
 ---@return boolean
 function M.dismiss()
-  return has_ghost_text() and require('dg_lsp.ghost').dismiss()
+  return (has_ghost_text() and require('dg_lsp.ghost').dismiss())
+    or require('dg_lsp.next_edit').dismiss()
+end
+
+--- Go to the next edit, or accept it if the cursor is in its line; false if none is shown.
+---@return boolean
+function M.next_edit()
+  return require('dg_lsp.next_edit').take()
 end
 
 --- A short text for a statusline; empty if no server runs.
