@@ -80,6 +80,7 @@ class ClientExtensions:
     drafts: bool = False
     status: bool = False
     ask_instruction: bool = False
+    doubt: bool = False
 
 
 def read_extensions(experimental: Any) -> ClientExtensions:
@@ -91,6 +92,7 @@ def read_extensions(experimental: Any) -> ClientExtensions:
         drafts=asked.get("drafts") is True,
         status=asked.get("status") is True,
         ask_instruction=asked.get("askInstruction") is True,
+        doubt=asked.get("doubt") is True,
     )
 
 
@@ -248,6 +250,22 @@ class Alternatives:
             ],
             "reason": self.reason and self.reason.message,
             "code": self.reason and self.reason.code.value,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GhostItem:
+    """An `InlineCompletionItem`, for a client with `doubt`."""
+
+    text: str
+    range: types.Range
+    confidence: tuple[tuple[float, int], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "insertText": self.text,
+            "range": _range_json(self.range),
+            "confidence": [[probability, length] for probability, length in self.confidence],
         }
 
 

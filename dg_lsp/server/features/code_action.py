@@ -22,6 +22,7 @@ from dg_lsp.server.convert import offsets_of, range_at
 from dg_lsp.server.features.commands import read_request, warn
 from dg_lsp.server.features.rewriting import (
     RewriteRefusedError,
+    confidence,
     leading_comment,
     rewrite,
     workspace_edit,
@@ -103,7 +104,8 @@ async def resolve_action(session: Session, action: types.CodeAction) -> types.Co
         raise request_failed(refused.reason) from refused
     session.status.well()
     warn(session, change)
-    action.data = {**action.data, "warning": change.warning}
+    said = {"warning": change.warning, "confidence": confidence(session, change)}
+    action.data = {**action.data, **said}
     action.edit = workspace_edit(session, change, action.title)
     return action
 

@@ -7,16 +7,17 @@ keep the last ghost text and accept it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from lsprotocol import types
 
 from dg_lsp.document.position import LINE_END
 from dg_lsp.document.request import RequestOptions
-from dg_lsp.document.suggestions import Suggestion
+from dg_lsp.document.suggestions import Suggestion, left_of
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.capabilities import ClientFeatures
-from dg_lsp.server.convert import offset_at, offsets_of
+from dg_lsp.server.convert import Units, offset_at, offsets_of, width
 from dg_lsp.server.features.asking import Question, ask, refusal_at
 from dg_lsp.server.features.drafts import send_drafts
 from dg_lsp.server.features.quirks import GhostText, adapt
@@ -29,7 +30,7 @@ from dg_lsp.server.workspace.documents import Document
 
 async def inline_completion(
     session: Session, request: lsp_ext.InlineCompletionRequest
-) -> types.InlineCompletionList:
+) -> types.InlineCompletionList | dict[str, Any]:
     """The suggestions at the cursor, each as one item."""
     kind = request.params.context.trigger_kind
     is_invoked = kind is types.InlineCompletionTriggerKind.Invoked
@@ -47,7 +48,12 @@ async def inline_completion(
     if document is not None:
         span = offsets_of(document.text, target.range, session.units)
         session.shown(document, span, [target.head + one.text for one in suggestions])
-    return types.InlineCompletionList(_items(target, suggestions, session.client))
+    found = _items(target, suggestions, session.client)
+    if session.client.extensions.doubt:
+        return {"items": [_with_confidence(*one, target.head, session.units) for one in found]}
+    return types.InlineCompletionList(
+        [types.InlineCompletionItem(ghost.text, range=ghost.range) for ghost, _ in found]
+    )
 
 
 def _read(
@@ -91,15 +97,25 @@ def _read(
 
 def _items(
     target: Target, suggestions: tuple[Suggestion, ...], client: ClientFeatures
-) -> list[types.InlineCompletionItem]:
+) -> list[tuple[GhostText, Suggestion]]:
     rest, *_ = LINE_END.split(target.site.suffix, maxsplit=1)
     made = [
-        adapt(GhostText(target.head + suggestion.text, target.range, rest), client)
-        for suggestion in suggestions
+        (adapt(GhostText(target.head + one.text, target.range, rest), client), one)
+        for one in suggestions
     ]
     # Several may have been cut to the same first line, or to an empty one.
-    texts = {ghost.text: ghost for ghost in made if ghost.text}
-    return [types.InlineCompletionItem(text, range=one.range) for text, one in texts.items()]
+    return [*{ghost.text: (ghost, one) for ghost, one in made if ghost.text}.values()]
+
+
+def _with_confidence(
+    ghost: GhostText, suggestion: Suggestion, head: str, units: Units
+) -> dict[str, Any]:
+    """An item that says how sure the model is of each part; `head` is the document's own."""
+    sure = (1.0,) * len(head) + suggestion.confidences
+    shares = left_of(head + suggestion.text, sure, ghost.text, suggestion.confidence)
+    widths = [width(character, units) for character in ghost.text]
+    runs = lsp_ext.confidence_runs(shares, widths)
+    return lsp_ext.GhostItem(ghost.text, ghost.range, runs).to_json()
 
 
 def _draft_listener(

@@ -17,12 +17,12 @@ from lsprotocol import types
 from dg_lsp.document.edit import minimal_replacement
 from dg_lsp.document.holes import within
 from dg_lsp.document.request import RequestOptions
-from dg_lsp.document.suggestions import InsertionSite, flaw_at
+from dg_lsp.document.suggestions import InsertionSite, Suggestion, flaw_at
 from dg_lsp.job import Draft, Span
 from dg_lsp.reason import CodedError, Reason, ReasonCode
-from dg_lsp.server.convert import range_at
+from dg_lsp.server.convert import range_at, width
 from dg_lsp.server.features.drafts import send_drafts
-from dg_lsp.server.lsp_ext import JobToken
+from dg_lsp.server.lsp_ext import JobToken, confidence_runs
 from dg_lsp.server.session import Session
 from dg_lsp.server.status import Report
 from dg_lsp.server.suggest import decide
@@ -90,6 +90,8 @@ class Change:
     new_text: str
     warning: str | None = None
     """What is wrong with it, as one clause, if no attempt was better."""
+    confidences: tuple[float, ...] = ()
+    """Probability of each character of `new_text`."""
 
 
 async def rewrite(
@@ -122,7 +124,7 @@ async def rewrite(
                 site = replace(site, holes=within(request.holes))
             answer = await _write(session, request, site, report)
             if answer.suggestions:
-                change = _change(session, request, site, answer.suggestions[0].text)
+                change = _change(session, request, site, answer.suggestions[0])
                 answer = answer if change else answer.dropped(MOVED)
         trace.end(answer)
     if change is None:
@@ -149,7 +151,7 @@ async def _write(
 
 
 def _change(
-    session: Session, request: RewriteRequest, site: InsertionSite, new_text: str
+    session: Session, request: RewriteRequest, site: InsertionSite, written: Suggestion
 ) -> Change | None:
     """The change in the current document; `None` if the span itself has changed."""
     document = request.document
@@ -157,7 +159,14 @@ def _change(
     found = None if now is None else find_again(request.span, document.text, now.text)
     if now is None or found is None:
         return None
-    return Change(now, found, new_text, flaw_at(new_text, site))
+    text, sure = written.text, written.confidences
+    return Change(now, found, text, flaw_at(text, site), sure)
+
+
+def confidence(session: Session, change: Change) -> list[tuple[float, int]]:
+    """How sure the model is of each part of a change, as in `dgLsp/draft`."""
+    widths = [width(character, session.units) for character in change.new_text]
+    return [*confidence_runs(change.confidences, widths)]
 
 
 def workspace_edit(session: Session, change: Change, label: str) -> types.WorkspaceEdit:

@@ -400,3 +400,16 @@ async def test_an_extension_makes_the_action_itself_and_sees_the_edit_first(make
     assert {draft["token"] for draft in editor.told("dgLsp/draft")} == {"mine"}
     assert editor.told("workspace/applyEdit") == []
     assert editor.engine.jobs[0].seed == 3
+
+
+async def test_a_resolved_rewrite_says_how_sure_the_model_is(modern):
+    modern.replace("aé🙂\n")
+    data = {
+        "uri": URI,
+        "range": {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 4}},
+    }
+    action = await modern.ask(
+        "codeAction/resolve", {"title": "x", "kind": "refactor.rewrite", "data": data}
+    )
+
+    assert action["data"]["confidence"] == [[0.9, 4]]

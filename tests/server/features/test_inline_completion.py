@@ -540,3 +540,17 @@ async def test_what_is_shown_has_the_form_of_the_place(
     # Nor is a mask shown in between, or what is nothing in the end.
     shown = "".join(draft["text"] for draft in editor.told("dgLsp/draft"))
     assert "***" not in shown
+
+
+async def test_a_client_that_asks_for_doubt_learns_how_sure_each_part_is(make_editor):
+    editor = make_editor()
+    await editor.begin({"experimental": {"dgLsp": {"doubt": True}}})
+    editor.open("def f(a, b):\n    return \n")
+    [item] = await editor.inline(1, 11)
+
+    at = {"line": 1, "character": 11}
+    assert item == {
+        "insertText": "a + b",
+        "range": {"start": at, "end": at},
+        "confidence": [[0.9, 5]],
+    }
