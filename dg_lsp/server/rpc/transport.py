@@ -1,7 +1,8 @@
 """Runs a session over stdio or TCP until the client disconnects or its process is gone.
 
-Pipes are read and written on daemon threads, because the other end may stop reading or writing
-at any time. A second TCP client is refused.
+The other end may stop reading or writing at any time, and the event loop never waits for it: a
+pipe is read when something is there, and what it does not take at once is written on a thread.
+A second TCP client is refused.
 """
 
 from __future__ import annotations
@@ -43,31 +44,58 @@ async def serve_stdio(
     protocol: Protocol, closing: Closing, stdin: BinaryIO, stdout: BinaryIO
 ) -> int:
     """Serve the client at the other end of two pipes; returns the exit status."""
-    loop = asyncio.get_running_loop()
     pieces: asyncio.Queue[Piece] = asyncio.Queue()
-    descriptor = stdin.fileno()
-
-    def read() -> None:
-        # Not through the buffered file: its lock, held by a waiting reader, would abort the
-        # interpreter's end.
-        piece: Piece = b""
-        while piece is not None:
-            try:
-                piece = os.read(descriptor, 1 << 16) or None
-            except OSError:
-                piece = None
-            try:
-                loop.call_soon_threadsafe(pieces.put_nowait, piece)
-            except RuntimeError:
-                return
-
+    stop_reading = _read_pipe(stdin.fileno(), pieces.put_nowait)
     writer = PipeWriter(stdout.fileno(), MAX_UNREAD_BYTES, lambda: _give_up(protocol))
     protocol.set_writer(writer)
-    threading.Thread(target=read, name="dg-lsp stdin", daemon=True).start()
     try:
         return await _serve(protocol, closing, pieces.get, watches_parent=True)
     finally:
+        stop_reading()
         await asyncio.to_thread(writer.flush, FLUSH_S)
+
+
+def _read_pipe(descriptor: int, take: Callable[[Piece], None]) -> Callable[[], None]:
+    """Read a pipe until its end, on the event loop where that can watch it; what is returned
+    ends that.
+
+    A thread costs each message a hand-over to the loop. Files and Windows' pipes need one.
+    """
+    loop = asyncio.get_running_loop()
+
+    def read() -> Piece:
+        # Not through the buffered file: its lock, held by a waiting reader, would abort the
+        # interpreter's end.
+        try:
+            return os.read(descriptor, 1 << 16) or None
+        except OSError:
+            return None
+
+    def read_what_is_there() -> None:
+        piece = read()
+        if piece is None:
+            loop.remove_reader(descriptor)
+        take(piece)
+
+    def keep_reading() -> None:
+        piece: Piece = b""
+        while piece is not None:
+            piece = read()
+            try:
+                loop.call_soon_threadsafe(take, piece)
+            except RuntimeError:
+                return
+
+    try:
+        loop.add_reader(descriptor, read_what_is_there)
+    except (NotImplementedError, OSError):
+        threading.Thread(target=keep_reading, name="dg-lsp stdin", daemon=True).start()
+        return lambda: None
+
+    def stop() -> None:
+        loop.remove_reader(descriptor)
+
+    return stop
 
 
 async def serve_tcp(
