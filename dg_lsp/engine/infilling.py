@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -18,29 +17,24 @@ from dg_lsp.engine.family import Family, FoundText, LengthStrategy
 from dg_lsp.engine.healing import text_of
 from dg_lsp.engine.joint_lengths import combinations, known_options, measured, probes
 from dg_lsp.engine.lanes import Lane
+from dg_lsp.engine.outcome import outcome
 from dg_lsp.engine.prompt import (
     CanvasPlan,
     Prompt,
     healed_ids,
+    noised,
     plan_canvas,
     plan_open_canvas,
     plan_rewrite,
     plan_seed,
     plan_segments,
+    with_newlines,
 )
 from dg_lsp.engine.seeding import equal_positions, usable, with_seeds
-from dg_lsp.engine.segments import joined_text, no_room, too_long_to_pin
-from dg_lsp.engine.span_text import masked_places, meeting_point, span_text
+from dg_lsp.engine.segments import no_room, too_long_to_pin
 from dg_lsp.engine.warm_start import warm_starts
-from dg_lsp.job import (
-    NOTHING_MISSING,
-    Candidate,
-    Draft,
-    Earlier,
-    Infill,
-    InfillJob,
-    PinnedText,
-)
+from dg_lsp.engine.written import Written
+from dg_lsp.job import Candidate, Draft, Infill, InfillJob
 from dg_lsp.reason import Reason, ReasonCode
 
 T = TypeVar("T")
@@ -75,18 +69,7 @@ class Filling:
         cancelled: Callable[[], bool],
         on_draft: Callable[[Draft], None],
     ) -> None:
-        # Models see only "\n"; the caller converts line breaks back to the document's own.
-        self._job = dataclasses.replace(
-            job,
-            prefix=job.prefix.replace("\r\n", "\n"),
-            suffix=job.suffix.replace("\r\n", "\n"),
-            replaced=job.replaced and job.replaced.replace("\r\n", "\n"),
-            earlier=_with_our_line_ends(job.earlier),
-            pinned=tuple(
-                PinnedText(one.text.replace("\r\n", "\n"), _with_our_line_ends(one.earlier))
-                for one in job.pinned
-            ),
-        )
+        self._job = with_newlines(job)
         self._seeds = usable(self._job, codec)
         """The seeds that take part, by their number in the job."""
         self._seed_ids: dict[int, list[int]] = {}
@@ -96,19 +79,12 @@ class Filling:
         self._steps = 0
         self._timings_ms: dict[str, float] = {}
         self._started = time.perf_counter()
-        self._left_tokens: tuple[int, ...] = ()
-        """The freed tokens before the span; only the first block has them."""
-        self._committed: list[tuple[int, float]] = []
-        """Tokens of the settled blocks, with their probabilities."""
-        self._rest = ""
-        """The old text after the current block of a rewrite."""
+        self._written = Written(self._job, codec)
         self._block, self._blocks = 1, 1
         self._is_cut_short = False
         """Whether the deadline ended it."""
         self._is_undecided = False
         """Whether the steps were used up before every token of a text was decided."""
-        self._is_open_ended = False
-        """Whether texts are cut where they meet the suffix."""
         self._complete: list[FoundText] = []
         """The texts found so far, while a longer one is tried."""
         self._lanes: list[Lane] = []
@@ -133,7 +109,7 @@ class Filling:
         refused = no_room(prompt, self._denoiser.canvas_length) if self._job.pinned else None
         if refused is not None:
             return Infill((), 0, reason=refused)
-        self._left_tokens = prompt.left_tokens
+        self._written.left_tokens = prompt.left_tokens
         encoded = self._encode(prompt)
         try:
             found = yield from self._find(prompt, encoded)
@@ -146,7 +122,14 @@ class Filling:
             found = self._texts([lane for lane in self._lanes if self._agrees(lane)])
         ranked = self._timed("rank", lambda: self._ranked(found, prompt, encoded))
         self._timings_ms["total"] = (time.perf_counter() - self._started) * 1e3
-        offered, reason = self._sure_enough(ranked)
+        offered, reason = outcome(
+            self._job,
+            ranked,
+            self._settings.min_confidence,
+            self._steps,
+            is_cut_short=self._is_cut_short,
+            is_undecided=self._is_undecided,
+        )
         return Infill(
             offered,
             self._steps,
@@ -155,32 +138,6 @@ class Filling:
             prompt_tokens=len(prompt.ids),
             cached_tokens=getattr(encoded, "reused", 0),
         )
-
-    def _sure_enough(
-        self, ranked: list[Candidate]
-    ) -> tuple[tuple[Candidate, ...], Reason | None]:
-        """The candidates worth showing, or why there are none."""
-        least = self._settings.min_confidence
-        is_empty = bool(ranked) and not ranked[0].text
-        written = [] if is_empty else [one for one in ranked if one.text]
-        sure = [candidate for candidate in written if candidate.confidence >= least]
-        if sure:
-            return tuple(sure[: self._job.candidates + self._job.extra_candidates]), None
-        if self._is_cut_short:
-            over = f"the {self._job.deadline_s:g} s were over before there was a usable text"
-            return (), Reason(ReasonCode.DEADLINE, over)
-        if self._is_undecided and not written:
-            undecided = f"some tokens were still undecided after {self._steps} steps"
-            return (), Reason(ReasonCode.UNDECIDED, undecided)
-        if is_empty:
-            return (), NOTHING_MISSING
-        if not written and self._job.shown:
-            again = "the model wrote nothing that has not been shown already"
-            return (), Reason(ReasonCode.ALREADY_SHOWN, again)
-        if not written:
-            return (), Reason(ReasonCode.BLANK, "the model wrote bytes that form no text")
-        unsure = f"confidence {written[0].confidence:.2f} is below {least:.2f}"
-        return (), Reason(ReasonCode.LOW_CONFIDENCE, unsure)
 
     def _refusal(self) -> Reason | None:
         """Why the job's texts cannot be pinned."""
@@ -220,7 +177,9 @@ class Filling:
         plans = [*(plan_canvas(prompt, length) for length in lengths), *warm]
         strength = self._family.seed_strength
         plans += [
-            plan.with_free(self._noised(plan.free_ids, strength)) if strength else plan
+            plan.with_free(noised(plan.free_ids, strength, self._job.seed))
+            if strength
+            else plan
             for plan in self._seeded(prompt, room)
         ]
         lanes = yield from self._denoise(plans, prompt, encoded, strategy)
@@ -270,11 +229,7 @@ class Filling:
         """The same for a rewrite: noised where the seed differs from the old text."""
         return [
             plan.with_free(
-                self._noised(
-                    plan.free_ids,
-                    self._job.strength,
-                    kept=equal_positions(plan.free_ids, old_ids),
-                )
+                self._noised(plan.free_ids, kept=equal_positions(plan.free_ids, old_ids))
             )
             for plan in self._seeded(prompt, room)
         ]
@@ -293,7 +248,7 @@ class Filling:
 
     def _open(self, prompt: Prompt, encoded: Any) -> Steps[list[FoundText]]:
         """Fill canvases without a right anchor, block by block, until they meet the suffix."""
-        self._is_open_ended = True
+        self._written.is_open_ended = True
         left = self._job.max_tokens + prompt.healed_tokens
         while True:
             length = min(left, self._block_tokens)
@@ -320,22 +275,19 @@ class Filling:
         self._blocks = len(blocks) + 1
         for number, block in enumerate(blocks, start=1):
             self._block = number
-            self._rest = self._old_text([*blocks[number:], start_ids], prompt)
-            start = self._noised(block, self._job.strength)
+            self._written.rest = self._old_text([*blocks[number:], start_ids], prompt)
+            start = self._noised(block)
             plan = plan_open_canvas(prompt, len(block)).with_free(start)
             lanes = yield from self._denoise([plan], prompt, encoded)
             prompt, encoded = self._commit(lanes[0], prompt)
-        self._block, self._rest = self._blocks, ""
+        self._block, self._written.rest = self._blocks, ""
         lengths = [len(start_ids)] * self._job.candidates
         if self._job.span_tokens is None:
             lengths = self._family.lengths.lengths_around(
                 len(start_ids), prompt.least_tokens, room
             )
         plans = [
-            plan_rewrite(
-                prompt,
-                self._noised((start_ids + [-1] * length)[:length], self._job.strength),
-            )
+            plan_rewrite(prompt, self._noised((start_ids + [-1] * length)[:length]))
             for length in lengths
         ]
         if self._blocks == 1:
@@ -359,16 +311,6 @@ class Filling:
     def _block_tokens(self) -> int:
         return min(self._settings.block_tokens, self._denoiser.canvas_length)
 
-    def _noised(
-        self, ids: Sequence[int], strength: float, kept: frozenset[int] = frozenset()
-    ) -> list[int]:
-        """The ids, as many as `strength` says noised (-1), except at `kept` positions."""
-        rng = random.Random(f"{self._job.seed} {len(ids)}")
-        return [
-            -1 if rng.random() < strength and at not in kept else token_id
-            for at, token_id in enumerate(ids)
-        ]
-
     def _denoise(
         self,
         plans: Sequence[CanvasPlan],
@@ -383,7 +325,7 @@ class Filling:
         def after_step() -> None:
             self._steps += 1
             self._lanes = denoising.lanes
-            if self._is_length_open and not self._is_open_ended and not denoising.done:
+            if self._is_length_open and not self._written.is_open_ended and not denoising.done:
                 self._rank_settled(prompt, encoded)
             self._send_draft(denoising.step_idx, corruption.max_steps)
             if denoising.step_idx == 1 and any(map(self._agrees, self._lanes)):
@@ -418,13 +360,8 @@ class Filling:
         """Commit a settled block: its tokens become known text before the next canvas."""
         if lane.masked:
             raise _UndecidedError
-        ids = lane.shown.tolist()
-        self._committed += zip(ids, lane.log_probability.exp().tolist(), strict=True)
-        prompt = dataclasses.replace(
-            prompt,
-            ids=(*prompt.ids, *ids),
-            left_tokens=(),
-        )
+        ids = self._written.commit(lane)
+        prompt = dataclasses.replace(prompt, ids=(*prompt.ids, *ids), left_tokens=())
         return prompt, self._encode(prompt)
 
     def _encode(self, prompt: Prompt) -> Any:
@@ -434,38 +371,10 @@ class Filling:
         )
 
     def _texts(self, lanes: Sequence[Lane]) -> list[FoundText]:
-        """The text of each lane, after the committed tokens."""
-        if self._job.pinned:
-            return [joined_text(lane, self._codec, self._job.pinned) for lane in lanes]
-        found = []
-        for lane in lanes:
-            tokens = [
-                *self._committed,
-                *zip(lane.shown.tolist(), lane.log_probability.exp().tolist(), strict=True),
-            ]
-            plan = dataclasses.replace(lane.plan, left_tokens=self._left_tokens)
-            ids = [token_id for token_id, _ in tokens]
-            text, confidences = span_text(
-                plan, self._codec, ids, [probability for _, probability in tokens]
-            )
-            if not self._is_open_ended:
-                rest = self._rest
-                shares = (*confidences, *[0.0] * len(rest))
-                before = len(self._committed)
-                masked = {before + at: width for at, width in lane.masked.items()}
-                places = masked_places(plan, self._codec, ids, masked)
-                found.append(
-                    FoundText(
-                        *(text + rest, shares),
-                        seed=lane.plan.seed,
-                        is_decided=not masked,
-                        masked=places,
-                    )
-                )
-                continue
-            end = meeting_point(text, self._job.suffix)
-            found.append(FoundText(text[:end], confidences[:end], meets=end is not None))
-        return found
+        return [self._written.found_in(lane) for lane in lanes]
+
+    def _noised(self, ids: Sequence[int], kept: frozenset[int] = frozenset()) -> list[int]:
+        return noised(ids, self._job.strength, self._job.seed, kept)
 
     def _rank_settled(self, prompt: Prompt, encoded: Any) -> None:
         """Rank the settled lanes as at the end, once they are half of all lanes.
@@ -496,9 +405,7 @@ class Filling:
         found = [one for one in self._compared(decided) if "\ufffd" not in one.text]
         if not self._job.may_be_empty:
             found = [one for one in found if _is_written(one)] or found
-        elif self._job.pinned:
-            pass
-        elif self._is_length_open:
+        elif self._is_length_open and not self._job.pinned:
             # Whether anything is missing does not depend on which lane got how far.
             found = [*found, FoundText("", ())]
         found = [one for one in found if not self._job.was_shown(one.text)]
@@ -526,10 +433,6 @@ class Filling:
         finally:
             elapsed = (time.perf_counter() - start) * 1e3
             self._timings_ms[stage] = self._timings_ms.get(stage, 0.0) + elapsed
-
-
-def _with_our_line_ends(earlier: Earlier | None) -> Earlier | None:
-    return earlier and dataclasses.replace(earlier, text=earlier.text.replace("\r\n", "\n"))
 
 
 def _is_written(found: FoundText) -> bool:

@@ -15,11 +15,13 @@ Healed positions begin and end the free ones: they hold the text on both sides o
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.healing import text_of
+from dg_lsp.job import Earlier, InfillJob, PinnedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,3 +226,39 @@ def segment_ids(edges: Edges, codec: Codec, text: str) -> list[int]:
     """The same for one segment."""
     before, after = (text_of(codec, ids) for ids in (edges.left_tokens, edges.right_tokens))
     return codec.encode(before.decode() + text + after.decode())
+
+
+def noised(
+    ids: Sequence[int], strength: float, seed: object, kept: frozenset[int] = frozenset()
+) -> list[int]:
+    """The ids, as many as `strength` says noised (-1), except at `kept` positions.
+
+    What is noised at one strength is noised at every higher one, with the same seed.
+    """
+    rng = random.Random(f"{seed} {len(ids)}")
+    return [
+        -1 if rng.random() < strength and at not in kept else token_id
+        for at, token_id in enumerate(ids)
+    ]
+
+
+def with_newlines(job: InfillJob) -> InfillJob:
+    """The job with the line ends that models see; the caller converts them back."""
+
+    def earlier(given: Earlier | None) -> Earlier | None:
+        return given and replace(given, text=_with_newlines(given.text))
+
+    return replace(
+        job,
+        prefix=_with_newlines(job.prefix),
+        suffix=_with_newlines(job.suffix),
+        replaced=job.replaced and _with_newlines(job.replaced),
+        earlier=earlier(job.earlier),
+        pinned=tuple(
+            PinnedText(_with_newlines(one.text), earlier(one.earlier)) for one in job.pinned
+        ),
+    )
+
+
+def _with_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import random
 import statistics
 import sys
 import sysconfig
@@ -25,6 +24,7 @@ from pathlib import Path
 from dg_lsp.document.request import RequestContext, RequestOptions, build_job
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.engine.infilling import Filling
+from dg_lsp.engine.prompt import noised
 from dg_lsp.job import InfillJob
 from dg_lsp.models.loading import LoadedModel, load
 
@@ -35,14 +35,9 @@ LINES = range(2, 7)
 class PositionsOfTheirOwn(Filling):
     """Starts noise at positions that have nothing to do with those of another strength."""
 
-    def _noised(
-        self, ids: Sequence[int], strength: float, kept: frozenset[int] = frozenset()
-    ) -> list[int]:
-        rng = random.Random(f"{self._job.seed} {len(ids)} {strength}")
-        return [
-            -1 if rng.random() < strength and at not in kept else token_id
-            for at, token_id in enumerate(ids)
-        ]
+    def _noised(self, ids: Sequence[int], kept: frozenset[int] = frozenset()) -> list[int]:
+        strength = self._job.strength
+        return noised(ids, strength, f"{self._job.seed} {strength}", kept)
 
 
 def selections(folder: Path) -> Iterator[InsertionSite]:
