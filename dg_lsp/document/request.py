@@ -67,6 +67,8 @@ class RequestOptions:
     result."""
     alternatives: int = 0
     """If above 0, what else may stand in place of the selection, one word: at most so many."""
+    is_warm: bool = False
+    """Whether denoising starts from what is in the holes of the site."""
     lane: str = "inline"
     """Jobs of one lane on one document supersede each other."""
 
@@ -148,7 +150,8 @@ def build_job(
     # A seed stands for one text, not for several.
     if not options.alternatives and not core.holes:
         seeds = context.find_seeds(shown[:start], shown[end:], shown[start:end])
-    pinned = tuple(PinnedText(one) for one in between(shown[start:end], core.holes))
+    *starts, last = _starts(shown[start:end], core.holes, options)
+    pinned = tuple(map(PinnedText, between(shown[start:end], core.holes), starts))
     lap("seeds")
     document = f"{context.client}:{options.lane}:{core.uri}" if context.client else ""
     return InfillJob(
@@ -158,7 +161,7 @@ def build_job(
         language=core.language,
         snippets=snippets,
         seeds=seeds,
-        earlier=options.earlier,
+        earlier=last,
         pinned=pinned,
         replaced=None if core.holes else shown[start:end] or None,
         instruction=options.instruction,
@@ -174,6 +177,17 @@ def build_job(
         document=without_surrogates(document),
         is_masked=text[seen] != whole[seen] or _any_masked(snippets, context.files),
     )
+
+
+def _starts(
+    replaced: str, holes: Sequence[Span], options: RequestOptions
+) -> list[Earlier | None]:
+    """What each segment of the job starts from; `None` for noise."""
+    if not holes:
+        return [options.earlier]
+    return [
+        Earlier(replaced[one.start : one.end]) if options.is_warm else None for one in holes
+    ]
 
 
 def follows_no_instructions(model: ModelInfo) -> Reason | None:

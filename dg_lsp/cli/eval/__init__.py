@@ -15,6 +15,7 @@ from dg_lsp.cli.eval import (
     holes,
     masking,
     next_edits,
+    pinning,
     research,
 )
 
@@ -32,6 +33,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "tune": research.tune,
     "context": context.context,
     "departures": departures.departures,
+    "pinning": pinning.pinning,
     "holes": holes.holes,
     "next-edits": next_edits.next_edits,
     "alternatives": alternatives.alternatives,

@@ -14,6 +14,7 @@ from typing import Any
 from lsprotocol import types
 
 from dg_lsp.document.holes import HolesError, checked, find_marks
+from dg_lsp.document.pinning import free_parts
 from dg_lsp.document.retrying import MAX_SEED
 from dg_lsp.job import MAX_SHOWN, Span
 from dg_lsp.reason import CodedError, Reason, ReasonCode
@@ -171,6 +172,10 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
         raise invalid_params(f"shown has {len(shown)} texts; must be at most {MAX_SHOWN}")
     span = _read_span(session, document, raw)
     holes = _read_holes(session, document, span, raw.get("holes"))
+    pinned = _read_free_parts(session, document, span, raw.get("pinned"))
+    if holes and pinned:
+        raise invalid_params("pinned is for text around what stays; holes are given without it")
+    holes = holes or pinned
     if holes:
         span = Span(holes[0].start, holes[-1].end)
     if holes and instruction is not None:
@@ -188,6 +193,7 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
         tuple(shown),
         token if isinstance(token, (str, int)) else None,
         holes,
+        is_warm=bool(pinned),
     )
 
 
@@ -303,6 +309,21 @@ def _read_holes(session: Session, document: Document, span: Span, raw: Any) -> t
         )
     try:
         return checked(text, found)
+    except HolesError as error:
+        raise invalid_params(str(error), error.code) from error
+
+
+def _read_free_parts(
+    session: Session, document: Document, span: Span, raw: Any
+) -> tuple[Span, ...]:
+    """What is around the pinned ranges of a span."""
+    if not raw:
+        return ()
+    if not isinstance(raw, list):
+        raise invalid_params("pinned must be a list of ranges")
+    try:
+        kept = [_read_span(session, document, {"range": one}) for one in raw]
+        return free_parts(document.text, span, kept)
     except HolesError as error:
         raise invalid_params(str(error), error.code) from error
 

@@ -79,6 +79,8 @@ class RewriteRequest:
     holes: tuple[Span, ...] = ()
     """The parts of the span that are filled, the first one at its start and the last one at its
     end; empty if the whole span is rewritten."""
+    is_warm: bool = False
+    """Whether the holes hold text that denoising starts from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ async def _write(
         strength=request.strength,
         seed=request.seed,
         shown=request.shown,
+        is_warm=request.is_warm,
         lane=LANE,
     )
     on_draft = _draft_listener(session, request, site, report)

@@ -119,7 +119,8 @@ class ScriptedInfiller:
                 shares = _partly_sure(candidate.text, (number + 1) / (total + 1))
                 candidate = replace(candidate, confidences=shares)
             place = (step + 1, pace.num_drafts + 1, block + 1, pace.blocks)
-            handle.publish(Draft(draft, sure, *place, candidate=candidate))
+            segments = _segments(job, draft, candidates[0].segments if candidates else ())
+            handle.publish(Draft(draft, sure, *place, candidate=candidate, segments=segments))
         await self.gate.wait()
         handle.finish(Infill(tuple(candidates), pace.num_drafts + 1, model="scripted"))
 
@@ -131,6 +132,16 @@ def _filled(job: InfillJob, text: str) -> tuple[str, tuple[str, ...]]:
     segments = tuple(text.split("|"))
     pinned = [*(one.text for one in job.pinned), ""]
     return "".join(a + b for a, b in zip(segments, pinned, strict=True)), segments
+
+
+def _segments(job: InfillJob, draft: str, of_best: tuple[str, ...]) -> tuple[str, ...]:
+    """The parts of a draft that are as long as the free segments of the best text."""
+    found, at = [], 0
+    pinned = [*(one.text for one in job.pinned), ""]
+    for segment, between in zip(of_best, pinned, strict=False):
+        found.append(draft[at : at + len(segment)])
+        at += len(segment) + len(between)
+    return tuple(found)
 
 
 def _partly_sure(text: str, share: float) -> tuple[float, ...]:

@@ -1,0 +1,58 @@
+"""`dg-lsp eval pinning`: what starting from the suggestion is worth when one of its words is
+pinned."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+
+from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.config import MIN_CONFIDENCE
+
+
+def pinning(
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    per_kind: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Spans of each kind to look in.")
+    ] = 130,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed for the choice of spans.")] = 1,
+    tuning: Annotated[
+        bool, typer.Option("--tuning", help="Use the files that settings are tuned on.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Pin a word inside a suggestion, and compare filling the rest anew and from where it
+    stands."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from dg_lsp.cli.compose import load_model
+    from dg_lsp.evaluation.methods import method_table, summarize
+    from dg_lsp.evaluation.pinning import KINDS, fill, pinned_words
+    from dg_lsp.evaluation.spans import draw_spans, held_out
+
+    loaded = load_model(model, device)
+    console = Console(stderr=True)
+    drawn = track(
+        draw_spans(held_out(tuning), per_kind, seed), "looking for pins", console=console
+    )
+    found = pinned_words(loaded, drawn, MIN_CONFIDENCE)
+    # In turn, so that the machine's other work slows down both alike.
+    pairs = [
+        (one, [fill(loaded, one, is_warm=is_warm) for is_warm in (False, True)])
+        for one in track(found, "filling", console=console)
+    ]
+    rows = [
+        summarize(name, kind, of_kind)
+        for kind in KINDS
+        for at, name in enumerate(("anew", "from the suggestion"))
+        if (of_kind := [(one.span, outs[at]) for one, outs in pairs if one.kind == kind])
+    ]
+    if as_json:
+        print(json.dumps([dataclasses.asdict(row) for row in rows]))
+        return
+    print(method_table(rows, "pinned word"))
