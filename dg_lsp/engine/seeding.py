@@ -23,12 +23,14 @@ from dg_lsp.job import InfillJob, Seed
 def usable(job: InfillJob, codec: Codec) -> dict[int, Seed]:
     """The seeds of a job that may become its text, by their number in the job.
 
-    They are distinct, neither blank nor damaged, not shown before, and within the token budget
-    of an infill.
+    They are distinct, neither blank nor damaged, and not shown before. For an infill, they are
+    within the token budget; for a rewrite, they change no more of the selection than its
+    strength allows.
     """
     if job.pinned:
         # A seed stands for the whole span.
         return {}
+    old_ids = None if job.replaced is None else codec.encode(job.replaced)
     distinct: dict[str, tuple[int, Seed]] = {}
     for number, seed in enumerate(job.seeds):
         text = seed.text.replace("\r\n", "\n")
@@ -36,9 +38,18 @@ def usable(job: InfillJob, codec: Codec) -> dict[int, Seed]:
             continue
         if job.was_shown(text):
             continue
-        if job.replaced is not None or len(codec.encode(text)) <= job.max_tokens:
+        ids = codec.encode(text)
+        fits = len(ids) <= job.max_tokens
+        if fits if old_ids is None else _is_near(ids, old_ids, job.strength):
             distinct.setdefault(text, (number, dataclasses.replace(seed, text=text)))
     return dict(distinct.values())
+
+
+def _is_near(ids: Sequence[int], old_ids: Sequence[int], strength: float) -> bool:
+    """Whether a text changes at most this share of the old one, or else of itself."""
+    longest = max(len(ids), len(old_ids))
+    least = (1 - strength) * longest - 1e-6
+    return min(len(ids), len(old_ids)) >= least and len(equal_positions(ids, old_ids)) >= least
 
 
 def equal_positions(ids: Sequence[int], others: Sequence[int]) -> frozenset[int]:

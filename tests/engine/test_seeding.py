@@ -170,26 +170,55 @@ def test_a_candidate_names_its_seed_by_the_number_in_the_job(tiny_codec):
 
 
 def test_a_rewrite_does_not_start_from_what_it_replaces(tiny_codec):
-    job = InfillJob("", "", seeds=(Seed("a"), Seed("b")), replaced="a")
+    job = InfillJob("", "", seeds=(Seed("a"), Seed("b")), replaced="a", strength=1.0)
     assert usable(job, tiny_codec) == {1: Seed("b")}
+
+
+SELECTION = "total = width * height + depth"
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("total = width * height - depth", 0.0, 0.3),
+        ("total = width * depth + height", 0.1, 0.5),
+        ("total = width", 0.3, 0.9),
+        (f"{SELECTION}\nprint(total)\nreturn total * width * 2", 0.3, 0.9),
+        ("try:", 0.8, 1.0),
+        ("pass\n" * 60, 0.9, 1.0),
+    ],
+)
+def test_a_rewrite_takes_a_seed_only_at_a_strength_that_allows_as_much_change(
+    tiny_codec, text, least, most
+):
+    def takes(strength: float) -> bool:
+        job = InfillJob("", "", seeds=(Seed(text),), replaced=SELECTION, strength=strength)
+        return bool(usable(job, tiny_codec))
+
+    strengths = [number / 100 for number in range(1, 101)]
+    taken = [takes(strength) for strength in strengths]
+    assert taken == sorted(taken)
+    assert least < strengths[taken.index(True)] <= most
 
 
 def test_a_lane_of_a_rewrite_starts_as_a_seed_noised_where_it_differs(tiny_codec):
     def started(strength: float) -> list[bytes]:
+        # With this seed, the one token that differs is noise only at high strengths.
         filled = fill(
             tiny_codec,
             AREA,
             replaced="3.14 * area",
             seeds=(RIGHT, WRONG),
             strength=strength,
+            seed=1,
             engine={"seeds": SeedSettings(lanes=1)},
         )
-        plain = fill(tiny_codec, AREA, replaced="3.14 * area", strength=strength)
+        plain = fill(tiny_codec, AREA, replaced="3.14 * area", strength=strength, seed=1)
         (canvases, alone) = filled.denoiser.canvases[0], plain.denoiser.canvases[0]
         assert len(canvases) == len(alone) + 1
         return [tiny_codec.token_bytes(token) for token in canvases[-1]]
 
-    kept, noised = started(1e-9), started(1.0)
+    kept, noised = started(0.4), started(1.0)
     seed = b"".join(map(tiny_codec.token_bytes, tiny_codec.encode(" 3.14 * radius")))
     assert b"".join(kept).startswith(seed)
     # What the seed and the selection share is kept, however freely the rest may change.
@@ -199,14 +228,14 @@ def test_a_lane_of_a_rewrite_starts_as_a_seed_noised_where_it_differs(tiny_codec
 
 def test_a_rewrite_corrects_a_seed_and_names_it(tiny_codec):
     # All lanes but that of the seed are too short.
-    filled = fill(tiny_codec, AREA, replaced="2", seeds=(Seed("3.14 * area"),), strength=1e-9)
+    filled = fill(tiny_codec, AREA, replaced="2", seeds=(Seed("3.14 * area"),), strength=1.0)
     best = filled.infill.candidates[0]
     assert (best.text, best.seed) == ("3.14 * radius", 0)
 
 
 def test_no_seed_ends_a_rewrite_after_one_step(tiny_codec):
     filled = fill(
-        tiny_codec, AREA, replaced="2", seeds=(RIGHT,), strength=1e-9, engine=SURE, candidates=3
+        tiny_codec, AREA, replaced="2", seeds=(RIGHT,), strength=1.0, engine=SURE, candidates=3
     )
     assert filled.texts[0] == RIGHT.text
     assert filled.infill.steps > 1
@@ -229,7 +258,7 @@ def test_a_seed_follows_an_instruction_only_as_far_as_a_lane_corrects_it(tiny_co
         replaced="2",
         instruction="use the radius",
         seeds=(Seed("3.14 * area"), WRONG),
-        strength=1e-9,
+        strength=1.0,
         candidates=9,
         engine={"seeds": SeedSettings(prior_nats=1000.0)},
     )
@@ -293,6 +322,7 @@ def test_no_text_that_was_shown_comes_again(tiny_codec, shown, replaced):
         engine=BELIEVED,
         extra_candidates=30,
         replaced=replaced,
+        strength=1.0,
         may_be_empty=False,
         shown=shown,
     )
