@@ -102,13 +102,13 @@ export class NextEdits implements vscode.Disposable {
 
   private async ask(editor: vscode.TextEditor): Promise<void> {
     const { document } = editor;
-    const language = this.client.language;
-    if (language === undefined || vscode.window.activeTextEditor !== editor) {
-      return;
-    }
+    const { version } = document;
     const asking = new vscode.CancellationTokenSource();
     this.asking = asking;
-    const { version } = document;
+    const language = await this.client.whenRunning(asking.token);
+    if (language === undefined || asking.token.isCancellationRequested) {
+      return;
+    }
     const { line, character } = editor.selection.active;
     const params = {
       textDocument: { uri: language.code2ProtocolConverter.asUri(document.uri), version },
