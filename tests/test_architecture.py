@@ -68,8 +68,21 @@ MAY_IMPORT = {
     ),
     "dg_lsp.document": ("dg_lsp.job", "dg_lsp.reason", "dg_lsp.config"),
     "dg_lsp.engine": (*SEAM, "dg_lsp.fed_job"),
-    "dg_lsp.service": (*JOB, "dg_lsp.fed_job", "dg_lsp.document", "h11", "platformdirs"),
-    "dg_lsp.diagnosis": (*SEAM, "dg_lsp.hardware", "dg_lsp.service", "platformdirs"),
+    "dg_lsp.service": (
+        *JOB,
+        "dg_lsp.files",
+        "dg_lsp.fed_job",
+        "dg_lsp.document",
+        "h11",
+        "platformdirs",
+    ),
+    "dg_lsp.diagnosis": (
+        *SEAM,
+        "dg_lsp.files",
+        "dg_lsp.hardware",
+        "dg_lsp.service",
+        "platformdirs",
+    ),
     "dg_lsp.benchmark": ("dg_lsp.server.rpc.frames", "numpy"),
     # These time the model itself.
     "dg_lsp.benchmark.gpu": ANYTHING,
@@ -83,6 +96,7 @@ MAY_IMPORT = {
     "dg_lsp.benchmark.replay": ANYTHING,
     "dg_lsp.models": (
         *SEAM,
+        "dg_lsp.files",
         "dg_lsp.hardware",
         "dg_lsp.engine.codec",
         "dg_lsp.engine.denoiser",
@@ -120,6 +134,7 @@ MAY_IMPORT = {
     "dg_lsp.fed_job": ("dg_lsp.job", "dg_lsp.reason"),
     "dg_lsp.hardware": ("dg_lsp.reason",),
     "dg_lsp.reason": (),
+    "dg_lsp.files": (),
     "dg_lsp.config": (),
 }
 MAY_IMPORT_LAZILY = {

@@ -137,7 +137,12 @@ def run(
     """
     from dg_lsp.diagnosis.journal import Journal, state_directory
     from dg_lsp.diagnosis.records import tool_record
-    from dg_lsp.service.address import engine_name, parse_listen, runtime_directory
+    from dg_lsp.service.address import (
+        engine_name,
+        is_loopback,
+        parse_listen,
+        runtime_directory,
+    )
     from dg_lsp.service.process import losses
     from dg_lsp.service.process.serving import IdleTimes, Listening, serve
 
@@ -149,6 +154,11 @@ def run(
         said = f"dg-lsp: listening at {address}\n"
         if entrance.certificate is not None:
             said += f"dg-lsp: its fingerprint is sha256:{entrance.certificate.fingerprint}\n"
+        elif tcp is not None and not is_loopback(tcp[0]):
+            said += (
+                "dg-lsp: warning: there is no TLS, so tokens and text can be read on the way; "
+                "use --insecure only inside a VPN or behind a proxy on this machine\n"
+            )
         # An engine that a window starts writes this into a file, and the disk may be full.
         with contextlib.suppress(OSError):
             sys.stderr.write(said)

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dg_lsp.files import write_private
 from dg_lsp.service.process.lock import try_lock
 
 Record = dict[str, Any]
@@ -104,7 +105,7 @@ class Journal:
                 elif kind == "usage":
                     self._append(usage_file(self._directory), data, MAX_USAGE_BYTES)
                 else:
-                    _replace(client_file(self._directory), data)
+                    write_private(client_file(self._directory), data)
 
     def _append(self, path: Path, data: bytes, max_bytes: int) -> None:
         # Opened for each record, because another process may have renamed the file.
@@ -218,13 +219,3 @@ def _read_from(path: Path, at: int) -> bytes:
             return file.read()
     except OSError:
         return b""
-
-
-def _replace(path: Path, data: bytes) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(data)
-        draft.chmod(0o600)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -131,8 +131,12 @@ class StatusBoard:
 
     def engine_changed(self, engine: EngineState) -> None:
         """The engine started, stopped or failed, or loading progressed."""
+        begins = engine.phase is not self._engine.phase
         self._engine = engine
-        if engine.phase is EnginePhase.READY:
+        if engine.phase is EnginePhase.READY or (
+            engine.phase is EnginePhase.STARTING and begins
+        ):
+            # It may be well again; what fails from now on is told.
             self._trouble = None
         elif engine.failure is not None:
             self._tell_once(engine.failure)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from dg_lsp.files import read_regular
 from dg_lsp.reason import CodedError, ReasonCode
 
 IS_WINDOWS = sys.platform == "win32"
@@ -29,6 +30,7 @@ SHORT_PARENT = Path("/tmp")
 SESSIONS = Path("/run/user")
 """Where systemd makes the directories that XDG_RUNTIME_DIR names."""
 WAY_OUT = "set DG_LSP_RUNTIME_DIR to a directory of your own, for the editor too"
+MAX_TOKEN_FILE_BYTES = 65536
 
 
 class AddressError(CodedError, ValueError):
@@ -147,7 +149,7 @@ def is_loopback(host: str) -> bool:
 def read_token(path: Path) -> str:
     """The token in a file: its first line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, MAX_TOKEN_FILE_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise TokenError(f"the token file {path} cannot be read: {error}") from error
     token = text.strip()

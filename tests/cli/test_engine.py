@@ -250,6 +250,22 @@ def test_curl_reaches_it_on_the_loopback(directory):
         assert process.wait(10) == 0
 
 
+@pytest.mark.parametrize(
+    ("options", "warns"),
+    [
+        (["--listen", "0.0.0.0:0", "--insecure"], True),
+        (["--listen", "0.0.0.0:0"], False),
+        (["--listen", "127.0.0.1:0"], False),
+        (["--listen", "127.0.0.1:0", "--insecure"], False),
+    ],
+)
+def test_an_engine_that_everybody_can_listen_to_says_so(directory, token_file, options, warns):
+    with start(*options, "--token-file", str(token_file)) as process:
+        process.terminate()
+        said = process.stderr.read()
+    assert ("warning: there is no TLS" in said) == warns
+
+
 def test_the_help_of_the_group_loads_nothing_heavy():
     script = """
 import sys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -67,6 +68,23 @@ def test_infill_knows_it_by_its_name(checkpoint, store, tmp_path, capsysbinary):
 
     assert status in (0, 1)
     assert json.loads(capsysbinary.readouterr().out)["model"] == "mine"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are those of Unix")
+def test_what_is_pulled_is_for_the_user_alone(checkpoint, store, monkeypatch):
+    words = ["dg-lsp", "pull", "--device", "cpu", "--from", str(checkpoint), "--name", "mine"]
+    monkeypatch.setattr("sys.argv", words)
+    # As in a shell whose umask keeps nothing back.
+    before = os.umask(0)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        os.umask(before)
+    assert not ended.value.code
+    made = [store, *store.rglob("*")]
+    assert any(one.suffix == ".safetensors" for one in made)
+    assert [f"{one.stat().st_mode:o} {one}" for one in made if one.stat().st_mode & 0o077] == []
 
 
 def test_the_source_is_deleted_on_request(checkpoint, store):

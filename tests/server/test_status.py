@@ -95,6 +95,22 @@ async def test_what_is_used_instead_of_the_first_choice_is_in_the_status(make_ed
     )
 
 
+async def test_while_the_engine_starts_again_the_status_says_so(make_editor):
+    editor = make_editor()
+    await editor.begin(STATUS)
+    status = editor.session.status
+    status.job_failed(Reason(ReasonCode.ENGINE_LOST, "the engine ended"))
+    assert status.now.code == "engine-lost"
+    for percent in (None, 40):
+        message = "loading the model"
+        status.engine_changed(EngineState(EnginePhase.STARTING, message, percent=percent))
+        assert (status.now.kind, status.now.code) == ("Normal", "loading")
+    # What fails meanwhile is told.
+    status.job_failed(Reason(ReasonCode.ENGINE_SILENT, "the engine does not answer"))
+    status.engine_changed(EngineState(EnginePhase.STARTING, message, percent=60))
+    assert status.now.code == "engine-silent"
+
+
 async def test_staying_quiet_on_purpose_is_no_message(editor):
     editor.open("x = ", "file:///work/.env")
     assert await editor.texts(0, 4, textDocument={"uri": "file:///work/.env"}) == []

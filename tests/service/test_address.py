@@ -167,6 +167,18 @@ def test_refuses_a_token_file_that_is_not_there(tmp_path):
     assert os.strerror(errno.ENOENT) in str(refused.value)
 
 
+@posix_only
+def test_a_token_file_that_is_none_is_refused_at_once(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    endless = Path("/dev/zero")
+    for path in (pipe, tmp_path, endless):
+        with pytest.raises(AddressError) as refused:
+            read_token(path)
+        assert refused.value.code is ReasonCode.BAD_TOKEN
+        assert str(path) in str(refused.value)
+
+
 def test_reads_a_token(tmp_path):
     path = tmp_path / "token"
     path.write_text("0123456789abcdef\n")

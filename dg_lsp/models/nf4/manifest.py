@@ -10,7 +10,6 @@ import contextlib
 import enum
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from dg_lsp.files import write_private
 from dg_lsp.models.checkpoint import CheckpointError, one_line, read_json
 from dg_lsp.reason import ReasonCode
 
@@ -189,10 +189,8 @@ def hash_file(path: Path) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write the file atomically."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, path)
+    """Write the file as a whole."""
+    write_private(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _read_checked(directory: Path) -> dict[str, Any]:

@@ -30,6 +30,10 @@ class FallbackEngine:
         return self._current.silent_s
 
     @property
+    def unanswered_s(self) -> float:
+        return self._current.unanswered_s
+
+    @property
     def restart(self) -> Callable[[], Awaitable[object]] | None:
         """Restarts the local engine while that one is used."""
         return getattr(self._current, "restart", None)

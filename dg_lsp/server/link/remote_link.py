@@ -68,6 +68,11 @@ class RemoteEngine(Protocol):
         """How long nothing has come from it although it was asked."""
         ...
 
+    @property
+    def unanswered_s(self) -> float:
+        """How long it has not answered whether it is there; 0 once it has."""
+        ...
+
     def submit(self, job: InfillJob) -> JobHandle: ...
 
     async def close(self) -> None: ...
@@ -138,12 +143,13 @@ class RemoteLink:
         return self._engine
 
     def silence(self) -> Reason | None:
-        if self._state.phase is not EnginePhase.READY or self._engine is None:
-            # While it starts and imports torch, it may be busy for longer.
+        if self._engine is None:
             return self._silence
-        silent_s = self._engine.silent_s
+        # While it starts and imports torch, it may be busy for longer, once it is there.
+        is_ready = self._state.phase is EnginePhase.READY
+        silent_s = self._engine.silent_s if is_ready else self._engine.unanswered_s
         if silent_s < SILENT_S:
-            return None
+            return self._silence
         said = f"the engine has not answered for {silent_s:.0f} s"
         if not self._settings.address:
             said += "; `dg-lsp engine stop` ends it"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from dg_lsp.files import write_private
 from dg_lsp.reason import CodedError, ReasonCode
 from dg_lsp.service.address import IS_WINDOWS
 
@@ -107,16 +107,7 @@ def _make(path: Path) -> None:
     ) + made.public_bytes(serialization.Encoding.PEM)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(pem)
         # Of two engines that start at once, both use the first one's.
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
+        write_private(path, pem, replaces=False)
     except OSError as error:
         raise CertificateError(f"{path} cannot be written: {error.strerror}") from error

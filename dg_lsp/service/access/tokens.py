@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from typing import Protocol
 
 import platformdirs
 
+from dg_lsp.files import read_regular, write_private
 from dg_lsp.reason import ReasonCode
 from dg_lsp.service.address import IS_WINDOWS, TokenError
 from dg_lsp.service.process.lock import try_lock
@@ -36,6 +36,8 @@ PREFIX = "dgl_"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _SALT, _SHA256 = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{64}")
 LOCK_S = 5.0
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def read_tokens(path: Path) -> tuple[NamedToken, ...]:
     """The tokens of the file, which need not exist; `TokenError` if it cannot be trusted."""
     try:
         _check_file(path)
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = json.loads(read_regular(path, MAX_FILE_BYTES))
         return tuple(NamedToken(**one) for one in raw["tokens"])
     except FileNotFoundError:
         return ()
@@ -221,9 +223,6 @@ def _write(path: Path, tokens: tuple[NamedToken, ...]) -> None:
     """Replace the file as a whole, readable only for the user."""
     text = json.dumps({"tokens": [asdict(one) for one in tokens]}, indent=2) + "\n"
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
+        write_private(path, text.encode())
     except OSError as error:
         raise TokenError(f"{path} cannot be written: {error.strerror}") from error

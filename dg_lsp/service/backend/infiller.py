@@ -9,10 +9,11 @@ a cancellation.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +24,8 @@ from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.address import Address
 from dg_lsp.service.backend.forms import FORMS, Kind, Piece
 from dg_lsp.service.client.connection import BrokenOffError, HttpClient, Response, SilenceError
-from dg_lsp.service.client.infiller import EngineError, UnreachableError
+from dg_lsp.service.client.contact import Contact
+from dg_lsp.service.client.infiller import MOST_S, EngineError, UnreachableError
 from dg_lsp.service.client.tls import NobodyAnswersError
 from dg_lsp.service.fields import Json, SchemaError, dump_json, parse_json
 
@@ -77,12 +79,17 @@ class BackendInfiller:
         self._model = model
         self._http = HttpClient(address, keeps_cancelled=False)
         self._jobs: dict[FedJob, asyncio.Task[None]] = {}
+        self._contact = Contact()
         self._closed = False
 
     @property
     def silent_s(self) -> float:
         """Always 0: such a server sends no signs of life while it works."""
         return 0.0
+
+    @property
+    def unanswered_s(self) -> float:
+        return self._contact.unanswered_s
 
     def submit(self, job: InfillJob) -> FedJob:
         """Send a job; an older one on the same document is superseded."""
@@ -107,7 +114,11 @@ class BackendInfiller:
         self, tell: Callable[[BackendStatus], None] = lambda status: None
     ) -> BackendStatus:
         """Check that the server answers and has the model. Raises `EngineError`."""
-        return await self.status()
+        self._contact.wait()
+        try:
+            return await self.status()
+        finally:
+            self._contact.over()
 
     async def status(self) -> BackendStatus:
         """Ask the server for its models. Raises `EngineError` if it does not answer."""
@@ -176,7 +187,7 @@ class BackendInfiller:
             return
         answer = _Answer(started)
         try:
-            async with asyncio.timeout(job.deadline_s):
+            async with asyncio.timeout(MOST_S if job.deadline_s is None else job.deadline_s):
                 async for piece in self._pieces(job):
                     answer.add(piece)
                     if piece.text and piece.choice == 0:
@@ -220,7 +231,7 @@ class BackendInfiller:
 
     async def _pieces(self, job: InfillJob) -> AsyncIterator[Piece]:
         body = dump_json(self._form.write(job, self._model))
-        try:
+        with self._failures():
             async with self._http.request(
                 "POST", self._form.path, body, silence_s=SILENCE_S
             ) as response:
@@ -230,24 +241,19 @@ class BackendInfiller:
                         raise EngineError(_said(chunk), ReasonCode.JOB_FAILED)
                     for piece in self._form.read(chunk):
                         yield piece
-        except NobodyAnswersError as error:
-            raise _not_connected(error) from error
-        except SilenceError as error:
-            raise EngineError(
-                f"{self._address} has sent nothing for {SILENCE_S:g} s",
-                ReasonCode.ENGINE_SILENT,
-            ) from error
-        except BrokenOffError as error:
-            kind = EngineError if error.is_answered else PassingError
-            raise kind(f"{self._address} broke off", ReasonCode.ENGINE_LOST) from error
-        except SchemaError as error:
-            raise EngineError(f"the answer of {self._address} cannot be read") from error
 
     async def _ask(self, path: str) -> Json:
-        try:
+        with self._failures():
             async with self._http.ask("GET", path) as response:
                 await self._refuse_errors(response)
                 return parse_json(await response.read())
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        """What goes wrong on the way, as an `EngineError`, a passing one where it may help to
+        ask again."""
+        try:
+            yield
         except NobodyAnswersError as error:
             raise _not_connected(error) from error
         except SilenceError as error:
@@ -256,10 +262,12 @@ class BackendInfiller:
                 ReasonCode.ENGINE_SILENT,
             ) from error
         except BrokenOffError as error:
-            raise EngineError(f"{self._address} broke off", ReasonCode.ENGINE_LOST) from error
+            kind = EngineError if error.is_answered else PassingError
+            raise kind(f"{self._address} broke off", ReasonCode.ENGINE_LOST) from error
         except SchemaError as error:
             raise EngineError(
-                f"{self._address} is no server of the kind {self._kind.value}"
+                f"the answer of {self._address} cannot be read; {self._kind.value} may be the "
+                "wrong kind of server"
             ) from error
 
     async def _refuse_errors(self, response: Response) -> None:

@@ -245,13 +245,16 @@ class HttpClient:
                 self._keep(connection)
             except (TimeoutError, BrokenOffError):
                 connection.abort()
-            except asyncio.CancelledError:
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._finishing.discard(task)
+            # Also before it has begun.
+            if task.cancelled():
                 connection.abort()
-                raise
 
         task = asyncio.create_task(finish())
         self._finishing.add(task)
-        task.add_done_callback(self._finishing.discard)
+        task.add_done_callback(end)
 
     def _drop(self, connection: _Connection) -> None:
         self._kept.pop(connection).cancel()

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from dg_lsp.service.client.connection import (
     Response,
     SilenceError,
 )
+from dg_lsp.service.client.contact import Contact
 from dg_lsp.service.client.tls import NobodyAnswersError
 from dg_lsp.service.events import EventError, EventReader
 from dg_lsp.service.fields import Json, SchemaError, dump_json, parse_json
@@ -39,6 +40,15 @@ from dg_lsp.service.schema import (
 
 SILENCE_S = 10.0
 """An engine sends a sign of life every second; importing torch can delay it."""
+
+HEAD_S = 15.0
+"""For the head of an answer, which comes before the model is asked."""
+BEGIN_S = 600.0
+"""For a job to begin: the model may have to be loaded first, and others may wait before it."""
+MOST_S = 3600.0
+"""For a job without a deadline."""
+GRACE_S = 30.0
+"""For the end of a job after its deadline, which it notices between two steps."""
 
 LOADING_POLL_S = 0.2
 
@@ -102,6 +112,7 @@ class HttpInfiller:
         """Until when the engine has said that it takes nothing from us."""
         self._tasks: set[asyncio.Task[None]] = set()
         """Tasks of open jobs, and those that still read the end of an answer."""
+        self._contact = Contact()
         self._closed = False
 
     @property
@@ -113,6 +124,11 @@ class HttpInfiller:
     def silent_s(self) -> float:
         """How long nothing has come from the engine although it was asked."""
         return self._http.silent_s
+
+    @property
+    def unanswered_s(self) -> float:
+        """How long the engine has not answered whether it is there; 0 once it has."""
+        return self._contact.unanswered_s
 
     def submit(self, job: InfillJob) -> FedJob:
         """Send a job; the engine supersedes an older one on the same document."""
@@ -157,7 +173,12 @@ class HttpInfiller:
         `EngineError` where that cannot be.
         """
         await self.reconnect()
-        status = await self.status()
+        if self._reconnect is None:
+            self._contact.wait()
+        try:
+            status = await self.status()
+        finally:
+            self._contact.over()
         if SCHEMA_VERSION not in status.schema_versions:
             raise EngineError(
                 f"the engine at {self._address} is of dg-lsp {status.version}, which does not "
@@ -224,22 +245,25 @@ class HttpInfiller:
             own.is_sent = True
 
         try:
-            async with self._http.request(
-                "POST",
-                "/v1/infill",
-                body,
-                headers,
-                silence_s=self._silence_s,
-                on_connected=note,
-            ) as response:
+            async with (
+                _whole(HEAD_S) as time_left,
+                self._http.request(
+                    "POST",
+                    "/v1/infill",
+                    body,
+                    headers,
+                    silence_s=self._silence_s,
+                    on_connected=note,
+                ) as response,
+            ):
                 self._check_version(response)
                 await _refuse_errors(response)
-                await self._read(handle, response)
+                await self._read(handle, response, time_left)
         except NobodyAnswersError as error:
             raise _not_connected(error) from error
         except SilenceError as error:
             raise EngineError(
-                f"the engine gave no sign of life in {self._silence_s:g} s",
+                f"the engine at {self._address} does not answer in time",
                 ReasonCode.ENGINE_SILENT,
             ) from error
         except BrokenOffError as error:
@@ -258,14 +282,26 @@ class HttpInfiller:
                 ReasonCode.VERSION_MISMATCH,
             )
 
-    async def _read(self, handle: FedJob, response: Response) -> None:
+    async def _read(
+        self, handle: FedJob, response: Response, time_left: Callable[[float], None]
+    ) -> None:
+        """Read an answer to its end; `time_left` says how long that may take from now on.
+
+        An engine that sends signs of life for ever must not hold the job for ever.
+        """
         reader = EventReader()
+        deadline_s = MOST_S if handle.job.deadline_s is None else handle.job.deadline_s
+        time_left(BEGIN_S + deadline_s)
+        has_begun = False
         strict = response.headers.get(VERSION_HEADER, __version__) == __version__
         try:
             # Read to the end of the answer, so that the next job can use the connection.
             while piece := await response.read_piece():
                 for event in reader.feed(piece):
                     if event.name == "draft":
+                        if not has_begun:
+                            time_left(deadline_s + GRACE_S)
+                        has_begun = True
                         handle.publish(decode_draft(parse_json(event.data), strict=strict))
                     elif event.name == "infill":
                         handle.end(decode_result(parse_json(event.data), strict=strict))
@@ -350,6 +386,17 @@ def _not_connected(error: NobodyAnswersError) -> EngineError:
     """Nobody is there, or somebody who must not be sent anything."""
     is_absent = error.code in (ReasonCode.NO_ENGINE, ReasonCode.UNREACHABLE)
     return (UnreachableError if is_absent else EngineError)(str(error), error.code)
+
+
+@contextlib.asynccontextmanager
+async def _whole(seconds: float) -> AsyncIterator[Callable[[float], None]]:
+    """Raises `SilenceError` when the time is over; what it yields sets it anew."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds) as timeout:
+            yield lambda left_s: timeout.reschedule(loop.time() + left_s)
+    except TimeoutError as error:
+        raise SilenceError from error
 
 
 MAX_RETRY_AFTER_S = 60.0

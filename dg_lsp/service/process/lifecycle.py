@@ -29,6 +29,7 @@ from dg_lsp.service.address import (
     local_address,
     runtime_directory,
 )
+from dg_lsp.service.client.contact import Contact
 from dg_lsp.service.client.infiller import EngineError, HttpInfiller, UnreachableError
 from dg_lsp.service.process import losses
 from dg_lsp.service.process.lock import holder, is_held, try_lock
@@ -68,32 +69,41 @@ class EngineSpec:
 
 
 async def ensure_engine(
-    spec: EngineSpec, directory: Path | None = None, patience_s: float = PATIENCE_S
+    spec: EngineSpec,
+    directory: Path | None = None,
+    patience_s: float = PATIENCE_S,
+    contact: Contact | None = None,
 ) -> Address:
     """The address of a running engine of this version, started if need be.
 
-    Raises `EngineError` (or `AddressError` for the directory) with the reason.
+    `contact` tells others meanwhile how long a running one has not answered. Raises
+    `EngineError` (or `AddressError` for the directory) with the reason.
     """
     # Created again if it was removed in the meantime, for example by a logout.
     directory = runtime_directory(directory)
+    contact = contact or Contact()
     try:
-        return await _find_or_start(spec, directory, patience_s)
+        return await _find_or_start(spec, directory, patience_s, contact)
     except OSError as error:
         raise EngineError(
             f"the engine cannot be started: {error}", ReasonCode.CANNOT_START
         ) from error
+    finally:
+        contact.over()
 
 
-async def _find_or_start(spec: EngineSpec, directory: Path, patience_s: float) -> Address:
-    found = await _running(directory, spec.name)
+async def _find_or_start(
+    spec: EngineSpec, directory: Path, patience_s: float, contact: Contact
+) -> Address:
+    found = await _running(directory, spec.name, contact)
     if found is not None:
         return found
     deadline = asyncio.get_running_loop().time() + patience_s
     async with _starting(directory, spec.name, deadline):
-        found = await _running(directory, spec.name)
+        found = await _running(directory, spec.name, contact)
         if found is not None:
             return found
-        return await _started(spec, directory, deadline)
+        return await _started(spec, directory, deadline, contact)
 
 
 class SharedEngine:
@@ -106,6 +116,7 @@ class SharedEngine:
         address = local_address(runtime_directory(directory), spec.name) or Address(
             "http://127.0.0.1:9"
         )
+        self._contact = Contact()
         self._infiller = HttpInfiller(address, reconnect=self._find, why_lost=self._last_words)
 
     @property
@@ -117,6 +128,11 @@ class SharedEngine:
     def silent_s(self) -> float:
         """How long nothing has come from the engine although it was asked."""
         return self._infiller.silent_s
+
+    @property
+    def unanswered_s(self) -> float:
+        """How long an engine that runs has not answered whether it is there."""
+        return self._contact.unanswered_s
 
     def submit(self, job: InfillJob) -> FedJob:
         """Like `Infiller.submit`; starts the engine first if it is not running."""
@@ -158,7 +174,7 @@ class SharedEngine:
 
     async def _find(self) -> Address:
         # Another directory by now, if a logout has removed the one of the session.
-        return await ensure_engine(self._spec, self._given)
+        return await ensure_engine(self._spec, self._given, contact=self._contact)
 
 
 async def stop_engine(directory: Path, name: str, patience_s: float = 10.0) -> bool:
@@ -217,15 +233,18 @@ async def _client(address: Address) -> AsyncIterator[HttpInfiller]:
         await client.close()
 
 
-async def _running(directory: Path, name: str) -> Address | None:
+async def _running(directory: Path, name: str, contact: Contact) -> Address | None:
     """The address of an engine that answers; an engine of an older version is stopped."""
     address = local_address(directory, name)
     if address is None or (address.socket is not None and not address.socket.exists()):
         return None
+    contact.wait()
     try:
         status = await probe(address)
     except UnreachableError:
         return None
+    finally:
+        contact.over()
     if status.version == __version__:
         return address
     if is_newer(status.version):
@@ -346,7 +365,9 @@ def _count_start(path: Path) -> None:
         path.write_text(json.dumps([*starts, now]), encoding="utf-8")
 
 
-async def _started(spec: EngineSpec, directory: Path, deadline: float) -> Address:
+async def _started(
+    spec: EngineSpec, directory: Path, deadline: float, contact: Contact
+) -> Address:
     """Start the engine and wait until it answers.
 
     While another holds the lock, that one is coming up, going down, or it hangs.
@@ -361,8 +382,12 @@ async def _started(spec: EngineSpec, directory: Path, deadline: float) -> Addres
             with contextlib.suppress(UnreachableError):
                 await probe(address)
                 return address
-        if process is None and not is_held(lock):
-            process = _start(spec, directory)
+        if process is None:
+            # One that comes up makes its socket at once, and one that has lost it soon.
+            contact.wait()
+            if not is_held(lock):
+                contact.over()
+                process = _start(spec, directory)
         if process is not None and process.poll() is not None:
             said = _last_line(_complaints(directory, spec.name))
             raise EngineError(

@@ -39,7 +39,7 @@ class Engine(ScriptedInfiller):
         self.ready.set()
         self.refusal: ReasonCode | None = None
         self.says = Status()
-        self.silent_s = 0.0
+        self.silent_s = self.unanswered_s = 0.0
 
     async def wait_ready(self, tell) -> Status:
         self.calls.append("wait_ready")
@@ -235,6 +235,22 @@ async def test_an_engine_that_does_not_answer_is_named_until_it_does(engines):
     assert engines.link.silence() is None
     engine.refusal = ReasonCode.ENGINE_SILENT
     assert await engines.next_phase() is EnginePhase.FAILED
+
+
+async def test_an_engine_that_does_not_answer_at_the_first_request_is_named(engines):
+    engine = engines.link._engine_now()
+    engine.ready.clear()
+    asking = asyncio.create_task(engines.link.infiller())
+    await engines.next_phase()
+    # While it loads its model, it may say nothing for a while.
+    engine.silent_s = 60.0
+    assert engines.link.silence() is None
+    engine.unanswered_s = 60.0
+    assert engines.link.silence().code is ReasonCode.ENGINE_SILENT
+    engine.silent_s = engine.unanswered_s = 0.0
+    engine.ready.set()
+    await asking
+    assert engines.link.silence() is None
 
 
 @pytest.mark.parametrize("address", ["", "box:1"])

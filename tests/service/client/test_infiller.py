@@ -10,15 +10,18 @@ from functools import partial
 
 import pytest
 
-from dg_lsp.job import InfillJob, JobState
+from dg_lsp.job import Draft, InfillJob, JobState
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.address import Address
 from dg_lsp.service.backend.forms import Kind
 from dg_lsp.service.backend.infiller import BackendInfiller
 from dg_lsp.service.client import connection
+from dg_lsp.service.client import infiller as client_module
 from dg_lsp.service.client.infiller import EngineError, HttpInfiller, UnreachableError
+from dg_lsp.service.events import ALIVE, event
 from dg_lsp.service.fields import dump_json
 from dg_lsp.service.http.request import Access
+from dg_lsp.service.schema import encode_draft
 
 JOB = InfillJob("name = ", ".name\n", document="a.py")
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -43,6 +46,28 @@ async def answering(*pieces: bytes, then_hang: bool = False) -> AsyncIterator[Ad
     finally:
         over.set()
         server.close()
+
+
+@contextlib.asynccontextmanager
+async def trickling(begun: bytes, piece: bytes) -> AsyncIterator[Address]:
+    """A server whose answer does not end; whoever has asked must have left at the end."""
+    over = asyncio.Event()
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(begun)
+        with contextlib.suppress(OSError):
+            while not writer.is_closing():
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+        over.set()
+
+    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    async with asyncio.timeout(20):
+        yield Address(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        await over.wait()
+    server.close()
 
 
 @contextlib.asynccontextmanager
@@ -123,29 +148,38 @@ async def test_an_answer_that_trickles_in_is_not_waited_for_to_its_end(
     begun, new_client, monkeypatch
 ):
     monkeypatch.setattr(connection, "WHOLE_ANSWER_S", 0.3)
-    over = asyncio.Event()
-
-    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(begun or b"HTTP/1.1 200 ")  # The first line does not end.
-        with contextlib.suppress(OSError):
-            while not writer.is_closing():
-                writer.write(b" ")
-                await writer.drain()
-                await asyncio.sleep(0.01)
-        writer.close()
-        over.set()
-
-    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
-    address = Address(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    client = new_client(address)
-    async with contextlib.AsyncExitStack() as closing, asyncio.timeout(10):
-        closing.push_async_callback(client.close)
-        with pytest.raises(EngineError) as raised:
-            await client.status()
-        # The client gives up the rest of the answer as well, and its connection ends.
-        await asyncio.wait_for(over.wait(), 10)
-    server.close()
+    # The first line does not end.
+    async with trickling(begun or b"HTTP/1.1 200 ", b" ") as address:
+        client = new_client(address)
+        async with contextlib.AsyncExitStack() as closing:
+            closing.push_async_callback(client.close)
+            with pytest.raises(EngineError) as raised:
+                await client.status()
     assert raised.value.code is ReasonCode.ENGINE_SILENT
+
+
+DRAFT = event("draft", encode_draft(Draft("x", (), 1, 8)))
+
+
+@pytest.mark.parametrize(
+    ("begun", "patience"),
+    [
+        pytest.param(b"HTTP/1.1 200 ", "HEAD_S", id="a head without an end"),
+        pytest.param(OK, "BEGIN_S", id="a job that never begins"),
+        pytest.param(OK + b"data: {", "BEGIN_S", id="an event without an end"),
+        pytest.param(OK + DRAFT, "GRACE_S", id="a job without an end"),
+    ],
+)
+async def test_signs_of_life_do_not_hold_a_job_for_ever(begun, patience, monkeypatch):
+    monkeypatch.setattr(client_module, patience, 0.2)
+    is_within = begun.endswith((b" ", b"{"))
+    async with (
+        trickling(begun, b" " if is_within else ALIVE) as address,
+        asking(address) as client,
+    ):
+        result = await client.submit(InfillJob("", "", deadline_s=0.1)).result()
+    assert result.state is JobState.FAILED
+    assert result.infill.reason.code is ReasonCode.ENGINE_SILENT
 
 
 async def test_what_is_no_engine_is_named():

@@ -19,7 +19,7 @@ from dg_lsp.service.address import Address
 from dg_lsp.service.client import connection
 from dg_lsp.service.client import infiller as client_module
 from dg_lsp.service.client.infiller import EngineError, HttpInfiller
-from dg_lsp.service.http import app as app_module
+from dg_lsp.service.http import state as state_module
 from dg_lsp.service.http.request import Access
 from dg_lsp.service.process.lifecycle import SharedEngine
 
@@ -192,7 +192,7 @@ async def test_an_engine_of_another_protocol_is_named_with_what_to_do(
     status = await remote.status()
     assert status.schema_versions == (schema.SCHEMA_VERSION,)
     # As an engine of tomorrow, which no longer speaks the language of today.
-    monkeypatch.setattr(app_module, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(state_module, "SCHEMA_VERSION", 2)
     with pytest.raises(EngineError) as raised:
         await remote.wait_ready()
     assert raised.value.code is ReasonCode.VERSION_MISMATCH

@@ -284,6 +284,28 @@ async def test_an_engine_that_hangs_is_named_and_stopped(spec, directory, monkey
     await engine.close()
 
 
+@pytest.mark.parametrize("has_socket", [True, False])
+async def test_whoever_looks_for_a_stopped_engine_knows_that_it_does_not_answer(
+    spec, directory, until, has_socket
+):
+    engine, window = SharedEngine(spec, directory), SharedEngine(spec, directory)
+    pid = (await engine.start()).pid
+    assert engine.unanswered_s == 0.0
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        if not has_socket:
+            local_address(directory, "engine").socket.unlink()
+        looking = asyncio.create_task(window.wait_ready())
+        await until(lambda: window.unanswered_s > 0.1)
+        assert not looking.done()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert (await looking).pid == pid
+    assert window.unanswered_s == 0.0
+    await engine.close()
+    await window.close()
+
+
 async def test_stopping_and_unloading(spec, directory):
     engine = SharedEngine(spec, directory)
     with pytest.raises(UnreachableError):
