@@ -1,8 +1,9 @@
 /** Registers the commands; other modules implement them. */
 import * as vscode from "vscode";
 import { askInstruction } from "./ask";
-import { enable, enableLanguage, isEnabled, isLanguageEnabled } from "./config";
+import { enable, enableLanguage, holeMark, isEnabled, isLanguageEnabled } from "./config";
 import type { Extension } from "./extension";
+import { holesIn } from "./holes";
 import * as ext from "./lspExt";
 import { openSample } from "./sample";
 
@@ -14,6 +15,7 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
     [ext.CLIENT_COMMAND_ASK]: (target: ext.Target) => rewriteTarget(extension, target, "asked"),
     "dgLsp.previewRewrite": (target: ext.Target) => rewriteTarget(extension, target, "as is"),
     "dgLsp.rewrite": () => rewriteSelection(extension),
+    "dgLsp.fillHoles": () => fillHoles(extension),
     "dgLsp.acceptRewrite": (by?: unknown) => rewriting.accept(byKey(by)),
     "dgLsp.acceptRewriteChange": (index?: number) => rewriting.acceptChange(index),
     "dgLsp.discardRewrite": (by?: unknown) => rewriting.discard(byKey(by)),
@@ -89,6 +91,23 @@ async function rewriteSelection(extension: Extension): Promise<void> {
   await rewrite(extension, document, range, () => ask(extension, document, range));
 }
 
+/** Fills all places with a cursor, or else all marks, together. */
+async function fillHoles(extension: Extension): Promise<void> {
+  const editor = vscode.window.activeTextEditor;
+  if (editor === undefined) {
+    return;
+  }
+  const mark = holeMark();
+  const holed = holesIn(editor, mark);
+  if (holed === undefined) {
+    await vscode.window.showInformationMessage(
+      `dg-lsp: write ${mark} wherever something is missing, or set several cursors.`,
+    );
+    return;
+  }
+  await extension.rewriting.begin({ document: editor.document, ...holed });
+}
+
 /** Called by a code action: the server gives the range and possibly the instruction. */
 async function rewriteTarget(
   extension: Extension,
@@ -105,6 +124,10 @@ async function rewriteTarget(
   }
   const { start, end } = target.range;
   const range = new vscode.Range(start.line, start.character, end.line, end.character);
+  if (target.holes === true) {
+    await extension.rewriting.begin({ document, range, holes: "marks" });
+    return;
+  }
   await rewrite(extension, document, range, async () =>
     how === "asked" ? ask(extension, document, range) : (target.instruction ?? ""),
   );

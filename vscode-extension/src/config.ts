@@ -29,6 +29,10 @@ export function offersNextEdits(): boolean {
   return own<string>("nextEdits", "certain") !== "off";
 }
 
+export function holeMark(): string {
+  return text("holeMark");
+}
+
 export function isEnabled(): boolean {
   return own<boolean>("enable", true) !== false;
 }

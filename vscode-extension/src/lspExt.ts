@@ -77,6 +77,8 @@ export interface Target {
   uri: string;
   version?: number;
   range: Range;
+  /** Parts of the range that are filled, or `true` for its marks; all else stays. */
+  holes?: true | Range[];
   instruction?: string;
   strength?: number;
   seed?: number;

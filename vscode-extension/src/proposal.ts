@@ -8,9 +8,11 @@ import {
   CodeActionResolveRequest,
   TextDocumentEdit,
   type CodeAction,
+  type Range,
   type TextEdit,
 } from "vscode-languageserver-protocol";
 import type { Span } from "./follow";
+import type { Holes } from "./holes";
 import type { Target } from "./lspExt";
 
 export interface Attempt {
@@ -22,6 +24,7 @@ export interface Attempt {
   /** The text, which such edits do not change. */
   readonly old: string;
   readonly instruction?: string;
+  readonly holes?: Holes;
   readonly strength: number;
   readonly seed: number;
   /** What attempts with other seeds have proposed. */
@@ -45,13 +48,14 @@ export async function propose(
   if (client === undefined) {
     throw new Error("the server is not running");
   }
-  const { document, instruction, strength, seed, shown, token } = attempt;
+  const { document, instruction, holes, strength, seed, shown, token } = attempt;
   const converter = client.code2ProtocolConverter;
   const data: Target = {
     uri: converter.asUri(document.uri),
     version: document.version,
     range: converter.asRange(rangeOf(attempt)),
     ...(instruction === undefined ? {} : { instruction }),
+    ...(holes === undefined ? {} : { holes: targetHoles(attempt, holes, converter) }),
     strength,
     seed,
     shown: [...shown],
@@ -65,6 +69,20 @@ export async function propose(
 
 export function rangeOf({ document, span }: Pick<Attempt, "document" | "span">): vscode.Range {
   return new vscode.Range(document.positionAt(span.start), document.positionAt(span.end));
+}
+
+function targetHoles(
+  { document, span }: Attempt,
+  holes: Holes,
+  converter: LanguageClient["code2ProtocolConverter"],
+): true | Range[] {
+  if (holes === "marks") {
+    return true;
+  }
+  return holes.map((hole) => {
+    const inDocument = { start: span.start + hole.start, end: span.start + hole.end };
+    return converter.asRange(rangeOf({ document, span: inDocument }));
+  });
 }
 
 /** The server sends a minimal edit, for the version of the document that it has. */

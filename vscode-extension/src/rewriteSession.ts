@@ -2,6 +2,7 @@
 import * as vscode from "vscode";
 import type { Sides } from "./compare";
 import type { Span } from "./follow";
+import type { Holes } from "./holes";
 import { hunksOf, type Hunk } from "./hunks";
 import type { Draft } from "./lspExt";
 import { frameOf } from "./preview";
@@ -14,6 +15,8 @@ export interface Wish {
   readonly document: vscode.TextDocument;
   readonly range: vscode.Range;
   readonly instruction?: string;
+  /** If only these are filled, and the rest of the range stays. */
+  readonly holes?: Holes;
 }
 
 export interface RewriteSession extends Wish {

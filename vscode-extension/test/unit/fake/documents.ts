@@ -120,7 +120,7 @@ export class Document implements vscode.TextDocument {
 type Decoration = vscode.TextEditorDecorationType;
 
 export class Editor implements vscode.TextEditor {
-  selection = new Selection(new Position(0, 0), new Position(0, 0));
+  selections: vscode.Selection[] = [new Selection(new Position(0, 0), new Position(0, 0))];
   options: vscode.TextEditorOptions = { tabSize: 4, insertSpaces: true };
   readonly visibleRanges = [];
   viewColumn = undefined;
@@ -128,11 +128,11 @@ export class Editor implements vscode.TextEditor {
 
   constructor(readonly document: Document) {}
 
-  get selections(): vscode.Selection[] {
-    return [this.selection];
+  get selection(): vscode.Selection {
+    return this.selections[0] as vscode.Selection;
   }
-  set selections([first]: readonly Selection[]) {
-    this.selection = first ?? this.selection;
+  set selection(only: vscode.Selection) {
+    this.selections = [only];
   }
 
   setDecorations(type: Decoration, found: readonly (vscode.Range | vscode.DecorationOptions)[]) {
