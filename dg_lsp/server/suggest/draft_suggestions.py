@@ -46,8 +46,9 @@ def suggest_draft(
     before: Draft | None, draft: Draft, site: InsertionSite, multi_line: MultiLine
 ) -> DraftSuggestion:
     """A draft finished like a candidate, and how much of it has settled."""
-    if site.holes:
-        written = [match_newlines(one, site.newline) for one in draft.segments or (draft.text,)]
+    segments = draft.segments or (draft.text,)
+    if len(segments) == len(site.holes):
+        written = [match_newlines(one, site.newline) for one in segments]
         text = joined(written, between(site.replaced or "", site.holes))
     else:
         text = finish_at(draft.text, site, one_line=one_line(site, multi_line))

@@ -80,7 +80,7 @@ function M.commands(here)
       local client, target = here(), command.arguments[1]
       local selected = client and selection(client, target)
       if selected then
-        act(client, selected, target.instruction)
+        act(client, selected, target.instruction, target.holes)
       end
     end
   end

@@ -1,5 +1,6 @@
 --- `:DgLsp` and its subcommands.
 local client = require('dg_lsp.client')
+local holes = require('dg_lsp.holes')
 local models = require('dg_lsp.models')
 local next_edit = require('dg_lsp.next_edit')
 local page = require('dg_lsp.page')
@@ -65,6 +66,23 @@ function words.rewrite(args, rest)
     return
   end
   rewrite.start(running, selection(args), rest ~= '' and rest or nil)
+end
+
+--- Fill all marks of the lines or the selection, by default of the buffer, together.
+function words.holes(args)
+  local running = client.here()
+  if not running then
+    say('no server runs in this buffer; :checkhealth dg_lsp says why')
+    return
+  end
+  local last = vim.fn.line('$')
+  local buffer = { row = 0, col = 0, end_row = last - 1, end_col = #vim.fn.getline(last) }
+  local found = holes.find(args.range == 0 and buffer or selection(args))
+  if found then
+    rewrite.start(running, found, nil, true)
+  else
+    say(('write %s where something is missing, and then :DgLsp holes'):format(holes.mark()))
+  end
 end
 
 function words.accept()

@@ -21,6 +21,7 @@ local M = {}
 ---@field preview dg_lsp.Preview
 ---@field original string[]
 ---@field instruction string?
+---@field holes boolean? Whether only the marks in it are filled.
 ---@field seed integer
 ---@field strength number
 ---@field attempts dg_lsp.Attempt[] Those so far that have written something.
@@ -168,6 +169,7 @@ local function ask(rewrite)
       version = vim.lsp.util.buf_versions[rewrite.bufnr],
       range = { start = position(row, col), ['end'] = position(end_row, end_col) },
       instruction = rewrite.instruction,
+      holes = rewrite.holes,
       seed = rewrite.seed,
       strength = rewrite.strength,
       shown = attempts.shown(rewrite.attempts, rewrite.seed),
@@ -186,7 +188,8 @@ end
 ---@param client vim.lsp.Client
 ---@param selection dg_lsp.Selection
 ---@param instruction string?
-function M.start(client, selection, instruction)
+---@param holes boolean? Whether only the marks in the selection are filled.
+function M.start(client, selection, instruction, holes)
   local bufnr = api.nvim_get_current_buf()
   if not vim.bo[bufnr].modifiable then
     say('this buffer cannot be changed (modifiable is off)')
@@ -211,6 +214,7 @@ function M.start(client, selection, instruction)
     preview = shown,
     original = original,
     instruction = instruction,
+    holes = holes,
     seed = 0,
     strength = strength.USUAL,
     attempts = {},
