@@ -53,6 +53,7 @@ _BINDING = re.compile(
 _BINDING_FIELDS = (
     *("name", "left", "pattern", "declarator", "alias", "parameter", "parameters", "variable"),
 )
+_IMPORT = re.compile(r"import(?:_from)?_(?:statement|declaration|spec)|use_declaration")
 _PARAMETERS = re.compile(r"\w*parameters|parameter_list")
 _THROUGH = re.compile(
     r"\w*_pattern|pattern_list|tuple|expression_list|variable_list|\w*_declarator|dotted_name"
@@ -105,6 +106,8 @@ def occurrence(site: ParsedSite, node: Node) -> Occurrence | None:
     scope = None
     if role is Role.BARE:
         scope = _scope_of_definition(site, node)
+        if scope is None and _is_imported(node):
+            return None
         if scope is not None and is_class(scope) and not _is_open(site):
             role = Role.OWN_MEMBER
     elif role is not Role.KEYWORD and _is_member_definition(node):
@@ -291,6 +294,16 @@ def _scope_of_definition(site: ParsedSite, node: Node) -> Node | None:
             return None
         child, parent = parent, parent.parent
     return None
+
+
+def _is_imported(node: Node) -> bool:
+    """Whether a name is one of another file, as an import statement says it."""
+    parent = node.parent
+    while parent is not None and not _BLOCK.fullmatch(parent.type):
+        if _IMPORT.fullmatch(parent.type):
+            return True
+        parent = parent.parent
+    return False
 
 
 def _has(node: Node, field: str) -> bool:

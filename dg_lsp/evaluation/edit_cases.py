@@ -168,8 +168,10 @@ def _rename_parameter(
 
 
 def _rename_member(source: Source, words: Sequence[str], rng: random.Random) -> Iterator[Case]:
+    bare = {at: found for found in source.names.places.values() for at in found}
     for key, bound in source.names.member_bound.items():
-        places = source.names.members[key]
+        # The body of the class knows a method by its bare name.
+        places = sorted({*source.names.members[key], *bare.get(bound[0], ())})
         others = [at for at in places if at != bound[0]]
         # Elsewhere, nothing says for certain what a member of that name is.
         everywhere = len(re.findall(rf"\.{key[1]}\b", source.text))

@@ -110,6 +110,28 @@ def test_nothing_follows_where_names_would_meet_or_stay(text: str) -> None:
     assert after(text, old, new) == text.replace(old, new)
 
 
+@pytest.mark.parametrize(
+    ("text", "old", "new", "then"),
+    [
+        (
+            "from m import one as two\n\n\ndef one():\n    return two\n\n\none()\n",
+            "def one",
+            "def three",
+            "from m import one as two\n\n\ndef three():\n    return two\n\n\nthree()\n",
+        ),
+        (
+            "from time import sleep\nfrom time import time\n\nprint(time)\n",
+            "import time",
+            "import clock",
+            "from time import sleep\nfrom time import clock\n\nprint(clock)\n",
+        ),
+        ("import a.b\nimport b\n\nb.c()\n", "t b", "t d", "import a.b\nimport d\n\nd.c()\n"),
+    ],
+)
+def test_the_names_of_other_files_stay(text: str, old: str, new: str, then: str) -> None:
+    assert after(text, old, new) == then
+
+
 def test_an_attribute_of_another_class_stays() -> None:
     text = (
         "class A:\n    def __init__(self):\n        self.count = 1\n\n"
