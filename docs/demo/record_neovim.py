@@ -1,13 +1,15 @@
-"""Records a suggestion in a real Neovim while it is denoised.
+"""Records a suggestion in a real Neovim while it is denoised, and a rewrite while its strength
+is turned.
 
     .venv/bin/python -m pip install pyte
-    .venv/bin/python docs/demo/record_neovim.py [NVIM]
+    .venv/bin/python docs/demo/record_neovim.py [NVIM [NAME]]
 
-Starts Neovim with the plugin and the bundled model on a pseudo-terminal, opens inventory.py,
-types a space where its line ends too soon, and accepts the suggestion. What Neovim writes goes
-to docs/neovim-denoising.cast (asciinema's format, version 2), and the screens that differ to
-docs/neovim-denoising.svg. The recording starts once the model is loaded; nothing is cut, sped
-up or drawn afterwards, except the lines between the screens.
+Starts Neovim with the plugin and the bundled model on a pseudo-terminal and opens inventory.py.
+In `neovim-denoising`, it types a space where a line ends too soon, and accepts the suggestion.
+In `neovim-dial`, it rewrites two lines, turns the strength down and up, walks back through the
+steps, and accepts one. What Neovim writes goes to docs/NAME.cast (asciinema's format, version
+2), and screens that differ to docs/NAME.svg. A recording starts once the model is loaded;
+nothing is cut, sped up or drawn afterwards, except the lines between the screens.
 """
 
 from __future__ import annotations
@@ -25,12 +27,13 @@ import sys
 import tempfile
 import termios
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyte
 
 ROOT = Path(__file__).parents[2]
-COLUMNS, LINES = 68, 9
 CELL_WIDTH, CELL_HEIGHT = 8.4, 18
 NUM_SCREENS = 5
 INIT = f"""
@@ -48,22 +51,34 @@ require('dg_lsp').setup({{
 """
 SAMPLE = Path(__file__).parent / "inventory.py"
 TO_THE_GAP = "/def add\rzt/] =$\r:nohlsearch\rA"
+TO_THE_SELECTION = "/def load\rzt:nohlsearch\rjVj"
+STRENGTHS = ("60%", "50%", "40%", "50%", "60%", "70%", "80%")
+
+Cells = list[list[pyte.screens.Char]]
+"""What a screen shows, row by row."""
 
 
 class Terminal:
     """A program on a pseudo-terminal, with everything it wrote and when."""
 
-    def __init__(self, argv: list[str], directory: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        size: tuple[int, int],
+        argv: list[str],
+        directory: str,
+        environment: dict[str, str],
+    ) -> None:
+        self.columns, self.lines = size
         self.events: list[tuple[float, str]] = []
         self.started = time.monotonic()
-        self.screen = pyte.Screen(COLUMNS, LINES)
+        self.screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self.screen)
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.chdir(directory)
             os.execvpe(argv[0], argv, {**os.environ, **environment})
-        size = struct.pack("HHHH", LINES, COLUMNS, 0, 0)
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, size)
+        window = struct.pack("HHHH", self.lines, self.columns, 0, 0)
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, window)
 
     def type(self, keys: str) -> None:
         os.write(self._fd, keys.encode())
@@ -86,9 +101,84 @@ class Terminal:
                 raise SystemExit(f"{text!r} never came:\n" + "\n".join(self.screen.display))
             self.watch(0.05)
 
+    def until_gone(self, *texts: str) -> None:
+        while any(text in "\n".join(self.screen.display) for text in texts):
+            self.watch(0.05)
 
-def record(neovim: str) -> tuple[list[tuple[float, str]], list[list[list[pyte.screens.Char]]]]:
-    """What was written, from the first key on, and the screens while the model wrote."""
+    def cells(self) -> Cells:
+        rows = self.screen.buffer
+        return [[rows[y][x] for x in range(self.columns)] for y in range(self.lines)]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is recorded."""
+
+    name: str
+    title: str
+    size: tuple[int, int]
+    """Columns and lines of the screen."""
+    play: Callable[[Terminal], list[Cells]]
+    """Types, and returns screens to choose from."""
+
+
+def complete(terminal: Terminal) -> list[Cells]:
+    """The screens while the model writes, and the one after accepting."""
+    terminal.type(TO_THE_GAP)
+    terminal.watch(0.4)
+    terminal.type(" ")
+    screens: list[Cells] = []
+    for _ in range(120):
+        terminal.watch(0.03)
+        now = terminal.cells()
+        if not screens or now[:-2] != screens[-1][:-2]:
+            screens.append(now)
+    terminal.type("\t")
+    terminal.watch(1.5)
+    return [*screens, terminal.cells()]
+
+
+def turn(terminal: Terminal) -> list[Cells]:
+    """The rewrite at each strength that has a text of its own, a step, and what is accepted."""
+    terminal.type(TO_THE_SELECTION)
+    terminal.watch(0.6)
+    terminal.type(":DgLsp rewrite\r")
+    screens: dict[str, Cells] = {}
+    last = STRENGTHS[0]
+    for strength in STRENGTHS:
+        if strength != last:
+            terminal.type("+" if int(strength[:-1]) > int(last[:-1]) else "-")
+        terminal.until_shown(f"- {strength} +")
+        terminal.until_gone(" of at most ", "writing,")
+        terminal.watch(1.0)
+        screens[strength] = terminal.cells()
+        last = strength
+    terminal.type("((")
+    terminal.watch(1.5)
+    step = terminal.cells()
+    terminal.type("\r")
+    terminal.watch(1.5)
+    return [screens["40%"], screens["60%"], screens["80%"], step, terminal.cells()]
+
+
+SCENES = (
+    Scene(
+        "neovim-denoising",
+        "dg-lsp: a suggestion in Neovim, by the bundled model on a CPU",
+        (68, 9),
+        complete,
+    ),
+    Scene(
+        "neovim-dial",
+        "dg-lsp: the strength of a rewrite in Neovim, by the bundled model on a CPU",
+        (72, 13),
+        turn,
+    ),
+)
+
+
+def record(neovim: str, scene: Scene) -> tuple[list[tuple[float, str]], list[Cells]]:
+    """What was written, from the first key on, and screens of the scene."""
     directory = tempfile.mkdtemp(prefix="dg-lsp-recording-")
     for name in ("run", ".git"):
         Path(directory, name).mkdir(mode=0o700)
@@ -101,7 +191,7 @@ def record(neovim: str) -> tuple[list[tuple[float, str]], list[list[list[pyte.sc
         **{f"XDG_{kind}_HOME": f"{directory}/{kind}" for kind in ("CONFIG", "STATE", "DATA")},
     }
     argv = [neovim, "--clean", "-u", "init.lua", SAMPLE.name]
-    terminal = Terminal(argv, directory, environment)
+    terminal = Terminal(scene.size, argv, directory, environment)
     try:
         terminal.until_shown("dg-lsp: bundled")
         # The first job after loading is slower; this one warms up and is thrown away.
@@ -111,20 +201,7 @@ def record(neovim: str) -> tuple[list[tuple[float, str]], list[list[list[pyte.sc
         terminal.watch(1)
         num_before, before_s = len(terminal.events), time.monotonic() - terminal.started
         first = "\x1b[2J\x1b[H" + "\r\n".join(terminal.screen.display)
-        terminal.type(TO_THE_GAP)
-        terminal.watch(0.4)
-        terminal.type(" ")
-        screens = []
-        for _ in range(120):
-            terminal.watch(0.03)
-            now = [[terminal.screen.buffer[y][x] for x in range(COLUMNS)] for y in range(LINES)]
-            if not screens or now[:-2] != screens[-1][:-2]:
-                screens.append(now)
-        terminal.type("\t")
-        terminal.watch(1.5)
-        screens.append(
-            [[terminal.screen.buffer[y][x] for x in range(COLUMNS)] for y in range(LINES)]
-        )
+        screens = scene.play(terminal)
         written = [(at - before_s, text) for at, text in terminal.events[num_before:]]
         terminal.type("\x1b:qall!\r")
         terminal.watch(0.5)
@@ -136,28 +213,29 @@ def record(neovim: str) -> tuple[list[tuple[float, str]], list[list[list[pyte.sc
         shutil.rmtree(directory)
 
 
-def cast(events: list[tuple[float, str]]) -> str:
+def cast(scene: Scene, events: list[tuple[float, str]]) -> str:
     header = {
         "version": 2,
-        "width": COLUMNS,
-        "height": LINES,
-        "title": "dg-lsp: a suggestion in Neovim, by the bundled model on a CPU",
+        "width": scene.size[0],
+        "height": scene.size[1],
+        "title": scene.title,
         "env": {"TERM": "xterm-256color"},
     }
     lines = [header, *([round(at, 3), "o", text] for at, text in events)]
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
-def svg(screens: list[list[list[pyte.screens.Char]]]) -> str:
+def svg(scene: Scene, screens: list[Cells]) -> str:
     """Some of the screens one below the other, the first and the last among them."""
     last = len(screens) - 1
     chosen = sorted({round(last * index / (NUM_SCREENS - 1)) for index in range(NUM_SCREENS)})
-    shown = [screens[index][: LINES - 1] for index in chosen]
+    columns, lines = scene.size
+    shown = [screens[index][: lines - 1] for index in chosen]
     used = 1 + max(
         y for rows in shown for y, row in enumerate(rows[:-1]) if _text(row) not in ("", "~")
     )
     height = (used + 1) * CELL_HEIGHT
-    width = COLUMNS * CELL_WIDTH + 20
+    width = columns * CELL_WIDTH + 20
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" '
         f'height="{height * len(shown):.0f}" font-family="monospace" font-size="14">',
@@ -197,10 +275,13 @@ def _line(row: list[pyte.screens.Char], baseline: float) -> list[str]:
 
 def main() -> None:
     neovim = sys.argv[1] if len(sys.argv) > 1 else str(ROOT / ".venv/neovim/nvim")
-    events, screens = record(neovim)
-    (ROOT / "docs/neovim-denoising.cast").write_text(cast(events))
-    (ROOT / "docs/neovim-denoising.svg").write_text(svg(screens))
-    print(f"{len(events)} writes in {events[-1][0]:.1f} s, {len(screens)} screens")
+    for scene in SCENES:
+        if len(sys.argv) > 2 and scene.name not in sys.argv[2:]:
+            continue
+        events, screens = record(neovim, scene)
+        (ROOT / f"docs/{scene.name}.cast").write_text(cast(scene, events))
+        (ROOT / f"docs/{scene.name}.svg").write_text(svg(scene, screens))
+        print(f"{scene.name}: {len(events)} writes in {events[-1][0]:.1f} s")
 
 
 if __name__ == "__main__":
