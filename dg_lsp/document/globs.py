@@ -25,6 +25,7 @@ MAX_GLOB_CHARS = 1024
 _SPECIAL = re.compile(r"[*?\[\\]")
 _TAIL = re.compile(r"[^*?\[\]\\/]*\Z")
 _TOKEN = re.compile(r"(?s)\*+|\\.|.")
+_GLUED = re.compile(r"\*\*+(?=\\?/|\Z)")
 _CLASS = re.compile(r"\[:([^\]]*):\]")
 _CLASSES = {
     "alnum": "a-zA-Z0-9",
@@ -62,6 +63,7 @@ class Glob:
         """Whether it matches the path itself (with "/"), not only a directory above it."""
         if self.is_floating:
             path = path.rpartition("/")[2]
+        path = _bytes(path)
         head, tail, is_literal = self._ends
         if not path.startswith(head) or not path.endswith(tail):
             return False
@@ -76,7 +78,7 @@ class Glob:
 
         These rule out most globs for most paths, so that of 100,000 only a few are compiled.
         """
-        text = self.text.removeprefix("/")
+        text = _bytes(self.text.removeprefix("/"))
         special = _SPECIAL.search(text)
         tail = _TAIL.search(text)
         head = text[: special.start()] if special else text
@@ -84,13 +86,29 @@ class Glob:
 
     @functools.cached_property
     def _expression(self) -> re.Pattern[str] | None:
-        tokens = (
-            _tokens(self.text.removeprefix("/")) if len(self.text) <= MAX_GLOB_CHARS else None
-        )
+        text = _bytes(self.text.removeprefix("/"))
+        head = "" if self.is_floating else self._ends[0]
+        glued = _GLUED.match(text, len(head))
+        if glued is None or head.endswith("/"):
+            head = ""
+        tokens = _tokens(text[len(head) :]) if len(self.text) <= MAX_GLOB_CHARS else None
         if not tokens:
             return None
-        expression = _name(tokens) if self.is_floating else _path(_split(tokens, "/"))
+        if self.is_floating:
+            return re.compile(_name(tokens), re.DOTALL)
+        expression = _path(_split(tokens, "/"))
+        if head:
+            # git takes the literal start away, and then the asterisks seem to stand alone.
+            rest = ".*" if tokens == ["**"] else f"(?:[^/]*/)?{expression}"
+            expression = re.escape(head) + rest
         return re.compile(expression, re.DOTALL)
+
+
+def _bytes(text: str) -> str:
+    """A text with a character for each of its bytes, which are what git compares."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", errors="surrogateescape").decode("latin-1")
 
 
 def _tokens(glob: str) -> list[str] | None:
@@ -118,6 +136,9 @@ def _tokens(glob: str) -> list[str] | None:
         elif token[0] == "*":
             tokens.append(token[:2])
         elif token[-1] == "/":
+            if token != "/" and tokens[-1:] == ["**"] and tokens[-2:-1] in ([], ["/"]):
+                # Before an escaped slash, "**" is one directory at least.
+                tokens[-1:] = ["*", "/", "**"]
             tokens.append("/")
         else:
             tokens.append(re.escape(token[-1]))
@@ -166,7 +187,7 @@ def _path(names: list[list[str]]) -> str:
         expression += f"(?>{_DIRECTORIES}?{text})" if index else text
     if before:
         expression += _DIRECTORIES
-    return expression + ("/".join(map(_name, last)) or ".+")
+    return expression + ("/".join(map(_name, last)) if last else ".+")
 
 
 def _name(tokens: list[str]) -> str:

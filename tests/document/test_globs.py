@@ -47,7 +47,21 @@ from dg_lsp.document.globs import MAX_GLOB_CHARS, Glob
         ("a\\*", "ab", False),
         ("a\nb", "a\nb", True),
         ("?", "\n", True),
-        ("é?.py", "éü.py", True),
+        # Contrary to git's manual, but as git does it.
+        ("a**/b", "ab", True),
+        ("a**/b", "a/b", True),
+        ("a**/b", "ax/y/b", True),
+        ("a**/b", "x/ab", False),
+        ("/a**", "a", True),
+        ("/a**", "ax/y", True),
+        ("?**/b", "ab", False),
+        ("**\\/b", "b", False),
+        ("**\\/b", "x/y/b", True),
+        ("**/", "a", False),
+        # git compares bytes.
+        ("é?.py", "éü.py", False),
+        ("é??.py", "éü.py", True),
+        ("é*.py", "éü.py", True),
     ],
 )
 def test_which_path_a_glob_names(glob: str, path: str, expect: bool) -> None:
