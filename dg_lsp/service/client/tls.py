@@ -14,7 +14,6 @@ import socket
 import ssl
 
 from dg_lsp.reason import CodedError, ReasonCode
-from dg_lsp.service.access.certificate import fingerprint_of
 from dg_lsp.service.address import Address
 
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
@@ -45,6 +44,9 @@ def tls_context(fingerprint: str) -> ssl.SSLContext:
 def check_fingerprint(writer: asyncio.StreamWriter, address: Address) -> None:
     """Raise `NobodyAnswersError` if the other side has another certificate than expected."""
     shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    # Hardly any client needs it.
+    from dg_lsp.service.access.certificate import fingerprint_of
+
     found = fingerprint_of(shown or b"")
     if not hmac.compare_digest(found, address.fingerprint):
         writer.transport.abort()
