@@ -4,6 +4,7 @@ Usage: serve_scripted.py '{"answers": {"TEXT BEFORE": ["INFILL", ...]}, "step_s"
 
 `"rewrites": {"WORDS": "TEXT"}` says what comes of an instruction with these words in it; any
 other one comes back as a comment.
+`"pinned": ["TEXT", ...]` is what is written around pinned texts.
 `{strength}` and `{seed}` in the text are those of the job. `"blocks": {"WORDS": NUMBER}` says
 in how many blocks such a rewrite is written. With `"held": true` jobs draft, but end only when
 the request `test/release` comes. Further arguments change nothing.
@@ -20,7 +21,7 @@ from dg_lsp.server.app import create_server
 from dg_lsp.server.link.scripted import Pace, ScriptedLink
 from dg_lsp.server.rpc.transport import serve_stdio, serve_tcp
 
-PACE = ("num_drafts", "step_s", "best_settles_last")
+PACE = ("num_drafts", "step_s", "best_settles_last", "confidences")
 
 
 async def main() -> int:
@@ -29,6 +30,8 @@ async def main() -> int:
 
     def script(job: InfillJob) -> list[str]:
         pace.blocks = options.get("blocks", {}).get(job.instruction, 1)
+        if job.pinned:
+            return ["|".join(options["pinned"])]
         if job.instruction is not None:
             for words, text in rewrites.items():
                 if words in job.instruction:

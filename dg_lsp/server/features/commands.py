@@ -175,9 +175,12 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
     pinned = _read_free_parts(session, document, span, raw.get("pinned"))
     if holes and pinned:
         raise invalid_params("pinned is for text around what stays; holes are given without it")
-    holes = holes or pinned
+    holes, given = holes or pinned, span
     if holes:
         span = Span(holes[0].start, holes[-1].end)
+    kept = ("", "")
+    if pinned:
+        kept = document.text[given.start : span.start], document.text[span.end : given.end]
     if holes and instruction is not None:
         raise invalid_params("an instruction is for a rewrite; holes are filled without one")
     selection = document.text[span.start : span.end]
@@ -194,6 +197,7 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
         token if isinstance(token, (str, int)) else None,
         holes,
         is_warm=bool(pinned),
+        kept=kept,
     )
 
 

@@ -8,6 +8,7 @@ removed, so no draft follows.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 from lsprotocol import types
@@ -24,9 +25,13 @@ def send_drafts(
     document: Document,
     span: types.Range,
     head: str,
+    tail: str,
     token: lsp_ext.JobToken,
 ) -> DraftListener:
-    """A listener that turns drafts into notifications about this version of the document."""
+    """A listener that turns drafts into notifications about this version of the document.
+
+    `head` and `tail` are the document's own text on both sides, within `span`.
+    """
     loop = asyncio.get_running_loop()
     last_sent = float("-inf")
     last_shown: object = None
@@ -40,12 +45,13 @@ def send_drafts(
         draft = draft_now()
         if draft is None or not (draft.suggestion.text or draft.masked):
             return
-        text = head + draft.suggestion.text
+        text = head + draft.suggestion.text + tail
         if last_shown == (text, draft.masked):
             return
         last_sent, last_shown = loop.time(), (text, draft.masked)
         units = session.units
-        confidences = (1.0,) * len(head) + draft.suggestion.confidences
+        sure = draft.suggestion.confidences
+        confidences = ((1.0,) * len(head), sure, (1.0,) * len(tail))
         widths = [width(character, units) for character in text]
         message = lsp_ext.Draft(
             token=token,
@@ -53,7 +59,7 @@ def send_drafts(
             version=document.version,
             range=span,
             text=text,
-            confidence=lsp_ext.confidence_runs(confidences, widths),
+            confidence=lsp_ext.confidence_runs([*itertools.chain(*confidences)], widths),
             step=draft.step,
             steps_allowed=draft.steps_allowed,
             settled=sum(widths[: len(head) + draft.settled]),

@@ -131,7 +131,7 @@ def _draft_listener(
     token: lsp_ext.JobToken = session.server.protocol.msg_id or 0
     for given in (request.params.work_done_token, request.draft_token):
         token = token if given is None else given
-    return send_drafts(session, document, target.range, target.head, token)
+    return send_drafts(session, document, target.range, target.head, "", token)
 
 
 def _show_nothing(draft_now: Callable[[], DraftSuggestion | None]) -> None:

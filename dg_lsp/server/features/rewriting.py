@@ -81,6 +81,14 @@ class RewriteRequest:
     end; empty if the whole span is rewritten."""
     is_warm: bool = False
     """Whether the holes hold text that denoising starts from."""
+    kept: tuple[str, str] = ("", "")
+    """The text on both sides of the span that is part of the change, but stays."""
+
+    @property
+    def whole(self) -> Span:
+        """The span with what is kept on its sides."""
+        before, after = map(len, self.kept)
+        return Span(self.span.start - before, self.span.end + after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +167,13 @@ def _change(
     """The change in the current document; `None` if the span itself has changed."""
     document = request.document
     now = session.documents.get(document.uri)
-    found = None if now is None else find_again(request.span, document.text, now.text)
+    found = None if now is None else find_again(request.whole, document.text, now.text)
     if now is None or found is None:
         return None
-    text, sure = written.text, written.confidences
-    return Change(now, found, text, flaw_at(text, site), sure)
+    (before, after), sure = request.kept, written.confidences
+    text = before + written.text + after
+    sure = ((1.0,) * len(before) + sure + (1.0,) * len(after)) if sure else ()
+    return Change(now, found, text, flaw_at(written.text, site), sure)
 
 
 def confidence(session: Session, change: Change) -> list[tuple[float, int]]:
@@ -232,11 +242,11 @@ def _draft_listener(
     session: Session, request: RewriteRequest, site: InsertionSite, report: Report
 ) -> Callable[[Draft | None, Draft], None]:
     """Reports the progress of an attempt, and sends drafts to a client that handles them."""
-    document, span = request.document, request.span
+    document, span = request.document, request.whole
     tell = None
     if request.token is not None and session.client.extensions.drafts:
         shown = range_at(document.text, span.start, span.end, session.units)
-        tell = send_drafts(session, document, shown, "", request.token)
+        tell = send_drafts(session, document, shown, *request.kept, request.token)
 
     def listen(older: Draft | None, draft: Draft) -> None:
         def draft_now() -> DraftSuggestion:

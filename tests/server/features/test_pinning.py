@@ -58,12 +58,19 @@ async def test_the_rest_is_written_around_a_pinned_word(pinning):
 
 async def test_a_pin_at_an_edge_leaves_one_part(pinning):
     pinning.engine.script = lambda job: ["2 * depth + "]
-    resolved = await pinning.ask("codeAction/resolve", action([at(25, 26)]))
+    resolved = await pinning.ask("codeAction/resolve", action([at(25, 26)], token="t"))
 
     [job] = pinning.engine.jobs
     assert (job.pinned, job.earlier) == ((), Earlier("width * height + "))
     [edit] = resolved["edit"]["documentChanges"][0]["edits"]
     assert applied(CODE, edit) == "total = 2 * depth + 1\n"
+    # Drafts and confidence are of the whole range, with what stays at its edges.
+    assert resolved["data"]["confidence"] == [[0.9, 12], [1.0, 1]]
+    drafts = pinning.told("dgLsp/draft")
+    assert drafts
+    for draft in drafts:
+        assert draft["range"] == at(8, 26)
+        assert draft["text"].endswith("1")
 
 
 async def test_a_pin_that_splits_a_word_keeps_its_characters(pinning):

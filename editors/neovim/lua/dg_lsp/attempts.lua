@@ -7,6 +7,7 @@ local MOST_SHOWN = 256
 ---@class dg_lsp.Attempt
 ---@field lines string[]
 ---@field warning string? What is wrong with them.
+---@field confidence dg_lsp.Runs?
 ---@field seed integer
 ---@field strength number
 ---@field run string Its seed and its strength.

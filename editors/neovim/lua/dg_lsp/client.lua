@@ -55,7 +55,9 @@ local function configuration()
     capabilities = {
       -- Code actions have commands, which this plugin carries out, instead of edits.
       textDocument = { codeAction = { dataSupport = false } },
-      experimental = { dgLsp = { drafts = now.drafts, status = true, askInstruction = true } },
+      experimental = {
+        dgLsp = { drafts = now.drafts, status = true, askInstruction = true, doubt = now.doubt },
+      },
     },
     handlers = {
       ['dgLsp/draft'] = function(_, params)

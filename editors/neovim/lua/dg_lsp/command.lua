@@ -1,9 +1,11 @@
 --- `:DgLsp` and its subcommands.
+local alternatives = require('dg_lsp.alternatives')
 local client = require('dg_lsp.client')
 local holes = require('dg_lsp.holes')
 local models = require('dg_lsp.models')
 local next_edit = require('dg_lsp.next_edit')
 local page = require('dg_lsp.page')
+local pin = require('dg_lsp.pin')
 local rewrite = require('dg_lsp.rewrite')
 local sample = require('dg_lsp.sample')
 local say = require('dg_lsp.say').say
@@ -54,18 +56,42 @@ end
 
 local words = {}
 
+---@return vim.lsp.Client?
+local function here()
+  local running = client.here()
+  if not running then
+    say('no server runs in this buffer; :checkhealth dg_lsp says why')
+  end
+  return running
+end
+
 --- Rewrite the selection, with the rest of the command as the instruction.
 function words.rewrite(args, rest)
   if args.range == 0 then
     say("select what is to be rewritten: :'<,'>DgLsp rewrite [instruction]")
     return
   end
-  local running = client.here()
-  if not running then
-    say('no server runs in this buffer; :checkhealth dg_lsp says why')
-    return
+  local running = here()
+  if running then
+    rewrite.start(running, selection(args), rest ~= '' and rest or nil)
   end
-  rewrite.start(running, selection(args), rest ~= '' and rest or nil)
+end
+
+--- Choose what else may stand in place of the word at the cursor.
+function words.alternatives()
+  local running = here()
+  if running then
+    alternatives.choose(running)
+  end
+end
+
+--- Keep the selection, what was edited, or the word at the cursor, and rewrite the rest of the
+--- text that was accepted last.
+function words.keep(args)
+  local running = here()
+  if running then
+    pin.keep(running, args.range > 0 and selection(args) or nil)
+  end
 end
 
 --- Fill all marks of the lines or the selection, by default of the buffer, together.

@@ -15,6 +15,9 @@ local defaults = {
   settings = {},
   -- Whether text is shown while it is being denoised, shaded by how sure the model is.
   drafts = true,
+  -- Whether the parts of an accepted text that the model is unsure of are underlined, until they
+  -- are edited, for a minute at most. Off, because an underline looks like a problem.
+  doubt = false,
   -- Whether edits that follow from the last one are shown at their places; the server's setting
   -- `nextEdits` says which.
   next_edits = true,

@@ -5,7 +5,9 @@
 --- that ghost text follows every typed character and disappears at the first one that disagrees.
 --- It passes items to Neovim only through the handler that came with Neovim's request.
 local config = require('dg_lsp.config')
+local doubt = require('dg_lsp.doubt')
 local drafts = require('dg_lsp.drafts')
+local inserted = require('dg_lsp.inserted')
 local insertion = require('dg_lsp.insertion')
 local items = require('dg_lsp.items')
 local menu = require('dg_lsp.menu')
@@ -273,6 +275,7 @@ end
 ---@param bufnr integer
 function M.release(bufnr)
   M.forget(bufnr)
+  inserted.release(bufnr)
   channels[bufnr] = nil
 end
 
@@ -318,8 +321,10 @@ local function insert(bufnr, item, part)
   local typed = text.typed(place, place_now(bufnr)) or ''
   local replaced = items.replaced(answer, whole, encoding)
   local is_whole = taken == whole
+  local confidence = items.confidence(answer, whole)
   shown[bufnr] = nil
   insertion.insert(place, taken, typed, is_whole and replaced or 0)
+  inserted.note(bufnr, place.row, #place.head, taken, confidence, encoding)
   trace.note('accepted %d of %d characters', #taken, #whole)
   trace.tell('Accepted', { buf = bufnr, text = taken, rest = whole:sub(#taken + 1) })
   local rest = whole:sub(#taken + 1)
@@ -328,7 +333,8 @@ local function insert(bufnr, item, part)
     return
   end
   local now = place_now(bufnr)
-  local left = items.at(rest, now, replaced > 0 and now.tail or '', encoding)
+  local sure = doubt.behind(confidence, vim.str_utfindex(taken, encoding))
+  local left = items.at(rest, now, replaced > 0 and now.tail or '', encoding, sure)
   shown[bufnr] = { place = now, items = { left }, index = 1 }
   feed(bufnr, { left })
 end

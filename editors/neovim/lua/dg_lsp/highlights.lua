@@ -8,6 +8,7 @@ local LINKS = {
   DgLspHint = 'Comment',
   DgLspMasked = 'DgLspDraft1',
   DgLspWarning = 'DiagnosticWarn',
+  DgLspUnsure = 'DiagnosticUnderlineHint',
 }
 -- From barely visible to as visible as ghost text.
 local SHARES = { 0.4, 0.6, 0.8, 1.0 }

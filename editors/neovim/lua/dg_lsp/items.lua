@@ -1,5 +1,6 @@
 --- Adapts the items of an answer while the user types or accepts them piece by piece. Pure
 --- functions without buffers or windows.
+local doubt = require('dg_lsp.doubt')
 local text = require('dg_lsp.text')
 
 local M = {}
@@ -19,6 +20,7 @@ local function behind(item, typed, encoding)
   local from, to = item.range.start, item.range['end']
   return vim.tbl_extend('force', item, {
     insertText = item.insertText:sub(#typed + 1),
+    confidence = doubt.behind(item.confidence, by),
     range = {
       start = { line = from.line, character = from.character + by },
       ['end'] = { line = to.line, character = to.character + by },
@@ -43,6 +45,18 @@ function M.left(answer, place, encoding)
   return left
 end
 
+--- How sure the model is of each part of an item.
+---@param answer dg_lsp.Answer
+---@param whole string The text of the item.
+---@return dg_lsp.Runs?
+function M.confidence(answer, whole)
+  for _, one in ipairs(answer.items) do
+    if one.insertText == whole then
+      return one.confidence
+    end
+  end
+end
+
 --- How many bytes after the cursor an accepted item replaces.
 ---@param answer dg_lsp.Answer
 ---@param whole string The text of the item.
@@ -63,12 +77,14 @@ end
 ---@param place dg_lsp.Place
 ---@param tail string What it replaces of what follows: nothing or all of it.
 ---@param encoding string
+---@param confidence dg_lsp.Runs?
 ---@return lsp.InlineCompletionItem
-function M.at(insert_text, place, tail, encoding)
+function M.at(insert_text, place, tail, encoding, confidence)
   local from = vim.str_utfindex(place.head, encoding)
   local to = from + vim.str_utfindex(tail, encoding)
   return {
     insertText = insert_text,
+    confidence = confidence,
     range = {
       start = { line = place.row, character = from },
       ['end'] = { line = place.row, character = to },

@@ -1,6 +1,7 @@
 --- Rewrites a selection: shows the text in place while it is written, until the user accepts it,
 --- discards it or tries again. The buffer changes only when the user accepts.
 local attempts = require('dg_lsp.attempts')
+local inserted = require('dg_lsp.inserted')
 local preview = require('dg_lsp.preview')
 local progress = require('dg_lsp.progress')
 local proposal = require('dg_lsp.proposal')
@@ -20,6 +21,7 @@ local M = {}
 ---@field client vim.lsp.Client
 ---@field preview dg_lsp.Preview
 ---@field original string[]
+---@field pinned [integer, integer][]? Parts of the original that stay, as byte offsets.
 ---@field instruction string?
 ---@field holes boolean? Whether only the marks in it are filled.
 ---@field seed integer
@@ -136,6 +138,7 @@ local function answered(rewrite, err, action)
   local attempt = {
     lines = lines,
     warning = type(warning) == 'string' and warning or nil,
+    confidence = type(action.data) == 'table' and action.data.confidence or nil,
     seed = rewrite.seed,
     strength = rewrite.strength,
     run = rewrite.run,
@@ -174,6 +177,13 @@ local function ask(rewrite)
       strength = rewrite.strength,
       shown = attempts.shown(rewrite.attempts, rewrite.seed),
       token = token,
+      pinned = rewrite.pinned and vim.tbl_map(function(part)
+        local original = table.concat(rewrite.original, '\n')
+        return {
+          start = position(inserted.place(row, col, original, part[1])),
+          ['end'] = position(inserted.place(row, col, original, part[2])),
+        }
+      end, rewrite.pinned),
     },
   }, function(err, action)
     if active[rewrite.bufnr] == rewrite and rewrite.token == token then
@@ -189,7 +199,8 @@ end
 ---@param selection dg_lsp.Selection
 ---@param instruction string?
 ---@param holes boolean? Whether only the marks in the selection are filled.
-function M.start(client, selection, instruction, holes)
+---@param pinned? [integer, integer][] Parts that stay, as byte offsets in the selected text.
+function M.start(client, selection, instruction, holes, pinned)
   local bufnr = api.nvim_get_current_buf()
   if not vim.bo[bufnr].modifiable then
     say('this buffer cannot be changed (modifiable is off)')
@@ -215,6 +226,7 @@ function M.start(client, selection, instruction, holes)
     original = original,
     instruction = instruction,
     holes = holes,
+    pinned = pinned,
     seed = 0,
     strength = strength.USUAL,
     attempts = {},
@@ -289,6 +301,10 @@ function M.accept(bufnr)
     vim.cmd('let &undolevels = &undolevels')
     local lines = step and text.lines(step.text) or rewrite.written
     api.nvim_buf_set_text(rewrite.bufnr, row, col, end_row, end_col, lines)
+    local last = not step and rewrite.attempts[#rewrite.attempts] or {}
+    local encoding = rewrite.client.offset_encoding
+    local whole = table.concat(lines, '\n')
+    inserted.note(rewrite.bufnr, row, col, whole, last.confidence, encoding)
     trace.tell('Rewrite', { buf = rewrite.bufnr, state = 'accepted' })
   end
 end
