@@ -91,9 +91,7 @@ def test_the_bundled_model_keeps_a_word(plugged_with_model):
     word = editor.lua("return vim.fn.expand('<cword>')")
     editor.command("DgLsp keep")
     editor.until(
-        lambda: any(
-            data.get("state") in ("written", "failed") for _, data in editor.noted()
-        ),
+        lambda: any(data.get("state") in ("written", "failed") for _, data in editor.noted()),
         patience_s=90,
     )
     assert editor.text() == before
