@@ -1,6 +1,6 @@
 """How much the text of a rewrite changes when its strength is turned by one notch.
 
-Takes a number of selections, 8 by default: bodies of functions of the standard library. The
+Takes a number of selections, 4 by default: bodies of functions of the standard library. The
 bundled model rewrites each at every strength of the dial. Prints which share of the characters
 two neighbouring strengths differ by, and how many of them have the same text,
 
@@ -98,4 +98,4 @@ def main(num_selections: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 8)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4)

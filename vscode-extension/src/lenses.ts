@@ -3,7 +3,8 @@ import * as vscode from "vscode";
 
 export interface Shown {
   readonly isReady: boolean;
-  readonly strength: number;
+  /** None if it has no strength that could be turned. */
+  readonly strength: number | undefined;
   /** The progress in words; empty if there is nothing to say. */
   readonly progress: string;
   /** The step that is shown, from 0; the last one is the rewrite itself. */
@@ -19,11 +20,14 @@ export function lensesOf(at: vscode.Position, shown: Shown, numHunks: number): v
     return new vscode.CodeLens(new vscode.Range(at, at), run);
   };
   const { step, numSteps } = shown;
-  const percent = `${Math.round(shown.strength * 100)}%`;
-  const dial = [
-    lens(`$(remove) ${percent}`, "rewriteLessFreely", "Change less: start with less noise"),
-    lens("$(add)", "rewriteMoreFreely", "Change more: start with more noise"),
-  ];
+  const { strength } = shown;
+  const percent = strength !== undefined && `${Math.round(strength * 100)}%`;
+  const dial = percent
+    ? [
+        lens(`$(remove) ${percent}`, "rewriteLessFreely", "Change less: start with less noise"),
+        lens("$(add)", "rewriteMoreFreely", "Change more: start with more noise"),
+      ]
+    : [];
   const scrubber = [
     lens(`$(triangle-left) ${step + 1}/${numSteps + 1}`, "rewriteEarlierStep", "An earlier step"),
     lens("$(triangle-right)", "rewriteLaterStep", "A later step"),

@@ -16,6 +16,7 @@ import { Progress } from "./progress";
 import { propose, rangeOf, type Proposal } from "./proposal";
 import {
   beginning,
+  hasStrength,
   hunksIn,
   isWhole,
   noteStart,
@@ -130,7 +131,7 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   /** Turns the strength up (1) or down (-1), for the text that the same seed gives there. */
   async turn(by: 1 | -1): Promise<void> {
     const session = this.session;
-    if (session === undefined || session.isTaken) {
+    if (session === undefined || session.isTaken || !hasStrength(session)) {
       return;
     }
     const strength = turned(session.strength, by);
@@ -178,7 +179,13 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     const start = rangeOf(session).start;
     const { isReady, strength, block, at } = session;
     const numSteps = session.steps.of(session.run).length;
-    const shown = { isReady, strength, progress: block, step: at ?? numSteps, numSteps };
+    const shown = {
+      isReady,
+      strength: hasStrength(session) ? strength : undefined,
+      progress: block,
+      step: at ?? numSteps,
+      numSteps,
+    };
     const lenses = lensesOf(start, shown, hunks.length);
     const ofHunks = hunks.length > 1 ? hunks : [];
     const lineOf = ({ row }: Hunk) => Math.min(start.line + row, document.lineCount - 1);

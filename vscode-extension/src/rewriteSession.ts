@@ -97,3 +97,8 @@ export function sidesOf({ document, span, text = "" }: RewriteSession): Sides {
   const before = document.getText();
   return { before, after: before.slice(0, span.start) + text + before.slice(span.end) };
 }
+
+/** Whether it starts from a text, of which more or less can become noise; holes have none. */
+export function hasStrength({ old, holes }: RewriteSession): boolean {
+  return holes === undefined && old.trim() !== "";
+}

@@ -175,6 +175,18 @@ def test_a_buffer_that_is_closed_takes_its_rewrite_along(begin):
     assert "nothing is being rewritten here" in editor.messages()
 
 
+def test_what_is_filled_has_no_strength(plugged):
+    editor = plugged()
+    editor.open("a = 1\nb = …\n")
+    editor.command("DgLsp holes")
+    editor.until(
+        lambda: "R retry" in (editor.preview() or "") and "% +" not in editor.preview()
+    )
+    editor.until(lambda: editor.jobs()[-1:] == ["done"])
+    editor.command("DgLsp freer")
+    assert len(editor.jobs()) == 1
+
+
 @pytest.mark.parametrize("word", ["freer", "closer", "earlier", "later"])
 def test_without_a_rewrite_the_user_is_told(plugged, word):
     editor = plugged()

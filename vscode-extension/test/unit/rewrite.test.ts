@@ -367,6 +367,16 @@ describe("the strength", () => {
     expect(isReady()).toBe(true);
   });
 
+  test("is not there where holes are filled, which start as noise", async () => {
+    const range = new vscode.Range(3, 0, 4, 12);
+    void rewriting.begin({ document, range, holes: "marks" });
+    await next(0);
+    expect(lenses().join()).not.toContain("%");
+    await rewriting.turn(1);
+    await quiet();
+    expect(requests).toHaveLength(1);
+  });
+
   test("that fails leaves the last text, and its strength", async () => {
     await begun();
     void rewriting.turn(1);

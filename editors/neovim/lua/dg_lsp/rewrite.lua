@@ -41,6 +41,13 @@ local M = {}
 local active = {} ---@type table<integer, dg_lsp.Rewrite?>
 local num_started = 0
 
+--- Whether it starts from a text, of which more or less can become noise.
+---@param rewrite dg_lsp.Rewrite
+---@return boolean
+local function has_strength(rewrite)
+  return not rewrite.holes and table.concat(rewrite.original):find('%S') ~= nil
+end
+
 ---@param rewrite dg_lsp.Rewrite
 ---@return boolean
 local function is_untouched(rewrite)
@@ -56,7 +63,8 @@ local function draw(rewrite, lines, note)
   local step = rewrite.written
     and count > 0
     and ('%d/%d'):format(rewrite.at or count + 1, count + 1)
-  local hint = rewrite_keys.hint(strength.percent(rewrite.strength), step or nil)
+  local percent = has_strength(rewrite) and strength.percent(rewrite.strength) or nil
+  local hint = rewrite_keys.hint(percent, step or nil)
   local notes = { { { (note and note .. ', ' or '') .. hint, 'DgLspHint' } } }
   if rewrite.warning then
     table.insert(notes, 1, { { 'Warning: ' .. rewrite.warning, 'DgLspWarning' } })
@@ -348,8 +356,14 @@ end
 ---@param by 1|-1
 local function turn(bufnr, by)
   local rewrite = pending(bufnr)
-  local turned = rewrite and strength.turned(rewrite.strength, by)
-  if rewrite and turned ~= rewrite.strength then
+  if not rewrite then
+    return
+  elseif not has_strength(rewrite) then
+    say('what is filled starts as noise; it has no strength', vim.log.levels.INFO)
+    return
+  end
+  local turned = strength.turned(rewrite.strength, by)
+  if turned ~= rewrite.strength then
     rewrite.strength = turned
     ask_again(rewrite)
   end

@@ -20,7 +20,7 @@ local function way_to(action)
 end
 
 --- What the user can do with a rewrite, in a line.
----@param percent string Its strength.
+---@param percent string? Its strength, if it has one.
 ---@param step string? Which step is shown, if there are several.
 ---@return string
 function M.hint(percent, step)
@@ -28,7 +28,9 @@ function M.hint(percent, step)
   for _, action in ipairs({ 'accept', 'discard', 'retry' }) do
     parts[#parts + 1] = way_to(action) .. ' ' .. action
   end
-  parts[#parts + 1] = ('%s %s %s'):format(way_to('closer'), percent, way_to('freer'))
+  if percent then
+    parts[#parts + 1] = ('%s %s %s'):format(way_to('closer'), percent, way_to('freer'))
+  end
   if step then
     parts[#parts + 1] = ('%s %s %s'):format(way_to('earlier'), step, way_to('later'))
   end
