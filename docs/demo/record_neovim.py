@@ -1,12 +1,12 @@
-"""Records a suggestion in a real Neovim while it is denoised, and a rewrite while its strength
-is turned.
+"""Records a suggestion in a real Neovim while it is denoised, a rewrite while its strength is
+turned, and holes while they are filled.
 
     .venv/bin/python -m pip install pyte
     .venv/bin/python docs/demo/record_neovim.py [NVIM [NAME]]
 
-Starts Neovim with the plugin and the bundled model on a pseudo-terminal and opens inventory.py.
+Starts Neovim with the plugin and the bundled model on a pseudo-terminal and opens a file.
 In `neovim-denoising`, it types a space where a line ends too soon, and accepts the suggestion.
-In `neovim-dial`, it rewrites two lines, turns the strength down and up, walks back through the
+In `neovim-holes`, it fills two holes together. In `neovim-dial`, it rewrites two lines, turns the strength down and up, walks back through the
 steps, and accepts one. What Neovim writes goes to docs/NAME.cast (asciinema's format, version
 2), and screens that differ to docs/NAME.svg. A recording starts once the model is loaded;
 nothing is cut, sped up or drawn afterwards, except the lines between the screens.
@@ -53,6 +53,15 @@ SAMPLE = Path(__file__).parent / "inventory.py"
 TO_THE_GAP = "/def add\rzt/] =$\r:nohlsearch\rA"
 TO_THE_SELECTION = "/def load\rzt:nohlsearch\rjVj"
 STRENGTHS = ("60%", "50%", "40%", "50%", "60%", "70%", "80%")
+
+HOLES = """\
+class Stack:
+    def __init__(self):
+        self.items = …
+
+    def push(self, item):
+        self.items.…(item)
+"""
 
 Cells = list[list[pyte.screens.Char]]
 """What a screen shows, row by row."""
@@ -120,6 +129,8 @@ class Scene:
     """Columns and lines of the screen."""
     play: Callable[[Terminal], list[Cells]]
     """Types, and returns screens to choose from."""
+    file: tuple[str, str] = (SAMPLE.name, SAMPLE.read_text())
+    """The name and the text of the file that is open."""
 
 
 def complete(terminal: Terminal) -> list[Cells]:
@@ -161,6 +172,24 @@ def turn(terminal: Terminal) -> list[Cells]:
     return [screens["40%"], screens["60%"], screens["80%"], step, terminal.cells()]
 
 
+def fill(terminal: Terminal) -> list[Cells]:
+    """The screens while two holes are filled together, and the one after accepting."""
+    terminal.type("3G:DgLsp holes\r")
+    terminal.until_shown("writing,")
+    screens = [terminal.cells()]
+    while "accept" not in "\n".join(terminal.screen.display) or any(
+        text in "\n".join(terminal.screen.display) for text in (" of at most ", "writing,")
+    ):
+        terminal.watch(0.03)
+        if terminal.cells()[:-2] != screens[-1][:-2]:
+            screens.append(terminal.cells())
+    terminal.watch(1.0)
+    screens.append(terminal.cells())
+    terminal.type("\r")
+    terminal.watch(1.5)
+    return [*screens, terminal.cells()]
+
+
 SCENES = (
     Scene(
         "neovim-denoising",
@@ -174,6 +203,13 @@ SCENES = (
         (72, 13),
         turn,
     ),
+    Scene(
+        "neovim-holes",
+        "dg-lsp: two holes are filled together in Neovim, by the bundled model on a CPU",
+        (68, 17),
+        fill,
+        ("stack.py", HOLES),
+    ),
 )
 
 
@@ -183,14 +219,15 @@ def record(neovim: str, scene: Scene) -> tuple[list[tuple[float, str]], list[Cel
     for name in ("run", ".git"):
         Path(directory, name).mkdir(mode=0o700)
     Path(directory, "init.lua").write_text(INIT)
-    shutil.copy(SAMPLE, directory)
+    name, text = scene.file
+    Path(directory, name).write_text(text)
     environment = {
         "TERM": "xterm-256color",
         "DG_LSP_RUNTIME_DIR": f"{directory}/run",
         "DG_LSP_LOG_DIR": f"{directory}/log",
         **{f"XDG_{kind}_HOME": f"{directory}/{kind}" for kind in ("CONFIG", "STATE", "DATA")},
     }
-    argv = [neovim, "--clean", "-u", "init.lua", SAMPLE.name]
+    argv = [neovim, "--clean", "-u", "init.lua", name]
     terminal = Terminal(scene.size, argv, directory, environment)
     try:
         terminal.until_shown("dg-lsp: bundled")
