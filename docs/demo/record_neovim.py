@@ -6,10 +6,11 @@ turned, and holes while they are filled.
 
 Starts Neovim with the plugin and the bundled model on a pseudo-terminal and opens a file.
 In `neovim-denoising`, it types a space where a line ends too soon, and accepts the suggestion.
-In `neovim-holes`, it fills two holes together. In `neovim-dial`, it rewrites two lines, turns the strength down and up, walks back through the
-steps, and accepts one. What Neovim writes goes to docs/NAME.cast (asciinema's format, version
-2), and screens that differ to docs/NAME.svg. A recording starts once the model is loaded;
-nothing is cut, sped up or drawn afterwards, except the lines between the screens.
+In `neovim-dial`, it rewrites two lines, turns the strength down and up, walks back through the
+steps, and accepts one. In `neovim-holes`, it fills two holes together. What Neovim writes goes
+to docs/NAME.cast (asciinema's format, version 2), and screens that differ to docs/NAME.svg. A
+recording starts once the model is loaded; nothing is cut, sped up or drawn afterwards, except
+the lines between the screens.
 """
 
 from __future__ import annotations
