@@ -1,5 +1,5 @@
 """Records a suggestion in a real Neovim while it is denoised, a rewrite while its strength is
-turned, and holes while they are filled.
+turned, holes while they are filled, and the edits that follow a rename.
 
     .venv/bin/python -m pip install pyte
     .venv/bin/python docs/demo/record_neovim.py [NVIM [NAME]]
@@ -7,10 +7,11 @@ turned, and holes while they are filled.
 Starts Neovim with the plugin and the bundled model on a pseudo-terminal and opens a file.
 In `neovim-denoising`, it types a space where a line ends too soon, and accepts the suggestion.
 In `neovim-dial`, it rewrites two lines, turns the strength down and up, walks back through the
-steps, and accepts one. In `neovim-holes`, it fills two holes together. What Neovim writes goes
-to docs/NAME.cast (asciinema's format, version 2), and screens that differ to docs/NAME.svg. A
-recording starts once the model is loaded; nothing is cut, sped up or drawn afterwards, except
-the lines between the screens.
+steps, and accepts one. In `neovim-holes`, it fills two holes together. In
+`neovim-next-edit`, it renames a function, and accepts the edits that follow. What Neovim writes
+goes to docs/NAME.cast (asciinema's format, version 2), and screens that differ to
+docs/NAME.svg. A recording starts once the model is loaded; nothing is cut, sped up or drawn
+afterwards, except the lines between the screens.
 """
 
 from __future__ import annotations
@@ -55,6 +56,14 @@ TO_THE_GAP = "/def add\rzt/] =$\r:nohlsearch\rA"
 TO_THE_SELECTION = "/def load\rzt:nohlsearch\rjVj"
 STRENGTHS = ("60%", "50%", "40%", "50%", "60%", "70%", "80%")
 
+CALLS = """def load(path):
+    return open(path)
+
+
+def main():
+    first = load("a")
+    return first, load("b")
+"""
 HOLES = """\
 class Stack:
     def __init__(self):
@@ -191,6 +200,23 @@ def fill(terminal: Terminal) -> list[Cells]:
     return [*screens, terminal.cells()]
 
 
+def rename(terminal: Terminal) -> list[Cells]:
+    """The screen after the rename, and after each key that goes to an edit or accepts it."""
+    terminal.type("ggw")
+    terminal.watch(0.4)
+    for key in "cwread\x1b":
+        terminal.type(key)
+        terminal.watch(0.15)
+    terminal.until_shown("line 6")
+    terminal.watch(0.5)
+    screens = [terminal.cells()]
+    for _ in range(4):
+        terminal.type("\x1bn")
+        terminal.watch(1.2)
+        screens.append(terminal.cells())
+    return screens
+
+
 SCENES = (
     Scene(
         "neovim-denoising",
@@ -210,6 +236,13 @@ SCENES = (
         (68, 17),
         fill,
         ("stack.py", HOLES),
+    ),
+    Scene(
+        "neovim-next-edit",
+        "dg-lsp: next edits in Neovim, which need no model",
+        (68, 11),
+        rename,
+        ("cart.py", CALLS),
     ),
 )
 
@@ -294,12 +327,18 @@ def _text(row: list[pyte.screens.Char]) -> str:
 
 
 def _line(row: list[pyte.screens.Char], baseline: float) -> list[str]:
-    """One element for each run of cells of one colour."""
+    """The elements of each run of cells of the same colours."""
     parts, start = [], 0
     for x in range(1, len(row) + 1):
-        if x < len(row) and row[x].fg == row[start].fg:
+        if x < len(row) and (row[x].fg, row[x].bg) == (row[start].fg, row[start].bg):
             continue
         text = _text(row[start:x])
+        if text and row[start].bg != "default":
+            parts.append(
+                f'<rect x="{10 + start * CELL_WIDTH:.1f}" y="{baseline - 14:.0f}" '
+                f'width="{(x - start) * CELL_WIDTH:.1f}" height="{CELL_HEIGHT}" '
+                f'fill="#{row[start].bg}"/>'
+            )
         if text and _text(row) != "~":
             colour = "#e0e2ea" if row[start].fg == "default" else f"#{row[start].fg}"
             parts.append(
