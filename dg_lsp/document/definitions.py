@@ -78,13 +78,14 @@ class DefinedFile:
 
 
 def defined_in(path: str, text: str, language: str) -> DefinedFile:
-    """What a file defines; nothing in a language without a grammar. Loads the grammar."""
+    """What a file defines; nothing in a language without a grammar, or if its tree would take
+    too long. Loads the grammar."""
     text = text[:MAX_FILE_CHARS]
     lines = tuple(split_lines(text))
     found: defaultdict[str, list[int]] = defaultdict(list)
-    if load(language):
-        root = whole_tree(encoded(text), language).root_node
-        for name, rows in _definitions(root):
+    tree = whole_tree(encoded(text), language) if load(language) else None
+    if tree is not None:
+        for name, rows in _definitions(tree.root_node):
             found[name] += [row for row in rows if row < len(lines)]
     return DefinedFile(path, lines, {name: tuple(rows) for name, rows in found.items()})
 

@@ -64,6 +64,8 @@ class _Outline:
     items: Items | None
     is_root: bool
     """Whether the document consists of these items alone."""
+    is_given_up: bool = False
+    """Whether its tree would take too long."""
 
 
 class _Edit(NamedTuple):
@@ -101,18 +103,22 @@ def read(prefix: str, suffix: str, language: str) -> None:
     if not SHORT_CHARS < len(text) <= MOST_CHARS:
         return
     source = encoded(text)
-    root = whole_tree(source, language).root_node
-    sequence = _sequence(root)
-    offsets = _Offsets(source, len(source) == len(text))
-    items = _items(sequence, offsets) if sequence else None
-    is_root = bool(sequence) and sequence[0].parent == root
+    tree = whole_tree(source, language)
+    if tree is None:
+        found = _Outline(text, None, False, is_given_up=True)
+    else:
+        sequence = _sequence(tree.root_node)
+        offsets = _Offsets(source, len(source) == len(text))
+        items = _items(sequence, offsets) if sequence else None
+        is_root = bool(sequence) and sequence[0].parent == tree.root_node
+        found = _Outline(text, items, is_root)
     others = [one for one in _kept.get(language, ()) if _edit(one.text, text) is None]
-    _kept[language] = (*others[1 - MOST_KEPT :], _Outline(text, items, is_root))
+    _kept[language] = (*others[1 - MOST_KEPT :], found)
 
 
 def around(prefix: str, suffix: str, language: str) -> tuple[str, str] | None:
     """Both sides of the cursor, cut down to what is around it; None if a long document has not
-    been read."""
+    been read, or takes too long to read."""
     if len(prefix) + len(suffix) <= SHORT_CHARS:
         return prefix, suffix
     return _around(prefix, suffix, _kept.get(language, ()))
@@ -124,6 +130,8 @@ def _around(prefix: str, suffix: str, outlines: tuple[_Outline, ...]) -> tuple[s
     text, at = prefix + suffix, len(prefix)
     for outline in reversed(outlines):
         edit = _edit(outline.text, text)
+        if edit is not None and outline.is_given_up:
+            return None
         if edit is not None:
             cuts = _cuts(outline, edit, at, len(text))
             return _without(text, 0, at, cuts), _without(text, at, len(text), cuts)

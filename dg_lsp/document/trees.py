@@ -53,7 +53,10 @@ _STRAYS = {
     "html": "(erroneous_end_tag) @stray",
 }
 _STRAY_BYTES = 4_000
-_PIECE_BYTES = 16_384
+_PIECE_BYTES = 4_096
+_MOST_READS = 16
+"""Of each piece of a text on average. Real code needs three; a grammar that looks ahead from
+each line, as Python's does in a long run of comments, needs ever more."""
 
 
 @dataclass(slots=True)
@@ -151,16 +154,27 @@ def _parsed_site(prefix: str, suffix: str, language: str) -> ParsedSite:
     return ParsedSite(language, source, tree, len(before))
 
 
-def whole_tree(source: bytes, language: str) -> Tree:
-    """The tree of a text, which is not kept. Other threads run meanwhile."""
+def whole_tree(source: bytes, language: str) -> Tree | None:
+    """The tree of a text, which is not kept; None if it would take too long.
+
+    Other threads run meanwhile.
+    """
     import tree_sitter
+
+    reads, most = 0, _MOST_READS * (1 + len(source) // _PIECE_BYTES)
+
+    def read(offset: int, point: object) -> bytes:
+        nonlocal reads
+        reads += 1
+        return source[offset : offset + _PIECE_BYTES]
 
     # The parser holds the interpreter's lock, except while it calls back.
     parser = tree_sitter.Parser(_loaded[language].parser.language)
-    return parser.parse(
-        lambda offset, point: source[offset : offset + _PIECE_BYTES],
-        progress_callback=lambda *progress: False,
-    )
+    try:
+        return parser.parse(read, progress_callback=lambda *progress: reads > most)
+    except ValueError:
+        # That is how it says that it was stopped.
+        return None
 
 
 def encoded(text: str) -> bytes:

@@ -108,6 +108,19 @@ def test_a_long_document_must_be_read_first() -> None:
     assert around(text, "y = 1\n" * 1_000, "python") is not None
 
 
+def test_a_document_whose_tree_takes_too_long_is_given_up() -> None:
+    # At the end of each line, Python's grammar looks for the first one that is no comment.
+    comments = "# far\n" * 25_000
+    text = f"{comments}x = (\ny = 1\n{comments}"
+    read(text, "", "python")
+    assert is_read(text, "", "python")
+    assert around(text, "", "python") is None
+    # What is like other code is still read.
+    code = "def f(x):\n    # near\n    return x\n\n\n" * 2_000
+    read(code, "", "python")
+    assert around(code, "", "python") is not None
+
+
 def test_a_language_without_a_grammar_has_nothing_to_read() -> None:
     text = "x" * 2 * SHORT_CHARS
     assert is_read(text, "", "fortran")
