@@ -72,6 +72,13 @@ OWN: dict[str, dict[str, Any]] = {
         "scope": "window",
         "markdownDescription": "Whether a suggestion is shown while it comes into focus.",
     },
+    "doubt.show": {
+        "type": "boolean",
+        "default": False,
+        "scope": "window",
+        "markdownDescription": "Whether the parts of an accepted text that the model is unsure "
+        "of are underlined, until they are edited, for a minute at most.",
+    },
 }
 """Settings that only the extension has."""
 

@@ -1,9 +1,12 @@
 /** Registers the commands; other modules implement them. */
 import * as vscode from "vscode";
+import { chooseAlternative } from "./alternatives";
 import { askInstruction } from "./ask";
 import { enable, enableLanguage, holeMark, isEnabled, isLanguageEnabled } from "./config";
 import type { Extension } from "./extension";
 import { holesIn } from "./holes";
+import { ACCEPTED } from "./inserted";
+import { keeping } from "./keep";
 import * as ext from "./lspExt";
 import { openSample } from "./sample";
 
@@ -16,6 +19,15 @@ export function registerCommands(extension: Extension): vscode.Disposable[] {
     "dgLsp.previewRewrite": (target: ext.Target) => rewriteTarget(extension, target, "as is"),
     "dgLsp.rewrite": () => rewriteSelection(extension),
     "dgLsp.fillHoles": () => fillHoles(extension),
+    "dgLsp.keep": () => keep(extension),
+    "dgLsp.alternatives": () => chooseAlternative(client),
+    [ACCEPTED]: (uri: string, at: vscode.Position, text: string, confidence: ext.Confidence) => {
+      const document = openDocument(uri);
+      const position = new vscode.Position(at.line, at.character);
+      if (document !== undefined) {
+        extension.inserted.note(document, position, text, confidence);
+      }
+    },
     "dgLsp.acceptRewrite": (by?: unknown) => rewriting.accept(byKey(by)),
     "dgLsp.acceptRewriteChange": (index?: number) => rewriting.acceptChange(index),
     "dgLsp.discardRewrite": (by?: unknown) => rewriting.discard(byKey(by)),
@@ -108,16 +120,27 @@ async function fillHoles(extension: Extension): Promise<void> {
   await extension.rewriting.begin({ document: editor.document, ...holed });
 }
 
+/** Keeps a part of what was accepted last, and rewrites the rest of it. */
+async function keep(extension: Extension): Promise<void> {
+  const editor = vscode.window.activeTextEditor;
+  if (editor === undefined) {
+    return;
+  }
+  const wish = keeping(editor, extension.inserted.in(editor.document));
+  if (typeof wish === "string") {
+    await vscode.window.showInformationMessage(`dg-lsp: ${wish}`);
+  } else {
+    await extension.rewriting.begin(wish);
+  }
+}
+
 /** Called by a code action: the server gives the range and possibly the instruction. */
 async function rewriteTarget(
   extension: Extension,
   target: ext.Target,
   how: "asked" | "as is",
 ): Promise<void> {
-  const uri = vscode.Uri.parse(target.uri);
-  const document = vscode.workspace.textDocuments.find(
-    (one) => one.uri.toString() === uri.toString(),
-  );
+  const document = openDocument(target.uri);
   if (document === undefined || (target.version ?? document.version) !== document.version) {
     await vscode.window.showWarningMessage(MOVED);
     return;
@@ -131,6 +154,11 @@ async function rewriteTarget(
   await rewrite(extension, document, range, async () =>
     how === "asked" ? ask(extension, document, range) : (target.instruction ?? ""),
   );
+}
+
+function openDocument(uri: string): vscode.TextDocument | undefined {
+  const wanted = vscode.Uri.parse(uri).toString();
+  return vscode.workspace.textDocuments.find((one) => one.uri.toString() === wanted);
 }
 
 /** The text may change while the user types the instruction. */

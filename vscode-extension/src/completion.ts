@@ -15,6 +15,8 @@ import {
 } from "vscode-languageserver-protocol";
 import { SCHEMES, type Client } from "./client";
 import type { Drafts } from "./drafts";
+import { ACCEPTED } from "./inserted";
+import type { Confidence } from "./lspExt";
 
 /** The next request comes about 40 ms after a cancelled one. */
 const LINGER_MS = 150;
@@ -91,7 +93,7 @@ export class Completion implements vscode.InlineCompletionItemProvider, vscode.D
       const answer = await this.client.patiently(
         client.sendRequest(InlineCompletionRequest.type, extended, withdraw.token),
       );
-      return cancelled.isCancellationRequested ? [] : items(answer);
+      return cancelled.isCancellationRequested ? [] : items(document, answer);
     } catch (error) {
       const type = InlineCompletionRequest.type;
       return client.handleFailedRequest(type, withdraw.token, error, [], false);
@@ -138,12 +140,14 @@ export class Completion implements vscode.InlineCompletionItemProvider, vscode.D
 }
 
 function items(
+  document: vscode.TextDocument,
   answer: InlineCompletionList | InlineCompletionItem[] | null,
 ): vscode.InlineCompletionItem[] {
   const found = Array.isArray(answer) ? answer : (answer?.items ?? []);
   return found.map((one) => {
     const text = typeof one.insertText === "string" ? one.insertText : one.insertText.value;
     const range = one.range;
+    const { confidence = [] } = one as { confidence?: Confidence };
     return new vscode.InlineCompletionItem(
       text,
       range &&
@@ -153,6 +157,11 @@ function items(
           range.end.line,
           range.end.character,
         ),
+      range && {
+        title: "Note what was accepted",
+        command: ACCEPTED,
+        arguments: [document.uri.toString(), range.start, text, confidence],
+      },
     );
   });
 }

@@ -33,6 +33,11 @@ export function holeMark(): string {
   return text("holeMark");
 }
 
+/** Off by default: an underline looks like a problem. */
+export function showsDoubt(): boolean {
+  return own<boolean>("doubt.show", false) === true;
+}
+
 export function isEnabled(): boolean {
   return own<boolean>("enable", true) !== false;
 }

@@ -6,6 +6,7 @@ import { Completion } from "./completion";
 import { offersNextEdits, showsDrafts } from "./config";
 import type { Missing, Server } from "./discovery";
 import { Drafts } from "./drafts";
+import { Inserted } from "./inserted";
 import type { Target } from "./lspExt";
 import { Models } from "./models";
 import { NextEdits } from "./nextEdit";
@@ -27,6 +28,7 @@ export class Extension implements vscode.Disposable {
   readonly client: Client;
   readonly completion: Completion;
   readonly drafts = new Drafts(showsDrafts);
+  readonly inserted = new Inserted();
   readonly models: Models;
   readonly nextEdits: NextEdits;
   readonly reports: Reports;
@@ -47,7 +49,7 @@ export class Extension implements vscode.Disposable {
       this.client,
       (document) => offersNextEdits() && !this.status.isPaused(document),
     );
-    this.rewriting = new Rewriting(this.client);
+    this.rewriting = new Rewriting(this.client, this.inserted.note.bind(this.inserted));
     this.models = new Models(this.client, this.log, () => this.serverCommand, context.globalState);
     this.reports = new Reports(context);
     void removeLeftovers(environmentsRoot(context)).catch((error) => this.log.warn(String(error)));
@@ -104,6 +106,7 @@ export class Extension implements vscode.Disposable {
       this.drafts,
       this.nextEdits,
       this.rewriting,
+      this.inserted,
       this.reports,
       this.status,
       this.client,

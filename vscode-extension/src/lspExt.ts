@@ -11,6 +11,7 @@ export const STATUS = "dgLsp/status";
 export const INLINE_EDIT = "textDocument/copilotInlineEdit";
 export const DID_SHOW_INLINE_EDIT = "textDocument/didShowInlineEdit";
 
+export const COMMAND_ALTERNATIVES = "dg-lsp.alternatives";
 export const COMMAND_STATUS = "dg-lsp.status";
 export const COMMAND_RESTART_ENGINE = "dg-lsp.restartEngine";
 export const COMMAND_UNLOAD_MODEL = "dg-lsp.unloadModel";
@@ -25,6 +26,7 @@ export const CAPABILITIES = {
   drafts: true,
   status: true,
   askInstruction: true,
+  doubt: true,
 } as const;
 
 /** The language client feature that sends `CAPABILITIES`. */
@@ -79,6 +81,7 @@ export interface Target {
   range: Range;
   /** Parts of the range that are filled, or `true` for its marks; all else stays. */
   holes?: true | Range[];
+  pinned?: Range[];
   instruction?: string;
   strength?: number;
   seed?: number;
@@ -98,6 +101,17 @@ export interface InlineEdit {
 
 export interface InlineEdits {
   edits: InlineEdit[];
+}
+
+/** What else may stand in place of a word. */
+export interface Alternatives {
+  range: Range | null;
+  version: number | null;
+  word: string;
+  probability: number | null;
+  alternatives: { text: string; probability: number }[];
+  reason: string | null;
+  code: string | null;
 }
 
 export interface EngineDone {

@@ -13,7 +13,7 @@ import {
 } from "vscode-languageserver-protocol";
 import type { Span } from "./follow";
 import type { Holes } from "./holes";
-import type { Target } from "./lspExt";
+import type { Confidence, Target } from "./lspExt";
 
 export interface Attempt {
   readonly document: vscode.TextDocument;
@@ -25,6 +25,8 @@ export interface Attempt {
   readonly old: string;
   readonly instruction?: string;
   readonly holes?: Holes;
+  /** What stays of the text; offsets in it. */
+  readonly pinned?: readonly Span[];
   readonly strength: number;
   readonly seed: number;
   /** What attempts with other seeds have proposed. */
@@ -37,6 +39,7 @@ export interface Proposal {
   readonly text: string;
   /** What is wrong with the text, if the server found a flaw and no attempt was better. */
   readonly warning: string | undefined;
+  readonly confidence: Confidence;
 }
 
 /** The server's proposal; an error says why there is none. */
@@ -48,7 +51,7 @@ export async function propose(
   if (client === undefined) {
     throw new Error("the server is not running");
   }
-  const { document, instruction, holes, strength, seed, shown, token } = attempt;
+  const { document, instruction, holes, pinned, strength, seed, shown, token } = attempt;
   const converter = client.code2ProtocolConverter;
   const data: Target = {
     uri: converter.asUri(document.uri),
@@ -56,6 +59,7 @@ export async function propose(
     range: converter.asRange(rangeOf(attempt)),
     ...(instruction === undefined ? {} : { instruction }),
     ...(holes === undefined ? {} : { holes: targetHoles(attempt, holes, converter) }),
+    ...(pinned === undefined ? {} : { pinned: rangesIn(attempt, pinned, converter) }),
     strength,
     seed,
     shown: [...shown],
@@ -63,8 +67,9 @@ export async function propose(
   };
   const action: CodeAction = { title: "Rewrite", kind: "refactor.rewrite", data };
   const answer = await client.sendRequest(CodeActionResolveRequest.type, action, cancelled);
-  const { warning } = (answer.data ?? {}) as { warning?: string | null };
-  return { text: withEdit(attempt, answer), warning: warning ?? undefined };
+  const said = (answer.data ?? {}) as { warning?: string | null; confidence?: Confidence };
+  const text = withEdit(attempt, answer);
+  return { text, warning: said.warning ?? undefined, confidence: said.confidence ?? [] };
 }
 
 export function rangeOf({ document, span }: Pick<Attempt, "document" | "span">): vscode.Range {
@@ -72,15 +77,24 @@ export function rangeOf({ document, span }: Pick<Attempt, "document" | "span">):
 }
 
 function targetHoles(
-  { document, span }: Attempt,
+  attempt: Attempt,
   holes: Holes,
   converter: LanguageClient["code2ProtocolConverter"],
 ): true | Range[] {
   if (holes === "marks") {
     return true;
   }
-  return holes.map((hole) => {
-    const inDocument = { start: span.start + hole.start, end: span.start + hole.end };
+  return rangesIn(attempt, holes, converter);
+}
+
+/** Parts of the text as ranges of the document. */
+function rangesIn(
+  { document, span }: Attempt,
+  parts: readonly Span[],
+  converter: LanguageClient["code2ProtocolConverter"],
+): Range[] {
+  return parts.map((part) => {
+    const inDocument = { start: span.start + part.start, end: span.start + part.end };
     return converter.asRange(rangeOf({ document, span: inDocument }));
   });
 }

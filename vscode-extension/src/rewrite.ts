@@ -9,6 +9,7 @@ import { Comparison } from "./compare";
 import { unselect } from "./ask";
 import { followed, stretched } from "./follow";
 import { withHunk, type Hunk } from "./hunks";
+import type { Inserted } from "./inserted";
 import { hunkLens, lensesOf } from "./lenses";
 import type { Draft } from "./lspExt";
 import { frameOf, previewRows } from "./preview";
@@ -41,7 +42,11 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
   private session: RewriteSession | undefined;
   private numAttempts = 0;
 
-  constructor(private readonly client: Client) {
+  constructor(
+    private readonly client: Client,
+    /** Called with a text that has just been accepted, and where it begins. */
+    private readonly onAccepted: Inserted["note"] = () => undefined,
+  ) {
     this.subscriptions = [
       this.decoration,
       this.comparison,
@@ -84,9 +89,15 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       return;
     }
     session.isTaken = true;
-    await this.edit(session, session.text);
+    const { document, text, at, last } = session;
+    const { start } = rangeOf(session);
+    const isApplied = await this.edit(session, text);
     if (this.session === session) {
       this.end();
+    }
+    if (isApplied) {
+      const confidence = at === undefined ? last?.proposal.confidence : session.confidence;
+      this.onAccepted(document, start, text, confidence ?? []);
     }
   }
 
@@ -299,12 +310,14 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     }
   }
 
-  private async edit(session: RewriteSession, text: string): Promise<void> {
+  private async edit(session: RewriteSession, text: string): Promise<boolean> {
     const edit = new vscode.WorkspaceEdit();
     edit.replace(session.document.uri, rangeOf(session), text);
-    if (!(await vscode.workspace.applyEdit(edit))) {
+    const isApplied = await vscode.workspace.applyEdit(edit);
+    if (!isApplied) {
       void vscode.window.showWarningMessage("dg-lsp: the editor refused to apply the rewrite.");
     }
+    return isApplied;
   }
 
   private hunkAtCursor(hunks: Hunk[]): Hunk | undefined {

@@ -17,6 +17,8 @@ export interface Wish {
   readonly instruction?: string;
   /** If only these are filled, and the rest of the range stays. */
   readonly holes?: Holes;
+  /** What stays of the range; offsets in it. The rest starts from where it is. */
+  readonly pinned?: readonly Span[];
 }
 
 export interface RewriteSession extends Wish {

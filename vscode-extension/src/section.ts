@@ -3,7 +3,7 @@
 export const SECTION = "dgLsp";
 
 /** Groups of settings that only the extension uses. */
-const OWN = new Set(["server", "drafts"]);
+const OWN = new Set(["server", "drafts", "doubt"]);
 
 /** The section without the groups that the server would report as unknown. */
 export function withoutOwn(section: unknown): unknown {

@@ -258,3 +258,16 @@ test("a server that ends in the middle leaves no draft behind", async () => {
   expect(await found).toEqual([]);
   await until(() => editor.drawn.length === 0);
 });
+
+test("what VS Code runs when ghost text was accepted says how sure the model is", async () => {
+  const { found } = ask();
+  const at = { line: 1, character: 11 };
+  const confidence = [[0.3, 5]];
+  const item = { insertText: "a + b", range: { start: at, end: at }, confidence };
+  (await request(1)).answer({ items: [item] });
+  const [shown] = await found;
+  expect(shown?.command).toMatchObject({
+    command: "dgLsp.noteAccepted",
+    arguments: ["file:///work/a.py", at, "a + b", confidence],
+  });
+});

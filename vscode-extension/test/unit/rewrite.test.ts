@@ -729,3 +729,25 @@ describe("what goes wrong is said", () => {
     expect(isUnderWay()).toBe(false);
   });
 });
+
+test("what stays is sent with the range, and what is accepted is told with its confidence", async () => {
+  const told: unknown[][] = [];
+  rewriting.dispose();
+  rewriting = new Rewriting(session.client, (...values) => void told.push(values));
+  const range = new vscode.Range(3, 4, 4, 12);
+  void rewriting.begin({ document, range, pinned: [{ start: 0, end: 1 }] });
+  const asked = await next(0);
+  expect(asked.params.data.pinned).toEqual([
+    { start: { line: 3, character: 4 }, end: { line: 3, character: 5 } },
+  ]);
+  const textDocument = { uri: document.uri.toString(), version: document.version };
+  const edits = [
+    { range: { start: { line: 3, character: 8 }, end: { line: 4, character: 12 } }, newText: "1" },
+  ];
+  const confidence = [[0.3, 5]];
+  const edit = { documentChanges: [{ textDocument, edits }] };
+  asked.answer({ title: "Rewrite", edit, data: { confidence } });
+  await until(isReady);
+  await rewriting.accept();
+  expect(told).toEqual([[document, new vscode.Position(3, 4), "n = 1", confidence]]);
+});

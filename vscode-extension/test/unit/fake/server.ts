@@ -26,6 +26,7 @@ const CAPABILITIES = {
       ext.COMMAND_UNLOAD_MODEL,
       ext.COMMAND_ACCEPT_NEXT_EDIT,
       ext.COMMAND_DISMISS_NEXT_EDIT,
+      ext.COMMAND_ALTERNATIVES,
     ],
   },
 };

@@ -185,6 +185,7 @@ export class InlineCompletionItem {
   constructor(
     public insertText: string | vscode.SnippetString,
     public range?: vscode.Range,
+    public command?: vscode.Command,
   ) {}
 }
 
