@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dg_lsp.document.bindings import (
-    Role,
     class_around,
     function_at,
     is_class,
-    meaning,
-    occurrence,
     occurrences,
     parameters_of,
     scopes_around,
 )
+from dg_lsp.document.calls import calls_of
 from dg_lsp.document.following import Edited, Kind, NextEdit
 from dg_lsp.document.trees import ParsedSite
 
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _RECEIVERS = ("self", "cls")
-_CONSTRUCTORS = ("__init__", "constructor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ def without_removed(edited: Edited) -> Iterator[NextEdit]:
     function, old, new = pair
     at = _extra(old, new)
     if at is not None:
-        for call in _calls(edited.site, function):
+        for call in calls_of(edited.site, function):
             yield from _without_argument(edited, call, at, old[at].name, len(new))
 
 
@@ -58,7 +55,7 @@ def with_added(edited: Edited) -> Iterator[NextEdit]:
     function, old, new = pair
     at = _extra(new, old)
     if at is not None and new[at].is_needed:
-        for call in _calls(edited.site, function):
+        for call in calls_of(edited.site, function):
             yield from _with_argument(edited, call, at, new)
 
 
@@ -84,13 +81,6 @@ def _extra(longer: Sequence[_Parameter], shorter: Sequence[_Parameter]) -> int |
         if names[:at] + names[at + 1 :] == others:
             return at
     return None
-
-
-def _name(function: Node) -> Node | None:
-    found = function.child_by_field_name("name") or function.child_by_field_name("declarator")
-    while found is not None and (inner := found.child_by_field_name("declarator")):
-        found = inner
-    return found
 
 
 def _parameters(function: Node) -> list[_Parameter] | None:
@@ -125,48 +115,6 @@ def _parameter_name(node: Node) -> str | None:
             return None
         node = inner
     return node.text.decode() if node.text and node.type.endswith("identifier") else None
-
-
-def _calls(site: ParsedSite, function: Node) -> Iterator[Node]:
-    """The calls of a function, as far as it is certain that they are."""
-    name = _name(function)
-    if name is not None and name.text and name.text.decode() in _CONSTRUCTORS:
-        owner = class_around(function)
-        name = owner.child_by_field_name("name") if owner is not None else None
-    if name is None or not name.text:
-        return
-    found = occurrences(site, name.text.decode())
-    defined = occurrence(site, name)
-    if defined is None or defined.scope is None:
-        return
-    if sum(one.scope == defined.scope for one in found) != 1:
-        return
-    scopes = {one.scope.id for one in found if one.scope is not None}
-    for one in found:
-        if one.role is Role.BARE and meaning(site, one.node, scopes) != defined.scope:
-            continue
-        if one.role is Role.OWN_MEMBER and class_around(one.node) != defined.scope:
-            continue
-        if one.role in (Role.BARE, Role.OWN_MEMBER) and (call := _call_of(one.node)):
-            yield call
-
-
-def _call_of(name: Node) -> Node | None:
-    """The call that a name is the function of."""
-    node = name
-    for _ in range(2):
-        parent = node.parent
-        if parent is None:
-            return None
-        called = parent.child_by_field_name("function") or parent.child_by_field_name(
-            "constructor"
-        )
-        if called == node or (
-            parent.type == "method_invocation" and parent.child_by_field_name("name") == node
-        ):
-            return parent
-        node = parent
-    return None
 
 
 def _arguments(call: Node) -> tuple[Node, list[Node], dict[str, Node]] | None:

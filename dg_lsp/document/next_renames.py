@@ -17,6 +17,7 @@ from dg_lsp.document.bindings import (
     occurrences,
     scopes_around,
 )
+from dg_lsp.document.calls import calls_of
 from dg_lsp.document.following import Change, Edited, Kind, NextEdit, is_name
 from dg_lsp.document.renaming import parts_of
 from dg_lsp.document.trees import ParsedSite
@@ -69,7 +70,7 @@ def _places(edited: Edited, change: Change, old: str, new: str) -> list[Node]:
         if not (still and _is_after(one.node, still[0].node))
         and _scope_of(site, one, scopes) == renamed.scope
     ]
-    return sorted([*found, *_keywords(renamed, others)], key=lambda node: node.start_byte)
+    return sorted([*found, *_keywords(site, renamed, others)], key=lambda node: node.start_byte)
 
 
 def _is_after(node: Node, binding: Node) -> bool:
@@ -138,20 +139,22 @@ def _members(
     return found
 
 
-def _keywords(renamed: Occurrence, others: list[Occurrence]) -> Iterator[Node]:
+def _keywords(
+    site: ParsedSite, renamed: Occurrence, others: list[Occurrence]
+) -> Iterator[Node]:
     """Where calls of a function name its renamed parameter."""
     function = renamed.scope
-    name = function.child_by_field_name("name") if function is not None else None
     body = function.child_by_field_name("body") if function is not None else None
-    if name is None or body is None or renamed.start >= body.start_byte:
+    if function is None or body is None or renamed.start >= body.start_byte:
         return
-    for one in others:
-        if one.role is Role.KEYWORD and _called(one.node) == name.text:
-            yield one.node
+    named = [one.node for one in others if one.role is Role.KEYWORD]
+    if not named or not is_function(function):
+        return
+    calls = [*calls_of(site, function)]
+    yield from (node for node in named if _call_around(node) in calls)
 
 
-def _called(keyword: Node) -> bytes:
-    """The name of the function that an argument with a name is for."""
-    call = keyword.parent and keyword.parent.parent and keyword.parent.parent.parent
-    function = call.child_by_field_name("function") if call else None
-    return ((function and function.text) or b"").rpartition(b".")[2]
+def _call_around(keyword: Node) -> Node | None:
+    """The call that names an argument."""
+    argument = keyword.parent
+    return argument and argument.parent and argument.parent.parent

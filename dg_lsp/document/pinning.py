@@ -21,6 +21,9 @@ def free_parts(text: str, span: Span, pinned: Iterable[Span]) -> tuple[Span, ...
     for one in [*ordered, Span(span.end, span.end)]:
         if not span.start <= one.start <= one.end <= span.end:
             raise HolesError("a pinned range is outside the range", ReasonCode.INVALID_REQUEST)
+        # An empty range pins nothing; only the last one ends a part.
+        if one.start == one.end < span.end:
+            continue
         if text[at : one.start].strip():
             free.append(Span(at, one.start))
         at = max(at, one.end)

@@ -36,7 +36,8 @@ def why_nothing(
         return Reason(
             ReasonCode.INVALID, "the code would not be valid with what the model wrote"
         )
-    if any(writes_mask(one.text, site, job) for one in written):
+    texts = [text for one in written for text in one.segments or (one.text,)]
+    if any(writes_mask(text, site, job) for text in texts):
         return Reason(
             ReasonCode.SECRET, "the model wrote the asterisks that stand for a secret"
         )
@@ -49,7 +50,7 @@ def why_nothing(
             ReasonCode.ONE_LINE,
             "only one line may go in here (`multiLine`), and the model began with a line end",
         )
-    if not any(one.text.strip() for one in written):
+    if not any(text.strip() for text in texts):
         return Reason(ReasonCode.BLANK, "the model wrote nothing, or only blanks")
     return Reason(
         ReasonCode.ALREADY_THERE, "everything that the model wrote stands there already"

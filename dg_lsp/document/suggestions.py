@@ -136,7 +136,8 @@ def suggestions_for(
             part = whole_part(text, site.prefix, site.suffix, site.language)
             text, is_breaking = part or text, not part
         key = "".join(text.split())
-        if not key or text == site.replaced or key in fitting:
+        # Nothing in any hole is nothing, whatever is between them.
+        if not "".join(holes or (text,)).strip() or text == site.replaced or key in fitting:
             continue
         if writes_mask(text, site, job) or (job is not None and job.was_shown(text)):
             continue

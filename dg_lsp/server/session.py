@@ -153,7 +153,7 @@ class Session:
             uri=document.uri,
             path=relative_path(script_path(document), self.context.roots),
             language=document.language,
-            newline=commonest_newline(prefix, suffix),
+            newline=commonest_newline(prefix, text[start:span_end], suffix),
             prefix=prefix,
             suffix=suffix,
             replaced=None if end is None else text[start:end],

@@ -19,6 +19,8 @@ from urllib.parse import unquote
 from lsprotocol import types
 
 from dg_lsp.diagnosis.records import Record, source_record, work_record
+from dg_lsp.document.holes import joined
+from dg_lsp.document.suggestions import Suggestion
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server.settings import TraceDetail
 from dg_lsp.server.suggest.answer import WITHDRAWN, Answer, Outcome, WithdrawnError, Work
@@ -180,10 +182,10 @@ def _text_record(uri: str, answer: Answer) -> Record:
     from dg_lsp.document.secrets import mask_secrets
 
     text: Record = {"uri": uri}
-    text["suggestions"] = [mask_secrets(one.text) for one in answer.suggestions]
+    work = answer.work or Work()
+    text["suggestions"] = [mask_secrets(_as_seen(one, work)) for one in answer.suggestions]
     sources = [one.source.seed for one in answer.suggestions]
     text["source_paths"] = [(seed and seed.path) or None for seed in sources]
-    work = answer.work or Work()
     if work.job is not None:
         job = work.job
         for name in ("prefix", "suffix", "replaced", "instruction"):
@@ -194,3 +196,11 @@ def _text_record(uri: str, answer: Answer) -> Record:
     if work.infill is not None:
         text["candidates"] = [mask_secrets(one.text) for one in work.infill.candidates]
     return text
+
+
+def _as_seen(one: Suggestion, work: Work) -> str:
+    """The text of a suggestion; what is between its holes as the model saw it, because a
+    secret there may no longer be beside the name that tells."""
+    if work.job is None or not one.holes:
+        return one.text
+    return joined(one.holes, [pinned.text for pinned in work.job.pinned])

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dg_lsp.document.holes import MAX_HOLES, HolesError, between, checked, find_marks, within
+from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.request import RequestRefusedError, build_job
 from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for
-from dg_lsp.job import Candidate, PinnedText, Span
+from dg_lsp.job import Candidate, Infill, PinnedText, Span
 from dg_lsp.reason import ReasonCode
 from tests.document.test_request import ASKED, CONTEXT, MODEL, TOKEN
 
@@ -144,6 +145,27 @@ def test_a_text_that_leaves_the_code_valid_comes_first():
 
     [one] = suggestions_for([broken, whole], place, Standard())
     assert one.holes == ("a", "x")
+
+
+@pytest.mark.parametrize("nothing", [("", ""), ("", "\n"), (" ", "  ")])
+def test_nothing_in_any_hole_is_no_suggestion(nothing):
+    place = site("def f(a):\n    return …\n\ndef g(a):\n    return …\n")
+    empty, full = filled(place, *nothing, score=1.0), filled(place, "", "a", score=0.0)
+
+    assert suggestions_for([empty], place, Standard()) == ()
+    infill = Infill((empty,), 1)
+    assert why_nothing(infill, place, Standard()).code is ReasonCode.BLANK
+    [one] = suggestions_for([empty, full], place, Standard())
+    assert one.holes == ("", "a")
+
+
+def test_a_secret_between_holes_is_not_taken_for_one_that_was_written():
+    place = site(f'a = …\nkey = "{TOKEN}"\nb = …\n')
+    job = build_job(place, ASKED, MODEL, CONTEXT)
+    empty = Candidate(job.pinned[0].text, 0.5, 0.0, segments=("", ""))
+
+    infill = Infill((empty,), 1)
+    assert why_nothing(infill, place, Standard(), job).code is ReasonCode.BLANK
 
 
 def test_what_stands_after_a_hole_is_not_written_twice():

@@ -82,6 +82,40 @@ def test_a_parameter_is_not_the_name_of_another_function() -> None:
     )
 
 
+CALLED = """def total(items, tax=1):
+    return sum(items) * tax
+
+class Shop:
+    def __init__(self, tax):
+        self.rate = tax
+
+    def total(self, tax):
+        return total([1], tax=2) + self.total(tax=3) + other.total(tax=4)
+
+print(Shop(tax=5).rate, total([6], tax=6), Shop)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "others"),
+    [
+        ("items, tax", "items, share", {"sum(items)", "total([1]", "total([6]"}),
+        ("total(self, tax", "total(self, share", {"self.total(tax=3)"}),
+        ("__init__(self, tax", "__init__(self, share", {"self.rate", "Shop(tax=5)"}),
+    ],
+)
+def test_only_calls_of_the_function_itself_name_its_parameter(
+    old: str, new: str, others: set[str]
+) -> None:
+    lines = changed(old, new, CALLED)
+    assert len(lines) == len(others) + 1
+    assert all(any(other in line for line in lines) for other in others)
+    then = after(CALLED, old, new)
+    assert ("self.total(share=3)" in then) == old.startswith("total(self")
+    assert ("total([6], share=6)" in then) == old.startswith("items")
+    assert "other.total(tax=4)" in then
+
+
 def test_a_name_in_an_inner_function_is_the_outer_one_unless_bound_there() -> None:
     inner = "    def g():\n        return n\n    def h(n):\n        return n\n"
     text = f"def f(n):\n{inner}    return n\n"

@@ -44,6 +44,10 @@ def site_of(text: str, free: tuple[Span, ...], language: str = "plaintext") -> I
         ([Span(14, 15), HEIGHT], ["width ", " + 1"]),
         ([Span(10, 18), HEIGHT], ["wi", " + 1"]),
         ([HEIGHT, HEIGHT], ["width * ", " + 1"]),
+        # An empty range pins nothing.
+        ([Span(16, 16)], ["width * height + 1"]),
+        ([Span(8, 8), HEIGHT, Span(24, 24), Span(26, 26)], ["width * ", " + 1"]),
+        ([HEIGHT, Span(18, 18)], ["width * ", " + 1"]),
     ],
 )
 def test_what_is_left_to_write(pinned, free):
@@ -116,5 +120,7 @@ def test_pinned_text_is_there_verbatim_and_nothing_outside_changes(parts, writte
         assert rest == ""
     assert site.prefix + site.replaced + site.suffix == text
     for pin in pinned:
-        # Every pinned range is in a text that is kept, or outside the holes altogether.
-        assert not any(hole.start < pin.end and pin.start < hole.end for hole in free)
+        # Every pinned text is in a text that is kept, or outside the holes altogether.
+        assert pin.start == pin.end or not any(
+            hole.start < pin.end and pin.start < hole.end for hole in free
+        )

@@ -178,6 +178,33 @@ async def test_text_is_kept_where_the_settings_say_so_but_no_secret(make_editor)
     assert "hunter2" not in json.dumps(last(editor))
 
 
+async def test_a_secret_that_is_pinned_is_masked_in_the_trace(make_editor):
+    editor = make_editor(settings=Settings(trace=TraceDetail.TEXT))
+    editor.replies["workspace/applyEdit"] = lambda params: {"applied": True}
+    await editor.begin()
+    line = SECRET.splitlines()[0]
+    editor.open(f"{line} + foo\n")
+    # Without the name before it, nothing tells that the value is a secret.
+    editor.engine.script = lambda job: ["|- 1"]
+
+    def at(start, end):
+        ends = [{"line": 0, "character": one} for one in (start, end)]
+        return {"start": ends[0], "end": ends[1]}
+
+    pinned = at(line.index("=") + 2, len(line) + 1)
+    argument = {
+        "uri": "file:///work/a.py",
+        "range": at(0, len(line) + 6),
+        "pinned": [pinned],
+    }
+    command = {"command": "dg-lsp.rewrite", "arguments": [argument]}
+    result = await editor.ask("workspace/executeCommand", command)
+
+    assert "hunter2" in result["text"]
+    assert last(editor)["text"]["suggestions"][0].endswith("- 1")
+    assert "hunter2" not in json.dumps(last(editor))
+
+
 async def test_a_secret_in_an_instruction_is_masked_in_the_trace(make_editor):
     editor = make_editor(settings=Settings(trace=TraceDetail.TEXT))
     editor.replies["workspace/applyEdit"] = lambda params: {"applied": True}

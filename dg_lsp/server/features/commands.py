@@ -170,7 +170,9 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
         raise invalid_params("shown must be a list of texts")
     if len(shown) > MAX_SHOWN:
         raise invalid_params(f"shown has {len(shown)} texts; must be at most {MAX_SHOWN}")
-    span = _read_span(session, document, raw)
+    span = Span(0, 0)
+    if not isinstance(raw.get("holes"), list):
+        span = _read_span(session, document, raw)
     holes = _read_holes(session, document, span, raw.get("holes"))
     pinned = _read_free_parts(session, document, span, raw.get("pinned"))
     if holes and pinned:

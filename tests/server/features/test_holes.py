@@ -101,6 +101,16 @@ async def test_cursors_are_holes_too(editor):
     assert apply("a = \nb = old\n", one) == "a = x + 1\nb = y\n"
 
 
+async def test_ranges_of_holes_need_no_range_around_them(editor):
+    data = {"uri": URI, "holes": [at(1, 8, 9), at(2, 11, 12)]}
+    action = {"title": "Fill the holes", "kind": "refactor.rewrite", "data": data}
+    resolved = await editor.ask("codeAction/resolve", action)
+
+    [change] = resolved["edit"]["documentChanges"]
+    [one] = change["edits"]
+    assert apply(CODE, one) == FILLED
+
+
 @pytest.mark.parametrize(
     ("holes", "more", "code"),
     [

@@ -74,6 +74,8 @@ def make(make_editor):
             "    show(y)",
         ),
         ("a = 1\r\n[[b = 2\r\n]]c = 3\r\n", "b = 3\n", None, "b = 3"),
+        # The line ends of a document of which everything is selected.
+        ("[[a = 1\r\nb = 2\r\n]]", "a = 1\nb = 3\n", None, "a = 1\r\nb = 3"),
         (
             "def add(a, b):\n[[\ttotal = a + b\n\treturn total\n]]\n\nprint(add(1, 2))\n",
             "total = b + a\n    return total",
