@@ -30,7 +30,7 @@ export function lensesOf(at: vscode.Position, shown: Shown, numHunks: number): v
     : [];
   const scrubber = [
     lens(`$(triangle-left) ${step + 1}/${numSteps + 1}`, "rewriteEarlierStep", "An earlier step"),
-    lens("$(triangle-right)", "rewriteLaterStep", "A later step"),
+    ...(step < numSteps ? [lens("$(triangle-right)", "rewriteLaterStep", "A later step")] : []),
   ];
   if (!shown.isReady) {
     return [
@@ -43,7 +43,7 @@ export function lensesOf(at: vscode.Position, shown: Shown, numHunks: number): v
     lens(`$(check) Accept${numHunks > 1 ? " All" : ""}`, "acceptRewrite", "Make this rewrite"),
     lens("$(close) Discard", "discardRewrite", "Leave the text as it is"),
     lens("$(diff) Compare", "compareRewrite", "Open the diff editor"),
-    lens("$(refresh) Retry", "retryRewrite", "Another attempt, for another text"),
+    lens("$(refresh)", "retryRewrite", "Retry: another attempt, for another text"),
     ...dial,
     ...(numSteps > 0 ? scrubber : []),
   ];
