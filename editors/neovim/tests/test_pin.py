@@ -76,34 +76,3 @@ def test_an_edit_while_it_is_written_discards_it(accepted):
     accepted.command("DgLsp accept")
     accepted.until(lambda: "changed in the meantime" in accepted.messages())
     assert accepted.text()[1] == "return z * height + 1"
-
-
-def test_the_bundled_model_keeps_a_word(plugged_with_model):
-    editor = plugged_with_model
-    editor.events("DgLspRewrite", "DgLspAccepted")
-    editor.open("def area(width, height):\n    result =\n    return result\n")
-    editor.keys("jA ")
-    editor.wait_for_ghost(patience_s=90)
-    editor.keys("<Tab>")
-    before = editor.until(lambda: (now := editor.text())[1] != "    result = " and now)
-    editor.keys("<Esc>")
-    editor.lua("vim.api.nvim_win_set_cursor(0, { 2, 13 })")
-    word = editor.lua("return vim.fn.expand('<cword>')")
-    editor.command("DgLsp keep")
-    editor.until(
-        lambda: any(data.get("state") in ("written", "failed") for _, data in editor.noted()),
-        patience_s=90,
-    )
-    assert editor.text() == before
-    if editor.preview() is None:
-        # The model finds nothing better than what stands there.
-        assert "stands there already" in editor.messages()
-        return
-    editor.keys("<CR>")
-    editor.until(lambda: editor.text() != before)
-    line = editor.text()[1]
-    assert word in line
-    assert line.startswith("    result = ")
-    assert [editor.text()[0], editor.text()[2]] == [before[0], before[2]]
-    editor.keys("u")
-    editor.until(lambda: editor.text() == before)
