@@ -184,7 +184,7 @@ def turn(terminal: Terminal) -> list[Cells]:
 
 def fill(terminal: Terminal) -> list[Cells]:
     """The screens while two holes are filled together, and the one after accepting."""
-    terminal.type("3G:DgLsp holes\r")
+    terminal.type("/self.items\r:nohlsearch\r:DgLsp holes\r")
     terminal.until_shown("writing,")
     screens = [terminal.cells()]
     while "accept" not in "\n".join(terminal.screen.display) or any(
