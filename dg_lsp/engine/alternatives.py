@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dg_lsp.config import MAX_CHARS_PER_TOKEN
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.denoising import Denoising
@@ -40,11 +41,16 @@ def alternatives(job: InfillJob, denoiser: Denoiser, codec: Codec, family: Famil
     """The likeliest texts in place of the job's word, best first, and the word among them."""
     word = job.replaced or ""
     began = time.perf_counter()
-    prompt = family.layout.build(job, denoiser.canvas_length)
+    if len(word) > MOST_TOKENS * MAX_CHARS_PER_TOKEN:
+        return _too_long(f"{len(word)} characters")
+    # Models see only "\n".
+    before, after = (text.replace("\r\n", "\n") for text in (job.prefix, job.suffix))
+    prompt = family.layout.build(
+        replace(job, prefix=before, suffix=after), denoiser.canvas_length
+    )
     typed = healed_ids(prompt, codec, word)
     if len(typed) > MOST_TOKENS:
-        long = f"the text has {len(typed)} tokens; alternatives are for one word"
-        return Infill((), 0, reason=Reason(ReasonCode.TOO_LONG, long))
+        return _too_long(f"{len(typed)} tokens")
     encoded = denoiser.encode(prompt.ids, job.document_key, prompt.after)
     read = time.perf_counter()
     room = denoiser.canvas_length - prompt.anchored_tokens
@@ -79,6 +85,11 @@ def alternatives(job: InfillJob, denoiser: Denoiser, codec: Codec, family: Famil
         prompt_tokens=len(prompt.ids),
         cached_tokens=getattr(encoded, "reused", 0),
     )
+
+
+def _too_long(size: str) -> Infill:
+    long = f"the text has {size}; alternatives are for one word"
+    return Infill((), 0, reason=Reason(ReasonCode.TOO_LONG, long))
 
 
 def _texts(plan: CanvasPlan, codec: Codec, distribution: Tensor) -> Iterator[FoundText]:

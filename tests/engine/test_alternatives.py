@@ -88,8 +88,20 @@ def test_none_is_blank_or_has_a_line_break(tiny_codec):
             assert "\ufffd" not in text
 
 
-def test_a_text_that_is_no_word_is_refused(tiny_codec):
-    infill = ask(tiny_codec, AREA, "one two three four five six seven eight nine ten " * 2)
+def test_line_ends_of_the_document_do_not_matter(tiny_codec):
+    prefix, rest = AREA.split("<|")
+    known, suffix = rest.split("|>")
+    denoiser = ScriptedDenoiser(tiny_codec, prefix + known + suffix)
+    lines = (text.replace("\n", "\r\n") for text in (prefix, suffix))
+    job = InfillJob(*lines, replaced="height", alternatives=8)
+    family = gemma_family(SETTINGS, denoiser, tiny_codec)
+
+    assert texts(alternatives(job, denoiser, tiny_codec, family))[0] == known
+
+
+@pytest.mark.parametrize("text", ["one two three four five six seven " * 3, "x" * 200_000])
+def test_a_text_that_is_no_word_is_refused(tiny_codec, text):
+    infill = ask(tiny_codec, AREA, text)
 
     assert infill.candidates == ()
     assert infill.reason.code is ReasonCode.TOO_LONG
