@@ -13,17 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzzing import set_defaults
+
 # The kernels run in Triton's interpreter, which must be asked for before anything imports them.
 os.environ["TRITON_INTERPRET"] = "1"
 # Models of the tests are tiny: threads that wait for each other only cost time, and on a busy
 # machine they come to a standstill. Servers and engines that tests start inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-if "DG_LSP_FUZZ" in os.environ:
-    # Before any test takes its settings from the profile.
-    from tests.fuzzing import try_harder
-
-    try_harder()
+# Before any test takes its settings from the profile.
+set_defaults()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, settings
 TIMES = int(os.environ.get("DG_LSP_FUZZ", "1"))
 
 
-def try_harder() -> None:
-    """Property tests that do not say how many inputs they try get `DG_LSP_FUZZ` times 100."""
-    settings.register_profile("fuzz", max_examples=100 * TIMES, deadline=None)
-    settings.load_profile("fuzz")
+def set_defaults() -> None:
+    """Property tests that do not say how many inputs they try get 100, `DG_LSP_FUZZ` times as
+    many where that is set. No test asserts a time."""
+    settings.register_profile("dg-lsp", max_examples=100 * TIMES, deadline=None)
+    settings.load_profile("dg-lsp")
 
 
 def effort(examples: int, steps: int = 50) -> settings:
