@@ -4,7 +4,8 @@ Usage: serve_scripted.py '{"answers": {"TEXT BEFORE": ["INFILL", ...]}, "step_s"
 
 `"rewrites": {"WORDS": "TEXT"}` says what comes of an instruction with these words in it; any
 other one comes back as a comment.
-`"pinned": ["TEXT", ...]` is what is written around pinned texts.
+`"pinned": ["TEXT", ...]` is what is written around pinned texts; without it, an INFILL is, with
+`|` between these texts.
 `{strength}` and `{seed}` in the text are those of the job. `"blocks": {"WORDS": NUMBER}` says
 in how many blocks such a rewrite is written. With `"held": true` jobs draft, but end only when
 the request `test/release` comes. Further arguments change nothing.
@@ -30,7 +31,7 @@ async def main() -> int:
 
     def script(job: InfillJob) -> list[str]:
         pace.blocks = options.get("blocks", {}).get(job.instruction, 1)
-        if job.pinned:
+        if job.pinned and "pinned" in options:
             return ["|".join(options["pinned"])]
         if job.instruction is not None:
             for words, text in rewrites.items():
