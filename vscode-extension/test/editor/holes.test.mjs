@@ -65,15 +65,3 @@ test("the places of several cursors are filled together", async () => {
   await shown();
   await accepted(file, OPEN);
 });
-
-test("the menu of code actions shows the same preview", async () => {
-  const file = workplace.file("menu.py", MARKED);
-  await window.openFile("menu.py");
-  await window.goTo(2, 12);
-  await window.page.keyboard.press("Control+.");
-  await until(async () => (await window.actions()).includes("Fill the holes"));
-  await window.page.waitForTimeout(300);
-  await window.page.locator(".action-widget .action", { hasText: "Fill the holes" }).click();
-  await shown();
-  await accepted(file, MARKED);
-});
