@@ -1,4 +1,4 @@
-/** Doubt and alternatives in the real editor, with an engine that follows a script. */
+/** Doubt, alternatives and kept words in the real editor, with an engine that follows a script. */
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { until, Workplace } from "./harness.mjs";
@@ -13,6 +13,7 @@ before(async () => {
   workplace = new Workplace({ "dgLsp.doubt.show": true });
   const scripted = workplace.scripted({
     answers: { "return ": ["width * height + 1"], "width * ": ["depth", "length"] },
+    pinned: ["2 * ", " + depth"],
     confidences: [0.4, 0.3, 0.1],
   });
   workplace.set({ "dgLsp.server.path": scripted });
@@ -54,6 +55,20 @@ test("what the model is unsure of is underlined until it is edited", async () =>
   await window.page.keyboard.type("x");
   await until(async () => !(await isUnderlined()));
   assert.match(await window.saved(file), /hexight|hxeight|xheight/);
+});
+
+test("a word stays, and the rest is written around it; one undo takes it back", async () => {
+  const file = await accepted("kept.py");
+  await window.goTo(2, 22);
+  await window.page.keyboard.press("Control+Alt+k");
+  await window.previewReady();
+  assert.equal(await window.saved(file), TAKEN, "the document is as it was");
+  await window.page.keyboard.press("Control+Enter");
+  await until(async () => (await window.lenses()) === "");
+  const after = TEXT.replace("return", "return 2 * height + depth");
+  await until(async () => (await window.saved(file)) === after);
+  await window.page.keyboard.press("Control+z");
+  await until(async () => (await window.saved(file)) === TAKEN);
 });
 
 test("another word is chosen from the list of alternatives", async () => {

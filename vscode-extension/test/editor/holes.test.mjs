@@ -65,3 +65,14 @@ test("the places of several cursors are filled together", async () => {
   await shown();
   await accepted(file, OPEN);
 });
+
+test("all marks are filled from the menu at one of them", async () => {
+  const file = workplace.file("menu.py", MARKED);
+  await window.openFile("menu.py");
+  await window.goTo(3, 12);
+  await window.page.keyboard.press("Control+.");
+  await until(async () => (await window.actions()).includes("Fill the holes"));
+  await window.page.locator(".action-widget .action", { hasText: "Fill the holes" }).click();
+  await shown();
+  await accepted(file, MARKED);
+});
