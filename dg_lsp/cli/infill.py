@@ -291,14 +291,15 @@ def _terminal() -> Console | None:
 
 
 def _plain_output(span: OpenSpan, ending: _Ending) -> str:
+    mark = "\ufeff" if span.source.had_bom else ""
     if not ending.suggestions:
         print(f"dg-lsp: no suggestion: {ending.reason}", file=sys.stderr)
         # Whoever pipes a text through keeps it.
-        return span.source.text if span.holes else ""
+        return mark + span.source.text if span.holes else ""
     _warn(ending)
     best = ending.suggestions[0].text
     if span.holes:
-        return span.source.text[: span.start] + best + span.source.text[span.end :]
+        return mark + span.source.text[: span.start] + best + span.source.text[span.end :]
     return best if best.endswith("\n") else best + "\n"
 
 

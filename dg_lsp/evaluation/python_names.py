@@ -22,12 +22,14 @@ class Names:
     bound: dict[tuple[int, str], list[int]] = field(default_factory=dict)
     """Those where it is bound."""
     parameters: dict[tuple[int, str], str] = field(default_factory=dict)
-    """The function of each name that is a parameter, if that has a name."""
+    """The function of each name that is a parameter, as its calls name it: a method with its
+    class, and `__init__` by the class alone."""
     members: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     """`self.name` and the methods of a class, by the class and the name."""
     member_bound: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     keywords: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    """Where calls name a parameter, by the function's name and the parameter's."""
+    """Where calls name a parameter, by the function and the parameter's name. What is called
+    on anything but `self` and `cls` may be any function, and is left out."""
     declared: set[str] = field(default_factory=set)
     """The names of `global` and `nonlocal` statements, and of patterns."""
 
@@ -143,9 +145,13 @@ class _Reader(ast.NodeVisitor):
         if node.returns is not None:
             self.visit(node.returns)
         self._enter(node.name)
+        function = node.name
+        if owner is not None:
+            is_constructor = node.name == "__init__"
+            function = owner.split()[0] if is_constructor else f"{owner}.{node.name}"
         for one in every:
             self._note(one.arg, self._at(one.lineno, one.col_offset), is_bound=True)
-            self.names.parameters[self._tables[-1].get_id(), one.arg] = node.name
+            self.names.parameters[self._tables[-1].get_id(), one.arg] = function
         for statement in node.body:
             self.visit(statement)
         self._leave()
@@ -199,9 +205,8 @@ class _Reader(ast.NodeVisitor):
         self._note(node.id, self._at(node.lineno, node.col_offset), is_bound=is_bound)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        owner = next((one for one in reversed(self._classes) if one is not None), None)
-        value = node.value
-        if isinstance(value, ast.Name) and value.id in ("self", "cls") and owner is not None:
+        owner = self._owner_of(node)
+        if owner is not None:
             at = self._at(node.end_lineno or 0, node.end_col_offset or 0) - len(node.attr)
             key = owner, node.attr
             self.names.members.setdefault(key, []).append(at)
@@ -209,11 +214,21 @@ class _Reader(ast.NodeVisitor):
                 self.names.member_bound.setdefault(key, []).append(at)
         self.generic_visit(node)
 
+    def _owner_of(self, node: ast.Attribute) -> str | None:
+        """The class whose own member is meant; `None` if that is unknown."""
+        value = node.value
+        if not (isinstance(value, ast.Name) and value.id in ("self", "cls")):
+            return None
+        return next((one for one in reversed(self._classes) if one is not None), None)
+
     def visit_Call(self, node: ast.Call) -> None:
-        called = node.func
-        name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
+        called, name = node.func, ""
+        if isinstance(called, ast.Name):
+            name = called.id
+        elif isinstance(called, ast.Attribute) and (owner := self._owner_of(called)):
+            name = f"{owner}.{called.attr}"
         for one in node.keywords:
-            if one.arg is not None:
+            if one.arg is not None and name:
                 at = self._at(one.lineno, one.col_offset)
                 self.names.keywords.setdefault((name, one.arg), []).append(at)
         self.generic_visit(node)

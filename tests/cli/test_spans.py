@@ -62,6 +62,18 @@ def test_holes_of_standard_input_have_a_mark_and_a_name(install, monkeypatch, ca
     assert (job.path, job.language) == ("f.py", "python")
 
 
+@pytest.mark.parametrize("text", ["a + 1", None])
+def test_a_byte_order_mark_stays(install, file, capsysbinary, text):
+    install(infill=holed(text, "x") if text else Infill((), 0))
+    path = file(HOLED)
+    path.write_text(HOLED, "utf-8-sig")
+
+    assert run(["infill", str(path), "--hole"]) == 0
+    printed = capsysbinary.readouterr().out.decode()
+    filled = HOLED.replace("…", "a + 1", 1).replace("…", "x")
+    assert printed == "\ufeff" + (filled if text else HOLED)
+
+
 def test_without_a_text_a_pipe_keeps_what_came_in(install, file, capsysbinary):
     full = Reason(ReasonCode.CANVAS_FULL, "the canvas is full")
     install(infill=Infill((), 0, reason=full))

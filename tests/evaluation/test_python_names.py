@@ -36,5 +36,28 @@ def test_places_are_those_of_the_scope_that_python_says() -> None:
     assert TEXT[keyword : keyword + 3] == "é=é"
 
 
+CALLED = """def f(tax):
+    return tax
+
+class A:
+    def __init__(self, tax):
+        f(tax=1)
+
+    def f(self, tax):
+        return self.f(tax=2), f(tax=3), A(tax=4), other.f(tax=5), other.A(tax=6)
+"""
+
+
+def test_which_calls_name_the_parameter_of_which_function() -> None:
+    names = names_of(CALLED)
+    assert names is not None
+    assert sorted(names.parameters.values()) == ["A", "A", "A 4.f", "A 4.f", "f"]
+    values = {
+        function: [CALLED[at + 4] for at in places]
+        for (function, _), places in names.keywords.items()
+    }
+    assert values == {"f": ["1", "3"], "A 4.f": ["2"], "A": ["4"]}
+
+
 def test_a_file_that_is_not_python() -> None:
     assert names_of("def (:\n") is None

@@ -295,7 +295,8 @@ def _read_document(session: Session, raw: dict[str, Any]) -> Document:
     document = session.documents.at_version(uri, version)
     if document is None:
         raise invalid_params(
-            "the document is not open, or its version is too old", ReasonCode.NOT_OPEN
+            "the document is not open, or the version in the request is not known",
+            ReasonCode.NOT_OPEN,
         )
     return document
 
