@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from dg_lsp.cli.options import DeviceOption
+from dg_lsp.cli.options import DeviceOption, JsonOption
 
 
 def gpu(
@@ -28,7 +28,7 @@ def gpu(
     quick: Annotated[
         bool, typer.Option("--quick", help="Measure our engine and generate() only.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure denoising steps, prompts and memory; compare bf16, bitsandbytes and generate().
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dg_lsp.cli import ArgumentError
+from dg_lsp.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,7 +70,7 @@ def keystrokes(
     model: Annotated[
         str, typer.Option("--model", metavar="NAME", help="Name or directory of the model.")
     ] = "bundled",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Replay typing sessions, and count how many keystrokes reach the engine.
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.options import DeviceOption, JsonOption, ModelOption
 from dg_lsp.cli.own_engine import own_engine
 from dg_lsp.reason import CodedError, ReasonCode
 
@@ -46,7 +46,7 @@ def load(
         int,
         typer.Option("--jobs", metavar="N", min=1, help="Jobs of all clients together."),
     ] = 64,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
     model: ModelOption = None,
     device: DeviceOption = None,
 ) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dg_lsp.cli.options import JsonOption
+
 
 def packing(
     experts: Annotated[
@@ -15,7 +17,7 @@ def packing(
     rounds: Annotated[
         int, typer.Option(metavar="N", min=1, help="How often; the fastest counts.")
     ] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Pack two layers of the real shape on the CPU, and tell what all 30 would take."""
     from dg_lsp.benchmark.packing import time_packing

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from dg_lsp.cli.options import JsonOption
+
 
 def peers(
     rounds: Annotated[
@@ -33,7 +35,7 @@ def peers(
     vocabulary: Annotated[
         int, typer.Option(metavar="N", min=1024, help="Tokens of the vocabulary.")
     ] = 151_936,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Time an infill with a masked 0.5B model on this CPU, and with llama.cpp.
 

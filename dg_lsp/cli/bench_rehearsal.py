@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from dg_lsp.cli.options import JsonOption
+
 
 def rehearsal(
     directory: Annotated[
@@ -33,7 +35,7 @@ def rehearsal(
     vocabulary: Annotated[
         int, typer.Option(metavar="N", min=1, help="Tokens of the vocabulary.")
     ] = 262_144,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make the 26B model with random weights, load it, and run it once on the CPU.
 

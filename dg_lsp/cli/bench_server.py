@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.options import DeviceOption, JsonOption, ModelOption
 from dg_lsp.cli.own_engine import own_engine
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def server(
         int,
         typer.Option("--rounds", metavar="N", min=1, help="Number of requests of each kind."),
     ] = 60,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
     model: ModelOption = None,
     device: DeviceOption = None,
 ) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.options import DeviceOption, JsonOption, ModelOption
 from dg_lsp.cli.own_engine import own_engine, processes_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def soak(
             "--minutes", metavar="N", min=0, help="Stop after about so long, with fewer keys."
         ),
     ] = 60,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
     model: ModelOption = None,
     device: DeviceOption = None,
 ) -> None:

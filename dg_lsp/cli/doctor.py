@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dg_lsp.cli import EXIT_FAILED
-from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.options import DeviceOption, JsonOption, ModelOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +29,7 @@ AREA_CELLS = 10
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
     as_page: Annotated[
         bool, typer.Option("--markdown", help="Print a page in Markdown.")
     ] = False,

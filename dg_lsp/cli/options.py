@@ -26,3 +26,7 @@ VramOption = Annotated[
         help="Device memory it may use, such as 16GB; by default DG_LSP_VRAM, or what is free.",
     ),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+TuningOption = Annotated[
+    bool, typer.Option("--tuning", help="Use the files that settings are tuned on.")
+]

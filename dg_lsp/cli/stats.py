@@ -9,11 +9,12 @@ import typer
 
 from dg_lsp import __version__
 from dg_lsp.cli import ArgumentError
+from dg_lsp.cli.options import JsonOption
 from dg_lsp.reason import CodedError, ReasonCode
 
 
 def stats(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
     anon: Annotated[
         bool,
         typer.Option("--anon", help="Print a table for an issue, with public names only."),

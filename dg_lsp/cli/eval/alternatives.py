@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.options import DeviceOption, JsonOption, ModelOption, TuningOption
 
 TOP = (1, 3, 8)
 
@@ -22,10 +22,8 @@ def alternatives(
         int, typer.Option("--count", "-n", metavar="N", min=1, help="Words to ask about.")
     ] = 400,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed for the choice of words.")] = 1,
-    tuning: Annotated[
-        bool, typer.Option("--tuning", help="Use the files that settings are tuned on.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    tuning: TuningOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Replace words with wrong ones, and look for the right ones among the alternatives."""
     from rich.console import Console

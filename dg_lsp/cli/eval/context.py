@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from dg_lsp.cli.options import JsonOption
+
 
 def context(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of source code.")],
@@ -20,7 +22,7 @@ def context(
         list[str] | None,
         typer.Option("--language", metavar="ID", help="Only files of this language."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure how many of the names that are missing at a cursor the context of other files
     contains.

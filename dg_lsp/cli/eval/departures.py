@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.options import DeviceOption, JsonOption, ModelOption, TuningOption
 from dg_lsp.config import MIN_CONFIDENCE
 
 
@@ -19,10 +19,8 @@ def departures(
         int, typer.Option(metavar="N", min=1, help="Spans of each kind to look in.")
     ] = 130,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed for the choice of spans.")] = 1,
-    tuning: Annotated[
-        bool, typer.Option("--tuning", help="Use the files that settings are tuned on.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    tuning: TuningOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare warm and cold starts after the user types something else than was suggested."""
     from rich.console import Console

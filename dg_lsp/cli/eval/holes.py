@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.options import DeviceOption, JsonOption, ModelOption, TuningOption
 
 
 def holes(
@@ -22,10 +22,8 @@ def holes(
         typer.Option("--holes", metavar="N", min=2, max=4, help="Holes in each case."),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed for the choice of spans.")] = 1,
-    tuning: Annotated[
-        bool, typer.Option("--tuning", help="Use the files that settings are tuned on.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    tuning: TuningOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare filling several spans in one canvas with filling one after the other."""
     from rich.console import Console

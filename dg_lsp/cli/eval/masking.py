@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from dg_lsp.cli import ArgumentError
+from dg_lsp.cli.options import JsonOption
 
 CASES = Path(__file__).parents[3] / "tests" / "cases" / "secrets"
 _FILES = ("formats.txt", "lookalikes.txt")
@@ -40,7 +41,7 @@ def secrets(
     list_misses: Annotated[
         bool, typer.Option("--misses", help="List the cases with wrong results.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure how many secrets are masked, and how many look-alikes are masked by mistake.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dg_lsp.cli import ArgumentError
+from dg_lsp.cli.options import JsonOption, TuningOption
 
 
 def next_edits(
@@ -18,10 +19,8 @@ def next_edits(
         str, typer.Option(metavar="KINDS", help="What may follow, separated by commas.")
     ] = "rename,removed",
     seed: Annotated[int, typer.Option(metavar="N", help="Seed for the choice of edits.")] = 1,
-    tuning: Annotated[
-        bool, typer.Option("--tuning", help="Use the files that settings are tuned on.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    tuning: TuningOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure next edits after synthetic edits of held-out Python files.
 

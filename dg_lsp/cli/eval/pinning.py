@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.options import DeviceOption, JsonOption, ModelOption, TuningOption
 from dg_lsp.config import MIN_CONFIDENCE
 
 
@@ -20,10 +20,8 @@ def pinning(
         int, typer.Option(metavar="N", min=1, help="Spans of each kind to look in.")
     ] = 130,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed for the choice of spans.")] = 1,
-    tuning: Annotated[
-        bool, typer.Option("--tuning", help="Use the files that settings are tuned on.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    tuning: TuningOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Pin a word inside a suggestion, and compare filling the rest anew and from where it
     stands."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dg_lsp.cli import ArgumentError
-from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.options import DeviceOption, JsonOption, ModelOption, TuningOption
 from dg_lsp.config import MIN_CONFIDENCE
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from dg_lsp.evaluation.recording import Race
 
 _Seed = Annotated[int, typer.Option(metavar="N", help="Seed for the choice of positions.")]
-_Tuning = Annotated[
-    bool, typer.Option("--tuning", help="Use the files that settings are tuned on.")
-]
 _Svg = Annotated[
     Path | None, typer.Option("--svg", metavar="FILE", help="Also plot the curve.")
 ]
@@ -39,7 +36,7 @@ def spans(
     only: Annotated[
         list[str] | None, typer.Option(metavar="METHOD", help="Run only these methods.")
     ] = None,
-    tuning: _Tuning = False,
+    tuning: TuningOption = False,
     card: Annotated[
         bool, typer.Option("--card", help="Put the first method's figures into the model card.")
     ] = False,
@@ -100,9 +97,9 @@ def quiet(
     device: DeviceOption = None,
     per_kind: Annotated[int, typer.Option(metavar="N", help="Positions of each kind.")] = 40,
     seed: _Seed = 1,
-    tuning: _Tuning = False,
+    tuning: TuningOption = False,
     svg: _Svg = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure how often the model stays silent where the code is complete."""
     from rich.console import Console
