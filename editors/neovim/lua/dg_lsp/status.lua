@@ -124,8 +124,9 @@ function M.describe()
   end
   local parts = { last.busy and 'busy' or KINDS[last.kind] or last.kind }
   if last.model ~= '' then
-    local megabytes = math.floor(last.memoryBytes / 1e6)
-    parts[#parts + 1] = ('model %s on %s, %d MB'):format(last.model, last.device, megabytes)
+    -- 0 if unknown, as on a CPU.
+    local memory = last.memoryBytes > 0 and (', %d MB'):format(last.memoryBytes / 1e6) or ''
+    parts[#parts + 1] = ('model %s on %s%s'):format(last.model, last.device, memory)
   end
   if last.message ~= '' then
     local percent = last.percent and (' (%d %%)'):format(last.percent) or ''
