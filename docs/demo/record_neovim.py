@@ -23,6 +23,7 @@ import os
 import pty
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -202,7 +203,7 @@ def fill(terminal: Terminal) -> list[Cells]:
 
 def rename(terminal: Terminal) -> list[Cells]:
     """The screen after the rename, and after each key that goes to an edit or accepts it."""
-    terminal.type("ggw")
+    terminal.type("gg0w")
     terminal.watch(0.4)
     for key in "cwread\x1b":
         terminal.type(key)
@@ -265,10 +266,16 @@ def record(neovim: str, scene: Scene) -> tuple[list[tuple[float, str]], list[Cel
     terminal = Terminal(scene.size, argv, directory, environment)
     try:
         terminal.until_shown("dg-lsp: bundled")
+        # What the plugin says about this model, once.
+        terminal.until_shown("demonstration")
+        terminal.type("\r")
         # The first job after loading is slower; this one warms up and is thrown away.
         terminal.type("ggO")
         terminal.watch(4)
-        terminal.type("x\x1bu")
+        terminal.type("x\x1b")
+        # A terminal takes Escape and a letter for one key.
+        terminal.watch(0.5)
+        terminal.type("u")
         terminal.watch(1)
         num_before, before_s = len(terminal.events), time.monotonic() - terminal.started
         first = "\x1b[2J\x1b[H" + "\r\n".join(terminal.screen.display)
@@ -280,6 +287,8 @@ def record(neovim: str, scene: Scene) -> tuple[list[tuple[float, str]], list[Cel
     finally:
         stop = [sys.executable, "-m", "dg_lsp", "engine", "stop"]
         subprocess.run(stop, env={**os.environ, **environment}, check=True, capture_output=True)
+        # If the scene failed, the editor is still open.
+        os.kill(terminal.pid, signal.SIGKILL)
         os.waitpid(terminal.pid, 0)
         shutil.rmtree(directory)
 

@@ -52,8 +52,13 @@ return {
   end,
   ['a user of the bundled model hears what this machine could run'] = function()
     local said = catalogue.hint({ model(), model({ about = 'B 1B: x', is_best = true }) })
-    same(said:find('this machine could run B 1B: see :DgLsp models', 1, true) ~= nil, true)
-    same(catalogue.hint({ model() }):find('no larger one fits', 1, true) ~= nil, true)
+    same(said, 'a demonstration model; :DgLsp models has B 1B')
+    same(catalogue.hint({ model() }):find('no other fits', 1, true) ~= nil, true)
+  end,
+  ['what nobody asked for fits into a line'] = function()
+    local longest = 'DiffusionGemma 26B in int4: needs no packing'
+    local said = catalogue.hint({ model({ about = longest, is_best = true }) })
+    same(#('dg-lsp: ' .. said) < 80, true)
   end,
   ['progress has a message and a percentage'] = function()
     local message, percent = catalogue.progress({ what = 'downloading', done = 13e9, total = 52e9 })

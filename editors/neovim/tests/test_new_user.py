@@ -15,7 +15,7 @@ vim.opt.runtimepath:prepend('{plugin}')
 require('dg_lsp').setup({{ settings = {settings} }})
 """
 MISSING = "there is no model 'no-such-model'"
-HINT = "the bundled model is only a demonstration"
+HINT = "a demonstration model; :DgLsp models"
 
 
 @pytest.fixture

@@ -97,18 +97,17 @@ function M.choices(available, installed)
   return choices
 end
 
---- What a user of the bundled model is told once.
+--- What a user of the bundled model is told once. Nobody asked for it, so it fits into a line of
+--- 80 columns: a longer message would stop the typing until Enter is pressed.
 ---@param available dg_lsp.Available[]
 ---@return string
 function M.hint(available)
-  local said = 'the bundled model is only a demonstration'
   for _, model in ipairs(available) do
     if model.is_best then
-      local title = model.about:match('^[^:]*')
-      return ('%s; this machine could run %s: see :DgLsp models'):format(said, title)
+      return ('a demonstration model; :DgLsp models has %s'):format(model.about:match('^[^:]*'))
     end
   end
-  return said .. ', and no larger one fits this machine; :DgLsp models says why'
+  return 'a demonstration model; :DgLsp models says why no other fits'
 end
 
 --- How far a download is.
