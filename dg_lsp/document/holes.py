@@ -76,3 +76,22 @@ def between(text: str, holes: Sequence[Span]) -> list[str]:
 def joined(segments: Sequence[str], pinned: Sequence[str]) -> str:
     """Segments with the texts between them."""
     return "".join(a + b for a, b in zip(segments, [*pinned, ""], strict=True))
+
+
+def doubles_a_word(segments: Sequence[str], pinned: Sequence[str]) -> bool:
+    """Whether a segment says the word again that is pinned beside it: `keykey`, `items.items`.
+
+    Small models do that when they have not noticed that the word is there already.
+    """
+    for before, word, after in zip(segments, pinned, segments[1:], strict=False):
+        if not word.isidentifier():
+            continue
+        left, right = before.removesuffix("."), after.removeprefix(".")
+        is_again = left.endswith(word) and not _is_in_word(left.removesuffix(word)[-1:])
+        if is_again or (right.startswith(word) and not _is_in_word(right[len(word) :][:1])):
+            return True
+    return False
+
+
+def _is_in_word(character: str) -> bool:
+    return character == "_" or character.isalnum()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from dg_lsp.document.edit import finish, is_only_closers, match_newlines
 from dg_lsp.document.flaws import INVALID, flaw_of
-from dg_lsp.document.holes import between, joined
+from dg_lsp.document.holes import between, doubles_a_word, joined
 from dg_lsp.document.position import LINE_END
 from dg_lsp.document.syntax import breaks_syntax
 from dg_lsp.document.wholeness import whole_part
@@ -125,8 +125,11 @@ def suggestions_for(
             break
         segments = candidate.segments or (candidate.text,)
         holes = finish_holes(segments, site) if site.holes else ()
+        pinned = between(site.replaced or "", site.holes)
+        if doubles_a_word(holes, pinned):
+            continue
         text = (
-            joined(holes, between(site.replaced or "", site.holes))
+            joined(holes, pinned)
             if holes
             else finish_at(candidate.text, site, one_line=standard.one_line)
         )

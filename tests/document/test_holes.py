@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dg_lsp.document.holes import MAX_HOLES, HolesError, between, checked, find_marks, within
+from dg_lsp.document.holes import (
+    MAX_HOLES,
+    HolesError,
+    between,
+    checked,
+    find_marks,
+    within,
+)
 from dg_lsp.document.reasons import why_nothing
 from dg_lsp.document.request import RequestRefusedError, build_job
 from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for

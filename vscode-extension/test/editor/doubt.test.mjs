@@ -19,6 +19,7 @@ before(async () => {
   workplace.set({ "dgLsp.server.path": scripted });
   await workplace.start();
   window = await workplace.open(workplace.file("first.py", TEXT));
+  await until(async () => !/starting/.test(await window.tooltip()));
 });
 
 // What a failed test has left on the screen.
