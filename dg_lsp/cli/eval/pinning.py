@@ -47,7 +47,7 @@ def pinning(
     rows = [
         summarize(name, kind, of_kind)
         for kind in KINDS
-        for at, name in enumerate(("anew", "from the suggestion"))
+        for at, name in enumerate(("from noise", "from the suggestion"))
         if (of_kind := [(one.span, outs[at]) for one, outs in pairs if one.kind == kind])
     ]
     if as_json:
