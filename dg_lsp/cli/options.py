@@ -30,3 +30,4 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 TuningOption = Annotated[
     bool, typer.Option("--tuning", help="Use the files that settings are tuned on.")
 ]
+SpanSeedOption = Annotated[int, typer.Option(metavar="N", help="Seed for the choice of spans.")]

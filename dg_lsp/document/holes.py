@@ -7,6 +7,7 @@ the part with the marks that are meant. Marks with nothing between them are one 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -86,12 +87,6 @@ def doubles_a_word(segments: Sequence[str], pinned: Sequence[str]) -> bool:
     for before, word, after in zip(segments, pinned, segments[1:], strict=False):
         if not word.isidentifier():
             continue
-        left, right = before.removesuffix("."), after.removeprefix(".")
-        is_again = left.endswith(word) and not _is_in_word(left.removesuffix(word)[-1:])
-        if is_again or (right.startswith(word) and not _is_in_word(right[len(word) :][:1])):
+        if re.search(rf"(?<!\w){word}\.?\Z", before) or re.match(rf"\.?{word}(?!\w)", after):
             return True
     return False
-
-
-def _is_in_word(character: str) -> bool:
-    return character == "_" or character.isalnum()

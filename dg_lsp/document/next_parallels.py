@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dg_lsp.document.bindings import Role, field_of, function_at, node_at, occurrence
-from dg_lsp.document.code_tokens import token_ends
+from dg_lsp.document.code_tokens import is_word, token_ends
 from dg_lsp.document.following import Change, Edited, Kind, NextEdit, is_name
 from dg_lsp.document.renaming import Renaming
 
@@ -75,7 +75,7 @@ def _same_change(
     equal = len(words) - len(differing)
     if equal < max(MIN_EQUAL, MIN_SHARE * len(words)):
         return
-    if not all(_is_word(one) and _is_word(two) for one, two in differing):
+    if not all(is_word(one) and is_word(two) for one, two in differing):
         return
     new = edited.text[change.start : change.end]
     text = Renaming.of(pairs, "").apply(new)
@@ -116,7 +116,3 @@ def _is_text(edited: Edited, at: int) -> bool:
             return True
         node = node.parent
     return False
-
-
-def _is_word(token: str) -> bool:
-    return token[0].isalnum() or token[0] == "_"

@@ -191,8 +191,8 @@ def finish_holes(segments: Sequence[str], site: InsertionSite) -> tuple[str, ...
     texts = [match_newlines(one, site.newline) for one in segments]
     pinned = between(site.replaced or "", site.holes)
     for at, text in enumerate(texts):
-        before = "".join(a + b for a, b in zip(texts[:at], pinned, strict=False))
-        after = "".join(a + b for a, b in zip(pinned[at:], texts[at + 1 :], strict=True))
+        before = joined([*texts[:at], ""], pinned[:at])
+        after = joined(["", *texts[at + 1 :]], pinned[at:])
         texts[at] = finish(
             text,
             site.prefix + before,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dg_lsp.cli.options import DeviceOption, ModelOption
+from dg_lsp.cli.options import DeviceOption, ModelOption, SpanSeedOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,7 +147,7 @@ def repo(
         int,
         typer.Option(metavar="N", min=1, help="Spans of each kind and language."),
     ] = 20,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed for the choice of spans.")] = 0,
+    seed: SpanSeedOption = 0,
     language: Annotated[
         list[str] | None,
         typer.Option("--language", metavar="ID", help="Only files of this language."),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dg_lsp.cli.options import JsonOption
+from dg_lsp.cli.options import JsonOption, SpanSeedOption
 
 
 def context(
@@ -17,7 +17,7 @@ def context(
     per_kind: Annotated[
         int, typer.Option(metavar="N", min=1, help="Spans of each kind and language.")
     ] = 40,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed for the choice of spans.")] = 0,
+    seed: SpanSeedOption = 0,
     language: Annotated[
         list[str] | None,
         typer.Option("--language", metavar="ID", help="Only files of this language."),

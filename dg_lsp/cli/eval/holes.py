@@ -8,7 +8,13 @@ from typing import Annotated
 
 import typer
 
-from dg_lsp.cli.options import DeviceOption, JsonOption, ModelOption, TuningOption
+from dg_lsp.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    SpanSeedOption,
+    TuningOption,
+)
 
 
 def holes(
@@ -21,7 +27,7 @@ def holes(
         list[int] | None,
         typer.Option("--holes", metavar="N", min=2, max=4, help="Holes in each case."),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed for the choice of spans.")] = 1,
+    seed: SpanSeedOption = 1,
     tuning: TuningOption = False,
     as_json: JsonOption = False,
 ) -> None:

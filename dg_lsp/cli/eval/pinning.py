@@ -9,7 +9,13 @@ from typing import Annotated
 
 import typer
 
-from dg_lsp.cli.options import DeviceOption, JsonOption, ModelOption, TuningOption
+from dg_lsp.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    SpanSeedOption,
+    TuningOption,
+)
 from dg_lsp.config import MIN_CONFIDENCE
 
 
@@ -19,7 +25,7 @@ def pinning(
     per_kind: Annotated[
         int, typer.Option(metavar="N", min=1, help="Spans of each kind to look in.")
     ] = 130,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed for the choice of spans.")] = 1,
+    seed: SpanSeedOption = 1,
     tuning: TuningOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -73,8 +73,11 @@ def denoiser_at(
 ) -> Qwen2Denoiser:
     """The model, run as the rung says."""
     kernels.allow(rung.has_kernels)
-    bucketed = BucketedSteps(GraphCapture()) if rung.is_captured else None
-    return Qwen2Denoiser(model, config, cache, bucketed)
+    return Qwen2Denoiser(model, config, cache, _buckets(rung))
+
+
+def _buckets(rung: Rung) -> BucketedSteps | None:
+    return BucketedSteps(GraphCapture()) if rung.is_captured else None
 
 
 class LadderDenoiser(Qwen2Denoiser):
@@ -105,10 +108,8 @@ class LadderDenoiser(Qwen2Denoiser):
         self._rung, refused = descend(
             rungs, weight.device, lambda rung: denoiser_at(rung, model, config, cache), test
         )
-        super().__init__(model, config, cache)
+        super().__init__(model, config, cache, _buckets(self._rung))
         self._below = rungs[rungs.index(self._rung) + 1 :]
-        if self._rung.is_captured:
-            self._bucketed = BucketedSteps(GraphCapture())
         self._stand_on(self._rung, refused)
 
     def warm_up(self, prompt_tokens: int, on_progress: Callable[[int, int], None]) -> None:
