@@ -1,7 +1,7 @@
 /** The strength dial and the steps of a rewrite, with an engine that follows a script. */
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { DG_LSP, until, Workplace } from "./harness.mjs";
+import { becomes, DG_LSP, until, Workplace } from "./harness.mjs";
 
 const OLD = `def total(items):
     result = 0
@@ -70,9 +70,9 @@ test("the strength is turned with keys and buttons, the seed stays, and one undo
   assert.equal(await window.saved(file), TEXT, "the document is as it was");
   await window.page.keyboard.press("Control+Enter");
   await ended();
-  assert.equal(await window.saved(file), `# seed 0, strength 0.5\n${TAIL}`);
+  await window.holds(file, `# seed 0, strength 0.5\n${TAIL}`);
   await window.page.keyboard.press("Control+z");
-  await until(async () => (await window.saved(file)) === TEXT);
+  await window.holds(file, TEXT);
 });
 
 test("keys pressed in a row turn it on, and the last one counts", async () => {
@@ -81,10 +81,10 @@ test("keys pressed in a row turn it on, and the last one counts", async () => {
     await window.page.keyboard.press("Alt+=");
   }
   await shows("# seed 0, strength 1.0");
-  assert.match(await window.lenses(), /100%/);
+  await lens("100%").waitFor();
   await window.page.keyboard.press("Escape");
   await ended();
-  assert.equal(await window.saved(file), TEXT);
+  await window.holds(file, TEXT);
 });
 
 test("the steps are walked with keys and buttons, and what is shown is accepted", async () => {
@@ -101,9 +101,9 @@ test("the steps are walked with keys and buttons, and what is shown is accepted"
   await until(async () => (await added()) === step);
   await window.page.keyboard.press("Control+Enter");
   await ended();
-  assert.equal(await window.saved(file), `${step}\n${TAIL}`);
+  await window.holds(file, `${step}\n${TAIL}`);
   await window.page.keyboard.press("Control+z");
-  await until(async () => (await window.saved(file)) === TEXT);
+  await window.holds(file, TEXT);
 });
 
 test("outside the rewrite the keys are the editor's own", async () => {
@@ -112,7 +112,7 @@ test("outside the rewrite the keys are the editor's own", async () => {
   await window.page.waitForTimeout(1000);
   await window.page.keyboard.press("Alt+=");
   await window.page.waitForTimeout(300);
-  assert.match(await window.lenses(), /60%/);
+  await lens("60%").waitFor();
   // An edit of the selection ends it.
   await window.goTo(2, 1);
   await window.page.keyboard.type("    x = 1\n");
@@ -163,7 +163,8 @@ test("with the bundled model the text forms anew at each strength", async () => 
   await window.page.keyboard.press("Alt+=");
   await lens("70%").waitFor();
   await window.previewReady();
-  assert.deepEqual(await window.drafts(), last, "the text of a strength comes back");
+  // The text of a strength comes back.
+  await becomes(() => window.drafts(), last);
   await window.page.keyboard.press("Alt+[");
   await window.page.keyboard.press("Alt+[");
   await until(async () => (await window.drafts()).join() !== last.join());
@@ -171,5 +172,5 @@ test("with the bundled model the text forms anew at each strength", async () => 
   await window.picture("vscode-dial-step", 300);
   await window.page.keyboard.press("Escape");
   await ended();
-  assert.equal(await window.saved(file), text);
+  await window.holds(file, text);
 });

@@ -37,7 +37,7 @@ async function accepted(name) {
   await window.page.keyboard.type(" ");
   await until(async () => (await window.ghost()) === "width * height + 1");
   await window.page.keyboard.press("Tab");
-  await until(async () => (await window.saved(file)) === TAKEN);
+  await window.holds(file, TAKEN);
   return file;
 }
 
@@ -67,9 +67,9 @@ test("a word stays, and the rest is written around it; one undo takes it back", 
   await window.page.keyboard.press("Control+Enter");
   await until(async () => (await window.lenses()) === "");
   const after = TEXT.replace("return", "return 2 * height + depth");
-  await until(async () => (await window.saved(file)) === after);
+  await window.holds(file, after);
   await window.page.keyboard.press("Control+z");
-  await until(async () => (await window.saved(file)) === TAKEN);
+  await window.holds(file, TAKEN);
 });
 
 test("another word is chosen from the list of alternatives", async () => {
@@ -82,5 +82,5 @@ test("another word is chosen from the list of alternatives", async () => {
   await window.page.keyboard.press("ArrowDown");
   await window.page.keyboard.press("Enter");
   const after = TAKEN.replace("height + 1", "length + 1");
-  await until(async () => (await window.saved(file)) === after);
+  await window.holds(file, after);
 });

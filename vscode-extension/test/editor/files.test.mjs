@@ -62,7 +62,7 @@ for (const [what, [name, text]] of Object.entries(FILES)) {
     const ghost = await window.settledGhost();
     await window.page.keyboard.press("Tab");
     const expected = `${text.slice(0, end)}.${ghost}${text.slice(end)}`;
-    assert.equal(await window.saved(file), expected);
+    await window.holds(file, expected);
   });
 }
 

@@ -19,6 +19,7 @@ import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { isDeepStrictEqual } from "node:util";
 import { chromium } from "playwright-core";
 
 const EXTENSION = path.join(path.dirname(fileURLToPath(import.meta.url)), "..", "..");
@@ -500,6 +501,11 @@ export class Window {
     }
   }
 
+  /** Save until the file holds this: the editor may still be about to insert it. */
+  async holds(file, text) {
+    await becomes(() => this.saved(file), text);
+  }
+
   /** Save, and read what the file holds. */
   async saved(file) {
     await this.page.keyboard.press("Control+s");
@@ -553,6 +559,13 @@ export async function until(isSo, patienceMs = PATIENCE_MS, what = String(isSo))
     }
     await new Promise((resolve) => setTimeout(resolve, 30));
   }
+}
+
+/** Wait until what is read is this; a failure shows both. */
+export async function becomes(read, expected) {
+  let value;
+  const isSo = async () => isDeepStrictEqual((value = await read()), expected);
+  await until(isSo).catch(() => assert.deepEqual(value, expected));
 }
 
 async function freePort() {

@@ -50,5 +50,5 @@ test("code condenses from dots that are never inserted", async () => {
     JSON.stringify(frames),
   );
   await window.page.keyboard.press("Tab");
-  assert.equal(await window.saved(file), TEXT.replace("retur", `return${REST}`));
+  await window.holds(file, TEXT.replace("retur", `return${REST}`));
 });

@@ -87,7 +87,7 @@ test("the sample's method is finished after the pattern of another, and Tab take
 });
 
 test("the small model is named, and its item leads to a model that helps", async () => {
-  assert.match(await window.tooltip(), /only a demonstration/);
+  await until(async () => /only a demonstration/.test(await window.tooltip()));
   const item = window.page.locator("[id*='dgLsp.status'] a").first();
   const link = window.page.locator(".monaco-hover a", { hasText: "Get a model that helps" });
   // VS Code shows no hover of an item that has just changed, here by the job after Tab, before

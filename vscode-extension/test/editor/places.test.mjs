@@ -85,7 +85,7 @@ test("a folder that is not trusted does not choose the server, and that is said"
   await window.picture("vscode-restricted", 560);
   await window.goTo(7, 200);
   const taken = await suggestion();
-  assert.equal(await window.saved(path.join(workplace.folder, "first.py")), HEAD + taken + TAIL);
+  await window.holds(path.join(workplace.folder, "first.py"), HEAD + taken + TAIL);
   assert.ok(!existsSync(trace), "what the folder names was run");
 });
 
@@ -121,7 +121,7 @@ test("the instruction box opens, and says that the small model follows no words"
     (await window.notifications()).some((text) => /select lines 10 to \d+/.test(text)),
   );
   await window.command("Notifications: Clear All Notifications");
-  assert.equal(await window.saved(long), TEXT.repeat(12));
+  await window.holds(long, TEXT.repeat(12));
   assert.equal(readFileSync(file, "utf8"), before);
 });
 
@@ -232,7 +232,7 @@ test("the side of a comparison that can be edited", async () => {
   await window.page.keyboard.press("Escape");
   await until(async () => (await window.drafts()).length === 0);
   const edited = `${HEAD}${taken}${TAIL}`.replace("result = 0", "result = 0  # of all");
-  assert.equal(await window.saved(file), edited);
+  await window.holds(file, edited);
 });
 
 test("the walkthrough", async () => {
@@ -264,5 +264,5 @@ test("set up for a screen reader: no drafts, but the suggestion", async () => {
   const drafts = (await window.recorded()).flatMap((frame) => frame.drafts);
   assert.deepEqual(drafts, []);
   await window.page.keyboard.press("Tab");
-  assert.equal(await window.saved(file), `${HEAD}.${ghost}${TAIL}`);
+  await window.holds(file, `${HEAD}.${ghost}${TAIL}`);
 });

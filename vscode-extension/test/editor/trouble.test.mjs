@@ -65,7 +65,7 @@ async function typeUntil(isSo) {
 
 test("without a server there is a way to get one", async () => {
   await said(/neither in the selected Python environment nor on the PATH/);
-  assert.match(await window.tooltip(), /not running/);
+  await until(async () => /not running/.test(await window.tooltip()));
   await window.picture("vscode-missing", 560);
   await window.page.getByRole("button", { name: "Install dg-lsp" }).click();
   await window.box();
