@@ -94,7 +94,7 @@ class Seed:
 
     text: Annotated[str, Limits(most=16 * MAX_TOKENS)]
     """As it would be written at the span."""
-    score: float = 0.0
+    score: Annotated[float, Limits(-1e6)] = 0.0
     """How much speaks for it, as the logarithm of its odds against the other seeds: how far the
     neighbours agree, how many places have it, how near they are."""
     origin: SeedOrigin = SeedOrigin.DOCUMENT

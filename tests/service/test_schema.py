@@ -67,6 +67,12 @@ def test_a_job_comes_back(job):
     assert decode_job(through_json(encode_job(job))) == job
 
 
+def test_a_seed_that_hardly_anything_speaks_for_is_sent_too():
+    # The logarithm of odds below one.
+    job = InfillJob("a", "b", seeds=(Seed("c", 2.5), Seed("d", -20.5)))
+    assert decode_job(through_json(encode_job(job))) == job
+
+
 def test_a_job_by_hand_needs_two_fields():
     assert decode_job({"prefix": "a", "suffix": "b"}) == InfillJob("a", "b")
 
