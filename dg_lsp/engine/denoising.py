@@ -140,23 +140,21 @@ class Denoising:
         canvas, argmax, log_probability, entropy, free_fit, pinned_fit = (
             torch.cat(parts).cpu().split(sizes)
         )
-        resized: dict[int, Sequence[int]] = {}
+        resized: dict[int, Sequence[Sequence[int]]] = {}
         for number, lane in enumerate(self._rows.lanes):
             free, pinned = self._rows.free_slices[number], self._rows.pinned_slices[number]
             lane.steps = self.step_idx
             lane.free_fit = float(free_fit[free].mean())
             if pinned.stop > pinned.start:
                 lane.pinned_fit = float(pinned_fit[pinned].mean())
-                if lane.plan.pinned:
-                    lane.segment_fits = _segment_fits(
-                        lane.plan, free_fit[free], pinned_fit[pinned]
-                    )
+            if lane.plan.pinned and self._fits_pinned:
+                lane.segment_fits = _segment_fits(lane.plan, free_fit[free], pinned_fit[pinned])
             view = StepView(
                 canvas[free].long(), argmax[free].long(), log_probability[free], entropy[free]
             )
-            ids = self._corruption.observe(lane, view)
-            if ids is not None:
-                resized[number] = ids
+            segments = self._corruption.observe(lane, view)
+            if segments is not None:
+                resized[number] = segments
         if resized:
             self._resize(resized)
         has_changed = self._follow_limits() or bool(resized)
@@ -178,20 +176,16 @@ class Denoising:
                 changed, lane.settled = True, False
         return changed
 
-    def _resize(self, resized: dict[int, Sequence[int]]) -> None:
+    def _resize(self, resized: dict[int, Sequence[Sequence[int]]]) -> None:
         """Replace the free positions of some lanes; all other lanes keep theirs."""
         if self._conditioning is not None:
             raise ValueError("the length of a self-conditioned canvas cannot change")
         lengths = self._rows.canvases.lengths
         canvases = [part.tolist() for part in self._canvas.split(lengths)]
-        for number, ids in resized.items():
-            lane, canvas = self._rows.lanes[number], canvases[number]
-            lane.plan = lane.plan.with_free(ids)
-            canvases[number] = [
-                *canvas[: lane.plan.free_start],
-                *ids,
-                *canvas[len(canvas) - (len(lane.plan.ids) - lane.plan.free_end) :],
-            ]
+        for number, segments in resized.items():
+            lane = self._rows.lanes[number]
+            lane.plan = lane.plan.with_segments(segments)
+            canvases[number] = [*lane.plan.ids]
         self._canvas = torch.tensor([i for ids in canvases for i in ids], device=self._device)
 
     def keep(self, lanes: Sequence[Lane], *, fits_pinned: bool = True) -> None:

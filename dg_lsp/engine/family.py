@@ -86,10 +86,11 @@ class Corruption(Protocol):
         """Ids (free,) that the next step starts from; `canvas` (free,) are this step's ids."""
         ...
 
-    def observe(self, lane: Lane, view: StepView) -> Sequence[int] | None:
+    def observe(self, lane: Lane, view: StepView) -> Sequence[Sequence[int]] | None:
         """Record in the lane what it shows now and whether it has settled.
 
-        If the number of free positions changes, returns their new ids.
+        If free positions change otherwise than `commit` said, possibly in number, returns the
+        new ids of each segment.
         """
         ...
 
@@ -117,6 +118,10 @@ class LengthStrategy(Protocol):
 
     def fittest(self, lanes: Sequence[Lane]) -> list[Lane]:
         """The lanes, best first."""
+        ...
+
+    def segment_fitness(self, free_fit: float, pinned_fit: float) -> float:
+        """How well its length suits a segment with these fits, of which see `Lane`."""
         ...
 
     def ran_out(self, best: Lane, longest: int) -> bool:
@@ -162,5 +167,3 @@ class Family:
     ranker: Ranker
     seed_strength: float = 0.0
     """The share of a seed's tokens that starts as noise; 0 if the model may revise them all."""
-    fills_segments: bool = False
-    """Whether a canvas may have several free segments, with pinned text between them."""

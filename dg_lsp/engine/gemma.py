@@ -21,5 +21,4 @@ def gemma_family(settings: EngineSettings, denoiser: CausalDenoiser, codec: Code
         corrupt=functools.partial(UniformCorruption, settings.sampler, denoiser.device),
         lengths=LengthRace(settings.length),
         ranker=CausalRanker(denoiser, codec, settings.length.token_reward_nats),
-        fills_segments=True,
     )

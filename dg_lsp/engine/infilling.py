@@ -15,7 +15,13 @@ from dg_lsp.engine.denoiser import Denoiser
 from dg_lsp.engine.denoising import Denoising, Steps, alone, run
 from dg_lsp.engine.family import Family, FoundText, LengthStrategy
 from dg_lsp.engine.healing import text_of
-from dg_lsp.engine.joint_lengths import combinations, known_options, measured, probes
+from dg_lsp.engine.joint_lengths import (
+    combinations,
+    known_options,
+    measured,
+    probes,
+    unmeasured,
+)
 from dg_lsp.engine.lanes import Lane
 from dg_lsp.engine.outcome import outcome
 from dg_lsp.engine.prompt import (
@@ -35,7 +41,7 @@ from dg_lsp.engine.segments import no_room, too_long_to_pin
 from dg_lsp.engine.warm_start import warm_starts
 from dg_lsp.engine.written import Written
 from dg_lsp.job import Candidate, Draft, Infill, InfillJob
-from dg_lsp.reason import Reason, ReasonCode
+from dg_lsp.reason import Reason
 
 T = TypeVar("T")
 
@@ -143,12 +149,6 @@ class Filling:
         """Why the job's texts cannot be pinned."""
         if not self._job.pinned:
             return None
-        if not self._family.fills_segments:
-            return Reason(
-                ReasonCode.ONE_SPAN,
-                "this model fills one span at a time and cannot pin text within it; ask for "
-                "one place, or choose DiffusionGemma",
-            )
         return too_long_to_pin(self._job.pinned, self._denoiser.canvas_length)
 
     def _laid_out(self) -> Prompt:
@@ -177,7 +177,7 @@ class Filling:
         plans = [*(plan_canvas(prompt, length) for length in lengths), *warm]
         strength = self._family.seed_strength
         plans += [
-            plan.with_free(noised(plan.free_ids, strength, self._job.seed))
+            plan.with_segments([noised(plan.free_ids, strength, self._job.seed)])
             if strength
             else plan
             for plan in self._seeded(prompt, room)
@@ -207,9 +207,14 @@ class Filling:
             strategy = strategy.near(sum(len(one[0].start) for one in known))
         else:
             least = min(one.least_tokens for one in segments)
-            tried = probes(segments, known, strategy.lengths(least, room), room)
-            plans = [plan_segments(prompt, starts) for starts in tried]
-            options = measured(known, (yield from self._one_step(plans, encoded)))
+            lengths = strategy.lengths(least, room)
+            if len(lengths) == 1:
+                options = unmeasured(segments, known, lengths[0], room)
+            else:
+                tried = probes(segments, known, lengths, room)
+                plans = [plan_segments(prompt, starts) for starts in tried]
+                lanes = yield from self._one_step(plans, encoded)
+                options = measured(known, lanes, strategy)
         plans = [plan_segments(prompt, starts) for starts in combinations(options, room)]
         return self._texts((yield from self._denoise(plans, prompt, encoded, strategy)))
 
@@ -228,8 +233,8 @@ class Filling:
     ) -> list[CanvasPlan]:
         """The same for a rewrite: noised where the seed differs from the old text."""
         return [
-            plan.with_free(
-                self._noised(plan.free_ids, kept=equal_positions(plan.free_ids, old_ids))
+            plan.with_segments(
+                [self._noised(plan.free_ids, kept=equal_positions(plan.free_ids, old_ids))]
             )
             for plan in self._seeded(prompt, room)
         ]
@@ -277,7 +282,7 @@ class Filling:
             self._block = number
             self._written.rest = self._old_text([*blocks[number:], start_ids], prompt)
             start = self._noised(block)
-            plan = plan_open_canvas(prompt, len(block)).with_free(start)
+            plan = plan_open_canvas(prompt, len(block)).with_segments([start])
             lanes = yield from self._denoise([plan], prompt, encoded)
             prompt, encoded = self._commit(lanes[0], prompt)
         self._block, self._written.rest = self._blocks, ""

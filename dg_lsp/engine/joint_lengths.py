@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dg_lsp.engine.codec import Codec
+from dg_lsp.engine.family import LengthStrategy
 from dg_lsp.engine.lanes import Lane
 from dg_lsp.engine.prompt import Edges, Prompt
-from dg_lsp.engine.span_length import PINNED_WEIGHT
 from dg_lsp.engine.warm_start import warm_ids
 from dg_lsp.job import InfillJob
 
@@ -91,7 +91,29 @@ def probes(
     return [list(starts) for starts in found]
 
 
-def measured(known: Sequence[Sequence[Option]], lanes: Sequence[Lane]) -> list[list[Option]]:
+def unmeasured(
+    segments: Sequence[Edges], known: Sequence[Sequence[Option]], length: int, room: int
+) -> list[list[Option]]:
+    """The options of all segments, where those that start as noise have this length only, or
+    an equal share of the room."""
+    cold = [edges for edges, options in zip(segments, known, strict=True) if not options]
+    left = room - sum(len(options[0].start) for options in known if options)
+    share = (left - sum(edges.least_tokens for edges in cold)) // max(1, len(cold))
+
+    def start_of(edges: Edges) -> Start:
+        least = edges.least_tokens
+        # One position more than a segment needs, because a healed one cannot become two.
+        return (-1,) * min(max(least + 1, length), least + share)
+
+    return [
+        [*options] or [Option(start_of(edges), 0.0)]
+        for edges, options in zip(segments, known, strict=True)
+    ]
+
+
+def measured(
+    known: Sequence[Sequence[Option]], lanes: Sequence[Lane], strategy: LengthStrategy
+) -> list[list[Option]]:
     """The options of all segments, after one step of the canvases of `probes`."""
     options = []
     for at, given in enumerate(known):
@@ -100,9 +122,8 @@ def measured(known: Sequence[Sequence[Option]], lanes: Sequence[Lane]) -> list[l
             continue
         fits: dict[int, float] = {}
         for lane in lanes:
-            free, pinned = lane.segment_fits[at]
+            fit = strategy.segment_fitness(*lane.segment_fits[at])
             length = lane.plan.segments[at].length
-            fit = free + PINNED_WEIGHT * pinned
             fits[length] = max(fit, fits.get(length, fit))
         options.append(_cold_options(fits))
     return options

@@ -6,7 +6,7 @@ free or pinned, which lane it belongs to, and which tokens it accepts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,8 @@ class Rows:
     """(healed,) the token that the user typed there."""
     limits: tuple[tuple[Limit, ...], ...]
     """The limits of the healed positions of each lane."""
+    healed_sides: tuple[range, ...]
+    """Adjacent healed free rows, each from the outermost to the cursor."""
     control_tokens: tuple[frozenset[int], ...]
     """The control tokens that each lane accepts."""
     free_slices: tuple[slice, ...]
@@ -107,6 +109,7 @@ def arrange(
     pinned_slices: list[slice] = []
     constraint: list[int] = []
     limits: list[tuple[Limit, ...]] = []
+    sides: list[range] = []
     start = draws = 0
     drawn: list[int] = []
     running = tuple(lane for lane in lanes if not lane.settled)
@@ -123,6 +126,7 @@ def arrange(
             typed.append((first + one.position, one.typed))
             constraint[first + one.position] = constraints.number(one.limit)
         limits.append(tuple(one.limit for one in healed))
+        sides += _healed_sides(plan, healed, first)
         is_free = [False] * len(plan.ids)
         for segment in plan.segments:
             is_free[segment.start : segment.end] = [True] * segment.length
@@ -153,10 +157,23 @@ def arrange(
         typed_rows=tensor([row for row, _ in typed]),
         typed_ids=tensor([token for _, token in typed]),
         limits=tuple(limits),
+        healed_sides=tuple(sides),
         control_tokens=tuple(lane.control_tokens for lane in running),
         free_slices=tuple(free_slices),
         pinned_slices=tuple(pinned_slices),
     )
+
+
+def _healed_sides(plan: CanvasPlan, healed: Sequence[Healed], first: int) -> Iterator[range]:
+    """The sides of all segments; `first` is the row of the first free position."""
+    offset = first
+    for segment in plan.segments:
+        end = first + segment.length
+        limits = [one.limit for one in healed if first <= one.position + offset < end]
+        on_left = sum(bool(limit.start) for limit in limits)
+        yield range(first, first + on_left)
+        yield range(end - 1, end - 1 - (len(limits) - on_left), -1)
+        first = end
 
 
 class Constraints:

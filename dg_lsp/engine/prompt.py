@@ -163,14 +163,21 @@ class CanvasPlan:
         """What the free positions start as."""
         return tuple(i for one in self.segments for i in self.ids[one.start : one.end])
 
-    def with_free(self, ids: Sequence[int]) -> CanvasPlan:
-        """The same canvas with other free positions, possibly more or fewer."""
-        if self.pinned:
-            raise ValueError("a canvas with several segments keeps its free positions")
+    def with_segments(self, starts: Sequence[Sequence[int]]) -> CanvasPlan:
+        """The same canvas with other free positions in each segment, possibly more or fewer."""
+        *others, last = starts
+        ids = [*self.ids[: self.free_start]]
+        runs = []
+        for start, run in zip(others, self.pinned, strict=True):
+            ids += start
+            runs.append(replace(run, start=len(ids), end=len(ids) + run.end - run.start))
+            ids += self.ids[run.start : run.end]
+        ids += last
         return replace(
             self,
-            ids=(*self.ids[: self.free_start], *ids, *self.ids[self.free_end :]),
-            free_end=self.free_start + len(ids),
+            ids=(*ids, *self.ids[self.free_end :]),
+            free_end=len(ids),
+            pinned=tuple(runs),
         )
 
 

@@ -16,8 +16,8 @@ from dg_lsp.engine.family import FoundText
 from dg_lsp.engine.healing import freed_after, freed_before
 from dg_lsp.engine.lanes import Lane
 from dg_lsp.engine.prompt import PinnedTokens, Prompt
-from dg_lsp.engine.span_text import segment_text
-from dg_lsp.job import PinnedText
+from dg_lsp.engine.span_text import masked_places, segment_text
+from dg_lsp.job import MaskedPlace, PinnedText
 from dg_lsp.reason import Reason, ReasonCode
 
 
@@ -63,13 +63,19 @@ def joined_text(lane: Lane, codec: Codec, pinned: Sequence[PinnedText]) -> Found
     ids = lane.shown.tolist()
     text = ""
     confidences: list[float] = []
-    segments = []
+    segments: list[str] = []
+    masked: list[MaskedPlace] = []
     first = 0
     *others, last = lane.plan.segments
     for segment, between in zip(
         [*others, last], [*(one.text for one in pinned), ""], strict=True
     ):
         part = slice(first, first + segment.length)
+        widths = {at - first: width for at, width in lane.masked.items() if at >= first}
+        masked += (
+            MaskedPlace(len(text) + place.at, place.width)
+            for place in masked_places(segment, codec, ids[part], widths)
+        )
         first = part.stop
         written, sure = segment_text(
             segment,
@@ -81,4 +87,10 @@ def joined_text(lane: Lane, codec: Codec, pinned: Sequence[PinnedText]) -> Found
         text += written + between
         confidences += (*sure, *[1.0] * len(between))
         segments.append(written)
-    return FoundText(text, tuple(confidences), segments=tuple(segments))
+    return FoundText(
+        text,
+        tuple(confidences),
+        is_decided=not lane.masked,
+        masked=tuple(masked),
+        segments=tuple(segments),
+    )

@@ -43,6 +43,9 @@ class LengthRace:
     def fittest(self, lanes: Sequence[Lane]) -> list[Lane]:
         return fittest(lanes)
 
+    def segment_fitness(self, free_fit: float, pinned_fit: float) -> float:
+        return free_fit + PINNED_WEIGHT * pinned_fit
+
     def ran_out(self, best: Lane, longest: int) -> bool:
         return best.plan.free_length == longest
 

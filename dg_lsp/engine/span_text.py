@@ -64,14 +64,15 @@ def segment_text(
 
 
 def masked_places(
-    plan: CanvasPlan, codec: Codec, free_ids: Sequence[int], masked: Mapping[int, int]
+    edges: Edges, codec: Codec, free_ids: Sequence[int], masked: Mapping[int, int]
 ) -> tuple[MaskedPlace, ...]:
-    """Where the text of the span lacks tokens; `masked` has the width of each such position."""
+    """Where the text of a segment lacks tokens; `masked` has the width of each such
+    position."""
     if not masked:
         return ()
-    start = len(text_of(codec, plan.left_tokens))
+    start = len(text_of(codec, edges.left_tokens))
     pieces = [codec.token_bytes(token_id) for token_id in free_ids]
-    end = max(start, sum(map(len, pieces)) - len(text_of(codec, plan.right_tokens)))
+    end = max(start, sum(map(len, pieces)) - len(text_of(codec, edges.right_tokens)))
     written = b"".join(pieces)
     widths: dict[int, int] = {}
     before = 0

@@ -84,9 +84,7 @@ class MaskedDenoiser:
         self.calls += 1
         held = [part.tolist() for part in canvas.split(canvases.lengths)]
         is_scoring = canvases.is_scored
-        span, on_right = encoded.span, 0 if is_scoring else encoded.on_right
-        written = [self._known(span, on_right, count) for count in canvases.lengths]
-        best = torch.tensor([token for ids in written for token in ids])[canvases.free]
+        best = torch.tensor(self._written(encoded, canvases))[canvases.free]
         allowed = ~canvases.disallowed[canvases.constraint]
         is_allowed = allowed.gather(1, best[:, None]).squeeze(1)
         argmax = torch.where(is_allowed, best, allowed.long().argmax(1))
@@ -97,11 +95,25 @@ class MaskedDenoiser:
             sureness[alone[canvases.free]] = self._empty
         else:
             self.canvases.append(held)
-        pinned_fit = torch.zeros(len(canvases.pinned))
-        margin = sureness.exp()
+        return self.prediction(argmax, sureness, len(canvases.pinned))
+
+    @staticmethod
+    def prediction(best: Tensor, sureness: Tensor, pinned: int) -> Prediction:
+        """These tokens (free,) with these log-probabilities, all else following from them."""
+        fits = torch.zeros(pinned)
         return Prediction(
-            *(argmax, argmax, sureness, -sureness, sureness, pinned_fit, None), margin=margin
+            *(best, best.clone(), sureness, -sureness, sureness, fits, None),
+            margin=sureness.exp(),
         )
+
+    def _written(self, encoded: Reading, canvases: Canvases) -> list[int]:
+        """What it would write into all canvases, one after the other."""
+        on_right = 0 if canvases.is_scored else encoded.on_right
+        return [
+            token
+            for count in canvases.lengths
+            for token in self._known(encoded.span, on_right, count)
+        ]
 
     def _known(self, span: list[int], on_right: int, count: int) -> list[int]:
         """What it would write into so many positions, `on_right` of them right of the span."""

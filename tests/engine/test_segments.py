@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import re
 
@@ -178,22 +177,6 @@ def test_more_than_the_canvas_takes_is_refused(tiny_codec):
         assert refused.reason.code is ReasonCode.CANVAS_FULL
         assert refused.steps == 0
     assert "64 tokens" in by_tokens.reason.message
-
-
-def test_a_model_for_one_span_says_so(tiny_codec):
-    settings = EngineSettings()
-    denoiser = ScriptedDenoiser(tiny_codec, "x")
-    family = dataclasses.replace(
-        gemma_family(settings, denoiser, tiny_codec), fills_segments=False
-    )
-    filling = Filling(
-        job_of(TWO),
-        *(denoiser, tiny_codec, family, settings),
-        cancelled=lambda: False,
-        on_draft=lambda draft: None,
-    )
-
-    assert filling.run().reason.code is ReasonCode.ONE_SPAN
 
 
 @pytest.mark.parametrize("text", [")", " ", "radius", "):\n    return ", "圆", " * ", "\n"])

@@ -46,6 +46,8 @@ class CanvasState:
     longest: int
     budget: int
     """Expands that may still be carried out."""
+    lengths: list[int]
+    """Free positions of each segment."""
     before: set[tuple[int, ...]] = field(default_factory=set)
     """What the canvas was at first, and after each change of its length."""
     steps: int = 0
@@ -70,18 +72,21 @@ class MaskedCorruption:
 
     def memory(self, plan: CanvasPlan) -> CanvasState:
         count = plan.free_length
-        left, right = len(plan.left_tokens), count - len(plan.right_tokens)
         positions = [
-            Position(is_start=token >= 0, is_healed=not left <= at < right)
-            for at, token in enumerate(plan.free_ids)
+            Position(
+                is_start=token >= 0,
+                is_healed=not len(one.left_tokens) <= at < one.length - len(one.right_tokens),
+            )
+            for one in plan.segments
+            for at, token in enumerate(plan.ids[one.start : one.end])
         ]
         ids = [self._tokens.mask if token < 0 else token for token in plan.free_ids]
         # A selection that is longer than the window may still grow a little.
         window = max(self._settings.window, count + count // 2)
         longest = min(window, self._canvas_length - (len(plan.ids) - count))
-        return CanvasState(
-            positions, ids, longest, self._settings.expand_budget, before={tuple(ids)}
-        )
+        lengths = [one.length for one in plan.segments]
+        budget = self._settings.expand_budget
+        return CanvasState(positions, ids, longest, budget, lengths, before={tuple(ids)})
 
     def control_tokens(self, lane: Lane) -> frozenset[int]:
         state: CanvasState = lane.memory
@@ -102,7 +107,7 @@ class MaskedCorruption:
 
     def commit(self, canvas: Tensor, predicted: Prediction, rows: Rows) -> Tensor:
         """Decide masked positions; the others keep their tokens."""
-        open_now = _open_now(canvas == self._tokens.mask, rows)
+        open_now = _open_now(canvas == self._tokens.mask, rows.healed_sides)
         if self._settings.order is Order.P2:
             return torch.where(open_now, predicted.sampled, canvas)
         sureness = self._sureness(predicted).masked_fill(~open_now, -math.inf)
@@ -115,7 +120,7 @@ class MaskedCorruption:
             taken |= predicted.free_fit >= math.log(max(least, 1e-9))
         return torch.where(taken & open_now, predicted.sampled, canvas)
 
-    def observe(self, lane: Lane, view: StepView) -> Sequence[int] | None:
+    def observe(self, lane: Lane, view: StepView) -> Sequence[Sequence[int]] | None:
         state: CanvasState = lane.memory
         state.steps += 1
         before, ids = state.ids, view.canvas.tolist()
@@ -126,27 +131,18 @@ class MaskedCorruption:
                 position.log_probability = log_probability[at]
         if self._settings.order is Order.P2:
             ids = self._revised(state, ids, view)
-        fixed = {at for at, one in enumerate(state.positions) if one.is_start or one.is_healed}
-        change = resized(
-            ids, self._tokens, longest=state.longest, budget=state.budget, fixed=fixed
-        )
-        positions = [Position() if at == NEW else state.positions[at] for at in change.origins]
+        segments, origins = self._resized(state, ids)
         guesses = view.argmax.tolist()
-        widths = [
-            TYPICAL_WIDTH if at == NEW else self._width(guesses[at]) for at in change.origins
-        ]
-        state.ids, state.positions = change.ids, positions
-        state.budget -= change.expanded
-        if NEW in change.origins or len(change.ids) != len(ids):
+        widths = [TYPICAL_WIDTH if at == NEW else self._width(guesses[at]) for at in origins]
+        state.positions = [Position() if at == NEW else state.positions[at] for at in origins]
+        state.ids = [token for segment in segments for token in segment]
+        state.lengths = [len(segment) for segment in segments]
+        if NEW in origins or len(state.ids) != len(ids):
             # The same canvas again: a model that undoes its expands would do so until nothing
             # is left of the budget.
-            if (now := tuple(change.ids)) in state.before:
+            if (now := tuple(state.ids)) in state.before:
                 state.budget = 0
             state.before.add(now)
-        if not state.ids:
-            # A canvas keeps one position; a delete writes no text.
-            assert self._tokens.delete is not None
-            state.ids, state.positions, widths = [self._tokens.delete], [Position()], [0]
         lane.shown = torch.tensor(state.ids, dtype=torch.long)
         lane.log_probability = torch.tensor([one.log_probability for one in state.positions])
         lane.masked = {
@@ -155,7 +151,37 @@ class MaskedCorruption:
             if token == mask
         }
         lane.settled = not lane.masked
-        return state.ids if state.ids != view.canvas.tolist() else None
+        return segments if state.ids != view.canvas.tolist() else None
+
+    def _resized(
+        self, state: CanvasState, ids: Sequence[int]
+    ) -> tuple[list[list[int]], list[int]]:
+        """The ids of each segment after its deletes and expands, and the origins of all."""
+        segments, origins, first = [], [], 0
+        room = state.longest - len(ids)
+        for length in state.lengths:
+            part = state.positions[first : first + length]
+            change = resized(
+                ids[first : first + length],
+                self._tokens,
+                longest=length + room,
+                budget=state.budget,
+                fixed={at for at, one in enumerate(part) if one.is_start or one.is_healed},
+            )
+            state.budget -= change.expanded
+            kept, came_from = (
+                change.ids,
+                [at if at == NEW else first + at for at in change.origins],
+            )
+            if not kept:
+                # A segment keeps one position; a delete writes no text.
+                assert self._tokens.delete is not None
+                kept, came_from = [self._tokens.delete], [first]
+            room -= len(kept) - length
+            segments.append(kept)
+            origins += came_from
+            first += length
+        return segments, origins
 
     def _revised(self, state: CanvasState, ids: list[int], view: StepView) -> list[int]:
         """The ids with all but the surest masked again."""
@@ -199,19 +225,19 @@ class MaskedCorruption:
         return min(max(1, len(text.rstrip("\n"))), WIDEST)
 
 
-def _open_now(masked: Tensor, rows: Rows) -> Tensor:
+def _open_now(masked: Tensor, healed_sides: Sequence[range]) -> Tensor:
     """(free,) the masked positions that a step may decide.
 
     Of the healed positions of each side, only the outermost one that is still masked.
     """
     open_now = masked.clone()
-    for free, limits in zip(rows.free_slices, rows.limits, strict=True):
-        on_left = sum(bool(limit.start) for limit in limits)
-        left = masked[free.start : free.start + on_left].long()
-        open_now[free.start : free.start + on_left] = left.cumsum(0) * left == 1
-        right = masked[free.stop - (len(limits) - on_left) : free.stop].long().flip(0)
-        if len(right):
-            open_now[free.stop - len(right) : free.stop] = (right.cumsum(0) * right == 1).flip(
-                0
-            )
+    for side in healed_sides:
+        if not side:
+            continue
+        rows = slice(min(side), max(side) + 1)
+        inward = masked[rows].long()
+        if side.step < 0:
+            inward = inward.flip(0)
+        outermost = inward.cumsum(0) * inward == 1
+        open_now[rows] = outermost if side.step > 0 else outermost.flip(0)
     return open_now

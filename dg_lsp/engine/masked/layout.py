@@ -16,6 +16,7 @@ from dg_lsp.engine.budget import end_of, nearest, snippet_ids, start_of
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.healing import freed_after, freed_before
 from dg_lsp.engine.prompt import Prompt
+from dg_lsp.engine.segments import pinned_tokens
 from dg_lsp.job import InfillJob
 
 Conversation = Callable[[Sequence[int]], tuple[Sequence[int], Sequence[int]]]
@@ -51,6 +52,7 @@ class BothSidesLayout:
             (*opening, *before[: len(before) - len(left)]),
             *(left, right, (), ()),
             after=(*after[len(right) :], *(closing if is_whole else ())),
+            pinned=tuple(pinned_tokens(self.codec, one.text) for one in job.pinned),
         )
 
     def _around(self, job: InfillJob) -> tuple[Sequence[int], Sequence[int]]:

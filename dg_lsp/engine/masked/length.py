@@ -42,6 +42,10 @@ class MaskedLengths:
     def fittest(self, lanes: Sequence[Lane]) -> list[Lane]:
         return sorted(lanes, key=lambda lane: (-self._fitness(lane), lane.plan.free_length))
 
+    def segment_fitness(self, free_fit: float, pinned_fit: float) -> float:
+        # A pinned token is seen while it is predicted, so that its fit says nothing.
+        return free_fit
+
     def ran_out(self, best: Lane, longest: int) -> bool:
         return False
 
