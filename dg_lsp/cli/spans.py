@@ -1,9 +1,13 @@
-"""Reads the file that `dg-lsp infill` fills, and finds the span or the holes in it."""
+"""Reads the file that `dg-lsp infill` fills, and finds the span or the holes in it.
+
+`read` and `read_stdin` are other ways to read, for a process that was sent what the file holds.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,20 +55,33 @@ class OpenSpan:
         )
 
 
-def open_span(site: str, to: str | None) -> OpenSpan:
+def read_stdin() -> bytes:
+    """Standard input, as far as it counts."""
+    return sys.stdin.buffer.read(MAX_SOURCE_BYTES + 1)
+
+
+def open_span(
+    site: str, to: str | None, read: Callable[[Path], Source] = read_source
+) -> OpenSpan:
     path, line, column = _parse_place(site)
     to_line, to_column = (line, column) if to is None else _parse_end(to)
     if (to_line, to_column) < (line, column):
         ends = f"{to_line}:{to_column}, before its start {line}:{column}"
         raise ArgumentError(f"the selection ends at {ends}")
-    source = read_source(Path(path))
+    source = read(Path(path))
     start = offset_at(source.text, line, column)
     return OpenSpan(path, source, start, offset_at(source.text, to_line, to_column))
 
 
-def open_holes(path: str, mark: str, name: str) -> OpenSpan:
+def open_holes(
+    path: str,
+    mark: str,
+    name: str,
+    read: Callable[[Path], Source] = read_source,
+    read_stdin: Callable[[], bytes] = read_stdin,
+) -> OpenSpan:
     """All marks of a file, or of standard input, which gets a name."""
-    source = _read_stdin(name) if path == "-" else read_source(Path(path))
+    source = _source_of_stdin(name, read_stdin()) if path == "-" else read(Path(path))
     marked = find_marks(source.text, mark)
     if not marked:
         where = "standard input" if path == "-" else path
@@ -74,8 +91,7 @@ def open_holes(path: str, mark: str, name: str) -> OpenSpan:
     return OpenSpan(shown_as, source, holes[0].start, holes[-1].end, holes)
 
 
-def _read_stdin(name: str) -> Source:
-    data = sys.stdin.buffer.read(MAX_SOURCE_BYTES + 1)
+def _source_of_stdin(name: str, data: bytes) -> Source:
     if len(data) > MAX_SOURCE_BYTES:
         raise ArgumentError(f"standard input has more than {MAX_SOURCE_BYTES} bytes")
     try:

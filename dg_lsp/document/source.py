@@ -46,7 +46,11 @@ class Source:
 
 def read_source(path: Path) -> Source:
     """Read a whole file; raises `SourceError` if it cannot."""
-    data = _read_bytes(path)
+    return source_of(path, _read_bytes(path))
+
+
+def source_of(path: Path, data: bytes) -> Source:
+    """A file that has been read already; raises `SourceError` if it is not text."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SourceError(f"{path} is UTF-16; save it as UTF-8")
     zero = data.find(b"\0")

@@ -11,25 +11,16 @@ import hashlib
 import ipaddress
 import json
 import os
-import stat
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import platformdirs
-
 from dg_lsp.files import read_regular
 from dg_lsp.reason import CodedError, ReasonCode
+from dg_lsp.service import runtime
 
 IS_WINDOWS = sys.platform == "win32"
-MAX_SOCKET_PATH_BYTES = 100
-"""The kernel takes 104 (macOS) or 108 (Linux) with the closing zero."""
-LONGEST_NAME = len("/engine-12345678.sock")
-SHORT_PARENT = Path("/tmp")
-SESSIONS = Path("/run/user")
-"""Where systemd makes the directories that XDG_RUNTIME_DIR names."""
-WAY_OUT = "set DG_LSP_RUNTIME_DIR to a directory of your own, for the editor too"
 MAX_TOKEN_FILE_BYTES = 65536
 
 
@@ -173,31 +164,17 @@ def runtime_directory(given: Path | None = None) -> Path:
     `DG_LSP_RUNTIME_DIR` moves it (or `given`, on the command line). `AddressError` says what is
     wrong with it; no other one is taken instead, where a second engine could be started.
     """
-    moved = os.environ.get("DG_LSP_RUNTIME_DIR")
-    if given is None and moved:
-        given = Path(moved).expanduser()
-        if not given.is_absolute():
-            raise DirectoryError(
-                f"DG_LSP_RUNTIME_DIR is {moved!r}; it must be an absolute path"
-            )
-    directory = given or _default_directory()
-    if IS_WINDOWS:
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory
-    # A path too long for a socket gets a short stand-in that is the same for every process.
-    if len(os.fsencode(directory)) + LONGEST_NAME > MAX_SOCKET_PATH_BYTES:
-        known_by = hashlib.sha256(os.fsencode(directory)).hexdigest()[:12]
-        directory = SHORT_PARENT / f"dg-lsp-{os.getuid()}-{known_by}"
+    named = None if given is None else str(given)
     try:
-        _make(directory.parent)
-        _check_parent(directory)
-        _make(directory)
-    except OSError as error:
-        raise DirectoryError(
-            f"the runtime directory {directory} cannot be made: {error.strerror}; {WAY_OUT}"
-        ) from error
-    _check(directory)
-    return directory
+        if IS_WINDOWS:
+            directory = Path(runtime.chosen(named))
+            directory.mkdir(parents=True, exist_ok=True)
+            return directory
+        found = runtime.socket_directory(named)
+        runtime.make(found)
+    except runtime.UnusableError as error:
+        raise DirectoryError(str(error)) from error
+    return Path(found)
 
 
 def local_address(directory: Path, name: str) -> Address | None:
@@ -214,57 +191,3 @@ def local_address(directory: Path, name: str) -> Address | None:
 def engine_names(directory: Path) -> list[str]:
     """Names of the engines that run here or have run here."""
     return sorted(path.stem for path in directory.glob("engine*.lock"))
-
-
-def _default_directory() -> Path:
-    if IS_WINDOWS or sys.platform == "darwin":
-        return Path(platformdirs.user_runtime_dir("dg-lsp", appauthor=False))
-    session = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.path.isabs(session) and _can_exist(Path(session)):
-        return Path(session, "dg-lsp")
-    # Not all processes of a user are given the variable: those that cron starts are not. Nor do
-    # all have the same TMPDIR.
-    session = str(SESSIONS / str(os.getuid()))
-    if os.access(session, os.W_OK | os.X_OK):
-        return Path(session, "dg-lsp")
-    return SHORT_PARENT / f"dg-lsp-{os.getuid()}"
-
-
-def _can_exist(directory: Path) -> bool:
-    """Whether a directory is there or can be made: a logout removes that of the session, and
-    what outlives it, for example in tmux, still has the variable."""
-    if directory.exists():
-        return True
-    above = next(parent for parent in directory.parents if parent.exists())
-    return above.is_dir() and os.access(above, os.W_OK | os.X_OK)
-
-
-def _make(directory: Path) -> None:
-    """With parents that are the user's alone as well, whatever the umask is."""
-    if not directory.parent.exists():
-        _make(directory.parent)
-    directory.mkdir(mode=0o700, exist_ok=True)
-
-
-def _check_parent(directory: Path) -> None:
-    """Others must not be able to put another directory in its place."""
-    above = directory.parent.stat()
-    if above.st_uid not in (os.getuid(), 0):
-        raise DirectoryError(f"{directory.parent} belongs to another user; {WAY_OUT}")
-    if above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX:
-        raise DirectoryError(f"others may write to {directory.parent}; {WAY_OUT}")
-
-
-def _check(directory: Path) -> None:
-    """Others must not be able to enter the directory."""
-    found = os.lstat(directory)
-    if not stat.S_ISDIR(found.st_mode):
-        raise DirectoryError(f"the runtime directory {directory} is no directory; {WAY_OUT}")
-    if found.st_uid != os.getuid():
-        raise DirectoryError(
-            f"the runtime directory {directory} belongs to another user; {WAY_OUT}"
-        )
-    if found.st_mode & 0o077:
-        raise DirectoryError(
-            f"the runtime directory {directory} is open to others; chmod 700 it"
-        )

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from dg_lsp.reason import ReasonCode
+from dg_lsp.service import runtime
 from dg_lsp.service.address import (
-    MAX_SOCKET_PATH_BYTES,
     Address,
     AddressError,
     TokenError,
@@ -241,7 +241,7 @@ def test_a_long_path_has_a_short_stand_in(tmp_path, monkeypatch):
     address = local_address(directory, "engine-12345678")
 
     assert address is not None
-    assert len(os.fsencode(address.socket)) <= MAX_SOCKET_PATH_BYTES
+    assert len(os.fsencode(address.socket)) <= runtime.MAX_SOCKET_PATH_BYTES
     assert runtime_directory() == directory
     directory.rmdir()
 
@@ -249,8 +249,8 @@ def test_a_long_path_has_a_short_stand_in(tmp_path, monkeypatch):
 ASK_TWICE = """
 import sys
 from pathlib import Path
-from dg_lsp.service import address
-address.SESSIONS, address.SHORT_PARENT = Path(sys.argv[1], "sessions"), Path(sys.argv[1])
+from dg_lsp.service import address, runtime
+runtime.SESSIONS, runtime.SHORT_PARENT = f"{sys.argv[1]}/sessions", sys.argv[1]
 for _ in range(3):
     try:
         print(address.runtime_directory())

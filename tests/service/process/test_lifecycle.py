@@ -19,7 +19,7 @@ import pytest
 
 from dg_lsp.job import InfillJob, JobState, ModelInfo
 from dg_lsp.reason import Reason, ReasonCode
-from dg_lsp.service import address
+from dg_lsp.service import address, runtime
 from dg_lsp.service.address import local_address
 from dg_lsp.service.client.infiller import EngineError, UnreachableError
 from dg_lsp.service.process import lifecycle, losses, serving
@@ -430,11 +430,11 @@ ONE_OF_MANY = """
 import asyncio, sys
 from pathlib import Path
 from dg_lsp.cli import run
-from dg_lsp.service import address
+from dg_lsp.service import address, runtime
 from dg_lsp.service.process.lifecycle import EngineSpec, SharedEngine
 
 root, script, *command = sys.argv[1:]
-address.SESSIONS, address.SHORT_PARENT = Path(root, "sessions"), Path(root)
+runtime.SESSIONS, runtime.SHORT_PARENT = f"{root}/sessions", root
 
 async def front_ends():
     wish = EngineSpec(command=(sys.executable, "-P", script))
@@ -536,8 +536,8 @@ async def test_an_engine_that_nobody_finds_any_more_makes_way(spec, directory, g
 
 async def test_a_window_outlives_the_session_directory(spec, directory, monkeypatch):
     monkeypatch.delenv("DG_LSP_RUNTIME_DIR")
-    monkeypatch.setattr(address, "SESSIONS", directory / "none")
-    monkeypatch.setattr(address, "SHORT_PARENT", directory)
+    monkeypatch.setattr(runtime, "SESSIONS", str(directory / "none"))
+    monkeypatch.setattr(runtime, "SHORT_PARENT", str(directory))
     session = directory / "run" / "1000"
     session.mkdir(parents=True)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(session))
