@@ -1,6 +1,6 @@
 """Reads the file that `dg-lsp infill` fills, and finds the span or the holes in it.
 
-`read` and `read_stdin` are other ways to read, for a process that was sent what the file holds.
+Another `read` is for a process that was sent what the file or standard input holds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from dg_lsp.document.source import (
     Source,
     language_of,
     newline_of,
-    read_source,
+    read_bytes,
+    source_of,
 )
 from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.job import Span
@@ -55,33 +56,36 @@ class OpenSpan:
         )
 
 
-def read_stdin() -> bytes:
-    """Standard input, as far as it counts."""
-    return sys.stdin.buffer.read(MAX_SOURCE_BYTES + 1)
+Read = Callable[[Path | None], bytes]
+"""Reads a file, or standard input if there is no path."""
 
 
-def open_span(
-    site: str, to: str | None, read: Callable[[Path], Source] = read_source
-) -> OpenSpan:
+def read_here(path: Path | None) -> bytes:
+    if path is not None:
+        return read_bytes(path)
+    data = sys.stdin.buffer.read(MAX_SOURCE_BYTES + 1)
+    if len(data) > MAX_SOURCE_BYTES:
+        raise ArgumentError(f"standard input has more than {MAX_SOURCE_BYTES} bytes")
+    return data
+
+
+def open_span(site: str, to: str | None, read: Read = read_here) -> OpenSpan:
     path, line, column = _parse_place(site)
     to_line, to_column = (line, column) if to is None else _parse_end(to)
     if (to_line, to_column) < (line, column):
         ends = f"{to_line}:{to_column}, before its start {line}:{column}"
         raise ArgumentError(f"the selection ends at {ends}")
-    source = read(Path(path))
+    source = source_of(Path(path), read(Path(path)))
     start = offset_at(source.text, line, column)
     return OpenSpan(path, source, start, offset_at(source.text, to_line, to_column))
 
 
-def open_holes(
-    path: str,
-    mark: str,
-    name: str,
-    read: Callable[[Path], Source] = read_source,
-    read_stdin: Callable[[], bytes] = read_stdin,
-) -> OpenSpan:
+def open_holes(path: str, mark: str, name: str, read: Read = read_here) -> OpenSpan:
     """All marks of a file, or of standard input, which gets a name."""
-    source = _source_of_stdin(name, read_stdin()) if path == "-" else read(Path(path))
+    if path == "-":
+        source = _source_of_stdin(name, read(None))
+    else:
+        source = source_of(Path(path), read(Path(path)))
     marked = find_marks(source.text, mark)
     if not marked:
         where = "standard input" if path == "-" else path
@@ -92,8 +96,6 @@ def open_holes(
 
 
 def _source_of_stdin(name: str, data: bytes) -> Source:
-    if len(data) > MAX_SOURCE_BYTES:
-        raise ArgumentError(f"standard input has more than {MAX_SOURCE_BYTES} bytes")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

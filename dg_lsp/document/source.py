@@ -46,7 +46,7 @@ class Source:
 
 def read_source(path: Path) -> Source:
     """Read a whole file; raises `SourceError` if it cannot."""
-    return source_of(path, _read_bytes(path))
+    return source_of(path, read_bytes(path))
 
 
 def source_of(path: Path, data: bytes) -> Source:
@@ -81,7 +81,8 @@ def language_of(path: Path) -> str:
     return language or "plaintext"
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """What a file holds; raises `SourceError` if it is no file of bounded length."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):

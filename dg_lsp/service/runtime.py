@@ -30,9 +30,7 @@ def chosen(given: str | None = None) -> str:
     if given is None and moved:
         given = os.path.expanduser(moved)
         if not os.path.isabs(given):
-            raise UnusableError(
-                f"DG_LSP_RUNTIME_DIR is {moved!r}; it must be an absolute path"
-            )
+            raise UnusableError(f"DG_LSP_RUNTIME_DIR is {moved!r}; it must be an absolute path")
     return given or _default()
 
 
