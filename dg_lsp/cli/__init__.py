@@ -1,8 +1,9 @@
 """The command line: finds the command, runs it and reports errors in one line.
 
 Each command is a separate module, imported only when it is run or listed, so that
-`dg-lsp --help` and `--version` load no tensor library. The command line that editors use is
-not parsed at all, because the user waits for it.
+`dg-lsp --help` and `--version` load no tensor library. Because the user waits for them, the
+command line that editors use is not parsed at all, and that of `dg-lsp infill` is left to a
+running engine.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -19,6 +19,10 @@ from dg_lsp.reason import CodedError, Reason, ReasonCode, reason_json
 SERVE = (["serve"], ["serve", "--stdio"])
 """How editors start the server; parsing it with typer would take a fifth of the time to the
 first answer."""
+
+FILL = "infill"
+"""Importing what this command uses takes longer than filling a span, so that a running engine
+does the work in its process."""
 
 OTHERS = 0o077
 """What is refused to the group and to others, in a mode."""
@@ -45,7 +49,7 @@ class ArgumentError(CodedError, ValueError):
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status."""
     try:
-        status = _serve() if [*arguments] in SERVE else _parse(arguments)
+        status = _dispatch([*arguments])
         # Buffered output must fail here, not while the interpreter shuts down.
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -57,6 +61,22 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         return _fail(error, as_json="--json" in arguments)
     return status
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments in SERVE:
+        return _serve()
+    status = _fill_quickly(arguments[1:]) if arguments[:1] == [FILL] else None
+    return _parse(arguments) if status is None else status
+
+
+def _fill_quickly(arguments: list[str]) -> int | None:
+    if os.name == "nt":
+        # The engine has no Unix socket there.
+        return None
+    from dg_lsp.cli.quick_infill import fill_quickly
+
+    return fill_quickly(arguments)
 
 
 def _serve() -> int:
@@ -81,6 +101,8 @@ def _fail(error: Exception, as_json: bool) -> int:
         reason = Reason(ReasonCode.DEFECT, f"{type(error).__name__}: {error}")
         status = EXIT_FAILED
         if os.environ.get("DG_LSP_DEBUG"):
+            import traceback
+
             traceback.print_exc()
         else:
             _complain(f"{reason.message} (run again with DG_LSP_DEBUG=1 for the traceback)")

@@ -37,8 +37,9 @@ from dg_lsp.cli.options import DeviceOption, ModelOption, VramOption
 from dg_lsp.reason import CodedError, ReasonCode
 
 if TYPE_CHECKING:
-    from dg_lsp.job import OpenedModel
+    from dg_lsp.job import Infiller, ModelInfo, OpenedModel
     from dg_lsp.service.address import Address
+    from dg_lsp.service.http.commands import Put
     from dg_lsp.service.process.host import EndedJob, ModelLoader
     from dg_lsp.service.schema import EngineStatus
 
@@ -203,9 +204,17 @@ def run(
             ),
             tell,
             note,
+            run_served,
         )
     finally:
         journal.close()
+
+
+def run_served(request: bytes, jobs: Infiller, model: ModelInfo, put: Put) -> None:
+    """What `dg-lsp infill` asks for; everything that it needs is imported at the first time."""
+    from dg_lsp.cli.served_infill import serve_infill
+
+    serve_infill(request, jobs, model, put)
 
 
 def _name_temporary_directory() -> None:

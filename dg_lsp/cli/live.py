@@ -7,6 +7,7 @@ print, and a small driver that limits the frame rate.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -188,7 +189,14 @@ class LiveSpan:
         self._console = console
         self._view = view
         self._clock = clock
-        self._live = Live(console=console, auto_refresh=False)
+        # A terminal that this process only draws for is not where it prints.
+        redirects = console.file is sys.stdout
+        self._live = Live(
+            console=console,
+            auto_refresh=False,
+            redirect_stdout=redirects,
+            redirect_stderr=redirects,
+        )
         self._latest: Draft | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._started = self._next_frame = clock()

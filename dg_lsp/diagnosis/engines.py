@@ -15,13 +15,13 @@ from dg_lsp.diagnosis.findings import Finding, ok, one_line, problem, size_of, t
 from dg_lsp.reason import ReasonCode
 from dg_lsp.service.address import (
     IS_WINDOWS,
-    WAY_OUT,
     AddressError,
     engine_names,
     local_address,
     runtime_directory,
 )
 from dg_lsp.service.process.lock import holder, is_held
+from dg_lsp.service.runtime import WAY_OUT
 from dg_lsp.service.schema import EngineStatus
 
 STOP = "`dg-lsp engine stop` stops it; the next request starts another"

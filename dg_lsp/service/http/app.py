@@ -14,6 +14,7 @@ from dg_lsp.job import Draft, InfillJob, JobResult
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.http import filling, state
 from dg_lsp.service.http.answers import answer_to, json_answer, refusal
+from dg_lsp.service.http.commands import PATH, Command, CommandEndpoint
 from dg_lsp.service.http.compatibility import CompletionRequest, FimRequest, LlamaRequest
 from dg_lsp.service.http.compatible_answers import CompletionAnswer, FimAnswer
 from dg_lsp.service.http.description import EVENTS, JSON, Body, Operation, describe
@@ -111,8 +112,12 @@ def make_app(
     access: Access,
     stop: Callable[[], None],
     log_path: str = "",
+    command: Command | None = None,
 ) -> Gate:
-    """The ASGI application; `stop` begins the shutdown of the process and returns."""
+    """The ASGI application; `stop` begins the shutdown of the process and returns.
+
+    `command` is what the user's own command line may have run in this process.
+    """
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.routing import Route
@@ -147,6 +152,14 @@ def make_app(
         )
         for one in OPERATIONS
     ]
+    if command is not None:
+        commands = CommandEndpoint(host, command)
+
+        async def run_command(engine: ServedEngine, request: Request) -> Response:
+            return await commands.answer(request)  # type: ignore[return-value]
+
+        endpoint = guarded(functools.partial(run_command, engine), only_admin=True)
+        routes.append(Route(PATH, endpoint, methods=["POST"]))
     app = Starlette(routes=routes, exception_handlers={HTTPException: refuse})
     # A redirect would be one more answer that tells which paths there are.
     app.router.redirect_slashes = False

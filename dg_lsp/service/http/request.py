@@ -121,6 +121,14 @@ def _is_from_here(request: Request) -> bool:
 
 async def read_json(request: Request) -> Json:
     """The body, which must be a JSON object of bounded size."""
+    body = await read_body(request)
+    if len(body) <= PARSED_AT_ONCE_BYTES:
+        return parse_json(body)
+    return await asyncio.to_thread(parse_json, body)
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, of bounded size."""
     from starlette.requests import ClientDisconnect
 
     too_large = RequestError(
@@ -144,9 +152,7 @@ async def read_json(request: Request) -> Json:
         raise ClientGoneError from error
     finally:
         account_of(request).count_bytes(len(body))
-    if len(body) <= PARSED_AT_ONCE_BYTES:
-        return parse_json(bytes(body))
-    return await asyncio.to_thread(parse_json, bytes(body))
+    return bytes(body)
 
 
 def within_sight(job: InfillJob) -> InfillJob:

@@ -22,6 +22,7 @@ from dg_lsp.service.access.limits import Accounts
 from dg_lsp.service.access.tokens import SingleToken
 from dg_lsp.service.address import IS_WINDOWS, Address, AddressError, local_address
 from dg_lsp.service.http.app import make_app
+from dg_lsp.service.http.commands import Command
 from dg_lsp.service.http.metrics import Metrics
 from dg_lsp.service.http.request import Access
 from dg_lsp.service.http.server import GRACE_S, Server, make_server
@@ -82,10 +83,12 @@ def serve(
     idle: IdleTimes,
     on_ready: Callable[[Address], None],
     on_tool_job: Callable[[EndedJob], None],
+    command: Command,
 ) -> None:
     """Serve until told to stop. `AddressError`, `AlreadyRunningError` or `OSError` at first.
 
-    `on_tool_job` is told of each job that no front end has sent, when it has ended.
+    `on_tool_job` is told of each job that no front end has sent, when it has ended. `command`
+    is run for the user's own command line, and only for those who can open the Unix socket.
     """
     with (
         _claim(listening),
@@ -112,6 +115,8 @@ def serve(
                 on_tool_job,
                 presence,
                 note_loss,
+                # Without a presence, it does not listen on a Unix socket.
+                None if presence is None else command,
             )
         )
 
@@ -127,6 +132,7 @@ async def _serve(
     on_tool_job: Callable[[EndedJob], None],
     presence: Presence | None,
     note_loss: Callable[[str], None],
+    command: Command | None,
 ) -> None:
     metrics = Metrics()
     ending, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -158,7 +164,9 @@ async def _serve(
         on_gpu_lost=gpu_lost,
         on_job_end=job_ended,
     )
-    app = make_app(host, metrics, access=access, stop=ending.set, log_path=log_path)
+    app = make_app(
+        host, metrics, access=access, stop=ending.set, log_path=log_path, command=command
+    )
 
     def on_signal() -> None:
         loop.call_soon_threadsafe(ending.set)
