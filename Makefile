@@ -25,8 +25,8 @@ test: $(READY)  ## Run the tests, on two cores
 # Each of these tests also runs with all others, on fewer inputs.
 FUZZED := $(shell grep -lE "^from tests.fuzzing|^from hypothesis" -r tests --include='*.py')
 
-fuzz: $(READY)  ## Try thirty times as many made-up sessions, requests and files, for twenty minutes at most
-	DG_LSP_FUZZ=30 timeout 1200 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(FUZZED) $(ARGS)
+fuzz: $(READY)  ## Make up sessions, requests and files for twenty minutes
+	DG_LSP_FUZZ_MINUTES=20 $(BIN)/python -m pytest -p tests.fuzzing -m hypothesis --timeout 1800 --numprocesses 2 --dist loadfile $(FUZZED) $(ARGS)
 
 soak: $(READY)  ## Type 100,000 keys into two windows, for an hour at most, and check that nothing grows
 	$(BIN)/dg-lsp bench soak
