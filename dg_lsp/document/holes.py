@@ -80,13 +80,16 @@ def joined(segments: Sequence[str], pinned: Sequence[str]) -> str:
 
 
 def doubles_a_word(segments: Sequence[str], pinned: Sequence[str]) -> bool:
-    """Whether a segment says the word again that is pinned beside it: `keykey`, `items.items`.
+    """Whether a segment says the word again that is pinned beside it: `keykey`, `items.items`,
+    `return return`.
 
     Small models do that when they have not noticed that the word is there already.
     """
     for before, word, after in zip(segments, pinned, segments[1:], strict=False):
         if not word.isidentifier():
             continue
-        if re.search(rf"(?<!\w){word}\.?\Z", before) or re.match(rf"\.?{word}(?!\w)", after):
+        if re.search(rf"(?<!\w){word}[. ]?\Z", before) or re.match(
+            rf"[. ]?{word}(?!\w)", after
+        ):
             return True
     return False

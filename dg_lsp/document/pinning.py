@@ -5,7 +5,8 @@ What is written anew are holes (`holes.py`) that start from the text that they h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 from dg_lsp.document.holes import MAX_HOLES, HolesError
 from dg_lsp.job import Span
@@ -35,3 +36,31 @@ def free_parts(text: str, span: Span, pinned: Iterable[Span]) -> tuple[Span, ...
             ReasonCode.TOO_MANY_HOLES,
         )
     return tuple(free)
+
+
+def lengthens_a_word(
+    segments: Sequence[str], pinned: Sequence[str], earlier: Sequence[str]
+) -> bool:
+    """Whether a segment goes on with a word or sign that is pinned beside it, as in `ordersers`
+    for `orders` or `++` for `+`, although what was there earlier did not."""
+    joints = zip(segments, earlier, pinned, segments[1:], earlier[1:], strict=False)
+    return any(
+        (_is_one_word(before, word) and not _is_one_word(was_before, word))
+        or (_is_one_word(word, after) and not _is_one_word(word, was_after))
+        for before, was_before, word, after, was_after in joints
+    )
+
+
+def _is_one_word(left: str, right: str) -> bool:
+    """Whether a word or sign reaches from one text into the next."""
+    return re.match(r"\w\w|[-+*/%=<>!&|^~@]{2}", left[-1:] + right[:1]) is not None
+
+
+def with_edges(segments: Sequence[str], earlier: Sequence[str]) -> tuple[str, ...]:
+    """The segments, of which the first begins with the blanks that it began with earlier, and
+    the last one ends with those that it ended with."""
+    first, last = earlier[0], earlier[-1]
+    texts = list(segments)
+    texts[0] = first[: len(first) - len(first.lstrip())] + texts[0].lstrip()
+    texts[-1] = texts[-1].rstrip() + last[len(last.rstrip()) :]
+    return tuple(texts)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from dg_lsp.document.suggestions import (
     InsertionSite,
     Standard,
+    is_warm,
     suggestions_for,
     writes_mask,
 )
@@ -52,6 +53,10 @@ def why_nothing(
         )
     if not any(text.strip() for text in texts):
         return Reason(ReasonCode.BLANK, "the model wrote nothing, or only blanks")
+    if is_warm(site, job):
+        return Reason(
+            ReasonCode.ALREADY_THERE, "the model found nothing better around what stays"
+        )
     return Reason(
         ReasonCode.ALREADY_THERE, "everything that the model wrote stands there already"
     )

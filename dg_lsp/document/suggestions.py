@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from dg_lsp.document.edit import finish, is_only_closers, match_newlines
 from dg_lsp.document.flaws import INVALID, flaw_of
 from dg_lsp.document.holes import between, doubles_a_word, joined
+from dg_lsp.document.pinning import lengthens_a_word, with_edges
 from dg_lsp.document.position import LINE_END
 from dg_lsp.document.syntax import breaks_syntax
 from dg_lsp.document.wholeness import whole_part
+from dg_lsp.document.words import MAX_CHARS
 from dg_lsp.job import FROM_NOISE, Candidate, InfillJob, Span, TextSource, source_of
 
 _BLANKS = " \t\r\n"
@@ -117,6 +119,8 @@ def suggestions_for(
     code are used only if there is no other one, if at all. Candidates that differ only by white
     space count as the same.
     """
+    replaced = site.replaced or ""
+    earlier = [replaced[one.start : one.end] for one in site.holes if is_warm(site, job)]
     fitting: dict[str, Suggestion] = {}
     breaking: dict[str, Suggestion] = {}
     for candidate in sorted(candidates, key=lambda one: one.score, reverse=True):
@@ -125,8 +129,10 @@ def suggestions_for(
             break
         segments = candidate.segments or (candidate.text,)
         holes = finish_holes(segments, site) if site.holes else ()
-        pinned = between(site.replaced or "", site.holes)
-        if doubles_a_word(holes, pinned):
+        pinned = between(replaced, site.holes)
+        if earlier:
+            holes = with_edges(holes, earlier)
+        if doubles_a_word(holes, pinned) or (earlier and _blurs(holes, earlier, pinned, site)):
             continue
         text = (
             joined(holes, pinned)
@@ -142,6 +148,9 @@ def suggestions_for(
         # Nothing in any hole is nothing, whatever is between them.
         if not "".join(holes or (text,)).strip() or text == site.replaced or key in fitting:
             continue
+        # Around what stays, other blanks and line ends are no answer.
+        if earlier and key == "".join(replaced.split()):
+            continue
         if writes_mask(text, site, job) or (job is not None and job.was_shown(text)):
             continue
         sure = candidate.confidences or (candidate.confidence,) * len(candidate.text)
@@ -156,6 +165,25 @@ def suggestions_for(
     return tuple(
         suggestion for suggestion in best if suggestion.confidence >= standard.min_confidence
     )
+
+
+def _blurs(
+    holes: Sequence[str], earlier: Sequence[str], pinned: Sequence[str], site: InsertionSite
+) -> bool:
+    """Whether a word that stays would no longer be one: what stays may also be around all that
+    is written."""
+    before = re.findall(r"\w+\Z|\W\Z", site.prefix[-MAX_CHARS:])
+    after = re.findall(r"\A\w+|\A\W", site.suffix[:MAX_CHARS])
+    stays = ["".join(before), *pinned, "".join(after)]
+    written, was = ["", *holes, ""], ["", *earlier, ""]
+    return doubles_a_word(written, stays) or lengthens_a_word(written, stays, was)
+
+
+def is_warm(site: InsertionSite, job: InfillJob | None) -> bool:
+    """Whether what is around pinned words starts from the text that is there; holes start from
+    nothing."""
+    starts = [] if job is None else [job.earlier, *(one.earlier for one in job.pinned)]
+    return bool(site.holes) and any(one is not None for one in starts)
 
 
 def one_line(site: InsertionSite, multi_line: MultiLine) -> bool:

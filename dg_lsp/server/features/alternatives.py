@@ -10,9 +10,9 @@ from typing import Any
 
 from dg_lsp.document.position import LINE_END
 from dg_lsp.document.request import RequestOptions, RequestRefusedError
-from dg_lsp.document.suggestions import InsertionSite, Suggestion, writes_mask
+from dg_lsp.document.suggestions import InsertionSite, Suggestion, flaw_at, writes_mask
 from dg_lsp.document.words import MAX_CHARS, is_word, word_at
-from dg_lsp.job import JobResult, JobState, Span
+from dg_lsp.job import Candidate, JobResult, JobState, Span
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.server import lsp_ext
 from dg_lsp.server.convert import range_at
@@ -22,6 +22,8 @@ from dg_lsp.server.suggest.answer import Answer, How, Outcome, Work, refused, su
 from dg_lsp.server.workspace.documents import Document, find_again
 
 COUNT = 8
+LEAST = 0.005
+"""What is less likely is not listed: it would be shown as 0 %."""
 LANE = "alternatives"
 CHANGED = Reason(ReasonCode.CHANGED, "the word has changed in the meantime")
 NONE = Reason(ReasonCode.BLANK, "the model knows no other word for this place")
@@ -86,13 +88,22 @@ def _answer(result: JobResult, site: InsertionSite, work: Work) -> Answer:
     written = tuple(
         Suggestion(one.text, one.confidence, one.confidences)
         for one in result.infill.candidates
-        if one.text.strip()
-        and not LINE_END.search(one.text)
-        and not writes_mask(one.text, site, work.job)
+        if one.text == site.replaced or _can_stand(one, site, work)
     )
     if written:
         return suggested(written)
     is_failed = result.state is JobState.FAILED
     return Answer(
         Outcome.FAILED if is_failed else Outcome.NOTHING, result.infill.reason or NONE
+    )
+
+
+def _can_stand(one: Candidate, site: InsertionSite, work: Work) -> bool:
+    """Whether a text is worth listing: likely enough, and such that the code stays valid."""
+    return (
+        one.confidence >= LEAST
+        and bool(one.text.strip())
+        and not LINE_END.search(one.text)
+        and not writes_mask(one.text, site, work.job)
+        and flaw_at(one.text, site) is None
     )
