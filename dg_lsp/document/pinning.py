@@ -12,6 +12,10 @@ from dg_lsp.document.holes import MAX_HOLES, HolesError
 from dg_lsp.job import Span
 from dg_lsp.reason import ReasonCode
 
+# Blanks with a line end.
+_START = re.compile(r"[^\S\r\n]*[\r\n]\s*")
+_END = re.compile(r"[^\S\r\n]*[\r\n]\s*\Z")
+
 
 def free_parts(text: str, span: Span, pinned: Iterable[Span]) -> tuple[Span, ...]:
     """The parts of a span of a text around what is pinned, without those that are blank; raises
@@ -57,10 +61,14 @@ def _is_one_word(left: str, right: str) -> bool:
 
 
 def with_edges(segments: Sequence[str], earlier: Sequence[str]) -> tuple[str, ...]:
-    """The segments, of which the first begins with the blanks that it began with earlier, and
-    the last one ends with those that it ended with."""
-    first, last = earlier[0], earlier[-1]
+    """The segments without line ends before the first and after the last, unless there were
+    some earlier."""
     texts = list(segments)
-    texts[0] = first[: len(first) - len(first.lstrip())] + texts[0].lstrip()
-    texts[-1] = texts[-1].rstrip() + last[len(last.rstrip()) :]
+    first, last = earlier[0], earlier[-1]
+    blanks = _START.match(texts[0])
+    if blanks:
+        texts[0] = first[: len(first) - len(first.lstrip())] + texts[0][blanks.end() :]
+    blanks = _END.search(texts[-1])
+    if blanks:
+        texts[-1] = texts[-1][: blanks.start()] + last[len(last.rstrip()) :]
     return tuple(texts)

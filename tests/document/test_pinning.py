@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dg_lsp.document.holes import MAX_HOLES, HolesError, between, within
+from dg_lsp.document.holes import MAX_HOLES, HolesError, between, joined, within
 from dg_lsp.document.pinning import free_parts
 from dg_lsp.document.request import RequestOptions, build_job
 from dg_lsp.document.suggestions import InsertionSite, Standard, suggestions_for
@@ -88,6 +88,36 @@ def test_the_job_starts_from_what_stands_there(is_warm):
     assert job.pinned == (PinnedText("height", first),)
     assert (job.earlier, job.prefix, job.suffix) == (last, "total = ", "\n")
     assert job.replaced is None
+
+
+@pytest.mark.parametrize(
+    ("pinned", "segments", "text"),
+    [
+        # The word is longer than the one that stays.
+        ([HEIGHT], ("width * ", "s + 1"), None),
+        ([HEIGHT], ("width * my", " + 1"), None),
+        ([Span(23, 24)], ("width * height ", "+ 1"), None),
+        # What stays is at the start or at the end.
+        ([Span(8, 13)], ("s * height",), None),
+        ([Span(8, 13)], (" width * height",), None),
+        ([Span(25, 26)], ("width * height + 1",), None),
+        # Only blanks differ.
+        ([HEIGHT], ("\n  width * ", " + 1"), None),
+        ([HEIGHT], ("width *  ", "+ 1"), None),
+        ([HEIGHT], ("\n  2 * ", " + 1"), "2 * height + 1"),
+        ([HEIGHT], ("width * ", " - 1\n"), "width * height - 1"),
+        # It was a part of a longer word before.
+        ([Span(16, 19)], ("width * ", "r + 1"), "width * heir + 1"),
+    ],
+)
+def test_what_stays_stays_a_word_and_blanks_are_no_answer(pinned, segments, text):
+    site = site_of(TEXT, free_parts(TEXT, RANGE, pinned))
+    job = build_job(site, RequestOptions(is_warm=True), MODEL, CONTEXT)
+    whole = joined(segments, between(site.replaced, site.holes))
+    candidate = Candidate(whole, 0.5, 0.0, segments=segments if len(segments) > 1 else ())
+    found = suggestions_for([candidate], site, Standard(), job)
+
+    assert [one.text for one in found] == ([] if text is None else [text])
 
 
 WORDS = st.text("ab()\n =.é漢🙂", max_size=6)

@@ -51,6 +51,14 @@ def test_what_was_edited_stays_wherever_the_cursor_is(accepted):
     accepted.until(lambda: accepted.text()[1] == "return 2 * length + depth")
 
 
+def test_the_first_word_can_be_another_one(accepted):
+    accepted.lua("vim.api.nvim_win_set_cursor(0, { 2, 7 })")
+    accepted.keys("cwdepth<Esc>")
+    accepted.until(lambda: accepted.text()[1] == "return depth * height + 1")
+    accepted.command("DgLsp keep")
+    accepted.until(lambda: "return depth infilled" in (accepted.preview() or ""))
+
+
 def test_a_selection_stays(accepted):
     accepted.lua("vim.api.nvim_win_set_cursor(0, { 2, 15 })")
     accepted.keys("viw:DgLsp keep<CR>")

@@ -60,6 +60,17 @@ async def test_the_word_at_the_cursor_with_probabilities(asking):
     assert asking.told("workspace/applyEdit") == []
 
 
+async def test_what_is_unlikely_or_breaks_the_code_is_not_listed(make_editor):
+    editor = make_editor(Pace(confidences=(0.5, 0.3, 0.004, 0.196)))
+    await editor.begin()
+    editor.open("total = area(width)\n")
+    editor.engine.script = lambda job: ["height", "depth)", "length"]
+    answer = await ask(editor, at(0, 15))
+
+    assert [one["text"] for one in answer["alternatives"]] == ["height"]
+    assert answer["probability"] == 0.196
+
+
 async def test_a_range_is_taken_as_it_is(asking):
     answer = await ask(asking, span(0, 16, 19))
 

@@ -148,6 +148,8 @@ function M.note(bufnr, row, col, text, confidence, encoding)
   local mark = api.nvim_buf_set_extmark(bufnr, regions, start_row, start_col, {
     end_row = end_row,
     end_col = end_col,
+    -- What replaces the first word is still a part of the text.
+    right_gravity = false,
   })
   last[bufnr] = { mark = mark, text = whole }
   local parts = config.now.doubt and doubt.parts(text, confidence, encoding) or {}
