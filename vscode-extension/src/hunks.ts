@@ -3,6 +3,7 @@
  * `vscode`.
  */
 import { changedLines, linesIn, type Frame } from "./diff";
+import type { Span } from "./follow";
 
 /** A run of replaced lines. */
 export interface Hunk {
@@ -38,6 +39,44 @@ export function hunksOf(frame: Frame, old: string, text: string): Hunk[] {
     oldStart += added ? 0 : value.length;
   }
   return hunk === undefined ? hunks : [...hunks, hunk];
+}
+
+export interface Moved {
+  /** The parts without the lines that the change replaced. */
+  readonly parts: readonly Span[];
+  /** The lines that it wrote. */
+  readonly written: Span;
+}
+
+/** Where parts of the old text are in the text with only this change applied. */
+export function movedBy(
+  frame: Frame,
+  old: string,
+  hunk: Hunk,
+  lineEnd: string,
+  parts: readonly Span[],
+): Moved {
+  const lines = linesIn(frame, old);
+  const length = (some: readonly string[]) =>
+    some.reduce((sum, line) => sum + line.length + lineEnd.length, 0);
+  const start = length(lines.slice(0, hunk.oldStart)) - frame.before.length;
+  const end = start + length(lines.slice(hunk.oldStart, hunk.oldEnd));
+  const text = withHunk(frame, old, hunk, lineEnd);
+  const moved = text.length - old.length;
+  return {
+    parts: parts.flatMap((part) => {
+      if (part.start >= end) {
+        return [{ start: part.start + moved, end: part.end + moved }];
+      }
+      const from = part.start < start ? part.start : end + moved;
+      const to = part.end > end ? part.end + moved : Math.min(part.end, start);
+      return part.end < start || from < to ? [{ start: from, end: to }] : [];
+    }),
+    written: {
+      start: Math.max(0, start),
+      end: Math.min(start + length(hunk.lines), text.length),
+    },
+  };
 }
 
 /** The old text with only this change applied. */

@@ -51,7 +51,7 @@ export async function propose(
   if (client === undefined) {
     throw new Error("the server is not running");
   }
-  const { document, instruction, holes, pinned, strength, seed, shown, token } = attempt;
+  const { document, old, instruction, holes, pinned, strength, seed, shown, token } = attempt;
   const converter = client.code2ProtocolConverter;
   const data: Target = {
     uri: converter.asUri(document.uri),
@@ -62,7 +62,7 @@ export async function propose(
     ...(pinned === undefined ? {} : { pinned: rangesIn(attempt, pinned, converter) }),
     strength,
     seed,
-    shown: [...shown],
+    shown: holes === undefined || holes === "marks" ? [...shown] : shownIn(old, holes, shown),
     token,
   };
   const action: CodeAction = { title: "Rewrite", kind: "refactor.rewrite", data };
@@ -85,6 +85,16 @@ function targetHoles(
     return true;
   }
   return rangesIn(attempt, holes, converter);
+}
+
+/** What was shown from the first hole to the last one, where all else is as it is now. */
+function shownIn(old: string, holes: readonly Span[], shown: readonly string[]): string[] {
+  const before = old.slice(0, holes[0]?.start);
+  const after = old.slice(Math.max(...holes.map((hole) => hole.end)));
+  return shown
+    .filter((text) => text.length >= before.length + after.length)
+    .filter((text) => text.startsWith(before) && text.endsWith(after))
+    .map((text) => text.slice(before.length, text.length - after.length));
 }
 
 /** Parts of the text as ranges of the document. */

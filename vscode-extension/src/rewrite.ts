@@ -8,20 +8,22 @@ import { SCHEMES, type Client } from "./client";
 import { Comparison } from "./compare";
 import { unselect } from "./ask";
 import { followed, stretched } from "./follow";
-import { withHunk, type Hunk } from "./hunks";
+import type { Hunk } from "./hunks";
 import type { Inserted } from "./inserted";
 import { hunkLens, lensesOf } from "./lenses";
 import type { Draft } from "./lspExt";
-import { frameOf, previewRows } from "./preview";
+import { previewRows } from "./preview";
 import { Progress } from "./progress";
 import { propose, rangeOf, type Proposal } from "./proposal";
 import {
+  accepting,
   beginning,
   hasStrength,
   hunksIn,
   isWhole,
   noteStart,
   sidesOf,
+  takeKnown,
   type RewriteSession,
   type Wish,
 } from "./rewriteSession";
@@ -112,12 +114,8 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
     if (hunks.length === 1) {
       return this.accept();
     }
-    const { document, span, old } = session;
-    const lineEnd = document.eol === vscode.EndOfLine.CRLF ? "\r\n" : "\n";
-    const text = withHunk(frameOf(document, span), old, hunk, lineEnd);
     // `follow` recognizes this text after the edit.
-    session.olds.add(text);
-    await this.edit(session, text);
+    await this.edit(session, accepting(session, hunk));
   }
 
   discard(by?: "key"): void {
@@ -302,7 +300,9 @@ export class Rewriting implements vscode.CodeLensProvider, vscode.Disposable {
       return;
     }
     session.span = span;
-    session.old = isKnown ? now : session.old;
+    if (isKnown) {
+      takeKnown(session, now);
+    }
     noteStart(session);
     this.changed();
     if (isKnown && session.isReady) {

@@ -3,7 +3,7 @@ import * as vscode from "vscode";
 import type { Sides } from "./compare";
 import type { Span } from "./follow";
 import type { Holes } from "./holes";
-import { hunksOf, type Hunk } from "./hunks";
+import { hunksOf, movedBy, withHunk, type Hunk } from "./hunks";
 import type { Draft } from "./lspExt";
 import { frameOf } from "./preview";
 import type { Progress } from "./progress";
@@ -21,12 +21,18 @@ export interface Wish {
   readonly pinned?: readonly Span[];
 }
 
+/** Which parts of a text are written, or stay. */
+export type Parts = Pick<Wish, "holes" | "pinned">;
+
 export interface RewriteSession extends Wish {
   /** Where the text to be rewritten is now. */
   span: Span;
   old: string;
-  /** All states of the text so far: the original, and with some of the changes accepted. */
-  readonly olds: Set<string>;
+  /** All states of the text so far, and what is to be written in each: the original, and with
+   * some of the changes accepted. */
+  readonly olds: Map<string, Parts>;
+  holes?: Holes;
+  pinned?: readonly Span[];
   readonly starts: Map<number, vscode.Position>;
   strength: number;
   seed: number;
@@ -63,7 +69,7 @@ export function beginning(wish: Wish): RewriteSession {
     ...wish,
     span: { start: document.offsetAt(range.start), end: document.offsetAt(range.end) },
     old,
-    olds: new Set([old]),
+    olds: new Map([[old, wish]]),
     starts: new Map(),
     strength: USUAL_STRENGTH,
     seed: 0,
@@ -84,6 +90,37 @@ export function hunksIn(session: RewriteSession): Hunk[] {
   const { document, span, old, text, isReady } = session;
   const hasHunks = isReady && text !== undefined && isWhole(session);
   return hasHunks ? hunksOf(frameOf(document, span), old, text) : [];
+}
+
+/** Accepts one of the changes: the text with it. What it wrote is not written again. */
+export function accepting(session: RewriteSession, hunk: Hunk): string {
+  const { document, span, old, holes, pinned } = session;
+  const frame = frameOf(document, span);
+  const lineEnd = document.eol === vscode.EndOfLine.CRLF ? "\r\n" : "\n";
+  const text = withHunk(frame, old, hunk, lineEnd);
+  const move = (parts: readonly Span[]) => movedBy(frame, old, hunk, lineEnd, parts);
+  const parts: { holes?: Holes; pinned?: readonly Span[] } = {};
+  if (holes !== undefined) {
+    parts.holes = holes === "marks" ? holes : move(holes).parts;
+  }
+  if (pinned !== undefined) {
+    const moved = move(pinned);
+    parts.pinned = [...moved.parts, moved.written];
+  }
+  session.olds.set(text, parts);
+  return text;
+}
+
+/** Takes a text that is known: one with other changes accepted. */
+export function takeKnown(session: RewriteSession, old: string): void {
+  const { holes, pinned } = session.olds.get(old) ?? {};
+  session.old = old;
+  if (holes !== undefined) {
+    session.holes = holes;
+  }
+  if (pinned !== undefined) {
+    session.pinned = pinned;
+  }
 }
 
 /** Whether what is drawn is a text that can be accepted. */

@@ -1,6 +1,6 @@
 /** The changes of a rewrite one by one. */
 import { describe, expect, test } from "vitest";
-import { hunksOf, withHunk } from "../../src/hunks";
+import { hunksOf, movedBy, withHunk, type Hunk } from "../../src/hunks";
 
 const NO_FRAME = { before: "", after: "" };
 
@@ -56,6 +56,35 @@ test("one after the other makes the whole rewrite, in any order", () => {
       expect(now).toBe(wanted);
     }
   }
+});
+
+describe("other parts of the text move with a change", () => {
+  const frame = { before: "x = ", after: "  # end" };
+  const old = "1\ntwo\nthree\n4";
+  const text = "1\nTWO\n2\nthree\nfour";
+  const [middle, last] = hunksOf(frame, old, text);
+  const of = (hunk: Hunk | undefined, start: number, end: number) =>
+    hunk && movedBy(frame, old, hunk, "\n", [{ start, end }]);
+
+  test.each([
+    ["before it", 0, 1, [{ start: 0, end: 1 }]],
+    ["right before it", 1, 1, [{ start: 1, end: 1 }]],
+    ["in its lines", 2, 5, []],
+    ["empty, in its lines", 3, 3, []],
+    ["empty, at its start", 2, 2, []],
+    ["after it", 6, 11, [{ start: 8, end: 13 }]],
+    ["empty, right after it", 6, 6, [{ start: 8, end: 8 }]],
+    ["around it", 0, 11, [{ start: 0, end: 13 }]],
+    ["that end in it", 0, 4, [{ start: 0, end: 2 }]],
+    ["that begin in it", 4, 11, [{ start: 8, end: 13 }]],
+  ])("those %s", (_, start, end, parts) => {
+    expect(of(middle, start, end)).toEqual({ parts, written: { start: 2, end: 8 } });
+  });
+
+  test("at the end of the text, which ends within a line", () => {
+    expect(of(last, 12, 13)).toEqual({ parts: [], written: { start: 12, end: 16 } });
+    expect(of(last, 0, 1)?.parts).toEqual([{ start: 0, end: 1 }]);
+  });
 });
 
 test("rows of the diff that belong to a change", () => {

@@ -653,6 +653,80 @@ describe("one change of several", () => {
   });
 });
 
+describe("after one change is accepted, another attempt", () => {
+  const OLD = "a = \nkept\nb = \nc = \n";
+
+  beforeEach(() => {
+    editor = workbench.open(OLD, "/work/numbers.py");
+    document = editor.document;
+  });
+
+  const cursor = (line: number) => {
+    const at = { line, character: 4 };
+    return { start: at, end: at };
+  };
+
+  /** Fills the cursors at the ends of these lines. */
+  async function fill(asked: Asked<{ data: Target }>, texts: [number, string][]): Promise<void> {
+    const lines = document.getText().split("\n");
+    const filled = lines.map((line, at) => line + (new Map(texts).get(at) ?? ""));
+    const textDocument = { uri: document.uri.toString(), version: document.version };
+    const range = { start: cursor(0).start, end: { line: lines.length - 2, character: 4 } };
+    const newText = filled.join("\n").slice(4, -1);
+    const edits = [{ range, newText }];
+    asked.answer({ title: "Rewrite", edit: { documentChanges: [{ textDocument, edits }] } });
+    await until(isReady);
+  }
+
+  async function accepted(): Promise<void> {
+    const holes = [0, 10, 15].map((start) => ({ start, end: start }));
+    void rewriting.begin({ document, range: new vscode.Range(0, 4, 3, 4), holes });
+    await fill(await next(0), [
+      [0, "one\nmore"],
+      [2, "two"],
+      [3, "three"],
+    ]);
+    // The lines of the last two cursors are beside each other, and one change.
+    await rewriting.acceptChange(0);
+  }
+
+  test("is for the cursors that are left, where they are now", async () => {
+    await accepted();
+    expect(document.getText()).toBe("a = one\nmore\nkept\nb = \nc = \n");
+    void rewriting.retry();
+    const { data } = (await next(1)).params;
+    expect(data.holes).toEqual([cursor(3), cursor(4)]);
+    expect(data.shown).toEqual(["two\nc = three"]);
+  });
+
+  test("is for all of them again once that is undone", async () => {
+    await accepted();
+    workbench.change(editor, 4, 4 + "one\nmore".length, "");
+    expect(document.getText()).toBe(OLD);
+    void rewriting.retry();
+    const { data } = (await next(1)).params;
+    expect(data.holes).toEqual([cursor(0), cursor(2), cursor(3)]);
+    expect(data.shown).toEqual(["one\nmore\nkept\nb = two\nc = three"]);
+  });
+
+  test("keeps what was accepted, where a word is kept", async () => {
+    const range = new vscode.Range(0, 0, 3, 4);
+    void rewriting.begin({ document, range, pinned: [{ start: 10, end: 11 }] });
+    await fill(await next(0), [
+      [0, "one\nmore"],
+      [2, "two"],
+    ]);
+    await rewriting.acceptChange(0);
+    void rewriting.retry();
+    const { data } = (await next(1)).params;
+    const from = { line: 3, character: 0 };
+    expect(data.pinned).toEqual([
+      { start: from, end: { line: 3, character: 1 } },
+      { start: { line: 0, character: 0 }, end: { line: 2, character: 0 } },
+    ]);
+  });
+});
+
 test("the keys act on a rewrite only with the cursor in it", async () => {
   await begun();
   const at = (line: number) => {
