@@ -31,8 +31,8 @@ from dg_lsp.document.suggestions import (
     InsertionSite,
     Standard,
     Suggestion,
-    flaw_at,
     suggestions_for,
+    warning_at,
 )
 from dg_lsp.job import MAX_CANDIDATES, MAX_TOKENS, Draft, Infill, InfillJob, JobState
 from dg_lsp.reason import CodedError, Reason, ReasonCode
@@ -198,7 +198,7 @@ async def _fill(
         await opened.infiller.close()
     infill = replace(infill, model=infill.model or opened.info.name)
     reason = None if suggestions else why_nothing(infill, site, standard, job)
-    warning = flaw_at(suggestions[0].text, site) if suggestions else None
+    warning = warning_at(suggestions[0], site) if suggestions else None
     return _Ending(infill, suggestions, reason, warning)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dg_lsp.cli import ArgumentError
-from dg_lsp.document.holes import HolesError, checked, find_marks, within
+from dg_lsp.document.holes import HolesError, checked, find_marks, held_by, within
 from dg_lsp.document.position import offset_at
 from dg_lsp.document.source import (
     MAX_SOURCE_BYTES,
@@ -53,6 +53,7 @@ class OpenSpan:
             suffix=self.source.text[self.end :],
             replaced=self.text or None,
             holes=within(self.holes) if self.holes else (),
+            held=held_by(self.source.text, self.holes),
         )
 
 

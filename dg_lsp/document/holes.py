@@ -79,6 +79,30 @@ def joined(segments: Sequence[str], pinned: Sequence[str]) -> str:
     return "".join(a + b for a, b in zip(segments, [*pinned, ""], strict=True))
 
 
+def held_by(text: str, holes: Sequence[Span]) -> tuple[str, ...]:
+    """What is in the holes of a text: their marks, for example."""
+    return tuple(text[hole.start : hole.end] for hole in holes)
+
+
+def filled_or_held(segments: Sequence[str], held: Sequence[str]) -> tuple[str, ...]:
+    """What the holes of a site contain in the end: one into which nothing is written keeps what
+    it held. `held` is empty if none does so."""
+    if not held:
+        return tuple(segments)
+    return tuple(
+        text if text.strip() else before for text, before in zip(segments, held, strict=True)
+    )
+
+
+def how_many_filled(segments: Sequence[str]) -> str | None:
+    """Says, as one clause, how many holes were filled; `None` if all were."""
+    filled = sum(bool(text.strip()) for text in segments)
+    if filled == len(segments):
+        return None
+    were = "was" if filled == 1 else "were"
+    return f"{filled} of {len(segments)} holes {were} filled; the others stay as they are"
+
+
 def doubles_a_word(segments: Sequence[str], pinned: Sequence[str]) -> bool:
     """Whether a segment says the word again that is pinned beside it: `keykey`, `items.items`,
     `return return`.

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dg_lsp.document.suggestions import InsertionSite, Suggestion, flaw_at
+from dg_lsp.document.suggestions import InsertionSite, Suggestion, warning_at
 
 MOST_TRIES = 3
 """Number of attempts, including the first one."""
@@ -39,7 +39,7 @@ async def first_sound(
     seed: int,
     wrote_nothing_new: Callable[[T], bool] = lambda made: False,
 ) -> tuple[T, tuple[Suggestion, ...]]:
-    """The first attempt whose best suggestion breaks nothing, or else the first one that has a
+    """The first attempt whose best suggestion fills all and breaks nothing, or else the first one that has a
     suggestion.
 
     Without a suggestion, there is another attempt only if the model `wrote_nothing_new`. There
@@ -51,7 +51,7 @@ async def first_sound(
     for _ in range(MOST_TRIES):
         began = time.monotonic()
         made = await make(now)
-        if made[1] and flaw_at(made[1][0].text, site) is None:
+        if made[1] and warning_at(made[1][0], site) is None:
             return made
         if not made[1] and not wrote_nothing_new(made[0]):
             return first or made

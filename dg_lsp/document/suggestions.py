@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 
 from dg_lsp.document.edit import finish, is_only_closers, match_newlines
 from dg_lsp.document.flaws import INVALID, flaw_of
-from dg_lsp.document.holes import between, doubles_a_word, joined
+from dg_lsp.document.holes import (
+    between,
+    doubles_a_word,
+    filled_or_held,
+    how_many_filled,
+    joined,
+)
 from dg_lsp.document.pinning import lengthens_a_word, with_edges
 from dg_lsp.document.position import LINE_END
 from dg_lsp.document.syntax import breaks_syntax
@@ -49,6 +55,9 @@ class InsertionSite:
     holes: tuple[Span, ...] = ()
     """Parts of `replaced`, the first one at its start and the last one at its end, if only
     these are filled; the text between them stays."""
+    held: tuple[str, ...] = ()
+    """What each hole holds and keeps where nothing is written into it, such as its mark; empty
+    if the holes are rewritten, and may become empty."""
 
     @property
     def edges(self) -> tuple[str, str]:
@@ -90,7 +99,8 @@ class Suggestion:
     """Probability of each character of `text`."""
     source: TextSource = FROM_NOISE
     holes: tuple[str, ...] = ()
-    """What is written into each hole of the site."""
+    """What is written into each hole of the site; where that is nothing, `text` has what the
+    hole held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +145,7 @@ def suggestions_for(
         if doubles_a_word(holes, pinned) or (earlier and _blurs(holes, earlier, pinned, site)):
             continue
         text = (
-            joined(holes, pinned)
+            joined(filled_or_held(holes, site.held), pinned)
             if holes
             else finish_at(candidate.text, site, one_line=standard.one_line)
         )
@@ -156,7 +166,7 @@ def suggestions_for(
         sure = candidate.confidences or (candidate.confidence,) * len(candidate.text)
         confidences = left_of(candidate.text, sure, text, candidate.confidence)
         kind = breaking if is_breaking else fitting
-        source = source_of(candidate, () if job is None else job.seeds)
+        source = source_of(candidate, () if job is None else job.all_seeds)
         found = Suggestion(text, candidate.confidence, confidences, source, holes)
         kind.setdefault(key, found)
     last_resort = breaking if standard.may_break else {}
@@ -246,6 +256,13 @@ def writes_mask(text: str, site: InsertionSite, job: InfillJob | None) -> bool:
     parts = (site.before + site.prefix, site.replaced or "", site.suffix)
     own = {one for part in parts for one in _MASK.findall("\n" + part)}
     return any(one not in own for one in written)
+
+
+def warning_at(suggestion: Suggestion, site: InsertionSite) -> str | None:
+    """What the user should know of a change before keeping it, as one clause, or `None`."""
+    left = how_many_filled(suggestion.holes) if site.held else None
+    # Where a hole is left, the code need not be valid.
+    return left or flaw_at(suggestion.text, site)
 
 
 def flaw_at(text: str, site: InsertionSite) -> str | None:

@@ -47,6 +47,15 @@ def test_holes_of_a_file_are_filled_together(install, file, capsysbinary):
     assert [one.text for one in job.pinned] == ["\n    return "]
 
 
+def test_a_hole_that_stays_empty_keeps_its_mark(install, file, capsysbinary):
+    install(infill=holed("", "a"))
+
+    assert run(["infill", str(file(HOLED)), "--hole"]) == 0
+    captured = capsysbinary.readouterr()
+    assert captured.out.decode() == "def f(a):\n    x = …\n    return a\n"
+    assert b"1 of 2 holes was filled" in captured.err
+
+
 def test_holes_of_standard_input_have_a_mark_and_a_name(install, monkeypatch, capsysbinary):
     model = install(infill=holed("a + 1", "x"))
     text = HOLED.replace("…", "???")

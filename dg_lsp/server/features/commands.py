@@ -165,9 +165,9 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
     seed = raw.get("seed")
     if seed is not None and not (type(seed) is int and 0 <= seed <= MAX_SEED):
         raise invalid_params(f"seed must be a whole number from 0 to {MAX_SEED}")
-    shown = raw.get("shown") or []
+    shown = [] if raw.get("shown") is None else raw["shown"]
     if not (isinstance(shown, list) and all(isinstance(text, str) for text in shown)):
-        raise invalid_params("shown must be a list of texts")
+        raise invalid_params(f"shown is {shown!r:.40}; must be a list of texts")
     if len(shown) > MAX_SHOWN:
         raise invalid_params(f"shown has {len(shown)} texts; must be at most {MAX_SHOWN}")
     span = Span(0, 0)
@@ -195,7 +195,8 @@ def read_request(session: Session, raw: dict[str, Any]) -> RewriteRequest:
         instruction.strip() if instruction else None,
         0.6 if strength is None else float(strength),
         seed or 0,
-        tuple(shown),
+        # What is kept was shown beside what was written.
+        tuple(text.removeprefix(kept[0]).removesuffix(kept[1]) for text in shown),
         token if isinstance(token, (str, int)) else None,
         holes,
         is_warm=bool(pinned),
@@ -312,7 +313,8 @@ def _read_holes(session: Session, document: Document, span: Span, raw: Any) -> t
         found = [_read_span(session, document, {"range": one}) for one in raw]
     else:
         raise invalid_params(
-            "holes must be true, for the marks in the range, or a list of ranges"
+            f"holes is {raw!r:.40}; must be true, for the marks in the range, or a list of "
+            "ranges"
         )
     try:
         return checked(text, found)
@@ -324,10 +326,10 @@ def _read_free_parts(
     session: Session, document: Document, span: Span, raw: Any
 ) -> tuple[Span, ...]:
     """What is around the pinned ranges of a span."""
-    if not raw:
+    if raw is None or raw == []:
         return ()
     if not isinstance(raw, list):
-        raise invalid_params("pinned must be a list of ranges")
+        raise invalid_params(f"pinned is {raw!r:.40}; must be a list of ranges")
     try:
         kept = [_read_span(session, document, {"range": one}) for one in raw]
         return free_parts(document.text, span, kept)

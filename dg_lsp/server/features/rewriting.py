@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from lsprotocol import types
 
 from dg_lsp.document.edit import minimal_replacement
-from dg_lsp.document.holes import within
+from dg_lsp.document.holes import held_by, within
 from dg_lsp.document.request import RequestOptions
-from dg_lsp.document.suggestions import InsertionSite, Suggestion, flaw_at
+from dg_lsp.document.suggestions import InsertionSite, Suggestion, warning_at
 from dg_lsp.job import Draft, Span
 from dg_lsp.reason import CodedError, Reason, ReasonCode
 from dg_lsp.server.convert import range_at, width
@@ -131,7 +131,7 @@ async def rewrite(
             end = span.end if span.start < span.end else None
             site = session.site(document, span.start, end)
             if request.holes:
-                site = replace(site, holes=within(request.holes))
+                site = _with_holes(site, request)
             answer = await _write(session, request, site, report)
             if answer.suggestions:
                 change = _change(session, request, site, answer.suggestions[0])
@@ -141,6 +141,13 @@ async def rewrite(
         assert answer.reason is not None
         raise RewriteRefusedError(answer.reason.message, answer.reason.code)
     return change
+
+
+def _with_holes(site: InsertionSite, request: RewriteRequest) -> InsertionSite:
+    holes = within(request.holes)
+    # Parts of a text that are written anew may become empty; a hole keeps its mark then.
+    held = () if request.is_warm else held_by(site.replaced or "", holes)
+    return replace(site, holes=holes, held=held)
 
 
 async def _write(
@@ -173,7 +180,7 @@ def _change(
     (before, after), sure = request.kept, written.confidences
     text = before + written.text + after
     sure = ((1.0,) * len(before) + sure + (1.0,) * len(after)) if sure else ()
-    return Change(now, found, text, flaw_at(written.text, site), sure)
+    return Change(now, found, text, warning_at(written, site), sure)
 
 
 def confidence(session: Session, change: Change) -> list[tuple[float, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dg_lsp.document.edit import match_newlines
-from dg_lsp.document.holes import between, joined
+from dg_lsp.document.holes import between, filled_or_held, joined
 from dg_lsp.document.position import LINE_END, common_length
 from dg_lsp.document.suggestions import (
     InsertionSite,
@@ -49,7 +49,8 @@ def suggest_draft(
     segments = draft.segments or (draft.text,)
     if len(segments) == len(site.holes):
         written = [match_newlines(one, site.newline) for one in segments]
-        text = joined(written, between(site.replaced or "", site.holes))
+        kept = filled_or_held(written, site.held)
+        text = joined(kept, between(site.replaced or "", site.holes))
     else:
         text = finish_at(draft.text, site, one_line=one_line(site, multi_line))
     mean = sum(draft.confidence) / len(draft.confidence) if draft.confidence else 0.0

@@ -103,6 +103,7 @@ async def test_an_edit_that_the_editor_refuses(applying):
         ("rewrite", [{**PLACE, "seed": True}], "seed"),
         ("rewrite", [{**PLACE, "shown": "a"}], "shown"),
         ("rewrite", [{**PLACE, "shown": [1]}], "shown"),
+        ("rewrite", [{**PLACE, "shown": {}}], "shown"),
         ("rewrite", [{**PLACE, "shown": ["a"] * 257}], "shown"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dg_lsp.reason import ReasonCode
+from dg_lsp.server.link.scripted import Pace
 from tests.server.features.test_code_action import (
     CURSOR,
     MODERN,
@@ -109,6 +110,45 @@ async def test_ranges_of_holes_need_no_range_around_them(editor):
     [change] = resolved["edit"]["documentChanges"]
     [one] = change["edits"]
     assert apply(CODE, one) == FILLED
+
+
+async def test_a_hole_that_stays_empty_keeps_its_mark(make_editor):
+    editor = make_editor(Pace(num_drafts=3))
+    capabilities = {**MODERN, "experimental": {"dgLsp": {"drafts": True}}}
+    await editor.begin(capabilities)
+    editor.engine.script = lambda job: ["x + 1|"]
+    editor.open(CODE)
+    data = {"uri": URI, "range": ALL, "holes": True, "token": "t"}
+    action = {"title": "Fill the holes", "kind": "refactor.rewrite", "data": data}
+    resolved = await editor.ask("codeAction/resolve", action)
+
+    [change] = resolved["edit"]["documentChanges"]
+    [one] = change["edits"]
+    assert apply(CODE, one) == "def f(x):\n    y = x + 1\n    return …\n"
+    left = "1 of 2 holes was filled; the others stay as they are"
+    assert resolved["data"]["warning"] == left
+    drafts = editor.told("dgLsp/draft")
+    assert drafts
+    assert all(draft["text"].endswith("    return …") for draft in drafts)
+
+
+async def test_an_empty_cursor_is_counted_and_a_selection_stays(editor):
+    editor.engine.script = lambda job: ["| |y"]
+    editor.replace("a = \nb = old\nc = \n")
+    data = {"uri": URI, "holes": [at(0, 4), at(1, 4, 7), at(2, 4)]}
+    action = {"title": "Fill the holes", "kind": "refactor.rewrite", "data": data}
+    resolved = await editor.ask("codeAction/resolve", action)
+
+    [change] = resolved["edit"]["documentChanges"]
+    [one] = change["edits"]
+    assert apply("a = \nb = old\nc = \n", one) == "a = \nb = old\nc = y\n"
+    assert resolved["data"]["warning"].startswith("1 of 3 holes was filled")
+
+
+async def test_without_anything_in_any_hole_nothing_changes(editor):
+    editor.engine.script = lambda job: ["|"]
+    action = named(await menu(editor, CURSOR), "Fill the holes")
+    await editor.refused("codeAction/resolve", action)
 
 
 @pytest.mark.parametrize(

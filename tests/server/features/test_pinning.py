@@ -90,6 +90,8 @@ async def test_a_pin_that_splits_a_word_keeps_its_characters(pinning):
         ([at(0, 1, line=7)], {}, "invalid-request"),
         ([at(8, 26)], {}, "no-holes"),
         ("height", {}, "invalid-request"),
+        ({}, {}, "invalid-request"),
+        (False, {}, "invalid-request"),
         ([{"start": 3}], {}, "invalid-request"),
         ([at(16, 22)], {"holes": [at(8, 9)]}, "invalid-request"),
         ([at(16, 22)], {"instruction": "shorter"}, "invalid-request"),
@@ -101,6 +103,37 @@ async def test_a_bad_pin_is_an_error_that_asks_nothing(pinning, pinned, more, co
     assert error["data"]["code"] == code
     assert pinning.engine.jobs == []
     assert await pinning.ask("codeAction/resolve", action([at(16, 22)]))
+
+
+async def test_a_value_that_is_no_list_of_pins_is_named(pinning):
+    error = await pinning.refused("codeAction/resolve", action({"start": 3}))
+
+    assert "pinned is {'start': 3}" in error["message"]
+
+
+async def test_no_pins_are_no_error(pinning):
+    pinning.engine.script = lambda job: ["a"]
+    assert await pinning.ask("codeAction/resolve", action([]))
+    [job] = pinning.engine.jobs
+    assert (job.pinned, job.replaced) == ((), "width * height + 1")
+
+
+async def test_a_part_that_the_model_leaves_empty_goes(pinning):
+    pinning.engine.script = lambda job: ["2 * |"]
+    resolved = await pinning.ask("codeAction/resolve", action([at(16, 22)]))
+
+    [edit] = resolved["edit"]["documentChanges"][0]["edits"]
+    assert applied(CODE, edit) == "total = 2 * height\n"
+    assert resolved["data"]["warning"] is None
+
+
+async def test_another_attempt_differs_from_what_was_shown_with_what_stays(pinning):
+    pinning.engine.script = lambda job: ["2 * depth + ", "3 * depth + "]
+    shown = {"shown": ["2 * depth + 1"]}
+    resolved = await pinning.ask("codeAction/resolve", action([at(25, 26)], **shown))
+
+    [edit] = resolved["edit"]["documentChanges"][0]["edits"]
+    assert applied(CODE, edit) == "total = 3 * depth + 1\n"
 
 
 async def test_a_change_in_between_moves_the_edit_or_refuses_it(pinning):
