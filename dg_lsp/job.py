@@ -7,6 +7,7 @@ is all that both the language server and the engine import.
 from __future__ import annotations
 
 import enum
+import itertools
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,6 +103,9 @@ class Seed:
     """Of the file that has it; empty for the document itself."""
 
 
+Seeds = Annotated[tuple[Seed, ...], Limits(most=256)]
+
+
 @dataclass(frozen=True, slots=True)
 class Earlier:
     """The rest of a suggestion that the user departed from by typing something else.
@@ -148,15 +152,18 @@ class InfillJob:
     """LSP language id."""
     snippets: Annotated[tuple[Snippet, ...], Limits(most=256)] = ()
     """Related text of other files, most related last."""
-    seeds: Annotated[tuple[Seed, ...], Limits(most=256)] = ()
-    """Texts that occur elsewhere between similar neighbours, best first."""
+    seeds: Seeds = ()
+    """Texts that occur elsewhere between similar neighbours, best first. With pinned texts,
+    only those that contain them all, in their order, are used."""
+    segment_seeds: Annotated[tuple[Seeds, ...], Limits(most=MAX_PINNED + 1)] = ()
+    """With pinned texts, the same for each free segment alone; empty if there are none."""
     earlier: Earlier | None = None
     """What was suggested here before the user typed on; with pinned texts, what the segment
     after the last of them starts from. Not used by a rewrite without pinned texts."""
     pinned: Annotated[tuple[PinnedText, ...], Limits(most=MAX_PINNED)] = ()
     """Texts that the span contains, in this order. Before, between and after them are the free
-    segments, one more than there are pinned texts; all are filled in one canvas. Neither
-    `seeds` nor `strength` is used then, and `max_tokens` is for all segments together."""
+    segments, one more than there are pinned texts; all are filled in one canvas. `strength` is
+    not used then, and `max_tokens` is for all segments together."""
     replaced: Annotated[str, Limits(most=16 * MAX_TOKENS)] | None = None
     instruction: Annotated[str, Limits(most=MAX_TOKENS)] | None = None
     """The user's instruction for a rewrite; needs a model that follows instructions."""
@@ -203,10 +210,20 @@ class InfillJob:
             raise ValueError("an instruction needs a selection to rewrite")
         if self.pinned and self.span_tokens is not None:
             raise ValueError("span_tokens is for one segment; pinned texts make several")
+        if self.segment_seeds and len(self.segment_seeds) != len(self.pinned) + 1:
+            raise ValueError(
+                f"segment_seeds has {len(self.segment_seeds)} items; must be one for each free "
+                f"segment, and there are {len(self.pinned) + 1}"
+            )
         if self.alternatives and not (self.replaced or "").strip():
             raise ValueError("alternatives need a word that they would replace")
         if self.alternatives and self.pinned:
             raise ValueError("alternatives are for one word; nothing can be pinned in it")
+
+    @property
+    def all_seeds(self) -> tuple[Seed, ...]:
+        """The seeds of the whole span and then those of each segment, as they are numbered."""
+        return (*self.seeds, *itertools.chain.from_iterable(self.segment_seeds))
 
     @property
     def document_key(self) -> str:
@@ -272,8 +289,9 @@ class Candidate:
     confidences: Confidences = ()
     """Of `text`."""
     seed: int | None = None
-    """Number of the job's seed that it started as; equal to that one's text, or a correction
-    of it. `None` where it was written from noise."""
+    """Number (in `InfillJob.all_seeds`) of the seed that it started as; equal to that one's
+    text, or a correction of it. Of several seeds, that of the first segment. `None` where it
+    was written from noise."""
     segments: Segments = ()
     """The free segments of `text`, if the job has pinned texts: `text` is all of them, with the
     pinned texts between them."""
@@ -298,7 +316,8 @@ def source_of(candidate: Candidate, seeds: Sequence[Seed]) -> TextSource:
     if seed is None:
         return FROM_NOISE
     # Models see only "\n".
-    return TextSource(seed, candidate.text != seed.text.replace("\r\n", "\n"))
+    text = seed.text.replace("\r\n", "\n")
+    return TextSource(seed, text not in (candidate.text, *candidate.segments))
 
 
 @dataclass(frozen=True, slots=True)

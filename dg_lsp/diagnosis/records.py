@@ -31,7 +31,7 @@ def work_record(
     engine_ms: float | None,
 ) -> Record:
     """What the model saw and wrote, as far as the job got."""
-    seeds = () if job is None else job.seeds
+    seeds = () if job is None else job.all_seeds
     return {
         "seen": None if job is None else _seen(job, infill),
         "candidates": [
@@ -76,7 +76,7 @@ def tool_record(
             {
                 "chars": len(one.text),
                 "confidence": round(one.confidence, 3),
-                **source_record(source_of(one, job.seeds)),
+                **source_record(source_of(one, job.all_seeds)),
             }
             for one in infill.candidates
         ],
@@ -97,7 +97,7 @@ def _seen(job: InfillJob, infill: Infill | None) -> Record:
         "suffix_chars": len(job.suffix),
         "snippets": len(job.snippets),
         "snippet_chars": sum(len(one.text) for one in job.snippets),
-        "seeds": len(job.seeds),
+        "seeds": len(job.all_seeds),
         "replaced_chars": None if job.replaced is None else len(job.replaced),
         "instruction_chars": None if job.instruction is None else len(job.instruction),
         "prompt_tokens": infill.prompt_tokens if infill else 0,

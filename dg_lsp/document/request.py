@@ -147,11 +147,15 @@ def build_job(
     snippets = _snippets(core, context)
     lap("related")
     seeds: tuple[Seed, ...] = ()
-    # A seed stands for one text, not for several.
-    if not options.alternatives and not core.holes:
-        seeds = context.find_seeds(shown[:start], shown[end:], shown[start:end])
+    segment_seeds: tuple[tuple[Seed, ...], ...] = ()
+    kept = between(shown[start:end], core.holes)
+    if not options.alternatives:
+        replaced = "" if core.holes else shown[start:end]
+        seeds = context.find_seeds(shown[:start], shown[end:], replaced)
+    if kept:
+        segment_seeds = _segment_seeds(kept, shown[:start], shown[end:], context.find_seeds)
     *starts, last = _starts(shown[start:end], core.holes, options)
-    pinned = tuple(map(PinnedText, between(shown[start:end], core.holes), starts))
+    pinned = tuple(map(PinnedText, kept, starts))
     lap("seeds")
     document = f"{context.client}:{options.lane}:{core.uri}" if context.client else ""
     return InfillJob(
@@ -161,6 +165,7 @@ def build_job(
         language=core.language,
         snippets=snippets,
         seeds=seeds,
+        segment_seeds=segment_seeds,
         earlier=last,
         pinned=pinned,
         replaced=None if core.holes else shown[start:end] or None,
@@ -176,6 +181,19 @@ def build_job(
         shown=options.shown,
         document=without_surrogates(document),
         is_masked=text[seen] != whole[seen] or _any_masked(snippets, context.files),
+    )
+
+
+def _segment_seeds(
+    kept: Sequence[str], before: str, after: str, find: SeedFinder
+) -> tuple[tuple[Seed, ...], ...]:
+    """The seeds of each hole, with `kept` between the holes.
+
+    The other holes count as empty: what is in them is a mark, or is to be written anew.
+    """
+    return tuple(
+        find(before + "".join(kept[:at]), "".join(kept[at:]) + after, "")
+        for at in range(len(kept) + 1)
     )
 
 

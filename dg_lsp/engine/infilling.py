@@ -37,6 +37,7 @@ from dg_lsp.engine.prompt import (
     with_newlines,
 )
 from dg_lsp.engine.seeding import equal_positions, usable, with_seeds
+from dg_lsp.engine.segment_seeds import SegmentSeeds
 from dg_lsp.engine.segments import no_room, too_long_to_pin
 from dg_lsp.engine.warm_start import warm_starts
 from dg_lsp.engine.written import Written
@@ -76,10 +77,14 @@ class Filling:
         on_draft: Callable[[Draft], None],
     ) -> None:
         self._job = with_newlines(job)
-        self._seeds = usable(self._job, codec)
+        self._seeds = {} if job.pinned else usable(self._job, codec)
         """The seeds that take part, by their number in the job."""
-        self._seed_ids: dict[int, list[int]] = {}
-        """The free positions of the canvases that start as seeds."""
+        self._segment_seeds = (
+            SegmentSeeds(self._job, codec, settings.seeds) if job.pinned else None
+        )
+        """Those of a job with pinned texts."""
+        self._sure_ids: set[tuple[int, ...]] = set()
+        """The free positions of the canvases that start as seeds of a high score."""
         self._denoiser, self._codec, self._family = denoiser, codec, family
         self._settings, self._cancelled, self._on_draft = settings, cancelled, on_draft
         self._steps = 0
@@ -155,8 +160,8 @@ class Filling:
         return self._family.layout.build(self._job, self._denoiser.canvas_length)
 
     def _find(self, prompt: Prompt, encoded: Any) -> Steps[list[FoundText]]:
-        if self._job.pinned:
-            return (yield from self._segments(prompt, encoded))
+        if self._segment_seeds is not None:
+            return (yield from self._segments(prompt, encoded, self._segment_seeds))
         if self._job.replaced is not None:
             start = healed_ids(prompt, self._codec, self._job.replaced)
             return (yield from self._rewrite(prompt, encoded, start))
@@ -196,7 +201,9 @@ class Filling:
             return [*self._complete, *(one for one in longer if one.meets)]
         return self._complete
 
-    def _segments(self, prompt: Prompt, encoded: Any) -> Steps[list[FoundText]]:
+    def _segments(
+        self, prompt: Prompt, encoded: Any, seeds: SegmentSeeds
+    ) -> Steps[list[FoundText]]:
         """Race canvases with several free segments, whose lengths are chosen jointly."""
         room = self._denoiser.canvas_length - prompt.anchored_tokens
         room = max(prompt.least_tokens, min(room, self._job.max_tokens + prompt.healed_tokens))
@@ -216,6 +223,15 @@ class Filling:
                 lanes = yield from self._one_step(plans, encoded)
                 options = measured(known, lanes, strategy)
         plans = [plan_segments(prompt, starts) for starts in combinations(options, room)]
+        seeded = seeds.starts(prompt, options, room)
+        strength = self._family.seed_strength
+        plans += [
+            plan_segments(prompt, one.noised(strength, self._job.seed), one.seed)
+            for one in seeded
+        ]
+        self._sure_ids = {
+            tuple(itertools.chain(*one.segments)) for one in seeded if one.is_sure
+        }
         return self._texts((yield from self._denoise(plans, prompt, encoded, strategy)))
 
     def _seeded(self, prompt: Prompt, room: int) -> list[CanvasPlan]:
@@ -225,8 +241,12 @@ class Filling:
             (number, healed_ids(prompt, self._codec, seed.text))
             for number, seed in itertools.islice(self._seeds.items(), most)
         ]
-        self._seed_ids = {number: ids for number, ids in starts if len(ids) <= room}
-        return [plan_seed(prompt, ids, number) for number, ids in self._seed_ids.items()]
+        self._sure_ids = {
+            tuple(ids)
+            for number, ids in starts
+            if self._seeds[number].score >= self._settings.seeds.sure_score
+        }
+        return [plan_seed(prompt, ids, number) for number, ids in starts if len(ids) <= room]
 
     def _seeded_rewrite(
         self, prompt: Prompt, room: int, old_ids: Sequence[int]
@@ -241,15 +261,9 @@ class Filling:
 
     def _agrees(self, lane: Lane) -> bool:
         """Whether a lane still holds the seed that it started as, one that much speaks for."""
-        number = lane.plan.seed
-        if (
-            self._job.replaced is not None
-            or number is None
-            or lane.masked
-            or lane.shown.tolist() != self._seed_ids[number]
-        ):
+        if self._job.replaced is not None or lane.plan.seed is None or lane.masked:
             return False
-        return self._seeds[number].score >= self._settings.seeds.sure_score
+        return tuple(lane.shown.tolist()) in self._sure_ids
 
     def _open(self, prompt: Prompt, encoded: Any) -> Steps[list[FoundText]]:
         """Fill canvases without a right anchor, block by block, until they meet the suffix."""
@@ -407,17 +421,25 @@ class Filling:
     def _ranked(self, found: list[FoundText], prompt: Prompt, encoded: Any) -> list[Candidate]:
         decided = [one for one in found if one.is_decided]
         self._is_undecided |= len(decided) < len(found)
-        found = [one for one in self._compared(decided) if "\ufffd" not in one.text]
+        is_rewrite = self._job.replaced is not None
+
+        def rank(texts: Sequence[FoundText]) -> list[Candidate]:
+            return self._family.ranker.rank(
+                texts, prompt, encoded, self._known, is_rewrite=is_rewrite
+            )
+
+        found = [one for one in decided if "\ufffd" not in one.text]
+        found = (
+            self._compared(found)
+            if self._segment_seeds is None
+            else self._segment_seeds.compared(found, rank)
+        )
         if not self._job.may_be_empty:
             found = [one for one in found if _is_written(one)] or found
         elif self._is_length_open and not self._job.pinned:
             # Whether anything is missing does not depend on which lane got how far.
             found = [*found, FoundText("", ())]
-        found = [one for one in found if not self._job.was_shown(one.text)]
-        is_rewrite = self._job.replaced is not None
-        return self._family.ranker.rank(
-            found, prompt, encoded, self._known, is_rewrite=is_rewrite
-        )
+        return rank([one for one in found if not self._job.was_shown(one.text)])
 
     def _compared(self, found: list[FoundText]) -> list[FoundText]:
         """All texts that take part in the ranking."""

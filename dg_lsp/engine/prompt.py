@@ -140,7 +140,8 @@ class CanvasPlan:
     is_open: bool
     """Whether no known text follows the free positions."""
     seed: int | None = None
-    """Number of the job's seed that the free positions start as."""
+    """Number of the job's seed that the free positions start as; of several segments, that of
+    the first one that starts as a seed."""
     pinned: tuple[PinnedRun, ...] = ()
     """The pinned positions between `free_start` and `free_end`."""
 
@@ -210,8 +211,13 @@ def plan_rewrite(prompt: Prompt, start_ids: Sequence[int]) -> CanvasPlan:
     )
 
 
-def plan_segments(prompt: Prompt, starts: Sequence[Sequence[int]]) -> CanvasPlan:
-    """An anchored canvas whose segments start as these ids, -1 where noised."""
+def plan_segments(
+    prompt: Prompt, starts: Sequence[Sequence[int]], seed: int | None = None
+) -> CanvasPlan:
+    """An anchored canvas whose segments start as these ids, -1 where noised.
+
+    `seed` is the number of the first seed among them.
+    """
     *others, last = starts
     ids: list[int] = []
     runs = []
@@ -221,7 +227,7 @@ def plan_segments(prompt: Prompt, starts: Sequence[Sequence[int]]) -> CanvasPlan
         ids += pinned.ids
         runs.append(PinnedRun(start, len(ids), pinned.right_tokens, pinned.left_tokens))
     plan = plan_rewrite(prompt, [*ids, *last])
-    return replace(plan, pinned=tuple(runs))
+    return replace(plan, pinned=tuple(runs), seed=seed)
 
 
 def healed_ids(prompt: Prompt, codec: Codec, span: str) -> list[int]:

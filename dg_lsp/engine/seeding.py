@@ -27,9 +27,6 @@ def usable(job: InfillJob, codec: Codec) -> dict[int, Seed]:
     within the token budget; for a rewrite, they change no more of the selection than its
     strength allows.
     """
-    if job.pinned:
-        # A seed stands for the whole span.
-        return {}
     old_ids = None if job.replaced is None else codec.encode(job.replaced)
     distinct: dict[str, tuple[int, Seed]] = {}
     for number, seed in enumerate(job.seeds):
@@ -65,7 +62,7 @@ def with_seeds(
     numbers = {seed.text: number for number, seed in seeds.items()}
     texts = [_believed(one, seeds, numbers.pop(one.text, None), settings) for one in found]
     for text, number in numbers.items():
-        share = _confidence(seeds[number], settings)
+        share = confidence(seeds[number], settings)
         alone = FoundText(text, (share,) * len(text))
         texts.append(_believed(alone, seeds, number, settings))
     return texts
@@ -78,12 +75,20 @@ def _believed(
     if number is None:
         return found
     seed = seeds[number]
-    prior = settings.prior_nats + settings.prior_nats_per_score * seed.score
-    confidence = _confidence(seed, settings)
-    return dataclasses.replace(found, seed=number, prior_nats=prior, confidence=confidence)
+    return dataclasses.replace(
+        found,
+        seed=number,
+        prior_nats=prior_nats(seed, settings),
+        confidence=confidence(seed, settings),
+    )
 
 
-def _confidence(seed: Seed, settings: SeedSettings) -> float:
+def prior_nats(seed: Seed, settings: SeedSettings) -> float:
+    """What speaks for a seed besides its likelihood."""
+    return settings.prior_nats + settings.prior_nats_per_score * seed.score
+
+
+def confidence(seed: Seed, settings: SeedSettings) -> float:
     """How often a seed with such a score is right."""
     log_odds = settings.log_odds + settings.log_odds_per_score * seed.score
     return 1 / (1 + math.exp(-max(-50.0, min(50.0, log_odds))))

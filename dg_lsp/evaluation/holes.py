@@ -8,6 +8,7 @@ is written without the others, which are empty until it is their turn.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import random
 import re
@@ -17,10 +18,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dg_lsp.document.request import RequestContext
+from dg_lsp.document.suggestions import InsertionSite
 from dg_lsp.evaluation.methods import Outcome, infiller
 from dg_lsp.evaluation.scores import edit_similarity, is_match, stays_valid
-from dg_lsp.evaluation.spans import AS_ASKED, PUBLIC, UNSEEDED, TrueSpan, job_of
-from dg_lsp.job import PinnedText
+from dg_lsp.evaluation.spans import (
+    AS_ASKED,
+    PUBLIC,
+    UNSEEDED,
+    TrueSpan,
+    job_at,
+    job_of,
+    site_of,
+)
+from dg_lsp.job import Span
 from dg_lsp.models.loading import LoadedModel
 from dg_lsp.training.corpus import SourceFile
 
@@ -63,6 +73,15 @@ class TrueHoles:
             self.outside[-1],
             self.joined(filled),
             f"{len(self.texts)} holes",
+        )
+
+    def site(self) -> InsertionSite:
+        """All of them as the holes of one site, with nothing in them."""
+        ends = [0, *itertools.accumulate(map(len, self.outside[1:-1]))]
+        return dataclasses.replace(
+            site_of(self.whole(("",) * len(self.texts))),
+            replaced="".join(self.outside[1:-1]),
+            holes=tuple(Span(at, at) for at in ends),
         )
 
     def joined(self, filled: Sequence[str]) -> str:
@@ -119,12 +138,10 @@ class Filled:
 Way = Callable[[LoadedModel, TrueHoles], Filled]
 
 
-def jointly(model: LoadedModel, case: TrueHoles) -> Filled:
+def jointly(model: LoadedModel, case: TrueHoles, context: RequestContext) -> Filled:
     """All spans in one canvas."""
     options = dataclasses.replace(AS_ASKED, max_tokens=AS_ASKED.max_tokens * len(case.texts))
-    job = job_of(case.whole(case.texts), options, UNSEEDED)
-    job = dataclasses.replace(job, pinned=tuple(map(PinnedText, case.outside[1:-1])))
-    out = infiller(model.settings, job, model)
+    out = infiller(model.settings, job_at(case.site(), options, context), model)
     best = out.candidates[0].segments if out.candidates else ("",) * len(case.texts)
     return Filled(best, out.steps, out.milliseconds)
 
@@ -160,7 +177,8 @@ def with_the_others(model: LoadedModel, case: TrueHoles) -> Filled:
 
 
 WAYS: dict[str, Way] = {
-    "jointly": jointly,
+    "jointly": functools.partial(jointly, context=UNSEEDED),
+    "jointly, seeds": functools.partial(jointly, context=PUBLIC),
     "first to last": in_turn(lambda places: places, UNSEEDED),
     "last to first": in_turn(lambda places: places[::-1], UNSEEDED),
     "first to last, seeds": in_turn(lambda places: places, PUBLIC),

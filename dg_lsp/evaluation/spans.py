@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dg_lsp.document.request import ANY_MODEL, RequestContext, RequestOptions, build_job
 from dg_lsp.document.suggestions import InsertionSite
-from dg_lsp.job import InfillJob
+from dg_lsp.job import InfillJob, Seed
 from dg_lsp.training.corpus import SourceFile, held_out_files
 
 CONTEXT_CHARACTERS = 20_000
@@ -81,15 +81,21 @@ def job_of(
 
     Seeds are looked for in the whole document.
     """
-    site = site_of(span)
-    seeds = context.find_seeds(site.prefix, site.suffix, "")
-    context = dataclasses.replace(context, find_seeds=lambda prefix, suffix, replaced: seeds)
-    near = dataclasses.replace(
-        site,
-        prefix=site.prefix[-CONTEXT_CHARACTERS:],
-        suffix=site.suffix[:CONTEXT_CHARACTERS],
-    )
-    return build_job(near, options, ANY_MODEL, context)
+    return job_at(site_of(span), options, context)
+
+
+def job_at(
+    site: InsertionSite, options: RequestOptions = AS_ASKED, context: RequestContext = UNSEEDED
+) -> InfillJob:
+    """The same for any insertion site."""
+    before, prefix = site.prefix[:-CONTEXT_CHARACTERS], site.prefix[-CONTEXT_CHARACTERS:]
+    suffix, after = site.suffix[:CONTEXT_CHARACTERS], site.suffix[CONTEXT_CHARACTERS:]
+
+    def find(near_before: str, near_after: str, replaced: str) -> tuple[Seed, ...]:
+        return context.find_seeds(before + near_before, near_after + after, replaced)
+
+    near = dataclasses.replace(site, prefix=prefix, suffix=suffix)
+    return build_job(near, options, ANY_MODEL, dataclasses.replace(context, find_seeds=find))
 
 
 def site_of(span: TrueSpan) -> InsertionSite:

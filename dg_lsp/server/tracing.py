@@ -191,7 +191,7 @@ def _text_record(uri: str, answer: Answer) -> Record:
         for name in ("prefix", "suffix", "replaced", "instruction"):
             value: str | None = getattr(job, name)
             text[name] = None if value is None else mask_secrets(value)
-        for name, others in (("snippets", job.snippets), ("seeds", job.seeds)):
+        for name, others in (("snippets", job.snippets), ("seeds", job.all_seeds)):
             text[name] = [[one.path, mask_secrets(one.text)] for one in others]
     if work.infill is not None:
         text["candidates"] = [mask_secrets(one.text) for one in work.infill.candidates]

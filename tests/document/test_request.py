@@ -13,7 +13,7 @@ from dg_lsp.document.request import (
     build_job,
 )
 from dg_lsp.document.suggestions import InsertionSite
-from dg_lsp.job import EXTRA_CANDIDATES, Earlier, InfillJob, ModelInfo, Snippet
+from dg_lsp.job import EXTRA_CANDIDATES, Earlier, InfillJob, ModelInfo, Seed, Snippet, Span
 from dg_lsp.reason import ReasonCode
 
 MODEL = ModelInfo("small", "cpu", prefix_tokens=300, suffix_tokens=100)
@@ -181,3 +181,52 @@ def test_related_files_stay_the_same_while_one_types_in_a_line():
 
     assert [snippet.path for snippet in jobs[0].snippets] == ["b.py"]
     assert [job.snippets for job in jobs] == [jobs[0].snippets] * 3
+
+
+def holed(prefix: str, replaced: str, suffix: str, *holes: Span) -> InsertionSite:
+    return dataclasses.replace(site(f"{prefix}|{replaced}|{suffix}"), holes=holes)
+
+
+@pytest.fixture
+def looked_up():
+    """A context that finds a seed for each question, and the questions."""
+    asked = []
+
+    def find(prefix: str, suffix: str, replaced: str) -> tuple[Seed, ...]:
+        asked.append((prefix, suffix, replaced))
+        return (Seed(f"found {len(asked)}"),)
+
+    return dataclasses.replace(CONTEXT, find_seeds=find), asked
+
+
+@pytest.mark.parametrize("is_warm", [False, True])
+def test_the_seeds_of_each_hole_are_looked_up_with_the_others_empty(looked_up, is_warm):
+    context, asked = looked_up
+    place = holed("a = ", "… + … * …", "\n", Span(0, 1), Span(4, 5), Span(8, 9))
+    job = build_job(place, RequestOptions(is_warm=is_warm), MODEL, context)
+
+    assert asked == [
+        ("a = ", "\n", ""),
+        ("a = ", " +  * \n", ""),
+        ("a =  + ", " * \n", ""),
+        ("a =  +  * ", "\n", ""),
+    ]
+    assert [one.text for one in job.seeds] == ["found 1"]
+    assert [seed.text for [seed] in job.segment_seeds] == ["found 2", "found 3", "found 4"]
+
+
+def test_a_single_hole_has_the_seeds_of_a_span(looked_up):
+    context, asked = looked_up
+    job = build_job(holed("a = ", "…", "\n", Span(0, 1)), ASKED, MODEL, context)
+
+    assert asked == [("a = ", "\n", "")]
+    assert ([one.text for one in job.seeds], job.segment_seeds) == (["found 1"], ())
+
+
+def test_a_text_with_a_masked_secret_is_no_seed_of_a_hole():
+    before = f'key = "{TOKEN}"\nother = 3\nkey = "'
+    place = holed(before, '…"\nother = …', "\n", Span(0, 1), Span(11, 12))
+    job = build_job(place, ASKED, MODEL, CONTEXT)
+
+    assert "3" in [seed.text for seed in job.segment_seeds[1]]
+    assert not any("***" in seed.text or TOKEN in seed.text for seed in job.all_seeds)

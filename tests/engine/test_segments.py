@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dg_lsp.config import EngineSettings, LengthSettings, SamplerSettings
+from dg_lsp.config import EngineSettings, LengthSettings, SamplerSettings, SeedSettings
 from dg_lsp.engine.conversation import ConversationLayout
 from dg_lsp.engine.denoising import Denoising
 from dg_lsp.engine.gemma import gemma_family
@@ -78,14 +78,23 @@ class SegmentsDenoiser(ScriptedDenoiser):
         return logits
 
 
-def fill(codec, marked: str, canvas_length: int = 64, steps: int = 12, **job) -> Filled:
+def fill(
+    codec,
+    marked: str,
+    canvas_length: int = 64,
+    steps: int = 12,
+    lengths: tuple[int, ...] = tuple(range(1, 25)),
+    seeding: SeedSettings | None = None,
+    **job,
+) -> Filled:
     """Fill all spans between `<|` and `|>`, which the model knows."""
     made = job_of(marked, **job)
     plain = job_of(marked.replace("\r\n", "\n"))
     denoiser = SegmentsDenoiser(codec, plain, marked, canvas_length)
     settings = EngineSettings(
         sampler=SamplerSettings(max_denoising_steps=steps),
-        length=LengthSettings(lengths=tuple(range(1, 25))),
+        length=LengthSettings(lengths=lengths),
+        seeds=seeding or SeedSettings(),
     )
     drafts = []
     infill = Filling(

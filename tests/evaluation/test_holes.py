@@ -61,6 +61,17 @@ def test_jointly_is_one_job_that_pins_what_is_between(jobs):
     assert (job.prefix, job.suffix) == ("x = ", "\n")
     assert [one.text for one in job.pinned] == ["\ny = ", " + "]
     assert filled.texts == ("1", "1", "1")
+    assert job.all_seeds == ()
+
+
+def test_jointly_with_seeds_each_hole_has_those_of_its_own_neighbours(jobs):
+    text = "first = one\nlast = two\n"
+    case = TrueHoles("a.py", (f"{text}first = ", "\nlast = ", "\n"), ("one", "two"))
+    WAYS["jointly, seeds"](MODEL, case)
+
+    [job] = jobs
+    assert [one.text for one in job.pinned] == ["\nlast = "]
+    assert [[seed.text for seed in one][:1] for one in job.segment_seeds] == [["one"], ["two"]]
 
 
 @pytest.mark.parametrize(

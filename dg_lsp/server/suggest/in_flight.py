@@ -130,7 +130,7 @@ class InFlightJob:
         found = suggestions_for([Candidate(text, 1.0, 0.0)], self.request.site, standard, job)
         if best is None or job is None or not best.text.startswith(text):
             return found
-        source = source_of(best, job.seeds)
+        source = source_of(best, job.all_seeds)
         return tuple(replace(suggestion, source=source) for suggestion in found)
 
     def answer(self) -> Answer:

@@ -138,7 +138,7 @@ DEFAULT_LIMITS = ClientLimits()
 def count_chars(job: InfillJob) -> int:
     """Characters of all text in a job."""
     texts = [job.prefix, job.suffix, job.replaced or "", job.instruction or "", *job.shown]
-    texts += [snippet.text for snippet in job.snippets] + [seed.text for seed in job.seeds]
+    texts += [snippet.text for snippet in job.snippets] + [seed.text for seed in job.all_seeds]
     texts += [one.text for one in job.pinned]
     earlier = (job.earlier, *(one.earlier for one in job.pinned))
     return sum(map(len, texts)) + sum(len(one.text) for one in earlier if one)

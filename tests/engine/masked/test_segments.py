@@ -18,7 +18,7 @@ from dg_lsp.engine.masked.corruption import MaskedCorruption
 from dg_lsp.engine.masked.layout import BothSidesLayout
 from dg_lsp.engine.prompt import plan_segments, segment_ids
 from dg_lsp.engine.segments import joined_text
-from dg_lsp.job import Earlier, InfillJob, PinnedText
+from dg_lsp.job import Earlier, InfillJob, PinnedText, Seed
 from dg_lsp.reason import ReasonCode
 from tests.engine.masked_model import MaskedDenoiser, mask_tokens, settings_of
 from tests.engine.test_infilling import Filled
@@ -98,6 +98,21 @@ def test_an_empty_segment_does_not_end_the_others(tiny_codec):
     marked = "def area(self, radius<||>):\n    return <|3.14 * radius|> ** 2\n"
 
     assert fill(tiny_codec, marked).infill.candidates[0].segments == ("", "3.14 * radius")
+
+
+@pytest.mark.parametrize("strength", [0.1, 0.5])
+def test_seeds_are_lanes_with_some_of_their_tokens_masked(tiny_codec, strength):
+    marked = "def area(self, <|radius|>):\n    return <|3.14 * radius + side|> ** 2\n"
+    seeds = ((Seed("radius", 10.0),), (Seed("3.14 * radius + side", 10.0),))
+    masked = {"seed_strength": strength}
+    unseeded = fill(tiny_codec, marked)
+    filled = fill(tiny_codec, marked, masked=masked, segment_seeds=seeds)
+
+    assert filled.infill.candidates[0].segments == ("radius", "3.14 * radius + side")
+    [noise], starts = unseeded.denoiser.canvases[0], filled.denoiser.canvases[0]
+    mask = mask_tokens(tiny_codec).mask
+    assert len(starts) > 1
+    assert any(0 < canvas.count(mask) < noise.count(mask) for canvas in starts)
 
 
 def test_drafts_say_where_masks_are_in_each_segment(tiny_codec):
