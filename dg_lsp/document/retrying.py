@@ -39,8 +39,8 @@ async def first_sound(
     seed: int,
     wrote_nothing_new: Callable[[T], bool] = lambda made: False,
 ) -> tuple[T, tuple[Suggestion, ...]]:
-    """The first attempt whose best suggestion fills all and breaks nothing, or else the first one that has a
-    suggestion.
+    """The first attempt whose best suggestion fills all holes and breaks nothing, or else the
+    first one that has a suggestion.
 
     Without a suggestion, there is another attempt only if the model `wrote_nothing_new`. There
     is none that would end too late, assuming that it takes as long as the last one.
