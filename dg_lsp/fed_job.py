@@ -17,6 +17,8 @@ from dg_lsp.job import Draft, Infill, InfillJob, JobResult, JobState
 from dg_lsp.reason import Reason, ReasonCode
 
 T = TypeVar("T")
+OnDraft = Callable[[Draft], None]
+OnResult = Callable[[JobResult], None]
 
 CANCELLED = Reason(ReasonCode.CANCELLED, "the request was cancelled")
 SUPERSEDED = Reason(ReasonCode.SUPERSEDED, "a newer request for the same document came in")
@@ -42,6 +44,7 @@ class FedJob:
         self._result: asyncio.Future[JobResult] = self._loop.create_future()
         self._draft: Draft | None = None
         self._news = asyncio.Event()
+        self._followers: list[tuple[OnDraft, OnResult]] = []
 
     @property
     def state(self) -> JobState:
@@ -65,6 +68,14 @@ class FedJob:
 
     async def result(self) -> JobResult:
         return await asyncio.shield(self._result)
+
+    def follow(self, on_draft: OnDraft, on_result: OnResult) -> None:
+        if self._draft is not None:
+            on_draft(self._draft)
+        if self._result.done():
+            on_result(self._result.result())
+        else:
+            self._followers.append((on_draft, on_result))
 
     def cancel(self, reason: Reason = CANCELLED) -> None:
         self.end(JobResult(JobState.CANCELLED, Infill((), 0, reason=reason)))
@@ -115,10 +126,15 @@ class FedJob:
         if not self._result.done():
             self._draft = draft
             self._news.set()
+            for on_draft, _ in self._followers:
+                on_draft(draft)
 
     def _settle(self, result: JobResult) -> None:
         if result.state is not JobState.DONE:
             self._draft = None
         self._result.set_result(result)
         self._news.set()
+        followers, self._followers = self._followers, []
+        for _, on_result in followers:
+            on_result(result)
         self._on_end(self)

@@ -430,6 +430,13 @@ class JobHandle(Protocol):
         """Wait for the end. A cancelled, superseded or failed job has no candidates."""
         ...
 
+    def follow(
+        self, on_draft: Callable[[Draft], None], on_result: Callable[[JobResult], None]
+    ) -> None:
+        """Call these on the event loop, as soon as there is a draft or the end: no task has to
+        wait for them. They must not raise."""
+        ...
+
     def cancel(self) -> None:
         """Stop within one denoising step. Calling it again, or too late, does nothing."""
         ...

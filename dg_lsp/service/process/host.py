@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from dg_lsp.fed_job import FedJob
-from dg_lsp.job import InfillJob, JobHandle, JobResult, JobState, ModelInfo, OpenedModel
+from dg_lsp.job import Draft, InfillJob, JobHandle, JobResult, JobState, ModelInfo, OpenedModel
 from dg_lsp.reason import CodedError, Reason, ReasonCode
 
 T = TypeVar("T")
@@ -105,7 +105,6 @@ class _Open:
     sender: Sender | None
     inner: JobHandle | None = None
     """Of the loaded model's infiller; `None` while the model is being loaded."""
-    task: asyncio.Task[None] | None = None
     watch: asyncio.TimerHandle | None = None
 
 
@@ -307,7 +306,8 @@ class EngineHost:
             self.loads["failed"] += 1
             for handle in [*self._jobs]:
                 handle.fail(failure)
-            self._look_for_loss(failure, getattr(error, "runs_as", ""))
+            if _is_loss(failure):
+                self._on_gpu_lost(getattr(error, "runs_as", ""))
             # What was loaded until then still lies about.
             self._keep(_in_thread(self._loader.release))
             return
@@ -329,24 +329,19 @@ class EngineHost:
             log.exception("a job could not be handed on")
             handle.fail(_job_failed(error))
             return
-        own.task = asyncio.create_task(self._follow(handle, own, own.inner))
+        self._watch(handle, own, is_silent=False)
 
-    async def _follow(self, handle: FedJob, own: _Open, inner: JobHandle) -> None:
-        try:
-            self._watch(handle, own, is_silent=False)
-            async for draft in inner.drafts():
-                handle.publish(draft)
+        def take_draft(draft: Draft) -> None:
+            handle.publish(draft)
+            if handle.is_open:
                 self._watch(handle, own, is_silent=False)
-            result = await inner.result()
-            handle.end(result)
-            self._look_for_loss(result.infill.reason, self.model.runs_as if self.model else "")
-        except Exception as error:
-            log.exception("a job could not be followed")
-            handle.fail(_job_failed(error))
 
-    def _look_for_loss(self, reason: Reason | None, runs_as: str) -> None:
-        if reason is not None and reason.code is ReasonCode.GPU_LOST:
-            self._on_gpu_lost(runs_as)
+        def take_result(result: JobResult) -> None:
+            handle.end(result)
+            if _is_loss(result.infill.reason):
+                self._on_gpu_lost(self.model.runs_as if self.model else "")
+
+        own.inner.follow(take_draft, take_result)
 
     def _watch(self, handle: FedJob, own: _Open, is_silent: bool) -> None:
         """End the job when it is found running twice in a row without news in between."""
@@ -372,8 +367,6 @@ class EngineHost:
             own.watch.cancel()
         if own.inner is not None:
             own.inner.cancel()
-        if own.task is not None and own.task is not asyncio.current_task():
-            own.task.cancel()
         self._touch()
         self._keep(self._tell(handle, own.sender))
 
@@ -437,3 +430,7 @@ async def _in_thread(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="dg-lsp loading", daemon=True).start()
     return await done
+
+
+def _is_loss(reason: Reason | None) -> bool:
+    return reason is not None and reason.code is ReasonCode.GPU_LOST
