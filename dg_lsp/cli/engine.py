@@ -238,7 +238,7 @@ def status(
     runtime_dir: _RuntimeDir = None,
 ) -> None:
     """Show what this user's engines are doing. The exit status is 1 if none is running."""
-    from dg_lsp.service.client.infiller import UnreachableError
+    from dg_lsp.service.client.refusals import UnreachableError
     from dg_lsp.service.process.lifecycle import probe
     from dg_lsp.service.schema import encode_status
 

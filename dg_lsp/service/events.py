@@ -24,7 +24,12 @@ class Event:
 
 def event(name: str, data: Json) -> bytes:
     """A named event of one line of JSON."""
-    return b"event: " + name.encode() + b"\ndata: " + dump_json(data) + b"\n\n"
+    return event_of(name, dump_json(data))
+
+
+def event_of(name: str, data: bytes) -> bytes:
+    """The same of JSON that `dump_json` wrote."""
+    return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
 
 
 def data_only(data: Json) -> bytes:

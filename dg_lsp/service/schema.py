@@ -16,6 +16,11 @@ What it may ignore, such as a field that it does not have, needs no new version:
 which dg-lsp it is, and reads what another one sends without strictness.
 """
 
+VERSION_HEADER = "dg-lsp-version"
+CLIENT_HEADER = "dg-lsp-client"
+SEQUENCE_HEADER = "dg-lsp-sequence"
+"""Of a request: which dg-lsp sends it, which front end, and the number of its job there."""
+
 VERSIONED = (InfillJob, JobResult)
 """The messages that say of which version they are, in a field `version`."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from dg_lsp.service.client.infiller import SILENCE_S
+from dg_lsp.service.client.patience import SILENCE_S
 
 TEXT = "import os\n\nfor name in os.listdir(path):\n    print(\n"
 

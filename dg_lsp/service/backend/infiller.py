@@ -25,7 +25,8 @@ from dg_lsp.service.address import Address
 from dg_lsp.service.backend.forms import FORMS, Kind, Piece
 from dg_lsp.service.client.connection import BrokenOffError, HttpClient, Response, SilenceError
 from dg_lsp.service.client.contact import Contact
-from dg_lsp.service.client.infiller import MOST_S, EngineError, UnreachableError
+from dg_lsp.service.client.patience import MOST_S
+from dg_lsp.service.client.refusals import EngineError, UnreachableError
 from dg_lsp.service.client.tls import NobodyAnswersError
 from dg_lsp.service.fields import Json, SchemaError, dump_json, parse_json
 

@@ -92,13 +92,13 @@ class HttpClient:
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if self._is_tls else 80)
         self._path = quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=")
-        self._headers = {
+        self.headers = {
             "host": parts.netloc.encode("idna").decode(),
             "user-agent": f"dg-lsp/{__version__}",
             "content-type": "application/json",
         }
         if address.token is not None:
-            self._headers["authorization"] = f"Bearer {address.token}"
+            self.headers["authorization"] = f"Bearer {address.token}"
         self._tls: ssl.SSLContext | None = None
         self._is_tcp = address.socket is None
         self._keeps_cancelled = self._is_tcp and keeps_cancelled
@@ -140,7 +140,7 @@ class HttpClient:
             method=method,
             target=self._path + path,
             headers=[
-                *{**self._headers, **(headers or {})}.items(),
+                *{**self.headers, **(headers or {})}.items(),
                 ("content-length", str(len(body))),
             ],
         )
@@ -288,7 +288,8 @@ class HttpClient:
         try:
             async with asyncio.timeout(CONNECT_S):
                 if self._address.socket is not None:
-                    return self._new(*await _open_unix(str(self._address.socket)))
+                    unix = await connect_unix(str(self._address.socket))
+                    return self._new(*await asyncio.open_unix_connection(sock=unix))
                 if self._is_tls and self._tls is None:
                     self._tls = await asyncio.to_thread(tls_context, self._address.fingerprint)
                 reader, writer = await asyncio.open_connection(
@@ -402,7 +403,7 @@ class _Connection:
         self._writer.transport.abort()
 
 
-async def _open_unix(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect_unix(path: str) -> socket.socket:
     """Connect to a Unix socket, which succeeds or fails immediately."""
     with contextlib.ExitStack() as closing:
         unix = closing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
@@ -413,6 +414,5 @@ async def _open_unix(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWri
                 break
             except BlockingIOError:
                 await asyncio.sleep(BACKLOG_S)
-        opened = await asyncio.open_unix_connection(sock=unix)
         closing.pop_all()
-    return opened
+    return unix

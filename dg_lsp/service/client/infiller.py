@@ -12,13 +12,13 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from dg_lsp import __version__
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import InfillJob
-from dg_lsp.reason import CodedError, Reason, ReasonCode, reason_of
+from dg_lsp.reason import Reason, ReasonCode, reason_of
 from dg_lsp.service.address import Address
+from dg_lsp.service.client.channel import JobChannel, open_channel
 from dg_lsp.service.client.connection import (
     BrokenOffError,
     HttpClient,
@@ -26,11 +26,22 @@ from dg_lsp.service.client.connection import (
     SilenceError,
 )
 from dg_lsp.service.client.contact import Contact
+from dg_lsp.service.client.patience import BEGIN_S, GRACE_S, HEAD_S, SILENCE_S, longest_s
+from dg_lsp.service.client.refusals import (
+    EngineError,
+    RetryLaterError,
+    UnreachableError,
+    refusal_of,
+)
 from dg_lsp.service.client.tls import NobodyAnswersError
 from dg_lsp.service.events import EventError, EventReader
 from dg_lsp.service.fields import Json, SchemaError, dump_json, parse_json
+from dg_lsp.service.lines import LONGEST_JOB_BYTES
 from dg_lsp.service.schema import (
+    CLIENT_HEADER,
     SCHEMA_VERSION,
+    SEQUENCE_HEADER,
+    VERSION_HEADER,
     EngineStatus,
     decode_draft,
     decode_result,
@@ -38,53 +49,20 @@ from dg_lsp.service.schema import (
     encode_job,
 )
 
-SILENCE_S = 10.0
-"""An engine sends a sign of life every second; importing torch can delay it."""
-
-HEAD_S = 15.0
-"""For the head of an answer, which comes before the model is asked."""
-BEGIN_S = 600.0
-"""For a job to begin: the model may have to be loaded first, and others may wait before it."""
-MOST_S = 3600.0
-"""For a job without a deadline."""
-GRACE_S = 30.0
-"""For the end of a job after its deadline, which it notices between two steps."""
-
 LOADING_POLL_S = 0.2
-
-VERSION_HEADER = "dg-lsp-version"
-CLIENT_HEADER = "dg-lsp-client"
-SEQUENCE_HEADER = "dg-lsp-sequence"
-
-
-class EngineError(CodedError, ValueError):
-    """The engine cannot be reached or used; the message says why, in one line."""
-
-    code = ReasonCode.BAD_ANSWER
-
-
-class UnreachableError(EngineError):
-    """No engine answers at the address."""
-
-    code = ReasonCode.NO_ENGINE
-
-
-class RetryLaterError(EngineError):
-    """The engine takes nothing from this client for a while."""
-
-    def __init__(self, message: str, code: ReasonCode | None, retry_after_s: float) -> None:
-        super().__init__(message, code)
-        self.retry_after_s = retry_after_s
 
 
 @dataclass(slots=True)
 class _OpenJob:
     """What belongs to a job until it ends."""
 
-    task: asyncio.Task[None]
     sequence: int
+    task: asyncio.Task[None] | None = None
+    """Sends it, unless it could be sent at once."""
     is_sent: bool = False
-    """Whether the engine may have read it."""
+    """Whether the engine may have read it, in a request of its own."""
+    is_again: bool = False
+    """Whether it is for another engine, after the one it was meant for was not there."""
 
 
 class HttpInfiller:
@@ -103,6 +81,11 @@ class HttpInfiller:
         self._why_lost = why_lost
         self._address, self._reconnect, self._silence_s = address, reconnect, silence_s
         self._http = HttpClient(address)
+        self._channel: JobChannel | None = None
+        """For jobs, if the engine is on this machine."""
+        self._has_channels = True
+        """Whether the engine speaks so, as far as is known."""
+        self._connecting: asyncio.Task[None] | None = None
         self._moving: asyncio.Task[None] | None = None
         self._name = uuid.uuid4().hex
         self._sequence = 0
@@ -123,7 +106,7 @@ class HttpInfiller:
     @property
     def silent_s(self) -> float:
         """How long nothing has come from the engine although it was asked."""
-        return self._http.silent_s
+        return max(self._http.silent_s, self._channel.silent_s if self._channel else 0.0)
 
     @property
     def unanswered_s(self) -> float:
@@ -136,10 +119,9 @@ class HttpInfiller:
             raise RuntimeError("the engine is closed")
         handle = FedJob(job, self._job_ended)
         self._sequence += 1
-        task = asyncio.create_task(self._run(handle))
-        self._jobs[handle] = _OpenJob(task, self._sequence)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        own = self._jobs[handle] = _OpenJob(self._sequence)
+        if not self._send_now(handle, own):
+            self._start(handle, own)
         return handle
 
     async def close(self) -> None:
@@ -147,11 +129,11 @@ class HttpInfiller:
         self._closed = True
         for handle in [*self._jobs]:
             handle.cancel()
-        tasks = {*self._tasks} | ({self._moving} if self._moving else set())
+        tasks = {*self._tasks, *filter(None, (self._moving, self._connecting))}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._http.close()
+        self._disconnect()
 
     async def reconnect(self) -> None:
         """Find or start an engine now. `EngineError` says why there is none."""
@@ -209,22 +191,51 @@ class HttpInfiller:
         """Stop the engine process, for every client."""
         await self._ask("POST", "/v1/shutdown", {})
 
-    async def _run(self, handle: FedJob) -> None:
-        if self._refused is not None and time.monotonic() < self._refused_until:
+    def _send_now(self, handle: FedJob, own: _OpenJob) -> bool:
+        """Send a job over the open channel, if there is one and nothing is in the way."""
+        if self._channel is None or not self._channel.is_open or self._is_refused:
+            return False
+        # What is wrong with a job, its task says.
+        with contextlib.suppress(Exception):
+            body = dump_json(encode_job(handle.job))
+            if len(body) <= LONGEST_JOB_BYTES:
+                self._channel.send(handle, own.sequence, body)
+                return True
+        return False
+
+    def _start(self, handle: FedJob, own: _OpenJob, failed: EngineError | None = None) -> None:
+        """Send a job in a task, or see what becomes of one that failed."""
+        task = own.task = asyncio.create_task(self._run(handle, own, failed))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _channel_failed(self, handle: FedJob, error: EngineError) -> None:
+        if handle in self._jobs:
+            self._start(handle, self._jobs[handle], error)
+
+    @property
+    def _is_refused(self) -> bool:
+        return self._refused is not None and time.monotonic() < self._refused_until
+
+    async def _run(self, handle: FedJob, own: _OpenJob, failed: EngineError | None) -> None:
+        if self._is_refused and self._refused is not None and failed is None:
             handle.fail(self._refused)
             return
         try:
             try:
-                await self._send(handle)
+                if failed is not None:
+                    raise failed
+                await self._send(handle, own)
             except RetryLaterError as error:
                 self._refused = error.reason
                 self._refused_until = time.monotonic() + error.retry_after_s
                 raise
             except UnreachableError:
-                if self._reconnect is None:
+                if self._reconnect is None or own.is_again:
                     raise
+                own.is_again = True
                 await self._move(self._reconnect)
-                await self._send(handle)
+                await self._send(handle, own)
         except EngineError as error:
             lost = self._why_lost() if error.code is ReasonCode.ENGINE_LOST else ""
             handle.fail(Reason(error.code, lost) if lost else error.reason)
@@ -232,9 +243,9 @@ class HttpInfiller:
             said = f"the engine's answer cannot be used: {type(error).__name__}: {error}"
             handle.fail(Reason(ReasonCode.BAD_ANSWER, said))
 
-    async def _send(self, handle: FedJob) -> None:
+    async def _send(self, handle: FedJob, own: _OpenJob) -> None:
+        """Send a job and, where it takes a request of its own, follow it to its end."""
         body = dump_json(encode_job(handle.job))
-        own = self._jobs[handle]
         headers = {
             CLIENT_HEADER: self._name,
             SEQUENCE_HEADER: str(own.sequence),
@@ -245,6 +256,11 @@ class HttpInfiller:
             own.is_sent = True
 
         try:
+            if len(body) <= LONGEST_JOB_BYTES:
+                await self._connect()
+                if self._channel is not None and self._channel.is_open:
+                    self._channel.send(handle, own.sequence, body)
+                    return
             async with (
                 _whole(HEAD_S) as time_left,
                 self._http.request(
@@ -256,7 +272,7 @@ class HttpInfiller:
                     on_connected=note,
                 ) as response,
             ):
-                self._check_version(response)
+                self._check_version(response.headers.get(VERSION_HEADER, __version__))
                 await _refuse_errors(response)
                 await self._read(handle, response, time_left)
         except NobodyAnswersError as error:
@@ -273,9 +289,50 @@ class HttpInfiller:
                 "the engine ended while it worked on this", ReasonCode.ENGINE_LOST
             ) from error
 
-    def _check_version(self, response: Response) -> None:
+    async def _connect(self) -> None:
+        """Open a channel, once for all jobs that wait for it, where there can be one."""
+        is_local = self._address.socket is not None and self._address.token is None
+        if not is_local or not self._has_channels or (self._channel and self._channel.is_open):
+            return
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._open_channel())
+            self._connecting.add_done_callback(
+                lambda task: task.cancelled() or task.exception()
+            )
+        await asyncio.shield(self._connecting)
+
+    async def _open_channel(self) -> None:
+        headers = {
+            **self._http.headers,
+            CLIENT_HEADER: self._name,
+            VERSION_HEADER: __version__,
+        }
+        address, silence_s = self._address, self._silence_s
+        try:
+            channel = await open_channel(address, headers, silence_s, self._channel_failed)
+        finally:
+            self._connecting = None
+        if channel is None:
+            self._has_channels = False
+            return
+        try:
+            self._check_version(channel.version)
+        except UnreachableError:
+            channel.close()
+            raise
+        if self._address is address:
+            self._channel = channel
+        else:
+            channel.close()
+
+    def _disconnect(self) -> None:
+        self._http.close()
+        if self._channel is not None:
+            self._channel.close()
+        self._channel, self._has_channels = None, True
+
+    def _check_version(self, found: str) -> None:
         """Check the version: another engine may have replaced the one started for us."""
-        found = response.headers.get(VERSION_HEADER, __version__)
         if self._reconnect is not None and found != __version__:
             raise UnreachableError(
                 f"the engine is of dg-lsp {found}, and this is {__version__}",
@@ -285,12 +342,9 @@ class HttpInfiller:
     async def _read(
         self, handle: FedJob, response: Response, time_left: Callable[[float], None]
     ) -> None:
-        """Read an answer to its end; `time_left` says how long that may take from now on.
-
-        An engine that sends signs of life for ever must not hold the job for ever.
-        """
+        """Read an answer to its end; `time_left` says how long that may take from now on."""
         reader = EventReader()
-        deadline_s = MOST_S if handle.job.deadline_s is None else handle.job.deadline_s
+        deadline_s = longest_s(handle.job)
         time_left(BEGIN_S + deadline_s)
         has_begun = False
         strict = response.headers.get(VERSION_HEADER, __version__) == __version__
@@ -323,15 +377,16 @@ class HttpInfiller:
         """
         if self._moving is None:
             self._moving = asyncio.create_task(self._find(reconnect))
-            self._moving.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._moving.add_done_callback(_note_exception)
         await asyncio.shield(self._moving)
 
     async def _find(self, reconnect: Callable[[], Awaitable[Address]]) -> None:
         try:
             address = await reconnect()
             if address != self._address:
-                self._http.close()
+                self._disconnect()
                 self._http, self._address = HttpClient(address), address
+            self._has_channels = True
         finally:
             self._moving = None
 
@@ -364,7 +419,9 @@ class HttpInfiller:
 
     def _job_ended(self, handle: FedJob) -> None:
         own = self._jobs.pop(handle)
-        if own.task is asyncio.current_task():
+        if self._channel is not None:
+            self._channel.forget(own.sequence)
+        if own.task is None or own.task is asyncio.current_task():
             return
         own.task.cancel()
         if own.is_sent and self._address.socket is None and not self._closed:
@@ -380,6 +437,12 @@ class HttpInfiller:
         with contextlib.suppress(NobodyAnswersError, SilenceError, BrokenOffError):
             async with self._http.ask("POST", "/v1/cancel", headers=headers) as response:
                 await response.read()
+
+
+def _note_exception(task: asyncio.Task[None]) -> None:
+    """Whoever waits for a task sees it; asyncio logs it otherwise."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _not_connected(error: NobodyAnswersError) -> EngineError:
@@ -399,32 +462,13 @@ async def _whole(seconds: float) -> AsyncIterator[Callable[[float], None]]:
         raise SilenceError from error
 
 
-MAX_RETRY_AFTER_S = 60.0
-_CODES = {
-    401: ReasonCode.TOKEN_REFUSED,
-    403: ReasonCode.NOT_ALLOWED,
-    413: ReasonCode.TOO_LARGE,
-    429: ReasonCode.RATE_LIMITED,
-    503: ReasonCode.ENGINE_CLOSED,
-}
-"""Codes for answers without one, for example from a proxy in between."""
-
-
 async def _refuse_errors(response: Response) -> None:
     if response.status == 200:
         return
-    body = await response.read()
-    message, code = "", _CODES.get(response.status)
+    body: Json | None = None
+    content = await response.read()
     with contextlib.suppress(SchemaError):
-        error: Any = parse_json(body).get("error")
-        if isinstance(error, dict):
-            message = " ".join(str(error.get("message", "")).split())[:300]
-            with contextlib.suppress(ValueError):
-                code = ReasonCode(error.get("code"))
-    message = message or f"the engine answered with status {response.status}"
+        body = parse_json(content)
     later = response.headers.get("retry-after", "")
-    if response.status == 429 and later.isascii() and later.isdigit():
-        raise RetryLaterError(message, code, min(float(later[:9]), MAX_RETRY_AFTER_S))
-    # 503: it is shutting down, and another one may be found or started.
-    kind = UnreachableError if response.status == 503 else EngineError
-    raise kind(message, code)
+    after_s = float(later[:9]) if later.isascii() and later.isdigit() else None
+    raise refusal_of(response.status, body, after_s)

@@ -26,25 +26,31 @@ def answer_to(error: Exception) -> Response:
     """The answer to a request that failed."""
     from starlette.responses import Response
 
+    if isinstance(error, ClientGoneError):
+        # Nobody reads this.
+        return Response(status_code=499)
+    return refusal(*failure_of(error))
+
+
+def failure_of(error: Exception) -> tuple[int, Reason, float | None]:
+    """The status of a request that failed, the reason, and after which time in seconds another
+    one may succeed, if that is known."""
     match error:
         case OverLimitError():
-            return refusal(429, error.reason, error.retry_after_s)
+            return 429, error.reason, error.retry_after_s
         case ContextTooLongError():
-            return refusal(413, error.reason)
+            return 413, error.reason, None
         case RequestError():
-            return refusal(error.status, error.reason)
+            return error.status, error.reason, None
         case SchemaError():
-            return refusal(400, error.reason)
+            return 400, error.reason, None
         case BusyError():
-            return refusal(429, error.reason, BUSY_S)
+            return 429, error.reason, BUSY_S
         case HostClosedError():
-            return refusal(503, error.reason)
-        case ClientGoneError():
-            # Nobody reads this.
-            return Response(status_code=499)
+            return 503, error.reason, None
     log.error("a request failed", exc_info=error)
     said = f"the engine failed: {type(error).__name__}"
-    return refusal(500, Reason(ReasonCode.DEFECT, said))
+    return 500, Reason(ReasonCode.DEFECT, said), None
 
 
 def error_body(status: int, reason: Reason) -> Json:

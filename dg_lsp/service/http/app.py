@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from dg_lsp.job import Draft, InfillJob, JobResult
 from dg_lsp.reason import Reason, ReasonCode
-from dg_lsp.service.http import filling, state
+from dg_lsp.service import lines
+from dg_lsp.service.http import channel, filling, state
 from dg_lsp.service.http.answers import answer_to, json_answer, refusal
 from dg_lsp.service.http.commands import PATH, Command, CommandEndpoint
 from dg_lsp.service.http.compatibility import CompletionRequest, FimRequest, LlamaRequest
@@ -74,6 +75,7 @@ OPERATIONS = (
         events=(("draft", Draft), ("infill", JobResult)),
         is_numbered=True,
     ),
+    Operation("GET", lines.PATH, channel.jobs, status=101, media=()),
     Operation("POST", "/v1/cancel", filling.cancel, Cancelled, is_numbered=True),
     Operation("POST", "/v1/load", state.load, Loading),
     Operation("POST", "/v1/unload", state.unload, Unloaded, only_admin=True),

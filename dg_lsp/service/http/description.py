@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dg_lsp import __version__
-from dg_lsp.service.client.infiller import CLIENT_HEADER, SEQUENCE_HEADER
 from dg_lsp.service.fields import Json
 from dg_lsp.service.http.finishing import QUERY
 from dg_lsp.service.http.replies import Failed
 from dg_lsp.service.json_schema import Components
-from dg_lsp.service.schema import SCHEMA_VERSION, VERSIONED
+from dg_lsp.service.schema import CLIENT_HEADER, SCHEMA_VERSION, SEQUENCE_HEADER, VERSIONED
 
 JSON, EVENTS = "application/json", "text/event-stream"
 
@@ -49,6 +48,8 @@ class Operation:
     is_numbered: bool = False
     """Whether headers may say which client sends it, and which of its jobs it is about."""
     only_admin: bool = False
+    status: int = 200
+    """Of success."""
 
 
 def describe(operations: Iterable[Operation]) -> Json:
@@ -86,7 +87,7 @@ def _operation(one: Operation, components: Components, failed: Json) -> Json:
         **({"description": " ".join(more.split())} if more else {}),
         "parameters": _parameters(one),
         "responses": {
-            "200": {"description": "Success.", "content": _content(one, components)},
+            str(one.status): {"description": "Success.", "content": _content(one, components)},
             "default": {
                 "description": "Refused or failed.",
                 "content": {JSON: {"schema": failed}},

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from dg_lsp import __version__
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Infill, InfillJob
-from dg_lsp.service.client.infiller import CLIENT_HEADER, SEQUENCE_HEADER, VERSION_HEADER
+from dg_lsp.service.access.limits import ClientAccount
+from dg_lsp.service.access.tokens import Client
 from dg_lsp.service.events import data_only
 from dg_lsp.service.fields import Json
 from dg_lsp.service.http.answers import answer_with, chunks_answer, json_answer
@@ -47,7 +48,7 @@ from dg_lsp.service.http.sent_jobs import SentAs
 from dg_lsp.service.http.served_engine import ServedEngine
 from dg_lsp.service.http.stream import EventStream
 from dg_lsp.service.process.host import Sender
-from dg_lsp.service.schema import decode_job
+from dg_lsp.service.schema import CLIENT_HEADER, SEQUENCE_HEADER, VERSION_HEADER, decode_job
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -107,24 +108,39 @@ async def fim_completions(engine: ServedEngine, request: Request) -> Response:
     return _stream(fim_chunks(fim)) if asked.streams else answer_with(fim)
 
 
-def _submit(engine: ServedEngine, request: Request, job: InfillJob) -> FedJob:
-    """Queue a job under its client's name, so that clients do not supersede one another."""
-    client, sent_as = client_of(request).name, _sent_as(request)
-    names = [client, sent_as.window if sent_as else "", job.document_key]
+def submit_job(
+    engine: ServedEngine,
+    job: InfillJob,
+    client: Client,
+    account: ClientAccount,
+    sent_as: SentAs | None,
+    sender: Sender | None = None,
+) -> FedJob:
+    """Queue a job under its client's name, so that clients do not supersede one another.
+
+    `sender` is the tool that sends it, if it is no front end.
+    """
+    names = [client.name, sent_as.window if sent_as else "", job.document_key]
     is_named = any(names[:2]) and job.document_key
-    job = replace(job, client=client, document=":".join(names) if is_named else job.document)
+    document = ":".join(names) if is_named else job.document
+    job = replace(job, client=client.name, document=document)
     if sent_as and is_named and engine.sent.is_late(job.document, sent_as):
         late = FedJob(job)
         late.supersede()
         return late
-    account_of(request).check_job(job, engine.host.count_beside(job))
-    job = within_sight(job)
-    if sent_as is None:
-        agent = request.headers.get("user-agent", "")
-        return engine.host.submit(job, Sender(request.scope["path"], agent))
-    handle = engine.host.submit(job)
-    engine.sent.add(sent_as, handle)
+    account.check_job(job, engine.host.count_beside(job))
+    handle = engine.host.submit(within_sight(job), sender)
+    if sent_as is not None:
+        engine.sent.add(sent_as, handle)
     return handle
+
+
+def _submit(engine: ServedEngine, request: Request, job: InfillJob) -> FedJob:
+    sent_as, sender = _sent_as(request), None
+    if sent_as is None:
+        sender = Sender(request.scope["path"], request.headers.get("user-agent", ""))
+    client, account = client_of(request), account_of(request)
+    return submit_job(engine, job, client, account, sent_as, sender)
 
 
 async def _complete(

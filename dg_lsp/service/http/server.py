@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from dg_lsp.service.access.certificate import Certificate
+from dg_lsp.service.http.channel import UPGRADE, Taker
 from dg_lsp.service.http.connections import Connections, bounds_here
 from dg_lsp.service.process.presence import WAITING_CONNECTIONS
 
@@ -62,6 +63,8 @@ def make_server(
         """Ends the connection unless the head of a request is there in time."""
         unread: asyncio.TimerHandle | None = None
         """Ends it unless the client reads on."""
+        taker: Taker | None = None
+        """Who gets what comes, once the connection is no longer for HTTP."""
 
         @property
         def is_waiting(self) -> bool:
@@ -69,6 +72,8 @@ def make_server(
 
         @property
         def is_idle(self) -> bool:
+            if self.taker is not None:
+                return self.taker.is_idle
             return self.cycle is None or self.cycle.response_complete
 
         def drop(self) -> None:
@@ -81,15 +86,46 @@ def make_server(
                 transport.write(FULL)
                 transport.close()
             self.patience = self.loop.call_later(HEAD_S, self.drop)
+            inner = self.app
+
+            async def offer_upgrade(scope: Any, receive: Any, send: Any) -> None:
+                await inner({**scope, "extensions": {UPGRADE: self.upgrade}}, receive, send)
+
+            self.app = offer_upgrade
+
+        def upgrade(self, taker: Taker, head: bytes) -> asyncio.Transport:
+            """What comes from now on is no HTTP any more."""
+            self.taker = taker
+            self.transport.write(head)
+            self.flow.resume_reading()
+            early, _ = self.conn.trailing_data
+            if early:
+                self.loop.call_soon(taker.take, early)
+            return self.transport
+
+        def _should_upgrade(self) -> bool:
+            # To a web socket, of which uvicorn would say that it lacks a library.
+            return False
+
+        def shutdown(self) -> None:
+            if self.taker is None:
+                super().shutdown()
+            else:
+                self.transport.close()
 
         def connection_lost(self, exc: Exception | None) -> None:
             connections.forget(self)
             for timer in (self.patience, self.unread):
                 if timer is not None:
                     timer.cancel()
+            if self.taker is not None:
+                self.taker.lose()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
+            if self.taker is not None:
+                self.taker.take(data)
+                return
             super().data_received(data)
             self.watch_head()
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from dg_lsp import __version__
 from dg_lsp.fed_job import FedJob
-from dg_lsp.job import Infill, JobResult, JobState
+from dg_lsp.job import Draft, Infill, JobResult, JobState
 from dg_lsp.reason import Reason, ReasonCode
-from dg_lsp.service.client.infiller import VERSION_HEADER
-from dg_lsp.service.events import ALIVE, event
+from dg_lsp.service.events import ALIVE, event_of
+from dg_lsp.service.fields import dump_json
 from dg_lsp.service.http.request import ClientGoneError, Message, Receive, unless_gone
-from dg_lsp.service.schema import encode_draft, encode_result
+from dg_lsp.service.schema import VERSION_HEADER, encode_draft, encode_result
 
 Send = Callable[[Message], Awaitable[None]]
 
@@ -62,14 +61,27 @@ class EventStream:
 
 async def _tell(handle: FedJob, put: Callable[[bytes], Awaitable[None]]) -> None:
     async for draft in handle.drafts():
-        # What is not a number cannot be sent; the end will say so.
-        with contextlib.suppress(ValueError):
-            await put(event("draft", encode_draft(draft)))
+        data = draft_json(draft)
+        if data is not None:
+            await put(event_of("draft", data))
+    await put(event_of("infill", result_json(await handle.result())))
+
+
+def draft_json(draft: Draft) -> bytes | None:
+    """`None` if a number in it is none, which cannot be sent; the end will say so."""
     try:
-        end = event("infill", encode_result(await handle.result()))
+        return dump_json(encode_draft(draft))
+    except ValueError:
+        return None
+
+
+def result_json(result: JobResult) -> bytes:
+    """The result, or that it cannot be sent."""
+    try:
+        return dump_json(encode_result(result))
     except ValueError as error:
         said = f"the model's answer cannot be sent: {error}"
         reason = Reason(ReasonCode.JOB_FAILED, said)
-        failed = JobResult(JobState.FAILED, Infill((), 0, reason=reason))
-        end = event("infill", encode_result(failed))
-    await put(end)
+        return dump_json(
+            encode_result(JobResult(JobState.FAILED, Infill((), 0, reason=reason)))
+        )

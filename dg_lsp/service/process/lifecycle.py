@@ -30,7 +30,8 @@ from dg_lsp.service.address import (
     runtime_directory,
 )
 from dg_lsp.service.client.contact import Contact
-from dg_lsp.service.client.infiller import EngineError, HttpInfiller, UnreachableError
+from dg_lsp.service.client.infiller import HttpInfiller
+from dg_lsp.service.client.refusals import EngineError, UnreachableError
 from dg_lsp.service.process import losses
 from dg_lsp.service.process.lock import holder, is_held, try_lock
 from dg_lsp.service.schema import EngineStatus

@@ -13,7 +13,7 @@ from dg_lsp.service.address import Address
 from dg_lsp.service.backend import infiller as module
 from dg_lsp.service.backend.forms import Kind
 from dg_lsp.service.backend.infiller import BackendInfiller
-from dg_lsp.service.client.infiller import EngineError
+from dg_lsp.service.client.refusals import EngineError
 from tests.service.backend.vllm_server import MODEL
 
 AREA = InfillJob("def area(self, radius):\n    return ", " ** 2\n", path="a.py")

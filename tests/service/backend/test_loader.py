@@ -11,7 +11,8 @@ from dg_lsp.job import InfillJob, JobState
 from dg_lsp.reason import ReasonCode
 from dg_lsp.service.address import Address
 from dg_lsp.service.backend.loader import BackendLoader
-from dg_lsp.service.client.infiller import EngineError, HttpInfiller
+from dg_lsp.service.client.infiller import HttpInfiller
+from dg_lsp.service.client.refusals import EngineError
 from dg_lsp.service.http.request import Access
 from dg_lsp.service.process.host import EngineHost
 from tests.service.backend.vllm_server import MODEL

@@ -17,7 +17,8 @@ from dg_lsp.service.backend.forms import Kind
 from dg_lsp.service.backend.infiller import BackendInfiller
 from dg_lsp.service.client import connection
 from dg_lsp.service.client import infiller as client_module
-from dg_lsp.service.client.infiller import EngineError, HttpInfiller, UnreachableError
+from dg_lsp.service.client.infiller import HttpInfiller
+from dg_lsp.service.client.refusals import EngineError, UnreachableError
 from dg_lsp.service.events import ALIVE, event
 from dg_lsp.service.fields import dump_json
 from dg_lsp.service.http.request import Access

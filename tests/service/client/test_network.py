@@ -18,7 +18,8 @@ from dg_lsp.service import schema
 from dg_lsp.service.address import Address
 from dg_lsp.service.client import connection
 from dg_lsp.service.client import infiller as client_module
-from dg_lsp.service.client.infiller import EngineError, HttpInfiller
+from dg_lsp.service.client.infiller import HttpInfiller
+from dg_lsp.service.client.refusals import EngineError
 from dg_lsp.service.http import state as state_module
 from dg_lsp.service.http.request import Access
 from dg_lsp.service.process.lifecycle import SharedEngine

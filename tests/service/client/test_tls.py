@@ -19,7 +19,8 @@ from dg_lsp.service.access.limits import Accounts, ClientLimits
 from dg_lsp.service.access.tokens import SingleToken, TokenBook, new_token
 from dg_lsp.service.address import parse_address
 from dg_lsp.service.client import connection
-from dg_lsp.service.client.infiller import EngineError, HttpInfiller
+from dg_lsp.service.client.infiller import HttpInfiller
+from dg_lsp.service.client.refusals import EngineError
 from dg_lsp.service.http.request import Access
 from dg_lsp.service.schema import decode_job
 from tests.service.certificates import write_certificate

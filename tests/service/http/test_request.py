@@ -17,9 +17,9 @@ from dg_lsp.reason import ReasonCode
 from dg_lsp.service.access.limits import BURST_S, NO_LIMITS, Accounts, ClientLimits
 from dg_lsp.service.access.tokens import TokenBook, new_token, revoke_token
 from dg_lsp.service.address import Address
-from dg_lsp.service.client.infiller import CLIENT_HEADER, SEQUENCE_HEADER, HttpInfiller
+from dg_lsp.service.client.infiller import HttpInfiller
 from dg_lsp.service.http.request import Access
-from dg_lsp.service.schema import decode_job
+from dg_lsp.service.schema import CLIENT_HEADER, SEQUENCE_HEADER, decode_job
 
 JOB = {"prefix": "name = ", "suffix": ".name\n", "path": "a.py"}
 NAMES = ("ada", "bob", "ops")

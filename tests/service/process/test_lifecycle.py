@@ -21,7 +21,7 @@ from dg_lsp.job import InfillJob, JobState, ModelInfo
 from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service import address, runtime
 from dg_lsp.service.address import local_address
-from dg_lsp.service.client.infiller import EngineError, UnreachableError
+from dg_lsp.service.client.refusals import EngineError, UnreachableError
 from dg_lsp.service.process import lifecycle, losses, serving
 from dg_lsp.service.process.lifecycle import (
     SharedEngine,
