@@ -7,10 +7,10 @@ ports and files.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 
+from dg_lsp.document.secret_parts import Parts
 from dg_lsp.document.secret_shapes import Secret, every
 from dg_lsp.document.secret_values import is_key, is_password, is_strong_password
 
@@ -87,10 +87,28 @@ _PLACES = [
 ]
 
 
+_PARTS = Parts(
+    [
+        *(program for program, _ in _OPTIONS),
+        *(part for _, parts in _PLACES for part in parts),
+        *_TOKEN_WORDS,
+    ]
+)
+
+
 def logins(text: str) -> Iterator[Secret]:
     """Passwords on command lines and next to user names."""
+    present = _PARTS.present_in(text)
+    if not present:
+        return
+
+    def each(parts: tuple[str, ...]) -> Iterator[int]:
+        for part in parts:
+            if part in present:
+                yield from every(text, part)
+
     for program, option in _OPTIONS:
-        for at in every(text, program):
+        for at in each((program,)):
             # A command ends with its line; other commands may come before it.
             end = text.find("\n", at, at + MAX_LINE_CHARS)
             end = end if end >= 0 else min(len(text), at + MAX_LINE_CHARS)
@@ -98,11 +116,11 @@ def logins(text: str) -> Iterator[Secret]:
             if found and _is_typed(found["value"]):
                 yield Secret(*found.span("value"), "a password")
     for expression, parts in _PLACES:
-        for at in itertools.chain.from_iterable(every(text, part) for part in parts):
+        for at in each(parts):
             found = expression.match(text, at)
             if found and is_strong_password(found["value"]):
                 yield Secret(*found.span("value"), "a password")
-    for at in itertools.chain.from_iterable(every(text, part) for part in _TOKEN_WORDS):
+    for at in each(_TOKEN_WORDS):
         found = _TOKEN_ARGUMENT.match(text, at)
         if found and is_key(found["value"]):
             yield Secret(*found.span("value"), "a token")

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dg_lsp.document.secret_parts import Parts
 from dg_lsp.document.secret_shapes import Secret, every
 from dg_lsp.document.secret_values import (
     is_password,
@@ -64,6 +65,7 @@ _STARTS = [
     *((start, MAX_VALUE_CHARS + MAX_LINK_CHARS) for start in _TOKEN_STARTS),
 ]
 """How names start, and how far after the start an unquoted value can end."""
+_PARTS = Parts(start for start, _ in _STARTS)
 _NAME = re.compile(
     r"(?i:(?P<password>pass(?:word|wort|wd|phrase|code)?|pwd|pw|psk|identified by|mnemonic"
     rf"|(?P<foreign>{'|'.join(_FOREIGN)}))"
@@ -168,7 +170,10 @@ def named_secrets(text: str) -> Iterator[Secret]:
     text = _WIDE.sub(_narrow, text)
     # U+0130 is the only character that becomes longer in lower case.
     lowered = text.replace("\u0130", "I").lower()
-    for part, reach in _STARTS:
+    present = _PARTS.present_in(lowered)
+    for part, reach in _STARTS if present else ():
+        if part not in present:
+            continue
         run_end = 0
         for at in every(lowered, part):
             if at >= run_end and (run := _RUN.match(text, at)):
