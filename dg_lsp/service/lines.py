@@ -23,7 +23,6 @@ LONGEST_JOB_BYTES = 64 * 1024
 """A longer job goes as a request of its own, which is parsed on a thread."""
 LONGEST_LINE_BYTES = 32 * 1024 * 1024
 """More without an end is not from our engine."""
-ALIVE = b"alive 0\n"
 
 
 class LineError(ValueError):
@@ -40,6 +39,9 @@ class Line:
 def line(word: str, number: int, body: bytes = b"") -> bytes:
     """A line; `body` is JSON as `dump_json` writes it, without a line end."""
     return b"%s %d %s\n" % (word.encode(), number, body)
+
+
+ALIVE = line("alive", 0)
 
 
 def refused(number: int, status: int, body: Json, retry_after_s: float | None) -> bytes:

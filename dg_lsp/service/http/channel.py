@@ -1,8 +1,8 @@
 """A job channel on the engine's side: the jobs of one front end over one connection.
 
-The request that asks for it passes the gate like any other, and each job on it is counted and
-checked like one with a request of its own. What it saves is the time of a request: a job is
-parsed, queued and answered where its bytes arrive, without a task.
+The request that asks for it passes the gate like any other. Where a token is needed there is no
+channel, because tokens may be revoked, and limits count requests. What a channel saves is the
+time of a request: a job is parsed, queued and answered where its bytes arrive, without a task.
 """
 
 from __future__ import annotations
@@ -78,6 +78,9 @@ async def jobs(engine: ServedEngine, request: Request) -> Response:
     if upgrade is None or request.headers.get("upgrade") != PROTOCOL:
         said = f"this is for connections that are upgraded to {PROTOCOL}; use /v1/infill"
         raise RequestError(426, ReasonCode.INVALID_REQUEST, said)
+    if client_of(request).name:
+        said = "whoever needs a token sends each job as a request: use /v1/infill"
+        raise RequestError(403, ReasonCode.NOT_ALLOWED, said)
     if not request.headers.get(CLIENT_HEADER):
         said = f"the header {CLIENT_HEADER} is missing, which tells channels apart"
         raise RequestError(400, ReasonCode.INVALID_REQUEST, said)
@@ -134,8 +137,6 @@ class JobChannel:
     def _begin(self, one: Line) -> None:
         number = one.number
         try:
-            self._account.begin_request()
-            self._account.count_bytes(len(one.body))
             job = decode_job(parse_json(one.body), strict=self._is_strict)
             sent_as = self._sent_as(number)
             handle = submit_job(self._engine, job, self._client, self._account, sent_as)
