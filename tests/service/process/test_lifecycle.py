@@ -222,10 +222,12 @@ async def test_a_command_that_is_not_there_is_a_reason(spec, directory):
 
 
 async def test_an_engine_of_a_newer_version_is_left_alone(spec, directory, monkeypatch):
-    engine = SharedEngine(spec, directory)
-    pid = await pid_of(engine)
+    newer = SharedEngine(spec, directory)
+    pid = await pid_of(newer)
+    await newer.close()
     for module in ("process.lifecycle", "client.infiller"):
         monkeypatch.setattr(f"dg_lsp.service.{module}.__version__", "0.0.9")
+    engine = SharedEngine(spec, directory)
     infill = (await engine.submit(JOB).result()).infill
 
     assert infill.reason.code is ReasonCode.VERSION_MISMATCH
