@@ -19,7 +19,6 @@ from dg_lsp import __version__
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import Infiller, InfillJob, JobHandle, ModelInfo
 from dg_lsp.reason import Reason, ReasonCode, reason_of
-from dg_lsp.service.client.infiller import VERSION_HEADER
 from dg_lsp.service.http.request import (
     ClientGoneError,
     Message,
@@ -31,6 +30,7 @@ from dg_lsp.service.http.request import (
 )
 from dg_lsp.service.http.stream import ALIVE_S, Send
 from dg_lsp.service.process.host import EngineHost, ModelState
+from dg_lsp.service.schema import VERSION_HEADER
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -13,13 +13,13 @@ import pytest
 from dg_lsp import __version__
 from dg_lsp.job import InfillJob, JobState
 from dg_lsp.service.address import Address
-from dg_lsp.service.client.infiller import VERSION_HEADER
 from dg_lsp.service.http import commands
 from dg_lsp.service.http.app import make_app
 from dg_lsp.service.http.commands import PATH
 from dg_lsp.service.http.metrics import Metrics
 from dg_lsp.service.http.request import Access
 from dg_lsp.service.http.server import make_server
+from dg_lsp.service.schema import VERSION_HEADER
 from tests.service.conftest import until
 
 NAME = InfillJob("name = ", ".name\n", path="a.py")
