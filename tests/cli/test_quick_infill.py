@@ -218,19 +218,6 @@ def test_reads_standard_input_the_same(options, both):
     assert quick == itself
 
 
-def test_a_job_of_one_command_leaves_that_of_another_alone(engine, tmp_path):
-    (tmp_path / "a.py").write_text("x = \nWAITS\n")
-    site = f"{tmp_path}/a.py:1:5"
-    waiting = [subprocess.Popen([sys.executable, "-c", COMMAND, site]) for _ in range(2)]
-    try:
-        until_jobs(2)
-    finally:
-        for process in waiting:
-            process.terminate()
-            process.wait()
-    until_jobs(0)
-
-
 def until_jobs(count: int) -> None:
     """Wait until the engine has so many open jobs."""
     command = [sys.executable, "-m", "dg_lsp", "engine", "status", "--json"]

@@ -107,6 +107,18 @@ async def test_a_client_that_leaves_cancels_the_job(http, host, denoiser, comman
     assert command.state is JobState.CANCELLED
 
 
+async def test_commands_that_fill_the_same_file_do_not_supersede_each_other(
+    http, host, denoiser
+):
+    await load(host)
+    denoiser.gate.clear()
+    asking = [asyncio.create_task(http.post(PATH)) for _ in range(3)]
+    await until(lambda: sum(host.count_jobs()) == 3)
+    denoiser.gate.set()
+
+    assert all([(await one).text.endswith("self") for one in asking])
+
+
 async def test_signs_of_life_come_while_a_command_waits(http, host, denoiser, monkeypatch):
     monkeypatch.setattr(commands, "ALIVE_S", 0.02)
     await load(host)
