@@ -2,21 +2,31 @@
 
 The suggestion is what an editor would show at the start of a span. The user pins the first
 word that it shares with the truth after their first difference (`kept`), or puts the right
-word in place of the first wrong one (`corrected`). What is around that word is asked for twice:
-from noise, and from where the suggestion stands.
+word in place of the first wrong one (`corrected`). What is around that word is asked for from
+noise and from where the suggestion stands, without seeds and with those of the document.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from dg_lsp.document.position import common_length
+from dg_lsp.document.request import RequestContext
 from dg_lsp.evaluation.methods import Outcome, infiller
-from dg_lsp.evaluation.spans import AS_ASKED, PUBLIC, UNSEEDED, TrueSpan, job_of
-from dg_lsp.job import Earlier, PinnedText
+from dg_lsp.evaluation.spans import (
+    AS_ASKED,
+    PUBLIC,
+    UNSEEDED,
+    TrueSpan,
+    job_at,
+    job_of,
+    site_of,
+)
+from dg_lsp.job import Span
 from dg_lsp.models.loading import LoadedModel
 
 KINDS = ("kept", "corrected")
@@ -69,13 +79,27 @@ def pins(span: TrueSpan, suggested: str) -> Iterator[PinnedWord]:
         yield PinnedWord(span, "corrected", rest[0], instead[0], rest[1])
 
 
-def fill(model: LoadedModel, one: PinnedWord, *, is_warm: bool) -> Outcome:
+Fill = Callable[[LoadedModel, PinnedWord], Outcome]
+
+
+def fill(
+    model: LoadedModel, one: PinnedWord, *, is_warm: bool, context: RequestContext
+) -> Outcome:
     """The whole text that comes of it."""
-    before, after = ((Earlier(part) if is_warm else None) for part in (one.before, one.after))
-    job = dataclasses.replace(
-        job_of(one.span, AS_ASKED, UNSEEDED),
-        pinned=(PinnedText(one.word, before),),
-        earlier=after,
-        may_be_empty=True,
+    written = one.before + one.word + one.after
+    ends = len(one.before), len(one.before + one.word)
+    site = dataclasses.replace(
+        site_of(one.span),
+        replaced=written,
+        holes=(Span(0, ends[0]), Span(ends[1], len(written))),
     )
-    return infiller(model.settings, job, model)
+    options = dataclasses.replace(AS_ASKED, may_be_empty=True, is_warm=is_warm)
+    return infiller(model.settings, job_at(site, options, context), model)
+
+
+STARTS: dict[str, Fill] = {
+    "from noise": functools.partial(fill, is_warm=False, context=UNSEEDED),
+    "from noise, seeds": functools.partial(fill, is_warm=False, context=PUBLIC),
+    "from the suggestion": functools.partial(fill, is_warm=True, context=UNSEEDED),
+    "from the suggestion, seeds": functools.partial(fill, is_warm=True, context=PUBLIC),
+}

@@ -8,7 +8,7 @@ import pytest
 
 from dg_lsp.evaluation import pinning as module
 from dg_lsp.evaluation.methods import Outcome
-from dg_lsp.evaluation.pinning import fill, pinned_words, pins
+from dg_lsp.evaluation.pinning import STARTS, pinned_words, pins
 from dg_lsp.evaluation.spans import TrueSpan
 from dg_lsp.job import Earlier, PinnedText
 
@@ -16,7 +16,7 @@ MODEL = SimpleNamespace(settings=None)
 
 
 def span(text: str) -> TrueSpan:
-    return TrueSpan("a.py", "x = ", "\n", text, "rest of line")
+    return TrueSpan("a.py", "x = self.cats.pop(0)\nx = ", "\n", text, "rest of line")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_where_pins_are_found(truth, suggested, found):
     ] == found
 
 
-def test_only_one_start_has_the_suggestion(monkeypatch):
+def test_each_start_has_the_suggestion_or_seeds_or_both(monkeypatch):
     jobs, shown = [], ["self.dogs.pop()", 0.5]
 
     def infiller(settings, job, model):
@@ -51,12 +51,19 @@ def test_only_one_start_has_the_suggestion(monkeypatch):
 
     monkeypatch.setattr(module, "infiller", infiller)
     kept, _ = pinned_words(MODEL, [span("self.cats.pop(0)")], 0.2)
-    for is_warm in (False, True):
-        fill(MODEL, kept, is_warm=is_warm)
-    cold, warm = jobs[-2:]
-    assert (cold.pinned, cold.earlier) == ((PinnedText("pop"),), None)
-    assert warm.pinned == (PinnedText("pop", Earlier("self.dogs.")),)
-    assert warm.earlier == Earlier("()")
+    for fill in STARTS.values():
+        fill(MODEL, kept)
+    cold, seeded, warm, both = jobs[-4:]
+    for job in (cold, seeded):
+        assert (job.pinned, job.earlier) == ((PinnedText("pop"),), None)
+    for job in (warm, both):
+        assert job.pinned == (PinnedText("pop", Earlier("self.dogs.")),)
+        assert job.earlier == Earlier("()")
+    for job in (cold, warm):
+        assert job.all_seeds == ()
+    for job in (seeded, both):
+        assert [seed.text for seed in job.seeds][:1] == ["self.cats.pop(0)"]
+    assert {job.may_be_empty for job in jobs[-4:]} == {True}
 
     shown[1] = 0.1
     assert pinned_words(MODEL, [span("self.cats.pop(0)")], 0.2) == []

@@ -30,13 +30,13 @@ def pinning(
     as_json: JsonOption = False,
 ) -> None:
     """Pin a word inside a suggestion, and compare filling the rest anew and from where it
-    stands."""
+    stands, with and without seeds."""
     from rich.console import Console
     from rich.progress import track
 
     from dg_lsp.cli.compose import load_model
     from dg_lsp.evaluation.methods import method_table, summarize
-    from dg_lsp.evaluation.pinning import KINDS, fill, pinned_words
+    from dg_lsp.evaluation.pinning import KINDS, STARTS, pinned_words
     from dg_lsp.evaluation.spans import draw_spans, held_out
 
     loaded = load_model(model, device)
@@ -45,16 +45,16 @@ def pinning(
         draw_spans(held_out(tuning), per_kind, seed), "looking for pins", console=console
     )
     found = pinned_words(loaded, drawn, MIN_CONFIDENCE)
-    # In turn, so that the machine's other work slows down both alike.
+    # In turn, so that the machine's other work slows down all alike.
     pairs = [
-        (one, [fill(loaded, one, is_warm=is_warm) for is_warm in (False, True)])
+        (one, {name: fill(loaded, one) for name, fill in STARTS.items()})
         for one in track(found, "filling", console=console)
     ]
     rows = [
         summarize(name, kind, of_kind)
         for kind in KINDS
-        for at, name in enumerate(("from noise", "from the suggestion"))
-        if (of_kind := [(one.span, outs[at]) for one, outs in pairs if one.kind == kind])
+        for name in STARTS
+        if (of_kind := [(one.span, outs[name]) for one, outs in pairs if one.kind == kind])
     ]
     if as_json:
         print(json.dumps([dataclasses.asdict(row) for row in rows]))
