@@ -24,6 +24,8 @@ from dg_lsp.job import Candidate, InfillJob, Seed
 COLD_OPTIONS = 2
 """Of a segment that starts as no seed: how many of its starts are combined with the seeds of
 the others."""
+LEAST_SHARE = 1e-9
+"""How improbable anything but a seed may be, whatever its score is."""
 VARIED = 2
 """How many of the best texts are varied by the seeds of a segment."""
 
@@ -101,7 +103,7 @@ class SegmentSeeds:
         beam = [SeededStart((), None, 0.0, True)]
         for edges, seeds, others in zip(prompt.segments, self._each, cold, strict=True):
             shares = [confidence(seed, self._settings) for _, seed in seeds.values()]
-            none_right = math.log1p(-max(shares, default=0.0))
+            none_right = math.log(max(LEAST_SHARE, 1 - max(shares, default=0.0)))
             ways = [
                 SeededStart((one.start,), None, none_right + one.nats, False)
                 for one in others[:COLD_OPTIONS]
@@ -168,21 +170,22 @@ class SegmentSeeds:
             for seeds, text in zip(self._each, found.segments, strict=True)
             if text in seeds
         ]
-        ways = [held] if held else []
+        ways = [self._way(held, is_all=len(held) == len(found.segments))] if held else []
         if found.text in self._whole:
-            ways.append([self._whole[found.text]])
+            ways.append(self._way([self._whole[found.text]], is_all=True))
         if not ways:
             return found
-        nats = [sum(prior_nats(seed, self._settings) for _, seed in way) for way in ways]
-        best = ways[nats.index(max(nats))]
-        is_whole = len(best) == len(found.segments) or found.text in self._whole
-        share = math.prod(confidence(seed, self._settings) for _, seed in best)
-        return replace(
-            found,
-            seed=best[0][0],
-            prior_nats=max(nats),
-            confidence=share if is_whole else None,
-        )
+        nats, share, number = max(ways, key=lambda way: way[0])
+        return replace(found, seed=number, prior_nats=nats, confidence=share)
+
+    def _way(
+        self, seeds: Sequence[tuple[int, Seed]], *, is_all: bool
+    ) -> tuple[float, float | None, int]:
+        """What these seeds are worth: the prior of a text with them, its confidence if it is
+        made of nothing else, and the number of the first one."""
+        nats = sum(prior_nats(seed, self._settings) for _, seed in seeds)
+        share = math.prod(confidence(seed, self._settings) for _, seed in seeds)
+        return nats, share if is_all else None, seeds[0][0]
 
 
 def parts_around(text: str, pinned: Sequence[str]) -> tuple[str, ...] | None:

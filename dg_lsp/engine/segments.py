@@ -90,6 +90,7 @@ def joined_text(lane: Lane, codec: Codec, pinned: Sequence[PinnedText]) -> Found
     return FoundText(
         text,
         tuple(confidences),
+        seed=lane.plan.seed,
         is_decided=not lane.masked,
         masked=tuple(masked),
         segments=tuple(segments),

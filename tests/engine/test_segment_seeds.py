@@ -56,7 +56,9 @@ def test_a_seed_of_the_right_length_is_corrected(tiny_codec):
     filled = fill(tiny_codec, TWO, lengths=(), **each(("radius",), ("3.14 * area",)))
 
     assert short.infill.candidates[0].segments != ("radius", "3.14 * radius")
-    assert filled.infill.candidates[0].segments == ("radius", "3.14 * radius")
+    best = filled.infill.candidates[0]
+    assert best.segments == ("radius", "3.14 * radius")
+    assert best.seed is not None
 
 
 def test_a_believed_seed_is_ranked_as_it_is_in_its_segment_alone(tiny_codec):
@@ -75,7 +77,7 @@ def test_without_a_prior_the_model_decides(tiny_codec):
     filled = fill(tiny_codec, TWO, **each(("width",), ("2 * width",)))
 
     best = filled.infill.candidates[0]
-    assert (best.segments, best.seed) == (("radius", "3.14 * radius"), None)
+    assert best.segments == ("radius", "3.14 * radius")
 
 
 @pytest.mark.parametrize(
@@ -103,6 +105,14 @@ def test_sure_seeds_that_the_model_leaves_as_they_are_end_the_race(tiny_codec):
     assert both.infill.candidates[0].segments == ("radius", "3.14 * radius")
     # One for the lengths, and one that leaves them.
     assert both.infill.steps == 2 < one.infill.steps
+
+
+@pytest.mark.parametrize("score", [-1e6, 1e6])
+def test_a_seed_of_any_score_is_no_error(tiny_codec, score):
+    found = Seed(f"width{BETWEEN}2 * width", score)
+    filled = fill(tiny_codec, TWO, seeds=(found,), **each(("width",), ("2 * width",), score))
+
+    assert filled.infill.candidates
 
 
 def test_what_was_shown_is_not_offered_again_as_a_seed(tiny_codec):
