@@ -89,21 +89,27 @@ def dump_json(value: Any) -> bytes:
 
 def encode(value: Any) -> Any:
     """A dataclass as JSON, with all that is in it."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        shape = shape_of(type(value))
-        items = {name: getattr(value, name) for name in shape.hints}
-        return {
-            name: _runs(item) if name in shape.runs else encode(item)
-            for name, item in items.items()
-        }
-    if isinstance(value, tuple):
+    kind = type(value)
+    # Most values first: a job has hundreds, and they are written between key and answer.
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is float:
+        # JSON has no infinity; a text that the model rules out has that score.
+        return None if value == -math.inf else value
+    if kind is tuple:
         return [encode(item) for item in value]
-    if isinstance(value, dict):
+    if kind is dict:
         return {name: encode(item) for name, item in value.items()}
     if isinstance(value, enum.Enum):
         return value.value
-    # JSON has no infinity; a text that the model rules out has that score.
-    return None if value == -math.inf else value
+    if not dataclasses.is_dataclass(kind):
+        return value
+    shape = shape_of(kind)
+    return {
+        name: _runs(item) if name in shape.runs else encode(item)
+        for name in shape.hints
+        for item in (getattr(value, name),)
+    }
 
 
 def decode(kind: type[T], value: Any, *, strict: bool = True, nulls: bool = False) -> T:
@@ -207,7 +213,22 @@ def _reader(hint: Any, tolerance: _Tolerance) -> Read:
     return _read_scalar(hint, limits)
 
 
+def _read_text(limits: Limits) -> Read:
+    def read(value: Any, where: str) -> Any:
+        if not isinstance(value, str):
+            raise _wrong(where, value, f"{_NEEDED[str]} is needed")
+        if len(value) > limits.most:
+            raise SchemaError(
+                f"{where} has {len(value)} characters; at most {limits.most} are allowed"
+            )
+        return value
+
+    return read
+
+
 def _read_scalar(kind: type, limits: Limits) -> Read:
+    if kind is str:
+        return _read_text(limits)
     if kind is int:
         limits = Limits(limits.least, min(limits.most, MAX_WHOLE), limits.is_open)
 
@@ -220,12 +241,6 @@ def _read_scalar(kind: type, limits: Limits) -> Read:
         fits = isinstance(value, int | float if kind is float else kind)
         if not fits or (isinstance(value, bool) and kind is not bool):
             raise _wrong(where, value, f"{_NEEDED[kind]} is needed")
-        if kind is str:
-            if len(value) > limits.most:
-                raise SchemaError(
-                    f"{where} has {len(value)} characters; at most {limits.most} are allowed"
-                )
-            return value
         # A whole number may be larger than any floating-point number.
         is_finite = kind is not float or abs(value) <= sys.float_info.max
         is_within = limits.least <= value <= limits.most
