@@ -240,6 +240,9 @@ def _places_around(
 ) -> Iterator[tuple[Place, _Source]]:
     """Places in this document, those with the same text before them first, then the nearest."""
     typed = len(prefix.rstrip(" \t"))
+    if here.begun and here.begun not in suffix and prefix.find(here.begun, 0, typed - 1) < 0:
+        # What is being typed is nowhere else, and a pattern takes long to compile.
+        return
     texts = suffix, prefix
     seen: set[tuple[int, int]] = set()
     for count in DOCUMENT_CONTEXTS:

@@ -12,6 +12,7 @@ it, and nothing is suggested in the document until then.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import math
 import os
@@ -118,6 +119,7 @@ def judge(ways: Sequence[Way], include: Sequence[str], exclude: Sequence[str]) -
     return Verdict(is_included, next(filter(None, reasons), None))
 
 
+@functools.lru_cache(maxsize=256)
 def file_of(uri: str) -> Path:
     """The file that a document is about, whatever scheme shows it.
 
