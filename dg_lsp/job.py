@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, runtime_checkable
 
 from dg_lsp.reason import Reason, ReasonCode
 
@@ -413,6 +413,16 @@ class Infiller(Protocol):
 
     async def close(self) -> None:
         """Release everything and cancel all open jobs."""
+        ...
+
+
+@runtime_checkable
+class PreparingInfiller(Protocol):
+    """An `Infiller` that can be told of a job before it is submitted."""
+
+    def prepare(self, job: InfillJob) -> None:
+        """Send a job ahead that will probably be submitted in a moment, as this very object.
+        Nothing is done for it until then."""
         ...
 
 

@@ -3,7 +3,8 @@
 A front end asks for it with an HTTP upgrade (`PATH`). After that, either side sends lines of a
 word, the number of a job and, for most words, JSON:
 
-    job 7 {"prefix": ...}       an `InfillJob`
+    prepare 0 {"prefix": ...}   an `InfillJob` to hold
+    job 7 {"prefix": ...}       an `InfillJob`; without JSON, the one that is held
     cancel 7
     accepted 7                  it is in the queue
     draft 7 {"text": ...}       a `Draft`

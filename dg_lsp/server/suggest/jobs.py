@@ -24,6 +24,7 @@ from dg_lsp.job import (
     JobHandle,
     JobResult,
     JobState,
+    PreparingInfiller,
     Snippet,
 )
 from dg_lsp.reason import Reason, ReasonCode
@@ -92,6 +93,8 @@ class Jobs:
             work.lap("start")
             job, result = self._job(site, options, settings, work), None
             if pause is not None:
+                if ahead is None and isinstance(infiller, PreparingInfiller):
+                    infiller.prepare(job)
                 await pause()
                 work.lap("debounce")
             reading = self._read(site)

@@ -102,8 +102,12 @@ class JobChannel(asyncio.Protocol):
         except TimeoutError as error:
             raise SilenceError from error
 
+    def prepare(self, body: bytes) -> None:
+        """Have the engine hold a job, until the next one that it is to hold."""
+        self._write(line("prepare", 0, body))
+
     def send(self, handle: FedJob, number: int, body: bytes) -> None:
-        """Send a job, `body` as JSON."""
+        """Send a job, `body` as JSON; empty for the one that the engine holds."""
         timer = self._loop.call_later(HEAD_S, self._give_up, number)
         self._sent[number] = _Sent(handle, self._loop.time(), timer)
         self._write(line("job", number, body))

@@ -83,6 +83,8 @@ class HttpInfiller:
         self._http = HttpClient(address)
         self._channel: JobChannel | None = None
         """For jobs, if the engine is on this machine."""
+        self._prepared: tuple[InfillJob, JobChannel] | None = None
+        """The job that the engine holds, and over which channel it was sent."""
         self._has_channels = True
         """Whether the engine speaks so, as far as is known."""
         self._connecting: asyncio.Task[None] | None = None
@@ -123,6 +125,17 @@ class HttpInfiller:
         if not self._send_now(handle, own):
             self._start(handle, own)
         return handle
+
+    def prepare(self, job: InfillJob) -> None:
+        """Send a job ahead, if that can be done at once (`PreparingInfiller`)."""
+        if self._channel is None or not self._channel.is_open or self._is_refused:
+            return
+        # What is wrong with a job is said when it is submitted.
+        with contextlib.suppress(Exception):
+            body = dump_json(encode_job(job))
+            if len(body) <= LONGEST_JOB_BYTES:
+                self._channel.prepare(body)
+                self._prepared = job, self._channel
 
     async def close(self) -> None:
         """Cancel open jobs and disconnect; the engine keeps running for others."""
@@ -195,6 +208,10 @@ class HttpInfiller:
         """Send a job over the open channel, if there is one and nothing is in the way."""
         if self._channel is None or not self._channel.is_open or self._is_refused:
             return False
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared[0] is handle.job and prepared[1] is self._channel:
+            self._channel.send(handle, own.sequence, b"")
+            return True
         # What is wrong with a job, its task says.
         with contextlib.suppress(Exception):
             body = dump_json(encode_job(handle.job))

@@ -8,14 +8,15 @@ time of a request: a job is parsed, queued and answered where its bytes arrive, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dg_lsp import __version__
 from dg_lsp.fed_job import FedJob
-from dg_lsp.job import Draft, JobResult
+from dg_lsp.job import Draft, InfillJob, JobResult
 from dg_lsp.reason import ReasonCode
-from dg_lsp.service.fields import parse_json
+from dg_lsp.service.fields import SchemaError, parse_json
 from dg_lsp.service.http.answers import error_body, failure_of
 from dg_lsp.service.http.filling import submit_job
 from dg_lsp.service.http.request import (
@@ -97,6 +98,8 @@ class JobChannel:
         self._is_strict = request.headers.get(VERSION_HEADER, __version__) == __version__
         self._reader = LineReader(LONGEST_JOB_BYTES + HEAD_BYTES)
         self._jobs: dict[int, FedJob] = {}
+        self._held: tuple[bytes, InfillJob | None] | None = None
+        """The job that was prepared last, and `None` if it cannot be read."""
         self._lost = asyncio.Event()
         self._alive: asyncio.TimerHandle | None = None
 
@@ -129,21 +132,31 @@ class JobChannel:
     def _take_line(self, one: Line) -> None:
         if one.word == "cancel":
             self._engine.sent.cancel(self._sent_as(one.number))
-        elif one.word == "job" and one.number not in self._jobs:
+        elif one.word == "prepare":
+            # What is wrong with it is said when it is to begin.
+            with contextlib.suppress(SchemaError):
+                self._held = one.body, None
+                self._held = one.body, self._read(one.body)
+        elif one.word == "job" and one.number not in self._jobs and (one.body or self._held):
             self._begin(one)
         else:
             raise LineError(f"{one.word} {one.number} cannot be answered")
 
+    def _read(self, body: bytes) -> InfillJob:
+        return decode_job(parse_json(body), strict=self._is_strict)
+
     def _begin(self, one: Line) -> None:
-        number = one.number
+        number, body, job = one.number, one.body, None
+        if not body and self._held is not None:
+            (body, job), self._held = self._held, None
         try:
-            job = decode_job(parse_json(one.body), strict=self._is_strict)
+            job = job or self._read(body)
             sent_as = self._sent_as(number)
             handle = submit_job(self._engine, job, self._client, self._account, sent_as)
         except Exception as error:
             status, reason, retry_after_s = failure_of(error)
-            body = error_body(status, reason)
-            self._transport.write(refused(number, status, body, retry_after_s))
+            said = error_body(status, reason)
+            self._transport.write(refused(number, status, said, retry_after_s))
             return
 
         def tell(draft: Draft) -> None:

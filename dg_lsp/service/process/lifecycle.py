@@ -139,6 +139,10 @@ class SharedEngine:
         """Like `Infiller.submit`; starts the engine first if it is not running."""
         return self._infiller.submit(job)
 
+    def prepare(self, job: InfillJob) -> None:
+        """Send a job ahead, if that can be done at once (`PreparingInfiller`)."""
+        self._infiller.prepare(job)
+
     async def close(self) -> None:
         """Disconnect; the engine keeps running for others."""
         await self._infiller.close()

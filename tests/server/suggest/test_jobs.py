@@ -91,6 +91,19 @@ async def test_a_document_is_read_beside_the_first_answer_and_before_the_second(
     assert await answer() == (JobState.DONE, ["x = \n"])
 
 
+async def test_a_job_that_waits_for_a_pause_is_sent_ahead() -> None:
+    link, seen = ScriptedLink(lambda job: ["1"]), []
+    link.engine.prepare = lambda job: seen.append(("prepared", job))
+
+    async def pause() -> None:
+        seen.append(("paused", None))
+
+    work = Work()
+    jobs = Jobs(link, Context(lambda *around: ()))
+    await jobs.fill(SITE, RequestOptions(), Settings(), seen.append, work, pause=pause)
+    assert seen[:2] == [("prepared", work.job), ("paused", None)]
+
+
 async def test_a_document_is_read_while_the_engine_works(monkeypatch) -> None:
     read = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -92,6 +92,30 @@ async def test_all_jobs_use_one_connection_also_where_some_are_cancelled(directo
     assert said.count(b"cancel") == said.count(b"job") - 3
 
 
+async def test_a_job_that_was_prepared_is_sent_once(directory):
+    said: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(YES)
+        while text := await reader.readline():
+            word, number, body = text.split(b" ", 2)
+            said.append(word if body.strip() else word + b" alone")
+            if word == b"job":
+                writer.write(line("infill", int(number), DONE))
+
+    async with listening(directory / "test.sock", answer) as client:
+        other = dataclasses.replace(JOB, prefix="y = ")
+        # Without a connection, nothing is sent ahead.
+        client.prepare(JOB)
+        await client.submit(JOB).result()
+        for prepared, submitted in ((JOB, JOB), (JOB, other)):
+            client.prepare(prepared)
+            assert (await client.submit(submitted).result()).infill.model == "fake"
+
+    assert said == [b"job", b"prepare", b"job alone", b"prepare", b"job"]
+
+
 @pytest.mark.parametrize(
     ("pieces", "code"),
     [

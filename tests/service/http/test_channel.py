@@ -113,6 +113,29 @@ async def test_what_is_wrong_with_a_job_is_said_and_the_others_go_on(served):
     assert "max_tokens" in said["body"]["error"]["message"]
 
 
+async def test_a_job_that_was_sent_ahead_begins_when_it_is_asked_for(served, host):
+    async with channel_to(served) as one:
+        one.send("prepare", 0, {**JOB, "path": "a.py"})
+        one.send("job", 1, {**JOB, "path": "b.py"})
+        await one.until("infill", 1)
+        assert sum(host.count_jobs()) == 0
+        one.send("job", 2)
+        assert (await one.until("infill", 2))["state"] == "done"
+
+
+async def test_what_is_wrong_with_a_job_sent_ahead_is_said_when_it_is_asked_for(
+    served,
+):
+    async with channel_to(served) as one:
+        one.send("prepare", 0, JOB)
+        one.send("prepare", 0, {**JOB, "max_tokens": "many"})
+        one.send("job", 1)
+        said = await one.until("refused", 1)
+
+    assert one.heard == ["refused 1"]
+    assert "max_tokens" in said["body"]["error"]["message"]
+
+
 async def test_a_cancelled_job_ends_and_one_of_another_front_end_does_not(
     served, denoiser, host, until
 ):
@@ -156,6 +179,7 @@ async def test_there_are_signs_of_life_while_a_job_runs(served, denoiser, monkey
         b"job\n",
         b"job x {}\n",
         b"draft 1 {}\n",
+        b"job 1 \n",
         b"job 1 " + b"x" * (LONGEST_JOB_BYTES + 100),
     ],
 )
