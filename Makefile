@@ -92,9 +92,10 @@ lint-neovim:  ## Check the style of the Lua code
 	luacheck --quiet --config editors/neovim/.luacheckrc editors/neovim
 	npx --yes @johnnymorganz/stylua-bin@2.5.2 --check editors/neovim
 
-pictures: test-vscode $(NEOVIMS)  ## Take the pictures of the documents in the real editors
+pictures: test-vscode $(NEOVIMS)  ## Take the pictures of the documents in the real editors and on a terminal
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pyte
 	$(BIN)/python docs/demo/record_neovim.py $(NVIM)
+	$(BIN)/python docs/demo/record_terminal.py
 	for picture in docs/images/vscode-*.png $(EXTENSION)/images/*.png; do cp $(EXTENSION)/dist/pictures/$${picture##*/} $$picture; done
 
 profile: $(READY)  ## Where the time of one infill goes

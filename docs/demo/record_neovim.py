@@ -1,5 +1,6 @@
 """Records a suggestion in a real Neovim while it is denoised, a rewrite while its strength is
-turned, holes while they are filled, and the edits that follow a rename.
+turned, holes while they are filled, the edits that follow a rename, unsure parts, alternatives
+of a word, and a word that stays.
 
     .venv/bin/python -m pip install pyte
     .venv/bin/python docs/demo/record_neovim.py [NVIM [NAME]]
@@ -8,37 +9,32 @@ Starts Neovim with the plugin and the bundled model on a pseudo-terminal and ope
 In `neovim-denoising`, it types a space where a line ends too soon, and accepts the suggestion.
 In `neovim-dial`, it rewrites two lines, turns the strength down and up, walks back through the
 steps, and accepts one. In `neovim-holes`, it fills two holes together. In
-`neovim-next-edit`, it renames a function, and accepts the edits that follow. What Neovim writes
-goes to docs/NAME.cast (asciinema's format, version 2), and screens that differ to
-docs/NAME.svg. A recording starts once the model is loaded; nothing is cut, sped up or drawn
-afterwards, except the lines between the screens.
+`neovim-next-edit`, it renames a function, and accepts the edits that follow. In
+`neovim-doubt`, it accepts a suggestion of which the model is unsure; in `neovim-alternatives`,
+it takes another word from a list; and in `neovim-keep`, it corrects a word of a suggestion and
+has the rest written around it.
+
+What Neovim writes goes to docs/NAME.cast (asciinema's format, version 2), and screens that
+differ to docs/NAME.svg. A recording starts once the model is loaded; nothing is cut, sped up or
+drawn afterwards, except the lines between the screens.
 """
 
 from __future__ import annotations
 
-import fcntl
-import html
-import json
 import os
-import pty
-import select
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyte
+from recording import Cells, Terminal, cast, svg
 
 ROOT = Path(__file__).parents[2]
-CELL_WIDTH, CELL_HEIGHT = 8.4, 18
-NUM_SCREENS = 5
 INIT = f"""
 vim.opt.runtimepath:prepend('{ROOT}/editors/neovim')
 vim.cmd.runtime('plugin/dg_lsp.lua')
@@ -50,7 +46,10 @@ vim.o.shortmess = vim.o.shortmess .. 'IF'
 require('dg_lsp').setup({{
   cmd = {{ '{sys.executable}', '-m', 'dg_lsp', 'serve', '--device', 'cpu' }},
   settings = {{ draftIntervalMs = 0 }},
+  doubt = true,
 }})
+vim.keymap.set('n', '<leader>k', '<Cmd>DgLsp keep<CR>')
+vim.keymap.set('n', '<leader>w', '<Cmd>DgLsp alternatives<CR>')
 """
 SAMPLE = Path(__file__).parent / "inventory.py"
 TO_THE_GAP = "/def add\rzt/] =$\r:nohlsearch\rA"
@@ -74,60 +73,33 @@ class Stack:
         self.items.…(item)
 """
 
-Cells = list[list[pyte.screens.Char]]
-"""What a screen shows, row by row."""
+NUMBER = """\
+def number(text):
+    try:
+        return int(text)
+    except:
+        return None
+"""
+UNSURE = """\
+class Timer:
+    def __init__(self, limit=None):
+        self.limit = limit
+        self.time = 0
 
+    def reset(self):
+        self.time =
+"""
+TIMER = """\
+class Timer:
+    def __init__(self, limit=None):
+        self.limit = limit
+        self.time = 0
 
-class Terminal:
-    """A program on a pseudo-terminal, with everything it wrote and when."""
-
-    def __init__(
-        self,
-        size: tuple[int, int],
-        argv: list[str],
-        directory: str,
-        environment: dict[str, str],
-    ) -> None:
-        self.columns, self.lines = size
-        self.events: list[tuple[float, str]] = []
-        self.started = time.monotonic()
-        self.screen = pyte.Screen(*size)
-        self._stream = pyte.ByteStream(self.screen)
-        self.pid, self._fd = pty.fork()
-        if self.pid == 0:
-            os.chdir(directory)
-            os.execvpe(argv[0], argv, {**os.environ, **environment})
-        window = struct.pack("HHHH", self.lines, self.columns, 0, 0)
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, window)
-
-    def type(self, keys: str) -> None:
-        os.write(self._fd, keys.encode())
-
-    def watch(self, for_s: float) -> None:
-        """Take what the program writes for so long."""
-        end = time.monotonic() + for_s
-        while (left_s := end - time.monotonic()) > 0:
-            ready, _, _ = select.select([self._fd], [], [], left_s)
-            if ready:
-                piece = os.read(self._fd, 1 << 16)
-                self._stream.feed(piece)
-                text = piece.decode(errors="replace")
-                self.events.append((time.monotonic() - self.started, text))
-
-    def until_shown(self, text: str, patience_s: float = 120.0) -> None:
-        end = time.monotonic() + patience_s
-        while text not in "\n".join(self.screen.display):
-            if time.monotonic() > end:
-                raise SystemExit(f"{text!r} never came:\n" + "\n".join(self.screen.display))
-            self.watch(0.05)
-
-    def until_gone(self, *texts: str) -> None:
-        while any(text in "\n".join(self.screen.display) for text in texts):
-            self.watch(0.05)
-
-    def cells(self) -> Cells:
-        rows = self.screen.buffer
-        return [[rows[y][x] for x in range(self.columns)] for y in range(self.lines)]
+    def is_over(self):
+        if self.limit
+            return self.time > self.limit
+        return False
+"""
 
 
 @dataclass(frozen=True)
@@ -218,6 +190,64 @@ def rename(terminal: Terminal) -> list[Cells]:
     return screens
 
 
+def doubt(terminal: Terminal) -> list[Cells]:
+    """A suggestion, its unsure part once it is accepted, and that part edited."""
+    terminal.type("GA ")
+    terminal.watch(4.0)
+    screens = [terminal.cells()]
+    terminal.type("\t")
+    terminal.watch(0.7)
+    terminal.type("\x1b")
+    terminal.watch(1.5)
+    return [*screens, terminal.cells()]
+
+
+def choose(terminal: Terminal) -> list[Cells]:
+    """The suggestion, the list of alternatives for a word of it, and the chosen one."""
+    terminal.type("/except/e\r:nohlsearch\ra ")
+    terminal.until_shown("except ImportError")
+    terminal.watch(1.0)
+    screens = [terminal.cells()]
+    terminal.type("\t")
+    terminal.watch(0.7)
+    terminal.type("\x1b")
+    terminal.watch(1.0)
+    terminal.type("\\w")
+    terminal.until_shown("Instead of")
+    terminal.watch(2.0)
+    screens.append(terminal.cells())
+    terminal.type("2\r")
+    terminal.watch(1.5)
+    return [*screens, terminal.cells()]
+
+
+def keep(terminal: Terminal) -> list[Cells]:
+    """The suggestion, the accepted text with another word in it, what is written around that
+    word, and that accepted."""
+    terminal.type("/if self.limit\r:nohlsearch\rA ")
+    terminal.until_shown("limit < 0:")
+    terminal.watch(1.0)
+    screens = [terminal.cells()]
+    terminal.type("\t")
+    terminal.watch(0.7)
+    terminal.type("\x1b")
+    terminal.watch(0.5)
+    for key in "F<cwis not":
+        terminal.type(key)
+        terminal.watch(0.1)
+    terminal.type("\x1b")
+    terminal.watch(1.0)
+    screens.append(terminal.cells())
+    terminal.type("\\k")
+    terminal.until_shown("is not None")
+    terminal.until_gone("writing,")
+    terminal.watch(1.5)
+    screens.append(terminal.cells())
+    terminal.type("\r")
+    terminal.watch(1.5)
+    return [*screens, terminal.cells()]
+
+
 SCENES = (
     Scene(
         "neovim-denoising",
@@ -244,6 +274,27 @@ SCENES = (
         (68, 11),
         rename,
         ("cart.py", CALLS),
+    ),
+    Scene(
+        "neovim-alternatives",
+        "dg-lsp: another word from a list in Neovim, by the bundled model on a CPU",
+        (60, 16),
+        choose,
+        ("number.py", NUMBER),
+    ),
+    Scene(
+        "neovim-doubt",
+        "dg-lsp: what the model is unsure of is underlined in Neovim",
+        (60, 9),
+        doubt,
+        ("timer.py", UNSURE),
+    ),
+    Scene(
+        "neovim-keep",
+        "dg-lsp: a word of a suggestion stays in Neovim, by the bundled model on a CPU",
+        (60, 14),
+        keep,
+        ("timer.py", TIMER),
     ),
 )
 
@@ -293,80 +344,14 @@ def record(neovim: str, scene: Scene) -> tuple[list[tuple[float, str]], list[Cel
         shutil.rmtree(directory)
 
 
-def cast(scene: Scene, events: list[tuple[float, str]]) -> str:
-    header = {
-        "version": 2,
-        "width": scene.size[0],
-        "height": scene.size[1],
-        "title": scene.title,
-        "env": {"TERM": "xterm-256color"},
-    }
-    lines = [header, *([round(at, 3), "o", text] for at, text in events)]
-    return "".join(json.dumps(line) + "\n" for line in lines)
-
-
-def svg(scene: Scene, screens: list[Cells]) -> str:
-    """Some of the screens one below the other, the first and the last among them."""
-    last = len(screens) - 1
-    chosen = sorted({round(last * index / (NUM_SCREENS - 1)) for index in range(NUM_SCREENS)})
-    columns, lines = scene.size
-    shown = [screens[index][: lines - 1] for index in chosen]
-    used = 1 + max(
-        y for rows in shown for y, row in enumerate(rows[:-1]) if _text(row) not in ("", "~")
-    )
-    height = (used + 1) * CELL_HEIGHT
-    width = columns * CELL_WIDTH + 20
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" '
-        f'height="{height * len(shown):.0f}" font-family="monospace" font-size="14">',
-        '<rect width="100%" height="100%" fill="#14161b"/>',
-    ]
-    for number, rows in enumerate(shown):
-        if number > 0:
-            y = number * height - CELL_HEIGHT / 4
-            parts.append(f'<path d="M0 {y:.0f}H{width:.0f}" stroke="#4f5258"/>')
-        for y, row in enumerate(rows[:used]):
-            baseline = number * height + (y + 1) * CELL_HEIGHT
-            parts.extend(_line(row, baseline))
-    return "\n".join([*parts, "</svg>\n"])
-
-
-def _text(row: list[pyte.screens.Char]) -> str:
-    return "".join(cell.data for cell in row).rstrip()
-
-
-def _line(row: list[pyte.screens.Char], baseline: float) -> list[str]:
-    """The elements of each run of cells of the same colours."""
-    parts, start = [], 0
-    for x in range(1, len(row) + 1):
-        if x < len(row) and (row[x].fg, row[x].bg) == (row[start].fg, row[start].bg):
-            continue
-        text = _text(row[start:x])
-        if text and row[start].bg != "default":
-            parts.append(
-                f'<rect x="{10 + start * CELL_WIDTH:.1f}" y="{baseline - 14:.0f}" '
-                f'width="{(x - start) * CELL_WIDTH:.1f}" height="{CELL_HEIGHT}" '
-                f'fill="#{row[start].bg}"/>'
-            )
-        if text and _text(row) != "~":
-            colour = "#e0e2ea" if row[start].fg == "default" else f"#{row[start].fg}"
-            parts.append(
-                f'<text x="{10 + start * CELL_WIDTH:.1f}" y="{baseline:.0f}" fill="{colour}" '
-                f'textLength="{len(text) * CELL_WIDTH:.1f}" xml:space="preserve">'
-                f"{html.escape(text)}</text>"
-            )
-        start = x
-    return parts
-
-
 def main() -> None:
     neovim = sys.argv[1] if len(sys.argv) > 1 else str(ROOT / ".venv/neovim/nvim")
     for scene in SCENES:
         if len(sys.argv) > 2 and scene.name not in sys.argv[2:]:
             continue
         events, screens = record(neovim, scene)
-        (ROOT / f"docs/{scene.name}.cast").write_text(cast(scene, events))
-        (ROOT / f"docs/{scene.name}.svg").write_text(svg(scene, screens))
+        (ROOT / f"docs/{scene.name}.cast").write_text(cast(scene.title, scene.size, events))
+        (ROOT / f"docs/{scene.name}.svg").write_text(svg(scene.size, screens))
         print(f"{scene.name}: {len(events)} writes in {events[-1][0]:.1f} s")
 
 

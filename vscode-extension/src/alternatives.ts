@@ -57,7 +57,7 @@ export async function chooseAlternative(client: Client): Promise<void> {
 }
 
 function share(probability: number): string {
-  return `${Math.round(100 * probability)} %`;
+  return `${Math.round(100 * probability)}%`;
 }
 
 async function tell(why: string): Promise<void> {

@@ -137,7 +137,7 @@ export function sidesOf({ document, span, text = "" }: RewriteSession): Sides {
   return { before, after: before.slice(0, span.start) + text + before.slice(span.end) };
 }
 
-/** Whether it starts from a text, of which more or less can become noise; holes have none. */
-export function hasStrength({ old, holes }: RewriteSession): boolean {
-  return holes === undefined && old.trim() !== "";
+/** Whether more or less of a text can become noise; holes have none, and pinned texts are warm. */
+export function hasStrength({ old, holes, pinned }: RewriteSession): boolean {
+  return holes === undefined && pinned === undefined && old.trim() !== "";
 }

@@ -11,7 +11,11 @@ TEXT = "return width * height + 1"
 def accepted(plugged):
     """A line of which all after `return ` was accepted; around a pinned word, the engine writes
     something else."""
-    editor = plugged(answers={"return ": ["width * height + 1"]}, pinned=["2 * ", " + depth"])
+    editor = plugged(
+        answers={"return ": ["width * height + 1"]},
+        pinned=["2 * ", " + depth"],
+        otherwise=[" - 2"],
+    )
     editor.open("x = 1\nreturn\ny = 2\n")
     editor.keys("jA ")
     editor.wait_for_ghost("width * height + 1")
@@ -56,7 +60,7 @@ def test_the_first_word_can_be_another_one(accepted):
     accepted.keys("cwdepth<Esc>")
     accepted.until(lambda: accepted.text()[1] == "return depth * height + 1")
     accepted.command("DgLsp keep")
-    accepted.until(lambda: "return depth infilled" in (accepted.preview() or ""))
+    accepted.until(lambda: "return depth - 2" in (accepted.preview() or ""))
 
 
 def test_a_selection_stays(accepted):
@@ -75,6 +79,14 @@ def test_what_is_outside_of_the_accepted_text_cannot_stay(accepted):
     accepted.until(lambda: accepted.text()[1] != TEXT)
     accepted.command("DgLsp keep")
     accepted.until(lambda: "accept a suggestion first" in accepted.messages())
+
+
+def test_what_starts_as_it_is_has_no_strength(accepted):
+    accepted.lua("vim.api.nvim_win_set_cursor(0, { 2, 17 })")
+    keep(accepted)
+    assert "%" not in accepted.preview()
+    accepted.command("DgLsp freer")
+    accepted.until(lambda: "no strength" in accepted.messages())
 
 
 def test_an_edit_while_it_is_written_discards_it(accepted):

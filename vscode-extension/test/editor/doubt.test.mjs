@@ -1,7 +1,10 @@
-/** Doubt, alternatives and kept words in the real editor, with an engine that follows a script. */
+/**
+ * Doubt, alternatives and kept words in the real editor, with an engine that follows a script, and
+ * at the end with the bundled model.
+ */
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { until, Workplace } from "./harness.mjs";
+import { DG_LSP, until, Workplace } from "./harness.mjs";
 
 const TEXT = "def f(width, height):\n    return\n";
 const TAKEN = TEXT.replace("return", "return width * height + 1");
@@ -10,7 +13,12 @@ let workplace;
 let window;
 
 before(async () => {
-  workplace = new Workplace({ "dgLsp.doubt.show": true });
+  workplace = new Workplace({
+    "dgLsp.doubt.show": true,
+    // What one test has saved would be what the next one is suggested.
+    "dgLsp.context.workspaceFiles": false,
+    "dgLsp.context.relatedFiles": false,
+  });
   const scripted = workplace.scripted({
     answers: { "return ": ["width * height + 1"], "width * ": ["depth", "length"] },
     pinned: ["2 * ", " + depth"],
@@ -19,6 +27,7 @@ before(async () => {
   workplace.set({ "dgLsp.server.path": scripted });
   await workplace.start();
   window = await workplace.open(workplace.file("first.py", TEXT));
+  await window.page.keyboard.press("Control+b");
   await until(async () => !/starting/.test(await window.tooltip()));
 });
 
@@ -83,4 +92,74 @@ test("another word is chosen from the list of alternatives", async () => {
   await window.page.keyboard.press("Enter");
   const after = TAKEN.replace("height + 1", "length + 1");
   await window.holds(file, after);
+});
+
+/** What the bundled model suggests where a blank is typed. */
+async function suggestedByModel(name, text, line, column, ghost) {
+  const file = workplace.file(name, text);
+  await window.openFile(name);
+  await window.goTo(line, column);
+  await window.page.keyboard.type(" ");
+  await until(async () => (await window.settledGhost()) === ghost);
+  return file;
+}
+
+const TIMER = `class Timer:
+    def __init__(self, limit=None):
+        self.limit = limit
+        self.time = 0
+
+`;
+
+test("with the bundled model another exception is chosen from the list", async () => {
+  workplace.set({ "dgLsp.server.path": DG_LSP });
+  await until(() => workplace.pids("serve").length === 1);
+  const text = `def number(text):
+    try:
+        return int(text)
+    except:
+        return None
+`;
+  const file = await suggestedByModel("number.py", text, 4, 11, "ImportError");
+  await window.page.keyboard.press("Tab");
+  await window.page.keyboard.press("Control+Alt+w");
+  await window.box();
+  await until(async () => (await window.entries()).some((one) => /ValueError/.test(String(one))));
+  await window.page.waitForTimeout(500);
+  await window.picture("vscode-alternatives", 320);
+  await window.page.keyboard.type("Val");
+  await window.page.keyboard.press("Enter");
+  await until(async () => /except ValueError:/.test(await window.saved(file)));
+});
+
+test("with the bundled model what it is unsure of is underlined", async () => {
+  const text = `${TIMER}    def reset(self):\n        self.time =\n`;
+  await suggestedByModel("stopwatch.py", text, 7, 20, "0");
+  await window.page.keyboard.press("Tab");
+  await until(isUnderlined);
+  await window.picture("vscode-doubt", 220);
+});
+
+test("with the bundled model the rest of a suggestion follows a corrected word", async () => {
+  const text = `${TIMER}    def is_over(self):
+        if self.limit
+            return self.time > self.limit
+        return False
+`;
+  const file = await suggestedByModel("timer.py", text, 7, 22, "< 0:");
+  await window.picture("vscode-keep-1", 240);
+  await window.page.keyboard.press("Tab");
+  await until(async () => /limit < 0:/.test(await window.saved(file)));
+  await window.goTo(7, 23);
+  await window.page.keyboard.press("Shift+ArrowRight");
+  await window.page.keyboard.type("is not");
+  await until(async () => /limit is not 0:/.test(await window.saved(file)));
+  await window.picture("vscode-keep-2", 240);
+  await window.page.keyboard.press("Control+Alt+k");
+  await window.previewReady();
+  await window.page.waitForTimeout(500);
+  await window.picture("vscode-keep-3", 240);
+  await window.page.keyboard.press("Control+Enter");
+  await until(async () => (await window.lenses()) === "");
+  await until(async () => /limit is not None:/.test(await window.saved(file)));
 });

@@ -57,9 +57,9 @@ test("the choice replaces the word", async () => {
     command: "dg-lsp.alternatives",
     arguments: [{ uri: "file:///work/a.py", version: 1 }],
   });
-  const question = await asked(/^Instead of height \(itself 10 %\)$/);
+  const question = await asked(/^Instead of height \(itself 10%\)$/);
   expect(question.choices).toEqual(["depth", "length"]);
-  expect(question.details).toEqual(["60 %", "30 %"]);
+  expect(question.details).toEqual(["60%", "30%"]);
   question.answer("length");
   await chosen;
   expect(editor.document.getText()).toBe("total = width * length\n");

@@ -377,6 +377,16 @@ describe("the strength", () => {
     expect(requests).toHaveLength(1);
   });
 
+  test("is not there around a word that stays, which starts as it is", async () => {
+    const range = new vscode.Range(3, 0, 4, 12);
+    void rewriting.begin({ document, range, pinned: [{ start: 0, end: 1 }] });
+    await next(0);
+    expect(lenses().join()).not.toContain("%");
+    await rewriting.turn(1);
+    await quiet();
+    expect(requests).toHaveLength(1);
+  });
+
   test("that fails leaves the last text, and its strength", async () => {
     await begun();
     void rewriting.turn(1);

@@ -45,7 +45,7 @@ local num_started = 0
 ---@param rewrite dg_lsp.Rewrite
 ---@return boolean
 local function has_strength(rewrite)
-  return not rewrite.holes and table.concat(rewrite.original):find('%S') ~= nil
+  return not rewrite.holes and not rewrite.pinned and table.concat(rewrite.original):find('%S') ~= nil
 end
 
 ---@param rewrite dg_lsp.Rewrite
@@ -359,7 +359,9 @@ local function turn(bufnr, by)
   if not rewrite then
     return
   elseif not has_strength(rewrite) then
-    say('what is filled starts as noise; it has no strength', vim.log.levels.INFO)
+    local start = rewrite.pinned and 'what is around a word that stays starts as it is'
+      or 'what is filled starts as noise'
+    say(start .. '; it has no strength', vim.log.levels.INFO)
     return
   end
   local turned = strength.turned(rewrite.strength, by)
