@@ -166,7 +166,7 @@ def _draw(
     """Draw the span while it is being denoised and leave the final text in place."""
     from dg_lsp.cli.live import LiveSpan, view_around
 
-    view = view_around(span.source.text, span.start, span.end, span.path)
+    view = view_around(span.source.text, span.start, span.end, span.path, span.holes)
     with LiveSpan(terminal, view) as drawing:
         ending = asyncio.run(_fill(span, options, opened, drawing.show))
         reason = None if ending.reason is None else ending.reason.message

@@ -33,9 +33,10 @@ from dg_lsp.cli.cells import (
     wrapped,
 )
 from dg_lsp.diagnosis.findings import count_of
+from dg_lsp.document.holes import between
 from dg_lsp.document.position import line_column_at, line_ends_before
 from dg_lsp.document.suggestions import Suggestion
-from dg_lsp.job import Draft, Infill, MaskedPlace
+from dg_lsp.job import Draft, Infill, MaskedPlace, Span
 
 LINES_BEFORE = 4
 LINES_AFTER = 3
@@ -64,6 +65,8 @@ class SourceView:
     tail: str
     """The text after the span on its last line."""
     after: tuple[str, ...]
+    between: tuple[str, ...] = ()
+    """The text between the holes of the span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,9 @@ class Screen:
     """Colours from low to high confidence."""
 
 
-def view_around(text: str, start: int, end: int, path: str) -> SourceView:
+def view_around(
+    text: str, start: int, end: int, path: str, holes: Sequence[Span] = ()
+) -> SourceView:
     """Cut the lines around `[start, end)` out of a document, quickly even for long lines."""
     number, column = line_column_at(text, start)
     line_start = at = start - column + 1
@@ -102,6 +107,7 @@ def view_around(text: str, start: int, end: int, path: str) -> SourceView:
         unseen_lines=line_ends_before(text, end) - line_ends_before(text, seen),
         tail=tail,
         after=tuple(after),
+        between=tuple(between(text, holes)),
     )
 
 
@@ -113,8 +119,12 @@ def draft_frame(
         rows = source_rows(view, screen)
         status = "waiting for the first step"
     else:
-        mean = sum(draft.confidence) / max(1, len(draft.confidence))
-        rows = infilled_rows(view, draft.text, draft.confidence, screen, draft.masked)
+        kept = _kept(view, draft.text, draft.segments)
+        guessed = list(draft.confidence)
+        for part in reversed(kept):
+            del guessed[part.start : part.end]
+        mean = sum(guessed) / max(1, len(guessed))
+        rows = infilled_rows(view, draft.text, draft.confidence, screen, draft.masked, kept)
         sure = f"confidence {mean:.0%}" if draft.text or draft.masked else "empty"
         status = f"step {draft.step} of {draft.steps_allowed} · {sure} · {elapsed_ms:.0f} ms"
     # One row for the status and one for the cursor below; a taller frame cannot be redrawn.
@@ -134,7 +144,8 @@ def final_frame(
     """The source with the best suggestion in place, the others below it, and the times."""
     if suggestions:
         best = suggestions[0]
-        parts = infilled_rows(view, best.text, _tempered(best), screen)
+        kept = _kept(view, best.text, best.holes)
+        parts = infilled_rows(view, best.text, _tempered(best), screen, kept=kept)
         style = _style_of(best.confidence, screen)
         parts.append(Text.assemble("confidence ", (f"{best.confidence:.0%}", style)))
     else:
@@ -162,9 +173,11 @@ def infilled_rows(
     confidences: Sequence[float],
     screen: Screen,
     masked: Sequence[MaskedPlace] = (),
+    kept: Sequence[Span] = (),
 ) -> list[Text]:
-    """The numbered lines of the view with `text` in place of the span; dots fill its gaps."""
-    span = _coloured(text, confidences, screen, masked) if text or masked else _CURSOR
+    """The numbered lines of the view with `text` in place of the span; dots fill its gaps, and
+    the parts of it that are `kept` are no guesses, so they have no colour."""
+    span = _coloured(text, confidences, screen, masked, kept) if text or masked else _CURSOR
     return _rows(view, span, 0, screen)
 
 
@@ -336,12 +349,29 @@ def _coloured(
     confidences: Sequence[float],
     screen: Screen,
     masked: Sequence[MaskedPlace] = (),
+    kept: Sequence[Span] = (),
 ) -> list[Line]:
     styles = [_style_of(share, screen) for share in confidences]
+    for part in kept:
+        styles[part.start : part.end] = [Style.null()] * (part.end - part.start)
     styled = list(zip(text, styles, strict=True))
     for place in reversed(masked):
         styled[place.at : place.at] = [(PLACEHOLDER, Style(dim=True))] * place.width
     return split_lines(styled)
+
+
+def _kept(view: SourceView, text: str, written: Sequence[str]) -> list[Span]:
+    """Where the text between holes is, in a text with these ones in the holes."""
+    found: list[Span] = []
+    at = 0
+    for one, stays in zip(written, view.between, strict=False):
+        start = at + len(one)
+        # Models write other line ends than some files have.
+        same = (stays, stays.replace("\r\n", "\n"))
+        after = next((each for each in same if text.startswith(each, start)), "")
+        at = start + len(after)
+        found.append(Span(start, at))
+    return found
 
 
 def _style_of(confidence: float, screen: Screen) -> Style:

@@ -266,7 +266,7 @@ SCENES = (
         "dg-lsp: two holes are filled together in Neovim, by the bundled model on a CPU",
         (68, 17),
         fill,
-        ("stack.py", HOLES),
+        ("push.py", HOLES),
     ),
     Scene(
         "neovim-next-edit",

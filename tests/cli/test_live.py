@@ -24,7 +24,7 @@ from dg_lsp.cli.live import (
     view_around,
 )
 from dg_lsp.document.suggestions import Suggestion
-from dg_lsp.job import Draft, Infill, MaskedPlace
+from dg_lsp.job import Draft, Infill, MaskedPlace, Span
 
 
 def terminal(width: int = 80, height: int = 25, no_color: bool = False) -> Console:
@@ -213,6 +213,30 @@ def test_dots_stand_for_tokens_that_are_not_decided() -> None:
     [row, *_] = lines_of(draft_frame(view_of("x‸;"), draft, 0, screen_of(console)), console)
 
     assert row.endswith("x··a···;")
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_what_is_between_holes_is_not_coloured_as_a_guess(newline: str) -> None:
+    text = f"a = …{newline}b = …;"
+    holes = (Span(4, 5), Span(text.index("…", 5), len(text) - 1))
+    view = view_around(text, holes[0].start, holes[-1].end, "any.py", holes)
+    console = terminal()
+    shares = (0.2,) * 2 + (1.0,) * 5 + (0.2,) * 2
+    draft = Draft("12\nb = 34", shares, 1, 8, segments=("12", "34"))
+    best = Suggestion(
+        f"12{newline}b = 34", 0.2, (0.2,) * (8 + len(newline)), holes=("12", "34")
+    )
+    for frame in (
+        draft_frame(view, draft, 0, screen_of(console)),
+        final_frame(view, [best], Infill((), 1), None, screen_of(console)),
+    ):
+        guesses = [
+            segment.text
+            for segment in console.render(frame)
+            if segment.style and segment.style.color and segment.text.strip() != "20%"
+        ]
+        assert guesses == ["12", "34"]
+        assert " 20%" in "\n".join(lines_of(frame, console))
 
 
 def colours_of(console: Console) -> list[object]:
