@@ -1,7 +1,9 @@
 """`HttpInfiller`: an engine behind a socket, with the interface of one in this process.
 
 Whatever happens to the engine, every job ends; if the engine failed, with an empty infill and
-the reason. It belongs to one event loop. `reconnect` starts an engine when needed.
+the reason. It belongs to one event loop. `reconnect` starts an engine when needed. An engine on
+this machine gets all jobs over one connection (channel.py), another one gets an HTTP request for
+each.
 """
 
 from __future__ import annotations
@@ -313,9 +315,7 @@ class HttpInfiller:
             return
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._open_channel())
-            self._connecting.add_done_callback(
-                lambda task: task.cancelled() or task.exception()
-            )
+            self._connecting.add_done_callback(_note_exception)
         await asyncio.shield(self._connecting)
 
     async def _open_channel(self) -> None:
