@@ -2,8 +2,8 @@
 
 Whatever happens to the engine, every job ends; if the engine failed, with an empty infill and
 the reason. It belongs to one event loop. `reconnect` starts an engine when needed. An engine on
-this machine gets all jobs over one connection (channel.py), another one gets an HTTP request for
-each.
+this machine gets all jobs over one connection (channel.py); elsewhere, each job is an HTTP
+request.
 """
 
 from __future__ import annotations
