@@ -69,7 +69,7 @@ function M.keep(client, selection)
   local bufnr = api.nvim_get_current_buf()
   local region = inserted.region(bufnr)
   if not region then
-    say('nothing was accepted here that could be rewritten; accept a suggestion first')
+    say('accept a suggestion first; then a word of it can be kept')
     return
   end
   local kept
@@ -83,7 +83,7 @@ function M.keep(client, selection)
     kept = M.edited(region.accepted, region.text) or (at and M.word(region.text, at))
   end
   if not kept then
-    say('what is to stay must be a part of the text that was accepted last')
+    say('only a part of the text that was accepted last can stay')
     return
   end
   rewrite.start(client, region.selection, nil, nil, { kept })

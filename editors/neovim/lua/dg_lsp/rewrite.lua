@@ -45,7 +45,9 @@ local num_started = 0
 ---@param rewrite dg_lsp.Rewrite
 ---@return boolean
 local function has_strength(rewrite)
-  return not rewrite.holes and not rewrite.pinned and table.concat(rewrite.original):find('%S') ~= nil
+  return not rewrite.holes
+    and not rewrite.pinned
+    and table.concat(rewrite.original):find('%S') ~= nil
 end
 
 ---@param rewrite dg_lsp.Rewrite
