@@ -79,6 +79,8 @@ def test_what_is_outside_of_the_accepted_text_cannot_stay(accepted):
     accepted.until(lambda: accepted.text()[1] != TEXT)
     accepted.command("DgLsp keep")
     accepted.until(lambda: "accept a suggestion first" in accepted.messages())
+    # A longer one has to be dismissed with a key.
+    assert all(len(line) < 70 for line in accepted.messages().splitlines())
 
 
 def test_what_starts_as_it_is_has_no_strength(accepted):
