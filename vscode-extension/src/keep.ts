@@ -6,7 +6,7 @@ import type { Accepted } from "./inserted";
 import type { Wish } from "./rewriteSession";
 
 const NOTHING = "accept a suggestion first; then a word of it can be kept.";
-const OUTSIDE = "what is to stay must be a part of the text that was accepted last.";
+const OUTSIDE = "only a part of the text that was accepted last can stay.";
 
 /** What is to be rewritten, or why it cannot be. */
 export function keeping(editor: vscode.TextEditor, accepted: Accepted | undefined): Wish | string {
