@@ -311,9 +311,17 @@ class EngineSettings:
     """Free tokens per canvas of a long span; the checkpoint says how long its canvas may be."""
     min_confidence: float = 0.0
     """Candidates with a lower confidence are not returned; 0 returns all."""
+    alternatives_temperature: float = 1.0
+    """Divides the log-likelihoods that the probabilities of alternatives of a word come from,
+    because a small model is too sure of them; `dg-lsp eval alternatives --tuning` fits it."""
 
     def __post_init__(self) -> None:
-        _check(self, block_tokens=(1, MOST_CANVAS), min_confidence=(0, 1))
+        _check(
+            self,
+            block_tokens=(1, MOST_CANVAS),
+            min_confidence=(0, 1),
+            alternatives_temperature=(0.01, 100),
+        )
 
 
 def model_directory(model: str) -> Path | None:

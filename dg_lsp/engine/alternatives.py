@@ -37,8 +37,13 @@ WIDTH = 8
 """How many texts a canvas yields."""
 
 
-def alternatives(job: InfillJob, denoiser: Denoiser, codec: Codec, family: Family) -> Infill:
-    """The likeliest texts in place of the job's word, best first, and the word among them."""
+def alternatives(
+    job: InfillJob, denoiser: Denoiser, codec: Codec, family: Family, temperature: float = 1.0
+) -> Infill:
+    """The likeliest texts in place of the job's word, best first, and the word among them.
+
+    `temperature` divides the log-likelihoods from which the probabilities follow.
+    """
     word = job.replaced or ""
     began = time.perf_counter()
     if len(word) > MOST_TOKENS * MAX_CHARS_PER_TOKEN:
@@ -65,7 +70,7 @@ def alternatives(job: InfillJob, denoiser: Denoiser, codec: Codec, family: Famil
         found += _texts(plan, codec, distribution)
     stepped = time.perf_counter()
     ranked = family.ranker.rank(found, prompt, encoded, {}, is_rewrite=True)
-    shares = _shares([candidate.score for candidate in ranked])
+    shares = shares_of([candidate.score for candidate in ranked], temperature)
     weighed = [
         replace(candidate, confidence=share)
         for candidate, share in zip(ranked, shares, strict=True)
@@ -128,8 +133,8 @@ def _likeliest(distribution: Tensor) -> list[tuple[list[int], list[float]]]:
     return [(tokens, each) for _, tokens, each in best]
 
 
-def _shares(scores: Sequence[float]) -> list[float]:
+def shares_of(scores: Sequence[float], temperature: float) -> list[float]:
     """The probability of each text among all, by their log-likelihoods."""
     most = max(scores)
-    weights = [math.exp(score - most) for score in scores]
+    weights = [math.exp((score - most) / temperature) for score in scores]
     return [weight / sum(weights) for weight in weights]

@@ -144,7 +144,8 @@ class Engine:
     def _steps_of(self, ticket: EngineJob) -> Steps[Infill]:
         job, model = ticket.job, (self._denoiser, self._codec, self._family)
         if job.alternatives:
-            return at_once(lambda: alternatives(job, *model))
+            temperature = self._settings.alternatives_temperature
+            return at_once(lambda: alternatives(job, *model, temperature))
         return Filling(
             job,
             *model,

@@ -4,18 +4,18 @@ the right one is looked for among the alternatives."""
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from dg_lsp.engine.alternatives import alternatives
+from dg_lsp.engine.alternatives import alternatives, shares_of
 from dg_lsp.evaluation.spans import UNSEEDED, TrueSpan, job_of
+from dg_lsp.job import MAX_CANDIDATES
 from dg_lsp.models.loading import LoadedModel
 from dg_lsp.training.corpus import SourceFile
-
-COUNT = 8
-"""As many alternatives as an editor lists."""
 
 _WORD = re.compile(r"[^\W\d]\w+")
 
@@ -40,6 +40,8 @@ class Found:
     is_kept: bool
     """Whether the wrong word is the likeliest of all."""
     milliseconds: float
+    scores: tuple[float, ...] = ()
+    """Log-likelihoods of all texts; the first alternative's is the first."""
 
 
 def wrong_words(files: Sequence[SourceFile], count: int, seed: int) -> list[WrongWord]:
@@ -62,15 +64,44 @@ def wrong_words(files: Sequence[SourceFile], count: int, seed: int) -> list[Wron
 def look(model: LoadedModel, one: WrongWord) -> Found:
     """Ask for alternatives of the wrong word."""
     job = dataclasses.replace(
-        job_of(one.span, context=UNSEEDED), replaced=one.wrong, alternatives=COUNT
+        job_of(one.span, context=UNSEEDED), replaced=one.wrong, alternatives=MAX_CANDIDATES
     )
-    infill = alternatives(job, model.denoiser, model.codec, model.family())
+    temperature = model.settings.alternatives_temperature
+    infill = alternatives(job, model.denoiser, model.codec, model.family(), temperature)
     texts = [candidate.text for candidate in infill.candidates]
     others = [candidate for candidate in infill.candidates if candidate.text != one.wrong]
+    own = [candidate for candidate in infill.candidates if candidate.text == one.wrong]
     ranks = [rank for rank, other in enumerate(others) if other.text == one.span.text]
     return Found(
         ranks[0] if ranks else None,
         others[0].confidence if others else 0.0,
         texts[:1] == [one.wrong],
         infill.timings_ms.get("total", 0.0),
+        tuple(candidate.score for candidate in (*others, *own)) if others else (),
     )
+
+
+def fitted_temperature(found: Sequence[Found]) -> float:
+    """The temperature at which the first alternative is said to be right as often as it is.
+
+    By bisection; the probability of the first falls as the temperature rises.
+    """
+    asked = [one.scores for one in found if one.scores]
+    right = sum(one.rank == 0 for one in found)
+    low, high = 0.1, 100.0
+    for _ in range(40):
+        middle = math.sqrt(low * high)
+        said = sum(shares_of(scores, middle)[0] for scores in asked)
+        low, high = (middle, high) if said > right else (low, middle)
+    return low
+
+
+def calibration_error(found: Sequence[Found], bins: int = 5) -> float:
+    """Mean distance between what is said of the first alternative and how often it is right,
+    in groups of about equal size by what is said (Naeini et al., AAAI 2015)."""
+    ordered = sorted(found, key=lambda one: one.probability)
+    ends = [round(len(ordered) * at / bins) for at in range(bins + 1)]
+    groups = [ordered[start:end] for start, end in pairwise(ends) if end > start]
+    return sum(
+        abs(sum(one.probability - (one.rank == 0) for one in group)) for group in groups
+    ) / max(1, len(ordered))

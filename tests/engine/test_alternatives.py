@@ -23,13 +23,21 @@ AREA = "def area(self, radius):\n    return 3.14 * <|radius|> ** 2\n"
 SETTINGS = EngineSettings(PromptSettings(style=PromptStyle.BARE))
 
 
-def ask(codec, marked: str, word: str, count: int = 8, canvas_length: int = 64) -> Infill:
+def ask(
+    codec,
+    marked: str,
+    word: str,
+    count: int = 8,
+    canvas_length: int = 64,
+    temperature: float = 1.0,
+) -> Infill:
     """The alternatives of `word`, from a model that knows the text between `<|` and `|>`."""
     prefix, rest = marked.split("<|")
     known, suffix = rest.split("|>")
     denoiser = ScriptedDenoiser(codec, prefix + known + suffix, canvas_length=canvas_length)
     job = InfillJob(prefix, suffix, replaced=word, alternatives=count)
-    return alternatives(job, denoiser, codec, gemma_family(SETTINGS, denoiser, codec))
+    family = gemma_family(SETTINGS, denoiser, codec)
+    return alternatives(job, denoiser, codec, family, temperature)
 
 
 def texts(infill: Infill) -> list[str]:
@@ -70,6 +78,15 @@ def test_probabilities_are_of_distinct_texts_best_first(tiny_codec):
     assert all(0 <= share <= 1 for share in shares)
     assert sum(shares) <= 1 + 1e-9
     assert not math.isnan(sum(shares))
+
+
+def test_a_temperature_changes_the_probabilities_and_not_the_order(tiny_codec):
+    usual = ask(tiny_codec, AREA, "height")
+    doubtful = ask(tiny_codec, AREA, "height", temperature=3.0)
+
+    assert texts(usual)[:3] == texts(doubtful)[:3]
+    assert usual.candidates[0].confidence > doubtful.candidates[0].confidence
+    assert [one.score for one in usual.candidates] == [one.score for one in doubtful.candidates]
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])

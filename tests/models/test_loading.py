@@ -104,7 +104,11 @@ def test_settings_of_the_checkpoint_override_the_defaults(checkpoint):
         {
             "prompt": {"style": "bare", "right_anchor_tokens": 7},
             "length": {"lengths": [1, 2], "keep_after": [[2, 1]]},
-            "engine": {"block_tokens": 9, "min_confidence": 0.25},
+            "engine": {
+                "block_tokens": 9,
+                "min_confidence": 0.25,
+                "alternatives_temperature": 2.5,
+            },
             "follows_instructions": False,
         },
     )
@@ -118,6 +122,7 @@ def test_settings_of_the_checkpoint_override_the_defaults(checkpoint):
     assert loaded.settings.length.lengths == (1, 2)
     assert loaded.settings.length.keep_after == ((2, 1),)
     assert (loaded.settings.block_tokens, loaded.settings.min_confidence) == (9, 0.25)
+    assert loaded.settings.alternatives_temperature == 2.5
     assert not loaded.info.follows_instructions
 
 

@@ -30,7 +30,12 @@ def alternatives(
     from rich.progress import track
 
     from dg_lsp.cli.compose import load_model
-    from dg_lsp.evaluation.alternatives import look, wrong_words
+    from dg_lsp.evaluation.alternatives import (
+        calibration_error,
+        fitted_temperature,
+        look,
+        wrong_words,
+    )
     from dg_lsp.evaluation.spans import held_out
 
     loaded = load_model(model, device)
@@ -50,3 +55,6 @@ def alternatives(
     print(f"\nthe wrong word is the likeliest of all: {kept / count:.0%}")
     said = statistics.mean(one.probability for one in found)
     print(f"mean probability of the first alternative: {said:.0%}")
+    print(f"calibration error of that probability: {calibration_error(found):.2f}")
+    if tuning:
+        print(f"alternatives_temperature that fits: {fitted_temperature(found):.2f}")
