@@ -152,7 +152,9 @@ def build_job(
     if not options.alternatives:
         replaced = "" if core.holes else shown[start:end]
         seeds = context.find_seeds(shown[:start], shown[end:], replaced)
-    if kept:
+    # Around a kept word, only a text that has the word where it stands is better than what
+    # denoising starts from.
+    if kept and not options.is_warm:
         segment_seeds = _segment_seeds(kept, shown[:start], shown[end:], context.find_seeds)
     *starts, last = _starts(shown[start:end], core.holes, options)
     pinned = tuple(map(PinnedText, kept, starts))

@@ -199,11 +199,10 @@ def looked_up():
     return dataclasses.replace(CONTEXT, find_seeds=find), asked
 
 
-@pytest.mark.parametrize("is_warm", [False, True])
-def test_the_seeds_of_each_hole_are_looked_up_with_the_others_empty(looked_up, is_warm):
+def test_the_seeds_of_each_hole_are_looked_up_with_the_others_empty(looked_up):
     context, asked = looked_up
     place = holed("a = ", "… + … * …", "\n", Span(0, 1), Span(4, 5), Span(8, 9))
-    job = build_job(place, RequestOptions(is_warm=is_warm), MODEL, context)
+    job = build_job(place, ASKED, MODEL, context)
 
     assert asked == [
         ("a = ", "\n", ""),
@@ -213,6 +212,15 @@ def test_the_seeds_of_each_hole_are_looked_up_with_the_others_empty(looked_up, i
     ]
     assert [one.text for one in job.seeds] == ["found 1"]
     assert [seed.text for [seed] in job.segment_seeds] == ["found 2", "found 3", "found 4"]
+
+
+def test_around_a_kept_word_seeds_are_of_the_whole_text(looked_up):
+    context, asked = looked_up
+    place = holed("a = ", "x + y", "\n", Span(0, 1), Span(4, 5))
+    job = build_job(place, RequestOptions(is_warm=True), MODEL, context)
+
+    assert asked == [("a = ", "\n", "")]
+    assert ([one.text for one in job.seeds], job.segment_seeds) == (["found 1"], ())
 
 
 def test_a_single_hole_has_the_seeds_of_a_span(looked_up):
