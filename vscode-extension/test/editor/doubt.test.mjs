@@ -121,15 +121,17 @@ test("with the bundled model another exception is chosen from the list", async (
         return None
 `;
   const file = await suggestedByModel("number.py", text, 4, 11, "ImportError");
+  await window.picture("vscode-alternatives-1", 220);
   await window.page.keyboard.press("Tab");
   await window.page.keyboard.press("Control+Alt+w");
   await window.box();
   await until(async () => (await window.entries()).some((one) => /ValueError/.test(String(one))));
   await window.page.waitForTimeout(500);
-  await window.picture("vscode-alternatives", 320);
+  await window.picture("vscode-alternatives-2", 320);
   await window.page.keyboard.type("Val");
   await window.page.keyboard.press("Enter");
   await until(async () => /except ValueError:/.test(await window.saved(file)));
+  await window.picture("vscode-alternatives-3", 220);
 });
 
 test("with the bundled model what it is unsure of is underlined", async () => {
