@@ -72,6 +72,10 @@ compose.open_infiller = open_scripted
 main()
 '''
 COMMAND = "import sys; from dg_lsp.cli import run; sys.exit(run(['infill', *sys.argv[1:]]))"
+# Tests that run in the background of a shell inherit that it is ignored.
+INTERRUPTIBLE = (
+    f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {COMMAND}"
+)
 ITSELF = ("--engine", "auto")
 """The default, said aloud: then the command does all in its own process."""
 
@@ -234,7 +238,7 @@ def until_jobs(count: int) -> None:
 def test_ctrl_c_ends_the_job_without_a_word(way, engine, tmp_path):
     (tmp_path / "a.py").write_text("x = \nWAITS\n")
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, f"{tmp_path}/a.py:1:5", *way],
+        [sys.executable, "-c", INTERRUPTIBLE, f"{tmp_path}/a.py:1:5", *way],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -282,7 +286,7 @@ def test_the_cursor_comes_back_after_ctrl_c(engine, tmp_path):
     (tmp_path / "a.py").write_text("x = \nWAITS\n")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, f"{tmp_path}/a.py:1:5"],
+        [sys.executable, "-c", INTERRUPTIBLE, f"{tmp_path}/a.py:1:5"],
         stdout=theirs,
         env={**os.environ, "TERM": "xterm"},
     )

@@ -10,8 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dg_lsp.models import loading
-from dg_lsp.models.checkpoint import CheckpointError, list_shards, read_headers
+from dg_lsp.models.checkpoint import (
+    GENERATION,
+    METADATA,
+    CheckpointError,
+    list_shards,
+    read_headers,
+)
 from dg_lsp.models.gemma import config as gemma_config
 from dg_lsp.models.gemma import quantization
 from dg_lsp.models.loading import load
@@ -266,10 +271,10 @@ def test_odd_values_are_used_or_refused_and_nothing_else(tiny_checkpoint, tmp_pa
     ],
 )
 def test_settings_that_no_engine_can_have_are_refused_by_name(checkpoint, metadata):
-    (checkpoint / loading.METADATA).write_text(json.dumps(metadata))
+    (checkpoint / METADATA).write_text(json.dumps(metadata))
     said = refusal(checkpoint)
 
-    assert loading.METADATA in said
+    assert METADATA in said
     [[name]] = metadata.values()
     assert name in said
 
@@ -287,8 +292,8 @@ def test_settings_that_no_engine_can_have_are_refused_by_name(checkpoint, metada
     ],
 )
 def test_numbers_of_the_sampler_are_refused_by_name(checkpoint, name, value):
-    (checkpoint / loading.GENERATION).write_text(json.dumps({name: value}))
+    (checkpoint / GENERATION).write_text(json.dumps({name: value}))
     said = refusal(checkpoint)
 
-    assert loading.GENERATION in said
+    assert GENERATION in said
     assert name in said
