@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import contextlib
 import json
 import os
 import re
@@ -296,7 +297,10 @@ def test_the_cursor_comes_back_after_ctrl_c(engine, tmp_path):
         drawn += os.read(ours, 65536)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
-    drawn += os.read(ours, 65536)
+    # A terminal gives what it has piece by piece, and an error or nothing at its end.
+    with contextlib.suppress(OSError):
+        while more := os.read(ours, 65536):
+            drawn += more
     os.close(ours)
 
     assert drawn.count(b"\x1b[?25l") == drawn.count(b"\x1b[?25h") == 1
