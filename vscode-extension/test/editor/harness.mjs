@@ -354,8 +354,7 @@ export class Window {
   /** Open another file of the folder in this window, and nothing else. */
   async openFile(name) {
     // A file that is not saved would be asked about.
-    await this.page.keyboard.press("Control+s");
-    await until(async () => (await this.page.locator(".tab.dirty").count()) === 0);
+    await this.save(".tab.dirty");
     await this.page.keyboard.press("Control+k");
     await this.page.keyboard.press("Control+w");
     await until(async () => (await this.page.locator(".tab").count()) === 0);
@@ -501,6 +500,15 @@ export class Window {
     }
   }
 
+  /** Save; a key that is pressed while the focus moves goes nowhere, and is pressed again. */
+  async save(dirty) {
+    const isSaved = async () => (await this.page.locator(dirty).count()) === 0;
+    await until(async () => {
+      await this.page.keyboard.press("Control+s");
+      return until(isSaved, 2000);
+    });
+  }
+
   /** Save until the file holds this: the editor may still be about to insert it. */
   async holds(file, text) {
     await becomes(() => this.saved(file), text);
@@ -508,8 +516,7 @@ export class Window {
 
   /** Save, and read what the file holds. */
   async saved(file) {
-    await this.page.keyboard.press("Control+s");
-    await until(async () => (await this.page.locator(".tab.active.dirty").count()) === 0);
+    await this.save(".tab.active.dirty");
     // One that is not changed is written as well, and is empty while that goes on.
     return until(() => readFileSync(file, "utf8"));
   }

@@ -305,8 +305,7 @@ test("a cell of a notebook sees the code cells above it", async () => {
   });
   await window.picture("vscode-cells", 420);
   await window.page.keyboard.press("Tab");
-  await window.page.keyboard.press("Control+s");
-  await until(async () => (await window.page.locator(".tab.active.dirty").count()) === 0);
+  await window.save(".tab.active.dirty");
 });
 
 test("the menu at a selection has rewrites in words of its own", async () => {
