@@ -8,6 +8,7 @@ running engine.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -37,7 +38,20 @@ def main() -> NoReturn:
     """Run the command line of this process and exit with its status."""
     # Whatever dg-lsp stores is for the user alone, also where the shell's umask is none.
     os.umask(os.umask(OTHERS) | OTHERS)
+    _write_all()
     sys.exit(run(sys.argv[1:]))
+
+
+def _write_all() -> None:
+    """Print all or fail: with PYTHONUNBUFFERED, Python does not look how much of what it wrote
+    was taken, so that on a full disk the end would be missing without a word."""
+    raw = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, io.RawIOBase):
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
+        # What is printed still appears line by line.
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(raw), encoding, errors, line_buffering=True
+        )
 
 
 class ArgumentError(CodedError, ValueError):
@@ -106,11 +120,14 @@ def _fail(error: Exception, as_json: bool) -> int:
             traceback.print_exc()
         else:
             _complain(f"{reason.message} (run again with DG_LSP_DEBUG=1 for the traceback)")
-    if as_json:
-        try:
-            print(json.dumps({"error": reason_json(reason)}), flush=True)
-        except BrokenPipeError:
-            _discard_output()
+    try:
+        if as_json:
+            print(json.dumps({"error": reason_json(reason)}))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        # The reader is gone, or the disk is full, which may be what went wrong.
+        _discard_output()
     return status
 
 

@@ -246,6 +246,39 @@ def test_a_closed_pipe_is_quiet(arguments: list[str]) -> None:
     assert process.returncode == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no limit on the size of files")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["infill", "-", "--hole"], ["infill", "-", "--hole", "--json"]]
+)
+def test_a_full_disk_is_never_success(
+    tmp_path: Path, arguments: list[str], unbuffered: str
+) -> None:
+    import resource
+
+    def fill_the_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"}
+    output = tmp_path / "output"
+    with output.open("wb") as stdout:
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPTED, *arguments],
+            input="x = …\n" + "y = 1\n" * 1000,
+            encoding="utf-8",
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            preexec_fn=fill_the_disk,
+            timeout=60,
+            env={**environment, "DG_LSP_RUNTIME_DIR": str(tmp_path / "none")},
+        )
+
+    assert output.stat().st_size <= 100
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_draws_on_a_real_terminal(tmp_path: Path, python_on_a_terminal) -> None:
     path = tmp_path / "sample.py"
     path.write_text("x = \n")
