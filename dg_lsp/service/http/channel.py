@@ -49,6 +49,9 @@ UPGRADE = "dg-lsp.upgrade"
 """Name of the ASGI extension by which the server hands a connection over (`server.py`)."""
 MOST_UNREAD_BYTES = 64 * 1024
 """A client that reads no faster misses drafts."""
+MOST_UNREAD_ANSWERS_BYTES = 1024 * 1024
+"""Who sends more while so much is unread is left, because each line would be answered into
+memory."""
 HEAD_BYTES = 64
 """Of a line, besides its JSON."""
 
@@ -121,6 +124,8 @@ class JobChannel:
         try:
             for one in self._reader.feed(data):
                 self._take_line(one)
+                if self._transport.get_write_buffer_size() > MOST_UNREAD_ANSWERS_BYTES:
+                    raise LineError("the answers are not read")
         except LineError:
             self._transport.abort()
 

@@ -189,6 +189,13 @@ async def test_whoever_speaks_something_else_is_left(served, sent):
         assert await one.is_closed()
 
 
+async def test_whoever_sends_on_and_reads_nothing_is_left(served):
+    async with channel_to(served) as one:
+        # The answers have more than three million bytes.
+        one.writer.write(b"job 1 {}\n" * 20_000)
+        assert await one.is_closed()
+
+
 async def test_an_engine_that_ends_leaves_its_channels(host, serve_host, directory):
     path = directory / "test.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
