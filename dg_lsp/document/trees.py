@@ -163,10 +163,14 @@ def whole_tree(source: bytes, language: str) -> Tree | None:
 
     reads, most = 0, _MOST_READS * (1 + len(source) // _PIECE_BYTES)
 
-    def read(offset: int, point: object) -> bytes:
+    # tree-sitter 0.26 never lets go of what is read, so that it is always the same object.
+    piece = bytearray()
+
+    def read(offset: int, point: object) -> bytearray:
         nonlocal reads
         reads += 1
-        return source[offset : offset + _PIECE_BYTES]
+        piece[:] = source[offset : offset + _PIECE_BYTES]
+        return piece
 
     # The parser holds the interpreter's lock, except while it calls back.
     parser = tree_sitter.Parser(_loaded[language].parser.language)
@@ -175,6 +179,8 @@ def whole_tree(source: bytes, language: str) -> Tree | None:
     except ValueError:
         # That is how it says that it was stopped.
         return None
+    finally:
+        piece.clear()
 
 
 def encoded(text: str) -> bytes:

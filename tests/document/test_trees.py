@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,3 +38,20 @@ def test_an_inserted_text_gives_a_tree_of_the_whole(prefix, text, suffix) -> Non
     assert changed.source == trees.encoded(prefix + text + suffix)
     assert changed.tree.root_node.end_byte <= len(changed.source)
     assert site.source == trees.encoded(prefix + suffix)
+
+
+def test_what_was_parsed_is_let_go() -> None:
+    """Definitions are read anew whenever a document is opened, for days in the same process."""
+    source = b"def f(a, b):\n    return a + b\n" * 2_000
+    assert trees.load("python")
+    trees.whole_tree(source, "python")
+    tracemalloc.start()
+    try:
+        for _ in range(10):
+            trees.whole_tree(source, "python")
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert held < len(source)
