@@ -83,9 +83,10 @@ def defined_in(path: str, text: str, language: str) -> DefinedFile:
     text = text[:MAX_FILE_CHARS]
     lines = tuple(split_lines(text))
     found: defaultdict[str, list[int]] = defaultdict(list)
-    tree = whole_tree(encoded(text), language) if load(language) else None
+    source = encoded(text)
+    tree = whole_tree(source, language) if load(language) else None
     if tree is not None:
-        for name, rows in _definitions(tree.root_node):
+        for name, rows in _definitions(tree.root_node, source):
             found[name] += [row for row in rows if row < len(lines)]
     return DefinedFile(path, lines, {name: tuple(rows) for name, rows in found.items()})
 
@@ -168,29 +169,30 @@ def _names(line: str) -> frozenset[str]:
 
 
 def _definitions(
-    node: Node, owners: tuple[int, ...] = ()
+    node: Node, source: bytes, owners: tuple[int, ...] = ()
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """The names that are defined in a node, with the rows that show them."""
     for child in node.named_children:
         if _NO_DEFINITION.fullmatch(child.type):
             continue
-        if name := _name_of(child):
+        if name := _name_of(child, source):
             yield name, (*owners, *_rows(child))
         if _CONTAINER.fullmatch(child.type) and not _CALLABLE.fullmatch(child.type):
             inside = owners
             if len(owners) < MOST_DEPTH and _OWNER.fullmatch(child.type):
                 inside = (*owners, child.start_point.row)
-            yield from _definitions(child, inside)
+            yield from _definitions(child, source, inside)
 
 
-def _name_of(node: Node) -> str:
+def _name_of(node: Node, source: bytes) -> str:
     """The last identifier in what a node says it defines."""
     name = None
     while found := next(filter(None, map(node.child_by_field_name, _NAME_FIELDS)), None):
         node = name = found
-    if name is None or not name.text or name.start_point.row != name.end_point.row:
+    if name is None or name.start_point.row != name.end_point.row:
         return ""
-    return next(reversed(IDENTIFIER.findall(name.text.decode())), "")
+    text = source[name.start_byte : name.end_byte].decode()
+    return next(reversed(IDENTIFIER.findall(text)), "")
 
 
 def _rows(node: Node) -> list[int]:

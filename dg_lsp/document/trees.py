@@ -157,7 +157,8 @@ def _parsed_site(prefix: str, suffix: str, language: str) -> ParsedSite:
 def whole_tree(source: bytes, language: str) -> Tree | None:
     """The tree of a text, which is not kept; None if it would take too long.
 
-    Other threads run meanwhile.
+    Other threads run meanwhile. The `text` of a node is never let go of either, so take it from
+    `source`.
     """
     import tree_sitter
 
@@ -165,9 +166,13 @@ def whole_tree(source: bytes, language: str) -> Tree | None:
 
     # tree-sitter 0.26 never lets go of what is read, so that it is always the same object.
     piece = bytearray()
+    is_parsed = False
 
-    def read(offset: int, point: object) -> bytearray:
+    def read(offset: int, point: object) -> bytearray | bytes:
         nonlocal reads
+        if is_parsed:
+            # For the text of a node, where tree-sitter expects bytes and nothing else.
+            return source[offset : offset + _PIECE_BYTES]
         reads += 1
         piece[:] = source[offset : offset + _PIECE_BYTES]
         return piece
@@ -180,6 +185,7 @@ def whole_tree(source: bytes, language: str) -> Tree | None:
         # That is how it says that it was stopped.
         return None
     finally:
+        is_parsed = True
         piece.clear()
 
 

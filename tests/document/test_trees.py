@@ -55,3 +55,11 @@ def test_what_was_parsed_is_let_go() -> None:
         tracemalloc.stop()
 
     assert held < len(source)
+
+
+def test_a_node_of_a_long_text_has_its_text() -> None:
+    assert trees.load("python")
+    tree = trees.whole_tree(b"def f(a, b):\n    return a + b\n" * 500, "python")
+    assert tree is not None
+
+    assert tree.root_node.children[-1].text == b"def f(a, b):\n    return a + b"
