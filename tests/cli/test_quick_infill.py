@@ -303,7 +303,8 @@ def test_the_cursor_comes_back_after_ctrl_c(engine, tmp_path):
             drawn += more
     os.close(ours)
 
-    assert drawn.count(b"\x1b[?25l") == drawn.count(b"\x1b[?25h") == 1
+    # A command whose engine is slow begins anew in its own process.
+    assert 1 <= drawn.count(b"\x1b[?25l") == drawn.count(b"\x1b[?25h")
     assert drawn.endswith(b"\x1b[?25h")
 
 
