@@ -48,9 +48,9 @@ def _write_all() -> None:
     raw = getattr(sys.stdout, "buffer", None)
     if isinstance(raw, io.RawIOBase):
         encoding, errors = sys.stdout.encoding, sys.stdout.errors
-        # What is printed still appears line by line.
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(raw), encoding, errors, line_buffering=True
+        # What is printed still appears line by line, and the file stays open for its owner.
+        sys.stdout = open(  # noqa: SIM115
+            raw.fileno(), "w", buffering=1, encoding=encoding, errors=errors, closefd=False
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import re
@@ -94,6 +95,22 @@ def test_the_exit_status_is_that_of_the_process(
         main()
 
     assert ended.value.code == 2
+
+
+def test_an_unbuffered_output_stays_open_for_its_owner(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    raw = open(tmp_path / "output", "wb", buffering=0)  # noqa: SIM115
+    monkeypatch.setattr(sys, "argv", ["dg-lsp", "infill", "absent.py:1:1"])
+    with raw, monkeypatch.context() as patch:
+        stdout = io.TextIOWrapper(raw, write_through=True)
+        patch.setattr(sys, "stdout", stdout)
+        with pytest.raises(SystemExit):
+            main()
+        patch.undo()
+        stdout.write("more\n")
+
+    assert (tmp_path / "output").read_text() == "more\n"
 
 
 def raise_from_model(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
