@@ -14,10 +14,16 @@ has few rows, as in a denoising step. The products here have their weights in FB
 from __future__ import annotations
 
 import enum
+import functools
 import warnings
+from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
+
+Product: TypeAlias = Callable[[Tensor], Tensor]
+"""From float32 rows (rows, in) to their products with a weight (rows, out)."""
 
 
 class CpuWeights(enum.Enum):
@@ -38,6 +44,14 @@ def can_pack() -> bool:
     has_fbgemm = "fbgemm" in torch.backends.quantized.supported_engines
     has_operator = hasattr(torch.ops.quantized, "linear_prepack_fp16")
     return has_fbgemm and has_operator and torch.cpu._is_avx2_supported()
+
+
+def product(weight: Tensor) -> Product:
+    """The product with a float32 weight (out, in), packed where that changes no weight."""
+    weight = weight.detach()
+    if can_pack() and torch.equal(weight.half().float(), weight):
+        return PackedLinear(weight, None, CpuWeights.HALF)
+    return functools.partial(nn.functional.linear, weight=weight)
 
 
 def pack_linears(model: nn.Module, weights: CpuWeights) -> None:

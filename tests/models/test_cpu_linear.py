@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 from dg_lsp.models import cpu_linear
-from dg_lsp.models.cpu_linear import CpuWeights, PackedLinear, fastest_exact, pack_linears
+from dg_lsp.models.cpu_linear import (
+    CpuWeights,
+    PackedLinear,
+    can_pack,
+    fastest_exact,
+    pack_linears,
+    product,
+)
 
 PACKED = [CpuWeights.HALF, CpuWeights.INT8]
 
@@ -44,6 +51,17 @@ def test_float16_keeps_bfloat16_weights_exactly() -> None:
     x = torch.randn(5, 96)
     found = PackedLinear(plain.weight, plain.bias, CpuWeights.HALF)(x)
     torch.testing.assert_close(found, plain(x), rtol=1e-5, atol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("changed", [1.0, 1 + 2**-11, 1e5, 2**-26])
+def test_a_product_is_packed_only_if_no_weight_changes(changed: float) -> None:
+    weight = linear().weight.detach().half().float()
+    weight[3, 5] = changed
+    x = torch.randn(5, 96)
+    found = product(weight)
+    assert isinstance(found, PackedLinear) is (can_pack() and changed == 1)
+    torch.testing.assert_close(found(x), x @ weight.T, rtol=1e-5, atol=1e-5)
 
 
 @torch.inference_mode()

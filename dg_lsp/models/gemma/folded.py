@@ -1,9 +1,9 @@
 """Runs a small model on a CPU with as few operations as torch allows.
 
 A layer of the class is about 110 operations on tensors of a few rows, most of which only
-normalize, scale or copy. Here the weights of the norms are multiplied into the products that
-follow, everything that reads the same input is one product, and rotary angles are computed
-once for all steps of a job. What remains is about 50 operations with the same results up to
+normalize, scale or copy. Here norms are three operations, what reads the same input is one
+product, and rotary angles are computed once for all steps of a job. What remains is about 60
+operations with the same results up to
 rounding (`tests/models/gemma/test_folded.py` compares them).
 
 The weights of the layers are held a second time, in this form, so this is for small models.
@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from dg_lsp.models.cpu_linear import Product, product
 from dg_lsp.models.gemma.attention import KeyValues
 from dg_lsp.models.gemma.diffusion_gemma import TextDiffusionGemma
 from dg_lsp.models.gemma.experts import MOST_EXPERTS_AT_ONCE
@@ -26,13 +27,19 @@ from dg_lsp.models.gemma.folded_layer import (
     Context,
     Group,
     Outputs,
+    branch,
     fold_layer,
-    gated,
     groups_of,
     run_layer,
     unit,
 )
-from dg_lsp.models.gemma.sampling import Selection, log_probabilities, select
+from dg_lsp.models.gemma.sampling import (
+    VOCABULARY_CHUNK,
+    Head,
+    Selection,
+    log_probabilities,
+    select,
+)
 from dg_lsp.models.gemma.step import StepInputs, head_of, next_conditioning
 
 ACTIVATION = "gelu_pytorch_tanh"
@@ -40,16 +47,6 @@ ROWS_AT_ONCE = 64
 """Rows whose logits are computed at once: what they take fits into a processor's cache."""
 Rotary = dict[str, tuple[Tensor, Tensor]]
 """By layer type: cosines and sines (rows, 1, dim); the first half of the sines is negated."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Conditioning:
-    """The weights of self-conditioning."""
-
-    gate_up: Tensor
-    """(2 · inner, hidden)"""
-    down: Tensor
-    """(hidden, inner)"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,12 +62,28 @@ class Prepared:
     """By layer type: what attention runs at a time, if not all."""
 
 
+@dataclass(frozen=True, slots=True)
+class PackedHead(Head):
+    """An output layer whose vocabulary is one chunk."""
+
+    to_logits: Product = field(kw_only=True)
+    to_mean: Product = field(kw_only=True)
+
+    def logits_of(self, hidden: Tensor, weights: Tensor) -> Tensor:
+        assert weights.shape == self.weight.shape
+        return self.capped(self.to_logits(hidden))
+
+    def mean(self, shares: Tensor, weights: Tensor) -> Tensor:
+        assert weights.shape == self.weight.shape
+        return self.to_mean(shares)
+
+
 class Folded:
     """Both halves of a model, folded. They share their weights but for each layer's scalar."""
 
     def __init__(self, model: TextDiffusionGemma) -> None:
         self._model = model
-        self.head = dataclasses.replace(head_of(model), by_sigmoid=True)
+        self.head = _packed_head(head_of(model))
         decoder, encoder = model.model.decoder, model.model.encoder.language_model
         self._kinds: list[str] = list(decoder.text_config.layer_types)
         self._eps = torch.tensor(decoder.text_config.rms_norm_eps)
@@ -78,10 +91,11 @@ class Folded:
         self._decoder_scalars = [layer.layer_scalar.detach() for layer in decoder.layers]
         self._encoder_scalars = [layer.layer_scalar.detach() for layer in encoder.layers]
         conditioning = decoder.self_conditioning
-        gate_up = torch.cat([conditioning.gate_proj.weight, conditioning.up_proj.weight])
-        self._conditioning = Conditioning(
-            gate_up=(gate_up * conditioning.pre_norm.weight).detach(),
-            down=conditioning.down_proj.weight.detach(),
+        self._before_conditioning = conditioning.pre_norm.weight.detach()
+        self._conditioning = branch(
+            conditioning.gate_proj.weight,
+            conditioning.up_proj.weight,
+            conditioning.down_proj.weight,
         )
 
     def prepare(
@@ -157,10 +171,8 @@ class Folded:
         hidden = embedded
         # Nothing follows from a conditioning of zeros.
         if inputs.conditioning is not None:
-            weights = self._conditioning
-            normed = unit(inputs.conditioning, self._eps)
-            gate, up = nn.functional.linear(normed, weights.gate_up).chunk(2, dim=-1)
-            hidden = embedded + nn.functional.linear(gated(gate, up), weights.down)
+            normed = unit(inputs.conditioning, self._eps).mul_(self._before_conditioning)
+            hidden = embedded + self._conditioning(normed)
         hidden = unit(hidden, self._eps)
         masks = _tensors(inputs.masks)
         for number, (kind, layer, scalar) in enumerate(
@@ -240,6 +252,16 @@ def fold(model: TextDiffusionGemma) -> Folded | None:
         return None
     with torch.no_grad():
         return Folded(model)
+
+
+def _packed_head(head: Head) -> Head:
+    weight = head.weight
+    assert isinstance(weight, Tensor)
+    if len(weight) > VOCABULARY_CHUNK:
+        return dataclasses.replace(head, by_sigmoid=True)
+    return PackedHead(
+        weight, head.cap, by_sigmoid=True, to_logits=product(weight), to_mean=product(weight.T)
+    )
 
 
 def _tensors(masks: Mapping[str, object]) -> dict[str, Tensor | None]:

@@ -12,16 +12,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from dg_lsp.models.cpu_linear import Product, product
 from dg_lsp.models.gemma.attention import KeyValues, grouped_attention
 
 ROWS_ATTENDING = 112
 """Rows of canvases whose attention runs at once: each sees only its own canvas, so that more
 rows are mostly masked."""
-CHOSEN_EXPERTS_FROM = 128
-"""Rows from which each expert multiplies only the rows that are routed to it. With fewer,
-sorting the rows costs as much as it saves."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Branch:
+    """A gated feed-forward network."""
+
+    gate_up: Product
+    """From hidden to the gates of all inner units, then what they gate."""
+    down: Product
+
+    def inner(self, x: Tensor) -> Tensor:
+        """(rows, inner)"""
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return gated(gate, up)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.down(self.inner(x))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,31 +48,31 @@ class Layer:
     """Number of query heads."""
     keys: int
     """Number of key heads, and of value heads."""
-    qkv: Tensor
-    """(heads · dim, hidden) queries, keys and values; without the values if they are the keys
-    before their own norm."""
+    before_attention: Tensor
+    """(hidden,) weight of the norm before attention."""
+    qkv: Product
+    """From hidden to queries, keys and values, heads · dim; without the values if they are the
+    keys before their own norm."""
     query_scale: Tensor
     """(dim,) weight of the norm of queries."""
     key_scale: Tensor
     """(dim,) weight of the norm of keys."""
-    output: Tensor
-    """(hidden, queries · dim)"""
+    output: Product
+    """From queries · dim to hidden."""
     after_attention: Tensor
     """(hidden,) weight of the norm after attention."""
-    gate_up_router: Tensor
-    """(2 · inner + experts, hidden) the gates of the dense part and of all experts, then what
-    they gate, then the router."""
-    dense_inner: int
-    """The first inner units are those of the dense part."""
+    before_parts: tuple[Tensor, Tensor]
+    """(hidden,) weights of the norms before the dense part and before the experts."""
+    router: Product
+    """From hidden to experts."""
+    dense: Branch
     expert_inner: int
-    """The others, of each expert."""
+    """Inner units of each expert."""
+    experts: Branch
+    """All experts at once, their inner units one after the other."""
     per_expert_scale: Tensor
     """(experts,)"""
     top_k: int
-    dense_down: Tensor
-    """(dense inner, hidden)"""
-    experts_down: Tensor
-    """(experts · inner of one, hidden)"""
     after_parts: Tensor
     """(2, 1, hidden) weights of the norms after the dense part and after the experts."""
     after_both: Tensor
@@ -108,38 +123,40 @@ def fold_layer(layer: Any, eps: Tensor) -> Layer:
     queries = attention.q_proj.weight.shape[0] // dim
     keys = attention.k_proj.weight.shape[0] // dim
     inputs = [attention.q_proj, attention.k_proj, attention.v_proj]
-    qkv = torch.cat([each.weight for each in inputs if each is not None])
     gates, ups = experts.gate_up_proj.chunk(2, dim=1)
-    dense_norm = layer.pre_feedforward_layernorm.weight
-    experts_norm = layer.pre_feedforward_layernorm_2.weight
-    products: Sequence[Tensor] = (
-        mlp.gate_proj.weight * dense_norm,
-        gates.flatten(0, 1) * experts_norm,
-        mlp.up_proj.weight * dense_norm,
-        ups.flatten(0, 1) * experts_norm,
-        router.proj.weight * (router.scale * router.scalar_root_size),
-    )
+    downs = experts.down_proj
     after = (layer.post_feedforward_layernorm_1, layer.post_feedforward_layernorm_2)
     return Layer(
         index=attention.layer_idx,
         queries=queries,
         keys=keys,
-        qkv=(qkv * layer.input_layernorm.weight).detach(),
+        before_attention=layer.input_layernorm.weight.detach(),
+        qkv=product(torch.cat([each.weight for each in inputs if each is not None])),
         query_scale=attention.q_norm.weight.detach(),
         key_scale=attention.k_norm.weight.detach(),
-        output=attention.o_proj.weight.detach(),
+        output=product(attention.o_proj.weight),
         after_attention=layer.post_attention_layernorm.weight.detach(),
-        gate_up_router=torch.cat(list(products)).detach(),
-        dense_inner=mlp.gate_proj.weight.shape[0],
-        expert_inner=experts.down_proj.shape[2],
+        before_parts=(
+            layer.pre_feedforward_layernorm.weight.detach(),
+            layer.pre_feedforward_layernorm_2.weight.detach(),
+        ),
+        router=product(router.proj.weight * (router.scale * router.scalar_root_size)),
+        dense=branch(mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight),
+        expert_inner=downs.shape[2],
+        experts=branch(
+            gates.flatten(0, 1), ups.flatten(0, 1), downs.transpose(0, 1).flatten(1)
+        ),
         per_expert_scale=router.per_expert_scale.detach(),
         top_k=text.top_k_experts,
-        dense_down=mlp.down_proj.weight.detach().t(),
-        experts_down=experts.down_proj.detach().transpose(1, 2).flatten(0, 1).contiguous(),
         after_parts=torch.stack([each.weight for each in after])[:, None].detach(),
         after_both=layer.post_feedforward_layernorm.weight.detach(),
         eps=eps,
     )
+
+
+def branch(gate: Tensor, up: Tensor, down: Tensor) -> Branch:
+    """`gate` and `up` (inner, hidden), `down` (hidden, inner)."""
+    return Branch(product(torch.cat([gate, up])), product(down))
 
 
 def unit(x: Tensor, eps: Tensor) -> Tensor:
@@ -163,17 +180,12 @@ def run_layer(
     layer: Layer, hidden: Tensor, context: Context, outputs: Outputs | None = None
 ) -> Tensor:
     """The output of a layer (rows, hidden)."""
-    normed = unit(hidden, layer.eps)
-    width = layer.queries * layer.query_scale.shape[0]
-    if outputs is None:
-        heads = _heads(nn.functional.linear(normed, layer.qkv), layer)
-        queries, others = heads.tensor_split([layer.queries], dim=1)
-        rotary = context.rotary
-    else:
-        others = _heads(nn.functional.linear(normed, layer.qkv[width:]), layer)
-        hidden, normed = hidden[outputs.rows], normed[outputs.rows]
-        queries = _heads(nn.functional.linear(normed, layer.qkv[:width]), layer)
-        rotary = outputs.rotary
+    normed = unit(hidden, layer.eps).mul_(layer.before_attention)
+    heads = _heads(layer.qkv(normed), layer)
+    queries, others = heads.tensor_split([layer.queries], dim=1)
+    rotary = context.rotary
+    if outputs is not None:
+        hidden, queries, rotary = hidden[outputs.rows], queries[outputs.rows], outputs.rotary
     queries = _rotate(queries * layer.query_scale, *rotary)
     keys = _rotate(others[:, : layer.keys] * layer.key_scale, *context.rotary)
     values = others[:, -layer.keys :]
@@ -181,7 +193,7 @@ def run_layer(
         keys.transpose(0, 1)[None], values.transpose(0, 1)[None], layer.index
     )
     attended = _attended(queries.transpose(0, 1)[None], all_keys, all_values, context)
-    output = nn.functional.linear(attended.flatten(2)[0], layer.output)
+    output = layer.output(attended.flatten(2)[0])
     hidden = torch.addcmul(hidden, unit(output, layer.eps), layer.after_attention)
     parts = _parts(layer, unit(hidden, layer.eps))
     both = unit(parts, layer.eps).mul_(layer.after_parts).sum(0)
@@ -254,73 +266,19 @@ def _heads(product: Tensor, layer: Layer) -> Tensor:
 
 def _parts(layer: Layer, normed: Tensor) -> Tensor:
     """(2, rows, hidden) what the dense part and the experts write."""
-    written = normed.new_empty(2, *normed.shape)
-    experts, dense = len(layer.per_expert_scale), layer.dense_inner
-    inner = (len(layer.gate_up_router) - experts) // 2
-    if len(normed) >= CHOSEN_EXPERTS_FROM:
-        gates, of_experts, ups, more, router = layer.gate_up_router.split(
-            [dense, inner - dense, dense, inner - dense, experts]
-        )
-        gate, up = (nn.functional.linear(normed, weight) for weight in (gates, ups))
-        torch.mm(gated(gate, up), layer.dense_down, out=written[0])
-        chosen, weights = _routing(layer, nn.functional.linear(normed, router))
-        _run_chosen(layer, normed, chosen, weights, of_experts, more, written[1])
-        return written
-    product = nn.functional.linear(normed, layer.gate_up_router)
-    gate, up, scores = product.split([inner, inner, experts], dim=1)
-    activated = gated(gate, up)
-    chosen, weights = _routing(layer, scores)
-    # An expert that was not chosen weighs nothing.
-    every = weights.new_zeros(len(normed), experts).scatter_(1, chosen, weights)
-    routed = activated[:, dense:]
-    routed.unflatten(1, (experts, -1)).mul_(every[:, :, None])
-    torch.mm(activated[:, :dense], layer.dense_down, out=written[0])
-    torch.mm(routed, layer.experts_down, out=written[1])
-    return written
+    before_dense, before_experts = layer.before_parts
+    weights = _routed(layer, layer.router(normed))
+    inner = layer.experts.inner(normed * before_experts)
+    # With as few experts as small models have, sorting rows by expert saves nothing.
+    inner.unflatten(1, (-1, layer.expert_inner)).mul_(weights[:, :, None])
+    return torch.stack((layer.dense(normed.mul_(before_dense)), layer.experts.down(inner)))
 
 
-def _routing(layer: Layer, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """The experts of each row and their weights, (rows, top_k) each."""
+def _routed(layer: Layer, scores: Tensor) -> Tensor:
+    """The weight of each expert (rows, experts), 0 if it was not chosen."""
     best, chosen = scores.softmax(-1).topk(layer.top_k, dim=-1)
-    best = best.div_(best.sum(-1, keepdim=True))
-    return chosen, best.mul_(layer.per_expert_scale[chosen])
-
-
-def _run_chosen(
-    layer: Layer,
-    normed: Tensor,
-    chosen: Tensor,
-    weights: Tensor,
-    gates: Tensor,
-    ups: Tensor,
-    written: Tensor,
-) -> None:
-    """Write what the experts make of the rows that chose them; `gates` and `ups` (experts ·
-    inner of one, hidden)."""
-    experts, inner = len(layer.per_expert_scale), layer.expert_inner
-    flat = chosen.flatten()
-    by_expert = flat.argsort()
-    rows = by_expert.div(layer.top_k, rounding_mode="floor")
-    counts = flat.bincount(minlength=experts).tolist()
-    given = normed[rows]
-    gate, up = given.new_empty(2, len(rows), inner)
-    made = torch.empty_like(given)
-    inputs = zip(
-        *(given.split(counts), gate.split(counts), up.split(counts)),
-        *(gates.split(inner), ups.split(inner)),
-        strict=True,
-    )
-    for of_rows, own_gate, own_up, gate_weight, up_weight in inputs:
-        torch.mm(of_rows, gate_weight.t(), out=own_gate)
-        torch.mm(of_rows, up_weight.t(), out=own_up)
-    activated = gated(gate, up).mul_(weights.flatten()[by_expert][:, None])
-    outputs = zip(
-        *(activated.split(counts), layer.experts_down.split(inner), made.split(counts)),
-        strict=True,
-    )
-    for of_rows, down, own in outputs:
-        torch.mm(of_rows, down, out=own)
-    written.zero_().index_add_(0, rows, made)
+    best = best.div_(best.sum(-1, keepdim=True)).mul_(layer.per_expert_scale[chosen])
+    return torch.zeros_like(scores).scatter_(1, chosen, best)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

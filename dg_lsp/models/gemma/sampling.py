@@ -45,6 +45,11 @@ class Head:
         """The same for the tokens (tokens, hidden) whose weights are given."""
         return self.capped(nn.functional.linear(hidden, weights).float())
 
+    def mean(self, shares: Tensor, weights: Tensor) -> Tensor:
+        """The sum (rows, hidden) of the weights (tokens, hidden) of tokens, each times its
+        share (rows, tokens), float32."""
+        return (shares.to(weights.dtype) @ weights).float()
+
     def logit_of(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """Soft-capped logit (rows,) of one token per row."""
         return self.capped((hidden.float() * self.weight[tokens].float()).sum(-1))
@@ -123,7 +128,7 @@ def select(
         own = summed.sum(-1)
         moment = shrink * (moment + mass * fall) + (weights * relative).sum(-1)
         mass = shrink * mass + own
-        mean = (weights.to(held.dtype) @ held).float()
+        mean = head.mean(weights, held)
         soft = mean if start == 0 else soft * shrink[:, None] + mean
         peak = risen
         blocks.append(summed)

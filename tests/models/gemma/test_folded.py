@@ -11,17 +11,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dg_lsp.engine.denoiser import Canvases
 from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.gemma.folded import fold
-from dg_lsp.models.gemma.folded_layer import CHOSEN_EXPERTS_FROM, ROWS_ATTENDING, gated
+from dg_lsp.models.gemma.folded_layer import ROWS_ATTENDING, gated
 from dg_lsp.models.gemma.ladder import settle
 
 WINDOW = 16
 MANY = (30, 2, 25, 31, 9, 32, 28)
-"""Canvases of so many rows that experts and attention run in parts."""
+"""Canvases of so many rows that attention runs in parts."""
 
 
-@pytest.fixture(scope="module")
-def model(tiny_model):
-    """A model none of whose norms and factors is 1, and whose halves differ in theirs."""
+@pytest.fixture(scope="module", params=[torch.float32, torch.float16], ids=str)
+def model(tiny_model, request):
+    """A model none of whose norms and factors is 1, and whose halves differ in theirs.
+
+    In float32, after it was stored as this type: products are packed if that loses nothing.
+    """
     changed = copy.deepcopy(tiny_model)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
@@ -32,7 +35,7 @@ def model(tiny_model):
             for buffer_name, buffer in half.named_buffers():
                 if buffer_name.endswith("layer_scalar"):
                     buffer.fill_(factor)
-    return changed
+    return changed.to(request.param).float()
 
 
 @pytest.fixture
@@ -121,7 +124,7 @@ class Computed(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_a_step_takes_a_third_fewer_operations(plain, folded):
+def test_a_step_takes_a_quarter_fewer_operations(plain, folded):
     """By count, because a time depends on the machine."""
     prompt, canvas = tokens(40), torch.tensor(tokens(12, 1))
     none = canvas[:0]
@@ -136,7 +139,7 @@ def test_a_step_takes_a_third_fewer_operations(plain, folded):
             denoiser.denoise(encoded, canvases, canvas, soft, 0.7, share)
         return computed.count
 
-    assert operations(folded) <= 0.65 * operations(plain)
+    assert operations(folded) <= 0.75 * operations(plain)
 
 
 def test_the_gate_is_the_approximation_of_gelu():
@@ -154,4 +157,4 @@ def test_small_models_in_float32_are_folded_on_a_cpu_and_no_others(model, tiny_m
 
 
 def test_many_rows_are_more_than_run_at_once():
-    assert sum(MANY) > max(CHOSEN_EXPERTS_FROM, ROWS_ATTENDING)
+    assert sum(MANY) > ROWS_ATTENDING
