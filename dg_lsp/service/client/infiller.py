@@ -2,7 +2,7 @@
 
 Whatever happens to the engine, every job ends; if the engine failed, with an empty infill and
 the reason. It belongs to one event loop. `reconnect` starts an engine when needed. An engine on
-this machine gets all jobs over one connection (channel.py); elsewhere, each job is an HTTP
+this machine gets all jobs over one connection (channels.py); elsewhere, each job is an HTTP
 request.
 """
 
@@ -20,7 +20,8 @@ from dg_lsp.fed_job import FedJob
 from dg_lsp.job import InfillJob
 from dg_lsp.reason import Reason, ReasonCode, reason_of
 from dg_lsp.service.address import Address
-from dg_lsp.service.client.channel import JobChannel, open_channel
+from dg_lsp.service.client.channel import JobChannel
+from dg_lsp.service.client.channels import Channels
 from dg_lsp.service.client.connection import (
     BrokenOffError,
     HttpClient,
@@ -35,6 +36,7 @@ from dg_lsp.service.client.refusals import (
     UnreachableError,
     refusal_of,
 )
+from dg_lsp.service.client.shared import Shared
 from dg_lsp.service.client.tls import NobodyAnswersError
 from dg_lsp.service.events import EventError, EventReader
 from dg_lsp.service.fields import Json, SchemaError, dump_json, parse_json
@@ -81,17 +83,12 @@ class HttpInfiller:
         """`reconnect` finds or starts an engine when none of our version answers there, and
         `why_lost` tells why it ended, if that is known."""
         self._why_lost = why_lost
-        self._address, self._reconnect, self._silence_s = address, reconnect, silence_s
-        self._http = HttpClient(address)
-        self._channel: JobChannel | None = None
-        """For jobs, if the engine is on this machine."""
+        self._reconnect, self._silence_s = reconnect, silence_s
+        self._name = uuid.uuid4().hex
+        self._go_to(address)
+        self._moving = Shared(self._move)
         self._prepared: tuple[InfillJob, JobChannel] | None = None
         """The job that the engine holds, and over which channel it was sent."""
-        self._has_channels = True
-        """Whether the engine speaks so, as far as is known."""
-        self._connecting: asyncio.Task[None] | None = None
-        self._moving: asyncio.Task[None] | None = None
-        self._name = uuid.uuid4().hex
         self._sequence = 0
         self._jobs: dict[FedJob, _OpenJob] = {}
         self._refused: Reason | None = None
@@ -110,7 +107,7 @@ class HttpInfiller:
     @property
     def silent_s(self) -> float:
         """How long nothing has come from the engine although it was asked."""
-        return max(self._http.silent_s, self._channel.silent_s if self._channel else 0.0)
+        return max(self._http.silent_s, self._channels.silent_s)
 
     @property
     def unanswered_s(self) -> float:
@@ -130,30 +127,32 @@ class HttpInfiller:
 
     def prepare(self, job: InfillJob) -> None:
         """Send a job ahead, if that can be done at once (`PreparingInfiller`)."""
-        if self._channel is None or not self._channel.is_open or self._is_refused:
+        channel = self._channels.open
+        if channel is None or self._is_refused:
             return
         # What is wrong with a job is said when it is submitted.
         with contextlib.suppress(Exception):
             body = dump_json(encode_job(job))
             if len(body) <= LONGEST_JOB_BYTES:
-                self._channel.prepare(body)
-                self._prepared = job, self._channel
+                channel.prepare(body)
+                self._prepared = job, channel
 
     async def close(self) -> None:
         """Cancel open jobs and disconnect; the engine keeps running for others."""
         self._closed = True
         for handle in [*self._jobs]:
             handle.cancel()
-        tasks = {*self._tasks, *filter(None, (self._moving, self._connecting))}
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._moving.cancel()
+        await self._channels.cancel()
         self._disconnect()
 
     async def reconnect(self) -> None:
         """Find or start an engine now. `EngineError` says why there is none."""
         if self._reconnect is not None:
-            await self._move(self._reconnect)
+            await self._moving.wait()
 
     async def status(self) -> EngineStatus:
         """The engine's status. Raises `EngineError` if it does not answer."""
@@ -208,17 +207,18 @@ class HttpInfiller:
 
     def _send_now(self, handle: FedJob, own: _OpenJob) -> bool:
         """Send a job over the open channel, if there is one and nothing is in the way."""
-        if self._channel is None or not self._channel.is_open or self._is_refused:
+        channel = self._channels.open
+        if channel is None or self._is_refused:
             return False
         prepared, self._prepared = self._prepared, None
-        if prepared is not None and prepared[0] is handle.job and prepared[1] is self._channel:
-            self._channel.send(handle, own.sequence, b"")
+        if prepared is not None and prepared[0] is handle.job and prepared[1] is channel:
+            channel.send(handle, own.sequence, b"")
             return True
         # What is wrong with a job, its task says.
         with contextlib.suppress(Exception):
             body = dump_json(encode_job(handle.job))
             if len(body) <= LONGEST_JOB_BYTES:
-                self._channel.send(handle, own.sequence, body)
+                channel.send(handle, own.sequence, body)
                 return True
         return False
 
@@ -253,7 +253,7 @@ class HttpInfiller:
                 if self._reconnect is None or own.is_again:
                     raise
                 own.is_again = True
-                await self._move(self._reconnect)
+                await self._moving.wait()
                 await self._send(handle, own)
         except EngineError as error:
             lost = self._why_lost() if error.code is ReasonCode.ENGINE_LOST else ""
@@ -276,9 +276,9 @@ class HttpInfiller:
 
         try:
             if len(body) <= LONGEST_JOB_BYTES:
-                await self._connect()
-                if self._channel is not None and self._channel.is_open:
-                    self._channel.send(handle, own.sequence, body)
+                channel = await self._channels.connect()
+                if channel is not None:
+                    channel.send(handle, own.sequence, body)
                     return
             async with (
                 _whole(HEAD_S) as time_left,
@@ -307,46 +307,6 @@ class HttpInfiller:
             raise kind(
                 "the engine ended while it worked on this", ReasonCode.ENGINE_LOST
             ) from error
-
-    async def _connect(self) -> None:
-        """Open a channel, once for all jobs that wait for it, where there can be one."""
-        is_local = self._address.socket is not None and self._address.token is None
-        if not is_local or not self._has_channels or (self._channel and self._channel.is_open):
-            return
-        if self._connecting is None:
-            self._connecting = asyncio.create_task(self._open_channel())
-            self._connecting.add_done_callback(_note_exception)
-        await asyncio.shield(self._connecting)
-
-    async def _open_channel(self) -> None:
-        headers = {
-            **self._http.headers,
-            CLIENT_HEADER: self._name,
-            VERSION_HEADER: __version__,
-        }
-        address, silence_s = self._address, self._silence_s
-        try:
-            channel = await open_channel(address, headers, silence_s, self._channel_failed)
-        finally:
-            self._connecting = None
-        if channel is None:
-            self._has_channels = False
-            return
-        try:
-            self._check_version(channel.version)
-        except UnreachableError:
-            channel.close()
-            raise
-        if self._address is address:
-            self._channel = channel
-        else:
-            channel.close()
-
-    def _disconnect(self) -> None:
-        self._http.close()
-        if self._channel is not None:
-            self._channel.close()
-        self._channel, self._has_channels = None, True
 
     def _check_version(self, found: str) -> None:
         """Check the version: another engine may have replaced the one started for us."""
@@ -387,25 +347,29 @@ class HttpInfiller:
                 "the engine ended while it worked on this", ReasonCode.ENGINE_LOST
             )
 
-    async def _move(self, reconnect: Callable[[], Awaitable[Address]]) -> None:
-        """Find or start an engine, once for all jobs that wait for it.
+    async def _move(self) -> None:
+        """Find or start an engine."""
+        assert self._reconnect is not None
+        address = await self._reconnect()
+        if address != self._address:
+            self._disconnect()
+            self._go_to(address)
+        self._channels.allow()
 
-        It continues if the job that began it is superseded, as happens while the user types.
-        """
-        if self._moving is None:
-            self._moving = asyncio.create_task(self._find(reconnect))
-            self._moving.add_done_callback(_note_exception)
-        await asyncio.shield(self._moving)
+    def _go_to(self, address: Address) -> None:
+        self._address, self._http = address, HttpClient(address)
+        headers = {
+            **self._http.headers,
+            CLIENT_HEADER: self._name,
+            VERSION_HEADER: __version__,
+        }
+        self._channels = Channels(
+            address, headers, self._silence_s, self._check_version, self._channel_failed
+        )
 
-    async def _find(self, reconnect: Callable[[], Awaitable[Address]]) -> None:
-        try:
-            address = await reconnect()
-            if address != self._address:
-                self._disconnect()
-                self._http, self._address = HttpClient(address), address
-            self._has_channels = True
-        finally:
-            self._moving = None
+    def _disconnect(self) -> None:
+        self._http.close()
+        self._channels.close()
 
     async def _ask(self, method: str, path: str, body: Json | None) -> Json:
         content = b"" if body is None else dump_json(body)
@@ -436,8 +400,9 @@ class HttpInfiller:
 
     def _job_ended(self, handle: FedJob) -> None:
         own = self._jobs.pop(handle)
-        if self._channel is not None:
-            self._channel.forget(own.sequence)
+        channel = self._channels.open
+        if channel is not None:
+            channel.forget(own.sequence)
         if own.task is None or own.task is asyncio.current_task():
             return
         own.task.cancel()
@@ -454,12 +419,6 @@ class HttpInfiller:
         with contextlib.suppress(NobodyAnswersError, SilenceError, BrokenOffError):
             async with self._http.ask("POST", "/v1/cancel", headers=headers) as response:
                 await response.read()
-
-
-def _note_exception(task: asyncio.Task[None]) -> None:
-    """Whoever waits for a task sees it; asyncio logs it otherwise."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _not_connected(error: NobodyAnswersError) -> EngineError:
