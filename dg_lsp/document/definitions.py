@@ -18,13 +18,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dg_lsp.document.imports import imported_words, module_name
+from dg_lsp.document.pieces import (
+    Piece,
+    lines_after,
+    lines_before,
+    pieces_around,
+    split_lines,
+)
 from dg_lsp.document.related import (
     COMMON,
     IDENTIFIER,
     KEPT_LINES,
     MAX_FILE_CHARS,
     MAX_LINE_CHARS,
-    split_lines,
 )
 from dg_lsp.document.trees import encoded, load, whole_tree
 from dg_lsp.job import Snippet
@@ -101,19 +107,20 @@ def definitions_near(
     files = tuple(files)
     where, imported = _where(files), imported_words(prefix)
     ranked: list[tuple[float, int, str]] = []
-    for name, weight in _names_near(prefix, suffix, _defined(files)).items():
+    for name, weight in _names_near(prefix, suffix, where).items():
         having = [number for number in where.get(name, ()) if files[number].path != path]
         ours = [number for number in having if module_name(files[number].path) in imported]
         if ours or len(having) <= MOST_PER_NAME:
             weight *= IMPORTED_WEIGHT if ours else 1 / max(1, len(having))
             ranked += [(-weight, number, name) for number in ours or having]
+    around = pieces_around(prefix, suffix)
     chosen: dict[int, set[int]] = {}
     for _, number, name in heapq.nsmallest(MOST_TRIED, ranked):
         file = files[number]
         rows = set(file.by_name[name]) - chosen.get(number, set())
         shown = [file.lines[row] for row in rows]
         size = sum(map(len, shown))
-        if size > budget_chars or all(_is_in(line, prefix, suffix) for line in shown):
+        if size > budget_chars or all(_is_in(line, around) for line in shown):
             continue
         budget_chars -= size
         chosen.setdefault(number, set()).update(rows)
@@ -123,49 +130,60 @@ def definitions_near(
     )
 
 
-def _is_in(line: str, *texts: str) -> bool:
-    return any(line.strip() in text for text in texts)
+def _is_in(line: str, pieces: Sequence[Piece]) -> bool:
+    code = line.strip()
+    return any(piece.has(code) for piece in pieces)
+
+
+class _Where(dict[str, list[int]]):
+    """The numbers of the files that define a name."""
+
+    def __init__(self, files: tuple[DefinedFile, ...]) -> None:
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for number, file in enumerate(files):
+            for name in file.by_name:
+                found[name].append(number)
+        super().__init__(found)
+        self._by_line: dict[str, tuple[str, ...]] = {}
+
+    def names_in(self, line: str) -> tuple[str, ...]:
+        """The names in a line that the files define."""
+        names = self._by_line.get(line)
+        if names is None:
+            names = tuple(name for name in _names(line) if name in self)
+            if len(line) <= MAX_LINE_CHARS:
+                if len(self._by_line) >= KEPT_LINES:
+                    self._by_line.clear()
+                self._by_line[line] = names
+        return names
 
 
 # Cached, as files rarely change while one of them is edited.
 @functools.lru_cache(maxsize=4)
-def _where(files: tuple[DefinedFile, ...]) -> dict[str, list[int]]:
-    """The numbers of the files that define a name."""
-    found: defaultdict[str, list[int]] = defaultdict(list)
-    for number, file in enumerate(files):
-        for name in file.by_name:
-            found[name].append(number)
-    return dict(found)
+def _where(files: tuple[DefinedFile, ...]) -> _Where:
+    return _Where(files)
 
 
-@functools.lru_cache(maxsize=4)
-def _defined(files: tuple[DefinedFile, ...]) -> frozenset[str]:
-    """The names that any of the files defines."""
-    return frozenset(_where(files))
-
-
-def _names_near(prefix: str, suffix: str, defined: frozenset[str]) -> dict[str, float]:
+def _names_near(prefix: str, suffix: str, where: _Where) -> dict[str, float]:
     """The defined names around the cursor, and how much each counts."""
     found: dict[str, float] = {}
-    above = split_lines(prefix[-LINES_BEFORE * LINE_CHARS :])[-LINES_BEFORE:]
-    below = split_lines(suffix[: LINES_AFTER * LINE_CHARS])[:LINES_AFTER]
+    above = lines_before(prefix[-LINES_BEFORE * LINE_CHARS :], LINES_BEFORE)
+    below = lines_after(suffix[: LINES_AFTER * LINE_CHARS], LINES_AFTER)
     for lines in (above[::-1], below):
         for distance, line in enumerate(lines):
-            names = _names if len(line) <= MAX_LINE_CHARS else _names.__wrapped__
-            for name in defined & names(line):
+            for name in where.names_in(line):
                 weight = NEAR_LINES / (NEAR_LINES + distance)
                 found[name] = max(weight, found.get(name, 0.0))
     return found
 
 
-@functools.lru_cache(maxsize=KEPT_LINES)
-def _names(line: str) -> frozenset[str]:
+def _names(line: str) -> set[str]:
     """The names in a line that something may define."""
-    return frozenset(
+    return {
         name
         for name in IDENTIFIER.findall(line)
         if len(name) > 2 and name.lower() not in COMMON
-    )
+    }
 
 
 def _definitions(

@@ -16,13 +16,14 @@ MOST_CHARS = 20_000
 MOST_PATHS = 200
 
 _IMPORT = re.compile(
-    r"""^[ \t]*(?:
+    r"""\n([ \t]*(?:
         (?:(?:from|import|use|using|require(?:_relative)?|source|mod)\b
           |\#[ ]?include|export[ ]*[{*])
         [^({\r\n]*(?:\([^()]*\)|\{[^{}]*\}[^\r\n]*)?[^\r\n]*
-    )""",
-    re.MULTILINE | re.VERBOSE,
+    ))""",
+    re.VERBOSE,
 )
+"""Begins with a literal, because such patterns are fastest."""
 _REQUIRE = re.compile(r"""\brequire[ ]?\(?[ ]?["'][^\r\n]*""")
 _WORD = re.compile(r"[^\W\d][\w-]*")
 _QUOTED = re.compile(r"""["'<](?P<path>[\w@./-]+)["'>]""")
@@ -47,7 +48,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _statements(text: str) -> list[str]:
-    return _IMPORT.findall(text) + _REQUIRE.findall(text)
+    required = _REQUIRE.findall(text) if "require" in text else []
+    return _IMPORT.findall("\n" + text) + required
 
 
 @functools.lru_cache(maxsize=256)

@@ -17,10 +17,11 @@ import functools
 import heapq
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, chain, dropwhile, pairwise, takewhile
 from typing import NamedTuple
 
+from dg_lsp.document.pieces import lines_after, lines_before, pieces_around, split_lines
 from dg_lsp.job import Snippet
 
 WINDOW_LINES = 30
@@ -43,15 +44,12 @@ MIN_SIMILARITY = 0.04
 """A lower similarity is chance: two files of one language share that many words."""
 MAX_KNOWN_SHARE = 0.7
 """A window is dropped if a larger share of its lines is already around the cursor."""
-PIECE_CHARS = 4096
 KEPT_LINES = 4096
-"""Lines around the cursor and pieces of the document whose words and lines are kept: most of
-them are also around the next cursor."""
+"""Lines around the cursor whose words are kept: most of them are also around the next one."""
 MIN_SNIPPET_LINES = 3
 MIN_SNIPPET_CHARS = 40
 
 IDENTIFIER = re.compile(r"[^\W\d]\w+")
-_LINE_END = re.compile(r"\r\n|\r|\n")
 # Words of many languages that say nothing about the content of the code.
 COMMON = frozenset(
     re.findall(
@@ -95,22 +93,30 @@ def related_snippets(
     is left out. So is a snippet that only repeats the prefix, the suffix, a better snippet, or
     what is `shown` already.
     """
-    around = _tail_lines(prefix) + _head_lines(suffix)
+    around = [
+        *lines_before(prefix[-LINES_BEFORE * MAX_LINE_CHARS :], LINES_BEFORE),
+        *lines_after(suffix[: LINES_AFTER * MAX_LINE_CHARS], LINES_AFTER),
+    ]
     wanted = {word for line in around for word in _words(line)}
     if budget_chars <= 0 or not wanted:
         return ()
     ranked = []
+    # A window that has fewer of the words is not similar enough, however small it is.
+    least = int(len(wanted) * MIN_SIMILARITY / (1 + MIN_SIMILARITY))
     others = [file for file in files if file.path != path][:MAX_FILES]
     for recency, file in enumerate(others):
         searched = _searched(file.text[:MAX_FILE_CHARS])
-        found = (searched.having[word] for word in searched.having.keys() & wanted)
+        having = searched.having
+        found = (having[word] for word in wanted if word in having)
         for index, shared in Counter(chain.from_iterable(found)).items():
+            if shared < least:
+                continue
             size = searched.windows[index].size
             similarity = shared / (size + len(wanted) - shared)
             if similarity >= MIN_SIMILARITY:
                 ranked.append((-similarity, recency, index))
-    near = (*_pieces(prefix[-MAX_FILE_CHARS:]), *_pieces_back(suffix[:MAX_FILE_CHARS]), shown)
-    known = set().union(*map(_stripped_lines, near))
+    near = pieces_around(prefix[-MAX_FILE_CHARS:], suffix[:MAX_FILE_CHARS])
+    known = [*(piece.stripped_lines for piece in near), _stripped_lines(shown)]
     chosen: list[Snippet] = []
     for _, recency, index in heapq.nsmallest(MAX_TRIED, ranked):
         file = others[recency]
@@ -122,7 +128,7 @@ def related_snippets(
             chosen.append(Snippet(file.path, text))
             budget_chars -= len(text)
             # Two copies of a file have the same best window.
-            known |= _stripped_lines(text)
+            known.append(_stripped_lines(text))
             if budget_chars < MIN_SNIPPET_CHARS:
                 break
     return tuple(reversed(chosen))
@@ -169,43 +175,11 @@ def _fitting(lines: Sequence[str], budget_chars: int) -> str:
     return "".join(lines[:taken])
 
 
-def _known_share(text: str, known: set[str]) -> float:
+def _known_share(text: str, known: Sequence[frozenset[str]]) -> float:
     filled = [line.strip() for line in split_lines(text) if line.strip()]
-    return sum(line in known for line in filled) / len(filled) if filled else 1.0
+    found = sum(any(line in lines for lines in known) for line in filled)
+    return found / len(filled) if filled else 1.0
 
 
-@functools.lru_cache(maxsize=4 * MAX_FILE_CHARS // PIECE_CHARS)
 def _stripped_lines(text: str) -> frozenset[str]:
     return frozenset(map(str.strip, split_lines(text)))
-
-
-def _pieces(text: str, first: int = PIECE_CHARS) -> Iterator[str]:
-    """A text in pieces of whole lines, the first of which has about `first` characters."""
-    start = 0
-    for at in range(first, len(text), PIECE_CHARS):
-        end = text.find("\n", at) + 1 or len(text)
-        yield text[start:end]
-        start = max(start, end)
-    yield text[start:]
-
-
-def _pieces_back(text: str) -> Iterator[str]:
-    """The same, counted from the end of the text."""
-    return _pieces(text, len(text) % PIECE_CHARS)
-
-
-def _tail_lines(prefix: str) -> list[str]:
-    return split_lines(prefix[-LINES_BEFORE * MAX_LINE_CHARS :])[-LINES_BEFORE:]
-
-
-def _head_lines(suffix: str) -> list[str]:
-    return split_lines(suffix[: LINES_AFTER * MAX_LINE_CHARS])[:LINES_AFTER]
-
-
-def split_lines(text: str) -> list[str]:
-    """The lines of a text, each with its line end."""
-    if "\r" not in text:
-        *lines, rest = text.split("\n")
-        return [*(line + "\n" for line in lines), rest]
-    ends = [end.end() for end in _LINE_END.finditer(text)]
-    return [text[start:end] for start, end in pairwise([0, *ends, len(text)])]
