@@ -10,6 +10,7 @@ word, the number of a job and, for most words, JSON:
     draft 7 {"text": ...}       a `Draft`
     infill 7 {"state": ...}     a `JobResult`, the end
     refused 7 {"status": ...}   the status and body of an HTTP answer, the end
+    refused 0 {"status": ...}   what is wrong with a line, the end of the channel
     alive 0                     a sign of life while there are open jobs
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dg_lsp.reason import CodedError, ReasonCode
 from dg_lsp.service.fields import Json, dump_json
 
 PATH, PROTOCOL = "/v1/jobs", "dg-lsp-jobs"
@@ -26,8 +28,10 @@ LONGEST_LINE_BYTES = 32 * 1024 * 1024
 """More without an end is not from our engine."""
 
 
-class LineError(ValueError):
+class LineError(CodedError, ValueError):
     """What came in is no line of a job channel."""
+
+    code = ReasonCode.INVALID_REQUEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +61,23 @@ class LineReader:
     def __init__(self, longest_bytes: int) -> None:
         self._longest_bytes = longest_bytes
         self._rest = b""
+        self.count = 0
+        """How many lines were parsed."""
 
-    def feed(self, piece: bytes) -> list[Line]:
+    def feed(self, piece: bytes) -> list[bytes]:
+        """The lines that are whole now, to be parsed in this order."""
         *whole, self._rest = (self._rest + piece).split(b"\n")
-        if max(map(len, (*whole, self._rest))) > self._longest_bytes:
-            raise LineError(f"a line of more than {self._longest_bytes} bytes")
-        return [_parse(one) for one in whole]
+        # What is already too long is parsed as well, which says so.
+        return [*whole, self._rest] if len(self._rest) > self._longest_bytes else whole
 
-
-def _parse(text: bytes) -> Line:
-    word, _, rest = text.partition(b" ")
-    number, _, body = rest.partition(b" ")
-    if not (word.isalpha() and number.isdigit() and len(number) <= 18):
-        raise LineError("a line is a word, a number and JSON")
-    return Line(word.decode(), int(number), body)
+    def parse(self, text: bytes) -> Line:
+        """Read one line. Errors quote nothing of it, because it may be a document's text."""
+        self.count += 1
+        if len(text) > self._longest_bytes:
+            said = f"line {self.count} has more than {self._longest_bytes} bytes"
+            raise LineError(said, ReasonCode.TOO_LARGE)
+        word, _, rest = text.partition(b" ")
+        number, _, body = rest.partition(b" ")
+        if not (word.isalpha() and number.isdigit() and len(number) <= 18):
+            raise LineError(f"line {self.count} is not a word, a number and JSON")
+        return Line(word.decode(), int(number), body)

@@ -8,6 +8,7 @@ the caller decides what becomes of one that failed. It belongs to one event loop
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -24,7 +25,12 @@ from dg_lsp.service.client.connection import (
     connect_unix,
 )
 from dg_lsp.service.client.patience import BEGIN_S, GRACE_S, HEAD_S, longest_s
-from dg_lsp.service.client.refusals import EngineError, UnreachableError, refusal_of
+from dg_lsp.service.client.refusals import (
+    ChannelRefusedError,
+    EngineError,
+    UnreachableError,
+    refusal_of,
+)
 from dg_lsp.service.client.tls import connecting_failed
 from dg_lsp.service.fields import SchemaError, parse_json
 from dg_lsp.service.lines import (
@@ -37,6 +43,8 @@ from dg_lsp.service.lines import (
     line,
 )
 from dg_lsp.service.schema import VERSION_HEADER, decode_draft, decode_result
+
+log = logging.getLogger(__name__)
 
 OnFailure = Callable[[FedJob, EngineError], None]
 LOST = "the engine ended while it worked on this"
@@ -71,6 +79,8 @@ class JobChannel(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._is_strict = True
+        self._refusal: ChannelRefusedError | None = None
+        self._is_retired = False
         self.version = __version__
         """Of the engine's dg-lsp."""
 
@@ -81,6 +91,11 @@ class JobChannel(asyncio.Protocol):
             and self._transport is not None
             and not self._transport.is_closing()
         )
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the engine said that it cannot read what goes over it."""
+        return self._refusal is not None
 
     @property
     def silent_s(self) -> float:
@@ -116,10 +131,15 @@ class JobChannel(asyncio.Protocol):
 
     def forget(self, number: int) -> None:
         """A job has ended; if the engine does not know that yet, it is told."""
-        sent = self._sent.pop(number, None)
-        if sent is not None:
-            sent.timer.cancel()
+        if number in self._sent:
             self._write(line("cancel", number))
+            self._over(number)
+
+    def retire(self) -> None:
+        """Close the connection as soon as no job is open."""
+        self._is_retired = True
+        if not self._sent:
+            self.close()
 
     def close(self) -> None:
         """Close the connection once what was written has gone out."""
@@ -137,8 +157,8 @@ class JobChannel(asyncio.Protocol):
         if self._reader is None:
             return
         try:
-            for one in self._reader.feed(data):
-                self._take(one)
+            for text in self._reader.feed(data):
+                self._take(self._reader.parse(text))
         except LineError:
             self._abort()
 
@@ -150,7 +170,7 @@ class JobChannel(asyncio.Protocol):
         for number, sent in [*self._sent.items()]:
             # Before it was accepted, another engine may take over the job.
             kind = EngineError if sent.is_accepted else UnreachableError
-            self._fail(number, kind(LOST, ReasonCode.ENGINE_LOST))
+            self._fail(number, self._refusal or kind(LOST, ReasonCode.ENGINE_LOST))
 
     def _read_head(self, data: bytes) -> bytes:
         """Read the answer to the upgrade; returns what follows it."""
@@ -173,6 +193,9 @@ class JobChannel(asyncio.Protocol):
         return self._http.trailing_data[0]
 
     def _take(self, one: Line) -> None:
+        if (one.word, one.number) == ("refused", 0):
+            self._take_refusal(one)
+            return
         sent = self._sent.get(one.number)
         # Of a job that was cancelled, something may still come.
         if sent is None:
@@ -203,11 +226,17 @@ class JobChannel(asyncio.Protocol):
                 self._over(one.number)
                 sent.handle.end(result)
             case "refused":
-                said = parse_json(one.body)
-                status, after = said.get("status"), said.get("retry_after_s")
-                if not isinstance(status, int) or not isinstance(after, int | float | None):
-                    raise SchemaError("a refusal has a status and perhaps a time")
-                self._fail(one.number, refusal_of(status, said.get("body"), after))
+                self._fail(one.number, _refusal_in(one))
+
+    def _take_refusal(self, one: Line) -> None:
+        """The engine cannot read what was sent, so jobs go to it in another way."""
+        try:
+            said = _refusal_in(one)
+        except SchemaError as error:
+            said = EngineError(f"the engine's answer cannot be read: {error}")
+        self._refusal = ChannelRefusedError(said.reason.message, said.code)
+        log.warning("the engine ended the job channel; each job is a request now: %s", said)
+        self._abort()
 
     def _expect(self, sent: _Sent, number: int, seconds: float) -> None:
         sent.timer.cancel()
@@ -237,6 +266,8 @@ class JobChannel(asyncio.Protocol):
     def _over(self, number: int) -> _Sent:
         sent = self._sent.pop(number)
         sent.timer.cancel()
+        if self._is_retired and not self._sent:
+            self.close()
         return sent
 
     def _fail(self, number: int, error: EngineError) -> None:
@@ -249,6 +280,14 @@ class JobChannel(asyncio.Protocol):
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+def _refusal_in(one: Line) -> EngineError:
+    said = parse_json(one.body)
+    status, after = said.get("status"), said.get("retry_after_s")
+    if not isinstance(status, int) or not isinstance(after, int | float | None):
+        raise SchemaError("a refusal has a status and perhaps a time")
+    return refusal_of(status, said.get("body"), after)
 
 
 async def open_channel(

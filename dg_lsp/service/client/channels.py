@@ -49,6 +49,8 @@ class Channels:
 
         Raises `UnreachableError`, `NobodyAnswersError`, `SilenceError` and `BrokenOffError`.
         """
+        if self._channel is not None and self._channel.is_refused:
+            self._channel, self._may_open = None, False
         if self._may_open and self.open is None:
             await self._opening.wait()
         return self.open
@@ -58,10 +60,10 @@ class Channels:
         await self._opening.cancel()
 
     def close(self) -> None:
-        """Close the channel, also one that is still to be opened."""
+        """Close the channel, once no job on it is open, also one that is still to be opened."""
         self._is_closed = True
         if self._channel is not None:
-            self._channel.close()
+            self._channel.retire()
 
     async def _open(self) -> None:
         channel = await open_channel(
@@ -77,4 +79,4 @@ class Channels:
             raise
         self._channel = channel
         if self._is_closed:
-            channel.close()
+            channel.retire()

@@ -31,6 +31,7 @@ from dg_lsp.service.client.connection import (
 from dg_lsp.service.client.contact import Contact
 from dg_lsp.service.client.patience import BEGIN_S, GRACE_S, HEAD_S, SILENCE_S, longest_s
 from dg_lsp.service.client.refusals import (
+    ChannelRefusedError,
     EngineError,
     RetryLaterError,
     UnreachableError,
@@ -63,10 +64,16 @@ class _OpenJob:
     sequence: int
     task: asyncio.Task[None] | None = None
     """Sends it, unless it could be sent at once."""
+    channel: JobChannel | None = None
+    """Over which it was sent last, if over any."""
     is_sent: bool = False
     """Whether the engine may have read it, in a request of its own."""
     is_again: bool = False
     """Whether it is for another engine, after the one it was meant for was not there."""
+
+    def send_over(self, channel: JobChannel, handle: FedJob, body: bytes) -> None:
+        self.channel = channel
+        channel.send(handle, self.sequence, body)
 
 
 class HttpInfiller:
@@ -212,13 +219,13 @@ class HttpInfiller:
             return False
         prepared, self._prepared = self._prepared, None
         if prepared is not None and prepared[0] is handle.job and prepared[1] is channel:
-            channel.send(handle, own.sequence, b"")
+            own.send_over(channel, handle, b"")
             return True
         # What is wrong with a job, its task says.
         with contextlib.suppress(Exception):
             body = dump_json(encode_job(handle.job))
             if len(body) <= LONGEST_JOB_BYTES:
-                channel.send(handle, own.sequence, body)
+                own.send_over(channel, handle, body)
                 return True
         return False
 
@@ -242,7 +249,8 @@ class HttpInfiller:
             return
         try:
             try:
-                if failed is not None:
+                # What the engine cannot read of a channel, it may read as a request.
+                if failed is not None and not isinstance(failed, ChannelRefusedError):
                     raise failed
                 await self._send(handle, own)
             except RetryLaterError as error:
@@ -278,7 +286,7 @@ class HttpInfiller:
             if len(body) <= LONGEST_JOB_BYTES:
                 channel = await self._channels.connect()
                 if channel is not None:
-                    channel.send(handle, own.sequence, body)
+                    own.send_over(channel, handle, body)
                     return
             async with (
                 _whole(HEAD_S) as time_left,
@@ -400,9 +408,8 @@ class HttpInfiller:
 
     def _job_ended(self, handle: FedJob) -> None:
         own = self._jobs.pop(handle)
-        channel = self._channels.open
-        if channel is not None:
-            channel.forget(own.sequence)
+        if own.channel is not None:
+            own.channel.forget(own.sequence)
         if own.task is None or own.task is asyncio.current_task():
             return
         own.task.cancel()

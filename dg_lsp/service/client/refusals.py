@@ -31,6 +31,10 @@ class UnreachableError(EngineError):
     code = ReasonCode.NO_ENGINE
 
 
+class ChannelRefusedError(EngineError):
+    """The engine takes no more lines from us; its jobs may be sent as requests."""
+
+
 class RetryLaterError(EngineError):
     """The engine takes nothing from this client for a while."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -54,6 +55,8 @@ MOST_UNREAD_ANSWERS_BYTES = 1024 * 1024
 memory."""
 HEAD_BYTES = 64
 """Of a line, besides its JSON."""
+LEAVE_S = 2.0
+"""How long a client whose line cannot be read may take to read why."""
 
 
 class Taker(Protocol):
@@ -88,6 +91,11 @@ async def jobs(engine: ServedEngine, request: Request) -> Response:
     if not request.headers.get(CLIENT_HEADER):
         said = f"the header {CLIENT_HEADER} is missing, which tells channels apart"
         raise RequestError(400, ReasonCode.INVALID_REQUEST, said)
+    if request.headers.get("content-length", "0") != "0" or (
+        "transfer-encoding" in request.headers
+    ):
+        said = "a request for a channel has no body; jobs are sent as lines after its answer"
+        raise RequestError(400, ReasonCode.INVALID_REQUEST, said)
     return JobChannel(engine, request, upgrade)  # type: ignore[return-value]
 
 
@@ -100,6 +108,10 @@ class JobChannel:
         self._window = request.headers[CLIENT_HEADER][:64]
         self._is_strict = request.headers.get(VERSION_HEADER, __version__) == __version__
         self._reader = LineReader(LONGEST_JOB_BYTES + HEAD_BYTES)
+        self._lines: deque[bytes] = deque()
+        """Those that have come and are still to be taken."""
+        self._is_left = False
+        """Whether a line could not be read, so that no more are."""
         self._jobs: dict[int, FedJob] = {}
         self._held: tuple[bytes, InfillJob | None] | None = None
         """The job that was prepared last, and `None` if it cannot be read."""
@@ -118,21 +130,57 @@ class JobChannel:
 
     @property
     def is_idle(self) -> bool:
-        return not self._jobs
+        return not (self._jobs or self._lines)
 
     def take(self, data: bytes) -> None:
-        try:
-            for one in self._reader.feed(data):
-                self._take_line(one)
-                if self._transport.get_write_buffer_size() > MOST_UNREAD_ANSWERS_BYTES:
-                    raise LineError("the answers are not read")
-        except LineError:
-            self._transport.abort()
+        if not self._is_left:
+            self._lines.extend(self._reader.feed(data))
+            self._take_next()
+
+    def _take_next(self) -> None:
+        """Take a line, and the next one after whatever else the loop has to do: however many
+        come at once, other clients are answered in between."""
+        if self._transport.is_closing():
+            return
+        if self._lines:
+            try:
+                self._take_line(self._reader.parse(self._lines.popleft()))
+            except LineError as error:
+                self._leave(error)
+            if self._transport.get_write_buffer_size() > MOST_UNREAD_ANSWERS_BYTES:
+                self._transport.abort()
+        if self._lines:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._take_next)
+        else:
+            self._transport.resume_reading()
+
+    def _leave(self, error: LineError) -> None:
+        """Say what is wrong with a line, and end the channel.
+
+        It is closed when the client has read that and closes it, or after a while: a close at
+        once may keep what was said from a client that still sends.
+        """
+        self._write(refused(0, 400, error_body(400, error.reason), None))
+        self._is_left = True
+        self._lines.clear()
+        self._cancel_jobs()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        asyncio.get_running_loop().call_later(LEAVE_S, self._transport.abort)
 
     def lose(self) -> None:
+        self._lines.clear()
+        self._cancel_jobs()
+        self._lost.set()
+
+    def _cancel_jobs(self) -> None:
         for handle in [*self._jobs.values()]:
             handle.cancel()
-        self._lost.set()
+
+    def _write(self, data: bytes) -> None:
+        if not (self._is_left or self._transport.is_closing()):
+            self._transport.write(data)
 
     def _take_line(self, one: Line) -> None:
         if one.word == "cancel":
@@ -142,10 +190,15 @@ class JobChannel:
             with contextlib.suppress(SchemaError):
                 self._held = one.body, None
                 self._held = one.body, self._read(one.body)
-        elif one.word == "job" and one.number not in self._jobs and (one.body or self._held):
-            self._begin(one)
+        elif one.word != "job":
+            raise LineError(f"line {self._reader.count} begins with an unknown word")
+        elif one.number == 0 or one.number in self._jobs:
+            said = "the number must be at least 1, and not that of an open job"
+            raise LineError(f"job {one.number}: {said}")
+        elif not (one.body or self._held):
+            raise LineError(f"job {one.number}: it is empty, and none was sent ahead")
         else:
-            raise LineError(f"{one.word} {one.number} cannot be answered")
+            self._begin(one)
 
     def _read(self, body: bytes) -> InfillJob:
         return decode_job(parse_json(body), strict=self._is_strict)
@@ -161,7 +214,7 @@ class JobChannel:
         except Exception as error:
             status, reason, retry_after_s = failure_of(error)
             said = error_body(status, reason)
-            self._transport.write(refused(number, status, said, retry_after_s))
+            self._write(refused(number, status, said, retry_after_s))
             return
 
         def tell(draft: Draft) -> None:
@@ -169,15 +222,14 @@ class JobChannel:
                 return
             data = draft_json(draft)
             if data is not None:
-                self._transport.write(line("draft", number, data))
+                self._write(line("draft", number, data))
 
         def end(result: JobResult) -> None:
             self._jobs.pop(number, None)
-            if not self._transport.is_closing():
-                self._transport.write(line("infill", number, result_json(result)))
+            self._write(line("infill", number, result_json(result)))
 
         self._jobs[number] = handle
-        self._transport.write(line("accepted", number))
+        self._write(line("accepted", number))
         if self._alive is None:
             self._stay_alive()
         handle.follow(tell, end)
@@ -185,8 +237,8 @@ class JobChannel:
     def _stay_alive(self) -> None:
         def show() -> None:
             self._alive = None
-            if self._jobs and not self._transport.is_closing():
-                self._transport.write(ALIVE)
+            if self._jobs:
+                self._write(ALIVE)
                 self._stay_alive()
 
         self._alive = asyncio.get_running_loop().call_later(ALIVE_S, show)

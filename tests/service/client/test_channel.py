@@ -127,6 +127,7 @@ async def test_a_job_that_was_prepared_is_sent_once(directory):
         ((line("infill", 1, b'{"version":99}'),), ReasonCode.VERSION_MISMATCH),
         ((line("refused", 1, b"{}"),), ReasonCode.BAD_ANSWER),
         ((line("refused", 1, BUSY),), ReasonCode.BUSY),
+        ((line("refused", 0, b"{}"),), ReasonCode.ENGINE_LOST),
     ],
 )
 async def test_broken_answers_are_reasons(directory, pieces, code):
@@ -210,6 +211,38 @@ async def test_an_engine_that_speaks_only_http_gets_a_request(directory):
     assert asked == [b"/v1/jobs", b"/v1/infill", b"/v1/infill"]
 
 
+@pytest.mark.parametrize("said", [b"", line("accepted", 1) + line("draft", 1, DRAFT)])
+async def test_an_engine_that_cannot_read_a_line_gets_a_request(directory, caplog, said):
+    asked = []
+    why = {"status": 400, "body": {"error": {"code": "invalid-request", "message": "line 1!"}}}
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.append(head.split()[1])
+        if head.startswith(b"GET"):
+            writer.write(YES)
+            await reader.readline()
+            writer.write(said + line("refused", 0, dump_json(why)))
+            await reader.read()
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nevent: infill\ndata: " + DONE + b"\n\n")
+
+    async def reconnect() -> Address:
+        return address
+
+    address = Address("http://dg-lsp", directory / "test.sock")
+    async with listening(address.socket, answer):
+        client = HttpInfiller(address, reconnect=reconnect)
+        for _ in range(2):
+            assert (await client.submit(JOB).result()).infill.model == "fake"
+        # Another engine may be there by then.
+        await client.reconnect()
+        assert (await client.submit(JOB).result()).infill.model == "fake"
+        await client.close()
+    assert asked == [b"/v1/jobs", b"/v1/infill", b"/v1/infill", b"/v1/jobs", b"/v1/infill"]
+    assert "line 1!" in caplog.text
+
+
 async def test_a_long_job_is_a_request_of_its_own(client):
     long = dataclasses.replace(JOB, snippets=(Snippet("b.py", "#" * LONGEST_JOB_BYTES),))
     for job in (JOB, long, JOB):
@@ -228,6 +261,44 @@ async def test_a_job_that_was_not_accepted_goes_to_the_next_engine(directory, se
             assert (await client.submit(JOB).result()).state is expect
             await client.close()
         path.unlink(missing_ok=True)
+
+
+async def test_a_job_ends_where_it_began_though_new_ones_go_to_another_engine(
+    directory, served
+):
+    heard: list[bytes] = []
+    begun, over = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(YES)
+        for number in (1, 2):
+            await reader.readline()
+            writer.write(line("accepted", number))
+        begun.set()
+        heard.append(await reader.readline())
+        writer.write(line("infill", 1, DONE))
+        heard.append(await reader.readline())
+        over.set_result(None)
+
+    async def reconnect() -> Address:
+        return served.address
+
+    path = directory / "old.sock"
+    async with listening(path, answer):
+        client = HttpInfiller(Address("http://dg-lsp", path), reconnect=reconnect)
+        one, given_up = client.submit(JOB), client.submit(JOB)
+        await begun.wait()
+        await client.reconnect()
+        elsewhere = await client.submit(JOB).result()
+        given_up.cancel()
+
+        assert elsewhere.infill.candidates[0].text == "self"
+        assert (await one.result()).infill.model == "fake"
+        # Then nothing keeps the old connection open.
+        await over
+        assert heard == [line("cancel", 2), b""]
+        await client.close()
 
 
 async def test_an_engine_of_another_version_is_left_for_ours(directory, served):

@@ -55,6 +55,13 @@ class Channel:
             if (found, int(said)) == (word, number):
                 return json.loads(body) if body.strip() else None
 
+    async def send_on(self) -> None:
+        """Send what has to be refused, and read nothing, until the engine has had enough."""
+        while True:
+            self.writer.write(b"job 1 {}\n" * 100)
+            await self.writer.drain()
+            await asyncio.sleep(0)
+
     async def is_closed(self) -> bool:
         with contextlib.suppress(ConnectionResetError):
             while await self.reader.readline():
@@ -172,28 +179,85 @@ async def test_there_are_signs_of_life_while_a_job_runs(served, denoiser, monkey
         await one.until("infill", 1)
 
 
+async def test_others_are_answered_while_many_jobs_come_at_once(served, denoiser, host, until):
+    denoiser.gate.clear()
+    others = {"dg-lsp-client": "other"}
+    async with channel_to(served) as one, channel_to(served, **others) as two:
+        reader, writer = await asyncio.open_unix_connection(served.address.socket)
+        jobs = [
+            f"job {number} {json.dumps({**JOB, 'path': f'{number}.py'})}\n"
+            for number in range(1, 201)
+        ]
+        one.writer.write("".join(jobs).encode())
+        two.send("job", 1, JOB)
+        writer.write(b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\n\r\n")
+
+        await two.until("accepted", 1)
+        assert sum(host.count_jobs()) < 100
+        assert (await reader.readline()).split()[1] == b"200"
+        assert sum(host.count_jobs()) < 150
+        await until(lambda: sum(host.count_jobs()) == 201)
+        await closed(writer)
+
+
 @pytest.mark.parametrize(
-    "sent",
+    ("sent", "code"),
     [
-        b"GET / HTTP/1.1\r\n\r\n",
-        b"job\n",
-        b"job x {}\n",
-        b"draft 1 {}\n",
-        b"job 1 \n",
-        b"job 1 " + b"x" * (LONGEST_JOB_BYTES + 100),
+        (b"GET / HTTP/1.1\r\n\r\n", "invalid-request"),
+        (b"job\n", "invalid-request"),
+        (b"job x {}\n", "invalid-request"),
+        (b"draft 1 {}\n", "invalid-request"),
+        (b"job 0 {}\n", "invalid-request"),
+        (b"job 1 {}\n", "invalid-request"),
+        (b"job 2 \n", "invalid-request"),
+        (b"job 2 " + b"x" * (LONGEST_JOB_BYTES + 100), "too-large"),
     ],
 )
-async def test_whoever_speaks_something_else_is_left(served, sent):
+async def test_a_line_that_cannot_be_read_ends_the_channel_with_the_reason(
+    served, denoiser, host, sent, code
+):
+    denoiser.gate.clear()
     async with channel_to(served) as one:
-        one.writer.write(sent)
-        assert await one.is_closed()
+        # What came before it, even at the same time, is taken.
+        one.writer.write(b"job 1 %s\n" % json.dumps(JOB).encode() + sent + b"job 9 {}\n")
+        said = await one.until("refused", 0)
+        assert sum(host.count_jobs()) == 0
+        assert await one.reader.read() == b""
+
+    assert one.heard == ["accepted 1", "refused 0"]
+    assert (said["status"], said["body"]["error"]["code"]) == (400, code)
+    # It may be text of a document.
+    assert "GET" not in said["body"]["error"]["message"]
+
+
+async def test_whoever_sends_on_after_that_is_left(served, monkeypatch):
+    monkeypatch.setattr(channel, "LEAVE_S", 0.05)
+    async with channel_to(served) as one:
+        one.writer.write(b"nonsense\n")
+        with pytest.raises(ConnectionError):
+            await one.send_on()
 
 
 async def test_whoever_sends_on_and_reads_nothing_is_left(served):
     async with channel_to(served) as one:
-        # The answers have more than three million bytes.
-        one.writer.write(b"job 1 {}\n" * 20_000)
-        assert await one.is_closed()
+        with pytest.raises(ConnectionError):
+            await one.send_on()
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({"content-length": "2"}, b"{}", b"400"),
+        ({"transfer-encoding": "chunked"}, b"2\r\n{}\r\n0\r\n\r\n", b"400"),
+        ({"content-length": "0"}, b"", b"101"),
+    ],
+)
+async def test_a_request_for_a_channel_has_no_body(served, headers, body, status):
+    reader, writer = await asyncio.open_unix_connection(served.address.socket)
+    async with asyncio.timeout(20):
+        writer.write(asking(**headers) + body)
+        assert (await reader.readline()).split()[1] == status
+    await closed(writer)
 
 
 async def test_an_engine_that_ends_leaves_its_channels(host, serve_host, directory):
