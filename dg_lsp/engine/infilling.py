@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from dg_lsp.engine.denoising import Denoising, Steps, alone, run
 from dg_lsp.engine.family import Family, FoundText, LengthStrategy
 from dg_lsp.engine.healing import text_of
 from dg_lsp.engine.joint_lengths import (
+    Option,
     combinations,
     known_options,
     measured,
@@ -32,12 +32,10 @@ from dg_lsp.engine.prompt import (
     plan_canvas,
     plan_open_canvas,
     plan_rewrite,
-    plan_seed,
     plan_segments,
     with_newlines,
 )
-from dg_lsp.engine.seeding import equal_positions, usable, with_seeds
-from dg_lsp.engine.segment_seeds import SegmentSeeds
+from dg_lsp.engine.segment_seeds import seeds_of
 from dg_lsp.engine.segments import no_room, too_long_to_pin
 from dg_lsp.engine.warm_start import warm_starts
 from dg_lsp.engine.written import Written
@@ -77,12 +75,7 @@ class Filling:
         on_draft: Callable[[Draft], None],
     ) -> None:
         self._job = with_newlines(job)
-        self._seeds = {} if job.pinned else usable(self._job, codec)
-        """The seeds that take part, by their number in the job."""
-        self._segment_seeds = (
-            SegmentSeeds(self._job, codec, settings.seeds) if job.pinned else None
-        )
-        """Those of a job with pinned texts."""
+        self._seeds = seeds_of(self._job, codec, settings.seeds)
         self._sure_ids: set[tuple[int, ...]] = set()
         """The free positions of the canvases that start as seeds of a high score."""
         self._denoiser, self._codec, self._family = denoiser, codec, family
@@ -160,8 +153,8 @@ class Filling:
         return self._family.layout.build(self._job, self._denoiser.canvas_length)
 
     def _find(self, prompt: Prompt, encoded: Any) -> Steps[list[FoundText]]:
-        if self._segment_seeds is not None:
-            return (yield from self._segments(prompt, encoded, self._segment_seeds))
+        if self._job.pinned:
+            return (yield from self._segments(prompt, encoded))
         if self._job.replaced is not None:
             start = healed_ids(prompt, self._codec, self._job.replaced)
             return (yield from self._rewrite(prompt, encoded, start))
@@ -180,13 +173,7 @@ class Filling:
             strategy = strategy.near(warm[0].free_length)
         lengths = strategy.lengths(prompt.least_tokens, min(budget, room))
         plans = [*(plan_canvas(prompt, length) for length in lengths), *warm]
-        strength = self._family.seed_strength
-        plans += [
-            plan.with_segments([noised(plan.free_ids, strength, self._job.seed)])
-            if strength
-            else plan
-            for plan in self._seeded(prompt, room)
-        ]
+        plans += self._seeded(prompt, room, self._family.seed_strength)
         lanes = yield from self._denoise(plans, prompt, encoded, strategy)
         self._complete = self._texts(lanes)
         # At the end of a document, nothing says where a longer text would end.
@@ -201,9 +188,7 @@ class Filling:
             return [*self._complete, *(one for one in longer if one.meets)]
         return self._complete
 
-    def _segments(
-        self, prompt: Prompt, encoded: Any, seeds: SegmentSeeds
-    ) -> Steps[list[FoundText]]:
+    def _segments(self, prompt: Prompt, encoded: Any) -> Steps[list[FoundText]]:
         """Race canvases with several free segments, whose lengths are chosen jointly."""
         room = self._denoiser.canvas_length - prompt.anchored_tokens
         room = max(prompt.least_tokens, min(room, self._job.max_tokens + prompt.healed_tokens))
@@ -223,40 +208,24 @@ class Filling:
                 lanes = yield from self._one_step(plans, encoded)
                 options = measured(known, lanes, strategy)
         plans = [plan_segments(prompt, starts) for starts in combinations(options, room)]
-        seeded = seeds.starts(prompt, options, room)
-        strength = self._family.seed_strength
-        plans += [
-            plan_segments(prompt, one.noised(strength, self._job.seed), one.seed)
-            for one in seeded
-        ]
-        self._sure_ids = {
-            tuple(itertools.chain(*one.segments)) for one in seeded if one.is_sure
-        }
+        plans += self._seeded(prompt, room, self._family.seed_strength, cold=options)
         return self._texts((yield from self._denoise(plans, prompt, encoded, strategy)))
 
-    def _seeded(self, prompt: Prompt, room: int) -> list[CanvasPlan]:
-        """Canvases that start as the best seeds that fit."""
-        most = self._settings.seeds.lanes
-        starts = [
-            (number, healed_ids(prompt, self._codec, seed.text))
-            for number, seed in itertools.islice(self._seeds.items(), most)
-        ]
-        self._sure_ids = {
-            tuple(ids)
-            for number, ids in starts
-            if self._seeds[number].score >= self._settings.seeds.sure_score
-        }
-        return [plan_seed(prompt, ids, number) for number, ids in starts if len(ids) <= room]
-
-    def _seeded_rewrite(
-        self, prompt: Prompt, room: int, old_ids: Sequence[int]
+    def _seeded(
+        self,
+        prompt: Prompt,
+        room: int,
+        strength: float,
+        old_ids: Sequence[int] = (),
+        cold: Sequence[Sequence[Option]] = (),
     ) -> list[CanvasPlan]:
-        """The same for a rewrite: noised where the seed differs from the old text."""
+        """Canvases that start as seeds, with as much noise as `strength` says where they differ
+        from the text that is rewritten; `cold` is how each segment starts without one."""
+        starts = self._seeds.starts(prompt, room, cold)
+        self._sure_ids = {one.ids for one in starts if one.is_sure}
         return [
-            plan.with_segments(
-                [self._noised(plan.free_ids, kept=equal_positions(plan.free_ids, old_ids))]
-            )
-            for plan in self._seeded(prompt, room)
+            plan_segments(prompt, one.noised(strength, self._job.seed, old_ids), one.seed)
+            for one in starts
         ]
 
     def _agrees(self, lane: Lane) -> bool:
@@ -311,7 +280,7 @@ class Filling:
         ]
         if self._blocks == 1:
             # A seed stands for the whole selection.
-            plans += self._seeded_rewrite(prompt, room, start_ids)
+            plans += self._seeded(prompt, room, self._job.strength, start_ids)
         return self._texts((yield from self._denoise(plans, prompt, encoded)))
 
     def _old_text(self, blocks: Sequence[Sequence[int]], prompt: Prompt) -> str:
@@ -429,24 +398,13 @@ class Filling:
             )
 
         found = [one for one in decided if "\ufffd" not in one.text]
-        found = (
-            self._compared(found)
-            if self._segment_seeds is None
-            else self._segment_seeds.compared(found, rank)
-        )
+        found = self._seeds.compared(found, rank)
         if not self._job.may_be_empty:
             found = [one for one in found if _is_written(one)] or found
         elif self._is_length_open and not self._job.pinned:
             # Whether anything is missing does not depend on which lane got how far.
             found = [*found, FoundText("", ())]
         return rank([one for one in found if not self._job.was_shown(one.text)])
-
-    def _compared(self, found: list[FoundText]) -> list[FoundText]:
-        """All texts that take part in the ranking."""
-        if self._job.instruction is not None:
-            # A seed does not follow it, so only what lanes made of seeds is compared.
-            return found
-        return with_seeds(found, self._seeds, self._settings.seeds)
 
     def _timed(self, stage: str, work: Callable[[], T]) -> T:
         with self._timing(stage):

@@ -70,6 +70,11 @@ class Prompt:
     """The pinned texts within the span."""
 
     @property
+    def edges(self) -> Edges:
+        """Those of the span."""
+        return Edges(self.left_tokens, self.right_tokens)
+
+    @property
     def segments(self) -> list[Edges]:
         """The free segments of the span."""
         lefts = (self.left_tokens, *(one.left_tokens for one in self.pinned))
@@ -146,6 +151,11 @@ class CanvasPlan:
     """The pinned positions between `free_start` and `free_end`."""
 
     @property
+    def edges(self) -> Edges:
+        """Those of the span."""
+        return Edges(self.left_tokens, self.right_tokens)
+
+    @property
     def segments(self) -> list[FreeSegment]:
         """The free positions; a single segment if nothing between them is pinned."""
         starts = (self.free_start, *(run.end for run in self.pinned))
@@ -185,11 +195,6 @@ class CanvasPlan:
 def plan_canvas(prompt: Prompt, free_length: int) -> CanvasPlan:
     """An anchored canvas with `free_length` free positions, healed ones included."""
     return plan_rewrite(prompt, [-1] * free_length)
-
-
-def plan_seed(prompt: Prompt, ids: Sequence[int], seed: int) -> CanvasPlan:
-    """An anchored canvas that starts as the text of the job's seed with that number."""
-    return replace(plan_rewrite(prompt, ids), seed=seed)
 
 
 def plan_open_canvas(prompt: Prompt, free_length: int) -> CanvasPlan:
@@ -232,7 +237,7 @@ def plan_segments(
 
 def healed_ids(prompt: Prompt, codec: Codec, span: str) -> list[int]:
     """The free positions that write `span`, with the typed text around it healed in."""
-    return segment_ids(Edges(prompt.left_tokens, prompt.right_tokens), codec, span)
+    return segment_ids(prompt.edges, codec, span)
 
 
 def segment_ids(edges: Edges, codec: Codec, text: str) -> list[int]:

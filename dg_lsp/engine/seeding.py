@@ -10,14 +10,83 @@ the model.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from dg_lsp.config import SeedSettings
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.family import FoundText
-from dg_lsp.job import InfillJob, Seed
+from dg_lsp.engine.joint_lengths import Option
+from dg_lsp.engine.prompt import Prompt, healed_ids, noised
+from dg_lsp.job import Candidate, InfillJob, Seed
+
+Rank = Callable[[Sequence[FoundText]], Sequence[Candidate]]
+"""Ranks texts, the best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeededStart:
+    """What the free segments of a canvas start as, one or more of them as seeds."""
+
+    segments: tuple[tuple[int, ...], ...]
+    """The ids of each, -1 for noise."""
+    seed: int | None
+    """The number of its first seed."""
+    nats: float
+    """The logarithm of the probability that these seeds are right and no others."""
+    is_sure: bool
+    """Whether every segment starts as a seed of a high score."""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Those of all segments."""
+        return tuple(itertools.chain(*self.segments))
+
+    def noised(
+        self, strength: float, seed: int, old_ids: Sequence[int] = ()
+    ) -> list[list[int]]:
+        """The ids of each segment, with so large a share as noise of those that are not in a
+        text that is rewritten."""
+        is_one = len(self.segments) == 1
+        return [
+            noised(
+                *(ids, strength, seed if is_one else f"{seed} {at}"),
+                kept=equal_positions(ids, old_ids),
+            )
+            for at, ids in enumerate(self.segments)
+        ]
+
+
+class SpanSeeds:
+    """The seeds of a job with nothing pinned that may become its text."""
+
+    def __init__(self, job: InfillJob, codec: Codec, settings: SeedSettings) -> None:
+        self._job, self._codec, self._settings = job, codec, settings
+        self._seeds = usable(job, codec)
+
+    def starts(
+        self, prompt: Prompt, room: int, cold: Sequence[Sequence[Option]]
+    ) -> list[SeededStart]:
+        """What canvases with this `room` start as, the best first.
+
+        `cold` are the starts of each segment without a seed, the best first; they stand beside
+        the seeds of the other segments.
+        """
+        starts = []
+        for number, seed in itertools.islice(self._seeds.items(), self._settings.lanes):
+            ids = tuple(healed_ids(prompt, self._codec, seed.text))
+            starts.append(seeded_start([ids], number, seed, self._settings))
+        return [one for one in starts if len(one.ids) <= room]
+
+    def compared(self, found: list[FoundText], rank: Rank) -> list[FoundText]:
+        """All texts that take part in the ranking, each with its prior."""
+        if self._job.instruction is not None:
+            # A seed does not follow it, so only what lanes made of seeds is compared.
+            return found
+        return with_seeds(found, self._seeds, self._settings)
 
 
 def usable(job: InfillJob, codec: Codec) -> dict[int, Seed]:
@@ -86,6 +155,14 @@ def _believed(
 def prior_nats(seed: Seed, settings: SeedSettings) -> float:
     """What speaks for a seed besides its likelihood."""
     return settings.prior_nats + settings.prior_nats_per_score * seed.score
+
+
+def seeded_start(
+    segments: Sequence[tuple[int, ...]], number: int, seed: Seed, settings: SeedSettings
+) -> SeededStart:
+    """Where some segments start as one seed."""
+    nats = math.log(confidence(seed, settings))
+    return SeededStart(tuple(segments), number, nats, seed.score >= settings.sure_score)
 
 
 def confidence(seed: Seed, settings: SeedSettings) -> float:

@@ -10,16 +10,24 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from dg_lsp.config import SeedSettings
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.family import FoundText
 from dg_lsp.engine.joint_lengths import BEAM, Option
-from dg_lsp.engine.prompt import Edges, Prompt, noised, segment_ids
-from dg_lsp.engine.seeding import confidence, prior_nats, usable
-from dg_lsp.job import Candidate, InfillJob, Seed
+from dg_lsp.engine.prompt import Edges, Prompt, segment_ids
+from dg_lsp.engine.seeding import (
+    Rank,
+    SeededStart,
+    SpanSeeds,
+    confidence,
+    prior_nats,
+    seeded_start,
+    usable,
+)
+from dg_lsp.job import InfillJob, Seed
 
 COLD_OPTIONS = 2
 """Of a segment that starts as no seed: how many of its starts are combined with the seeds of
@@ -33,29 +41,13 @@ Numbered = Mapping[str, tuple[int, Seed]]
 """Seeds and their numbers in the job, by their texts."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeededStart:
-    """What the free segments of a canvas start as, one or more of them as seeds."""
-
-    segments: tuple[tuple[int, ...], ...]
-    """The ids of each, -1 for noise."""
-    seed: int | None
-    """The number of its first seed."""
-    nats: float
-    """The logarithm of the probability that these seeds are right and no others."""
-    is_sure: bool
-    """Whether every segment starts as a seed of a high score."""
-
-    def noised(self, strength: float, seed: int) -> list[list[int]]:
-        """The ids of each segment, with so large a share of them as noise."""
-        return [
-            noised(ids, strength, f"{seed} {at}") if strength else [*ids]
-            for at, ids in enumerate(self.segments)
-        ]
+def seeds_of(job: InfillJob, codec: Codec, settings: SeedSettings) -> SpanSeeds | SegmentSeeds:
+    """The seeds of a job that may become its text."""
+    return (SegmentSeeds if job.pinned else SpanSeeds)(job, codec, settings)
 
 
 class SegmentSeeds:
-    """The seeds of one job that may become its text."""
+    """The same as `SpanSeeds` for a job with pinned texts."""
 
     def __init__(self, job: InfillJob, codec: Codec, settings: SeedSettings) -> None:
         self._codec, self._settings = codec, settings
@@ -73,12 +65,8 @@ class SegmentSeeds:
             first += len(seeds)
 
     def starts(
-        self, prompt: Prompt, cold: Sequence[Sequence[Option]], room: int
+        self, prompt: Prompt, room: int, cold: Sequence[Sequence[Option]]
     ) -> list[SeededStart]:
-        """The likeliest starts that fit into `room`, the best first.
-
-        `cold` are the starts of each segment without a seed, the best first.
-        """
         found = [*self._whole_starts(prompt), *self._combined(prompt, cold, room)]
         distinct: dict[tuple[tuple[int, ...], ...], SeededStart] = {}
         for one in sorted(found, key=lambda one: -one.nats):
@@ -94,7 +82,7 @@ class SegmentSeeds:
                 for edges, part in zip(prompt.segments, parts, strict=True)
             ]
             if all(ids):
-                yield SeededStart(tuple(ids), number, self._nats(seed), self._is_sure(seed))
+                yield seeded_start(ids, number, seed, self._settings)
 
     def _combined(
         self, prompt: Prompt, cold: Sequence[Sequence[Option]], room: int
@@ -110,9 +98,7 @@ class SegmentSeeds:
             ]
             for text, (number, seed) in seeds.items():
                 if ids := self._ids(edges, text):
-                    ways.append(
-                        SeededStart((ids,), number, self._nats(seed), self._is_sure(seed))
-                    )
+                    ways.append(seeded_start([ids], number, seed, self._settings))
             longer = (_with(start, way) for start in beam for way in ways)
             fitting = (one for one in longer if sum(map(len, one.segments)) <= room)
             beam = heapq.nlargest(BEAM, fitting, key=lambda one: one.nats)
@@ -123,18 +109,7 @@ class SegmentSeeds:
         ids = segment_ids(edges, self._codec, text)
         return tuple(ids) if len(ids) >= edges.least_tokens else ()
 
-    def _nats(self, seed: Seed) -> float:
-        return math.log(confidence(seed, self._settings))
-
-    def _is_sure(self, seed: Seed) -> bool:
-        return seed.score >= self._settings.sure_score
-
-    def compared(
-        self,
-        found: Sequence[FoundText],
-        rank: Callable[[Sequence[FoundText]], Sequence[Candidate]],
-    ) -> list[FoundText]:
-        """All texts that take part in the ranking, each with its prior."""
+    def compared(self, found: list[FoundText], rank: Rank) -> list[FoundText]:
         texts = {one.text: self._believed(one) for one in found}
         for text, (_, seed) in self._whole.items():
             share = confidence(seed, self._settings)

@@ -18,8 +18,7 @@ def span_text(
     plan: CanvasPlan, codec: Codec, free_ids: Sequence[int], probabilities: Sequence[float]
 ) -> tuple[str, tuple[float, ...]]:
     """The text of a span with one segment, and the probability of each of its characters."""
-    edges = Edges(plan.left_tokens, plan.right_tokens)
-    return segment_text(edges, codec, free_ids, probabilities, is_open=plan.is_open)
+    return segment_text(plan.edges, codec, free_ids, probabilities, is_open=plan.is_open)
 
 
 def segment_text(

@@ -29,8 +29,8 @@ def warm_starts(
     """
     if earlier is None or not earlier.text.strip():
         return []
-    edges = Edges(prompt.left_tokens, prompt.right_tokens)
-    return [plan_rewrite(prompt, start) for start in warm_ids(edges, codec, earlier, room)]
+    starts = warm_ids(prompt.edges, codec, earlier, room)
+    return [plan_rewrite(prompt, start) for start in starts]
 
 
 def warm_ids(edges: Edges, codec: Codec, earlier: Earlier, room: int) -> list[list[int]]:

@@ -7,7 +7,6 @@ import dataclasses
 from dg_lsp.engine.codec import Codec
 from dg_lsp.engine.family import FoundText
 from dg_lsp.engine.lanes import Lane
-from dg_lsp.engine.prompt import Edges
 from dg_lsp.engine.segments import joined_text
 from dg_lsp.engine.span_text import masked_places, meeting_point, span_text
 from dg_lsp.job import InfillJob
@@ -40,7 +39,6 @@ class Written:
         tokens = [*self._committed, *_tokens(lane)]
         ids = [token_id for token_id, _ in tokens]
         plan = dataclasses.replace(lane.plan, left_tokens=self.left_tokens)
-        edges = Edges(plan.left_tokens, plan.right_tokens)
         text, confidences = span_text(plan, self._codec, ids, [share for _, share in tokens])
         if self.is_open_ended:
             end = meeting_point(text, self._job.suffix)
@@ -52,7 +50,7 @@ class Written:
             (*confidences, *[0.0] * len(self.rest)),
             seed=lane.plan.seed,
             is_decided=not masked,
-            masked=masked_places(edges, self._codec, ids, masked),
+            masked=masked_places(plan.edges, self._codec, ids, masked),
         )
 
 
