@@ -16,7 +16,7 @@ import h11
 
 from dg_lsp import __version__
 from dg_lsp.fed_job import FedJob
-from dg_lsp.reason import ReasonCode, reason_of
+from dg_lsp.reason import ReasonCode
 from dg_lsp.service.address import Address
 from dg_lsp.service.client.connection import (
     CONNECT_S,
@@ -26,10 +26,12 @@ from dg_lsp.service.client.connection import (
 )
 from dg_lsp.service.client.patience import BEGIN_S, GRACE_S, HEAD_S, longest_s
 from dg_lsp.service.client.refusals import (
+    LOST,
     ChannelRefusedError,
     EngineError,
     UnreachableError,
     refusal_of,
+    unreadable,
 )
 from dg_lsp.service.client.tls import connecting_failed
 from dg_lsp.service.fields import SchemaError, parse_json
@@ -47,7 +49,6 @@ from dg_lsp.service.schema import VERSION_HEADER, decode_draft, decode_result
 log = logging.getLogger(__name__)
 
 OnFailure = Callable[[FedJob, EngineError], None]
-LOST = "the engine ended while it worked on this"
 SILENT = "the engine does not answer in time"
 
 
@@ -203,11 +204,7 @@ class JobChannel(asyncio.Protocol):
         try:
             self._take_for(sent, one)
         except SchemaError as error:
-            is_newer = reason_of(error).code is ReasonCode.VERSION_MISMATCH
-            code = ReasonCode.VERSION_MISMATCH if is_newer else ReasonCode.BAD_ANSWER
-            self._give_up(
-                one.number, EngineError(f"the engine's answer cannot be read: {error}", code)
-            )
+            self._give_up(one.number, unreadable(error))
 
     def _take_for(self, sent: _Sent, one: Line) -> None:
         deadline_s = longest_s(sent.handle.job)
@@ -233,7 +230,7 @@ class JobChannel(asyncio.Protocol):
         try:
             said = _refusal_in(one)
         except SchemaError as error:
-            said = EngineError(f"the engine's answer cannot be read: {error}")
+            said = unreadable(error)
         self._refusal = ChannelRefusedError(said.reason.message, said.code)
         log.warning("the engine ended the job channel; each job is a request now: %s", said)
         self._abort()

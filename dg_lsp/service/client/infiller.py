@@ -12,34 +12,29 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dg_lsp import __version__
 from dg_lsp.fed_job import FedJob
 from dg_lsp.job import InfillJob
-from dg_lsp.reason import Reason, ReasonCode, reason_of
+from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.address import Address
+from dg_lsp.service.client.answers import patiently, read_job, refuse_errors
 from dg_lsp.service.client.channel import JobChannel
 from dg_lsp.service.client.channels import Channels
-from dg_lsp.service.client.connection import (
-    BrokenOffError,
-    HttpClient,
-    Response,
-    SilenceError,
-)
+from dg_lsp.service.client.connection import BrokenOffError, HttpClient, SilenceError
 from dg_lsp.service.client.contact import Contact
-from dg_lsp.service.client.patience import BEGIN_S, GRACE_S, HEAD_S, SILENCE_S, longest_s
+from dg_lsp.service.client.patience import SILENCE_S
 from dg_lsp.service.client.refusals import (
+    LOST,
     ChannelRefusedError,
     EngineError,
     RetryLaterError,
     UnreachableError,
-    refusal_of,
 )
 from dg_lsp.service.client.shared import Shared
 from dg_lsp.service.client.tls import NobodyAnswersError
-from dg_lsp.service.events import EventError, EventReader
 from dg_lsp.service.fields import Json, SchemaError, dump_json, parse_json
 from dg_lsp.service.lines import LONGEST_JOB_BYTES
 from dg_lsp.service.schema import (
@@ -48,8 +43,6 @@ from dg_lsp.service.schema import (
     SEQUENCE_HEADER,
     VERSION_HEADER,
     EngineStatus,
-    decode_draft,
-    decode_result,
     decode_status,
     encode_job,
 )
@@ -289,7 +282,7 @@ class HttpInfiller:
                     own.send_over(channel, handle, body)
                     return
             async with (
-                _whole(HEAD_S) as time_left,
+                patiently() as time_left,
                 self._http.request(
                     "POST",
                     "/v1/infill",
@@ -300,8 +293,8 @@ class HttpInfiller:
                 ) as response,
             ):
                 self._check_version(response.headers.get(VERSION_HEADER, __version__))
-                await _refuse_errors(response)
-                await self._read(handle, response, time_left)
+                await refuse_errors(response)
+                await read_job(handle, response, time_left)
         except NobodyAnswersError as error:
             raise _not_connected(error) from error
         except SilenceError as error:
@@ -312,9 +305,7 @@ class HttpInfiller:
         except BrokenOffError as error:
             # Before the answer began, another engine may take over the job.
             kind = EngineError if error.is_answered else UnreachableError
-            raise kind(
-                "the engine ended while it worked on this", ReasonCode.ENGINE_LOST
-            ) from error
+            raise kind(LOST, ReasonCode.ENGINE_LOST) from error
 
     def _check_version(self, found: str) -> None:
         """Check the version: another engine may have replaced the one started for us."""
@@ -322,37 +313,6 @@ class HttpInfiller:
             raise UnreachableError(
                 f"the engine is of dg-lsp {found}, and this is {__version__}",
                 ReasonCode.VERSION_MISMATCH,
-            )
-
-    async def _read(
-        self, handle: FedJob, response: Response, time_left: Callable[[float], None]
-    ) -> None:
-        """Read an answer to its end; `time_left` says how long that may take from now on."""
-        reader = EventReader()
-        deadline_s = longest_s(handle.job)
-        time_left(BEGIN_S + deadline_s)
-        has_begun = False
-        strict = response.headers.get(VERSION_HEADER, __version__) == __version__
-        try:
-            # Read to the end of the answer, so that the next job can use the connection.
-            while piece := await response.read_piece():
-                for event in reader.feed(piece):
-                    if event.name == "draft":
-                        if not has_begun:
-                            time_left(deadline_s + GRACE_S)
-                        has_begun = True
-                        handle.publish(decode_draft(parse_json(event.data), strict=strict))
-                    elif event.name == "infill":
-                        handle.end(decode_result(parse_json(event.data), strict=strict))
-        except (SchemaError, EventError) as error:
-            is_newer = reason_of(error).code is ReasonCode.VERSION_MISMATCH
-            raise EngineError(
-                f"the engine's answer cannot be read: {error}",
-                ReasonCode.VERSION_MISMATCH if is_newer else ReasonCode.BAD_ANSWER,
-            ) from error
-        if handle.is_open:
-            raise EngineError(
-                "the engine ended while it worked on this", ReasonCode.ENGINE_LOST
             )
 
     async def _move(self) -> None:
@@ -383,7 +343,7 @@ class HttpInfiller:
         content = b"" if body is None else dump_json(body)
         try:
             async with self._http.ask(method, path, content) as response:
-                await _refuse_errors(response)
+                await refuse_errors(response)
                 return parse_json(await response.read())
         except NobodyAnswersError as error:
             raise _not_connected(error) from error
@@ -432,26 +392,3 @@ def _not_connected(error: NobodyAnswersError) -> EngineError:
     """Nobody is there, or somebody who must not be sent anything."""
     is_absent = error.code in (ReasonCode.NO_ENGINE, ReasonCode.UNREACHABLE)
     return (UnreachableError if is_absent else EngineError)(str(error), error.code)
-
-
-@contextlib.asynccontextmanager
-async def _whole(seconds: float) -> AsyncIterator[Callable[[float], None]]:
-    """Raises `SilenceError` when the time is over; what it yields sets it anew."""
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(seconds) as timeout:
-            yield lambda left_s: timeout.reschedule(loop.time() + left_s)
-    except TimeoutError as error:
-        raise SilenceError from error
-
-
-async def _refuse_errors(response: Response) -> None:
-    if response.status == 200:
-        return
-    body: Json | None = None
-    content = await response.read()
-    with contextlib.suppress(SchemaError):
-        body = parse_json(content)
-    later = response.headers.get("retry-after", "")
-    after_s = float(later[:9]) if later.isascii() and later.isdigit() else None
-    raise refusal_of(response.status, body, after_s)

@@ -6,8 +6,9 @@ import contextlib
 import math
 from typing import Any
 
-from dg_lsp.reason import CodedError, ReasonCode
+from dg_lsp.reason import CodedError, ReasonCode, reason_of
 
+LOST = "the engine ended while it worked on this"
 MAX_RETRY_AFTER_S = 60.0
 _CODES = {
     401: ReasonCode.TOKEN_REFUSED,
@@ -56,3 +57,12 @@ def refusal_of(status: int, body: Any, retry_after_s: float | None) -> EngineErr
         return RetryLaterError(message, code, min(math.ceil(retry_after_s), MAX_RETRY_AFTER_S))
     # 503: it is shutting down, and another one may be found or started.
     return (UnreachableError if status == 503 else EngineError)(message, code)
+
+
+def unreadable(error: Exception) -> EngineError:
+    """What a message means that cannot be decoded."""
+    is_newer = reason_of(error).code is ReasonCode.VERSION_MISMATCH
+    return EngineError(
+        f"the engine's answer cannot be read: {error}",
+        ReasonCode.VERSION_MISMATCH if is_newer else ReasonCode.BAD_ANSWER,
+    )

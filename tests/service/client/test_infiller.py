@@ -15,8 +15,7 @@ from dg_lsp.reason import Reason, ReasonCode
 from dg_lsp.service.address import Address
 from dg_lsp.service.backend.forms import Kind
 from dg_lsp.service.backend.infiller import BackendInfiller
-from dg_lsp.service.client import connection
-from dg_lsp.service.client import infiller as client_module
+from dg_lsp.service.client import answers, connection
 from dg_lsp.service.client.infiller import HttpInfiller
 from dg_lsp.service.client.refusals import EngineError, UnreachableError
 from dg_lsp.service.events import ALIVE, event
@@ -172,7 +171,7 @@ DRAFT = event("draft", encode_draft(Draft("x", (), 1, 8)))
     ],
 )
 async def test_signs_of_life_do_not_hold_a_job_for_ever(begun, patience, monkeypatch):
-    monkeypatch.setattr(client_module, patience, 0.2)
+    monkeypatch.setattr(answers, patience, 0.2)
     is_within = begun.endswith((b" ", b"{"))
     async with (
         trickling(begun, b" " if is_within else ALIVE) as address,
