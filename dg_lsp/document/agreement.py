@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from dg_lsp.document.code_tokens import (
     LINE_END_TOKEN,
@@ -94,8 +95,7 @@ def neighbours_of(prefix: str, suffix: str) -> Neighbours:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A place elsewhere: an offset in a text, and the file of the text that it is in."""
 
     text: str
@@ -113,8 +113,7 @@ class Place:
         return 1.6 * math.sqrt(self.left)
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """A possible end of a text that starts at a place."""
 
     start: int

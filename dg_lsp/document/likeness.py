@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 from dg_lsp.document.agreement import BRACKETS, KEYWORDS, MAX_TEXT_CHARS, WORD
 from dg_lsp.document.code_tokens import LINE_END_TOKEN, is_word, words_of
@@ -40,11 +41,11 @@ scale of the other seeds; a body counts as right if its similarity to the true o
 0.8."""
 CHARS_PER_LINE, FILE_LINES = 36, 100.0
 """Another file is as far away as this many lines of the document."""
+_BRACKETS = (")", "]", "}", "{")
 _OPENER = re.compile(r"(?:[:{(\[]|=>|->|\b(?:do|then|else|begin))$")
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(NamedTuple):
     """An offset in a text where the header of a block ends."""
 
     text: str
@@ -134,35 +135,55 @@ def bodies_like(
 
 def _hole_at(prefix: str, suffix: str) -> _Hole | None:
     """The body that the span fills; `None` if it is in none, or most of it is written."""
-    closer, *below = suffix[:NEAR_CHARS].split("\n")
+    closer, *below = suffix[:NEAR_CHARS].split("\n", 1)
     if not is_only_closers(closer):
         return None
-    lines = prefix[-NEAR_CHARS:].split("\n")
-    at = len(lines) - 1
-    in_header = opens(lines[at])
-    if closer.strip() and not in_header:
-        return None
-    above = 0
-    while not opens(lines[at]) or (at == len(lines) - 1 and not in_header):
-        at -= 1
-        if at < 0 or above > MAX_BEGUN_LINES:
+    near = prefix[-NEAR_CHARS:]
+    lines: list[str] = []
+    above = end = 0
+    for line, at in _lines_up(near):
+        end = at
+        above += bool(lines and line.strip())
+        if opens(line):
+            break
+        if above > MAX_BEGUN_LINES:
             return None
-        above += bool(lines[at].strip())
-    end = sum(map(len, lines[: at + 1])) + at
-    header = _header_at(prefix[-NEAR_CHARS:], end, 0)
+        lines.append(line)
+    else:
+        return None
+    if closer.strip() and lines:
+        return None
+    header = _header_at(near, end, 0)
     if header is None:
         return None
     depth = len(header.indent)
-    begun = [line.rstrip("\r") for line in lines[at + 1 :]]
+    begun = [line.rstrip("\r") for line in reversed(lines)]
     if any(len(indent_of(line)) <= depth for line in begun if line.strip()):
         return None
-    rest = [] if closer.strip() else deeper(below, depth)
+    rest = [] if closer.strip() or not below else deeper(_lines_down(below[0]), depth)
     if len(rest) > MAX_BEGUN_LINES:
         return None
     written = sum(map(_worth, words_of("\n".join((*begun, *rest)))))
     above_it = [line for line in begun[:-1] if line.strip()]
     form = _form(above_it[0]).strip() if above_it else "".join(map(_form, begun[-1:]))
     return _Hole(header, tuple(begun), tuple(rest), written, closer, form, bool(above_it))
+
+
+def _lines_up(text: str) -> Iterator[tuple[str, int]]:
+    """The lines of a text from the last to the first, and where each ends."""
+    start = len(text) + 1
+    while start:
+        end = start - 1
+        start = text.rfind("\n", 0, end) + 1
+        yield text[start:end], end
+
+
+def _lines_down(text: str) -> Iterator[str]:
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 def _form(line: str) -> str:
@@ -222,14 +243,14 @@ def _likest(header: _Header, spots: Sequence[Spot]) -> list[Spot]:
     words = frozenset(filter(is_word, header.words))
 
     def shared(spot: Spot) -> float:
-        text, at = spot.text, spot.at
-        start = max(spot.first, at - MAX_HEADER_CHARS)
-        start = max(start, text.rfind("\n", start, at) + 1)
-        if text[start:at].lstrip()[:1] in (")", "]", "}", "{"):
-            found = _header_at(text, at, spot.first)
+        text, at, first, *_ = spot
+        start = max(first, at - MAX_HEADER_CHARS)
+        line = text[max(start, text.rfind("\n", start, at) + 1) : at]
+        if line.lstrip()[:1] in _BRACKETS:
+            found = _header_at(text, at, first)
             others = tuple(filter(is_word, found.words)) if found else ()
         else:
-            others = _words_in(text[start:at])
+            others = _words_in(line)
         return len(words.intersection(others)) - 0.5 * len(others)
 
     return heapq.nlargest(MAX_ALIGNED, spots, key=shared)
@@ -303,15 +324,17 @@ def _worth(word: str) -> float:
     return float(sum(part != "_" for part in parts_of(word)))
 
 
-def deeper(lines: Sequence[str], depth: int) -> list[str]:
+def deeper(lines: Iterable[str], depth: int) -> list[str]:
     """The lines that are indented deeper, up to the first that is not; no blank ones after."""
-    end = count = 0
-    for count, line in enumerate(lines, 1):
+    found: list[str] = []
+    end = 0
+    for line in lines:
+        found.append(line.rstrip("\r"))
         if line.strip():
             if len(indent_of(line)) <= depth:
                 break
-            end = count
-    return [line.rstrip("\r") for line in lines[:end]]
+            end = len(found)
+    return found[:end]
 
 
 def moved(lines: Sequence[str], there: str, here: str) -> list[str]:

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
+from typing import NamedTuple
 
 from dg_lsp.document.agreement import (
     TOKEN_COST,
@@ -85,8 +86,7 @@ class Elsewhere:
     are open with a newer text, and files that have been excluded since."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(NamedTuple):
     """The location of a place."""
 
     origin: SeedOrigin
