@@ -15,7 +15,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from dg_lsp.document.code_tokens import (
-    LINE_END_TOKEN,
+    count_tokens,
     is_word,
     suffix_pattern,
     words_after,
@@ -175,8 +175,7 @@ def endings(here: Neighbours, place: Place, most: int) -> list[Ending]:
         # A longer text after which the suffix agrees no better can only score less.
         if sum(ending.end < at for ending in found) >= most:
             continue
-        words = words_of(text[start:at].strip())
-        found.append(Ending(start, at, right, len(words), words.count(LINE_END_TOKEN)))
+        found.append(Ending(start, at, right, *count_tokens(text[start:at].strip())))
     found.sort(key=lambda ending: ending.score, reverse=True)
     return found[:most]
 

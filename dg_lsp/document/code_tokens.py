@@ -31,6 +31,13 @@ def words_of(text: str) -> list[str]:
     ]
 
 
+def count_tokens(text: str) -> tuple[int, int]:
+    """The number of tokens of a text, and of the line ends among them."""
+    found = _TOKEN.findall(text)
+    is_one_line = "\n" not in text and "\r" not in text
+    return len(found), 0 if is_one_line else sum(said < _AFTER_LINE_ENDS for said in found)
+
+
 def words_after(text: str, start: int, end: int) -> Iterator[str]:
     """The tokens of a part of a text, one by one, because the first ones are often enough."""
     for token in _TOKEN.finditer(text, start, end):

@@ -30,6 +30,8 @@ MAX_BEGUN_LINES = 3
 MAX_HEADER_LINES, MAX_HEADER_CHARS = 8, 640
 MAX_HEADERS, MAX_ALIGNED = 200, 16
 """Number of headers that are compared by their words alone, and then token by token."""
+KEPT = 16 * MAX_ALIGNED
+"""Number of headers whose comparison is kept, and of bodies as they would be written here."""
 MIN_EQUAL = 0.5
 """How much of two headers must be equal at least."""
 MARK_WORTH = 0.2
@@ -277,19 +279,17 @@ def _body_like(hole: _Hole, spot: Spot, prefix: str) -> LikeBody | None:
     header = _header_at(spot.text, spot.at, spot.first)
     if header is None:
         return None
-    lines = deeper(below, len(header.indent))
+    lines: Sequence[str] = deeper(below, len(header.indent))
     if spot.text is prefix and end == len(prefix) and not "".join(below[len(lines) :]).strip():
         # The span is in this block itself.
         return None
     if not lines:
         return None
-    pairs = aligned(header.words, hole.header.words)
-    equal, differing = _compared(pairs)
+    equal, differing = _compared(header, hole.header)
     equal += hole.written
     if equal < MIN_EQUAL:
         return None
-    renaming = Renaming.of(pairs, "\n".join(lines))
-    lines = moved([*map(renaming.apply, lines)], header.indent, hole.header.indent)
+    lines = _rewritten(header, hole.header, tuple(lines))
     text = _left_of(lines, hole)
     if text is None or not text.strip() or len(text) > MAX_TEXT_CHARS:
         return None
@@ -303,15 +303,24 @@ def _body_like(hole: _Hole, spot: Spot, prefix: str) -> LikeBody | None:
     return LikeBody(text, spot, score)
 
 
-def _compared(pairs: Sequence[tuple[str, str]]) -> tuple[float, float]:
+# Cached, because the user types on below the same header.
+@functools.lru_cache(maxsize=KEPT)
+def _rewritten(there: _Header, here: _Header, lines: tuple[str, ...]) -> tuple[str, ...]:
+    """The body of one header as that of another."""
+    renaming = Renaming.of(aligned(there.words, here.words), "\n".join(lines))
+    return tuple(moved([*map(renaming.apply, lines)], there.indent, here.indent))
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _compared(one: _Header, two: _Header) -> tuple[float, float]:
     """How much of two headers is equal, and how much is not."""
     equal = differing = 0.0
-    for there, here in pairs:
+    for there, here in aligned(one.words, two.words):
         if there == here:
             equal += _worth(there)
             continue
         own, other = parts_of(there), parts_of(here)
-        same = sum(_worth(one) for one, two in aligned(own, other) if one == two)
+        same = sum(_worth(part) for part, its in aligned(own, other) if part == its)
         equal += same
         differing += max(_worth(there), _worth(here)) - same
     return equal, differing
