@@ -41,6 +41,10 @@ SWITCH_S = 0.0005
 """How long a thread runs while another one waits. Reading files and parsing happen in threads,
 and a keystroke passes several others on its way; by Python's default, each would cost 5 ms."""
 
+GARBAGE = 20_000
+"""After so many new objects, garbage is collected even if no job has been sent meanwhile; while
+the engine works, it is collected anyway (`server/suggest/jobs.py`), and delays no key then."""
+
 
 def run_server(
     address: tuple[str, int] | None = None,
@@ -60,6 +64,7 @@ def run_server(
     from dg_lsp.server.rpc import transport  # noqa: F401
 
     gc.freeze()
+    gc.set_threshold(GARBAGE)
     gc.enable()
     sys.setswitchinterval(SWITCH_S)
     try:

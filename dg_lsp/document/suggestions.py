@@ -149,14 +149,16 @@ def suggestions_for(
             if holes
             else finish_at(candidate.text, site, one_line=standard.one_line)
         )
+        # Nothing in any hole is nothing, whatever is between them.
+        if not "".join(holes or (text,)).strip():
+            continue
         is_breaking = _breaks(text, site)
         if is_breaking and not site.replaced and site.language != "python":
             # Indentation has already ended a Python text where its block ends.
             part = whole_part(text, site.prefix, site.suffix, site.language)
             text, is_breaking = part or text, not part
         key = "".join(text.split())
-        # Nothing in any hole is nothing, whatever is between them.
-        if not "".join(holes or (text,)).strip() or text == site.replaced or key in fitting:
+        if text == site.replaced or key in fitting:
             continue
         # Around what stays, other blanks and line ends are no answer.
         if earlier and key == "".join(replaced.split()):

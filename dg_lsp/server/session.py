@@ -243,7 +243,10 @@ class Session:
         self.context.close()
         for task in [*self._tasks, *self.commands.values()]:
             task.cancel()
-        await self.link.close()
+        try:
+            await self.link.close()
+        finally:
+            self.tracer.flush()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

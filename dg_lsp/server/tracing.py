@@ -27,6 +27,8 @@ from dg_lsp.server.suggest.answer import WITHDRAWN, Answer, Outcome, WithdrawnEr
 
 log = logging.getLogger(__name__)
 
+KEEPING_S = 0.01
+"""How long after its end a trace is stored, so that the answer goes out first."""
 MAX_DOCUMENTS = 100
 """Number of documents whose last request is remembered."""
 
@@ -72,6 +74,7 @@ class Trace:
     began: float = field(default_factory=time.perf_counter)
     began_at: float = field(default_factory=time.time)
     check_ms: float | None = None
+    total_ms: float | None = None
     answer: Answer | None = None
 
     @property
@@ -86,6 +89,10 @@ class Trace:
         """Record the answer; called once."""
         self.answer = answer
 
+    def over(self) -> None:
+        """The answer is about to go out."""
+        self.total_ms = self.so_far_ms
+
 
 class Tracer:
     """The traces of one session."""
@@ -95,6 +102,8 @@ class Tracer:
         self.detail = TraceDetail.SIZES
         self.client = ""
         """Name and version of the editor."""
+        self._ended: list[Trace] = []
+        """Traces that are not stored yet."""
         self._last: dict[str, Record] = {}
         """The last trace of each document, the most recent document last."""
 
@@ -120,13 +129,23 @@ class Tracer:
                 trace.end(Answer(Outcome.FAILED, Reason(ReasonCode.DEFECT, failed)))
             raise
         finally:
-            self._keep(trace)
+            trace.over()
+            self._ended.append(trace)
+            if len(self._ended) == 1:
+                asyncio.get_running_loop().call_later(KEEPING_S, self.flush)
 
     def last_of(self, uri: object) -> Record | None:
         """The last request of a document; without a URI, of all of them."""
+        self.flush()
         if isinstance(uri, str):
             return self._last.get(uri)
         return next(reversed(self._last.values()), None)
+
+    def flush(self) -> None:
+        """Store the traces of all requests that have ended."""
+        ended, self._ended = self._ended, []
+        for trace in ended:
+            self._keep(trace)
 
     def _keep(self, trace: Trace) -> None:
         if trace.detail is TraceDetail.OFF:
@@ -170,7 +189,7 @@ def _record(trace: Trace, client: str) -> Record:
             for one in answer.suggestions
         ],
         **work_record(work.job, work.infill, timings_ms, work.engine_ms),
-        "total_ms": round(trace.so_far_ms, 3),
+        "total_ms": round(trace.total_ms or 0.0, 3),
     }
     if trace.detail is TraceDetail.TEXT:
         record["text"] = _text_record(trace.uri, answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dg_lsp.document.suggestions import Suggestion
@@ -87,7 +88,8 @@ class Answer:
     """The answer to a request; without suggestions, `reason` says why."""
 
     outcome: Outcome
-    reason: Reason | None = None
+    because: Reason | Callable[[], Reason] | None = None
+    """The reason, or what finds it, if that takes time that the answer need not wait for."""
     suggestions: tuple[Suggestion, ...] = ()
     how: How | None = None
     """`None` if the request never got as far as a job or an earlier answer."""
@@ -95,12 +97,17 @@ class Answer:
     """The course of its job; `None` if the request needed no job."""
 
     @property
+    def reason(self) -> Reason | None:
+        because = self.because
+        return because() if callable(because) else because
+
+    @property
     def failed(self) -> bool:
         return self.outcome is Outcome.FAILED
 
     def dropped(self, reason: Reason) -> Answer:
         """The answer without its suggestions, which are no longer useful."""
-        return replace(self, outcome=Outcome.NOTHING, reason=reason, suggestions=())
+        return replace(self, outcome=Outcome.NOTHING, because=reason, suggestions=())
 
 
 def refused(reason: Reason) -> Answer:

@@ -7,6 +7,7 @@ gives up. Other modules decide which job is still needed.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 SENDING_S = 0.02
 """How long reading a document waits for its job to be sent, because both are work of this
 process."""
+YOUNG = 1
+"""The oldest generation of objects that is collected after each job."""
 
 DraftListener = Callable[[Draft], None]
 Pause = Callable[[], Awaitable[None]]
@@ -138,6 +141,8 @@ class Jobs:
             if earlier is not None:
                 await asyncio.wait([earlier])
             await asyncio.sleep(SENDING_S)
+            # Otherwise, it may be collected just when the next key comes.
+            gc.collect(YOUNG)
             document = site.prefix, site.suffix, site.language
             if not outline.is_read(*document):
                 await asyncio.to_thread(outline.read, *document)
