@@ -227,3 +227,40 @@ async def test_nothing_is_kept_where_traces_are_off(make_editor):
     await editor.inline(1, 11)
 
     assert last(editor) is None
+
+
+class Stored:
+    """A journal that keeps what it is given."""
+
+    def __init__(self):
+        self.records = []
+
+    def add(self, record):
+        self.records.append(record)
+
+    def note_usage(self, record):
+        pass
+
+
+async def test_a_trace_is_stored_soon_after_the_answer_and_at_the_end_of_the_session(editor):
+    editor.session.tracer.journal = stored = Stored()
+    editor.open(ADD)
+    await editor.inline(1, 11)
+    await editor.until(lambda: len(stored.records) == 1)
+    assert stored.records[0]["outcome"] == "suggested"
+
+    await editor.inline(0, 0)
+    await editor.session.close()
+    assert [one["position"] for one in stored.records] == [[1, 11], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("x = \n", "low-confidence"), ("broken = \n", "invalid")]
+)
+async def test_why_nothing_came_of_texts_that_the_model_is_unsure_of(make_editor, text, code):
+    editor = make_editor(settings=Settings(debounce_ms=0, min_confidence=0.95))
+    await editor.begin()
+    editor.open(text)
+
+    assert await editor.texts(0, len(text) - 1) == []
+    assert last(editor)["reason_code"] == code
