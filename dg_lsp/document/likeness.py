@@ -23,7 +23,7 @@ from dg_lsp.document.code_tokens import LINE_END_TOKEN, is_word, words_of
 from dg_lsp.document.edit import is_only_closers
 from dg_lsp.document.indentation import opens_block
 from dg_lsp.document.position import NEAR_CHARS, indent_of, may_cut
-from dg_lsp.document.renaming import Renaming, aligned, parts_of
+from dg_lsp.document.renaming import Pair, Renaming, aligned, parts_of
 
 MAX_BEGUN_LINES = 3
 """Number of lines of a body that may be written already, on either side of the span."""
@@ -307,15 +307,20 @@ def _body_like(hole: _Hole, spot: Spot, prefix: str) -> LikeBody | None:
 @functools.lru_cache(maxsize=KEPT)
 def _rewritten(there: _Header, here: _Header, lines: tuple[str, ...]) -> tuple[str, ...]:
     """The body of one header as that of another."""
-    renaming = Renaming.of(aligned(there.words, here.words), "\n".join(lines))
+    renaming = Renaming.of(_pairs(there.words, here.words), "\n".join(lines))
     return tuple(moved([*map(renaming.apply, lines)], there.indent, here.indent))
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _pairs(there: tuple[str, ...], here: tuple[str, ...]) -> tuple[Pair, ...]:
+    return tuple(aligned(there, here))
 
 
 @functools.lru_cache(maxsize=KEPT)
 def _compared(one: _Header, two: _Header) -> tuple[float, float]:
     """How much of two headers is equal, and how much is not."""
     equal = differing = 0.0
-    for there, here in aligned(one.words, two.words):
+    for there, here in _pairs(one.words, two.words):
         if there == here:
             equal += _worth(there)
             continue
@@ -326,6 +331,7 @@ def _compared(one: _Header, two: _Header) -> tuple[float, float]:
     return equal, differing
 
 
+@functools.lru_cache(maxsize=4096)
 def _worth(word: str) -> float:
     """What a token counts: each part of a name 1, a mark or a keyword less."""
     if word in KEYWORDS or not word or not is_word(word):

@@ -7,6 +7,7 @@ differ: after `test_add` and `test_delete`, `addUser` becomes `deleteUser`.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,9 +25,10 @@ Pair = tuple[str, str]
 """A token there and its counterpart here; one of them is empty if the other has none."""
 
 
-def parts_of(word: str) -> list[str]:
+@functools.lru_cache(maxsize=4096)
+def parts_of(word: str) -> tuple[str, ...]:
     """The parts of a name: `addUser_2` has `add`, `User`, `_` and `2`."""
-    return _PART.findall(word)
+    return tuple(_PART.findall(word))
 
 
 def aligned(there: Sequence[str], here: Sequence[str]) -> list[Pair]:
@@ -75,12 +77,15 @@ class Renaming:
                 for one, two in zip(own, other, strict=True):
                     if min(len(one), len(two)) >= MIN_PART and one.isalpha() and two.isalpha():
                         _put(parts, one.lower(), two.lower())
-        words = set(WORD.findall(text))
-        used = {part.lower() for word in words for part in parts_of(word)}
-        return cls(
-            {one: two for one, two in names.items() if two and one != two and two not in words},
-            {one: two for one, two in parts.items() if two and one != two and two not in used},
-        )
+        names = {one: two for one, two in names.items() if two and one != two}
+        parts = {one: two for one, two in parts.items() if two and one != two}
+        if names or parts:
+            words = set(WORD.findall(text))
+            names = {one: two for one, two in names.items() if two not in words}
+        if parts:
+            used = {part.lower() for word in words for part in parts_of(word)}
+            parts = {one: two for one, two in parts.items() if two not in used}
+        return cls(names, parts)
 
     def apply(self, text: str) -> str:
         """The text with the names of this place."""

@@ -113,7 +113,8 @@ class Jobs:
             log.warning("no engine: %s", error)
             return JobResult(JobState.FAILED, Infill((), 0, reason=error.reason))
         work.end(result)
-        if reading is not None and not outline.is_read(site.prefix, site.suffix, site.language):
+        document = site.prefix, site.suffix, site.language
+        if reading is not None and not (reading.done() or outline.is_read(*document)):
             await asyncio.shield(reading)
         if result.state is JobState.FAILED:
             log.error("a job failed: %s", result.infill.reason)
