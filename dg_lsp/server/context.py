@@ -63,6 +63,11 @@ class WorkspaceContext:
         if self._exclusions is not None:
             self._exclusions.look_again()
 
+    def renew(self) -> None:
+        """Do now what the next key would otherwise have to do first: look at ignore files."""
+        if self._exclusions is not None:
+            self._exclusions.renew(one.uri for one in self._protocol.documents.recent())
+
     def exclusion(self, document: Document) -> str | None:
         """Why a document is neither completed nor shown to the model, or None."""
         return self._verdict(document).reason
@@ -138,7 +143,7 @@ class WorkspaceContext:
             found = find_seeds(
                 prefix, suffix, elsewhere, may_show=self._may_show, replaced=replaced
             )
-            return tuple(map(self._relative, found))
+            return self._relative(found)
 
         return find
 
@@ -147,9 +152,12 @@ class WorkspaceContext:
             return True
         return self.exclusion(Document(Path(seed.path).as_uri(), "", None, "")) is None
 
-    def _relative(self, seed: Seed) -> Seed:
+    def _relative(self, seeds: tuple[Seed, ...]) -> tuple[Seed, ...]:
+        """Seeds with paths relative to the workspace's folders."""
+        if not any(seed.path for seed in seeds):
+            return seeds
         real_roots = [os.path.realpath(root) for root in self.roots]
-        return replace(seed, path=relative_path(seed.path, real_roots))
+        return tuple(replace(seed, path=relative_path(seed.path, real_roots)) for seed in seeds)
 
     def _others(self, uri: str) -> list[Document]:
         """Other documents that may be used, most recently used first."""

@@ -64,6 +64,10 @@ class Context(Protocol):
         """The function that finds seeds in this document and others."""
         ...
 
+    def renew(self) -> None:
+        """Called while the engine works, for what need not wait for the next job."""
+        ...
+
 
 class Jobs:
     """Sends jobs to an engine, with an identity that distinguishes this server's clients."""
@@ -144,6 +148,7 @@ class Jobs:
             await asyncio.sleep(SENDING_S)
             # Otherwise, it may be collected just when the next key comes.
             gc.collect(YOUNG)
+            self._context.renew()
             document = site.prefix, site.suffix, site.language
             if not outline.is_read(*document):
                 await asyncio.to_thread(outline.read, *document)

@@ -17,7 +17,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 RECHECK_S = 2.0
 """How long a verdict is valid before the times of the ignore files are checked again."""
+RENEW_S = 1.0
+"""How old a verdict is when its ignore files are checked while the engine works."""
 MAX_AT_ONCE_BYTES = 32 * 1024
 """Size of ignore files and globs above which a thread matches them; few repositories have
 as much."""
@@ -77,7 +79,7 @@ class Exclusions:
         known, now = self._known.get(document.uri), self._clock()
         if known and now - known.checked_s < RECHECK_S:
             return known.verdict
-        ways = ways_to(file_of(document.uri), [Path(folder) for folder in self._folders])
+        ways = self._ways(document.uri)
         if known and known.ways == ways:
             known.checked_s = now
             return known.verdict
@@ -89,6 +91,22 @@ class Exclusions:
             judging = loop.run_in_executor(None, judge, ways, self._include, self._exclude)
             judging.add_done_callback(lambda done: _take(known, done))
         return known.verdict
+
+    def renew(self, uris: Iterable[str]) -> None:
+        """Check the times of the ignore files now where the next verdict may have to.
+
+        A verdict that is no longer right is left to the next request.
+        """
+        now = self._clock()
+        for uri in uris:
+            known = self._known.get(uri)
+            if known is None or not RENEW_S <= now - known.checked_s < math.inf:
+                continue
+            if known.ways == self._ways(uri):
+                known.checked_s = now
+
+    def _ways(self, uri: str) -> tuple[Way, ...]:
+        return ways_to(file_of(uri), [Path(folder) for folder in self._folders])
 
     def look_again(self) -> None:
         """Check the times of the ignore files before using any verdict."""

@@ -46,6 +46,9 @@ class Context:
     def seed_finder(self, site):
         return self.find_seeds
 
+    def renew(self):
+        pass
+
 
 async def fill(make_link, find_seeds=lambda prefix, suffix, replaced: ()):
     jobs = Jobs(make_link(lambda job: ["1"]), Context(find_seeds))

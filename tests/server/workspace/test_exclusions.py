@@ -12,6 +12,7 @@ from dg_lsp.server.workspace.documents import Document
 from dg_lsp.server.workspace.exclusions import (
     MAX_AT_ONCE_BYTES,
     RECHECK_S,
+    RENEW_S,
     STILL_READING,
     Exclusions,
     file_of,
@@ -159,6 +160,38 @@ def test_between_two_looks_the_disk_is_left_alone(
     monkeypatch.setattr(os.path, "realpath", None)
 
     assert reason(uri, root, exclusions=exclusions) == IGNORED
+
+
+def test_a_look_ahead_spares_the_next_verdict_its_own(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    exclusions = Exclusions((), (), clock=lambda: now)
+    uri = (root / "build" / "a.py").as_uri()
+    reason(uri, root, exclusions=exclusions)
+    now += RENEW_S
+    exclusions.renew([uri, "file:///unknown.py"])
+    now += RECHECK_S - RENEW_S / 2
+    monkeypatch.setattr(os.path, "realpath", None)
+
+    assert reason(uri, root, exclusions=exclusions) == IGNORED
+
+
+def test_a_look_ahead_delays_no_news(root: Path) -> None:
+    now = 0.0
+    exclusions = Exclusions((), (), clock=lambda: now)
+    uri = (root / "a.py").as_uri()
+    reason(uri, root, exclusions=exclusions)
+    now += RENEW_S
+    (root / ".gitignore").write_text("a.py\n")
+    exclusions.renew([uri])
+    now += RECHECK_S - RENEW_S
+    assert reason(uri, root, exclusions=exclusions) is not None
+
+    (root / ".gitignore").unlink()
+    exclusions.look_again()
+    exclusions.renew([uri])
+    assert reason(uri, root, exclusions=exclusions) is None
 
 
 async def settled(exclusions: Exclusions, uri: str, root: Path) -> str | None:
