@@ -53,6 +53,8 @@ MOST_UNREAD_BYTES = 64 * 1024
 MOST_UNREAD_ANSWERS_BYTES = 1024 * 1024
 """Who sends more while so much is unread is left, because each line would be answered into
 memory."""
+LINES_AT_ONCE = 16
+"""Taken before the loop does something else."""
 HEAD_BYTES = 64
 """Of a line, besides its JSON."""
 LEAVE_S = 2.0
@@ -138,17 +140,22 @@ class JobChannel:
             self._take_next()
 
     def _take_next(self) -> None:
-        """Take a line, and the next one after whatever else the loop has to do: however many
+        """Take one job, and the next one after whatever else the loop has to do: however many
         come at once, other clients are answered in between."""
         if self._transport.is_closing():
             return
-        if self._lines:
+        for _ in range(min(len(self._lines), LINES_AT_ONCE)):
             try:
-                self._take_line(self._reader.parse(self._lines.popleft()))
+                one = self._reader.parse(self._lines.popleft())
+                self._take_line(one)
             except LineError as error:
                 self._leave(error)
-            if self._transport.get_write_buffer_size() > MOST_UNREAD_ANSWERS_BYTES:
-                self._transport.abort()
+                break
+            # What is cancelled is mostly followed by a job, for which a user waits.
+            if one.word != "cancel":
+                break
+        if self._transport.get_write_buffer_size() > MOST_UNREAD_ANSWERS_BYTES:
+            self._transport.abort()
         if self._lines:
             self._transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._take_next)
