@@ -50,7 +50,9 @@ def time_infills(model: LoadedModel, spans: Sequence[TrueSpan]) -> str:
     forward = {name: share(name, its_own) for name in ("encode", "denoise", "score")}
     parts = {
         **forward,
-        "step, all but the forward": share("step", denoising.__file__) - forward["denoise"],
+        "steps, all but the forward": sum(
+            share(name, denoising.__file__) for name in ("request", "take")
+        ),
         "drafts": share("_send_draft", infilling.__file__),
     }
     each_ms = total / len(spans) * 1e3
