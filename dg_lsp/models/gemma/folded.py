@@ -1,12 +1,11 @@
 """Runs a small model on a CPU with as few operations as torch allows.
 
 A layer of the class is about 110 operations on tensors of a few rows, most of which only
-normalize, scale or copy. Here norms are three operations, what reads the same input is one
-product, and rotary angles are computed once for all steps of a job. What remains is about 60
-operations with the same results up to
-rounding (`tests/models/gemma/test_folded.py` compares them).
+normalize, scale or copy. Here what reads the same input is one product, with a packed weight
+where that loses nothing, and rotary angles are computed once for all steps of a job. The
+results are the same up to rounding (`tests/models/gemma/test_folded.py` compares them).
 
-The weights of the layers are held a second time, in this form, so this is for small models.
+The weights are held a second time, in this form, so this is for small models.
 """
 
 from __future__ import annotations
