@@ -62,7 +62,7 @@ def keystrokes(
         typer.Option(
             metavar="MS", min=1, help="Time of each step of a job; by default as on two cores."
         ),
-    ] = 47.0,
+    ] = 17.0,
     recorded: Annotated[
         bool,
         typer.Option("--recorded", help="Replay what `dg-lsp record` has recorded instead."),

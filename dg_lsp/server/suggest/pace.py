@@ -1,10 +1,10 @@
 """How long to wait after a key before the model is asked.
 
-A job that was started is thrown away if the user types on before it ends. So the server waits
-until that has become unlikely: of the gaps after such keys that were as long as this one is
-already, not too many end within the time that a job takes. After a line break, where users stop
-to think, the model is therefore asked at once, and inside a word only when the user has paused;
-a fast engine is asked sooner.
+A job is in vain if the user types on before it has ended and its text has been seen. So the
+server waits until that has become unlikely: of the gaps after such keys that were as long as
+this one is already, not too many end within that time. After a line break, where users stop to
+think, the model is therefore asked at once, and inside a word only when the user has paused; a
+fast engine is asked sooner.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from dataclasses import dataclass, field
 
 KEPT_GAPS = 40
 MOST_RISK = 0.3
-"""Share of jobs that may be thrown away."""
+"""Share of jobs that may be in vain."""
+SEEN_S = 0.12
+"""How long a text has to be there to be noticed. With less, a fast engine is asked at most keys;
+with more, suggestions come later (docs/benchmarks.md)."""
 MOST_WAIT_S = 0.5
 SMOOTHING = 0.3
 """Weight of the newest job in the engine's average time."""
@@ -81,7 +84,9 @@ class Pace:
         """How much longer to wait before a job is started."""
         if self.engine_s is None or self.last_key_s is None:
             return 0.0
-        pause_s = min(safe_after(self.gaps_s[self.last_key], self.engine_s), MOST_WAIT_S)
+        pause_s = min(
+            safe_after(self.gaps_s[self.last_key], self.engine_s + SEEN_S), MOST_WAIT_S
+        )
         return max(0.0, self.last_key_s + pause_s - now_s)
 
 

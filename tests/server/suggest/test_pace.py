@@ -13,6 +13,7 @@ from dg_lsp.server.suggest.pace import (
     MOST_RISK,
     MOST_WAIT_S,
     SAME_KEY_S,
+    SEEN_S,
     USUAL_GAPS_S,
     After,
     Pace,
@@ -99,6 +100,11 @@ def test_a_fast_engine_is_asked_sooner():
     assert fast < slow
 
 
+def test_no_text_is_asked_for_that_would_be_gone_before_it_is_seen():
+    assert waits(paced(0.001, gap_s=SEEN_S / 2)) > 0
+    assert waits(paced(0.001, gap_s=SEEN_S * 2)) == 0.0
+
+
 def test_nobody_is_waited_for_longer_than_half_a_second():
     assert waits(paced(5.0, gap_s=0.9)) == MOST_WAIT_S
 
@@ -126,7 +132,7 @@ def test_what_the_editor_has_waited_already_counts():
 def test_a_user_who_has_just_begun_types_as_usual():
     pace = Pace(engine_s=0.3)
     pace.key(5.0, "a")
-    assert waits(pace) == safe_after(USUAL_GAPS_S[After.WORD], 0.3) > 0
+    assert waits(pace) == safe_after(USUAL_GAPS_S[After.WORD], 0.3 + SEEN_S) > 0
 
 
 def test_the_cadence_is_that_of_the_last_keys():
