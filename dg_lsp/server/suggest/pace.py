@@ -18,8 +18,8 @@ KEPT_GAPS = 40
 MOST_RISK = 0.3
 """Share of jobs that may be in vain."""
 SEEN_S = 0.12
-"""How long a text has to be there to be noticed. With less, a fast engine is asked at most keys;
-with more, suggestions come later (docs/benchmarks.md)."""
+"""How long a text has to be there to be noticed. With less, a fast engine is asked at most
+keys; with more, suggestions come later (docs/benchmarks.md)."""
 MOST_WAIT_S = 0.5
 SMOOTHING = 0.3
 """Weight of the newest job in the engine's average time."""
