@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from dg_lsp.document.secret_shapes import MAX_KEY_BLOCK_CHARS
@@ -35,17 +35,22 @@ def mask_around(text: str, start: int, end: int, reach_chars: int = REACH_CHARS)
     """The text with the secrets around `[start, end)` masked; offsets do not change."""
     ends = _piece_ends(text, start, end, reach_chars)
     first, last = ends[0], ends[-1]
+    pieces = (masked for _, masked in _masked_pieces(text, ends, 0, len(text)))
+    return "".join((text[:first], *pieces, text[last:]))
+
+
+def _masked_pieces(
+    text: str, ends: Sequence[int], start: int, end: int
+) -> Iterator[tuple[int, str]]:
+    """Where the pieces with `[start, end)` begin, and the pieces with their secrets masked."""
+    first = ends[0]
     # The only kind of secret that spans many pieces; it is found quickly.
-    near = mask_key_blocks(text[first:last])
-    pieces = [
-        _masked(
-            near[max(0, left - CONTEXT_CHARS) : left],
-            near[left:right],
-            "" if near[right - 1] == "\n" else near[right : right + CONTEXT_CHARS_AFTER],
-        )
-        for left, right in pairwise(at - first for at in ends)
-    ]
-    return text[:first] + "".join(pieces) + text[last:]
+    near = mask_key_blocks(text[first : ends[-1]])
+    for left, right in pairwise(at - first for at in ends):
+        if right > start - first and left < end - first:
+            before = near[max(0, left - CONTEXT_CHARS) : left]
+            after = "" if near[right - 1] == "\n" else near[right : right + CONTEXT_CHARS_AFTER]
+            yield left + first, _masked(before, near[left:right], after)
 
 
 def secret_at(text: str, start: int, end: int) -> Reason | None:
@@ -53,7 +58,12 @@ def secret_at(text: str, start: int, end: int) -> Reason | None:
 
     A rewrite of the masked text would put asterisks into the document.
     """
-    return secret_between(text, mask_around(text, start, end, MAX_KEY_BLOCK_CHARS), start, end)
+    ends = _piece_ends(text, start, end, MAX_KEY_BLOCK_CHARS)
+    for at, masked in _masked_pieces(text, ends, max(0, start - 1), end + 1):
+        reason = secret_between(text[at : at + len(masked)], masked, start - at, end - at)
+        if reason is not None:
+            return reason
+    return None
 
 
 def secret_between(text: str, masked: str, start: int, end: int) -> Reason | None:
