@@ -10,6 +10,7 @@ import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -34,8 +35,25 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 def write_private(path: Path, data: bytes, *, replaces: bool = True) -> bool:
     """Write a file that only the user can access, as a whole; nothing is left if that fails.
 
-    False if there is a file already and it is not to be replaced. `OSError` as from `open`.
+    False if there is a file already and it is not to be replaced. `OSError` as from `open`,
+    with the name of the file.
     """
+    with naming(path):
+        return _write_private(path, data, replaces)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Errors in writing a file that is open do not name it, unlike those in opening it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def _write_private(path: Path, data: bytes, replaces: bool) -> bool:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     draft = Path(name)
     try:

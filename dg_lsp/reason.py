@@ -8,6 +8,8 @@ docs/troubleshooting.md lists all codes.
 from __future__ import annotations
 
 import enum
+import errno
+import os
 from dataclasses import dataclass
 
 
@@ -192,7 +194,7 @@ class ReasonCode(enum.Enum):
     """The terms of the weights have not been accepted."""
     DOWNLOAD_FAILED = "download-failed"
     DISK_FULL = "disk-full"
-    """The disk has too little room for the model."""
+    """The disk has too little room for the model, or for what is written."""
     NAME_TAKEN = "name-taken"
     """There is a model of that name, or another process is making one."""
 
@@ -212,7 +214,8 @@ class ReasonCode(enum.Enum):
     BAD_POSITION = "bad-position"
     """The line or column is outside the file."""
     BAD_FILE = "bad-file"
-    """The file is missing, unreadable, or not text in a supported encoding."""
+    """The file is missing, unreadable, or not text in a supported encoding; or standard input
+    or output is closed."""
     BAD_DATA = "bad-data"
     """The data or the environment of an evaluation cannot be used."""
     NOTHING_TRACED = "nothing-traced"
@@ -255,9 +258,20 @@ class CodedError(Exception):
         return Reason(self.code, str(self))
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No room for a file: on the disk, in the user's quota, or below the limit of its size."""
+
+
 def reason_of(error: BaseException, otherwise: ReasonCode = ReasonCode.DEFECT) -> Reason:
-    """The reason of a coded error; other errors get the given code."""
-    return error.reason if isinstance(error, CodedError) else Reason(otherwise, str(error))
+    """The reason of a coded error, or of a full disk; other errors get the given code."""
+    if isinstance(error, CodedError):
+        return error.reason
+    if isinstance(error, OSError) and error.errno in FULL:
+        # Copying a file names its source first.
+        name = error.filename2 or error.filename
+        file = os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else "a file"
+        return Reason(ReasonCode.DISK_FULL, f"{file} cannot be written: {error.strerror}")
+    return Reason(otherwise, str(error))
 
 
 def reason_json(reason: Reason) -> dict[str, str]:

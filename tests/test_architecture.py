@@ -25,13 +25,15 @@ JOB = ("dg_lsp.job", "dg_lsp.reason")
 # of the name. The second table adds what it may import inside functions only.
 MAY_IMPORT = {
     "dg_lsp": (),
-    "dg_lsp.__main__": ("dg_lsp.cli",),
+    "dg_lsp.__main__": ("dg_lsp.cli", "dg_lsp.interrupts"),
     "dg_lsp.cli": (
         *SEAM,
         "dg_lsp.document",
         "dg_lsp.diagnosis.findings",
         "dg_lsp.diagnosis.reading",
         "dg_lsp.diagnosis.records",
+        "dg_lsp.files",
+        "dg_lsp.interrupts",
         "typer",
         "rich",
     ),
@@ -135,6 +137,7 @@ MAY_IMPORT = {
     "dg_lsp.hardware": ("dg_lsp.reason",),
     "dg_lsp.reason": (),
     "dg_lsp.files": (),
+    "dg_lsp.interrupts": (),
     "dg_lsp.config": (),
 }
 MAY_IMPORT_LAZILY = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dg_lsp.files import read_regular, write_private
+from tests.full_disk import disk_to_fill
 
 
 def test_only_a_file_is_read_and_nothing_is_waited_for(tmp_path):
@@ -52,3 +53,15 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
         write_private(path, b"new")
     assert [one.name for one in tmp_path.iterdir()] == ["tokens"]
     assert path.read_bytes() == b"old"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    with disk_to_fill(tmp_path) as (disk, fill, free):
+        write_private(disk / "tokens", b"old")
+        fill()
+        with pytest.raises(OSError, match="tokens") as caught:
+            write_private(disk / "tokens", b"new" * 10_000)
+        free()
+        assert caught.value.filename == f"{disk}/tokens"
+        assert (disk / "tokens").read_bytes() == b"old"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -42,6 +44,18 @@ def test_the_reason_of_a_foreign_error_is_what_its_catcher_says() -> None:
 
     assert reason_of(own, ReasonCode.BUSY) == Reason(ReasonCode.DISK_FULL, "full")
     assert reason_of(OSError("x"), ReasonCode.BUSY) == Reason(ReasonCode.BUSY, "x")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_a_reason_that_names_the_file(number: int) -> None:
+    why = os.strerror(number)
+    said = {
+        reason_of(OSError(number, why, *names)).message
+        for names in ((), ("/a/tokens",), (b"/a/tokens",), ("/b/model", None, "/a/tokens"))
+    }
+
+    assert said == {f"a file cannot be written: {why}", f"/a/tokens cannot be written: {why}"}
+    assert reason_of(OSError(number, why), ReasonCode.BUSY).code is ReasonCode.DISK_FULL
 
 
 def test_a_reason_in_json() -> None:

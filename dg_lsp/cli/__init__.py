@@ -8,14 +8,15 @@ running engine.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from dg_lsp.reason import CodedError, Reason, ReasonCode, reason_json
+from dg_lsp.cli import streams
+from dg_lsp.interrupts import EXIT_INTERRUPTED, end_at_once
+from dg_lsp.reason import CodedError, Reason, ReasonCode, reason_json, reason_of
 
 SERVE = (["serve"], ["serve", "--stdio"])
 """How editors start the server; parsing it with typer would take a fifth of the time to the
@@ -30,28 +31,20 @@ OTHERS = 0o077
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
 """The exit status of an invalid request."""
-EXIT_INTERRUPTED = 130
-"""128 + SIGINT, as shells report it."""
+
+MOST_CAUSES = 30
+"""Of an error; more have a circle."""
 
 
 def main() -> NoReturn:
     """Run the command line of this process and exit with its status."""
     # Whatever dg-lsp stores is for the user alone, also where the shell's umask is none.
     os.umask(os.umask(OTHERS) | OTHERS)
-    _write_all()
-    sys.exit(run(sys.argv[1:]))
-
-
-def _write_all() -> None:
-    """Print all or fail: with PYTHONUNBUFFERED, Python does not look how much of what it wrote
-    was taken, so that on a full disk the end would be missing without a word."""
-    raw = getattr(sys.stdout, "buffer", None)
-    if isinstance(raw, io.RawIOBase):
-        encoding, errors = sys.stdout.encoding, sys.stdout.errors
-        # What is printed still appears line by line, and the file stays open for its owner.
-        sys.stdout = open(  # noqa: SIM115
-            raw.fileno(), "w", buffering=1, encoding=encoding, errors=errors, closefd=False
-        )
+    streams.adopt()
+    status = run(sys.argv[1:])
+    # All is said and done but the interpreter's own end.
+    end_at_once()
+    sys.exit(status)
 
 
 class ArgumentError(CodedError, ValueError):
@@ -70,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # rich exits with this status when the reader of its output is gone.
-        _discard_output()
+        streams.discard_output()
         return EXIT_FAILED
     except Exception as error:
         return _fail(error, as_json="--json" in arguments)
@@ -107,13 +100,14 @@ def _parse(arguments: Sequence[str]) -> int:
 
 def _fail(error: Exception, as_json: bool) -> int:
     """Say what went wrong, to a program on stdout as well, and return the exit status."""
-    if isinstance(error, CodedError):
-        reason = error.reason
-        status = EXIT_REFUSED if isinstance(error, ValueError) else EXIT_FAILED
+    if _interrupted(error):
+        return EXIT_INTERRUPTED
+    reason = reason_of(error)
+    is_refused = isinstance(error, CodedError) and isinstance(error, ValueError)
+    if isinstance(error, CodedError) or reason.code is not ReasonCode.DEFECT:
         _complain(reason.message)
     else:
         reason = Reason(ReasonCode.DEFECT, f"{type(error).__name__}: {error}")
-        status = EXIT_FAILED
         if os.environ.get("DG_LSP_DEBUG"):
             import traceback
 
@@ -123,12 +117,20 @@ def _fail(error: Exception, as_json: bool) -> int:
     try:
         if as_json:
             print(json.dumps({"error": reason_json(reason)}))
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OSError:
         # The reader is gone, or the disk is full, which may be what went wrong.
-        _discard_output()
-    return status
+        streams.discard_output()
+    return EXIT_REFUSED if is_refused else EXIT_FAILED
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether a library made this error of an interruption."""
+    for _ in range(MOST_CAUSES):
+        if error is None or isinstance(error, KeyboardInterrupt):
+            break
+        error = error.__cause__ or error.__context__
+    return isinstance(error, KeyboardInterrupt)
 
 
 def _complain(message: str) -> None:
@@ -136,10 +138,3 @@ def _complain(message: str) -> None:
     line = " ".join(part.strip() for part in message.splitlines() if part.strip())
     shown = "".join(char if char.isprintable() else "\ufffd" for char in line)
     print(f"dg-lsp: {shown}", file=sys.stderr)
-
-
-def _discard_output() -> None:
-    """Discard the interpreter's last flush, which would otherwise print an error."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

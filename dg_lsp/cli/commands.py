@@ -12,7 +12,8 @@ import typer
 from typer.core import TyperGroup
 
 from dg_lsp import __version__
-from dg_lsp.cli import EXIT_INTERRUPTED, EXIT_REFUSED, ArgumentError
+from dg_lsp.cli import EXIT_REFUSED, ArgumentError
+from dg_lsp.interrupts import EXIT_INTERRUPTED
 
 LEAST_BOX_COLUMNS = 72
 COMMANDS = {

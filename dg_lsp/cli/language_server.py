@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dg_lsp.cli import ArgumentError
+from dg_lsp.cli import ArgumentError, streams
 from dg_lsp.reason import CodedError, ReasonCode
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def run_server(
     level: int = logging.WARNING,
 ) -> int:
     """Serve one client over stdio, or at the address; the exit status."""
+    if address is None:
+        streams.check_both()
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     stderr = _Stderr()
     logging.basicConfig(stream=stderr, level=level, format=form)

@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dg_lsp import __version__
+from dg_lsp.cli.streams import read_stdin
 from dg_lsp.reason import CodedError, ReasonCode
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _content(asked: dict[str, Any]) -> bytes | None:
     """What is in the file, or comes from standard input."""
     path, *place = [asked["site"]] if "hole" in asked else asked["site"].rsplit(":", 2)
     if path == "-" and "hole" in asked:
-        return sys.stdin.buffer.read(STDIN_BYTES)
+        return read_stdin(STDIN_BYTES)
     if "hole" not in asked and len(place) < 2:
         return None
     try:

@@ -6,12 +6,12 @@ Another `read` is for a process that was sent what the file or standard input ho
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dg_lsp.cli import ArgumentError
+from dg_lsp.cli.streams import read_stdin
 from dg_lsp.document.holes import HolesError, checked, find_marks, held_by, within
 from dg_lsp.document.position import offset_at
 from dg_lsp.document.source import (
@@ -64,7 +64,7 @@ Read = Callable[[Path | None], bytes]
 def read_here(path: Path | None) -> bytes:
     if path is not None:
         return read_bytes(path)
-    data = sys.stdin.buffer.read(MAX_SOURCE_BYTES + 1)
+    data = read_stdin(MAX_SOURCE_BYTES + 1)
     if len(data) > MAX_SOURCE_BYTES:
         raise ArgumentError(f"standard input has more than {MAX_SOURCE_BYTES} bytes")
     return data

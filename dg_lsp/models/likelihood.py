@@ -11,6 +11,7 @@ import json
 import math
 from pathlib import Path
 
+from dg_lsp.files import write_private
 from dg_lsp.models.checkpoint import METADATA, CheckpointError, read_json
 from dg_lsp.reason import ReasonCode
 
@@ -48,7 +49,7 @@ def check(directory: Path, surprise: float, vocab_size: int, *, may_store: bool)
         if may_store and surprise < PLAUSIBLE * math.log(vocab_size):
             # A model on a disk that cannot be written is as good.
             with contextlib.suppress(OSError):
-                path.write_text(json.dumps({KEY: surprise}), encoding="utf-8")
+                write_private(path, json.dumps({KEY: surprise}).encode())
         return
     known = read_json(path).get(KEY)
     if not isinstance(known, int | float):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
 import os
@@ -148,6 +149,33 @@ def test_a_program_gets_the_code_of_a_defect(
     assert reason == Reason(ReasonCode.DEFECT, "RuntimeError: broken")
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_disk_that_is_full_is_no_defect(
+    number: int,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Callable[..., Reason],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    raise_from_model(monkeypatch, OSError(number, os.strerror(number), "/a/model"))
+    said = f"/a/model cannot be written: {os.strerror(number)}"
+
+    assert fill_this_file() == 1
+    assert capsys.readouterr() == ("", f"dg-lsp: {said}\n")
+    reason = failure("infill", f"{__file__}:1:1", status=1)
+    assert reason == Reason(ReasonCode.DISK_FULL, said)
+
+
+def test_an_interruption_that_a_library_made_an_error_of_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = ImportError("cannot import torch")
+    error.__context__ = KeyboardInterrupt()
+    raise_from_model(monkeypatch, error)
+
+    assert fill_this_file() == 130
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_program_that_has_left_before_the_code_comes_gets_the_status(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dg_lsp", "infill", "absent.py:1:1", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -191,7 +219,8 @@ def test_an_interruption_is_quiet(
 
 HANGING = """
 import asyncio, signal, sys
-from dg_lsp.cli import compose, main
+from dg_lsp.__main__ import main
+from dg_lsp.cli import compose
 
 # Tests that run in the background of a shell inherit that it is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -264,6 +264,32 @@ def test_loads_next_to_nothing(engine, tmp_path):
     assert ended.stdout.startswith("v")
 
 
+PROCESS = f"from dg_lsp.cli import streams; streams.adopt(); {COMMAND}"
+
+
+@pytest.mark.parametrize("way", [(), ITSELF])
+@pytest.mark.parametrize("options", [("a.py:2:12",), ("a.py:2:12", "--json"), ("-", "--hole")])
+@pytest.mark.parametrize(
+    ("closed", "said"), [(0, "standard input is closed"), (1, "standard output is closed")]
+)
+def test_streams_that_are_closed(options, closed, said, way, engine, tmp_path):
+    (tmp_path / "a.py").write_text(PLAIN)
+    ended = subprocess.run(
+        [sys.executable, "-c", PROCESS, *options, *way],
+        cwd=tmp_path,
+        input=None if closed == 0 else "x = …\n".encode(),
+        capture_output=True,
+        preexec_fn=lambda: os.close(closed),
+    )
+
+    if closed == 0 and options[0] != "-":
+        # Nobody reads it.
+        assert (ended.returncode, ended.stderr) == (0, b"")
+    else:
+        status = 2 if closed == 0 else 1
+        assert (ended.returncode, ended.stderr) == (status, f"dg-lsp: {said}\n".encode())
+
+
 # On a terminal.
 
 

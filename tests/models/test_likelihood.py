@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 
 import pytest
@@ -15,6 +16,7 @@ from dg_lsp.models.gemma.denoiser import GemmaDenoiser
 from dg_lsp.models.loading import load
 from dg_lsp.models.store import BUNDLED_DIRECTORY
 from dg_lsp.reason import ReasonCode
+from tests.full_disk import disk_to_fill
 
 VOCABULARY = 320
 PLAUSIBLE = 2.0
@@ -55,6 +57,17 @@ def test_weights_that_give_no_numbers(tmp_path):
     with pytest.raises(CheckpointError) as raised:
         likelihood.check(tmp_path, math.nan, VOCABULARY, may_store=True)
     assert raised.value.code is ReasonCode.WRONG_WEIGHTS
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
+def test_a_full_disk_does_not_spoil_the_model(tmp_path):
+    with disk_to_fill(tmp_path) as (disk, fill, free):
+        fill()
+        likelihood.check(disk, PLAUSIBLE, VOCABULARY, may_store=True)
+        free()
+        # The next load reads nothing that is half written.
+        likelihood.check(disk, PLAUSIBLE, VOCABULARY, may_store=True)
+        assert (disk / likelihood.FILE).stat().st_size > 0
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"nats_per_token": "2"}'])

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dg_lsp.benchmark.gpu.report import as_text, draw
 from dg_lsp.benchmark.gpu.run import QUICK, SHAPES, TINY, Plan, run
+from dg_lsp.files import naming
 from dg_lsp.models.checkpoint import CheckpointError
 from dg_lsp.models.device import choose_device
 
@@ -48,7 +49,9 @@ def measure(
     if out is None:
         return
     out.mkdir(parents=True, exist_ok=True)
-    (out / f"{FILE}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    path = out / f"{FILE}.json"
+    with naming(path):
+        path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (out / f"{FILE}.md").write_text(as_text(report), encoding="utf-8")
     if importlib.util.find_spec("matplotlib") is None:
         _say("no plot: matplotlib is not installed")

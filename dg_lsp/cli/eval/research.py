@@ -17,6 +17,7 @@ import typer
 from dg_lsp.cli import ArgumentError
 from dg_lsp.cli.options import DeviceOption, JsonOption, ModelOption, TuningOption
 from dg_lsp.config import MIN_CONFIDENCE
+from dg_lsp.files import naming
 
 if TYPE_CHECKING:
     from dg_lsp.evaluation.methods import Row
@@ -85,7 +86,8 @@ def spans(
     print(f"{method_table(rows, 'span')}\n\n{method_table(length_rows, 'tokens')}")
     if out is not None:
         raw = [dataclasses.asdict(row) for row in (*rows, *length_rows)]
-        out.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+        with naming(out):
+            out.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     if card:
         _write_card(
             loaded.info.name, f"--per-kind {per_kind} --seed {seed}", [*rows, *length_rows]
