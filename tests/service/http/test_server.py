@@ -29,6 +29,8 @@ def listening(host, serve_host):
     @contextlib.asynccontextmanager
     async def listen(access: Access = OPEN):
         with socket.create_server(("127.0.0.1", 0)) as listener:
+            # Otherwise the kernel takes megabytes for a client that does not read.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             port = listener.getsockname()[1]
             async with serve_host(host, listener, Address(f"http://127.0.0.1:{port}"), access):
                 yield port
