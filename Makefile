@@ -31,10 +31,10 @@ fuzz: $(READY)  ## Make up sessions, requests and files for twenty minutes
 soak: $(READY)  ## Type 100,000 keys into two windows, for an hour at most, and check that nothing grows
 	$(BIN)/dg-lsp bench soak
 
-# The files of the tests that the page names; those of a file may build on one another.
-FAULTS = $(addprefix tests/,$(sort $(shell grep -oE '[a-z0-9_/]+[.]py::' docs/reliability.md | tr -d :)))
+# The files of the tests that the two pages name; those of a file may build on one another.
+FAULTS = $(addprefix tests/,$(sort $(patsubst tests/%,%,$(shell grep -ohE '[a-z0-9_/]+[.]py::' docs/reliability.md docs/security.md | tr -d :))))
 
-faults: $(READY)  ## Kill, stop, cut off and fill everything that docs/reliability.md names
+faults: $(READY)  ## Kill, stop, cut off, fill, spoil and attack all that docs/reliability.md and docs/security.md name
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(FAULTS) $(ARGS)
 
 # Set TOKENIZER to the tokenizer.json of a Gemma model where none is to be fetched.

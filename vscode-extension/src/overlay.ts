@@ -10,6 +10,8 @@ import type { Confidence, Masked } from "./lspExt";
 export interface Run {
   readonly text: string;
   readonly probability: number;
+  /** Whether it is in the document before and after, in a line that changes. */
+  readonly stays?: true;
 }
 
 export type Look = "ghost" | "same" | "added" | "removed" | "warning";
@@ -160,14 +162,14 @@ const SHADOW: Declaration = [
 
 interface Cells {
   text: string;
-  /** Probability and end of each run, in columns. */
-  ends: [number, number][];
+  /** The end of each run, in columns. */
+  ends: { readonly probability: number; readonly stays: boolean; readonly end: number }[];
 }
 
 function cellsOf(row: Row, tabSize: number, startColumn: number): Cells {
   let text = "";
   let column = startColumn;
-  const ends: [number, number][] = [];
+  const ends: Cells["ends"] = [];
   for (const run of row.runs) {
     for (const character of run.text) {
       if (character === "\t") {
@@ -179,7 +181,8 @@ function cellsOf(row: Row, tabSize: number, startColumn: number): Cells {
         column += 1;
       }
     }
-    ends.push([run.probability, column - startColumn]);
+    const { probability, stays = false } = run;
+    ends.push({ probability, stays, end: column - startColumn });
   }
   return { text, ends };
 }
@@ -190,7 +193,7 @@ function painted(look: Look, cells: Cells, ground?: string): Declaration[] {
   const color = COLORS[look];
   const stops: string[] = [];
   let start = 0;
-  for (const [probability, end] of cells.ends) {
+  for (const { probability, end } of cells.ends) {
     const faded = `color-mix(in srgb, ${color} ${percent(probability)}%, transparent)`;
     const shade = probability === UNDECIDED ? UNDECIDED_COLOR : faded;
     stops.push(`${shade} ${start}ch ${end}ch`);
@@ -202,10 +205,14 @@ function painted(look: Look, cells: Cells, ground?: string): Declaration[] {
   const layers: [image: string, clip: string][] = [
     [`linear-gradient(90deg, ${stops.join(", ")})`, "text"],
   ];
-  for (const fill of [BACKGROUNDS[look], ground]) {
-    if (fill !== undefined) {
-      layers.push([`linear-gradient(${fill}, ${fill})`, "border-box"]);
-    }
+  const isPartly = cells.ends.some(({ stays }) => stays);
+  const fill = BACKGROUNDS[look];
+  if (fill !== undefined) {
+    const parts = isPartly ? `90deg, ${fillStops(cells, fill)}` : `${fill}, ${fill}`;
+    layers.push([`linear-gradient(${parts})`, "border-box"]);
+  }
+  if (ground !== undefined) {
+    layers.push([`linear-gradient(${ground}, ${ground})`, "border-box"]);
   }
   const clips = layers.map(([, clip]) => clip).join(", ");
   return [
@@ -215,10 +222,22 @@ function painted(look: Look, cells: Cells, ground?: string): Declaration[] {
     ["white-space", "pre"],
     // Ghost text is italic, and the switch to it must not be visible.
     ...(look === "ghost" ? [["font-style", "italic"] satisfies Declaration] : []),
-    ...(look === "removed"
+    // The line would go through what stays, too.
+    ...(look === "removed" && !isPartly
       ? [["text-decoration", `line-through ${color}`] satisfies Declaration]
       : []),
   ];
+}
+
+/** A background behind what does not stay. */
+function fillStops({ ends }: Cells, fill: string): string {
+  let start = 0;
+  const stops = ends.map(({ stays, end }) => {
+    const stop = `${stays ? "transparent" : fill} ${start}ch ${end}ch`;
+    start = end;
+    return stop;
+  });
+  return [...stops, `transparent ${start}ch`].join(", ");
 }
 
 /** The opacity of the colour. */

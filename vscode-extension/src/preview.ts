@@ -17,6 +17,9 @@ export interface Preview {
   /** Without a text, nothing is drawn. */
   readonly text?: string;
   readonly confidence: Confidence;
+  /** If only parts of the text are written. */
+  readonly holes?: unknown;
+  readonly pinned?: unknown;
   /** What is wrong with the text; shown below it. */
   readonly warning?: string | undefined;
 }
@@ -26,13 +29,15 @@ export function previewRows(
   preview: Preview,
   editor: vscode.TextEditor,
 ): vscode.DecorationOptions[] {
-  const { document, span, old, text, confidence, warning } = preview;
+  const { document, span, old, text, confidence, holes, pinned, warning } = preview;
   if (text === undefined) {
     return [];
   }
   const first = document.positionAt(span.start).line;
   const tabSize = typeof editor.options.tabSize === "number" ? editor.options.tabSize : 4;
-  const all = diffRows(frameOf(document, span), old, text, confidence).slice(0, MAX_ROWS);
+  const isPartly = holes !== undefined || pinned !== undefined;
+  const frame = frameOf(document, span);
+  const all = diffRows(frame, old, text, confidence, isPartly).slice(0, MAX_ROWS);
   if (warning !== undefined) {
     all.push({ look: "warning", runs: [{ text: `⚠ ${warning}`, probability: 1 }] });
   }

@@ -251,6 +251,20 @@ class Editor:
     def preview(self) -> str | None:
         return self.virtual(REWRITE)
 
+    def replaced_and_written(self) -> tuple[list[str], list[str]]:
+        """What a preview marks in the buffer, and what it shades of the lines below it."""
+        replaced, written = [], []
+        lines = self.text()
+        for _, row, column, details in self.marks(REWRITE):
+            if details.get("hl_group") == "DgLspReplaced":
+                # A part of one line, in all tests.
+                assert details["end_row"] == row
+                line = lines[row].encode()
+                replaced.append(line[column : details["end_col"]].decode())
+            for line in details.get("virt_lines") or []:
+                written += [text for text, group in line if group.startswith("DgLspDraft")]
+        return replaced, written
+
     def wait_for_ghost(self, text: str | None = None, patience_s: float = PATIENCE_S) -> str:
         """Wait for some ghost text, or for this one."""
         return self.until(

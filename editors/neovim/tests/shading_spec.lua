@@ -46,6 +46,27 @@ return {
       { { 'a', SURE } },
     })
   end,
+  ['only what is written is shaded'] = function()
+    local REST = 'DgLspRest'
+    local lines = { { { 'ab', SURE }, { 'cd', FAINT } }, {}, { { 'ef', SURE } } }
+    same(shading.only(lines, { { 1, 3 }, { 7, 8 } }), {
+      { { 'a', REST }, { 'b', SURE }, { 'c', FAINT }, { 'd', REST } },
+      {},
+      { { 'e', REST }, { 'f', SURE } },
+    })
+    same(shading.only(lines, { { 3, 7 } }), {
+      { { 'ab', REST }, { 'c', REST }, { 'd', FAINT } },
+      {},
+      { { 'e', SURE }, { 'f', REST } },
+    })
+    same(shading.only(lines, { { 4, 6 } }), {
+      { { 'ab', REST }, { 'cd', REST } },
+      {},
+      { { 'ef', REST } },
+    })
+    same(shading.only(lines, { { 0, 8 } }), lines)
+    same(shading.only({}, {}), {})
+  end,
   ['one line, or the end of a line: inline'] = function()
     local one, two = { { { 'a', SURE } } }, { { { 'a', SURE } }, { { 'b', SURE } } }
     same(layout(one, ')').position, 'inline')

@@ -20,6 +20,19 @@ def test_marks_are_filled_together_and_one_undo_takes_it_back(plugged):
     editor.until(lambda: editor.text() == LINES)
 
 
+def test_only_what_is_written_into_the_marks_is_shown_as_new(plugged):
+    editor = plugged({"draftIntervalMs": 0}, answers=ANSWERS, num_drafts=3)
+    editor.open(CODE)
+    editor.keys(":DgLsp holes<CR>")
+    editor.until(lambda: "x + 1\n    return y\n<CR> accept" in (editor.preview() or ""))
+    assert editor.replaced_and_written() == (["…", "…"], ["x + 1", "y"])
+    # A step on the way, which has only a part of it.
+    editor.keys("j(")
+    editor.until(lambda: "return ?" in (editor.preview() or ""))
+    replaced, written = editor.replaced_and_written()
+    assert (replaced, "".join(written)) == (["…", "…"], "x + 1?")
+
+
 def test_only_those_of_a_range(plugged):
     editor = plugged(answers=ANSWERS)
     editor.open(CODE)

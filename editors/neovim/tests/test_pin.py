@@ -46,6 +46,12 @@ def test_the_word_at_the_cursor_stays(accepted):
     accepted.until(lambda: accepted.text() == ["x = 1", TEXT, "y = 2"])
 
 
+def test_what_is_the_same_around_the_word_is_not_shown_as_new(accepted):
+    accepted.lua("vim.api.nvim_win_set_cursor(0, { 2, 17 })")
+    keep(accepted)
+    assert accepted.replaced_and_written() == (["width", "1"], ["2", "depth"])
+
+
 def test_what_was_edited_stays_wherever_the_cursor_is(accepted):
     accepted.lua("vim.api.nvim_win_set_cursor(0, { 2, 15 })")
     accepted.keys("cwlength<Esc>0")

@@ -38,6 +38,28 @@ return {
   ['whatever ends the lines'] = function()
     same(text.lines('a\r\nb\rc\n\nd'), { 'a', 'b', 'c', '', 'd' })
   end,
+  ['what only one of two texts has, in words and other characters'] = function()
+    local function differ(old, new)
+      local function parts(of, offsets)
+        return vim.tbl_map(function(part)
+          return of:sub(part[1] + 1, part[2])
+        end, offsets)
+      end
+      local gone, written = text.differing(old, new)
+      return { parts(old, gone), parts(new, written) }
+    end
+    same(differ('f(…, …)', 'f(a, b + 1)'), { { '…', '…' }, { 'a', 'b + 1' } })
+    same(differ('a = …\nb = 1\nc = …', 'a = 2\nb = 1\nc = (\n)'), {
+      { '…', '…' },
+      { '2', '(\n)' },
+    })
+    same(differ('return total', 'return sum'), { { 'total' }, { 'sum' } })
+    same(differ('größer = …', 'größer = 🙂'), { { '…' }, { '🙂' } })
+    same(differ('a b', 'a b'), { {}, {} })
+    same(differ('a b', 'b'), { { 'a ' }, {} })
+    same(differ('…', ''), { { '…' }, {} })
+    same(differ('', 'a\n'), { {}, { 'a\n' } })
+  end,
   ['what was typed between two places'] = function()
     same(text.typed(place('x'), place('x')), '')
     same(text.typed(place('x', ')'), place('x = ', ')')), ' = ')

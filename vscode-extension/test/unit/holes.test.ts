@@ -70,13 +70,29 @@ describe("the server is asked", () => {
     await session.client.stop();
   });
 
-  async function asked(editor: vscode.TextEditor): Promise<Target> {
+  async function request(editor: vscode.TextEditor) {
     const requests = session.requests<{ data: Target }>("codeAction/resolve");
     const holed = holesIn(editor, "…");
     void rewriting.begin({ document: editor.document, ...holed! });
     await until(() => requests.length === 1);
-    return requests[0]!.params.data;
+    return requests[0]!;
   }
+
+  async function asked(editor: vscode.TextEditor): Promise<Target> {
+    return (await request(editor)).params.data;
+  }
+
+  test("and only what it writes into the marks is shown as new", async () => {
+    const editor = open(TEXT);
+    const sent = await request(editor);
+    const textDocument = { uri: editor.document.uri.toString(), version: editor.document.version };
+    const range = { start: { line: 1, character: 8 }, end: { line: 2, character: 12 } };
+    const edits = [{ range, newText: "x + 1\n    return y" }];
+    sent.answer({ title: "Rewrite", edit: { documentChanges: [{ textDocument, edits }] } });
+    const screen = editor as unknown as { marked: string[] };
+    await until(() => screen.marked.length > 0);
+    expect(screen.marked).toEqual(["…", "…", "x + 1", "y"]);
+  });
 
   test("to fill the marks of a range", async () => {
     const data = await asked(open(TEXT));

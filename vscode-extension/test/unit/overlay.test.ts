@@ -126,6 +126,21 @@ describe("rows as CSS", () => {
     expect(ids).toContain(used);
   });
 
+  test("what stays in a line that changes has no background, and no line through it", () => {
+    const runs = [
+      { text: "x = ", probability: 1, stays: true as const },
+      { text: "…", probability: 1 },
+    ];
+    const added = coveringRow({ look: "added", runs }, 4, 0).textDecoration;
+    const fill = "var(--vscode-diffEditor-insertedTextBackground)";
+    expect(added).toContain(`transparent 0ch 4ch, ${fill} 4ch 5ch, transparent 5ch`);
+    expect(coveringRow({ look: "removed", runs }, 4, 0).textDecoration).not.toContain(
+      "line-through",
+    );
+    const all = coveringRow({ look: "removed", runs: runs.slice(1) }, 4, 0).textDecoration;
+    expect(all).toContain("line-through");
+  });
+
   test("a row below the end of the document is moved down, and an empty one still covers", () => {
     const empty = coveringRow({ look: "ghost", runs: [] }, 4, 3);
     expect(empty.contentText).toBe(NBSP);

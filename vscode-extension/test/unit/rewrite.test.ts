@@ -832,6 +832,8 @@ test("what stays is sent with the range, and what is accepted is told with its c
   const edit = { documentChanges: [{ textDocument, edits }] };
   asked.answer({ title: "Rewrite", edit, data: { confidence } });
   await until(isReady);
+  // The word that stays, and what is the same beside it, is not marked.
+  expect(editor.marked).toEqual(["0", "    return n", "1"]);
   await rewriting.accept();
   expect(told).toEqual([[document, new vscode.Position(3, 4), "n = 1", confidence]]);
 });

@@ -15,6 +15,7 @@ local namespace = api.nvim_create_namespace('dg_lsp.rewrite')
 ---@field bufnr integer
 ---@field mark integer Follows the selection.
 ---@field below integer? Carries the lines below it.
+---@field parts integer[]? Mark what is replaced, if only parts of the selection are.
 
 ---@param bufnr integer
 ---@param selection dg_lsp.Selection
@@ -28,6 +29,29 @@ function M.open(bufnr, selection)
   -- Virtual lines are not drawn in a closed fold.
   vim.cmd(('silent! %d,%dfoldopen!'):format(selection.row + 1, selection.end_row + 1))
   return { bufnr = bufnr, mark = mark }
+end
+
+--- Mark only these parts of the selection as replaced.
+---@param preview dg_lsp.Preview
+---@param parts dg_lsp.Selection[]
+function M.mark(preview, parts)
+  local bufnr = preview.bufnr
+  local row, col, end_row, end_col = M.region(preview)
+  api.nvim_buf_set_extmark(bufnr, namespace, row, col, {
+    id = preview.mark,
+    end_row = end_row,
+    end_col = end_col,
+  })
+  for _, mark in ipairs(preview.parts or {}) do
+    api.nvim_buf_del_extmark(bufnr, namespace, mark)
+  end
+  preview.parts = vim.tbl_map(function(part)
+    return api.nvim_buf_set_extmark(bufnr, namespace, part.row, part.col, {
+      end_row = part.end_row,
+      end_col = part.end_col,
+      hl_group = 'DgLspReplaced',
+    })
+  end, parts)
 end
 
 --- Where the selection is now.

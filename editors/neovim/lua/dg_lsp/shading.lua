@@ -83,6 +83,39 @@ function M.draft(draft, encoding)
   return drawn
 end
 
+--- The same lines, but what is not written is not shaded.
+---@param lines dg_lsp.Chunk[][]
+---@param written [integer, integer][] Byte offsets in the text of the lines, in order.
+---@return dg_lsp.Chunk[][]
+function M.only(lines, written)
+  local drawn, at, next_part = {}, 0, 1
+  for index, line in ipairs(lines) do
+    drawn[index] = {}
+    for _, chunk in ipairs(line) do
+      local last = at + #chunk[1]
+      while at < last do
+        local part = written[next_part] or { last, last }
+        local is_written = part[1] <= at
+        local to = math.min(last, is_written and part[2] or part[1])
+        if to > at then
+          local piece = chunk[1]:sub(#chunk[1] - (last - at) + 1, #chunk[1] - (last - to))
+          table.insert(drawn[index], { piece, is_written and chunk[2] or 'DgLspRest' })
+        end
+        at = to
+        if is_written and to == part[2] then
+          next_part = next_part + 1
+        end
+      end
+    end
+    -- The end of the line, which may be written too.
+    at = at + 1
+    while written[next_part] and written[next_part][2] <= at do
+      next_part = next_part + 1
+    end
+  end
+  return drawn
+end
+
 ---@class dg_lsp.Layout
 ---@field first dg_lsp.Chunk[] At the cursor.
 ---@field position 'inline'|'overlay'

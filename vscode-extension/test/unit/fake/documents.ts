@@ -149,6 +149,18 @@ export class Editor implements vscode.TextEditor {
     });
   }
 
+  /** What of that is marked as removed or added, line by line. */
+  get marked(): string[] {
+    return [...this.decorations.values()].flat().flatMap(({ renderOptions }) => {
+      const { contentText = "", textDecoration = "" } = renderOptions?.before ?? {};
+      const fill = /-(?:inserted|removed)TextBackground\) (\d+)ch (\d+)ch/g;
+      const parts = [...textDecoration.matchAll(fill)];
+      const isWhole = parts.length === 0 && textDecoration.includes("TextBackground");
+      const texts = parts.map(([, from, to]) => contentText.slice(Number(from), Number(to)));
+      return (isWhole ? [contentText] : texts).map((text) => text.replaceAll("\u00a0", " "));
+    });
+  }
+
   /** What the decorations do to the text of the document itself. */
   get covered(): vscode.Range[] {
     const all = [...this.decorations.values()].flat();
