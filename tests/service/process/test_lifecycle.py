@@ -119,6 +119,26 @@ async def test_an_engine_that_cannot_start_says_why(spec, directory, monkeypatch
     await engine.close()
 
 
+@pytest.mark.parametrize("code", [ReasonCode.CRASHING, ReasonCode.GPU_LOST])
+async def test_a_clock_that_is_set_back_locks_nobody_out(code, spec, directory, monkeypatch):
+    with monkeypatch.context() as patch:
+        # An hour fast, while an engine crashes or loses its GPU too often.
+        patch.setattr(time, "time", lambda now=time.time: now() + 3600)
+        if code is ReasonCode.GPU_LOST:
+            for _ in range(losses.MOST):
+                losses.note(directory, "engine", "steps in graphs")
+        patch.setenv("DG_LSP_TEST_BROKEN", "1")
+        engine = SharedEngine(spec, directory)
+        for _ in range(lifecycle.FREE_STARTS + 2):
+            infill = (await engine.submit(JOB).result()).infill
+        assert infill.reason.code is code
+        await engine.close()
+
+    engine = SharedEngine(spec, directory)
+    assert await pid_of(engine) > 0
+    await engine.close()
+
+
 async def test_an_engine_that_loses_its_gpu_is_started_anew_once(spec, directory):
     engine = SharedEngine(spec, directory)
     pids, ways = [], []
