@@ -130,11 +130,19 @@ class _Output(io.RawIOBase):
 
     def write(self, data: ReadableBuffer, /) -> int | None:
         try:
-            return self._raw.write(data)
+            return self._write(data)
         except BrokenPipeError:
             raise
         except OSError as error:
             raise _output_error(error) from error
+
+    def _write(self, data: ReadableBuffer) -> int:
+        while (taken := self._raw.write(data)) is None:
+            # It is full for now, and somebody who shares it does not want to wait.
+            import select
+
+            select.select([], [self._raw.fileno()], [])
+        return taken
 
 
 class _Lossy(_Output):
@@ -142,7 +150,7 @@ class _Lossy(_Output):
 
     def write(self, data: ReadableBuffer, /) -> int | None:
         try:
-            return self._raw.write(data)
+            return self._write(data)
         except OSError:
             return memoryview(data).nbytes
 

@@ -266,7 +266,7 @@ SCENES = (
         "dg-lsp: two holes are filled together in Neovim, by the bundled model on a CPU",
         (68, 17),
         fill,
-        ("push.py", HOLES),
+        ("undo.py", HOLES),
     ),
     Scene(
         "neovim-next-edit",

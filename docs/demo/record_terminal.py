@@ -20,7 +20,7 @@ from recording import Cells, Terminal, cast, svg
 ROOT = Path(__file__).parents[2]
 NAME, SIZE = "terminal-holes", (68, 16)
 TITLE = "dg-lsp: two holes are filled together on a terminal, by the bundled model on a CPU"
-FILE = "push.py"
+FILE = "undo.py"
 TEXT = """\
 class Stack:
     def __init__(self):

@@ -157,6 +157,28 @@ def test_all_closed(arguments, status, command):
     assert command(arguments, 0, 1, 2) == (status, "", "")
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_pipe_that_does_not_wait_for_its_reader_gets_all(stream):
+    # As a parent in Node.js leaves it.
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    script = f"""
+import sys
+from dg_lsp.cli import streams
+streams.adopt()
+for _ in range(9):
+    print("x" * 20_000, file=sys.{stream})
+"""
+    with subprocess.Popen([sys.executable, "-c", script], **{stream: theirs}) as process:
+        os.close(theirs)
+        # More than a pipe holds is written by then.
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        with open(ours, "rb") as pipe:
+            assert pipe.read() == 9 * (b"x" * 20_000 + b"\n")
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("options", [[], ["--stdio"]])
 @pytest.mark.parametrize(
     ("closed", "status", "name"), [(0, 2, "standard input"), (1, 1, "standard output")]

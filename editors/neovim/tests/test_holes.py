@@ -33,6 +33,14 @@ def test_only_what_is_written_into_the_marks_is_shown_as_new(plugged):
     assert (replaced, "".join(written)) == (["…", "…"], "x + 1?")
 
 
+def test_only_the_marks_are_shown_as_replaced_before_anything_is_written(plugged):
+    editor = plugged(answers=ANSWERS, step_s=3600)
+    editor.open(CODE)
+    editor.keys(":DgLsp holes<CR>")
+    editor.until(lambda: "writing" in (editor.preview() or ""))
+    assert editor.replaced_and_written() == (["…", "…"], [])
+
+
 def test_only_those_of_a_range(plugged):
     editor = plugged(answers=ANSWERS)
     editor.open(CODE)

@@ -2,6 +2,7 @@
 --- discards it or tries again. The buffer changes only when the user accepts.
 local attempts = require('dg_lsp.attempts')
 local inserted = require('dg_lsp.inserted')
+local parts = require('dg_lsp.parts')
 local preview = require('dg_lsp.preview')
 local progress = require('dg_lsp.progress')
 local proposal = require('dg_lsp.proposal')
@@ -56,35 +57,13 @@ local function is_untouched(rewrite)
   return vim.deep_equal(preview.selected(rewrite.preview), rewrite.original)
 end
 
---- Mark only what is replaced, and shade only what is written, if the rest of the selection stays.
----@param rewrite dg_lsp.Rewrite
----@param lines dg_lsp.Chunk[][]
----@return dg_lsp.Chunk[][]
-local function set_apart(rewrite, lines)
-  local new = vim.tbl_map(function(line)
-    return table.concat(vim.tbl_map(function(chunk)
-      return chunk[1]
-    end, line))
-  end, lines)
-  local old = table.concat(rewrite.original, '\n')
-  local gone, written = text.differing(old, table.concat(new, '\n'))
-  local row, col = preview.region(rewrite.preview)
-  local parts = vim.tbl_map(function(part)
-    local from_row, from_col = inserted.place(row, col, old, part[1])
-    local to_row, to_col = inserted.place(row, col, old, part[2])
-    return { row = from_row, col = from_col, end_row = to_row, end_col = to_col }
-  end, gone)
-  preview.mark(rewrite.preview, parts)
-  return shading.only(lines, written)
-end
-
 ---@param rewrite dg_lsp.Rewrite
 ---@param lines dg_lsp.Chunk[][]
 ---@param note? string Stands before the keys.
 local function draw(rewrite, lines, note)
   rewrite.drawn = lines
   if (rewrite.holes or rewrite.pinned) and is_untouched(rewrite) then
-    lines = set_apart(rewrite, lines)
+    lines = parts.mark(rewrite.preview, rewrite.original, rewrite.pinned, lines)
   end
   local count = #steps.of(rewrite.steps, rewrite.run)
   local step = rewrite.written
