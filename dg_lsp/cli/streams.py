@@ -84,10 +84,11 @@ def _fill_gaps() -> None:
             continue
         with contextlib.suppress(OSError):
             taken = os.open(os.devnull, wrong_way)
-            # Usually the descriptor that is missing; programs that we start inherit it.
-            os.dup2(taken, number)
             if taken != number:
+                os.dup2(taken, number)
                 os.close(taken)
+            # As the caller's, it is for the programs that we start, too.
+            os.set_inheritable(number, True)
         stream = open(  # noqa: SIM115
             number, mode, encoding="utf-8", errors="backslashreplace", closefd=False
         )

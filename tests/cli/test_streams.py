@@ -150,6 +150,19 @@ def test_a_standard_error_that_nobody_reads_any_more(command):
     os.close(theirs)
 
 
+def test_programs_that_are_started_have_all_streams():
+    script = """
+import subprocess, sys
+from dg_lsp.cli import streams
+streams.adopt()
+child = "import sys; sys.exit([sys.stdin, sys.stdout, sys.stderr].count(None))"
+sys.exit(subprocess.run([sys.executable, "-c", child]).returncode)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], preexec_fn=closing((0, 1, 2)))
+
+    assert ended.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "status"), [(["models"], 1), (["infill", "absent.py:1:1"], 2)]
 )
