@@ -4,7 +4,9 @@
 
 Each checkout has its own `.venv`. They take turns, so that a busy machine slows down all of
 them alike; in each round, each starts a server and an engine and types 30 single keys and 30
-bursts into documents of 20 and 120 kB, as `dg-lsp bench server` does.
+bursts into documents of 20 and 120 kB, as `dg-lsp bench server` does. Keys after which the
+server waited for a pause are listed once more by themselves, and so are the others: what is
+looked up in the last milliseconds of a pause is not counted.
 """
 
 from __future__ import annotations
@@ -35,10 +37,10 @@ overhead._measure_stops = stops
 plan = overhead.Plan([20_000, 120_000], int(sys.argv[1]), int(sys.argv[2]))
 with own_engine(None, None) as serving:
     outcome = asyncio.run(overhead.measure(plan, serving, lambda status: None))
-parts = ("added", "pipe", "front_end", "socket", "queue", "engine")
+parts = ("added", "pipe", "front_end", "socket", "queue", "engine", "pause")
 print(json.dumps([
     [f"{one.name}, {one.document_bytes / 1e3:.0f} kB",
-     [{part: getattr(sample, part) for part in parts} for sample in one.samples]]
+     [{part: getattr(sample, part, 0.0) for part in parts} for sample in one.samples]]
     for one in outcome.measured
 ]))
 """
@@ -59,12 +61,20 @@ def main(rounds: int, checkouts: list[str]) -> None:
             for kind, measured in json.loads(done.stdout):
                 samples[kind, checkout] += measured
     for (kind, checkout), measured in sorted(samples.items()):
-        parts = (
-            f"{part} {found['p50']:.1f}/{found['p95']:.1f}"
-            for part in measured[0]
-            for found in [summary([sample[part] for sample in measured])]
-        )
-        print(f"{kind}, {checkout}, {len(measured)} times, p50/p95: {', '.join(parts)}")
+        print(f"{kind}, {checkout}: {described(measured)}")
+        for which, has_waited in (("without a pause", False), ("after a pause", True)):
+            some = [sample for sample in measured if bool(sample["pause"]) is has_waited]
+            if some and len(some) < len(measured):
+                print(f"  {which}: {described(some)}")
+
+
+def described(measured: list[dict[str, float]]) -> str:
+    parts = (
+        f"{part} {found['p50']:.1f}/{found['p95']:.1f}"
+        for part in measured[0]
+        for found in [summary([sample[part] for sample in measured])]
+    )
+    return f"{len(measured)} times, p50/p95: {', '.join(parts)}"
 
 
 if __name__ == "__main__":
