@@ -22,8 +22,7 @@ EXIT_INTERRUPTED = 130
 
 IMPORTS = "<frozen importlib._bootstrap>"
 """The file of the frames that import a module."""
-SHOW_CURSOR = b"\n\x1b[?25h"
-"""On a line of its own, as a drawing ends that is interrupted."""
+SHOW_CURSOR = b"\x1b[?25h"
 
 _raise: Callable[[int, FrameType | None], NoReturn] = signal.default_int_handler
 _is_ending = False
@@ -43,6 +42,17 @@ def end_at_once() -> None:
     """There is nothing left but the end of the interpreter."""
     global _is_ending
     _is_ending = True
+
+
+def show_cursor(before: bytes = b"") -> None:
+    """Give the terminal, if there is one, its cursor back, which a drawing has hidden."""
+    # On a terminal that cannot do that there are no drawings.
+    if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        return
+    for descriptor in filter(os.isatty, (1, 2)):
+        with contextlib.suppress(OSError):
+            os.write(descriptor, before + SHOW_CURSOR)
+        break
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
@@ -65,10 +75,6 @@ def _after_callback(error: Any) -> None:
 
 
 def _end() -> NoReturn:
-    # A drawing has hidden the cursor; on a terminal that cannot do that there are no drawings.
-    if os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
-        for descriptor in filter(os.isatty, (1, 2)):
-            with contextlib.suppress(OSError):
-                os.write(descriptor, SHOW_CURSOR)
-            break
+    # On a line of its own, as a drawing ends that is interrupted.
+    show_cursor(b"\n")
     os._exit(EXIT_INTERRUPTED)

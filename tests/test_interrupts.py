@@ -84,6 +84,27 @@ def test_an_import_that_is_interrupted_leaves_the_cursor_visible(python_on_a_ter
     assert drawn.endswith(b"\x1b[?25h")
 
 
+def test_a_drawing_that_is_interrupted_while_it_begins_leaves_the_cursor_visible(
+    python_on_a_terminal,
+) -> None:
+    beginning = """
+from rich.live import Live
+
+start = Live.start
+
+def begin(self, refresh=False):
+    start(self, refresh)
+    interrupt()
+
+Live.start = begin
+"""
+    status, drawn, said = python_on_a_terminal("-c", INTERRUPTING + beginning + SCRIPT, *FILL)
+
+    assert (status, said) == (130, b"")
+    assert b"\x1b[?25l" in drawn
+    assert drawn.endswith(b"\x1b[?25h")
+
+
 def test_where_python_would_print_and_forget_it() -> None:
     finalizer = """
 from dg_lsp import interrupts

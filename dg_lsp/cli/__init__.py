@@ -8,6 +8,7 @@ running engine.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from dg_lsp.cli import streams
-from dg_lsp.interrupts import EXIT_INTERRUPTED, end_at_once
+from dg_lsp.interrupts import EXIT_INTERRUPTED, end_at_once, show_cursor
 from dg_lsp.reason import CodedError, Reason, ReasonCode, reason_json, reason_of
 
 SERVE = (["serve"], ["serve", "--stdio"])
@@ -60,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
         # Buffered output must fail here, not while the interpreter shuts down.
         sys.stdout.flush()
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:
         # rich exits with this status when the reader of its output is gone.
         streams.discard_output()
@@ -100,8 +101,8 @@ def _parse(arguments: Sequence[str]) -> int:
 
 def _fail(error: Exception, as_json: bool) -> int:
     """Say what went wrong, to a program on stdout as well, and return the exit status."""
-    if _interrupted(error):
-        return EXIT_INTERRUPTED
+    if _is_interruption(error):
+        return _interrupted()
     reason = reason_of(error)
     is_refused = isinstance(error, CodedError) and isinstance(error, ValueError)
     if isinstance(error, CodedError) or reason.code is not ReasonCode.DEFECT:
@@ -124,7 +125,15 @@ def _fail(error: Exception, as_json: bool) -> int:
     return EXIT_REFUSED if is_refused else EXIT_FAILED
 
 
-def _interrupted(error: BaseException | None) -> bool:
+def _interrupted() -> int:
+    """The exit status of an interruption, which may have come while a drawing began."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    show_cursor()
+    return EXIT_INTERRUPTED
+
+
+def _is_interruption(error: BaseException | None) -> bool:
     """Whether a library made this error of an interruption."""
     for _ in range(MOST_CAUSES):
         if error is None or isinstance(error, KeyboardInterrupt):
