@@ -28,7 +28,6 @@ from dg_lsp.document.pieces import (
 from dg_lsp.document.related import (
     COMMON,
     IDENTIFIER,
-    KEPT_LINES,
     MAX_FILE_CHARS,
     MAX_LINE_CHARS,
 )
@@ -56,6 +55,8 @@ LINES_BEFORE, LINES_AFTER = 200, 60
 """The lines around the cursor whose names are looked up."""
 LINE_CHARS = 100
 """The length of these lines, on average, at most."""
+KEPT_PLACES = 4
+"""For so many cursors, the names in the lines around them are kept."""
 NEAR_LINES = 8
 """At this distance from the cursor, a name counts half."""
 
@@ -152,7 +153,7 @@ class _Where(dict[str, list[int]]):
         if names is None:
             names = tuple(name for name in _names(line) if name in self)
             if len(line) <= MAX_LINE_CHARS:
-                if len(self._by_line) >= KEPT_LINES:
+                if len(self._by_line) >= KEPT_PLACES * (LINES_BEFORE + LINES_AFTER):
                     self._by_line.clear()
                 self._by_line[line] = names
         return names

@@ -331,7 +331,7 @@ def _compared(one: _Header, two: _Header) -> tuple[float, float]:
     return equal, differing
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def _worth(word: str) -> float:
     """What a token counts: each part of a name 1, a mark or a keyword less."""
     if word in KEYWORDS or not word or not is_word(word):

@@ -25,7 +25,7 @@ Pair = tuple[str, str]
 """A token there and its counterpart here; one of them is empty if the other has none."""
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def parts_of(word: str) -> tuple[str, ...]:
     """The parts of a name: `addUser_2` has `add`, `User`, `_` and `2`."""
     return tuple(_PART.findall(word))
