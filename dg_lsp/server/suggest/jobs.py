@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
@@ -42,8 +43,9 @@ log = logging.getLogger(__name__)
 SENDING_S = 0.02
 """How long reading a document waits for its job to be sent, because both are work of this
 process."""
-YOUNG = 1
-"""The oldest generation of objects that is collected after each job."""
+ALL_GARBAGE, OLDER_GARBAGE = 50, 10
+"""After so many jobs, all garbage is collected, and all but the oldest; after the others only
+what is new, because that is quick."""
 
 DraftListener = Callable[[Draft], None]
 Pause = Callable[[], Awaitable[None]]
@@ -75,6 +77,7 @@ class Jobs:
     def __init__(self, link: EngineLink, context: Context) -> None:
         self._link, self._context = link, context
         self._client = uuid.uuid4().hex[:12]
+        self._numbers = itertools.count(1)
         self._readings: dict[str, asyncio.Task[None]] = {}
         """What is read, or was last, for judging suggestions by syntax, by language."""
 
@@ -147,7 +150,10 @@ class Jobs:
                 await asyncio.wait([earlier])
             await asyncio.sleep(SENDING_S)
             # Otherwise, it may be collected just when the next key comes.
-            gc.collect(YOUNG)
+            number = next(self._numbers)
+            gc.collect(
+                2 if number % ALL_GARBAGE == 0 else 1 if number % OLDER_GARBAGE == 0 else 0
+            )
             self._context.renew()
             document = site.prefix, site.suffix, site.language
             if not outline.is_read(*document):
