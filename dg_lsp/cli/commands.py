@@ -78,13 +78,25 @@ def _narrow_columns() -> int | None:
 
 
 def _readable(command: Any) -> Any:
-    """Prints help as plain text on a narrow terminal, where boxes cut off option names."""
+    """Prints help as plain text on a narrow terminal, where boxes cut off option names.
+
+    On others, what is in brackets is text, not markup: `pip install 'dg-lsp[bench]'`.
+    """
     if _narrow_columns() is not None:
         command.rich_markup_mode = None
         command.short_help = (command.help or "").partition("\n\n")[0]
-        for inner in getattr(command, "commands", {}).values():
-            _readable(inner)
+    else:
+        for one in (command, *command.params):
+            one.help = _as_markup(getattr(one, "help", None))
+    for inner in getattr(command, "commands", {}).values():
+        _readable(inner)
     return command
+
+
+def _as_markup(text: str | None) -> str | None:
+    from rich.markup import escape
+
+    return None if text is None else escape(text)
 
 
 def help_of(function: Callable[..., None]) -> str:

@@ -362,6 +362,16 @@ visit(typer.main.get_command(commands._app), [])
         assert all(name in text for name in names.partition("\n")[0].split())
 
 
+@pytest.mark.parametrize(
+    ("command", "extra"), [("bench peers", "bench"), ("eval santacoder-fim", "eval")]
+)
+def test_help_says_what_to_install(command: str, extra: str) -> None:
+    environment = {**os.environ, "COLUMNS": "100"}
+    shown = python("-m", "dg_lsp", *command.split(), "--help", env=environment)
+
+    assert f"pip install 'dg-lsp[{extra}]'" in " ".join(shown.stdout.split())
+
+
 def test_help_breaks_its_lines_at_the_terminal_s_width_alone() -> None:
     shown = python(
         "-m", "dg_lsp", "engine", "run", "--help", env={**os.environ, "COLUMNS": "300"}
