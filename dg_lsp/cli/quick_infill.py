@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dg_lsp import __version__
+from dg_lsp import __version__, interrupts
 from dg_lsp.cli.streams import read_stdin
 from dg_lsp.reason import CodedError, ReasonCode
 
@@ -52,7 +52,7 @@ COLOURS = ("TERM", "COLORTERM", "NO_COLOR")
 """Variables that say which colours a terminal has."""
 UNUSUAL = ("COLUMNS", "LINES", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 """Variables by which rich draws in another way."""
-HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", interrupts.SHOW_CURSOR.decode()
 
 
 class RefusedError(CodedError, ValueError):
@@ -223,8 +223,7 @@ def _print(answer: BinaryIO, engine: str, draws: bool) -> int | None:
     finally:
         if is_hidden:
             # As a drawing ends that is interrupted.
-            sys.stdout.write(f"\n{SHOW_CURSOR}")
-            sys.stdout.flush()
+            interrupts.show_cursor(b"\n")
     raise CodedError("the engine ended while it worked on this", ReasonCode.ENGINE_LOST)
 
 
