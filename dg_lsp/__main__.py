@@ -9,9 +9,10 @@ EXIT_INTERRUPTED = 130
 def main() -> None:
     """Run the command line; an interruption ends it without a word, however early it comes."""
     try:
-        from dg_lsp import interrupts
+        from dg_lsp import interrupts, threads
 
         interrupts.handle()
+        threads.wait_briefly()
         from dg_lsp import cli
 
         cli.main()

@@ -25,7 +25,7 @@ JOB = ("dg_lsp.job", "dg_lsp.reason")
 # of the name. The second table adds what it may import inside functions only.
 MAY_IMPORT = {
     "dg_lsp": (),
-    "dg_lsp.__main__": ("dg_lsp.cli", "dg_lsp.interrupts"),
+    "dg_lsp.__main__": ("dg_lsp.cli", "dg_lsp.interrupts", "dg_lsp.threads"),
     "dg_lsp.cli": (
         *SEAM,
         "dg_lsp.document",
@@ -105,6 +105,7 @@ MAY_IMPORT = {
         "dg_lsp.engine.family",
         "dg_lsp.engine.gemma",
         "dg_lsp.engine.masked",
+        "dg_lsp.threads",
         "numpy",
         "torch",
         "transformers",
@@ -122,6 +123,7 @@ MAY_IMPORT = {
         "dg_lsp.document",
         "dg_lsp.models",
         "dg_lsp.engine",
+        "dg_lsp.threads",
         "torch",
         "transformers",
         "numpy",
@@ -138,6 +140,7 @@ MAY_IMPORT = {
     "dg_lsp.reason": (),
     "dg_lsp.files": (),
     "dg_lsp.interrupts": (),
+    "dg_lsp.threads": (),
     "dg_lsp.config": (),
 }
 MAY_IMPORT_LAZILY = {

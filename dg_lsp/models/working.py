@@ -1,4 +1,5 @@
-"""Where a denoiser's work is done: on its device, and told apart when memory runs out."""
+"""Where a denoiser's work is done: on its device, beside other programs, and told apart when
+memory runs out."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import torch
 
 from dg_lsp.engine.denoiser import OutOfMemoryError
 from dg_lsp.models.device import entered
+from dg_lsp.models.sharing_cores import beside_others
 
 WORDS = ("CUDA error: out of memory", "can't allocate memory", "ALLOC_FAILED")
 """How the driver, torch on a CPU and the libraries say that memory ran out; they have no
@@ -18,8 +20,9 @@ exception of their own for it."""
 @contextlib.contextmanager
 def working_on(device: torch.device) -> Iterator[None]:
     """Work on the device; converts torch's out-of-memory errors into the engine's own."""
+    cores = beside_others() if device.type == "cpu" else contextlib.nullcontext()
     try:
-        with entered(device):
+        with entered(device), cores:
             yield
     except OutOfMemoryError:
         raise
