@@ -17,7 +17,7 @@ Part = TypeVar("Part")
 
 
 def for_each(parts: Sequence[Part], work: Callable[[Part], None]) -> None:
-    """Do the work for all parts, in as many threads as torch may use."""
+    """Do the work for all parts, in as many threads as torch may use now."""
     threads = torch.get_num_threads()
     if threads == 1 or len(parts) < 2:
         for part in parts:
@@ -29,8 +29,10 @@ def for_each(parts: Sequence[Part], work: Callable[[Part], None]) -> None:
         pass
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
+    """One at a time, because the number changes with what other programs need; the threads of
+    one that is forgotten end."""
     all_started = threading.Barrier(threads + 1)
 
     def start() -> None:
