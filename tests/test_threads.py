@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 import dg_lsp.threads
@@ -31,3 +35,19 @@ def test_threads_wait_briefly_unless_the_user_decided(
 
     assert environ.get("GOMP_SPINCOUNT") == expected
     assert dg_lsp.threads.waits_briefly() is is_ours
+
+
+def test_every_command_decides_it() -> None:
+    program = (
+        "import os, sys; sys.argv[1:] = ['--version']\n"
+        "from dg_lsp.__main__ import main\n"
+        "try: main()\n"
+        "finally: sys.stderr.write(os.environ['GOMP_SPINCOUNT'])\n"
+    )
+    environ = {name: value for name, value in os.environ.items() if name not in NAMES}
+
+    said = subprocess.run(
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True
+    )
+
+    assert (said.returncode, said.stderr) == (0, dg_lsp.threads.ROUNDS)
