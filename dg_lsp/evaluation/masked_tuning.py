@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dg_lsp.config import EngineSettings, Order
+from dg_lsp.config import EngineSettings, MaskedSettings, Order
 from dg_lsp.evaluation.methods import (
     Method,
     Outcome,
@@ -32,7 +32,9 @@ REFRESHED = {
 }
 """Steps for which the keys and values of the text around a canvas are used."""
 LEAST = (1.0, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)
-STARTS = ((4,), (8,), (16,), (32,), (64,), (8, 32))
+STARTS: tuple[tuple[int, ...], ...] = ((4,), (8,), (16,), (32,), (64,), (8, 32))
+RACING: tuple[tuple[int, ...], ...] = ((8,), (4, 12), (2, 4, 8, 16), (1, 2, 3, 4, 6, 8, 12, 16))
+EXPANDS = MaskedSettings().expand_budget
 
 
 def cache_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
@@ -61,14 +63,19 @@ def commit_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
 def length_variants(base: EngineSettings) -> Iterator[tuple[str, Method]]:
     """How the length of a span is found: by deleting and expanding masks, or by a race."""
     for starts in STARTS:
-        masks = " and ".join(map(str, starts))
-        yield f"{masks} masks at first", _under(_masked(base, start_masks=starts))
-    changed = _masked(base, expand_budget=0, start_masks=(8,))
-    yield "8 masks at first, no expands", _under(changed)
+        changed = _masked(base, start_masks=starts, expand_budget=EXPANDS)
+        yield f"{_listed(starts)} masks at first", _under(changed)
+    for starts in RACING:
+        changed = _masked(base, start_masks=starts, expand_budget=0)
+        yield f"{_listed(starts)} masks at first, no expands", _under(changed)
     yield "race of lengths, no length tokens", _racing(base)
     kept = tuple((step, 1) for step, _ in base.masked.keep_after)
     changed = _masked(base, keep_after=kept)
     yield "race of lengths, the surest after one step", _racing(changed)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return " and ".join(map(str, numbers))
 
 
 def _under(settings: EngineSettings) -> Method:

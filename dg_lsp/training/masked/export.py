@@ -23,7 +23,10 @@ METADATA: dict[str, Any] = {
         "suffix_tokens": 88,
         "snippet_tokens": 0,
     },
-    "masked": {"window": 32, "start_masks": [32]},
+    # A model of this size does not know when to expand, but can delete: several canvases race.
+    "masked": {"window": 32, "start_masks": [2, 4, 8, 16], "expand_budget": 0},
+    # The text around a canvas, read once, gives texts as good as reading it at every step.
+    "cache": {"refresh_steps": 0},
     "engine": {"block_tokens": 32},
 }
 
