@@ -48,8 +48,8 @@ def beside_others(others: OtherThreads = _others) -> Iterator[None]:
     """Let torch use only as many threads as there are cores that no other program needs.
 
     Operations are shared among threads in equal parts and end with the last one, so that a
-    thread without a core of its own holds up all others. The number of threads does not change
-    what is computed.
+    thread without a core of its own holds up all others. The number of threads changes nothing
+    that the bundled model computes.
     """
     most = torch.get_num_threads()
     if most == 1 or not waits_briefly():

@@ -96,7 +96,9 @@ def test_a_machine_without_counts_is_taken_as_idle(
     assert running_threads() is None
 
 
-def test_the_number_of_threads_changes_no_text() -> None:
+def test_the_number_of_threads_changes_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a busy machine, both would run with one thread.
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1")
     model = load(BUNDLED)
     job = InfillJob("def area(width, height):\n    return width", "\n\n\ndef perimeter(")
 
