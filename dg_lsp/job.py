@@ -384,6 +384,8 @@ class ModelInfo:
     """Why it is not the model, the device or the way of computing that was the first choice."""
     runs_as: str = ""
     """The way of computing, for display; empty if there is no choice."""
+    sees_other_files: bool = True
+    """Whether its prompt has room for text of other files."""
 
 
 @dataclass(frozen=True, slots=True)

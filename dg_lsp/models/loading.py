@@ -346,6 +346,7 @@ def _load(
             follows_instructions=planned.follows_instructions,
             notes=reasons + denoiser.notes,
             runs_as=denoiser.runs_as,
+            sees_other_files=prompt.snippet_tokens > 0,
         ),
         kind=checkpoint.family,
         config=checkpoint.config,

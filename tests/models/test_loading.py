@@ -77,6 +77,7 @@ async def test_a_checkpoint_infills(tiny_checkpoint):
         assert (infill.steps, infill.model) == (2, tiny_checkpoint.name)
     assert (loaded.info.name, loaded.info.device) == (tiny_checkpoint.name, "cpu")
     assert loaded.info.follows_instructions
+    assert loaded.info.sees_other_files
     # The prompt's style is what `dg_lsp.json` says, the rest stays at its default.
     assert loaded.settings.prompt.style is PromptStyle.BARE
     assert loaded.settings.prompt.right_anchor_tokens == 16
@@ -102,7 +103,7 @@ def test_settings_of_the_checkpoint_override_the_defaults(checkpoint):
     write(
         checkpoint / loading.METADATA,
         {
-            "prompt": {"style": "bare", "right_anchor_tokens": 7},
+            "prompt": {"style": "bare", "right_anchor_tokens": 7, "snippet_tokens": 0},
             "length": {"lengths": [1, 2], "keep_after": [[2, 1]]},
             "engine": {
                 "block_tokens": 9,
@@ -124,6 +125,7 @@ def test_settings_of_the_checkpoint_override_the_defaults(checkpoint):
     assert (loaded.settings.block_tokens, loaded.settings.min_confidence) == (9, 0.25)
     assert loaded.settings.alternatives_temperature == 2.5
     assert not loaded.info.follows_instructions
+    assert not loaded.info.sees_other_files
 
 
 def test_a_masked_checkpoint_says_how_it_fills_spans(save_masked_checkpoint, tmp_path):

@@ -170,7 +170,7 @@ class Jobs:
             raise EngineUnavailableError(
                 "the engine does not say which model it runs", ReasonCode.BAD_ANSWER
             )
-        related = settings.context.related_files
+        related = settings.context.related_files and model.sees_other_files
         context = RequestContext(
             measure=self._link.measure,
             budget_chars=settings.context.budget_chars,

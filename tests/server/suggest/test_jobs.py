@@ -36,11 +36,14 @@ class ClosedLink(ScriptedLink):
 class Context:
     def __init__(self, find_seeds):
         self.find_seeds = find_seeds
+        self.asked_for = []
 
     def files(self, site):
+        self.asked_for.append("files")
         return ()
 
     def definitions(self, site):
+        self.asked_for.append("definitions")
         return ()
 
     def seed_finder(self, site):
@@ -67,6 +70,17 @@ async def test_a_defect_in_building_the_job_is_not_blamed_on_the_engine() -> Non
 
     with pytest.raises(RecursionError):
         await fill(ScriptedLink, find_seeds)
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+async def test_other_files_are_looked_at_for_a_model_that_has_room_for_them(has_room) -> None:
+    link = ScriptedLink(lambda job: ["1"])
+    link.model = replace(link.model, sees_other_files=has_room)
+    context = Context(lambda *around: ())
+    at = SITE, RequestOptions(), Settings(), lambda draft: None, Work()
+    await Jobs(link, context).fill(*at)
+
+    assert context.asked_for == (["files", "definitions"] if has_room else [])
 
 
 async def test_a_document_is_read_beside_the_first_answer_and_before_the_second(
