@@ -35,6 +35,7 @@ from dg_lsp.engine.prompt import (
     plan_segments,
     with_newlines,
 )
+from dg_lsp.engine.seeding import Rank
 from dg_lsp.engine.segment_seeds import seeds_of
 from dg_lsp.engine.segments import no_room, too_long_to_pin
 from dg_lsp.engine.warm_start import warm_starts
@@ -398,13 +399,17 @@ class Filling:
             )
 
         found = [one for one in decided if "\ufffd" not in one.text]
-        found = self._seeds.compared(found, rank)
+        found = self._compared(found, rank)
         if not self._job.may_be_empty:
             found = [one for one in found if _is_written(one)] or found
         elif self._is_length_open and not self._job.pinned:
             # Whether anything is missing does not depend on which lane got how far.
             found = [*found, FoundText("", ())]
         return rank([one for one in found if not self._job.was_shown(one.text)])
+
+    def _compared(self, found: list[FoundText], rank: Rank) -> list[FoundText]:
+        """All texts that take part in the ranking: what lanes wrote, and seeds."""
+        return self._seeds.compared(found, rank)
 
     def _timed(self, stage: str, work: Callable[[], T]) -> T:
         with self._timing(stage):

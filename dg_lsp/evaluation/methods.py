@@ -30,6 +30,7 @@ from dg_lsp.engine.infilling import Filling
 from dg_lsp.engine.masked import MaskTokens
 from dg_lsp.engine.masked.length import MaskedLengths
 from dg_lsp.engine.prompt import Prompt, healed_ids
+from dg_lsp.engine.seeding import Rank
 from dg_lsp.engine.span_text import meeting_point
 from dg_lsp.evaluation.asking import reference_of
 from dg_lsp.evaluation.elsewhere import among_held_out, with_open_files
@@ -66,7 +67,7 @@ class OpenFilling(Filling):
 class LanesAlone(Filling):
     """Compares nothing but what lanes wrote, by likelihood."""
 
-    def _compared(self, found: list[FoundText]) -> list[FoundText]:
+    def _compared(self, found: list[FoundText], rank: Rank) -> list[FoundText]:
         return found
 
 
@@ -228,7 +229,7 @@ METHODS: dict[str, Method] = {
     "free canvas, cut at the suffix": free,
     "fixed length of 12": fixed,
     "oracle length": oracle,
-    "oracle length, anchor of 8": oracle_with_anchor(8),
+    "oracle length, anchor of 16": oracle_with_anchor(16),
     "oracle length, anchor of 4": oracle_with_anchor(4),
     "oracle length, no right anchor": oracle_with_anchor(0),
     "oracle length, prefix only": oracle_prefix_only,

@@ -38,7 +38,7 @@ METADATA: dict[str, Any] = {
         "prefix_tokens": 200,
         "suffix_tokens": 72,
         "snippet_tokens": 0,
-        "right_anchor_tokens": 16,
+        "right_anchor_tokens": 8,
     },
     "length": {"token_reward_nats": 1.5},
     "engine": {"block_tokens": 32},

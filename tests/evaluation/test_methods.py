@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from dg_lsp.config import SeedSettings
+from dg_lsp.engine.infilling import Filling
 from dg_lsp.evaluation import EvaluationError
-from dg_lsp.evaluation.methods import METHODS, Outcome, by_length, methods_for, summarize
+from dg_lsp.evaluation.methods import (
+    METHODS,
+    LanesAlone,
+    Outcome,
+    by_length,
+    infiller,
+    methods_for,
+    summarize,
+)
 from dg_lsp.evaluation.quiet import ask
 from dg_lsp.evaluation.recording import record
-from dg_lsp.evaluation.spans import TrueSpan
+from dg_lsp.evaluation.spans import TrueSpan, job_of
+from dg_lsp.job import Seed
 from dg_lsp.models.loading import load
 
 SPAN = TrueSpan(
@@ -32,6 +45,15 @@ def test_every_method_fills_a_span(model, name):
     assert isinstance(outcome.text, str)
     assert outcome.steps >= 1
     assert 0 < outcome.first_draft_ms <= outcome.milliseconds
+
+
+@pytest.mark.parametrize(("filling", "is_seed"), [(Filling, True), (LanesAlone, False)])
+def test_seeds_are_not_compared_where_only_lanes_count(model, filling, is_seed):
+    seeds = SeedSettings(lanes=0, prior_nats=1e4)
+    settings = dataclasses.replace(model.settings, seeds=seeds)
+    job = dataclasses.replace(job_of(SPAN), seeds=(Seed(SPAN.text),))
+
+    assert (infiller(settings, job, model, filling).text == SPAN.text) is is_seed
 
 
 @pytest.fixture(scope="module")
